@@ -1,0 +1,136 @@
+//! What does 1688 sell? The noun that every upstream profile, the catalogue and the doors share.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// The identity of an offer at its source: 1 to 64 ASCII letters, digits, `-` or `_`.
+///
+/// 1688 uses decimal numbers of up to 19 digits; own goods (see `tongkuan add`) may use any id of this shape.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OfferId(String);
+
+/// Why a text is not an [`OfferId`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an offer id: use 1 to 64 ASCII letters, digits, '-' or '_'")]
+pub struct OfferIdError(String);
+
+impl OfferId {
+    /// Checks and wraps an id.
+    ///
+    /// # Errors
+    /// [`OfferIdError`] unless `id` is 1 to 64 ASCII letters, digits, `-` or `_`.
+    pub fn new(id: impl Into<String>) -> Result<Self, OfferIdError> {
+        let id = id.into();
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if (1..=64).contains(&id.len()) && id.bytes().all(allowed) {
+            Ok(Self(id))
+        } else {
+            Err(OfferIdError(id.chars().take(80).collect()))
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for OfferId {
+    type Error = OfferIdError;
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        Self::new(id)
+    }
+}
+
+impl From<OfferId> for String {
+    fn from(id: OfferId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for OfferId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A price in CNY (yuan): a decimal, never a float, and never negative. Written to JSON as a string (`"59.00"`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Decimal", into = "Decimal")]
+pub struct Price(Decimal);
+
+/// Why a text or number is not a [`Price`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a price: use a non-negative decimal number of yuan such as 59.00")]
+pub struct PriceError(String);
+
+impl Price {
+    /// # Errors
+    /// [`PriceError`] when `yuan` is negative.
+    pub fn from_yuan(yuan: Decimal) -> Result<Self, PriceError> {
+        if yuan.is_sign_negative() && !yuan.is_zero() {
+            return Err(PriceError(yuan.to_string()));
+        }
+        Ok(Self(yuan))
+    }
+
+    #[must_use]
+    pub fn yuan(self) -> Decimal {
+        self.0
+    }
+}
+
+impl FromStr for Price {
+    type Err = PriceError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || PriceError(text.chars().take(80).collect());
+        let yuan = Decimal::from_str(text.trim()).map_err(|_| bad())?;
+        Self::from_yuan(yuan).map_err(|_| bad())
+    }
+}
+
+impl TryFrom<Decimal> for Price {
+    type Error = PriceError;
+    fn try_from(yuan: Decimal) -> Result<Self, Self::Error> {
+        Self::from_yuan(yuan)
+    }
+}
+
+impl From<Price> for Decimal {
+    fn from(price: Price) -> Self {
+        price.0
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who sells an offer. Every field may be missing: each upstream tells something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supplier {
+    pub company_name: Option<String>,
+    /// As the platform writes it, for example `5A`.
+    pub credit_level: Option<String>,
+}
+
+/// One thing for sale, whatever upstream it came from. Only the id and the title are certain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    pub offer_id: OfferId,
+    pub title: String,
+    pub price: Option<Price>,
+    pub min_order_quantity: Option<u32>,
+    /// 0 to 100, only where the upstream states one; the official 1688 search never does.
+    pub similarity: Option<u8>,
+    pub image_url: Option<String>,
+    pub detail_url: Option<String>,
+    #[serde(default)]
+    pub supplier: Supplier,
+}
