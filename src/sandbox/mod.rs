@@ -1,0 +1,15 @@
+//! `tongkuan sandbox`: how does one develop before the API keys arrive? A local stand-in for 1688 on loopback HTTP.
+
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "pixels, bytes and design units change hands in every line of the drawing code, all far below 2^23"
+)]
+
+mod dice;
+mod goods;
+mod naming;
+mod render;
+
+pub use goods::{Catalogue, Good, View, ViewError};
