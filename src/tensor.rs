@@ -138,7 +138,9 @@ impl Preprocessor {
                 plane.fill(255.0f32.mul_add(scale, offset));
             }
             let rows = self.resized.chunks_exact(width * 3);
-            for (mut row, bytes) in plane.slice_mut(s![top..top + height, ..]).rows_mut().into_iter().zip(rows) {
+            for (mut row, bytes) in
+                plane.slice_mut(s![top..top + height, ..]).rows_mut().into_iter().zip(rows)
+            {
                 let pixels = bytes.iter().skip(channel).step_by(3);
                 for (value, &byte) in row.slice_mut(s![left..left + width]).iter_mut().zip(pixels) {
                     *value = f32::from(byte).mul_add(scale, offset);

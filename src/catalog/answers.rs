@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
-use crate::photo_id::PhotoId;
 use crate::offer::Offer;
+use crate::photo_id::PhotoId;
 
 /// The profile under which the user's own goods are kept, beside those of the upstreams.
 pub const OWN_PROFILE: &str = "own";
@@ -178,7 +178,8 @@ fn put_offer(
     updated_at: Timestamp,
     offer: &Offer,
 ) -> Result<(), rusqlite::Error> {
-    let body = serde_json::to_string(offer).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    let body =
+        serde_json::to_string(offer).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
     transaction
         .prepare_cached(
             "INSERT INTO offers (profile, offer_id, body, updated_at_ms) VALUES (?1, ?2, ?3, ?4)

@@ -126,10 +126,8 @@ impl Catalog {
             c.query_row("SELECT value FROM meta WHERE key = 'model'", [], |row| row.get(0)).optional()
         })?;
         text.map(|text| {
-            serde_json::from_str(&text).map_err(|e| CatalogError::Damaged {
-                place: "meta.model".to_owned(),
-                problem: e.to_string(),
-            })
+            serde_json::from_str(&text)
+                .map_err(|e| CatalogError::Damaged { place: "meta.model".to_owned(), problem: e.to_string() })
         })
         .transpose()
     }
@@ -161,9 +159,8 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the check itself fails.
     pub fn problems(&self) -> Result<Vec<String>, CatalogError> {
-        let lines: Vec<String> = self.read(|c| {
-            c.prepare("PRAGMA integrity_check(20)")?.query_map([], |row| row.get(0))?.collect()
-        })?;
+        let lines: Vec<String> = self
+            .read(|c| c.prepare("PRAGMA integrity_check(20)")?.query_map([], |row| row.get(0))?.collect())?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
 
@@ -191,9 +188,8 @@ impl fmt::Debug for Catalog {
 }
 
 fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -7,8 +7,8 @@ use super::answers::{NewAnswer, put_answer};
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
 use crate::embed::Embedding;
-use crate::photo_id::PhotoId;
 use crate::photo::{Digest, PhotoFormat};
+use crate::photo_id::PhotoId;
 
 /// Where a stored photo came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -47,11 +47,14 @@ impl Catalog {
             )
             .optional()?
             .flatten();
-        let paced =
-            last_start.map(|start| Timestamp::from_unix_ms(start).plus(booking.min_interval)).unwrap_or(booking.now);
+        let paced = last_start
+            .map(|start| Timestamp::from_unix_ms(start).plus(booking.min_interval))
+            .unwrap_or(booking.now);
         let start_at = paced.max(booking.now);
         transaction
-            .prepare_cached("INSERT INTO spend (profile, day, start_at_ms, state) VALUES (?1, ?2, ?3, 'booked')")?
+            .prepare_cached(
+                "INSERT INTO spend (profile, day, start_at_ms, state) VALUES (?1, ?2, ?3, 'booked')",
+            )?
             .execute(params![booking.profile, day, start_at.unix_ms()])?;
         let id = transaction.last_insert_rowid();
         transaction.commit()?;

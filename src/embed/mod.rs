@@ -6,8 +6,8 @@ mod embedding;
 mod model;
 mod onnx;
 mod pins;
-mod similarity;
 pub mod runtime;
+mod similarity;
 
 pub use embedding::{Embedding, EmbeddingError};
 pub use model::{Fingerprint, MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, Thresholds};

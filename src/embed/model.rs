@@ -185,7 +185,8 @@ pub struct Fingerprint {
 impl Fingerprint {
     fn of(manifest: &Manifest) -> Self {
         let input = serde_json::to_string(&manifest.input).unwrap_or_default();
-        let space = format!("{}\n{input}\n{}\n{PREPROCESSING_VERSION}", manifest.sha256, manifest.output.name);
+        let space =
+            format!("{}\n{input}\n{}\n{PREPROCESSING_VERSION}", manifest.sha256, manifest.output.name);
         Self {
             model: format!("{} {}", manifest.name, manifest.version),
             dimension: manifest.output.dimension,
@@ -196,6 +197,12 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} dimensions, {})", self.model, self.dimension, &self.digest[..12.min(self.digest.len())])
+        write!(
+            f,
+            "{} ({} dimensions, {})",
+            self.model,
+            self.dimension,
+            &self.digest[..12.min(self.digest.len())]
+        )
     }
 }

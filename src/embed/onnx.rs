@@ -86,11 +86,14 @@ impl Embedder for OnnxEmbedder {
         let mut session = self.take().map_err(|e| EmbedError::Load(e.to_string()))?;
         let values = {
             // A view: cloning a value of ort 2.0.0-rc.15 dead-locks.
-            let input = TensorRef::from_array_view(tensor.as_array()).map_err(|e| EmbedError::Run(e.to_string()))?;
-            let outputs =
-                session.run(ort::inputs![manifest.input.name.as_str() => input]).map_err(|e| EmbedError::Run(e.to_string()))?;
-            let (_, values) =
-                outputs[manifest.output.name.as_str()].try_extract_tensor::<f32>().map_err(|e| EmbedError::Run(e.to_string()))?;
+            let input =
+                TensorRef::from_array_view(tensor.as_array()).map_err(|e| EmbedError::Run(e.to_string()))?;
+            let outputs = session
+                .run(ort::inputs![manifest.input.name.as_str() => input])
+                .map_err(|e| EmbedError::Run(e.to_string()))?;
+            let (_, values) = outputs[manifest.output.name.as_str()]
+                .try_extract_tensor::<f32>()
+                .map_err(|e| EmbedError::Run(e.to_string()))?;
             values.to_vec()
         };
         self.give_back(session);

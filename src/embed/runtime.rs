@@ -56,11 +56,17 @@ pub enum RuntimeError {
          set ORT_DYLIB_PATH to its shared library"
     )]
     NoPin { platform: String },
-    #[error("pip could not be run ({tried}); install python3 with pip, or set ORT_DYLIB_PATH to libonnxruntime")]
+    #[error(
+        "pip could not be run ({tried}); install python3 with pip, or set ORT_DYLIB_PATH to libonnxruntime"
+    )]
     NoPip { tried: String },
-    #[error("pip could not download {requirement}: {detail}; check the network and run `tongkuan setup` again")]
+    #[error(
+        "pip could not download {requirement}: {detail}; check the network and run `tongkuan setup` again"
+    )]
     Download { requirement: String, detail: String },
-    #[error("{what} has SHA-256 {found} instead of the pinned {expected}; it was thrown away: run `tongkuan setup` again")]
+    #[error(
+        "{what} has SHA-256 {found} instead of the pinned {expected}; it was thrown away: run `tongkuan setup` again"
+    )]
     Digest { what: String, expected: String, found: String },
     #[error("the wheel does not hold {entry}: {detail}")]
     Wheel { entry: String, detail: String },
@@ -172,7 +178,12 @@ fn system_folders() -> Vec<PathBuf> {
         "/usr/lib/aarch64-linux-gnu",
         "/opt/homebrew/lib",
     ];
-    listed.unwrap_or_default().into_iter().filter(|p| p.is_absolute()).chain(usual.map(PathBuf::from)).collect()
+    listed
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|p| p.is_absolute())
+        .chain(usual.map(PathBuf::from))
+        .collect()
 }
 
 /// The fetched library's place. It only ever appears there by a rename of a checked file, so its presence with
@@ -193,7 +204,8 @@ fn fetched_path(folder: &Path, pin: &Pin) -> PathBuf {
 /// # Errors
 /// [`RuntimeError`] naming the step that failed; whatever was half done is removed.
 pub fn fetch(folder: &Path, say: &dyn Fn(&str)) -> Result<RuntimeLocation, RuntimeError> {
-    let pin = pins::for_this_platform().ok_or_else(|| RuntimeError::NoPin { platform: pins::this_platform() })?;
+    let pin =
+        pins::for_this_platform().ok_or_else(|| RuntimeError::NoPin { platform: pins::this_platform() })?;
     let here = |path: &Path| {
         let path = path.to_path_buf();
         move |source| RuntimeError::Io { path, source }
@@ -264,7 +276,14 @@ fn pythons() -> Vec<std::ffi::OsString> {
 }
 
 fn last_line(text: &str) -> String {
-    text.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("no message").trim().chars().take(300).collect()
+    text.lines()
+        .rev()
+        .find(|l| !l.trim().is_empty())
+        .unwrap_or("no message")
+        .trim()
+        .chars()
+        .take(300)
+        .collect()
 }
 
 fn wheel_in(folder: &Path, pin: &Pin) -> Result<PathBuf, RuntimeError> {

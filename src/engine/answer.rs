@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::catalog::{PhotoKind, StoredAnswer};
 use crate::clock::Timestamp;
-use crate::photo_id::PhotoId;
 use crate::offer::Offer;
+use crate::photo_id::PhotoId;
 use crate::upstream::guard::Asked;
 use crate::verdict::Rule;
 

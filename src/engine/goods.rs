@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{Engine, EngineError, Timings};
 use crate::catalog::NewAnswer;
-use crate::photo_id::PhotoId;
 use crate::offer::Offer;
+use crate::photo_id::PhotoId;
 use crate::verdict::Verdict;
 
 /// What [`Engine::add_own`] did.

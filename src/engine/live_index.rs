@@ -73,11 +73,29 @@ impl LiveIndex {
         Ok(Opened { index: Arc::new(index), saved: 0 })
     }
 
+    /// Searches for every picture by its own vector. Returns how many there are.
+    pub(super) fn audit(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<usize, EngineError> {
+        let index = self.current(catalog, progress)?;
+        let pictures = embeddings_after(catalog, None)?;
+        for (done, (photo_id, embedding)) in pictures.iter().enumerate() {
+            // An equal vector may belong to another picture: then the score is what counts.
+            let found = index.search(embedding, 1, 0.999)?;
+            if found.best().is_none_or(|best| best.score < 1.0 - 1e-6) {
+                return Err(EngineError::Lost { photo_id: *photo_id });
+            }
+            if pictures.len() >= WORTH_SAVING {
+                progress.step("auditing", done + 1, pictures.len());
+            }
+        }
+        Ok(pictures.len())
+    }
+
     /// Links what is not linked yet and writes a snapshot, if that makes the next start or search noticeably
     /// faster. Right answers never depend on it.
     pub(super) fn settle(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<(), EngineError> {
         let index = self.current(catalog, progress)?;
-        let saved = self.opened.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |o| o.saved);
+        let saved =
+            self.opened.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |o| o.saved);
         if index.len() <= self.options.exact_max || index.len() < saved + WORTH_SAVING {
             return Ok(());
         }

@@ -19,9 +19,10 @@ use crate::clock::{Clock, Timestamp};
 use crate::embed::{EmbedError, Embedding};
 use crate::index::{IndexError, SaveError};
 use crate::photo::{Digest, Photo, PhotoError, PhotoLimits};
+use crate::photo_id::PhotoId;
 use crate::tensor::{Preprocessor, TensorError};
 use crate::upstream::guard::{Asked, Guard, GuardError};
-use crate::upstream::{PrepareError, SearchParams, prepare};
+use crate::upstream::{PrepareError, QuotaDay, SearchParams, UpstreamError, prepare};
 use crate::verdict::{Match, Policy, Rule, Verdict, similarity_percent};
 
 use live_index::LiveIndex;
@@ -29,7 +30,8 @@ use live_index::LiveIndex;
 /// How many stored pictures are looked at before the verdict.
 const CANDIDATES: usize = 20;
 
-const NO_UPSTREAM: &str = "no upstream is configured, so nothing was asked; `tongkuan --help` tells how to name one";
+const NO_UPSTREAM: &str =
+    "no upstream is configured, so nothing was asked; `tongkuan --help` tells how to name one";
 
 /// What a search may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -70,6 +72,10 @@ pub enum EngineError {
     Index(#[from] IndexError),
     #[error(transparent)]
     Save(#[from] SaveError),
+    #[error(
+        "photo {photo_id} does not find itself in the index; delete the folder `index` in the home folder"
+    )]
+    Lost { photo_id: PhotoId },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -143,6 +149,59 @@ impl Engine {
         &self.catalog
     }
 
+    /// Brings the index into its fastest shape and saves it, when that is worth the time. Answers are right without
+    /// it; call it after storing many pictures.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the index cannot be read or saved.
+    pub fn settle_index(&self) -> Result<(), EngineError> {
+        self.index.settle(&self.catalog, self.progress.as_ref())
+    }
+
+    /// Loads the model and the index now instead of at the first search.
+    ///
+    /// # Errors
+    /// [`EngineError`] when either cannot be loaded.
+    pub fn warm_up(&self) -> Result<(), EngineError> {
+        self.embedder.get(self.progress.as_ref())?;
+        self.index.current(&self.catalog, self.progress.as_ref())?;
+        Ok(())
+    }
+
+    /// Searches for every stored picture by its own embedding, and returns how many there are.
+    ///
+    /// # Errors
+    /// [`EngineError::Lost`] for the first one that does not find itself (or an equal one).
+    pub fn audit(&self) -> Result<usize, EngineError> {
+        self.index.audit(&self.catalog, self.progress.as_ref())
+    }
+
+    /// The stored picture that has these bytes, these pixels, or looks the same; never asks an upstream.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the picture cannot be read or the home folder fails.
+    pub fn recognise(&self, bytes: &[u8]) -> Result<Verdict, EngineError> {
+        Ok(self.look(bytes, &mut Timings::default())?.verdict)
+    }
+
+    /// Asks the upstream for something that costs nothing, to see whether address and credentials work. `None`
+    /// when no upstream is configured.
+    #[must_use]
+    pub fn check_upstream(&self) -> Option<Result<(), UpstreamError>> {
+        self.guard.as_ref().map(Guard::check)
+    }
+
+    /// The budget of today: calls spent, and how many there may be. `None` when no upstream is configured.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder fails.
+    pub fn budget(&self) -> Result<Option<(u32, u32)>, EngineError> {
+        let Some(guard) = &self.guard else { return Ok(None) };
+        let today = QuotaDay::of(self.clock.now());
+        let spent = self.catalog.calls_spent(guard.profile(), &today)?;
+        Ok(Some((spent, guard.policy().daily_budget)))
+    }
+
     /// Was this picture seen before, and what does 1688 sell like it?
     ///
     /// A known picture is answered from the home folder. For an unknown one the upstream is asked, once, and its
@@ -204,8 +263,8 @@ impl Engine {
         }
         let photo = timings.measure(Stage::Decode, || Photo::decode(bytes, &self.limits))?;
         let known = timings.measure(Stage::Catalog, || self.catalog.photo_by_pixels(photo.pixel_digest()))?;
-        let verdict = known
-            .map_or(Verdict::Miss { best_score: None }, |photo_id| equal(photo_id, Rule::SamePixels));
+        let verdict =
+            known.map_or(Verdict::Miss { best_score: None }, |photo_id| equal(photo_id, Rule::SamePixels));
         Ok(Seen { byte_digest, verdict, photo: Some(photo), embedding: None })
     }
 
@@ -348,7 +407,9 @@ impl Engine {
             offers: &asked.page.offers,
         };
         if let Verdict::Hit(matched) = seen.verdict {
-            return Ok(timings.measure(Stage::Catalog, || self.catalog.store_answer(matched.photo_id, &answer))?);
+            return Ok(
+                timings.measure(Stage::Catalog, || self.catalog.store_answer(matched.photo_id, &answer))?
+            );
         }
         self.store(seen, query.bytes, query.label, &answer, timings)?;
         Ok(())

@@ -9,7 +9,9 @@ use crate::photo_id::PhotoId;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    #[error("the vector has {got} numbers where the index has {expected}; use the model the index was made with")]
+    #[error(
+        "the vector has {got} numbers where the index has {expected}; use the model the index was made with"
+    )]
     Dimension { expected: usize, got: usize },
     #[error("picture {0} is in the index already; insert each picture once")]
     Duplicate(PhotoId),
@@ -37,9 +39,13 @@ pub enum LoadError {
     Io { path: PathBuf, source: io::Error },
     #[error("{} is damaged; it is made anew from the catalogue", path.display())]
     Damaged { path: PathBuf },
-    #[error("the saved index has format {found}, this version reads {known}; it is made anew from the catalogue")]
+    #[error(
+        "the saved index has format {found}, this version reads {known}; it is made anew from the catalogue"
+    )]
     OtherFormat { found: u32, known: u32 },
-    #[error("the saved index differs in {what}: {found} there, {wanted} here; it is made anew from the catalogue")]
+    #[error(
+        "the saved index differs in {what}: {found} there, {wanted} here; it is made anew from the catalogue"
+    )]
     Differs { what: &'static str, found: String, wanted: String },
     #[error("the catalogue lacks {missing} pictures of the saved index; it is made anew from the catalogue")]
     CatalogueBehind { missing: usize },

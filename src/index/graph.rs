@@ -27,7 +27,8 @@ pub(super) const LINKS: usize = 32;
 /// How many neighbours are weighed when a point is linked.
 pub(super) const EF_CONSTRUCTION: usize = 200;
 const LAYERS: usize = 16;
-const _: () = assert!(LINKS <= 128, "hnsw_rs ends the process above 256, and its dump counts links in a byte");
+const _: () =
+    assert!(LINKS <= 128, "hnsw_rs ends the process above 256, and its dump counts links in a byte");
 
 /// So many points go in before several threads may insert at once.
 const LINKED_ALONE: usize = 64;
@@ -81,10 +82,9 @@ impl Graph {
 
     /// Visits every point.
     pub(super) fn all(&self, mut visit: impl FnMut(PhotoId, &[f32]) -> bool) -> bool {
-        self.hnsw
-            .get_point_indexation()
-            .into_iter()
-            .all(|point| i64::try_from(point.get_origin_id()).is_ok_and(|id| visit(PhotoId(id), point.get_v())))
+        self.hnsw.get_point_indexation().into_iter().all(|point| {
+            i64::try_from(point.get_origin_id()).is_ok_and(|id| visit(PhotoId(id), point.get_v()))
+        })
     }
 
     /// Writes [`DUMP_FILES`] into `dir`, an empty directory, while nobody inserts. The graph is not empty.

@@ -11,7 +11,8 @@ use rust_decimal::Decimal;
 
 use super::dice::Dice;
 use super::naming::{
-    CREDITS, HEADLINES, KINDS, LEADS, LINES, NAMES, PLACES, POINTS, PRINT_WORDS, SHADES, STYLES, Shade, TRADES,
+    CREDITS, HEADLINES, KINDS, LEADS, LINES, NAMES, PLACES, POINTS, PRINT_WORDS, SHADES, STYLES, Shade,
+    TRADES,
 };
 use super::render::{Backdrop, Camera, Look, PosterCopy, Print, Scene, Tint, render};
 use crate::offer::Price;
@@ -279,7 +280,10 @@ fn stock_model(seed: u64, kind_at: usize, number: usize, goods: &mut Vec<Good>) 
             looks_like: model.looks_like,
             kind: kind.name,
             colour: shade.name,
-            title: format!("{lead} {style}{}{noun} {feature} {} {spec}", PRINT_WORDS[model.print], shade.name),
+            title: format!(
+                "{lead} {style}{}{noun} {feature} {} {spec}",
+                PRINT_WORDS[model.print], shade.name
+            ),
             category_id: kind.category_id,
             price,
             min_order_quantity,

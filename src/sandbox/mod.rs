@@ -7,9 +7,15 @@
     reason = "pixels, bytes and design units change hands in every line of the drawing code, all far below 2^23"
 )]
 
+mod article;
 mod dice;
+mod gate;
 mod goods;
 mod naming;
 mod render;
+mod search;
+mod server;
+
+pub use server::{Counters, Sandbox, SandboxError, SandboxOptions};
 
 pub use goods::{Catalogue, Good, View, ViewError};

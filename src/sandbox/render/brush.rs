@@ -1,7 +1,8 @@
 //! How does a shape come onto the picture? Fill, stroke, clip, blur and shade on one transparent layer.
 
 use tiny_skia::{
-    BlendMode, FillRule, FilterQuality, LineCap, LineJoin, Mask, Paint, Pixmap, PixmapPaint, Stroke, Transform,
+    BlendMode, FillRule, FilterQuality, LineCap, LineJoin, Mask, Paint, Pixmap, PixmapPaint, Stroke,
+    Transform,
 };
 
 use super::ink::{Ink, Tint};
@@ -20,7 +21,8 @@ pub(super) struct Brush {
 impl Brush {
     /// A clear layer; sides are held to 1 to 4096 pixels.
     pub(super) fn new(width: u32, height: u32, to_pixels: Transform) -> Self {
-        let layer = Pixmap::new(width.clamp(1, 4096), height.clamp(1, 4096)).expect("such sides fit a pixmap");
+        let layer =
+            Pixmap::new(width.clamp(1, 4096), height.clamp(1, 4096)).expect("such sides fit a pixmap");
         Self { layer, to_pixels, clip: None }
     }
 
@@ -66,7 +68,8 @@ impl Brush {
         let mut inner = match &outer {
             Some(mask) => mask.clone(),
             None => {
-                let mut mask = Mask::new(self.layer.width(), self.layer.height()).expect("as large as the layer");
+                let mut mask =
+                    Mask::new(self.layer.width(), self.layer.height()).expect("as large as the layer");
                 mask.data_mut().fill(255);
                 mask
             }
@@ -165,4 +168,3 @@ fn blur_run(data: &mut [u8], start: usize, step: usize, n: usize, radius: usize,
         }
     }
 }
-

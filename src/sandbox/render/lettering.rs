@@ -10,7 +10,8 @@ use super::outline::Outline;
 
 /// A subset of Noto Sans SC Bold; `fonts/README.md` says how it was made.
 static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
-    FontRef::try_from_slice(include_bytes!("../fonts/noto-sans-sc-bold-subset.ttf")).expect("a checked-in font")
+    FontRef::try_from_slice(include_bytes!("../fonts/noto-sans-sc-bold-subset.ttf"))
+        .expect("a checked-in font")
 });
 
 /// Can every character of `text` be drawn?

@@ -22,6 +22,7 @@ use ink::Ink;
 use outline::Outline;
 
 pub(super) use ink::Tint;
+#[cfg(test)]
 pub(super) use lettering::covers;
 pub(super) use poster::Copy as PosterCopy;
 pub(super) use prints::Print;
@@ -133,7 +134,8 @@ pub(super) struct Scene {
 pub(super) fn render(scene: &Scene, width: u32, height: u32) -> RgbImage {
     let (w, h) = (width.clamp(1, 4096) as f32, height.clamp(1, 4096) as f32);
     let scale = w.min(h) / 1000.0;
-    let to_pixels = Transform::from_row(scale, 0.0, 0.0, scale, (w - 1000.0 * scale) / 2.0, (h - 1000.0 * scale) / 2.0);
+    let to_pixels =
+        Transform::from_row(scale, 0.0, 0.0, scale, (w - 1000.0 * scale) / 2.0, (h - 1000.0 * scale) / 2.0);
 
     let mut goods = Brush::new(width, height, to_pixels.pre_concat(view(scene)));
     (scene.subject.draw)(&mut goods, &scene.look);
@@ -146,7 +148,14 @@ pub(super) fn render(scene: &Scene, width: u32, height: u32) -> RgbImage {
         _ => backdrop(&mut picture, scene.backdrop),
     }
     shadow(&mut picture, &goods, scene);
-    picture.layer_mut().draw_pixmap(0, 0, goods.layer().as_ref(), &tiny_skia::PixmapPaint::default(), Transform::identity(), None);
+    picture.layer_mut().draw_pixmap(
+        0,
+        0,
+        goods.layer().as_ref(),
+        &tiny_skia::PixmapPaint::default(),
+        Transform::identity(),
+        None,
+    );
     if let Camera::Poster(copy) = &scene.camera {
         poster::overlay(&mut picture, copy);
     }
@@ -160,14 +169,18 @@ fn view(scene: &Scene) -> Transform {
     match scene.camera {
         Camera::Front => about(Transform::from_scale(f, f), 500.0, 520.0),
         Camera::Side => about(Transform::from_row(-0.74 * f, 0.02, 0.0, f, 0.0, 0.0), 500.0, 520.0),
-        Camera::Angled => {
-            about(Transform::from_row(0.84 * f, 0.0, -0.12, 0.86 * f, 0.0, 0.0).pre_rotate(-11.0), 500.0, 520.0)
-        }
+        Camera::Angled => about(
+            Transform::from_row(0.84 * f, 0.0, -0.12, 0.86 * f, 0.0, 0.0).pre_rotate(-11.0),
+            500.0,
+            520.0,
+        ),
         Camera::CloseUp => {
             let (x, y) = scene.subject.focus;
             Transform::from_scale(1.75, 1.75).pre_translate(-x, -y).post_translate(500.0, 500.0)
         }
-        Camera::Poster(_) => about(Transform::from_scale(0.64, 0.64), 500.0, 520.0).post_translate(100.0, 20.0),
+        Camera::Poster(_) => {
+            about(Transform::from_scale(0.64, 0.64), 500.0, 520.0).post_translate(100.0, 20.0)
+        }
     }
 }
 
@@ -176,19 +189,38 @@ fn backdrop(picture: &mut Brush, kind: Backdrop) {
     match kind {
         Backdrop::White => picture.fill(&all, Tint::rgb(254, 254, 254)),
         Backdrop::Studio => {
-            picture.fill(&all, Ink::glow(500.0, 430.0, 760.0, &[(0.0, Tint::rgb(250, 250, 251)), (1.0, Tint::rgb(216, 218, 222))]));
+            picture.fill(
+                &all,
+                Ink::glow(
+                    500.0,
+                    430.0,
+                    760.0,
+                    &[(0.0, Tint::rgb(250, 250, 251)), (1.0, Tint::rgb(216, 218, 222))],
+                ),
+            );
         }
         Backdrop::Wall(c) => {
-            picture.fill(&all, Ink::glow(380.0, 330.0, 950.0, &[(0.0, c.lighter(0.35)), (0.6, c), (1.0, c.darker(0.12))]));
+            picture.fill(
+                &all,
+                Ink::glow(380.0, 330.0, 950.0, &[(0.0, c.lighter(0.35)), (0.6, c), (1.0, c.darker(0.12))]),
+            );
         }
         Backdrop::Table(c) => {
             picture.fill(&all, Ink::down(0.0, 760.0, &[(0.0, c.lighter(0.18)), (1.0, c)]));
             let wood = Tint::rgb(206, 170, 128);
             let top = Outline::rect(-1500.0, 740.0, 4000.0, 2000.0);
-            picture.fill(&top, Ink::down(740.0, 1000.0, &[(0.0, wood.darker(0.2)), (0.12, wood), (1.0, wood.lighter(0.15))]));
+            picture.fill(
+                &top,
+                Ink::down(740.0, 1000.0, &[(0.0, wood.darker(0.2)), (0.12, wood), (1.0, wood.lighter(0.15))]),
+            );
             for i in 0_u8..14 {
                 let y = 752.0 + f32::from(i) * f32::from(i) * 2.2;
-                let vein = Outline::at(-1500.0, y).bend(300.0, y + 10.0, 900.0, y - 4.0).bend(1200.0, y - 10.0, 2500.0, y + 6.0);
+                let vein = Outline::at(-1500.0, y).bend(300.0, y + 10.0, 900.0, y - 4.0).bend(
+                    1200.0,
+                    y - 10.0,
+                    2500.0,
+                    y + 6.0,
+                );
                 picture.line(&vein, 2.0, wood.darker(0.3).alpha(0.35));
             }
         }
@@ -238,8 +270,12 @@ fn shadow(picture: &mut Brush, goods: &Brush, scene: &Scene) {
     let close = matches!(scene.camera, Camera::CloseUp);
     if scene.subject.stands && !close {
         let (cx, half) = (f32::midpoint(x0, x1), (x1 - x0) / 2.0);
-        picture.soft(34.0, |s| s.fill(&Outline::oval(cx + 24.0, bottom - 8.0, half * 0.98, 34.0), Tint::BLACK.alpha(0.30)));
-        picture.soft(9.0, |s| s.fill(&Outline::oval(cx, bottom - 8.0, half * 0.82, 12.0), Tint::BLACK.alpha(0.42)));
+        picture.soft(34.0, |s| {
+            s.fill(&Outline::oval(cx + 24.0, bottom - 8.0, half * 0.98, 34.0), Tint::BLACK.alpha(0.30))
+        });
+        picture.soft(9.0, |s| {
+            s.fill(&Outline::oval(cx, bottom - 8.0, half * 0.82, 12.0), Tint::BLACK.alpha(0.42))
+        });
     } else {
         let mut dark = goods.layer().clone();
         for pixel in dark.data_mut().chunks_exact_mut(4) {

@@ -87,12 +87,8 @@ impl Outline {
         }
         let mut outline = Self::at(points[0].0, points[0].1);
         for i in 0..n {
-            outline = outline.through(
-                points[(i + n - 1) % n],
-                points[i],
-                points[(i + 1) % n],
-                points[(i + 2) % n],
-            );
+            outline =
+                outline.through(points[(i + n - 1) % n], points[i], points[(i + 1) % n], points[(i + 2) % n]);
         }
         outline.close()
     }

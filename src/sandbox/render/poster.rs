@@ -30,12 +30,17 @@ pub(super) fn backdrop(brush: &mut Brush, copy: &Copy) {
         1 => {
             for i in 0_u8..16 {
                 let angle = f32::from(i) * std::f32::consts::TAU / 16.0;
-                let ray = |turn: f32| (600.0 + (angle + turn).cos() * 1500.0, 540.0 + (angle + turn).sin() * 1500.0);
+                let ray = |turn: f32| {
+                    (600.0 + (angle + turn).cos() * 1500.0, 540.0 + (angle + turn).sin() * 1500.0)
+                };
                 let (a, b) = (ray(-0.1), ray(0.1));
                 brush.fill(&Outline::polygon(&[(600.0, 540.0), a, b]), Tint::WHITE.alpha(0.4));
             }
         }
-        _ => brush.fill(&Outline::polygon(&[(-500.0, 1500.0), (-500.0, 640.0), (1500.0, 380.0), (1500.0, 1500.0)]), c.lighter(0.35)),
+        _ => brush.fill(
+            &Outline::polygon(&[(-500.0, 1500.0), (-500.0, 640.0), (1500.0, 380.0), (1500.0, 1500.0)]),
+            c.lighter(0.35),
+        ),
     }
 }
 
@@ -45,12 +50,21 @@ pub(super) fn overlay(brush: &mut Brush, copy: &Copy) {
     let dark = c.darker(0.25);
     match copy.layout {
         0 => {
-            brush.fill(&Outline::rect(-500.0, 0.0, 2000.0, 170.0), Ink::across(0.0, 1000.0, &[(0.0, dark), (1.0, c)]));
+            brush.fill(
+                &Outline::rect(-500.0, 0.0, 2000.0, 170.0),
+                Ink::across(0.0, 1000.0, &[(0.0, dark), (1.0, c)]),
+            );
             write(brush, &copy.headline, (44.0, 118.0), fit(&copy.headline, 96.0, 620.0), Tint::WHITE);
             write(brush, &copy.line, (690.0, 108.0), fit(&copy.line, 50.0, 280.0), YELLOW);
         }
         1 => {
-            write_centred(brush, &copy.headline, (506.0, 136.0), fit(&copy.headline, 118.0, 900.0), Tint::WHITE.alpha(0.9));
+            write_centred(
+                brush,
+                &copy.headline,
+                (506.0, 136.0),
+                fit(&copy.headline, 118.0, 900.0),
+                Tint::WHITE.alpha(0.9),
+            );
             write_centred(brush, &copy.headline, (500.0, 130.0), fit(&copy.headline, 118.0, 900.0), dark);
             let w = width(&copy.line, 46.0) + 60.0;
             brush.fill(&Outline::round_rect(500.0 - w / 2.0, 160.0, w, 68.0, 34.0), c);
@@ -82,7 +96,10 @@ fn price_tag(brush: &mut Brush, copy: &Copy) {
         let price = format!("¥{}", copy.price);
         write_centred(brush, &price, (820.0, 882.0), fit(&price, 84.0, 250.0), YELLOW);
     } else {
-        brush.fill(&Outline::rect(-500.0, 850.0, 2000.0, 150.0), Ink::across(0.0, 1000.0, &[(0.0, red), (1.0, Tint::rgb(250, 100, 40))]));
+        brush.fill(
+            &Outline::rect(-500.0, 850.0, 2000.0, 150.0),
+            Ink::across(0.0, 1000.0, &[(0.0, red), (1.0, Tint::rgb(250, 100, 40))]),
+        );
         write(brush, "批发价", (44.0, 944.0), 56.0, Tint::WHITE);
         write(brush, &format!("¥{}", copy.price), (236.0, 958.0), 104.0, YELLOW);
         write(brush, "一件代发 包邮", (630.0, 944.0), 52.0, Tint::WHITE);

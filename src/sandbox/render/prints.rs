@@ -54,7 +54,10 @@ impl Print {
                         let shift = if row % 2 == 0 { 0.0 } else { 0.19 };
                         let x = cx + (f32::from(column) * 0.38 + shift) * s;
                         let tint = if (row + column) % 3 == 0 { second } else { main };
-                        brush.fill(&Outline::oval(x, cy + f32::from(row) * s * 0.33, s * 0.09, s * 0.09), tint);
+                        brush.fill(
+                            &Outline::oval(x, cy + f32::from(row) * s * 0.33, s * 0.09, s * 0.09),
+                            tint,
+                        );
                     }
                 }
             }

@@ -18,7 +18,11 @@ pub(super) fn mug(brush: &mut Brush, look: &Look) {
         let (y0, y1) = (top + height * 0.18, bottom - height * 0.2);
         let reach = right + 130.0 + 30.0 * wide;
         let handle = match look.detail {
-            0 => Outline::at(right - 30.0, y0).curve((reach, y0 - 20.0), (reach + 20.0, y1), (right - 40.0, y1)),
+            0 => Outline::at(right - 30.0, y0).curve(
+                (reach, y0 - 20.0),
+                (reach + 20.0, y1),
+                (right - 40.0, y1),
+            ),
             1 => Outline::at(right - 30.0, y0)
                 .to(reach - 50.0, y0)
                 .bend(reach - 15.0, y0, reach - 15.0, y0 + 35.0)
@@ -47,7 +51,8 @@ pub(super) fn mug(brush: &mut Brush, look: &Look) {
         let at = if look.turned { (left + 40.0, 530.0) } else { (cx, 545.0) };
         look.print.draw(b, at, half * 0.52, look.accent, look.second);
         b.soft(14.0, |s| {
-            let streak = Outline::round_rect(left + half * 0.32, top + 90.0, half * 0.16, height * 0.62, 30.0);
+            let streak =
+                Outline::round_rect(left + half * 0.32, top + 90.0, half * 0.16, height * 0.62, 30.0);
             s.fill(&streak, Tint::WHITE.alpha(0.55));
             s.fill(&Outline::oval(cx, bottom + 12.0, half * 1.1, 44.0), Tint::BLACK.alpha(0.25));
         });
@@ -87,7 +92,9 @@ pub(super) fn bottle(brush: &mut Brush, look: &Look) {
             brush.line(&ring, 14.0, look.trim.lighter(0.15));
         }
         _ => {
-            let straw = Outline::at(cx + 10.0, cap_top + 10.0).to(cx + 10.0, cap_top - 50.0).to(cx + 70.0, cap_top - 85.0);
+            let straw = Outline::at(cx + 10.0, cap_top + 10.0)
+                .to(cx + 10.0, cap_top - 50.0)
+                .to(cx + 70.0, cap_top - 85.0);
             brush.line(&straw, 34.0, look.accent.darker(0.25));
             brush.line(&straw, 20.0, look.accent.lighter(0.1));
         }
@@ -117,7 +124,10 @@ pub(super) fn bottle(brush: &mut Brush, look: &Look) {
             b.fill(&Outline::rect(left, bottom - 62.0, half * 2.0, 90.0), steel);
         }
         b.soft(12.0, |s| {
-            s.fill(&Outline::round_rect(left + half * 0.34, top + rise, half * 0.2, 380.0, 20.0), Tint::WHITE.alpha(0.5));
+            s.fill(
+                &Outline::round_rect(left + half * 0.34, top + rise, half * 0.2, 380.0, 20.0),
+                Tint::WHITE.alpha(0.5),
+            );
             s.fill(&Outline::rect(right - half * 0.2, top, half * 0.2, 700.0), Tint::BLACK.alpha(0.14));
         });
     });
@@ -132,11 +142,18 @@ pub(super) fn kettle(brush: &mut Brush, look: &Look) {
     let neck = half * (0.48 + 0.18 * round);
 
     let spout = Outline::at(cx - half * 0.8, bottom - 170.0)
-        .curve((cx - half - 60.0, bottom - 190.0), (cx - half - 70.0, top + 120.0), (cx - half - 130.0, top + 50.0))
+        .curve(
+            (cx - half - 60.0, bottom - 190.0),
+            (cx - half - 70.0, top + 120.0),
+            (cx - half - 130.0, top + 50.0),
+        )
         .to(cx - half - 75.0, top + 20.0)
         .curve((cx - half, top + 100.0), (cx - half + 10.0, top + 150.0), (cx - half * 0.6, top + 160.0))
         .close();
-    brush.fill(&spout, Ink::down(top, bottom, &[(0.0, look.base.lighter(0.25)), (1.0, look.base.darker(0.4))]));
+    brush.fill(
+        &spout,
+        Ink::down(top, bottom, &[(0.0, look.base.lighter(0.25)), (1.0, look.base.darker(0.4))]),
+    );
     let dark = Tint::rgb(44, 42, 42);
     let handle = match look.detail {
         0 => Outline::at(cx + neck * 0.7, top + 40.0).curve(
@@ -183,5 +200,8 @@ pub(super) fn kettle(brush: &mut Brush, look: &Look) {
         .curve((cx - neck, top - 70.0), (cx + neck, top - 70.0), (cx + neck + 8.0, top + 8.0))
         .close();
     brush.fill(&lid, Ink::cylinder(cx - neck, cx + neck, look.base.darker(0.06)));
-    brush.fill(&Outline::oval(cx, top - 62.0, 32.0, 26.0), Ink::ball(cx, top - 62.0, 32.0, dark.lighter(0.12)));
+    brush.fill(
+        &Outline::oval(cx, top - 62.0, 32.0, 26.0),
+        Ink::ball(cx, top - 62.0, 32.0, dark.lighter(0.12)),
+    );
 }

@@ -11,7 +11,12 @@ pub(super) fn tshirt(brush: &mut Brush, look: &Look) {
     let (half, hem) = (205.0 + 35.0 * wide, 800.0 + 70.0 * long);
     let (cuff_x, cuff_y) = (385.0 + 30.0 * sleeve, 430.0 + 60.0 * sleeve);
     let half_shirt = |m: f32| {
-        [(cx + m * 95.0, 170.0), (cx + m * 255.0, 225.0), (cx + m * cuff_x, cuff_y), (cx + m * (cuff_x - 105.0), cuff_y + 65.0)]
+        [
+            (cx + m * 95.0, 170.0),
+            (cx + m * 255.0, 225.0),
+            (cx + m * cuff_x, cuff_y),
+            (cx + m * (cuff_x - 105.0), cuff_y + 65.0),
+        ]
     };
     let [neck_r, shoulder_r, cuff_r, under_r] = half_shirt(1.0);
     let [neck_l, shoulder_l, cuff_l, under_l] = half_shirt(-1.0);
@@ -30,7 +35,10 @@ pub(super) fn tshirt(brush: &mut Brush, look: &Look) {
         .close();
     let c = look.base;
     brush.fill(&Outline::oval(cx, 190.0, 92.0, 40.0), c.darker(0.42));
-    brush.fill(&shirt, Ink::across(130.0, 870.0, &[(0.0, c.darker(0.12)), (0.35, c.lighter(0.06)), (1.0, c.darker(0.16))]));
+    brush.fill(
+        &shirt,
+        Ink::across(130.0, 870.0, &[(0.0, c.darker(0.12)), (0.35, c.lighter(0.06)), (1.0, c.darker(0.16))]),
+    );
     brush.within(&shirt, |b| {
         if look.print == super::prints::Print::Stripes {
             look.print.draw(b, (cx, 520.0), 230.0, look.accent, look.second);
@@ -45,16 +53,37 @@ pub(super) fn tshirt(brush: &mut Brush, look: &Look) {
         b.soft(10.0, |s| {
             let dark = Tint::BLACK.alpha(0.22);
             for side in [-1.0_f32, 1.0] {
-                let arm = Outline::sweep(&[(cx + side * 225.0, 240.0), (cx + side * 212.0, 340.0), (cx + side * half, 450.0)]);
+                let arm = Outline::sweep(&[
+                    (cx + side * 225.0, 240.0),
+                    (cx + side * 212.0, 340.0),
+                    (cx + side * half, 450.0),
+                ]);
                 s.line(&arm, 12.0, dark);
-                let fold = [(cx + side * (half - 10.0), 480.0), (cx + side * 110.0, 560.0), (cx + side * 70.0, 640.0)];
+                let fold = [
+                    (cx + side * (half - 10.0), 480.0),
+                    (cx + side * 110.0, 560.0),
+                    (cx + side * 70.0, 640.0),
+                ];
                 s.line(&Outline::sweep(&fold), 11.0, dark.alpha(0.13));
-                let low = [(cx + side * (half - 4.0), hem - 120.0), (cx + side * 90.0, hem - 90.0), (cx + side * 40.0, hem - 10.0)];
+                let low = [
+                    (cx + side * (half - 4.0), hem - 120.0),
+                    (cx + side * 90.0, hem - 90.0),
+                    (cx + side * 40.0, hem - 10.0),
+                ];
                 s.line(&Outline::sweep(&low), 14.0, dark.alpha(0.14));
             }
-            s.line(&Outline::sweep(&[(cx - 40.0, 560.0), (cx - 10.0, 700.0), (cx + 20.0, hem)]), 16.0, Tint::WHITE.alpha(0.18));
+            s.line(
+                &Outline::sweep(&[(cx - 40.0, 560.0), (cx - 10.0, 700.0), (cx + 20.0, hem)]),
+                16.0,
+                Tint::WHITE.alpha(0.18),
+            );
         });
-        b.stitch(&Outline::at(cx - half, hem - 22.0).bend(cx, hem + 4.0, cx + half, hem - 22.0), 3.0, 9.0, c.darker(0.35));
+        b.stitch(
+            &Outline::at(cx - half, hem - 22.0).bend(cx, hem + 4.0, cx + half, hem - 22.0),
+            3.0,
+            9.0,
+            c.darker(0.35),
+        );
     });
     let rib = if trim > 0.5 { look.accent } else { c.darker(0.14) };
     match look.detail {
@@ -66,7 +95,12 @@ pub(super) fn tshirt(brush: &mut Brush, look: &Look) {
         }
         _ => {
             for side in [-1.0_f32, 1.0] {
-                let wing = [(cx + side * 95.0, 165.0), (cx + side * 6.0, 235.0), (cx + side * 70.0, 305.0), (cx + side * 135.0, 205.0)];
+                let wing = [
+                    (cx + side * 95.0, 165.0),
+                    (cx + side * 6.0, 235.0),
+                    (cx + side * 70.0, 305.0),
+                    (cx + side * 135.0, 205.0),
+                ];
                 brush.fill(&Outline::polygon(&wing), rib.lighter(0.06));
                 brush.line(&Outline::polygon(&wing), 4.0, rib.darker(0.3));
             }
@@ -93,12 +127,18 @@ pub(super) fn cap(brush: &mut Brush, look: &Look) {
     brush.within(&crown, |b| {
         b.soft(8.0, |s| {
             for (x, pull) in [(-0.62, -0.45), (0.1, 0.06), (0.72, 0.55)] {
-                let seam = Outline::at(cx, top).bend(cx + half * pull * 1.5, top + 90.0, cx + half * x, base + 60.0);
+                let seam =
+                    Outline::at(cx, top).bend(cx + half * pull * 1.5, top + 90.0, cx + half * x, base + 60.0);
                 s.line(&seam, 9.0, Tint::BLACK.alpha(0.35));
             }
         });
         for (x, pull) in [(-0.62, -0.45), (0.72, 0.55)] {
-            let seam = Outline::at(cx + 8.0, top).bend(cx + half * pull * 1.5 + 8.0, top + 90.0, cx + half * x + 8.0, base + 60.0);
+            let seam = Outline::at(cx + 8.0, top).bend(
+                cx + half * pull * 1.5 + 8.0,
+                top + 90.0,
+                cx + half * x + 8.0,
+                base + 60.0,
+            );
             b.stitch(&seam, 3.0, 9.0, c.lighter(0.3));
         }
         let at = (if look.turned { cx + half * 0.75 } else { cx - 55.0 }, (top + base) / 2.0 + 45.0);
@@ -108,18 +148,42 @@ pub(super) fn cap(brush: &mut Brush, look: &Look) {
     let reach = 150.0 + 70.0 * brim;
     let peak = Outline::at(cx - half + 6.0, base - 8.0)
         .bend(cx - half * 0.2, base + 64.0, cx + half * 0.62, base + 44.0)
-        .curve((cx + half * 0.3, base + reach), (cx - half * 0.9, base + reach * 0.95), (cx - half - 90.0, base + reach * 0.55))
-        .curve((cx - half - 90.0, base + 20.0), (cx - half - 20.0, base - 20.0), (cx - half + 6.0, base - 8.0))
+        .curve(
+            (cx + half * 0.3, base + reach),
+            (cx - half * 0.9, base + reach * 0.95),
+            (cx - half - 90.0, base + reach * 0.55),
+        )
+        .curve(
+            (cx - half - 90.0, base + 20.0),
+            (cx - half - 20.0, base - 20.0),
+            (cx - half + 6.0, base - 8.0),
+        )
         .close();
-    brush.fill(&peak, Ink::down(base - 20.0, base + reach, &[(0.0, peak_colour.darker(0.35)), (0.35, peak_colour), (1.0, peak_colour.darker(0.25))]));
+    brush.fill(
+        &peak,
+        Ink::down(
+            base - 20.0,
+            base + reach,
+            &[(0.0, peak_colour.darker(0.35)), (0.35, peak_colour), (1.0, peak_colour.darker(0.25))],
+        ),
+    );
     for row in 1_u8..=4 {
         let off = f32::from(row) * reach * 0.15;
-        let seam = Outline::at(cx - half - 30.0, base + off * 0.8 + 12.0).bend(cx - half * 0.2, base + off + 75.0, cx + half * 0.42, base + off * 0.7 + 48.0);
+        let seam = Outline::at(cx - half - 30.0, base + off * 0.8 + 12.0).bend(
+            cx - half * 0.2,
+            base + off + 75.0,
+            cx + half * 0.42,
+            base + off * 0.7 + 48.0,
+        );
         brush.within(&peak, |b| b.stitch(&seam, 3.0, 8.0, peak_colour.darker(0.4)));
     }
     match look.detail {
         0 => {}
-        1 => brush.line(&Outline::at(cx - half + 14.0, base - 24.0).bend(cx, base + 44.0, cx + half - 10.0, base - 14.0), 26.0, look.accent),
+        1 => brush.line(
+            &Outline::at(cx - half + 14.0, base - 24.0).bend(cx, base + 44.0, cx + half - 10.0, base - 14.0),
+            26.0,
+            look.accent,
+        ),
         _ => {
             for (x, y) in [(-0.5, 0.45), (0.45, 0.4), (0.62, 0.55)] {
                 let (ex, ey) = (cx + half * x, top + (base - top) * y);
@@ -151,10 +215,18 @@ pub(super) fn sneaker(brush: &mut Brush, look: &Look) {
             b.fill(&cap, Ink::ball(tip + 60.0, 640.0, 150.0, look.second));
             b.stitch(&cap, 3.0, 9.0, look.second.darker(0.4));
         }
-        let counter = Outline::at(heel + 40.0, 505.0).bend(heel - 110.0, 530.0, heel - 140.0, sole + 20.0).to(heel + 40.0, sole + 20.0).close();
+        let counter = Outline::at(heel + 40.0, 505.0)
+            .bend(heel - 110.0, 530.0, heel - 140.0, sole + 20.0)
+            .to(heel + 40.0, sole + 20.0)
+            .close();
         b.fill(&counter, look.accent.mix(c, 0.25));
         b.stitch(&counter, 3.0, 9.0, c.darker(0.4));
-        let eyestay = Outline::polygon(&[(heel - 300.0, ankle), (heel - 225.0, ankle + 10.0), (tip + 245.0, 600.0), (tip + 180.0, 550.0)]);
+        let eyestay = Outline::polygon(&[
+            (heel - 300.0, ankle),
+            (heel - 225.0, ankle + 10.0),
+            (tip + 245.0, 600.0),
+            (tip + 180.0, 550.0),
+        ]);
         b.fill(&eyestay, c.darker(0.16));
         match look.print {
             super::prints::Print::Plain => {}
@@ -165,21 +237,33 @@ pub(super) fn sneaker(brush: &mut Brush, look: &Look) {
                 }
             }
             super::prints::Print::Zigzag | super::prints::Print::Peaks => {
-                let wave = Outline::at(heel - 40.0, 520.0).curve((640.0, 700.0), (430.0, 680.0), (400.0, 600.0)).curve((440.0, 640.0), (600.0, 620.0), (heel - 40.0, 520.0)).close();
+                let wave = Outline::at(heel - 40.0, 520.0)
+                    .curve((640.0, 700.0), (430.0, 680.0), (400.0, 600.0))
+                    .curve((440.0, 640.0), (600.0, 620.0), (heel - 40.0, 520.0))
+                    .close();
                 b.fill(&wave, look.accent);
             }
             other => other.draw(b, (565.0, 605.0), 56.0, look.accent, look.second),
         }
         b.soft(12.0, |s| {
-            s.line(&Outline::sweep(&[(tip + 60.0, 625.0), (tip + 190.0, 575.0), (tip + 290.0, 560.0)]), 18.0, Tint::WHITE.alpha(0.35));
+            s.line(
+                &Outline::sweep(&[(tip + 60.0, 625.0), (tip + 190.0, 575.0), (tip + 290.0, 560.0)]),
+                18.0,
+                Tint::WHITE.alpha(0.35),
+            );
             s.fill(&Outline::rect(0.0, sole - 26.0, 1000.0, 60.0), Tint::BLACK.alpha(0.3));
         });
     });
-    let collar = Outline::at(heel - 2.0, ankle - 12.0).curve((heel - 60.0, ankle + 60.0), (heel - 190.0, ankle + 70.0), (heel - 240.0, ankle - 16.0));
+    let collar = Outline::at(heel - 2.0, ankle - 12.0).curve(
+        (heel - 60.0, ankle + 60.0),
+        (heel - 190.0, ankle + 70.0),
+        (heel - 240.0, ankle - 16.0),
+    );
     brush.line(&collar, 20.0, c.darker(0.35));
     for i in 0_u8..5 {
         let t = f32::from(i) / 4.0;
-        let (x, y) = (heel - 292.0 + (tip + 215.0 - heel + 292.0) * t, ankle + 30.0 + (556.0 - ankle - 30.0) * t);
+        let (x, y) =
+            (heel - 292.0 + (tip + 215.0 - heel + 292.0) * t, ankle + 30.0 + (556.0 - ankle - 30.0) * t);
         let lace = Outline::at(x - 18.0, y + 6.0).bend(x + 22.0, y - 22.0, x + 56.0, y + 26.0);
         brush.line(&lace, 17.0, Tint::BLACK.alpha(0.3));
         brush.line(&lace, 12.0, look.lace());
@@ -193,9 +277,25 @@ pub(super) fn sneaker(brush: &mut Brush, look: &Look) {
         .bend(tip - 30.0, sole + depth - 10.0, tip - 6.0, sole - 22.0)
         .close();
     let rubber = look.second.mix(Tint::rgb(244, 242, 236), 0.8);
-    brush.fill(&midsole, Ink::down(sole - 30.0, sole + depth, &[(0.0, rubber), (0.7, rubber.darker(0.1)), (1.0, rubber.darker(0.34))]));
+    brush.fill(
+        &midsole,
+        Ink::down(
+            sole - 30.0,
+            sole + depth,
+            &[(0.0, rubber), (0.7, rubber.darker(0.1)), (1.0, rubber.darker(0.34))],
+        ),
+    );
     brush.within(&midsole, |b| {
-        b.line(&Outline::at(tip - 20.0, sole + depth * 0.45).bend(500.0, sole + depth * 0.62, heel + 30.0, sole + depth * 0.3), 7.0, look.accent);
+        b.line(
+            &Outline::at(tip - 20.0, sole + depth * 0.45).bend(
+                500.0,
+                sole + depth * 0.62,
+                heel + 30.0,
+                sole + depth * 0.3,
+            ),
+            7.0,
+            look.accent,
+        );
         b.fill(&Outline::rect(0.0, sole + depth - 15.0, 1000.0, 30.0), look.accent.darker(0.35));
     });
 }
