@@ -101,16 +101,11 @@ impl Catalog {
     /// [`CatalogError::OtherModel`] when stored vectors were made by another model.
     pub fn claim_model(&self, fingerprint: &Fingerprint) -> Result<(), CatalogError> {
         let mine = serde_json::to_string(fingerprint).unwrap_or_default();
-        let stored = match self.stored_model()? {
-            Some(stored) => stored,
-            None => {
-                let writer = self.writer();
-                // Another process may claim at the same moment: the first one counts.
-                writer.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('model', ?1)", [&mine])?;
-                drop(writer);
-                self.stored_model()?.unwrap_or_else(|| fingerprint.clone())
-            }
-        };
+        if self.stored_model()?.is_none() {
+            // Another process may claim at the same moment: the first one counts.
+            self.writer().execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('model', ?1)", [&mine])?;
+        }
+        let stored = self.stored_model()?.unwrap_or_else(|| fingerprint.clone());
         if stored == *fingerprint {
             return Ok(());
         }

@@ -47,9 +47,8 @@ impl Catalog {
             )
             .optional()?
             .flatten();
-        let paced = last_start
-            .map(|start| Timestamp::from_unix_ms(start).plus(booking.min_interval))
-            .unwrap_or(booking.now);
+        let after_last = |start| Timestamp::from_unix_ms(start).plus(booking.min_interval);
+        let paced = last_start.map_or(booking.now, after_last);
         let start_at = paced.max(booking.now);
         transaction
             .prepare_cached(

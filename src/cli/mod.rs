@@ -84,7 +84,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),
         Command::Demo(demo) => demo.run(settings),
-        Command::Doctor => doctor::doctor(&settings),
+        Command::Doctor => Ok(doctor::doctor(&settings)),
     }
 }
 

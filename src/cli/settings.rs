@@ -115,10 +115,8 @@ impl Settings {
         let home = home.or_else(|| folders.as_ref().map(|f| f.data_dir().to_path_buf()));
         let Some(home) = home else { bail!("this system names no data folder; choose one with --home") };
         // One ONNX Runtime serves every home folder.
-        let runtime_folder =
-            std::env::var_os("TONGKUAN_RUNTIME_DIR").map(PathBuf::from).unwrap_or_else(|| {
-                folders.as_ref().map_or_else(|| home.clone(), |f| f.data_dir().to_path_buf()).join("runtime")
-            });
+        let shared = folders.as_ref().map_or(home.as_path(), |f| f.data_dir()).join("runtime");
+        let runtime_folder = std::env::var_os("TONGKUAN_RUNTIME_DIR").map_or(shared, PathBuf::from);
         Ok(Self {
             home,
             runtime_folder,

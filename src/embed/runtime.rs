@@ -152,15 +152,16 @@ fn locate_in(search: &SearchPath) -> Result<RuntimeLocation, RuntimeError> {
         }
         return Ok(RuntimeLocation { path: path.clone(), origin: RuntimeOrigin::Environment });
     }
-    let beside = search.executable_folder.iter().map(|folder| (folder, RuntimeOrigin::BesideExecutable));
-    if let Some(found) = beside.filter_map(|(folder, origin)| library_in(folder, origin)).next() {
+    let beside = search.executable_folder.as_deref();
+    if let Some(found) = beside.and_then(|folder| library_in(folder, RuntimeOrigin::BesideExecutable)) {
         return Ok(found);
     }
     if let Some(path) = pins::for_this_platform().and_then(|pin| fetched(&search.runtime_folder, pin)) {
         return Ok(RuntimeLocation { path, origin: RuntimeOrigin::DataDirectory });
     }
-    let system = search.system_folders.iter().filter_map(|folder| library_in(folder, RuntimeOrigin::System));
-    system.into_iter().next().ok_or_else(|| RuntimeError::NotFound { folder: search.runtime_folder.clone() })
+    let mut system = search.system_folders.iter();
+    let found = system.find_map(|folder| library_in(folder, RuntimeOrigin::System));
+    found.ok_or_else(|| RuntimeError::NotFound { folder: search.runtime_folder.clone() })
 }
 
 fn library_in(folder: &Path, origin: RuntimeOrigin) -> Option<RuntimeLocation> {

@@ -46,8 +46,8 @@ impl fmt::Display for Digest {
 /// The first 4 bytes: enough to tell digests apart in a log line.
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "Digest({a:02x}{b:02x}{c:02x}{d:02x}..)")
+        let hex = self.to_string();
+        write!(f, "Digest({}..)", &hex[..8])
     }
 }
 

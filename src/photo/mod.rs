@@ -144,7 +144,7 @@ impl fmt::Debug for Photo {
             .field("format", &self.format)
             .field("byte_digest", &self.byte_digest)
             .field("pixel_digest", &self.pixel_digest)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

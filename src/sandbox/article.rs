@@ -1,5 +1,7 @@
 //! The dialect of the common articles, from the server's side; `crate::upstream::article` is the client's.
 
+#![allow(clippy::unnecessary_box_returns, reason = "a refusal is a whole response; `?` passes it on boxed")]
+
 use std::sync::Arc;
 
 use axum::extract::multipart::MultipartRejection;

@@ -206,5 +206,3 @@ pub(super) const LINES: [&str; 6] =
     ["全场低至五折", "买二送一", "当天发货", "支持定制", "七天无理由", "满百包邮"];
 pub(super) const POINTS: [&str; 8] =
     ["优质材料", "精工细作", "现货秒发", "破损包赔", "来图定制", "安全环保", "多色可选", "支持退换"];
-/// Words that the poster code itself writes, and the gallery's: named here so that the font's makers find them.
-pub(super) const POSTER_WORDS: [&str; 3] = ["批发价", "一件代发 包邮", "¥"];

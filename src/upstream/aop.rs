@@ -1,7 +1,7 @@
 //! Profile `aop`: the documented calls of the open platform's gateway.
 //!
 //! A search is two signed form posts: `product.image.upload` gives the picture an id, `product.search.imageQuery`
-//! answers for that id. The access token comes from the configuration. Fetching one (the OAuth2 code exchange) and
+//! answers for that id. The access token comes from the configuration. Fetching one (the `OAuth2` code exchange) and
 //! renewing it are not done here yet: a token that has ended is reported as [`UpstreamErrorKind::Auth`].
 //! The answer never states a similarity. Not yet tried against the live gateway.
 

@@ -25,10 +25,10 @@ pub const PROFILE: &str = "article";
 const TOKEN_PATH: &str = "/auth/requestToken";
 const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
 /// A token is renewed this long before it ends, so that it does not end on the way.
-const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+const TOKEN_MARGIN: Duration = Duration::from_mins(1);
 /// For an answer that does not say how long its token holds; a token that ends earlier is renewed on its refusal.
-const UNSTATED_TOKEN_LIFE: Duration = Duration::from_secs(600);
-const MAX_TOKEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+const UNSTATED_TOKEN_LIFE: Duration = Duration::from_mins(10);
+const MAX_TOKEN_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// Where to ask, and as whom.
 #[derive(Clone, Debug)]
@@ -178,7 +178,7 @@ impl ArticleUpstream {
             lenient::first_text(said, &["error_message", "errorMessage", "message"]).unwrap_or_default();
         let code = code.unwrap_or_else(|| reply.status.to_string());
         let message = match (words.is_empty(), reply.status) {
-            (_, 300..400) => {
+            (_, 300..=399) => {
                 format!("{} answers with a redirect, which is not followed", self.config.base_url)
             }
             (true, status) => format!("refused with HTTP status {status}"),
@@ -246,7 +246,7 @@ pub fn classify(http_status: u16, code: &str, reason: &str) -> UpstreamErrorKind
         _ => {}
     }
     match http_status {
-        300..400 | 404 | 405 | 410 | 501 => Unsupported,
+        300..=399 | 404 | 405 | 410 | 501 => Unsupported,
         401 => Auth,
         403 => Acl,
         413 | 415 => Image,

@@ -20,7 +20,7 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 /// China standard time is 8 h ahead of UTC, without summer time.
 const CHINA_OFFSET_MS: i64 = 8 * 3600 * 1000;
 /// The longest pause that an upstream's wish imposes on everybody; a wrong header must not stop a server for days.
-const MAX_PAUSE: Duration = Duration::from_secs(3600);
+const MAX_PAUSE: Duration = Duration::from_hours(1);
 /// How often a turn that was spoilt (by midnight, by somebody's "too fast") is taken anew.
 const MAX_SPOILT_TURNS: u32 = 4;
 
@@ -48,8 +48,8 @@ impl Default for GuardPolicy {
             min_interval: Duration::from_secs(1),
             max_attempts: 3,
             first_backoff: Duration::from_secs(2),
-            max_backoff: Duration::from_secs(60),
-            max_wait: Duration::from_secs(120),
+            max_backoff: Duration::from_mins(1),
+            max_wait: Duration::from_mins(2),
         }
     }
 }
@@ -73,12 +73,12 @@ impl GuardPolicy {
         }
         let doublings = attempt.saturating_sub(1).min(31);
         let full = self.first_backoff.saturating_mul(1 << doublings).min(self.max_backoff);
-        let shortened = full - full / 1024 * u32::from(chance(salt));
+        let shortened = full.saturating_sub(full / 1024 * u32::from(chance(salt)));
         NextStep::RetryAfter(shortened.max(asked))
     }
 }
 
-/// 0 to 255, spread evenly over `salt` (the last step of SplitMix64).
+/// 0 to 255, spread evenly over `salt` (the last step of `SplitMix64`).
 fn chance(salt: u64) -> u8 {
     let mut z = salt.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -287,7 +287,9 @@ impl Guard {
         let mut calls = 0;
         let mut unsettled = 0;
         let mut failed: Option<UpstreamError> = None;
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             let reservation = match (self.take_turn(), failed) {
                 (Ok(reservation), _) => reservation,
                 (Err(GuardError::Ledger { profile, error, .. }), _) => {
@@ -317,7 +319,6 @@ impl Guard {
             }
             failed = Some(error);
         }
-        unreachable!("next_step stops at max_attempts")
     }
 
     fn learn(&self, error: &UpstreamError, next: NextStep) {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use ab_glyph::{Font, FontRef, Glyph, GlyphId, OutlineCurve};
+use ab_glyph::{Font, FontRef, Glyph, OutlineCurve};
 
 use super::brush::Brush;
 use super::ink::Tint;
@@ -13,11 +13,6 @@ static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
     FontRef::try_from_slice(include_bytes!("../fonts/noto-sans-sc-bold-subset.ttf"))
         .expect("a checked-in font")
 });
-
-/// Can every character of `text` be drawn?
-pub(in crate::sandbox) fn covers(text: &str) -> bool {
-    text.chars().all(|c| c == ' ' || FONT.glyph_id(c) != GlyphId(0))
-}
 
 /// The width of `text` at `size`, in the unit of `size`.
 pub(super) fn width(text: &str, size: f32) -> f32 {

@@ -22,8 +22,6 @@ use ink::Ink;
 use outline::Outline;
 
 pub(super) use ink::Tint;
-#[cfg(test)]
-pub(super) use lettering::covers;
 pub(super) use poster::Copy as PosterCopy;
 pub(super) use prints::Print;
 
