@@ -1,4 +1,22 @@
 //! Tongkuan (同款, "the same item"): have we seen this picture before, and what did 1688 say about it?
+//!
+//! [`engine::Engine`] is the way in. A picture that is stored is answered from the home folder:
+//!
+//! ```
+//! use tongkuan::engine::{Engine, Mode, Outcome, Query};
+//! use tongkuan::upstream::SearchParams;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let home = tempfile::tempdir()?;
+//! let engine = Engine::builder(home.path()).open()?;
+//! // No model is needed to recognise a file that is broken, and the error says what to do.
+//! let broken = Query { bytes: b"no picture", label: "a.jpg", params: SearchParams::default(), mode: Mode::Default };
+//! assert!(engine.search(&broken).unwrap_err().to_string().contains("JPEG"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ARCHITECTURE.md has a line for each module, phrased as the question it answers.
 
 pub mod catalog;
 pub mod cli;
@@ -13,3 +31,8 @@ pub mod sandbox;
 pub mod tensor;
 pub mod upstream;
 pub mod verdict;
+
+/// The README's examples are compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
