@@ -4,7 +4,8 @@ Steps: load the weights, fold batch normalisation into the convolutions, cut the
 pool the last feature map with GeM (p = 3), normalise, centre and project, normalise again.
 
 The projection is fitted once on unlabelled pictures and stored as `projection.npz` beside
-the model, so that the file can be exported again without those pictures.
+the model, so that the file can be exported again without those pictures. The thresholds of
+an existing manifest are kept: choose them anew with evaluate.py after a new fit.
 
 Examples
   Export again from the committed projection:
@@ -282,6 +283,8 @@ def main():
     parser.add_argument("--seed", type=int, default=20240607, help="seed of the edits (default %(default)s)")
     parser.add_argument("--resize", choices=pictures.RESIZES, default="pad", help="default: %(default)s")
     parser.add_argument("--filter", choices=tuple(pictures.FILTERS), default="bilinear", help="default: %(default)s")
+    parser.add_argument("--fit-resize", choices=pictures.RESIZES, default="squash",
+                        help="how --fit resizes; squash lets no white margin into the fit (default: %(default)s)")
     parser.add_argument("--cache", type=Path, metavar="FILE", help="keep the training features in this .npz")
     parser.add_argument("--out", type=Path, default=HERE / NAME, metavar="DIR",
                         help="folder for model.onnx, projection.npz and manifest.json (default: %(default)s)")
@@ -297,7 +300,7 @@ def main():
             with np.load(args.cache) as saved:
                 features_, meta = saved["F"], saved["meta"]
         else:
-            features_, meta = training_features(args.fit, args.resize, args.filter, args.seed)
+            features_, meta = training_features(args.fit, args.fit_resize, args.filter, args.seed)
             if args.cache:
                 np.savez(args.cache, F=features_, meta=meta)
         head = fit(features_, meta, args.head, args.dimension, args.shrink)
