@@ -3,11 +3,28 @@
 //! One trait, [`Upstream`], and a small module for each dialect behind it. [`guard`] stands in front of every
 //! dialect and decides about money and time: budget, pace, retries.
 
+pub mod aop;
+pub mod article;
+pub mod guard;
+mod lenient;
+pub mod prepare;
+mod secret;
+mod wire;
+
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::offer::{Offer, Price};
+
+pub use aop::{AopConfig, AopUpstream};
+pub use article::{ArticleConfig, ArticleUpstream};
+pub use guard::{
+    Asked, Booking, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError, QuotaDay, Reservation,
+};
+pub use prepare::{PrepareError, Prepared, UploadWarning, prepare};
+pub use secret::Secret;
 
 /// What to ask for beside the picture. Part of the identity of a stored answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +59,20 @@ impl SearchParams {
             self.page_size
         )
     }
+
+    /// Refuses what no upstream takes, before anything is spent on it.
+    fn check(&self, profile: &'static str) -> Result<(), UpstreamError> {
+        let fault = if self.page == 0 {
+            "page is 0: pages count from 1"
+        } else if !(1..=50).contains(&self.page_size) {
+            "page_size is outside 1 to 50"
+        } else if self.price_min.zip(self.price_max).is_some_and(|(min, max)| min > max) {
+            "price_min is above price_max"
+        } else {
+            return Ok(());
+        };
+        Err(UpstreamError::new(profile, UpstreamErrorKind::Param, "params", fault))
+    }
 }
 
 /// A picture made fit for upload.
@@ -53,18 +84,48 @@ pub struct UploadPicture {
     pub height_px: u32,
 }
 
+impl fmt::Debug for UploadPicture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, media_type, width_px, height_px } = self;
+        write!(f, "UploadPicture({media_type:?} {width_px}x{height_px} px, {} bytes)", bytes.len())
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadMediaType {
     Jpeg,
     Png,
 }
 
+impl UploadMediaType {
+    /// As in `Content-Type`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+        }
+    }
+
+    /// The usual ending of a file's name, without the dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+        }
+    }
+}
+
 /// One page of an upstream's answer, in its order of relevance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamPage {
     pub offers: Vec<Offer>,
     /// How many offers there are over all pages, where the upstream says so.
     pub total: Option<u64>,
+    /// How many entries of this page were left out because they could not be read (no usable id). A page of
+    /// which nothing can be read is an error instead.
+    pub skipped: u32,
 }
 
 /// What an upstream accepts.
@@ -88,7 +149,7 @@ pub trait Upstream: Send + Sync {
     /// [`UpstreamError`], classified so that the guard knows whether to try again.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError>;
 
-    /// A call that costs nothing and proves that the address and the credentials work.
+    /// A call that is not a search (no search is paid for) and proves that the address and the credentials work.
     ///
     /// # Errors
     /// [`UpstreamError`] as for a search.
@@ -116,8 +177,43 @@ pub enum UpstreamErrorKind {
     Image,
     /// The upstream does not know this call: fatal.
     Unsupported,
-    /// The upstream or the way to it fails: try again, a bounded number of times.
+    /// The upstream or the way to it fails, and a search may have been made: try again, a bounded number of
+    /// times.
     Transient,
+    /// No search left this machine: nothing answers at the address, or not even a token could be had. Try again, a
+    /// bounded number of times; costs nothing.
+    Unreachable,
+}
+
+impl UpstreamErrorKind {
+    /// Whether the same search may succeed if it is made again after a while.
+    #[must_use]
+    pub fn is_worth_retrying(self) -> bool {
+        matches!(self, Self::Transient | Self::Unreachable | Self::Rate)
+    }
+
+    /// Whether the upstream may count the failed search as made. Only where nothing is known.
+    #[must_use]
+    pub fn may_be_billed(self) -> bool {
+        self == Self::Transient
+    }
+
+    /// What to do about it, as the end of a sentence.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Auth => "check the app key, the app secret and the access token",
+            Self::Acl => "apply for this permission in the open platform's console",
+            Self::Signature => "check that the app secret belongs to the app key",
+            Self::Param => "correct the parameter",
+            Self::Rate => "wait, and raise min_interval if it happens often",
+            Self::Quota => "wait for the next day or buy more calls",
+            Self::Image => "try another picture or a smaller one",
+            Self::Unsupported => "check base_url and the profile",
+            Self::Transient => "try again later",
+            Self::Unreachable => "check the network and base_url",
+        }
+    }
 }
 
 /// An upstream's refusal or failure. Never carries a secret or a URL with one in it.
@@ -132,4 +228,19 @@ pub struct UpstreamError {
     pub message: String,
     /// How long the upstream asks to wait, where it says so.
     pub retry_after: Option<Duration>,
+}
+
+impl UpstreamError {
+    /// An error without a wish for a pause. `message` says what happened; the kind's
+    /// [remedy](UpstreamErrorKind::remedy) is added to it.
+    #[must_use]
+    pub fn new(
+        profile: &'static str,
+        kind: UpstreamErrorKind,
+        code: impl Into<String>,
+        message: impl fmt::Display,
+    ) -> Self {
+        let message = format!("{message}; {}", kind.remedy());
+        Self { profile, kind, code: code.into(), message, retry_after: None }
+    }
 }

@@ -1,0 +1,197 @@
+//! Answers: what an upstream said about a photo, under which question, and when.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::Serialize;
+
+use super::{Catalog, CatalogError};
+use crate::clock::Timestamp;
+use crate::offer::Offer;
+use crate::photo_id::PhotoId;
+
+/// The profile under which the user's own goods are kept, beside those of the upstreams.
+pub const OWN_PROFILE: &str = "own";
+
+/// The question that an own good answers: any.
+const OWN_PARAMS: &str = "own";
+
+/// Which question an answer belongs to, beside the photo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerKey<'a> {
+    /// The upstream profile; `None` takes any, the newest first.
+    pub profile: Option<&'a str>,
+    /// [`crate::upstream::SearchParams::key`].
+    pub params: &'a str,
+}
+
+/// An answer to be stored.
+#[derive(Clone, Copy, Debug)]
+pub enum NewAnswer<'a> {
+    /// What an upstream said; replaces what it said before to the same question.
+    Upstream {
+        profile: &'a str,
+        params: &'a str,
+        fetched_at: Timestamp,
+        total: Option<u64>,
+        /// In the upstream's order.
+        offers: &'a [Offer],
+    },
+    /// An own good shown on the photo; added to those already there, and the photo becomes an own one.
+    Own { added_at: Timestamp, offer: &'a Offer },
+}
+
+/// An answer as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoredAnswer {
+    pub profile: String,
+    pub params: String,
+    pub fetched_at: Timestamp,
+    pub total: Option<u64>,
+    pub offers: Vec<Offer>,
+}
+
+impl Catalog {
+    /// The stored answer to a question about a photo: an own good shown on it answers every question, else the
+    /// upstream's answer to just this one.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn answer(
+        &self,
+        photo_id: PhotoId,
+        key: &AnswerKey<'_>,
+    ) -> Result<Option<StoredAnswer>, CatalogError> {
+        self.read(|c| {
+            let found = c
+                .prepare_cached(
+                    "SELECT answer_id, profile, params, fetched_at_ms, total FROM answers
+                     WHERE photo_id = ?1
+                       AND (profile = ?4 OR (params = ?3 AND (?2 IS NULL OR profile = ?2)))
+                     ORDER BY profile = ?4 DESC, fetched_at_ms DESC, answer_id DESC LIMIT 1",
+                )?
+                .query_row(params![photo_id, key.profile, key.params, OWN_PROFILE], answer_row)
+                .optional()?;
+            found.map(|(id, answer)| with_offers(c, id, answer)).transpose()
+        })
+    }
+
+    /// All stored answers about a photo, the newest first.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn answers(&self, photo_id: PhotoId) -> Result<Vec<StoredAnswer>, CatalogError> {
+        self.read(|c| {
+            let rows: Vec<(i64, StoredAnswer)> = c
+                .prepare_cached(
+                    "SELECT answer_id, profile, params, fetched_at_ms, total FROM answers
+                     WHERE photo_id = ?1 ORDER BY fetched_at_ms DESC, answer_id DESC",
+                )?
+                .query_map([photo_id], answer_row)?
+                .collect::<Result<_, _>>()?;
+            rows.into_iter().map(|(id, answer)| with_offers(c, id, answer)).collect()
+        })
+    }
+}
+
+fn answer_row(row: &rusqlite::Row<'_>) -> Result<(i64, StoredAnswer), rusqlite::Error> {
+    let answer = StoredAnswer {
+        profile: row.get(1)?,
+        params: row.get(2)?,
+        fetched_at: Timestamp::from_unix_ms(row.get(3)?),
+        total: row.get(4)?,
+        offers: Vec::new(),
+    };
+    Ok((row.get(0)?, answer))
+}
+
+fn with_offers(
+    connection: &Connection,
+    answer_id: i64,
+    mut answer: StoredAnswer,
+) -> Result<StoredAnswer, rusqlite::Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT o.body, a.similarity FROM answer_offers a
+         JOIN offers o ON o.profile = a.profile AND o.offer_id = a.offer_id
+         WHERE a.answer_id = ?1 ORDER BY a.rank",
+    )?;
+    let rows = statement.query_map([answer_id], |row| {
+        let body: String = row.get(0)?;
+        // An offer's fields are shared by all answers that name it; its similarity belongs to this one.
+        let mut offer: Offer = serde_json::from_str(&body).map_err(|e| {
+            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e))
+        })?;
+        offer.similarity = row.get(1)?;
+        Ok(offer)
+    })?;
+    answer.offers = rows.collect::<Result<_, _>>()?;
+    Ok(answer)
+}
+
+pub(super) fn put_answer(
+    transaction: &Transaction<'_>,
+    photo_id: PhotoId,
+    answer: &NewAnswer<'_>,
+) -> Result<(), rusqlite::Error> {
+    match *answer {
+        NewAnswer::Upstream { profile, params, fetched_at, total, offers } => {
+            let answer_id = upsert_answer(transaction, photo_id, profile, params, fetched_at, total)?;
+            transaction.execute("DELETE FROM answer_offers WHERE answer_id = ?1", [answer_id])?;
+            for offer in offers {
+                put_offer(transaction, answer_id, profile, fetched_at, offer)?;
+            }
+        }
+        NewAnswer::Own { added_at, offer } => {
+            let answer_id = upsert_answer(transaction, photo_id, OWN_PROFILE, OWN_PARAMS, added_at, None)?;
+            transaction.execute(
+                "DELETE FROM answer_offers WHERE answer_id = ?1 AND offer_id = ?2",
+                params![answer_id, offer.offer_id.as_str()],
+            )?;
+            put_offer(transaction, answer_id, OWN_PROFILE, added_at, offer)?;
+            transaction.execute("UPDATE photos SET kind = 'own' WHERE photo_id = ?1", [photo_id])?;
+        }
+    }
+    Ok(())
+}
+
+fn upsert_answer(
+    transaction: &Transaction<'_>,
+    photo_id: PhotoId,
+    profile: &str,
+    params: &str,
+    fetched_at: Timestamp,
+    total: Option<u64>,
+) -> Result<i64, rusqlite::Error> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO answers (photo_id, profile, params, fetched_at_ms, total) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (photo_id, profile, params)
+             DO UPDATE SET fetched_at_ms = excluded.fetched_at_ms, total = excluded.total
+             RETURNING answer_id",
+        )?
+        .query_row(params![photo_id, profile, params, fetched_at.unix_ms(), total], |row| row.get(0))
+}
+
+/// Appends an offer to an answer, after those that are there.
+fn put_offer(
+    transaction: &Transaction<'_>,
+    answer_id: i64,
+    profile: &str,
+    updated_at: Timestamp,
+    offer: &Offer,
+) -> Result<(), rusqlite::Error> {
+    let body =
+        serde_json::to_string(offer).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO offers (profile, offer_id, body, updated_at_ms) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (profile, offer_id)
+             DO UPDATE SET body = excluded.body, updated_at_ms = excluded.updated_at_ms",
+        )?
+        .execute(params![profile, offer.offer_id.as_str(), body, updated_at.unix_ms()])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO answer_offers (answer_id, rank, profile, offer_id, similarity)
+             VALUES (?1, (SELECT coalesce(max(rank) + 1, 0) FROM answer_offers WHERE answer_id = ?1), ?2, ?3, ?4)",
+        )?
+        .execute(params![answer_id, profile, offer.offer_id.as_str(), offer.similarity])?;
+    Ok(())
+}

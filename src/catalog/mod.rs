@@ -1,0 +1,207 @@
+//! What do we know? Photos, embeddings, answers, offers and spend in one SQLite file: the source of truth.
+//!
+//! Whatever a method here has returned is on disk (WAL, `synchronous = FULL`): killing the process loses nothing
+//! acknowledged, and a half-made change is never seen. Any number of processes may use one file; writers wait
+//! for one another.
+
+mod answers;
+mod photos;
+mod schema;
+mod spend;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use serde::Serialize;
+
+pub use answers::{AnswerKey, NewAnswer, OWN_PROFILE, StoredAnswer};
+pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
+
+use crate::embed::Fingerprint;
+use crate::photo_id::PhotoId;
+
+/// The catalogue's file in the home folder.
+pub const FILE_NAME: &str = "catalog.sqlite";
+
+/// How long a writer waits for another process before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the catalogue could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    #[error("cannot open the catalogue {}: {source}; check that the folder exists and may be written to", path.display())]
+    Open { path: PathBuf, source: rusqlite::Error },
+    #[error("cannot make the home folder {}: {source}; choose another with --home", path.display())]
+    Home { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the catalogue has format {found}, this program knows up to {known}: it was written by a newer tongkuan; \
+         update this program or choose another home with --home"
+    )]
+    TooNew { found: usize, known: usize },
+    #[error(
+        "this home was made with the model {stored}, this program runs {current}: their vectors cannot be \
+         compared; use that model again (--model), or choose another home with --home"
+    )]
+    OtherModel { stored: String, current: String },
+    #[error("the catalogue is damaged at {place}: {problem}; run `tongkuan doctor`")]
+    Damaged { place: String, problem: String },
+    #[error("the catalogue failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// The catalogue of one home folder. Shared by reference; every method may be called from any thread.
+pub struct Catalog {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    /// Readers never wait for the writer (WAL); there are as many as threads that ever read at the same time.
+    idle_readers: Mutex<Vec<Connection>>,
+}
+
+/// How much there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub photos: u64,
+    pub own_photos: u64,
+    pub answers: u64,
+    pub offers: u64,
+    /// Of the catalogue's file, without its journal.
+    pub file_bytes: u64,
+}
+
+impl Catalog {
+    /// Opens the catalogue of `home`, making folder and file when they are not there.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be opened, is not a catalogue, or is newer than this program.
+    pub fn open(home: &Path) -> Result<Self, CatalogError> {
+        std::fs::create_dir_all(home)
+            .map_err(|source| CatalogError::Home { path: home.to_path_buf(), source })?;
+        let path = home.join(FILE_NAME);
+        let open = |source| CatalogError::Open { path: path.clone(), source };
+        let mut writer = connect(&path).map_err(open)?;
+        schema::migrate(&mut writer).map_err(|e| match e {
+            CatalogError::Sqlite(source) => open(source),
+            other => other,
+        })?;
+        Ok(Self { path, writer: Mutex::new(writer), idle_readers: Mutex::default() })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Claims this home for the model, or refuses when it belongs to another.
+    ///
+    /// # Errors
+    /// [`CatalogError::OtherModel`] when stored vectors were made by another model.
+    pub fn claim_model(&self, fingerprint: &Fingerprint) -> Result<(), CatalogError> {
+        let mine = serde_json::to_string(fingerprint).unwrap_or_default();
+        if self.stored_model()?.is_none() {
+            // Another process may claim at the same moment: the first one counts.
+            self.writer().execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('model', ?1)", [&mine])?;
+        }
+        let stored = self.stored_model()?.unwrap_or_else(|| fingerprint.clone());
+        if stored == *fingerprint {
+            return Ok(());
+        }
+        Err(CatalogError::OtherModel { stored: stored.to_string(), current: fingerprint.to_string() })
+    }
+
+    /// The model that made the stored vectors, if any was ever used.
+    ///
+    /// # Errors
+    /// [`CatalogError::Damaged`] when the entry cannot be read.
+    pub fn stored_model(&self) -> Result<Option<Fingerprint>, CatalogError> {
+        let text: Option<String> = self.read(|c| {
+            c.query_row("SELECT value FROM meta WHERE key = 'model'", [], |row| row.get(0)).optional()
+        })?;
+        text.map(|text| {
+            serde_json::from_str(&text)
+                .map_err(|e| CatalogError::Damaged { place: "meta.model".to_owned(), problem: e.to_string() })
+        })
+        .transpose()
+    }
+
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn counts(&self) -> Result<Counts, CatalogError> {
+        let file_bytes = std::fs::metadata(&self.path).map_or(0, |m| m.len());
+        self.read(|c| {
+            c.query_row(
+                "SELECT (SELECT count(*) FROM photos), (SELECT count(*) FROM photos WHERE kind = 'own'),
+                        (SELECT count(*) FROM answers), (SELECT count(*) FROM offers)",
+                [],
+                |row| {
+                    Ok(Counts {
+                        photos: row.get(0)?,
+                        own_photos: row.get(1)?,
+                        answers: row.get(2)?,
+                        offers: row.get(3)?,
+                        file_bytes,
+                    })
+                },
+            )
+        })
+    }
+
+    /// Has SQLite check the whole file. Empty when it is sound.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the check itself fails.
+    pub fn problems(&self) -> Result<Vec<String>, CatalogError> {
+        let lines: Vec<String> = self
+            .read(|c| c.prepare("PRAGMA integrity_check(20)")?.query_map([], |row| row.get(0))?.collect())?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        // A panic while writing rolled its transaction back: the connection is as good as before.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, CatalogError> {
+        let idle = self.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = idle.map_or_else(|| connect(&self.path), Ok)?;
+        let result = query(&connection);
+        self.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(result?)
+    }
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: an acknowledged answer survives power loss too. A write happens once per paid call, so it may cost.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+impl rusqlite::types::FromSql for PhotoId {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        value.as_i64().map(PhotoId)
+    }
+}
+
+impl rusqlite::types::ToSql for PhotoId {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}

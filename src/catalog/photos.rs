@@ -1,0 +1,203 @@
+//! Photos, their digests and their embeddings.
+
+use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use serde::Serialize;
+
+use super::answers::{NewAnswer, put_answer};
+use super::{Catalog, CatalogError};
+use crate::clock::Timestamp;
+use crate::embed::Embedding;
+use crate::photo::{Digest, PhotoFormat};
+use crate::photo_id::PhotoId;
+
+/// Where a stored photo came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhotoKind {
+    /// Somebody searched with it.
+    Query,
+    /// One of the user's own goods (`tongkuan add`).
+    Own,
+}
+
+/// A photo to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPhoto<'a> {
+    /// For people: usually the file's name.
+    pub label: &'a str,
+    pub byte_digest: Digest,
+    pub pixel_digest: Digest,
+    pub width_px: u32,
+    pub height_px: u32,
+    pub format: PhotoFormat,
+    pub embedding: &'a Embedding,
+    pub added_at: Timestamp,
+}
+
+/// A stored photo, without its embedding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoredPhoto {
+    pub photo_id: PhotoId,
+    pub kind: PhotoKind,
+    pub label: String,
+    pub width_px: u32,
+    pub height_px: u32,
+    pub format: String,
+    pub added_at: Timestamp,
+}
+
+/// What [`Catalog::store`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub photo_id: PhotoId,
+    /// False when a photo with the same bytes or pixels was there already; then only the answer was added.
+    pub is_new: bool,
+}
+
+impl Catalog {
+    /// The photo whose file has these bytes.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read; so for all lookups here.
+    pub fn photo_by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached("SELECT photo_id FROM photo_bytes WHERE byte_digest = ?1")?
+                .query_row([digest.as_bytes()], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// The photo that decodes to these pixels.
+    pub fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached("SELECT photo_id FROM photos WHERE pixel_digest = ?1")?
+                .query_row([digest.as_bytes()], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    pub fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT photo_id, kind, label, width_px, height_px, format, added_at_ms
+                 FROM photos WHERE photo_id = ?1",
+            )?
+            .query_row([photo_id], stored_photo)
+            .optional()
+        })
+    }
+
+    /// The newest photo; ids only grow, so this tells whether an index is behind.
+    pub fn last_photo_id(&self) -> Result<Option<PhotoId>, CatalogError> {
+        self.read(|c| c.prepare_cached("SELECT max(photo_id) FROM photos")?.query_row([], |row| row.get(0)))
+    }
+
+    pub fn photo_count(&self) -> Result<u64, CatalogError> {
+        self.read(|c| c.prepare_cached("SELECT count(*) FROM photos")?.query_row([], |row| row.get(0)))
+    }
+
+    /// Up to `limit` embeddings of the photos after `after`, by ascending id.
+    ///
+    /// # Errors
+    /// [`CatalogError::Damaged`] names the photo whose vector cannot be read.
+    pub fn embeddings_after(
+        &self,
+        after: Option<PhotoId>,
+        limit: u32,
+    ) -> Result<Vec<(PhotoId, Embedding)>, CatalogError> {
+        let rows: Vec<(PhotoId, Vec<u8>)> = self.read(|c| {
+            c.prepare_cached(
+                "SELECT photo_id, vector FROM embeddings WHERE photo_id > ?1 ORDER BY photo_id LIMIT ?2",
+            )?
+            .query_map(params![after.map_or(0, |id| id.0), limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()
+        })?;
+        rows.into_iter()
+            .map(|(photo_id, bytes)| {
+                let embedding = Embedding::from_le_bytes(&bytes).map_err(|e| CatalogError::Damaged {
+                    place: format!("embedding of photo {}", photo_id.0),
+                    problem: e.to_string(),
+                })?;
+                Ok((photo_id, embedding))
+            })
+            .collect()
+    }
+
+    /// Stores a photo with its embedding and its first answer in one transaction: all of it is there afterwards,
+    /// or nothing. A photo that is there already (same bytes or same pixels) is not stored twice; see
+    /// [`NewAnswer`] for what happens to an answer that is there already.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the write fails; nothing has changed then.
+    pub fn store(&self, photo: &NewPhoto<'_>, answer: &NewAnswer<'_>) -> Result<Stored, CatalogError> {
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let stored = put_photo(&transaction, photo)?;
+        put_answer(&transaction, stored.photo_id, answer)?;
+        transaction.commit()?;
+        Ok(stored)
+    }
+
+    /// Stores another answer to a photo that is there.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the write fails or there is no such photo; nothing has changed then.
+    pub fn store_answer(&self, photo_id: PhotoId, answer: &NewAnswer<'_>) -> Result<(), CatalogError> {
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        put_answer(&transaction, photo_id, answer)?;
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+fn put_photo(transaction: &Transaction<'_>, photo: &NewPhoto<'_>) -> Result<Stored, rusqlite::Error> {
+    let bytes = photo.byte_digest.as_bytes();
+    let pixels = photo.pixel_digest.as_bytes();
+    let known: Option<PhotoId> = transaction
+        .prepare_cached(
+            "SELECT photo_id FROM photo_bytes WHERE byte_digest = ?1
+             UNION ALL SELECT photo_id FROM photos WHERE pixel_digest = ?2 LIMIT 1",
+        )?
+        .query_row(params![bytes, pixels], |row| row.get(0))
+        .optional()?;
+    let photo_id = if let Some(photo_id) = known {
+        photo_id
+    } else {
+        transaction
+            .prepare_cached(
+                "INSERT INTO photos (kind, label, pixel_digest, width_px, height_px, format, added_at_ms)
+                 VALUES ('query', ?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                photo.label,
+                pixels,
+                photo.width_px,
+                photo.height_px,
+                photo.format.to_string(),
+                photo.added_at.unix_ms()
+            ])?;
+        let photo_id = PhotoId(transaction.last_insert_rowid());
+        transaction
+            .prepare_cached("INSERT INTO embeddings (photo_id, vector) VALUES (?1, ?2)")?
+            .execute(params![photo_id, photo.embedding.to_le_bytes()])?;
+        photo_id
+    };
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO photo_bytes (byte_digest, photo_id) VALUES (?1, ?2)")?
+        .execute(params![bytes, photo_id])?;
+    Ok(Stored { photo_id, is_new: known.is_none() })
+}
+
+fn stored_photo(row: &Row<'_>) -> Result<StoredPhoto, rusqlite::Error> {
+    let kind: String = row.get(1)?;
+    Ok(StoredPhoto {
+        photo_id: row.get(0)?,
+        kind: if kind == "own" { PhotoKind::Own } else { PhotoKind::Query },
+        label: row.get(2)?,
+        width_px: row.get(3)?,
+        height_px: row.get(4)?,
+        format: row.get(5)?,
+        added_at: Timestamp::from_unix_ms(row.get(6)?),
+    })
+}

@@ -1,0 +1,105 @@
+//! The tables, and how an older file becomes a newer one.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::CatalogError;
+
+/// One step per format version, in order; a file's version is the number of steps it has taken
+/// (`PRAGMA user_version`). Steps are only ever added, never changed.
+const MIGRATIONS: [&str; 1] = [VERSION_1];
+
+const VERSION_1: &str = "
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+-- AUTOINCREMENT: ids only grow and are never used again, so that an index can catch up from the last one it has.
+CREATE TABLE photos (
+    photo_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind         TEXT NOT NULL CHECK (kind IN ('query', 'own')),
+    label        TEXT NOT NULL,
+    pixel_digest BLOB NOT NULL UNIQUE CHECK (length(pixel_digest) = 32),
+    width_px     INTEGER NOT NULL,
+    height_px    INTEGER NOT NULL,
+    format       TEXT NOT NULL,
+    added_at_ms  INTEGER NOT NULL
+) STRICT;
+
+-- Several files can hold the same pixels.
+CREATE TABLE photo_bytes (
+    byte_digest BLOB PRIMARY KEY CHECK (length(byte_digest) = 32),
+    photo_id    INTEGER NOT NULL REFERENCES photos
+) STRICT, WITHOUT ROWID;
+
+-- Little-endian f32 values, unit length.
+CREATE TABLE embeddings (
+    photo_id INTEGER PRIMARY KEY REFERENCES photos,
+    vector   BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE offers (
+    profile       TEXT NOT NULL,
+    offer_id      TEXT NOT NULL,
+    body          TEXT NOT NULL,
+    updated_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (profile, offer_id)
+) STRICT, WITHOUT ROWID;
+
+-- One answer for a picture and everything that was asked about it.
+CREATE TABLE answers (
+    answer_id     INTEGER PRIMARY KEY,
+    photo_id      INTEGER NOT NULL REFERENCES photos,
+    profile       TEXT NOT NULL,
+    params        TEXT NOT NULL,
+    fetched_at_ms INTEGER NOT NULL,
+    total         INTEGER,
+    UNIQUE (photo_id, profile, params)
+) STRICT;
+
+CREATE TABLE answer_offers (
+    answer_id  INTEGER NOT NULL REFERENCES answers,
+    rank       INTEGER NOT NULL,
+    profile    TEXT NOT NULL,
+    offer_id   TEXT NOT NULL,
+    similarity INTEGER,
+    PRIMARY KEY (answer_id, rank),
+    FOREIGN KEY (profile, offer_id) REFERENCES offers
+) STRICT, WITHOUT ROWID;
+
+-- One row a call, booked before it is made.
+CREATE TABLE spend (
+    spend_id    INTEGER PRIMARY KEY,
+    profile     TEXT NOT NULL,
+    day         TEXT NOT NULL,
+    start_at_ms INTEGER NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('booked', 'billed', 'refunded'))
+) STRICT;
+CREATE INDEX spend_by_day ON spend (profile, day);
+CREATE INDEX spend_by_start ON spend (profile, start_at_ms);
+";
+
+/// Brings a file to the newest version, or refuses one that is newer still.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), CatalogError> {
+    let known = MIGRATIONS.len();
+    if version(connection)? == known {
+        return Ok(());
+    }
+    // Immediate, and asked again inside: another process may be migrating the same file.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    if found > known {
+        return Err(CatalogError::TooNew { found, known });
+    }
+    for step in &MIGRATIONS[found..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", i64::try_from(known).unwrap_or(i64::MAX))?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn version(connection: &Connection) -> Result<usize, CatalogError> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,83 @@
+//! The spend ledger: every paid call is booked here before it is made.
+
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
+
+use super::{Catalog, CatalogError};
+use crate::clock::Timestamp;
+use crate::upstream::guard::{Booking, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
+
+impl Catalog {
+    /// How many calls count against `day`: those billed, and those booked whose end nobody has told. A process
+    /// that was killed in the middle of a call leaves it booked, because the provider may have counted it.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn calls_spent(&self, profile: &str, day: &QuotaDay) -> Result<u32, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT count(*) FROM spend WHERE profile = ?1 AND day = ?2 AND state <> 'refunded'",
+            )?
+            .query_row(params![profile, day.to_string()], |row| row.get(0))
+        })
+    }
+
+    fn book(&self, booking: &Booking) -> Result<Result<Reservation, u32>, rusqlite::Error> {
+        let mut writer = self.writer();
+        // Immediate: counting and booking must be one step for all threads and all processes.
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let day = booking.day.to_string();
+        let used: u32 = transaction
+            .prepare_cached(
+                "SELECT count(*) FROM spend WHERE profile = ?1 AND day = ?2 AND state <> 'refunded'",
+            )?
+            .query_row(params![booking.profile, day], |row| row.get(0))?;
+        if used >= booking.budget {
+            return Ok(Err(used));
+        }
+        // Refunded calls were made too, so they count for the pace. A start in the far future can only come from
+        // a clock that was put back; it must not block for long.
+        let last_start: Option<i64> = transaction
+            .prepare_cached("SELECT max(start_at_ms) FROM spend WHERE profile = ?1 AND start_at_ms <= ?2")?
+            .query_row(
+                params![
+                    booking.profile,
+                    booking.now.plus(booking.min_interval.saturating_mul(1000)).unix_ms()
+                ],
+                |row| row.get(0),
+            )
+            .optional()?
+            .flatten();
+        let after_last = |start| Timestamp::from_unix_ms(start).plus(booking.min_interval);
+        let paced = last_start.map_or(booking.now, after_last);
+        let start_at = paced.max(booking.now);
+        transaction
+            .prepare_cached(
+                "INSERT INTO spend (profile, day, start_at_ms, state) VALUES (?1, ?2, ?3, 'booked')",
+            )?
+            .execute(params![booking.profile, day, start_at.unix_ms()])?;
+        let id = transaction.last_insert_rowid();
+        transaction.commit()?;
+        Ok(Ok(Reservation { id, start_at }))
+    }
+}
+
+impl Ledger for Catalog {
+    fn reserve(&self, booking: &Booking) -> Result<Reservation, LedgerError> {
+        match self.book(booking) {
+            Ok(Ok(reservation)) => Ok(reservation),
+            Ok(Err(used)) => Err(LedgerError::BudgetSpent { used }),
+            Err(e) => Err(LedgerError::Storage { message: e.to_string() }),
+        }
+    }
+
+    fn settle(&self, reservation: i64, outcome: CallOutcome) -> Result<(), LedgerError> {
+        let state = match outcome {
+            CallOutcome::Billed => "billed",
+            CallOutcome::Refunded => "refunded",
+        };
+        self.writer()
+            .execute("UPDATE spend SET state = ?2 WHERE spend_id = ?1", params![reservation, state])
+            .map_err(|e| LedgerError::Storage { message: e.to_string() })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! `tongkuan demo`: the whole thing at work, on real parts, against an in-process sandbox.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{FilterType, crop_imm, resize};
+use image::{Rgb, RgbImage};
+use serde_json::json;
+
+use super::add::pictures_in;
+use super::search::label_of;
+use super::settings::Settings;
+use super::show::coloured;
+use crate::engine::{Answer, Engine, Mode, Query};
+use crate::photo::{Photo, PhotoLimits, read_bytes};
+use crate::sandbox::{Sandbox, SandboxOptions, View};
+use crate::upstream::SearchParams;
+
+/// Own pictures shown at the most: each costs a paced second.
+const MAX_OWN_PICTURES: usize = 5;
+
+#[derive(Args, Debug)]
+pub(super) struct Demo {
+    /// A folder of your own pictures (the first five are used) instead of rendered goods
+    folder: Option<PathBuf>,
+}
+
+/// One line of the table.
+struct Step {
+    what: String,
+    bytes: Vec<u8>,
+    mode: Mode,
+}
+
+impl Step {
+    fn new(what: impl Into<String>, bytes: &[u8], mode: Mode) -> Self {
+        Self { what: what.into(), bytes: bytes.to_vec(), mode }
+    }
+}
+
+impl Demo {
+    pub(super) fn run(&self, settings: Settings) -> Result<ExitCode> {
+        let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
+        let options = SandboxOptions::default();
+        let (key, secret) = (options.app_key.clone(), options.app_secret.clone());
+        let sandbox = Sandbox::start(options)?;
+        let json = settings.json;
+        if !json {
+            println!(
+                "A sandbox stands in for 1688 at {}; the home folder is a fresh one.\n",
+                sandbox.base_url()
+            );
+        }
+        let settings = settings.with_upstream(home.path(), sandbox.base_url(), &key, &secret);
+        let engine = settings.engine(true)?;
+        // Loading model and runtime is no part of any search.
+        engine.warm_up()?;
+        let online = match &self.folder {
+            None => goods(&sandbox)?,
+            Some(folder) => own(folder)?,
+        };
+        let mut table = Table::new(json);
+        table.head()?;
+        for step in &online {
+            table.row(&engine, step)?;
+        }
+        let counters = sandbox.counters();
+        drop(sandbox);
+        // The upstream is gone now; what was seen is still answered.
+        let seen = &online[0].bytes;
+        for step in [
+            Step::new("offline: the first one again", seen, Mode::LocalOnly),
+            Step::new("offline: another edit of it", &edited(seen, 0.5, 60)?, Mode::LocalOnly),
+        ] {
+            table.row(&engine, &step)?;
+        }
+        if json {
+            println!("{}", json!({"sandbox_counted": counters}));
+        } else {
+            println!(
+                "\nThe sandbox counted {} search(es) and {} token request(s). What was stored went with the demo.",
+                counters.searches_ok, counters.token_requests
+            );
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn goods(sandbox: &Sandbox) -> Result<Vec<Step>> {
+    let catalogue = sandbox.catalogue();
+    let good = catalogue.goods().first().context("the sandbox has no goods")?;
+    let variant = catalogue.colour_variants(good).next().context("the first good has no colour variant")?;
+    let picture = catalogue.jpeg(good, View::Main);
+    Ok(vec![
+        Step::new(format!("a new picture: {}", good.title), &picture, Mode::Default),
+        Step::new("the same file", &picture, Mode::Default),
+        Step::new("edited: smaller, re-encoded, stamped", &edited(&picture, 0.6, 75)?, Mode::Default),
+        Step::new(
+            format!("colour variant: {}", variant.colour),
+            &catalogue.jpeg(variant, View::Main),
+            Mode::Default,
+        ),
+    ])
+}
+
+fn own(folder: &Path) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for path in pictures_in(folder)?.into_iter().take(MAX_OWN_PICTURES) {
+        let label = label_of(&path);
+        let bytes = read_bytes(&path, &PhotoLimits::default())?;
+        let copy = edited(&bytes, 0.6, 75).with_context(|| path.display().to_string())?;
+        steps.push(Step::new(format!("new: {label}"), &bytes, Mode::Default));
+        steps.push(Step::new(format!("edited: {label}"), &copy, Mode::Default));
+    }
+    if steps.is_empty() {
+        bail!("{} holds no pictures (JPEG, PNG, WebP, GIF, BMP)", folder.display());
+    }
+    Ok(steps)
+}
+
+/// An edited copy: 1 % cropped off each side, scaled, a stamp in the corner, encoded as JPEG.
+fn edited(bytes: &[u8], scale: f32, quality: u8) -> Result<Vec<u8>> {
+    let photo = Photo::decode(bytes, &PhotoLimits::default())?;
+    let (width, height) = (photo.width_px(), photo.height_px());
+    let (dx, dy) = (width / 100, height / 100);
+    let cropped = crop_imm(photo.as_image(), dx, dy, width - 2 * dx, height - 2 * dy).to_image();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let scaled = |side: u32| ((side as f32 * scale) as u32).max(1);
+    let mut small =
+        resize(&cropped, scaled(cropped.width()), scaled(cropped.height()), FilterType::CatmullRom);
+    stamp(&mut small);
+    let mut out = Vec::new();
+    JpegEncoder::new_with_quality(&mut out, quality).encode_image(&small)?;
+    Ok(out)
+}
+
+/// A red bar of a tenth by a fortieth of the picture in its lower right corner.
+fn stamp(picture: &mut RgbImage) {
+    let (width, height) = picture.dimensions();
+    for y in height - height / 20..height - height / 40 {
+        for x in width - width / 8..width - width / 40 {
+            picture.put_pixel(x, y, Rgb([200, 30, 30]));
+        }
+    }
+}
+
+/// The table on standard output.
+struct Table {
+    json: bool,
+}
+
+impl Table {
+    fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    fn head(&self) -> Result<()> {
+        if !self.json {
+            writeln!(
+                std::io::stdout(),
+                "{:<46} {:<7} {:<13} {:>5} {:>6} {:>6}  {:>9}  stages",
+                "picture",
+                "verdict",
+                "rule",
+                "alike",
+                "calls",
+                "offers",
+                "total"
+            )?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, engine: &Engine, step: &Step) -> Result<()> {
+        let params = SearchParams::default();
+        let query = Query { bytes: &step.bytes, label: &step.what, params, mode: step.mode };
+        let answer = engine.search(&query).with_context(|| step.what.clone())?;
+        if self.json {
+            let mut value = serde_json::to_value(&answer)?;
+            value["id"] = json!(step.what);
+            writeln!(std::io::stdout(), "{value}")?;
+            return Ok(());
+        }
+        // Chinese letters are two columns wide.
+        let columns: usize = step.what.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
+        let padding = " ".repeat(46usize.saturating_sub(columns));
+        let verdict = format!("{}{}", coloured(answer.verdict), " ".repeat(7 - verdict_width(&answer)));
+        writeln!(
+            std::io::stdout(),
+            "{}{padding} {verdict} {:<13} {:>5} {:>6} {:>6}  {:>6.1} ms  {}",
+            step.what,
+            answer.rule.map(|r| r.to_string()).unwrap_or_default(),
+            answer.similarity.map(|s| s.to_string()).unwrap_or_default(),
+            answer.upstream_calls,
+            answer.offers.len(),
+            answer.timings_ms.total,
+            stages(&answer)
+        )?;
+        Ok(())
+    }
+}
+
+fn verdict_width(answer: &Answer) -> usize {
+    use crate::engine::Outcome::{Hit, Miss, Review};
+    match answer.verdict {
+        Hit => 3,
+        Miss => 4,
+        Review => 6,
+    }
+}
+
+fn stages(answer: &Answer) -> String {
+    let t = &answer.timings_ms;
+    let all = [
+        ("decode", t.decode),
+        ("tensor", t.tensor),
+        ("embed", t.embed),
+        ("index", t.index),
+        ("catalog", t.catalog),
+        ("upstream", t.upstream),
+    ];
+    let spent = all.iter().filter_map(|(name, ms)| ms.map(|ms| format!("{name} {ms:.1}")));
+    spent.collect::<Vec<_>>().join(", ")
+}

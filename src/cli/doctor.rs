@@ -1,0 +1,77 @@
+//! `tongkuan doctor` and `setup`: is everything there that is needed?
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::FAILED;
+use super::settings::Settings;
+use super::show::Terminal;
+use crate::embed::runtime::{self, Runtime};
+use crate::engine::Progress;
+
+/// Fetches ONNX Runtime if there is none, and loads it.
+pub(super) fn setup(settings: &Settings) -> Result<ExitCode> {
+    let terminal = Terminal::new();
+    let location = runtime::ensure(&settings.runtime_folder, !settings.offline, &|text| terminal.note(text))?;
+    Runtime::load(&location)?;
+    if settings.json {
+        println!("{}", json!({"onnx_runtime": location}));
+    } else {
+        println!("ONNX Runtime: {}", location.path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Looks at every part and says what is wrong and what to do.
+pub(super) fn doctor(settings: &Settings) -> ExitCode {
+    let mut checks: Vec<(&str, Result<String>)> = Vec::new();
+    checks.push(("configuration", Ok(settings.config_file.display().to_string())));
+    let loaded = runtime::locate(&settings.runtime_folder).and_then(|location| Runtime::load(&location));
+    checks.push((
+        "ONNX Runtime",
+        loaded.map(|runtime| runtime.location().path.display().to_string()).map_err(Into::into),
+    ));
+    checks.push(("model", settings.model().map(|model| model.fingerprint().to_string())));
+    match settings.engine(false) {
+        Err(error) => checks.push(("catalogue", Err(error))),
+        Ok(engine) => {
+            checks.push(("catalogue", sound(&engine)));
+            checks.push((
+                "index",
+                engine.audit().map(|n| format!("{n} photos, each finds itself")).map_err(Into::into),
+            ));
+            let upstream = match (settings.offline, engine.check_upstream()) {
+                (true, _) => Ok("not asked (--offline)".to_owned()),
+                (_, None) => Ok("none is configured".to_owned()),
+                (_, Some(answer)) => answer.map(|()| "answers".to_owned()).map_err(Into::into),
+            };
+            checks.push(("upstream", upstream));
+        }
+    }
+    let ok = checks.iter().all(|(_, result)| result.is_ok());
+    for (name, result) in &checks {
+        if settings.json {
+            let (state, text) = match result {
+                Ok(text) => ("ok", text.clone()),
+                Err(error) => ("failed", format!("{error:#}")),
+            };
+            println!("{}", json!({"check": name, "state": state, "detail": text}));
+        } else {
+            match result {
+                Ok(text) => println!("ok      {name:<14} {text}"),
+                Err(error) => println!("FAILED  {name:<14} {error:#}"),
+            }
+        }
+    }
+    if ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+fn sound(engine: &crate::engine::Engine) -> Result<String> {
+    let problems = engine.catalog().problems()?;
+    if let Some(first) = problems.first() {
+        anyhow::bail!("damaged: {first}; restore {} from a backup", engine.catalog().path().display());
+    }
+    Ok(format!("{} photos, sound", engine.catalog().photo_count()?))
+}

@@ -1,0 +1,97 @@
+//! The command line.
+
+mod add;
+mod demo;
+mod doctor;
+mod look;
+mod sandbox;
+mod search;
+mod settings;
+mod show;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use settings::{Common, Settings};
+
+const ABOUT: &str = "Have we seen this picture before, and what did 1688 say about it?";
+
+const AFTER_HELP: &str = "\
+Where settings come from: the command line, else the environment (the variables named above), else the
+configuration file, else a default. The credentials never stand on the command line:
+  TONGKUAN_APP_KEY, TONGKUAN_APP_SECRET     of your 1688 app (or of a sandbox)
+  TONGKUAN_ACCESS_TOKEN                     for the profile aop
+Without credentials there is no upstream: known pictures are answered, nothing is asked.
+
+A configuration file:
+  home = \"/srv/tongkuan\"
+  [upstream]
+  profile = \"article\"
+  base_url = \"http://127.0.0.1:1688\"
+  app_key = \"sandbox\"
+  app_secret_file = \"/etc/tongkuan/app-secret\"
+  daily_budget = 500
+  min_interval_ms = 1000
+  timeout_secs = 30
+
+Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error.";
+
+#[derive(Debug, Parser)]
+#[command(name = "tongkuan", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Search for one or more pictures: answer from the catalogue, ask the upstream only on a miss
+    Search(search::Search),
+    /// Index own goods: a folder of pictures, or an NDJSON file with one good a line
+    Add(add::Add),
+    /// Print the stored offers for a picture; never asks an upstream
+    Offers(look::Offers),
+    /// Print what is stored about a photo
+    Show(look::Show),
+    /// Print how much is stored and spent
+    Stats,
+    /// Fetch what is needed to run (ONNX Runtime), and nothing else
+    Setup,
+    /// Run a local stand-in for 1688, for development before API keys arrive
+    Sandbox(sandbox::SandboxCommand),
+    /// Show the whole thing at work, on rendered goods or on a folder of your own pictures
+    Demo(demo::Demo),
+    /// Check this installation and this home folder
+    Doctor,
+}
+
+/// Runs the command line of this process.
+///
+/// # Errors
+/// Whatever stopped the command; to be printed, with exit status 2.
+pub fn run() -> Result<ExitCode> {
+    let Cli { common, command } = Cli::parse();
+    let settings = Settings::resolve(&common)?;
+    match command {
+        Command::Search(search) => search.run(&settings),
+        Command::Add(add) => add.run(&settings),
+        Command::Offers(offers) => offers.run(&settings),
+        Command::Show(show) => show.run(&settings),
+        Command::Stats => look::stats(&settings),
+        Command::Setup => doctor::setup(&settings),
+        Command::Sandbox(sandbox) => sandbox.run(&settings),
+        Command::Demo(demo) => demo.run(settings),
+        Command::Doctor => Ok(doctor::doctor(&settings)),
+    }
+}
+
+/// Exit status of a command that found what it was asked for, or not.
+fn found(all: bool) -> ExitCode {
+    if all { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// Exit status of a batch in which something failed.
+const FAILED: u8 = 2;

@@ -1,0 +1,58 @@
+//! `tongkuan sandbox`
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::settings::Settings;
+use crate::sandbox::{Sandbox, SandboxOptions};
+
+#[derive(Args, Debug)]
+pub(super) struct SandboxCommand {
+    /// The port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 1688)]
+    port: u16,
+    /// Which goods there are
+    #[arg(long, default_value_t = 1688)]
+    seed: u64,
+    /// Searches a day
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    daily_quota: u32,
+    /// Milliseconds between two searches
+    #[arg(long, default_value_t = 1000, value_name = "MS")]
+    min_interval_ms: u64,
+}
+
+impl SandboxCommand {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let options = SandboxOptions {
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
+            seed: self.seed,
+            daily_quota: self.daily_quota,
+            min_interval_ms: self.min_interval_ms,
+            ..SandboxOptions::default()
+        };
+        let (key, secret) = (options.app_key.clone(), options.app_secret.clone());
+        let sandbox = Sandbox::start(options)?;
+        if settings.json {
+            println!("{}", json!({"base_url": sandbox.base_url(), "app_key": key, "app_secret": secret}));
+        } else {
+            println!(
+                "sandbox on {} ({} goods; open it in a browser)",
+                sandbox.base_url(),
+                sandbox.catalogue().goods().len()
+            );
+            println!("to use it, in another terminal:");
+            println!("  export TONGKUAN_BASE_URL={}", sandbox.base_url());
+            println!("  export TONGKUAN_APP_KEY={key} TONGKUAN_APP_SECRET={secret}");
+            println!("Ctrl-C ends it.");
+        }
+        loop {
+            // Until a signal ends the process; the server works in its own thread.
+            std::thread::park();
+        }
+    }
+}

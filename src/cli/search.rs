@@ -1,0 +1,115 @@
+//! `tongkuan search`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::settings::Settings;
+use super::{FAILED, found, show};
+use crate::engine::{Answer, Engine, EngineError, Mode, Outcome, Query};
+use crate::offer::Price;
+use crate::photo::{PhotoLimits, read_bytes};
+use crate::upstream::SearchParams;
+
+#[derive(Args, Debug)]
+pub(super) struct Search {
+    /// Pictures: JPEG, PNG, WebP, GIF or BMP
+    #[arg(required = true)]
+    pictures: Vec<PathBuf>,
+    /// Ask the upstream even if the answer is known, and store what it says
+    #[arg(long, conflicts_with_all = ["bypass", "offline"])]
+    refresh: bool,
+    /// Ask the upstream even if the answer is known, and store nothing
+    #[arg(long, conflicts_with = "offline")]
+    bypass: bool,
+    /// Only offers of this category
+    #[arg(long, value_name = "ID")]
+    category: Option<u64>,
+    /// Only offers from this price on, in yuan
+    #[arg(long, value_name = "YUAN")]
+    price_min: Option<Price>,
+    /// Only offers up to this price, in yuan
+    #[arg(long, value_name = "YUAN")]
+    price_max: Option<Price>,
+    /// Which page of offers
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    page: u32,
+    /// Offers a page, 1 to 50
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50))]
+    page_size: u32,
+}
+
+impl Search {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        if self.price_min.zip(self.price_max).is_some_and(|(min, max)| min > max) {
+            bail!("--price-min is above --price-max");
+        }
+        let engine = settings.engine(true)?;
+        let (mut all_hits, mut failed) = (true, false);
+        let mut out = std::io::stdout().lock();
+        for path in &self.pictures {
+            let label = label_of(path);
+            match self.search(&engine, settings, path, &label) {
+                Ok(answer) => {
+                    all_hits &= answer.verdict == Outcome::Hit;
+                    if settings.json {
+                        writeln!(out, "{}", self.json(path, &answer)?)?;
+                    } else {
+                        show::answer(&mut out, &path.display().to_string(), &answer)?;
+                    }
+                }
+                // One bad picture does not stop the others.
+                Err(error) => {
+                    failed = true;
+                    if settings.json {
+                        let id = path.display().to_string();
+                        writeln!(out, "{}", json!({"id": id, "error": error.to_string()}))?;
+                    }
+                    eprintln!("tongkuan: {}: {error}", path.display());
+                }
+            }
+        }
+        Ok(if failed { ExitCode::from(FAILED) } else { found(all_hits) })
+    }
+
+    fn search(
+        &self,
+        engine: &Engine,
+        settings: &Settings,
+        path: &Path,
+        label: &str,
+    ) -> Result<Answer, EngineError> {
+        let bytes = read_bytes(path, &PhotoLimits::default())?;
+        let params = SearchParams {
+            category_id: self.category,
+            price_min: self.price_min,
+            price_max: self.price_max,
+            page: self.page,
+            page_size: self.page_size,
+        };
+        let mode = match (settings.offline, self.refresh, self.bypass) {
+            (true, ..) => Mode::LocalOnly,
+            (_, true, _) => Mode::Refresh,
+            (_, _, true) => Mode::Bypass,
+            _ => Mode::Default,
+        };
+        engine.search(&Query { bytes: &bytes, label, params, mode })
+    }
+
+    /// One picture gives the bare answer; of several, each carries its path as `id`.
+    fn json(&self, path: &Path, answer: &Answer) -> Result<serde_json::Value> {
+        let mut value = serde_json::to_value(answer)?;
+        if self.pictures.len() > 1 {
+            value["id"] = json!(path.display().to_string());
+        }
+        Ok(value)
+    }
+}
+
+pub(super) fn label_of(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

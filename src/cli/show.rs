@@ -1,0 +1,94 @@
+//! How things look on a terminal: notes and progress on standard error, answers on standard output.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::engine::{Answer, Outcome, Progress, Source};
+
+/// Notes as lines, steps as a bar (only where standard error is a terminal).
+#[derive(Debug)]
+pub(super) struct Terminal {
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Terminal {
+    pub(super) fn new() -> Self {
+        Self { bar: Mutex::new(None) }
+    }
+}
+
+impl Progress for Terminal {
+    fn note(&self, text: &str) {
+        eprintln!("tongkuan: {text}");
+    }
+
+    fn step(&self, what: &str, done: usize, of: usize) {
+        let mut bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let bar = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(of as u64);
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+                .with_message(what.to_owned())
+        });
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+        if done >= of {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Colours a word, if standard output is a terminal and nobody asked for none (`NO_COLOR`).
+pub(super) fn coloured(outcome: Outcome) -> String {
+    let (word, code) = match outcome {
+        Outcome::Hit => ("hit", 32),
+        Outcome::Review => ("review", 33),
+        Outcome::Miss => ("miss", 36),
+    };
+    let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    if plain { word.to_owned() } else { format!("\x1b[{code}m{word}\x1b[0m") }
+}
+
+/// An answer for people: one line that says what happened, then the offers.
+pub(super) fn answer(out: &mut impl Write, label: &str, answer: &Answer) -> std::io::Result<()> {
+    let rule = answer.rule.map(|r| format!(" by {r}")).unwrap_or_default();
+    let likeness = answer.similarity.map(|s| format!(", similarity {s}")).unwrap_or_default();
+    writeln!(out, "{label}: {}{rule}{likeness}, {}", coloured(answer.verdict), source(answer))?;
+    if let Some(matched) = &answer.matched {
+        writeln!(out, "  matched: photo {} ({})", matched.photo_id.0, matched.label)?;
+    }
+    for warning in &answer.warnings {
+        writeln!(out, "  note: {warning}")?;
+    }
+    offers(out, &answer.offers)
+}
+
+fn source(answer: &Answer) -> String {
+    let ms = answer.timings_ms.total;
+    match answer.source {
+        Source::Local => format!("{} offers from the catalogue in {ms:.1} ms", answer.offers.len()),
+        Source::Upstream => format!(
+            "{} offers from the upstream in {ms:.0} ms, {} call(s)",
+            answer.offers.len(),
+            answer.upstream_calls
+        ),
+        Source::None => format!("no stored answer, nothing asked, {ms:.1} ms"),
+    }
+}
+
+pub(super) fn offers(out: &mut impl Write, offers: &[crate::offer::Offer]) -> std::io::Result<()> {
+    for (rank, offer) in offers.iter().enumerate() {
+        let price = offer.price.map(|p| format!("¥{p}")).unwrap_or_default();
+        let company = offer.supplier.company_name.as_deref().unwrap_or("");
+        writeln!(
+            out,
+            "  {:>2}. {:<14} {price:>9}  {}  {company}",
+            rank + 1,
+            offer.offer_id.as_str(),
+            offer.title
+        )?;
+    }
+    Ok(())
+}

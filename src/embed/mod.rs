@@ -1,0 +1,54 @@
+//! What does it look like? Turns a tensor into an embedding.
+//!
+//! [`Embedder`] is the seam: [`OnnxEmbedder`] is the real one, tests bring their own.
+
+mod embedding;
+mod model;
+mod onnx;
+mod pins;
+pub mod runtime;
+mod similarity;
+
+pub use embedding::{Embedding, EmbeddingError};
+pub use model::{Fingerprint, MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, Thresholds};
+pub use onnx::OnnxEmbedder;
+pub(crate) use similarity::{dot, similarity};
+
+use crate::tensor::{Tensor, TensorSpec};
+use runtime::RuntimeError;
+
+/// Turns tensors into embeddings. Equal tensors give equal embeddings; called from any thread.
+pub trait Embedder: Send + Sync {
+    /// Names the space that the embeddings live in.
+    fn fingerprint(&self) -> Fingerprint;
+
+    /// What a tensor for this embedder looks like.
+    fn input(&self) -> &TensorSpec;
+
+    /// What the cosines of its embeddings mean.
+    fn thresholds(&self) -> Thresholds;
+
+    /// # Errors
+    /// [`EmbedError`] when the runtime or the model fails.
+    fn embed(&self, tensor: &Tensor) -> Result<Embedding, EmbedError>;
+}
+
+/// Why there is no embedding.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmbedError {
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("ONNX Runtime cannot load the model: {0}; check the ONNX file, or run `tongkuan doctor`")]
+    Load(String),
+    #[error("the model has no {what} named {name:?} (it has: {found}); correct its manifest")]
+    Graph { what: &'static str, name: String, found: String },
+    #[error("ONNX Runtime failed on a picture: {0}")]
+    Run(String),
+    #[error("the model gave {found} numbers, its manifest promises {expected}; correct the manifest")]
+    Dimension { expected: usize, found: usize },
+    #[error("the model's output is no embedding: {0}")]
+    Embedding(#[from] EmbeddingError),
+}

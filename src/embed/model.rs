@@ -1,0 +1,208 @@
+//! The model's manifest: everything the code has to know about an ONNX file, in a JSON file beside it.
+//!
+//! To bring another model, put its ONNX file and a manifest somewhere and name the manifest with `--model`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::photo::Digest;
+use crate::tensor::{PREPROCESSING_VERSION, TensorSpec};
+
+/// The newest manifest format this code reads.
+pub const MANIFEST_FORMAT: u32 = 1;
+
+/// The largest ONNX file that is read, in bytes.
+const MAX_MODEL_BYTES: u64 = 1 << 30;
+
+/// The default model travels inside the binary: there is nothing to find, and nothing to lose.
+const DEFAULT_MANIFEST: &str = include_str!("../../models/efficientnet-lite0-gem/manifest.json");
+const DEFAULT_ONNX: &[u8] = include_bytes!("../../models/efficientnet-lite0-gem/model.onnx");
+
+/// What `manifest.json` beside an ONNX file says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`MANIFEST_FORMAT`].
+    pub format: u32,
+    pub name: String,
+    pub version: String,
+    /// The ONNX file, relative to the manifest.
+    pub file: PathBuf,
+    /// Lower-case hex SHA-256 of the ONNX file.
+    pub sha256: String,
+    pub input: TensorSpec,
+    pub output: OutputSpec,
+    pub licence: String,
+    pub thresholds: Thresholds,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    /// The output's name in the ONNX graph; its shape is `[1, dimension]`.
+    pub name: String,
+    pub dimension: usize,
+}
+
+/// The cosines, in -1..=1, at which this model's scores mean something; measured, see the model's card.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholds {
+    /// From here on two pictures are taken for the same picture.
+    pub same_picture: f32,
+    /// From here up to `same_picture` a candidate stands out, but not enough.
+    pub review: f32,
+    /// The share of unseen pictures, 0..=1, that `same_picture` was measured to let through (upper 95 % bound).
+    #[serde(default)]
+    pub max_false_hit: Option<f64>,
+}
+
+/// A model ready to be loaded: a checked manifest and the bytes it vouches for.
+#[derive(Clone)]
+pub struct Model {
+    manifest: Manifest,
+    onnx: std::borrow::Cow<'static, [u8]>,
+}
+
+/// Why a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    #[error("cannot read {}: {source}; name a manifest.json with --model, or leave the option away", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{} is not a model manifest: {source}; models/README.md shows the fields", path.display())]
+    Manifest { path: PathBuf, source: serde_json::Error },
+    #[error("{}: manifest format {found} is not known here (known: {MANIFEST_FORMAT}); use a newer tongkuan", path.display())]
+    Format { path: PathBuf, found: u32 },
+    #[error("{}: {problem}; correct the manifest", path.display())]
+    Invalid { path: PathBuf, problem: &'static str },
+    #[error(
+        "{} has SHA-256 {found}, its manifest says {expected}: the file is damaged or another one; fetch it again or correct the manifest",
+        path.display()
+    )]
+    Digest { path: PathBuf, expected: String, found: String },
+}
+
+impl Model {
+    /// The model inside the binary.
+    ///
+    /// # Errors
+    /// [`ModelError`] only if the binary was built from a manifest that does not fit its ONNX file.
+    pub fn built_in() -> Result<Self, ModelError> {
+        Self::checked(Path::new("built-in manifest.json"), DEFAULT_MANIFEST, |_| Ok(DEFAULT_ONNX.into()))
+    }
+
+    /// Reads a manifest and the ONNX file it names.
+    ///
+    /// # Errors
+    /// [`ModelError`] when either cannot be read, or they do not fit one another.
+    pub fn read(manifest_path: &Path) -> Result<Self, ModelError> {
+        let io = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| ModelError::Io { path, source }
+        };
+        let text = std::fs::read_to_string(manifest_path).map_err(io(manifest_path))?;
+        Self::checked(manifest_path, &text, |file| {
+            let path = manifest_path.with_file_name(file);
+            let length = std::fs::metadata(&path).map_err(io(&path))?.len();
+            if length > MAX_MODEL_BYTES {
+                return Err(ModelError::Invalid { path, problem: "the ONNX file is larger than 1 GiB" });
+            }
+            Ok(std::fs::read(&path).map_err(io(&path))?.into())
+        })
+    }
+
+    fn checked(
+        path: &Path,
+        text: &str,
+        onnx: impl FnOnce(&Path) -> Result<std::borrow::Cow<'static, [u8]>, ModelError>,
+    ) -> Result<Self, ModelError> {
+        let invalid = |problem| ModelError::Invalid { path: path.to_path_buf(), problem };
+        let manifest: Manifest = serde_json::from_str(text)
+            .map_err(|source| ModelError::Manifest { path: path.to_path_buf(), source })?;
+        if manifest.format != MANIFEST_FORMAT {
+            return Err(ModelError::Format { path: path.to_path_buf(), found: manifest.format });
+        }
+        let (input, cosines) = (&manifest.input, &manifest.thresholds);
+        if !(1..=4096).contains(&input.width_px) || !(1..=4096).contains(&input.height_px) {
+            return Err(invalid("input width_px and height_px must be 1 to 4096"));
+        }
+        if !input.mean.iter().all(|m| m.is_finite()) || !input.std.iter().all(|s| s.is_finite() && *s > 0.0) {
+            return Err(invalid("input mean must be finite and std positive"));
+        }
+        if !(1..=4096).contains(&manifest.output.dimension) {
+            return Err(invalid("output dimension must be 1 to 4096"));
+        }
+        let ordered = -1.0 <= cosines.review && cosines.review <= cosines.same_picture;
+        if !(ordered && cosines.same_picture <= 1.0) {
+            return Err(invalid("thresholds must satisfy -1 <= review <= same_picture <= 1"));
+        }
+        let onnx = onnx(&manifest.file)?;
+        let found = Digest::of(&onnx).to_string();
+        if found != manifest.sha256 {
+            let path = path.with_file_name(&manifest.file);
+            return Err(ModelError::Digest { path, expected: manifest.sha256, found });
+        }
+        Ok(Self { manifest, onnx })
+    }
+
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    #[must_use]
+    pub fn onnx(&self) -> &[u8] {
+        &self.onnx
+    }
+
+    /// What makes two vectors comparable: the weights, the dimension and how pictures are brought to the model.
+    /// Stored with the catalogue and the index; see [`Fingerprint`].
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.manifest)
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("manifest", &self.manifest).finish_non_exhaustive()
+    }
+}
+
+/// Names the space a vector lives in: vectors of different fingerprints must never be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Name and version, for people.
+    pub model: String,
+    pub dimension: usize,
+    /// Hex SHA-256 over the ONNX file's digest, the input specification and [`PREPROCESSING_VERSION`].
+    pub digest: String,
+}
+
+impl Fingerprint {
+    fn of(manifest: &Manifest) -> Self {
+        let input = serde_json::to_string(&manifest.input).unwrap_or_default();
+        let space =
+            format!("{}\n{input}\n{}\n{PREPROCESSING_VERSION}", manifest.sha256, manifest.output.name);
+        Self {
+            model: format!("{} {}", manifest.name, manifest.version),
+            dimension: manifest.output.dimension,
+            digest: Digest::of(space.as_bytes()).to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} ({} dimensions, {})",
+            self.model,
+            self.dimension,
+            &self.digest[..12.min(self.digest.len())]
+        )
+    }
+}

@@ -1,0 +1,146 @@
+//! What a search gives back: one value that feeds the JSON output, the table and the tests.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::catalog::{PhotoKind, StoredAnswer};
+use crate::clock::Timestamp;
+use crate::offer::Offer;
+use crate::photo_id::PhotoId;
+use crate::upstream::guard::Asked;
+use crate::verdict::Rule;
+
+/// Whether the picture was seen before; see [`crate::verdict::Verdict`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Answered locally, with what is stored.
+    Hit,
+    /// A stored picture stands out, but not enough to answer with it.
+    Review,
+    /// No stored picture, or none that was asked about in this way, answers it.
+    Miss,
+}
+
+/// Where the offers came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    Local,
+    Upstream,
+    /// There are none: nothing is stored, and nothing was asked.
+    None,
+}
+
+/// The stored picture that a new one was recognised as, or that stands out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Matched {
+    pub photo_id: PhotoId,
+    pub kind: PhotoKind,
+    pub label: String,
+}
+
+/// The answer to one search. Serialises to the object that `tongkuan search --json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer {
+    pub verdict: Outcome,
+    /// How the matched picture was recognised.
+    pub rule: Option<Rule>,
+    /// `score` as an integer, 0 to 100.
+    pub similarity: Option<u8>,
+    /// Cosine of the matched, else the nearest stored picture; -1 to 1.
+    pub score: Option<f32>,
+    /// The score from which on a picture is a hit.
+    pub threshold: f32,
+    /// The share of unseen pictures that the threshold was measured to let through; `null` when the model's
+    /// manifest states none. It is not yet calibrated on the user's own corpus.
+    pub max_false_hit: Option<f64>,
+    pub source: Source,
+    /// When the offers were fetched from the upstream or, for own goods, stored.
+    pub fetched_at: Option<Timestamp>,
+    /// Answers do not expire yet, so never true.
+    pub stale: bool,
+    pub matched: Option<Matched>,
+    pub offers: Vec<Offer>,
+    /// Over all pages, where the upstream says so.
+    pub total_offers: Option<u64>,
+    pub timings_ms: Timings,
+    /// Search requests that counted against the quota.
+    pub upstream_calls: u32,
+    /// What the user should know all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Answer {
+    pub(super) fn take_asked(&mut self, asked: Asked, fetched_at: Timestamp) {
+        self.source = Source::Upstream;
+        self.fetched_at = Some(fetched_at);
+        self.total_offers = asked.page.total;
+        self.offers = asked.page.offers;
+        self.upstream_calls = asked.calls;
+    }
+
+    pub(super) fn take_stored(&mut self, stored: StoredAnswer) {
+        self.verdict = Outcome::Hit;
+        self.source = Source::Local;
+        self.fetched_at = Some(stored.fetched_at);
+        self.total_offers = stored.total;
+        self.offers = stored.offers;
+    }
+}
+
+/// A stage of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Decode,
+    Tensor,
+    Embed,
+    Index,
+    Verdict,
+    Catalog,
+    Upstream,
+}
+
+/// Milliseconds that each stage took; `null` for a stage that was not needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Timings {
+    pub decode: Option<f64>,
+    pub tensor: Option<f64>,
+    pub embed: Option<f64>,
+    pub index: Option<f64>,
+    pub verdict: Option<f64>,
+    pub catalog: Option<f64>,
+    /// Waiting for the pace, for the upstream, and for retries.
+    pub upstream: Option<f64>,
+    pub total: f64,
+}
+
+impl Timings {
+    /// Runs `work` as (a part of) a stage.
+    pub(super) fn measure<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        let spent = match stage {
+            Stage::Decode => &mut self.decode,
+            Stage::Tensor => &mut self.tensor,
+            Stage::Embed => &mut self.embed,
+            Stage::Index => &mut self.index,
+            Stage::Verdict => &mut self.verdict,
+            Stage::Catalog => &mut self.catalog,
+            Stage::Upstream => &mut self.upstream,
+        };
+        *spent = Some(spent.unwrap_or(0.0) + milliseconds(start.elapsed()));
+        result
+    }
+
+    pub(super) fn finish(&mut self, start: Instant) {
+        self.total = milliseconds(start.elapsed());
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    // Whole microseconds: more digits would be noise.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,192 @@
+//! What can be chosen about an engine, and how it is put together.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::live_index::LiveIndex;
+use super::{Engine, EngineError, Progress, Silent};
+use crate::catalog::Catalog;
+use crate::clock::{Clock, SystemClock};
+use crate::embed::runtime::{self, Runtime};
+use crate::embed::{EmbedError, Embedder, Fingerprint, Model, OnnxEmbedder, Thresholds};
+use crate::photo::PhotoLimits;
+use crate::upstream::Upstream;
+use crate::upstream::guard::{Guard, GuardPolicy};
+use crate::verdict::Policy;
+
+/// Chooses the parts of an [`Engine`]. Without further choice it uses the built-in model on ONNX Runtime, the
+/// default limits, and no upstream: it then answers what it knows and never asks.
+pub struct EngineBuilder {
+    home: PathBuf,
+    embedder: Source,
+    upstream: Option<(Arc<dyn Upstream>, GuardPolicy)>,
+    clock: Arc<dyn Clock>,
+    limits: PhotoLimits,
+    progress: Arc<dyn Progress>,
+}
+
+/// Where the embedder comes from.
+enum Source {
+    BuiltIn(RuntimeChoice),
+    Model(Arc<Model>, RuntimeChoice),
+    Ready(Arc<dyn Embedder>),
+}
+
+/// Where ONNX Runtime may come from.
+#[derive(Clone, Debug)]
+pub struct RuntimeChoice {
+    /// The folder for a fetched ONNX Runtime; see [`runtime::locate`] for the other places.
+    pub folder: PathBuf,
+    /// Whether it may be fetched when there is none.
+    pub may_fetch: bool,
+    /// Threads that work on one picture, at least 1.
+    pub intra_threads: usize,
+}
+
+impl EngineBuilder {
+    pub(super) fn new(home: PathBuf) -> Self {
+        let runtime = RuntimeChoice { folder: home.join("runtime"), may_fetch: false, intra_threads: 1 };
+        Self {
+            home,
+            embedder: Source::BuiltIn(runtime),
+            upstream: None,
+            clock: Arc::new(SystemClock),
+            limits: PhotoLimits::default(),
+            progress: Arc::new(Silent),
+        }
+    }
+
+    /// Where ONNX Runtime may come from. By default: any of the usual places and the home folder's `runtime`,
+    /// never fetched, one thread a picture.
+    #[must_use]
+    pub fn runtime(mut self, choice: RuntimeChoice) -> Self {
+        self.embedder = match self.embedder {
+            Source::BuiltIn(_) => Source::BuiltIn(choice),
+            Source::Model(model, _) => Source::Model(model, choice),
+            ready @ Source::Ready(_) => ready,
+        };
+        self
+    }
+
+    /// Another model than the built-in one.
+    #[must_use]
+    pub fn model(mut self, model: Arc<Model>) -> Self {
+        self.embedder = match self.embedder {
+            Source::BuiltIn(choice) | Source::Model(_, choice) => Source::Model(model, choice),
+            ready @ Source::Ready(_) => ready,
+        };
+        self
+    }
+
+    /// Another embedder than ONNX Runtime.
+    #[must_use]
+    pub fn embedder(mut self, embedder: Arc<dyn Embedder>) -> Self {
+        self.embedder = Source::Ready(embedder);
+        self
+    }
+
+    /// Whom to ask on a miss, and how much.
+    #[must_use]
+    pub fn upstream(mut self, upstream: Arc<dyn Upstream>, policy: GuardPolicy) -> Self {
+        self.upstream = Some((upstream, policy));
+        self
+    }
+
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    #[must_use]
+    pub fn limits(mut self, limits: PhotoLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    #[must_use]
+    pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Opens the home folder, making it when it is not there. ONNX Runtime and the index are loaded when they are
+    /// first needed: a picture whose bytes are known needs neither.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder cannot be used, or belongs to another model.
+    pub fn open(self) -> Result<Engine, EngineError> {
+        let embedder = LazyEmbedder::new(self.embedder)?;
+        let catalog = Arc::new(Catalog::open(&self.home)?);
+        catalog.claim_model(&embedder.fingerprint)?;
+        let guard = self.upstream.map(|(upstream, policy)| {
+            Guard::new(upstream, Arc::clone(&catalog) as _, Arc::clone(&self.clock), policy)
+        });
+        Ok(Engine {
+            index: LiveIndex::new(self.home.join("index"), &embedder.fingerprint),
+            policy: Policy::new(embedder.thresholds),
+            home: self.home,
+            catalog,
+            embedder,
+            guard,
+            clock: self.clock,
+            limits: self.limits,
+            progress: self.progress,
+            preprocessors: Mutex::default(),
+            misses: Mutex::default(),
+        })
+    }
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder").field("home", &self.home).finish_non_exhaustive()
+    }
+}
+
+/// An embedder that is made when it is first needed; what it will be is known before.
+pub(super) struct LazyEmbedder {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) thresholds: Thresholds,
+    state: Mutex<State>,
+}
+
+enum State {
+    Recipe(Arc<Model>, RuntimeChoice),
+    Ready(Arc<dyn Embedder>),
+}
+
+impl LazyEmbedder {
+    fn new(source: Source) -> Result<Self, EmbedError> {
+        let (model, choice) = match source {
+            Source::Ready(embedder) => {
+                return Ok(Self {
+                    fingerprint: embedder.fingerprint(),
+                    thresholds: embedder.thresholds(),
+                    state: Mutex::new(State::Ready(embedder)),
+                });
+            }
+            Source::BuiltIn(choice) => (Arc::new(Model::built_in()?), choice),
+            Source::Model(model, choice) => (model, choice),
+        };
+        Ok(Self {
+            fingerprint: model.fingerprint(),
+            thresholds: model.manifest().thresholds,
+            state: Mutex::new(State::Recipe(model, choice)),
+        })
+    }
+
+    pub(super) fn get(&self, progress: &dyn Progress) -> Result<Arc<dyn Embedder>, EmbedError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (model, choice) = match &*state {
+            State::Ready(embedder) => return Ok(Arc::clone(embedder)),
+            State::Recipe(model, choice) => (Arc::clone(model), choice),
+        };
+        let location = runtime::ensure(&choice.folder, choice.may_fetch, &|text| progress.note(text))?;
+        let embedder: Arc<dyn Embedder> =
+            Arc::new(OnnxEmbedder::new(model, Runtime::load(&location)?, choice.intra_threads)?);
+        *state = State::Ready(Arc::clone(&embedder));
+        Ok(embedder)
+    }
+}

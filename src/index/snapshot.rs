@@ -1,0 +1,245 @@
+//! The graph on disk.
+//!
+//! ```text
+//! index/
+//!   lock                   held shared while reading, exclusively while writing
+//!   snapshot-<n>/          the greatest n counts; complete when it has this name
+//!     header               magic, format, SHA-256 of the rest, the rest: `Header` in bincode
+//!     graph.hnsw.graph     hnsw_rs's own, in the machine's byte order
+//!     graph.hnsw.data
+//!   snapshot-<n>.partial/  being written, or left by a crash
+//! ```
+//! Order of writing: files into `.partial`, each flushed to the disk, then the directory, then renamed, then the
+//! parent flushed, then older ones removed. Not a byte of a dump reaches `hnsw_rs` before its checksum is right.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use bincode::{Decode, Encode};
+use sha2::{Digest, Sha256};
+
+use super::graph::{DUMP_FILES, EF_CONSTRUCTION, Graph, LINKS};
+use super::{IndexOptions, LoadError, SaveError};
+use crate::photo_id::PhotoId;
+
+const MAGIC: [u8; 8] = *b"TKINDEX\n";
+/// Raised with every change of the header or of what the dump files mean.
+const FORMAT: u32 = 1;
+const HEADER: &str = "header";
+const LOCK: &str = "lock";
+const PREFIX: &str = "snapshot-";
+const PARTIAL: &str = ".partial";
+
+type Sha = [u8; 32];
+
+/// What made the vectors: model, its digest, preprocessing version. Vectors under different fingerprints cannot
+/// be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct IndexFingerprint(pub String);
+
+/// What a snapshot is of.
+#[derive(Debug, Encode, Decode)]
+pub(super) struct Contents {
+    /// Shows a machine whose numbers are laid out differently: the dump is in the machine's own layout.
+    layout: [u8; 5],
+    fingerprint: IndexFingerprint,
+    dimension: u64,
+    links: u64,
+    ef_construction: u64,
+    /// Pictures that are in the graph or have an equal there.
+    ids: Vec<i64>,
+}
+
+impl Contents {
+    pub(super) fn of(options: &IndexOptions, fingerprint: &IndexFingerprint, ids: Vec<PhotoId>) -> Self {
+        let [a, b, c, d] = 0x0403_0201_u32.to_ne_bytes();
+        Self {
+            layout: [a, b, c, d, usize::BITS.to_le_bytes()[0]],
+            fingerprint: fingerprint.clone(),
+            dimension: options.dimension.get() as u64,
+            links: LINKS as u64,
+            ef_construction: EF_CONSTRUCTION as u64,
+            ids: ids.into_iter().map(|id| id.0).collect(),
+        }
+    }
+
+    /// Whether a graph of `self` can serve where `wanted` is wanted.
+    fn check(&self, wanted: &Self) -> Result<(), LoadError> {
+        let differs = |what, found: String, wanted: String| {
+            if found == wanted { Ok(()) } else { Err(LoadError::Differs { what, found, wanted }) }
+        };
+        differs("model", self.fingerprint.0.clone(), wanted.fingerprint.0.clone())?;
+        differs("dimension", self.dimension.to_string(), wanted.dimension.to_string())?;
+        differs("machine", format!("{:?}", self.layout), format!("{:?}", wanted.layout))?;
+        differs("links per point", self.links.to_string(), wanted.links.to_string())?;
+        differs("build breadth", self.ef_construction.to_string(), wanted.ef_construction.to_string())
+    }
+}
+
+#[derive(Encode, Decode)]
+struct HeaderBody<C> {
+    contents: C,
+    points: u64,
+    /// One for each of [`DUMP_FILES`]; none when the graph is empty and there are no such files.
+    dumps: Vec<Sha>,
+}
+
+/// Writes a snapshot. `graph` does not change meanwhile.
+pub(super) fn write(dir: &Path, contents: &Contents, graph: &Graph) -> Result<(), SaveError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SaveError::Io { path, source }
+    };
+    fs::create_dir_all(dir).map_err(at(dir))?;
+    let lock_path = dir.join(LOCK);
+    let lock = open_lock(dir).map_err(at(&lock_path))?;
+    lock.lock().map_err(at(&lock_path))?;
+
+    let (snapshots, partials) = entries(dir).map_err(at(dir))?;
+    // We hold the lock, so nobody is writing these.
+    for partial in partials {
+        fs::remove_dir_all(&partial).map_err(at(&partial))?;
+    }
+    let number = snapshots.iter().map(|(number, _)| number + 1).max().unwrap_or(1);
+    let name = dir.join(format!("{PREFIX}{number}"));
+    let partial = dir.join(format!("{PREFIX}{number}{PARTIAL}"));
+    fs::create_dir(&partial).map_err(at(&partial))?;
+
+    let points = graph.len() as u64;
+    let mut dumps = Vec::new();
+    if points > 0 {
+        graph.dump(&partial).map_err(SaveError::Graph)?;
+        for file in DUMP_FILES {
+            let path = partial.join(file);
+            let sum = File::open(&path).and_then(|file| {
+                file.sync_all()?;
+                checksum(file)
+            });
+            dumps.push(sum.map_err(at(&path))?);
+        }
+    }
+    let header = partial.join(HEADER);
+    write_header(&header, &HeaderBody { contents, points, dumps }).map_err(at(&header))?;
+    sync_dir(&partial).map_err(at(&partial))?;
+    fs::rename(&partial, &name).map_err(at(&name))?;
+    sync_dir(dir).map_err(at(dir))?;
+    for (_, old) in snapshots {
+        fs::remove_dir_all(&old).map_err(at(&old))?;
+    }
+    Ok(())
+}
+
+/// Reads the newest snapshot: the pictures in it, and the graph. Nothing is used that is not as it was written.
+pub(super) fn read(
+    dir: &Path,
+    options: &IndexOptions,
+    fingerprint: &IndexFingerprint,
+) -> Result<(HashSet<PhotoId>, Graph), LoadError> {
+    if !dir.is_dir() {
+        return Err(LoadError::Missing);
+    }
+    let lock_path = dir.join(LOCK);
+    // So that nobody removes the files between the comparison of checksums and the reading.
+    let lock = open_lock(dir).map_err(|source| LoadError::Io { path: lock_path.clone(), source })?;
+    lock.lock_shared().map_err(|source| LoadError::Io { path: lock_path, source })?;
+
+    let (snapshots, _) = entries(dir).map_err(|source| LoadError::Io { path: dir.to_owned(), source })?;
+    let (_, newest) = snapshots.into_iter().max().ok_or(LoadError::Missing)?;
+    let header = read_header(&newest.join(HEADER))?;
+    header.contents.check(&Contents::of(options, fingerprint, Vec::new()))?;
+    let ids: HashSet<PhotoId> = header.contents.ids.iter().map(|&id| PhotoId(id)).collect();
+    if header.points == 0 {
+        return Ok((ids, Graph::new()));
+    }
+    for (number, file) in DUMP_FILES.iter().enumerate() {
+        let path = newest.join(file);
+        let sum = File::open(&path).and_then(checksum).map_err(|source| unreadable(&path, source))?;
+        if header.dumps.get(number) != Some(&sum) {
+            return Err(LoadError::Damaged { path });
+        }
+    }
+    let graph = Graph::load(&newest).map_err(LoadError::Graph)?;
+    if graph.len() as u64 != header.points {
+        return Err(LoadError::Damaged { path: newest });
+    }
+    Ok((ids, graph))
+}
+
+fn write_header(path: &Path, body: &HeaderBody<&Contents>) -> io::Result<()> {
+    let body = bincode::encode_to_vec(body, bincode::config::standard()).map_err(io::Error::other)?;
+    let mut file = File::create_new(path)?;
+    file.write_all(&MAGIC)?;
+    file.write_all(&FORMAT.to_le_bytes())?;
+    file.write_all(&Sha256::digest(&body))?;
+    file.write_all(&body)?;
+    file.sync_all()
+}
+
+fn read_header(path: &Path) -> Result<HeaderBody<Contents>, LoadError> {
+    let damaged = || LoadError::Damaged { path: path.to_owned() };
+    let bytes = fs::read(path).map_err(|source| unreadable(path, source))?;
+    let rest = bytes.strip_prefix(&MAGIC).ok_or_else(damaged)?;
+    let (format, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let format = u32::from_le_bytes(*format);
+    if format != FORMAT {
+        return Err(LoadError::OtherFormat { found: format, known: FORMAT });
+    }
+    let (sum, body) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
+    if Sha256::digest(body).as_slice() != sum {
+        return Err(damaged());
+    }
+    let (header, read): (HeaderBody<Contents>, usize) =
+        bincode::decode_from_slice(body, bincode::config::standard()).map_err(|_| damaged())?;
+    if read == body.len() { Ok(header) } else { Err(damaged()) }
+}
+
+/// A file that belongs to a snapshot and is not there is damage, not trouble with the disk.
+fn unreadable(path: &Path, source: io::Error) -> LoadError {
+    let path = path.to_owned();
+    if source.kind() == io::ErrorKind::NotFound {
+        LoadError::Damaged { path }
+    } else {
+        LoadError::Io { path, source }
+    }
+}
+
+fn checksum(mut file: File) -> io::Result<Sha> {
+    let mut sum = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(sum.finalize().into()),
+            read => sum.update(&buffer[..read]),
+        }
+    }
+}
+
+fn open_lock(dir: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(dir.join(LOCK))
+}
+
+/// Snapshots with their numbers, and what unfinished writing left.
+#[expect(clippy::type_complexity, reason = "a pair of lists, taken apart at once")]
+fn entries(dir: &Path) -> io::Result<(Vec<(u64, PathBuf)>, Vec<PathBuf>)> {
+    let (mut snapshots, mut partials) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let Some(rest) = path.file_name().and_then(|name| name.to_str()).and_then(|n| n.strip_prefix(PREFIX))
+        else {
+            continue;
+        };
+        if rest.ends_with(PARTIAL) {
+            partials.push(path);
+        } else if let Ok(number) = rest.parse() {
+            snapshots.push((number, path));
+        }
+    }
+    Ok((snapshots, partials))
+}
+
+/// Makes new names in `dir` last. Only Unix can open a directory for that; elsewhere the rename itself must do.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}

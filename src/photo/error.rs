@@ -1,0 +1,121 @@
+//! Why a picture could not be had, and what to do about it.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use image::ImageError;
+
+use super::PhotoFormat;
+
+/// Why bytes did not become a [`Photo`](super::Photo), or a file did not become bytes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PhotoError {
+    #[error("the picture is empty (0 bytes): fetch or save it again")]
+    Empty,
+
+    #[error(
+        "the picture has {bytes} bytes, more than the {limit_bytes} allowed: save it smaller or raise max_bytes"
+    )]
+    TooManyBytes { bytes: u64, limit_bytes: u64 },
+
+    #[error("this is {found}, not a picture: give a JPEG, PNG, WebP, GIF or BMP file")]
+    NotAPicture { found: &'static str },
+
+    #[error("pictures in {found} are not supported: convert it to JPEG or PNG first")]
+    UnsupportedFormat { found: &'static str },
+
+    #[error("this kind of {format} is not supported ({detail}): save it again as an ordinary JPEG or PNG")]
+    UnsupportedFeature { format: PhotoFormat, detail: String },
+
+    #[error(
+        "the picture is {width_px} x {height_px} pixels, more than {max_side_px} a side or {max_pixels} in all: \
+         scale it down or raise max_side_px and max_pixels"
+    )]
+    TooManyPixels { width_px: u32, height_px: u32, max_side_px: u32, max_pixels: u64 },
+
+    #[error(
+        "decoding the picture takes too much memory ({detail}; {limit_bytes} bytes are allowed): \
+         scale it down or raise max_memory_bytes"
+    )]
+    TooMuchMemory { detail: String, limit_bytes: u64 },
+
+    #[error("the {format} ends too early ({detail}): fetch or save it again")]
+    Truncated { format: PhotoFormat, detail: String },
+
+    #[error("the {format} is damaged ({detail}): fetch or save it again")]
+    Corrupt { format: PhotoFormat, detail: String },
+
+    #[error(
+        "the {format} decoder failed on this picture ({detail}): save it again as PNG, and report the picture"
+    )]
+    DecoderPanicked { format: PhotoFormat, detail: String },
+
+    #[error("{} has {bytes} bytes, more than the {limit_bytes} allowed: save it smaller or raise max_bytes",
+        path.display())]
+    FileTooLarge { path: PathBuf, bytes: u64, limit_bytes: u64 },
+
+    #[error("{} is {found}, not a file: give the path of a picture file", path.display())]
+    NotAFile { path: PathBuf, found: &'static str },
+
+    #[error("cannot read {}: check that the file exists and may be read", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl PhotoError {
+    /// The error's kind as one `snake_case` word, for JSON and logs. Words are never renamed.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooManyBytes { .. } => "too_many_bytes",
+            Self::NotAPicture { .. } => "not_a_picture",
+            Self::UnsupportedFormat { .. } => "unsupported_format",
+            Self::UnsupportedFeature { .. } => "unsupported_feature",
+            Self::TooManyPixels { .. } => "too_many_pixels",
+            Self::TooMuchMemory { .. } => "too_much_memory",
+            Self::Truncated { .. } => "truncated",
+            Self::Corrupt { .. } => "corrupt",
+            Self::DecoderPanicked { .. } => "decoder_panicked",
+            Self::FileTooLarge { .. } => "file_too_large",
+            Self::NotAFile { .. } => "not_a_file",
+            Self::Io { .. } => "io",
+        }
+    }
+
+    pub(super) fn truncated(format: PhotoFormat, detail: impl Into<String>) -> Self {
+        Self::Truncated { format, detail: detail.into() }
+    }
+
+    pub(super) fn corrupt(format: PhotoFormat, detail: impl Into<String>) -> Self {
+        Self::Corrupt { format, detail: detail.into() }
+    }
+
+    /// What an error of the `image` crate means. Reading is from memory, so an I/O error can only be an early end.
+    pub(super) fn from_image(format: PhotoFormat, limit_bytes: u64, error: &ImageError) -> Self {
+        let detail = error.to_string();
+        match error {
+            _ if ends_early(error) => Self::Truncated { format, detail },
+            ImageError::Limits(_) => Self::TooMuchMemory { detail, limit_bytes },
+            ImageError::Unsupported(_) => Self::UnsupportedFeature { format, detail },
+            _ => Self::Corrupt { format, detail },
+        }
+    }
+}
+
+/// Whether an "unexpected end of file" lies anywhere below `error`: each decoder wraps it in types of its own.
+fn ends_early(error: &ImageError) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if current.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
+}

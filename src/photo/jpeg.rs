@@ -1,0 +1,200 @@
+//! JPEG: told apart here, because a half picture must not pass for a whole one.
+//!
+//! The decoder paints whatever a JPEG lacks in flat grey and reports success, as browsers do. A half-grey picture
+//! kept as "seen" would match every other half-grey picture, so two things are stricter here than in a browser:
+//! the markers must reach the end-of-image marker, and the entropy-coded data must decode without an error.
+//! A picture that lacks only its end-of-image marker is refused too: nothing in the file tells it from one that
+//! lost its last rows (Pillow refuses it as well). What follows the end-of-image marker is ignored.
+
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::{PhotoError, PhotoFormat, PhotoLimits};
+
+const JPEG: PhotoFormat = PhotoFormat::Jpeg;
+
+/// Each scan walks the whole picture, so scans times pixels bounds the time. Real pictures have at most about 15.
+const MAX_SCANS: usize = 64;
+
+pub(super) fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<(DynamicImage, Orientation), PhotoError> {
+    let frame = Frame::survey(bytes)?;
+    let pixels = limits.admit(frame.width_px.into(), frame.height_px.into())?;
+    // Peaks: pixels beside coefficients while decoding, then two copies of the pixels while converting or turning.
+    limits.afford((3 * pixels + frame.coefficient_bytes()).max(6 * pixels))?;
+
+    let (width, height) = (usize::from(frame.width_px), usize::from(frame.height_px));
+    let options = DecoderOptions::default()
+        .set_max_width(width)
+        .set_max_height(height)
+        .jpeg_set_max_scans(MAX_SCANS)
+        .set_strict_mode(false);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|e| from_decoder(&e))?;
+    if decoder.dimensions() != Some((width, height)) {
+        return Err(PhotoError::corrupt(JPEG, "its headers contradict each other"));
+    }
+    let turn = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let wanted = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    // Junk between headers harms no pixel, so strictness begins with the entropy-coded data.
+    decoder.set_options(options.jpeg_set_out_colorspace(wanted).set_strict_mode(true));
+    let samples = decoder.decode().map_err(|e| from_decoder(&e))?;
+
+    let (width, height) = (u32::from(frame.width_px), u32::from(frame.height_px));
+    let picture = if grey {
+        GrayImage::from_raw(width, height, samples).map(DynamicImage::ImageLuma8)
+    } else {
+        RgbImage::from_raw(width, height, samples).map(DynamicImage::ImageRgb8)
+    };
+    let picture = picture.ok_or_else(|| PhotoError::corrupt(JPEG, "it has too few pixels"))?;
+    Ok((picture, turn.unwrap_or(Orientation::NoTransforms)))
+}
+
+fn from_decoder(error: &DecodeErrors) -> PhotoError {
+    let detail = error.to_string();
+    match error {
+        DecodeErrors::ExhaustedData => PhotoError::truncated(JPEG, "its pixels stop short"),
+        DecodeErrors::Unsupported(_) => PhotoError::UnsupportedFeature { format: JPEG, detail },
+        _ => PhotoError::corrupt(JPEG, detail),
+    }
+}
+
+/// What the markers say, read without decoding.
+#[derive(Debug)]
+struct Frame {
+    width_px: u16,
+    height_px: u16,
+    /// Horizontal and vertical sampling factor of each component.
+    sampling: Vec<(u8, u8)>,
+    /// Whether pixels come out only after several scans, so that all coefficients are held at once.
+    buffered: bool,
+}
+
+impl Frame {
+    /// Walks the markers from start-of-image to end-of-image.
+    fn survey(bytes: &[u8]) -> Result<Self, PhotoError> {
+        let mut markers = Markers { bytes, at: 2 };
+        let mut frame: Option<Self> = None;
+        let mut scans = 0;
+        while let Some((marker, payload)) = markers.next_segment()? {
+            match marker {
+                // Start of frame; C4, C8 and CC share the range but mean tables and extensions.
+                0xc0..=0xc2 => {
+                    if frame.is_some() {
+                        return Err(PhotoError::corrupt(JPEG, "it holds two frames"));
+                    }
+                    frame = Some(Self::from_header(payload, marker == 0xc2)?);
+                }
+                0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+                    let detail = format!("coding process {}", marker - 0xc0);
+                    return Err(PhotoError::UnsupportedFeature { format: JPEG, detail });
+                }
+                // Start of scan.
+                0xda => {
+                    let Some(frame) = &mut frame else {
+                        return Err(PhotoError::corrupt(JPEG, "its pixels come before its size"));
+                    };
+                    if scans == 0 && payload.first().is_none_or(|&n| usize::from(n) < frame.sampling.len()) {
+                        frame.buffered = true;
+                    }
+                    scans += 1;
+                    if scans > MAX_SCANS || (scans > 1 && !frame.buffered) {
+                        return Err(PhotoError::corrupt(JPEG, "it has too many scans"));
+                    }
+                    markers.skip_entropy_coded();
+                }
+                _ => {}
+            }
+        }
+        match frame {
+            Some(frame) if scans > 0 => Ok(frame),
+            _ => Err(PhotoError::corrupt(JPEG, "it ends before its pixels begin")),
+        }
+    }
+
+    /// Reads a start-of-frame segment: precision, height, width, then three bytes a component.
+    fn from_header(payload: &[u8], progressive: bool) -> Result<Self, PhotoError> {
+        let &[_, h1, h0, w1, w0, count, ref components @ ..] = payload else {
+            return Err(PhotoError::corrupt(JPEG, "its frame header is too short"));
+        };
+        let frame = Self {
+            width_px: u16::from_be_bytes([w1, w0]),
+            height_px: u16::from_be_bytes([h1, h0]),
+            sampling: components.chunks_exact(3).map(|c| (c[1] >> 4, c[1] & 15)).collect(),
+            buffered: progressive,
+        };
+        let factors_fit = frame.sampling.iter().all(|&(h, v)| (1..=4).contains(&h) && (1..=4).contains(&v));
+        if frame.width_px == 0 || frame.height_px == 0 {
+            return Err(PhotoError::corrupt(JPEG, "its width or height is 0"));
+        }
+        if !(1..=4).contains(&count) || frame.sampling.len() != usize::from(count) || !factors_fit {
+            return Err(PhotoError::corrupt(JPEG, "its frame header is not valid"));
+        }
+        Ok(frame)
+    }
+
+    /// What the coefficients of all scans take: 2 bytes each, in whole coding units.
+    fn coefficient_bytes(&self) -> u64 {
+        if !self.buffered {
+            return 0;
+        }
+        let most = |pick: fn(&(u8, u8)) -> u8| self.sampling.iter().map(pick).max().map_or(1, u64::from);
+        let units = u64::from(self.width_px).div_ceil(8 * most(|s| s.0))
+            * u64::from(self.height_px).div_ceil(8 * most(|s| s.1));
+        let blocks: u64 = self.sampling.iter().map(|&(h, v)| u64::from(h) * u64::from(v)).sum();
+        units * blocks * 64 * 2
+    }
+}
+
+/// A cursor over marker segments.
+struct Markers<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Markers<'a> {
+    /// The next marker and what its segment holds; `None` at end-of-image. Junk before a marker is passed over.
+    fn next_segment(&mut self) -> Result<Option<(u8, &'a [u8])>, PhotoError> {
+        let short = || PhotoError::truncated(JPEG, "its end-of-image marker is missing");
+        loop {
+            let &marker = self.bytes.get(self.at + 1).ok_or_else(short)?;
+            if self.bytes[self.at] != 0xff || matches!(marker, 0 | 0xff) {
+                self.at += 1;
+                continue;
+            }
+            self.at += 2;
+            match marker {
+                0xd9 => return Ok(None),
+                // Restart, start-of-image and TEM stand alone.
+                0x01 | 0xd0..=0xd8 => {}
+                _ => {
+                    let rest = &self.bytes[self.at..];
+                    let &[high, low, ..] = rest else { return Err(short()) };
+                    let length = usize::from(u16::from_be_bytes([high, low]));
+                    if length < 2 {
+                        return Err(PhotoError::corrupt(JPEG, "a segment has no length"));
+                    }
+                    let payload = rest.get(2..length).ok_or_else(short)?;
+                    self.at += length;
+                    return Ok(Some((marker, payload)));
+                }
+            }
+        }
+    }
+
+    /// Passes over entropy-coded data, up to the next marker that is neither a stuffed byte nor a restart.
+    fn skip_entropy_coded(&mut self) {
+        while let Some(&[first, second]) = self.bytes.get(self.at..self.at + 2).and_then(<[u8]>::first_chunk)
+        {
+            if first == 0xff && !matches!(second, 0 | 0xd0..=0xd7 | 0xff) {
+                return;
+            }
+            self.at += 1;
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The dialect of the common articles, from the server's side; `crate::upstream::article` is the client's.
+
+#![allow(clippy::unnecessary_box_returns, reason = "a refusal is a whole response; `?` passes it on boxed")]
+
+use std::sync::Arc;
+
+use axum::extract::multipart::MultipartRejection;
+use axum::extract::{Multipart, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::gate::Refusal;
+use super::goods::{Good, View};
+use super::server::Shared;
+use crate::offer::Price;
+use crate::photo::{Photo, PhotoFormat, PhotoLimits};
+
+pub(super) const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
+
+#[derive(Debug, Deserialize)]
+pub(super) struct TokenRequest {
+    grant_type: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+}
+
+pub(super) async fn token(State(shared): State<Arc<Shared>>, Query(asked): Query<TokenRequest>) -> Response {
+    shared.gate.count_token_request();
+    let options = &shared.options;
+    let known = asked.grant_type.as_deref() == Some("client_credentials")
+        && asked.client_id.as_deref() == Some(&options.app_key)
+        && asked.client_secret.as_deref() == Some(&options.app_secret);
+    if !known {
+        return error(StatusCode::UNAUTHORIZED, "40003", "invalid client credentials", None);
+    }
+    let token = shared.gate.issue_token(options);
+    let body = json!({"access_token": token, "expires_in": options.token_ttl_secs, "token_type": "Bearer"});
+    axum::Json(body).into_response()
+}
+
+pub(super) async fn search(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    multipart: Result<Multipart, MultipartRejection>,
+) -> Response {
+    let answer = answer(&shared, &headers, multipart).await;
+    answer.unwrap_or_else(|refusal| {
+        shared.gate.count_refused();
+        *refusal
+    })
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    headers: &HeaderMap,
+    multipart: Result<Multipart, MultipartRejection>,
+) -> Result<Response, Box<Response>> {
+    let _slot = shared.slot().await;
+    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()?.strip_prefix("Bearer "));
+    shared.gate.check(&shared.options, token).map_err(|r| Box::new(refused(r)))?;
+    let multipart = multipart.map_err(|e| bad_parameter(&e.to_string()))?;
+    let form = Form::read(multipart, shared.options.max_upload_bytes).await?;
+    shared.gate.admit(&shared.options).map_err(|r| Box::new(refused(r)))?;
+    let work = {
+        let shared = Arc::clone(shared);
+        tokio::task::spawn_blocking(move || page(&shared, &form))
+    };
+    let body = work.await.map_err(|e| bad_parameter(&e.to_string()))?;
+    Ok(axum::Json(body).into_response())
+}
+
+/// What a search asks for.
+struct Form {
+    picture: Photo,
+    category_id: Option<u64>,
+    price_start: Option<Price>,
+    price_end: Option<Price>,
+    page: usize,
+    page_size: usize,
+}
+
+impl Form {
+    async fn read(mut multipart: Multipart, max_upload_bytes: usize) -> Result<Self, Box<Response>> {
+        let mut picture = None;
+        let (mut category_id, mut price_start, mut price_end) = (None, None, None);
+        let (mut page, mut page_size) = (1, 20);
+        while let Some(field) = multipart.next_field().await.map_err(|e| bad_parameter(&e.to_string()))? {
+            let name = field.name().unwrap_or_default().to_owned();
+            let bytes = field.bytes().await.map_err(|_| too_big())?;
+            let text = || String::from_utf8_lossy(&bytes).trim().to_owned();
+            let wrong = || bad_parameter(&format!("{name} is not valid"));
+            match name.as_str() {
+                "image" if bytes.len() > max_upload_bytes => return Err(too_big()),
+                "image" => picture = Some(decode(&bytes)?),
+                "categoryId" => category_id = Some(text().parse().map_err(|_| wrong())?),
+                "priceStart" => price_start = Some(text().parse().map_err(|_| wrong())?),
+                "priceEnd" => price_end = Some(text().parse().map_err(|_| wrong())?),
+                "pageNo" => page = text().parse().ok().filter(|n| *n >= 1).ok_or_else(wrong)?,
+                "pageSize" => {
+                    page_size = text().parse().ok().filter(|n| (1..=50).contains(n)).ok_or_else(wrong)?;
+                }
+                _ => {}
+            }
+        }
+        let picture = picture.ok_or_else(|| bad_parameter("image is missing"))?;
+        Ok(Self { picture, category_id, price_start, price_end, page, page_size })
+    }
+
+    fn wants(&self, good: &Good) -> bool {
+        self.category_id.is_none_or(|id| id == good.category_id)
+            && self.price_start.is_none_or(|low| low <= good.price)
+            && self.price_end.is_none_or(|high| good.price <= high)
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Photo, Box<Response>> {
+    let refuse = || Box::new(error(StatusCode::BAD_REQUEST, "40011", "only JPG and PNG pictures", None));
+    let photo = Photo::decode(bytes, &PhotoLimits::default()).map_err(|_| refuse())?;
+    if matches!(photo.format(), PhotoFormat::Jpeg | PhotoFormat::Png) { Ok(photo) } else { Err(refuse()) }
+}
+
+fn page(shared: &Shared, form: &Form) -> Value {
+    let goods = shared.catalogue.goods();
+    let ranked: Vec<(&Good, u8)> = shared
+        .eye()
+        .rank(form.picture.as_image())
+        .into_iter()
+        .map(|(position, similarity)| (&goods[position], similarity))
+        .filter(|(good, _)| form.wants(good))
+        .collect();
+    let from = form.page.saturating_sub(1).saturating_mul(form.page_size);
+    let shown = ranked.iter().skip(from).take(form.page_size);
+    let products: Vec<Value> = shown.map(|(good, similarity)| product(shared, good, *similarity)).collect();
+    json!({
+        "success": true,
+        "total": ranked.len(),
+        "pageNo": form.page,
+        "pageSize": form.page_size,
+        "products": products,
+    })
+}
+
+fn product(shared: &Shared, good: &Good, similarity: u8) -> Value {
+    json!({
+        "productId": good.offer_id.to_string(),
+        "title": good.title,
+        "price": good.price,
+        "minOrderQuantity": good.min_order_quantity,
+        "similarity": similarity,
+        "imageUrl": format!("{}/img/{}/{}.jpg", shared.base_url, good.offer_id, View::Main),
+        "detailUrl": format!("https://detail.1688.com/offer/{}.html", good.offer_id),
+        "supplierInfo": {"companyName": good.company_name, "creditLevel": good.credit_level},
+    })
+}
+
+fn refused(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::BadToken => error(StatusCode::UNAUTHORIZED, "40001", "token invalid or expired", None),
+        Refusal::NoPermission => error(StatusCode::FORBIDDEN, "40003", "no permission for this API", None),
+        Refusal::TooFast => {
+            error(StatusCode::TOO_MANY_REQUESTS, "429", "more than one call in a second", None)
+        }
+        Refusal::QuotaSpent => {
+            error(StatusCode::TOO_MANY_REQUESTS, "429", "daily quota spent", Some("daily_quota"))
+        }
+    }
+}
+
+fn too_big() -> Box<Response> {
+    Box::new(error(StatusCode::PAYLOAD_TOO_LARGE, "40010", "the picture is larger than 5 MB", None))
+}
+
+fn bad_parameter(message: &str) -> Box<Response> {
+    Box::new(error(StatusCode::BAD_REQUEST, "40012", message, None))
+}
+
+fn error(status: StatusCode, code: &str, message: &str, reason: Option<&str>) -> Response {
+    let mut body = json!({"success": false, "error_code": code, "error_message": message});
+    if let Some(reason) = reason {
+        body["reason"] = json!(reason);
+    }
+    let mut response = (status, axum::Json(body)).into_response();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    response
+}

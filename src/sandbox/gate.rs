@@ -1,0 +1,107 @@
+//! Who may ask now? Tokens, pace and quota, and the count of what was asked.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::server::{Counters, SandboxOptions};
+use crate::clock::Timestamp;
+use crate::upstream::QuotaDay;
+
+/// Tokens kept at the most; the one that ends first makes room.
+const MAX_TOKENS: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct Gate(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    counters: Counters,
+    tokens: HashMap<String, Timestamp>,
+    issued: u64,
+    last_search: Option<Timestamp>,
+    day: Option<QuotaDay>,
+    used_today: u32,
+}
+
+/// Why a search is not let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    BadToken,
+    NoPermission,
+    TooFast,
+    QuotaSpent,
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.state().counters
+    }
+
+    pub(super) fn count_image(&self) {
+        self.state().counters.image_fetches += 1;
+    }
+
+    pub(super) fn count_refused(&self) {
+        self.state().counters.searches_refused += 1;
+    }
+
+    pub(super) fn count_token_request(&self) {
+        self.state().counters.token_requests += 1;
+    }
+
+    pub(super) fn expire_tokens(&self) {
+        self.state().tokens.clear();
+    }
+
+    pub(super) fn issue_token(&self, options: &SandboxOptions) -> String {
+        let mut state = self.state();
+        if state.tokens.len() >= MAX_TOKENS
+            && let Some(oldest) = state.tokens.iter().min_by_key(|(_, ends)| **ends).map(|(t, _)| t.clone())
+        {
+            state.tokens.remove(&oldest);
+        }
+        state.issued += 1;
+        let token = format!("sandbox-token-{}-{}", options.seed, state.issued);
+        let ends = options.clock.now().plus(Duration::from_secs(options.token_ttl_secs));
+        state.tokens.insert(token.clone(), ends);
+        token
+    }
+
+    /// Whether the token is good and the app may search at all.
+    pub(super) fn check(&self, options: &SandboxOptions, token: Option<&str>) -> Result<(), Refusal> {
+        let now = options.clock.now();
+        let state = self.state();
+        let good = token.and_then(|token| state.tokens.get(token)).is_some_and(|ends| now < *ends);
+        if !good {
+            return Err(Refusal::BadToken);
+        }
+        if options.deny_search { Err(Refusal::NoPermission) } else { Ok(()) }
+    }
+
+    /// Takes one search from the day's quota, if pace and quota allow it.
+    pub(super) fn admit(&self, options: &SandboxOptions) -> Result<(), Refusal> {
+        let now = options.clock.now();
+        let mut state = self.state();
+        let today = QuotaDay::of(now);
+        if state.day != Some(today) {
+            state.day = Some(today);
+            state.used_today = 0;
+        }
+        if state.used_today >= options.daily_quota {
+            return Err(Refusal::QuotaSpent);
+        }
+        let interval = Duration::from_millis(options.min_interval_ms);
+        if state.last_search.is_some_and(|last| now < last.plus(interval)) {
+            return Err(Refusal::TooFast);
+        }
+        state.last_search = Some(now);
+        state.used_today += 1;
+        state.counters.searches_ok += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! `tongkuan sandbox`: how does one develop before the API keys arrive? A local stand-in for 1688 on loopback HTTP.
+
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "pixels, bytes and design units change hands in every line of the drawing code, all far below 2^23"
+)]
+
+mod article;
+mod dice;
+mod gate;
+mod goods;
+mod naming;
+mod render;
+mod search;
+mod server;
+
+pub use server::{Counters, Sandbox, SandboxError, SandboxOptions};
+
+pub use goods::{Catalogue, Good, View, ViewError};

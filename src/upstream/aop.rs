@@ -1,0 +1,347 @@
+//! Profile `aop`: the documented calls of the open platform's gateway.
+//!
+//! A search is two signed form posts: `product.image.upload` gives the picture an id, `product.search.imageQuery`
+//! answers for that id. The access token comes from the configuration. Fetching one (the `OAuth2` code exchange) and
+//! renewing it are not done here yet: a token that has ended is reported as [`UpstreamErrorKind::Auth`].
+//! The answer never states a similarity. Not yet tried against the live gateway.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha1::Sha1;
+
+use super::wire::{Reply, Wire, config_error, quote};
+use super::{
+    SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    UpstreamPage, lenient,
+};
+use crate::clock::Clock;
+use crate::offer::{Offer, Supplier};
+
+/// The profile's name in the configuration and the catalogue.
+pub const PROFILE: &str = "aop";
+
+const TIME_CALL: &str = "param2/1/system/currentTime";
+const UPLOAD_CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.image.upload";
+const QUERY_CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.search.imageQuery";
+
+/// Where to ask, and as whom.
+#[derive(Clone, Debug)]
+pub struct AopConfig {
+    /// `http://` or `https://`, without user, query and fragment.
+    pub base_url: String,
+    /// ASCII letters and digits: it is a part of every address.
+    pub app_key: String,
+    pub app_secret: Secret,
+    pub access_token: Secret,
+    /// The language of translated titles, which the call demands: `en`, `ru`, `vi`, `ja`, `ko`, ... The Chinese
+    /// title, which is the one used, comes with each.
+    pub country: String,
+    /// For each request, from the first byte out to the last byte in. A search is two requests.
+    pub timeout: Duration,
+}
+
+impl AopConfig {
+    /// The open platform's gateway.
+    pub const DEFAULT_BASE_URL: &'static str = "https://gw.open.1688.com";
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+    #[must_use]
+    pub fn new(app_key: impl Into<String>, app_secret: Secret, access_token: Secret) -> Self {
+        Self {
+            base_url: Self::DEFAULT_BASE_URL.to_owned(),
+            app_key: app_key.into(),
+            app_secret,
+            access_token,
+            country: "en".to_owned(),
+            timeout: Self::DEFAULT_TIMEOUT,
+        }
+    }
+}
+
+/// The client of the open platform's gateway.
+pub struct AopUpstream {
+    config: AopConfig,
+    wire: Wire,
+    /// Only to read a `Retry-After` that is a date.
+    clock: std::sync::Arc<dyn Clock>,
+}
+
+impl AopUpstream {
+    /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
+    ///
+    /// # Errors
+    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret, token or timeout that cannot
+    /// work.
+    pub fn new(config: AopConfig, clock: std::sync::Arc<dyn Clock>) -> Result<Self, UpstreamError> {
+        let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !is_word(&config.app_key) {
+            return Err(config_error(PROFILE, "app_key must be ASCII letters and digits"));
+        }
+        if config.app_secret.is_empty() || config.access_token.is_empty() {
+            return Err(config_error(PROFILE, "app_secret or access_token is missing"));
+        }
+        let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
+        Ok(Self { config, wire, clock })
+    }
+
+    /// One signed call; the answer's body unless it is a refusal.
+    fn call(&self, call: &str, params: &[(&str, &str)]) -> Result<Value, UpstreamError> {
+        let path = format!("{call}/{}", self.config.app_key);
+        let signature = sign(&path, params, &self.config.app_secret);
+        let mut form = params.to_vec();
+        form.push(("_aop_signature", &signature));
+        let request = self.wire.post(&format!("/openapi/{path}")).form(&form);
+        self.accept(&self.wire.send(request, self.clock.now())?)
+    }
+
+    fn accept(&self, reply: &Reply) -> Result<Value, UpstreamError> {
+        let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
+        let said = body.as_ref().unwrap_or(&Value::Null);
+        let code = lenient::first_text(said, &["error_code", "errorCode"]);
+        if (200..300).contains(&reply.status) && code.is_none() {
+            return body.ok_or_else(|| unreadable("the answer is not JSON"));
+        }
+        let words = lenient::first_text(said, &["error_message", "errorMessage", "exception"]);
+        let exception = lenient::text(&said["exception"]).unwrap_or_default();
+        let code = code.unwrap_or_else(|| reply.status.to_string());
+        let message = words.unwrap_or_else(|| format!("refused with HTTP status {}", reply.status));
+        let kind = classify(reply.status, &code, &format!("{message} {exception}"));
+        Err(UpstreamError { retry_after: reply.retry_after, ..self.refusal(kind, &code, &message) })
+    }
+
+    /// The inner envelope's `result`, where `success` (a string or a truth value) is not false.
+    fn open<'a>(&self, body: &'a Value) -> Result<&'a Value, UpstreamError> {
+        let envelope = &body["result"];
+        // Some calls answer their trouble one level higher: `{"success":false,"code":..,"message":..}`.
+        for level in [envelope, body] {
+            if lenient::flag(&level["success"]) == Some(false) {
+                let code =
+                    lenient::first_text(level, &["code", "errorCode"]).unwrap_or_else(|| "failed".into());
+                let message = lenient::first_text(level, &["message", "errorMessage"])
+                    .unwrap_or_else(|| "refused without a reason".into());
+                return Err(self.refusal(classify(200, &code, &message), &code, &message));
+            }
+        }
+        if envelope.is_object() {
+            Ok(&envelope["result"])
+        } else {
+            Err(unreadable("the answer holds no result"))
+        }
+    }
+
+    fn refusal(&self, kind: UpstreamErrorKind, code: &str, message: &str) -> UpstreamError {
+        let secrets = [&self.config.app_secret, &self.config.access_token];
+        UpstreamError::new(PROFILE, kind, quote(code, &secrets), quote(message, &secrets))
+    }
+
+    fn upload(&self, picture: &UploadPicture) -> Result<String, UpstreamError> {
+        let upload = json!({ "imageBase64": STANDARD.encode(&picture.bytes) }).to_string();
+        let token = self.config.access_token.expose();
+        let body = self.call(UPLOAD_CALL, &[("access_token", token), ("uploadImageParam", &upload)])?;
+        let result = self.open(&body)?;
+        let image_id = lenient::text(result)
+            .or_else(|| lenient::text(&result["imageId"]))
+            .or_else(|| lenient::text(&body["result"]["imageId"]))
+            .filter(|id| id != "0");
+        image_id.ok_or_else(|| {
+            let message =
+                format!("the upload of {} bytes succeeded but gave no image id", picture.bytes.len());
+            UpstreamError::new(PROFILE, UpstreamErrorKind::Image, "image_id_0", message)
+        })
+    }
+}
+
+impl Upstream for AopUpstream {
+    fn profile(&self) -> &'static str {
+        PROFILE
+    }
+
+    /// Above some 300 KB the gateway gives the image id 0; the longest side is ours.
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 300_000, advised_min_side_px: 300, max_side_px: 1000 }
+    }
+
+    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        params.check(PROFILE)?;
+        let image_id = self.upload(picture)?;
+        let mut query = json!({
+            "imageId": image_id,
+            "beginPage": params.page,
+            "pageSize": params.page_size,
+            "country": self.config.country,
+        });
+        if let Some(id) = params.category_id {
+            query["categoryId"] = id.into();
+        }
+        if let Some(price) = params.price_min {
+            query["priceStart"] = price.to_string().into();
+        }
+        if let Some(price) = params.price_max {
+            query["priceEnd"] = price.to_string().into();
+        }
+        let query = query.to_string();
+        let token = self.config.access_token.expose();
+        let body = self.call(QUERY_CALL, &[("access_token", token), ("offerQueryParam", &query)])?;
+        read_page(self.open(&body)?)
+    }
+
+    /// Asks the gateway for its time, signed. Proves the address, the key and the secret, but not the access token:
+    /// this call looks at none.
+    fn check(&self) -> Result<(), UpstreamError> {
+        let body = self.call(TIME_CALL, &[])?;
+        let is_time = lenient::text(&body).is_some_and(|time| time.starts_with("20"));
+        if is_time { Ok(()) } else { Err(unreadable("the gateway's answer is not its time")) }
+    }
+}
+
+impl fmt::Debug for AopUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AopUpstream").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The value of `_aop_signature`: HMAC-SHA1 in upper-case hex over `url_path` (from `param2` to before the `?`) and
+/// all `params`, un-encoded, each as name and value, sorted by bytes and joined with nothing.
+#[must_use]
+pub fn sign(url_path: &str, params: &[(&str, &str)], secret: &Secret) -> String {
+    let mut pairs: Vec<String> = params.iter().map(|(name, value)| format!("{name}{value}")).collect();
+    pairs.sort_unstable();
+    // HMAC takes a key of any length, so there is no error to report.
+    let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(secret.expose().as_bytes()) else { return String::new() };
+    mac.update(url_path.as_bytes());
+    for pair in &pairs {
+        mac.update(pair.as_bytes());
+    }
+    mac.finalize().into_bytes().iter().fold(String::with_capacity(40), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02X}");
+        hex
+    })
+}
+
+/// What kind of trouble an answer reports. `words` are its message and exception: under some codes only they tell.
+#[must_use]
+pub fn classify(http_status: u16, code: &str, words: &str) -> UpstreamErrorKind {
+    use UpstreamErrorKind::{Acl, Auth, Image, Param, Quota, Rate, Signature, Transient, Unsupported};
+    match code {
+        "gw.SignatureInvalid" | "gw.SignatureMissing" => return Signature,
+        "gw.AppKeyMissing" | "gw.ParamMissing" => return Param,
+        "gw.APIUnsupported" => return Unsupported,
+        "gw.APIACLDecline" => return Acl,
+        "gw.QosAppFrequencyLimit" | "gw.QosAPIFrequencyLimit" => return Rate,
+        "gw.NoUsageLeftError" => return Quota,
+        "401" => return Auth,
+        "SYSTEM_ERROR" if words.contains("handle image error") => return Image,
+        _ => {}
+    }
+    if words.contains("Request need user auth") {
+        return Auth;
+    }
+    match http_status {
+        300..=399 | 404 | 405 | 410 | 501 => Unsupported,
+        401 => Auth,
+        403 => Acl,
+        413 | 415 => Image,
+        429 => Rate,
+        // The gateway says 400 to everything, so the status alone does not blame the parameters; and a business code
+        // that nobody has described may have been paid for.
+        _ => Transient,
+    }
+}
+
+fn unreadable(what: &str) -> UpstreamError {
+    UpstreamError::new(PROFILE, UpstreamErrorKind::Transient, "unreadable", what)
+}
+
+fn read_page(result: &Value) -> Result<UpstreamPage, UpstreamError> {
+    let total = lenient::count(&result["totalRecords"]);
+    let rows = match &result["data"] {
+        Value::Array(rows) => rows.as_slice(),
+        Value::Null if total == Some(0) => &[],
+        _ => return Err(unreadable("the answer holds no list of offers")),
+    };
+    let offers: Vec<Offer> = rows.iter().filter_map(read_offer).collect();
+    if offers.is_empty() && !rows.is_empty() {
+        return Err(unreadable("no row of the answer has a usable offerId"));
+    }
+    let skipped = u32::try_from(rows.len() - offers.len()).unwrap_or(u32::MAX);
+    Ok(UpstreamPage { offers, total, skipped })
+}
+
+fn read_offer(row: &Value) -> Option<Offer> {
+    let offer_id = lenient::offer_id(&row["offerId"])?;
+    // Rows hold no address of the offer; this is where 1688 shows it.
+    let detail_url = Some(format!("https://detail.1688.com/offer/{offer_id}.html"));
+    Some(Offer {
+        title: lenient::first_text(row, &["subject", "subjectTrans"]).unwrap_or_default(),
+        price: lenient::price(&row["priceInfo"]["price"]),
+        min_order_quantity: lenient::count(&row["minOrderQuantity"]),
+        similarity: None,
+        image_url: lenient::web_url(&row["imageUrl"]),
+        detail_url,
+        supplier: Supplier {
+            company_name: lenient::text(&row["companyName"]),
+            credit_level: lenient::text(&row["sellerDataInfo"]["tradeMedalLevel"]),
+        },
+        offer_id,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_signature_is_reproduced() {
+        let signature =
+            sign("param2/1/system/currentTime/1000000", &[("b", "2"), ("a", "1")], &Secret::new("test123"));
+        assert_eq!(signature, "33E54F4F7B989E3E0E912D3FBD2F1A03CA7CCE88");
+    }
+
+    #[test]
+    fn the_signature_sorts_the_joined_pairs_and_not_the_names() {
+        let secret = Secret::new("s");
+        // "ab1" < "az": the pairs in byte order, though the name "a" sorts before the name "ab".
+        assert_eq!(sign("p", &[("a", "z"), ("ab", "1")], &secret), sign("pab1az", &[], &secret));
+    }
+
+    #[test]
+    fn every_code_has_its_kind() {
+        use UpstreamErrorKind::{Acl, Auth, Image, Param, Quota, Rate, Signature, Transient, Unsupported};
+        let table = [
+            (400, "gw.SignatureInvalid", "", Signature),
+            (400, "gw.SignatureMissing", "", Signature),
+            (400, "gw.AppKeyMissing", "", Param),
+            (400, "gw.APIUnsupported", "", Unsupported),
+            (400, "gw.APIACLDecline", "AppKey is not allowed(acl)", Acl),
+            (400, "gw.ParamMissing", "Required argument offerId", Param),
+            (400, "gw.QosAppFrequencyLimit", "App call exceeds limited frequency", Rate),
+            (200, "gw.QosAppFrequencyLimit", "App call exceeds limited frequency", Rate),
+            (400, "gw.QosAPIFrequencyLimit", "", Rate),
+            (400, "gw.NoUsageLeftError", "SLA bill has no usage left", Quota),
+            (401, "401", "Request need user authenticated", Auth),
+            (400, "401", "Request need user authorized", Auth),
+            (200, "401", "", Auth),
+            (400, "400", "Request need user authorized", Auth),
+            (200, "SYSTEM_ERROR", "handle image error with url x", Image),
+            (200, "SYSTEM_ERROR", "busy", Transient),
+            (400, "gw.Unheard", "", Transient),
+            (302, "302", "", Unsupported),
+            (404, "404", "", Unsupported),
+            (403, "403", "", Acl),
+            (413, "413", "", Image),
+            (429, "429", "", Rate),
+            (500, "500", "", Transient),
+            (503, "503", "", Transient),
+        ];
+        for (status, code, words, kind) in table {
+            assert_eq!(classify(status, code, words), kind, "{status} {code} {words}");
+        }
+    }
+}

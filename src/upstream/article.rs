@@ -1,0 +1,339 @@
+//! Profile `article`: the dialect of the common blog articles about 1688 picture search.
+//!
+//! **Unconfirmed against the live gateway.** `auth/requestToken` and `alibaba.product.imageSearch` are known only
+//! from articles and from code written after them; the documented calls of the open platform are in
+//! [`aop`](super::aop). This profile is for gateways and test servers that speak as the articles do.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::blocking::multipart::{Form, Part};
+use serde_json::Value;
+
+use super::wire::{Reply, Wire, config_error, quote};
+use super::{
+    SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    UpstreamPage, aop, lenient,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::offer::{Offer, Supplier};
+
+/// The profile's name in the configuration and the catalogue.
+pub const PROFILE: &str = "article";
+
+const TOKEN_PATH: &str = "/auth/requestToken";
+const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
+/// A token is renewed this long before it ends, so that it does not end on the way.
+const TOKEN_MARGIN: Duration = Duration::from_mins(1);
+/// For an answer that does not say how long its token holds; a token that ends earlier is renewed on its refusal.
+const UNSTATED_TOKEN_LIFE: Duration = Duration::from_mins(10);
+const MAX_TOKEN_LIFE: Duration = Duration::from_hours(30 * 24);
+
+/// Where to ask, and as whom.
+#[derive(Clone, Debug)]
+pub struct ArticleConfig {
+    /// `http://` or `https://`, without user, query and fragment.
+    pub base_url: String,
+    pub app_key: String,
+    pub app_secret: Secret,
+    /// For each request, from the first byte out to the last byte in. A search is at most four requests.
+    pub timeout: Duration,
+}
+
+impl ArticleConfig {
+    /// The gateway that the articles name.
+    pub const DEFAULT_BASE_URL: &'static str = "https://gw.open.1688.com";
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+    #[must_use]
+    pub fn new(app_key: impl Into<String>, app_secret: Secret) -> Self {
+        Self {
+            base_url: Self::DEFAULT_BASE_URL.to_owned(),
+            app_key: app_key.into(),
+            app_secret,
+            timeout: Self::DEFAULT_TIMEOUT,
+        }
+    }
+}
+
+/// The client of this dialect; see the module's text for what it is worth.
+pub struct ArticleUpstream {
+    config: ArticleConfig,
+    wire: Wire,
+    clock: std::sync::Arc<dyn Clock>,
+    /// Held while a token is fetched, so that many searches at once fetch one.
+    tokens: Mutex<Tokens>,
+}
+
+#[derive(Default)]
+struct Tokens {
+    fetched: u64,
+    held: Option<Token>,
+}
+
+#[derive(Clone)]
+struct Token {
+    value: Secret,
+    /// Which fetch it came from; tells a refused token from the one that has replaced it meanwhile.
+    generation: u64,
+    renew_at: Timestamp,
+}
+
+impl ArticleUpstream {
+    /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
+    ///
+    /// # Errors
+    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret or timeout that cannot work.
+    pub fn new(config: ArticleConfig, clock: std::sync::Arc<dyn Clock>) -> Result<Self, UpstreamError> {
+        if config.app_key.is_empty() || config.app_secret.is_empty() {
+            return Err(config_error(PROFILE, "app_key or app_secret is missing"));
+        }
+        let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
+        Ok(Self { config, wire, clock, tokens: Mutex::default() })
+    }
+
+    /// The token held, or a fresh one when there is none, it is about to end or it is the `refused` one.
+    fn token(&self, refused: Option<u64>) -> Result<Token, UpstreamError> {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let usable = |held: &&Token| now < held.renew_at && refused != Some(held.generation);
+        if let Some(held) = tokens.held.as_ref().filter(usable) {
+            return Ok(held.clone());
+        }
+        tokens.held = None;
+        let (value, life) = self.fetch_token()?;
+        tokens.fetched += 1;
+        let renew_at = now.plus(life.saturating_sub(TOKEN_MARGIN));
+        let token = Token { value, generation: tokens.fetched, renew_at };
+        tokens.held = Some(token.clone());
+        Ok(token)
+    }
+
+    fn fetch_token(&self) -> Result<(Secret, Duration), UpstreamError> {
+        let request = self.wire.get(TOKEN_PATH).query(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", &self.config.app_key),
+            ("client_secret", self.config.app_secret.expose()),
+        ]);
+        self.wire
+            .send(request, self.clock.now())
+            .and_then(|reply| {
+                let body = self.accept(&reply, &[&self.config.app_secret])?;
+                let value = lenient::text(&body["access_token"])
+                    .ok_or_else(|| unreadable("the answer to the token request holds no access_token"))?;
+                let life =
+                    lenient::count(&body["expires_in"]).map_or(UNSTATED_TOKEN_LIFE, Duration::from_secs);
+                Ok((Secret::new(value), life.min(MAX_TOKEN_LIFE)))
+            })
+            .map_err(|error| match error.kind {
+                // Whatever went wrong here, no search was made.
+                UpstreamErrorKind::Transient => {
+                    UpstreamError { kind: UpstreamErrorKind::Unreachable, ..error }
+                }
+                _ => error,
+            })
+    }
+
+    fn ask(
+        &self,
+        token: &Token,
+        picture: &UploadPicture,
+        params: &SearchParams,
+    ) -> Result<UpstreamPage, UpstreamError> {
+        let file = Part::bytes(picture.bytes.clone())
+            .file_name(format!("photo.{}", picture.media_type.extension()))
+            .mime_str(picture.media_type.as_str())
+            .map_err(|error| config_error(PROFILE, &error.to_string()))?;
+        let mut form = Form::new()
+            .part("image", file)
+            .text("pageNo", params.page.to_string())
+            .text("pageSize", params.page_size.to_string());
+        let optional = [
+            ("categoryId", params.category_id.map(|id| id.to_string())),
+            ("priceStart", params.price_min.map(|price| price.to_string())),
+            ("priceEnd", params.price_max.map(|price| price.to_string())),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                form = form.text(name, value);
+            }
+        }
+        let request = self.wire.post(SEARCH_PATH).bearer_auth(token.value.expose()).multipart(form);
+        let reply = self.wire.send(request, self.clock.now())?;
+        read_page(&self.accept(&reply, &[&token.value, &self.config.app_secret])?)
+    }
+
+    /// The body of a reply that is not a refusal.
+    fn accept(&self, reply: &Reply, secrets: &[&Secret]) -> Result<Value, UpstreamError> {
+        let body: Option<Value> = serde_json::from_slice(&reply.body).ok().filter(Value::is_object);
+        let said = body.as_ref().unwrap_or(&Value::Null);
+        let code = lenient::first_text(said, &["error_code", "errorCode"]).filter(|code| code != "0");
+        let fine = (200..300).contains(&reply.status);
+        if fine && code.is_none() && lenient::flag(&said["success"]) != Some(false) {
+            return body.ok_or_else(|| unreadable("the answer is not a JSON object"));
+        }
+        let reason = lenient::text(&said["reason"]).unwrap_or_default();
+        let words =
+            lenient::first_text(said, &["error_message", "errorMessage", "message"]).unwrap_or_default();
+        let code = code.unwrap_or_else(|| reply.status.to_string());
+        let message = match (words.is_empty(), reply.status) {
+            (_, 300..=399) => {
+                format!("{} answers with a redirect, which is not followed", self.config.base_url)
+            }
+            (true, status) => format!("refused with HTTP status {status}"),
+            (false, _) => quote(&words, secrets),
+        };
+        let kind = classify(reply.status, &code, &reason);
+        let code = quote(&code, secrets);
+        Err(UpstreamError {
+            retry_after: reply.retry_after,
+            ..UpstreamError::new(PROFILE, kind, code, message)
+        })
+    }
+}
+
+impl Upstream for ArticleUpstream {
+    fn profile(&self) -> &'static str {
+        PROFILE
+    }
+
+    /// 5 MB and 300 px as in the articles; the longest side is ours, because nothing is gained by more.
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 5_000_000, advised_min_side_px: 300, max_side_px: 1280 }
+    }
+
+    /// One search request; a second one after a fresh token when the first was refused for its token, because that
+    /// was not a search.
+    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        params.check(PROFILE)?;
+        let token = self.token(None)?;
+        match self.ask(&token, picture, params) {
+            Err(refusal) if refusal.kind == UpstreamErrorKind::Auth => {
+                self.ask(&self.token(Some(token.generation))?, picture, params)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Fetches a fresh token and keeps it.
+    fn check(&self) -> Result<(), UpstreamError> {
+        let held = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).fetched;
+        self.token(Some(held)).map(drop)
+    }
+}
+
+impl fmt::Debug for ArticleUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArticleUpstream").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// What kind of trouble an answer reports. `code` decides where it is known (an error may come with HTTP 200), else
+/// the status. `reason` tells "too fast" from "nothing left today" under 429.
+#[must_use]
+pub fn classify(http_status: u16, code: &str, reason: &str) -> UpstreamErrorKind {
+    use UpstreamErrorKind::{Acl, Auth, Image, Param, Quota, Rate, Transient, Unsupported};
+    let too_many = if reason == "daily_quota" { Quota } else { Rate };
+    match code {
+        "40001" => return Auth,
+        "40003" => return Acl,
+        "40010" | "40011" => return Image,
+        "40012" => return Param,
+        "429" => return too_many,
+        // The address belongs to the official gateway, which answers in its own words.
+        gateway if gateway.starts_with("gw.") => return aop::classify(http_status, gateway, reason),
+        _ => {}
+    }
+    match http_status {
+        300..=399 | 404 | 405 | 410 | 501 => Unsupported,
+        401 => Auth,
+        403 => Acl,
+        413 | 415 => Image,
+        429 => too_many,
+        400 | 406 | 411 | 414 | 422 => Param,
+        // A code that nobody has described, or the server's own trouble: the search may have been made.
+        _ => Transient,
+    }
+}
+
+fn unreadable(what: &str) -> UpstreamError {
+    UpstreamError::new(PROFILE, UpstreamErrorKind::Transient, "unreadable", what)
+}
+
+fn read_page(body: &Value) -> Result<UpstreamPage, UpstreamError> {
+    let total = lenient::count(&body["total"]);
+    let products = match &body["products"] {
+        Value::Array(products) => products.as_slice(),
+        // "Nothing found" must be said; silence may be a broken answer, and would be stored as if it were one.
+        Value::Null if total == Some(0) => &[],
+        _ => return Err(unreadable("the answer holds no list of products")),
+    };
+    let offers: Vec<Offer> = products.iter().filter_map(read_offer).collect();
+    if offers.is_empty() && !products.is_empty() {
+        return Err(unreadable("no product of the answer has a usable productId"));
+    }
+    let skipped = u32::try_from(products.len() - offers.len()).unwrap_or(u32::MAX);
+    Ok(UpstreamPage { offers, total, skipped })
+}
+
+fn read_offer(product: &Value) -> Option<Offer> {
+    let supplier = &product["supplierInfo"];
+    Some(Offer {
+        offer_id: lenient::offer_id(&product["productId"])?,
+        title: lenient::text(&product["title"]).unwrap_or_default(),
+        price: lenient::price(&product["price"]),
+        min_order_quantity: lenient::count(&product["minOrderQuantity"]),
+        similarity: lenient::percent(&product["similarity"]),
+        image_url: lenient::web_url(&product["imageUrl"]),
+        detail_url: lenient::web_url(&product["detailUrl"]),
+        supplier: Supplier {
+            company_name: lenient::text(&supplier["companyName"]),
+            credit_level: lenient::text(&supplier["creditLevel"]),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_kind() {
+        use UpstreamErrorKind::{Acl, Auth, Image, Param, Quota, Rate, Transient, Unsupported};
+        let table = [
+            (400, "40001", "", Auth),
+            (200, "40001", "", Auth),
+            (401, "401", "", Auth),
+            (403, "40003", "", Acl),
+            (200, "40003", "", Acl),
+            (403, "403", "", Acl),
+            (429, "429", "", Rate),
+            (200, "429", "", Rate),
+            (429, "", "", Rate),
+            (429, "429", "daily_quota", Quota),
+            (200, "429", "daily_quota", Quota),
+            (429, "busy", "daily_quota", Quota),
+            (400, "40010", "", Image),
+            (400, "40011", "", Image),
+            (413, "", "", Image),
+            (415, "", "", Image),
+            (400, "40012", "", Param),
+            (400, "40099", "", Param),
+            (302, "302", "", Unsupported),
+            (404, "404", "", Unsupported),
+            (405, "405", "", Unsupported),
+            (501, "501", "", Unsupported),
+            (400, "gw.APIUnsupported", "", Unsupported),
+            (400, "gw.QosAppFrequencyLimit", "", Rate),
+            (408, "", "", Transient),
+            (500, "50000", "", Transient),
+            (503, "", "", Transient),
+            (504, "", "", Transient),
+            (200, "99999", "", Transient),
+        ];
+        for (status, code, reason, kind) in table {
+            assert_eq!(classify(status, code, reason), kind, "{status} {code} {reason}");
+        }
+    }
+}

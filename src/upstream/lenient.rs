@@ -1,0 +1,139 @@
+//! How are the fields of a foreign answer read? The same field comes as a string from one gateway and as a number
+//! or truth value from the next; what cannot be read is missing, never a failure.
+
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::offer::{OfferId, Price};
+
+/// A string without its outer blanks, or a number as it is written; `None` when nothing is left.
+pub(super) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The first of `keys` that `object` holds as text.
+pub(super) fn first_text(object: &Value, keys: &[&str]) -> Option<String> {
+    keys.iter().find_map(|key| text(&object[*key]))
+}
+
+/// `true`, `"true"`, `1` and their opposites.
+pub(super) fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        other => match text(other)?.to_ascii_lowercase().as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        },
+    }
+}
+
+/// A whole number that fits `T`, as a number or a string.
+pub(super) fn count<T: TryFrom<u64>>(value: &Value) -> Option<T> {
+    let whole = value.as_u64().or_else(|| text(value)?.parse().ok())?;
+    T::try_from(whole).ok()
+}
+
+/// Yuan as a string (`"59.00"`, `"¥59"`) or a number. A number is read in the shortest form that means it, so a
+/// price of up to 15 digits keeps its value.
+pub(super) fn price(value: &Value) -> Option<Price> {
+    let written = text(value)?;
+    Price::from_str(written.trim_start_matches(['¥', '￥'])).ok()
+}
+
+/// An id; a number with a fraction is none.
+pub(super) fn offer_id(value: &Value) -> Option<OfferId> {
+    if value.is_f64() { None } else { OfferId::new(text(value)?).ok() }
+}
+
+/// A similarity as 0 to 100: a number written with a point and at most 1 is a fraction of one, any other a
+/// percentage. `None` outside that range.
+pub(super) fn percent(value: &Value) -> Option<u8> {
+    let written = text(value)?;
+    let number: f64 = written.trim_end_matches('%').trim_end().parse().ok()?;
+    let scaled = if number <= 1.0 && written.contains('.') { number * 100.0 } else { number };
+    if !(0.0..=100.0).contains(&scaled) {
+        return None;
+    }
+    // In 0 to 100 by the line above.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    Some(scaled.round() as u8)
+}
+
+/// A web address: `//host/path` gets `https:`, anything but http and https is dropped, because these addresses end
+/// up as links on pages.
+pub(super) fn web_url(value: &Value) -> Option<String> {
+    let url = text(value)?;
+    if url.starts_with("//") {
+        Some(format!("https:{url}"))
+    } else {
+        (url.starts_with("https://") || url.starts_with("http://")).then_some(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_flag_is_read_from_a_string_a_number_and_a_truth_value() {
+        for yes in [json!(true), json!("true"), json!("True"), json!(1)] {
+            assert_eq!(flag(&yes), Some(true), "{yes}");
+        }
+        for no in [json!(false), json!("false"), json!(0)] {
+            assert_eq!(flag(&no), Some(false), "{no}");
+        }
+        assert_eq!(flag(&json!(null)), None);
+    }
+
+    #[test]
+    fn a_price_keeps_its_digits() {
+        for (value, digits) in
+            [(json!("59.00"), "59.00"), (json!(59.9), "59.9"), (json!("¥7"), "7"), (json!(7), "7")]
+        {
+            assert_eq!(price(&value).map(|p| p.to_string()).as_deref(), Some(digits), "{value}");
+        }
+        for none in [json!("ask"), json!(""), json!(-1), json!({}), json!(null)] {
+            assert_eq!(price(&none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_nineteen_digits_is_exact_as_a_number_too() {
+        let id = offer_id(&json!(1_048_608_196_202_797_156_u64)).map(|id| id.to_string());
+        assert_eq!(id.as_deref(), Some("1048608196202797156"));
+        assert_eq!(offer_id(&json!(1.5)), None);
+        assert_eq!(offer_id(&json!("a b")), None);
+    }
+
+    #[test]
+    fn a_similarity_is_a_fraction_only_when_it_is_written_as_one() {
+        let read = [
+            (json!(92), Some(92)),
+            (json!(0.92), Some(92)),
+            (json!("0.925"), Some(93)),
+            (json!("92%"), Some(92)),
+            (json!(1), Some(1)),
+            (json!(1.0), Some(100)),
+            (json!(101), None),
+            (json!(-1), None),
+            (json!("high"), None),
+        ];
+        for (value, expected) in read {
+            assert_eq!(percent(&value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_web_addresses_become_links() {
+        assert_eq!(web_url(&json!("//a.example/b")).as_deref(), Some("https://a.example/b"));
+        assert_eq!(web_url(&json!("javascript:alert(1)")), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! How must a picture look so that an upstream takes it? Small enough in pixels and in bytes, JPEG or PNG.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{PixelType, Resizer};
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, RgbImage};
+
+use super::{UploadLimits, UploadMediaType, UploadPicture};
+
+/// JPEG qualities tried in turn at each size before the picture is made smaller.
+const QUALITIES: [u8; 4] = [88, 80, 70, 60];
+/// How often the picture is made smaller: `0.8^12` is 7 % of the side, 0.5 % of the bytes.
+const MAX_SHRINKS: u32 = 12;
+
+/// A picture fit for upload, and what the caller may want to tell the user about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    pub picture: UploadPicture,
+    pub warnings: Vec<UploadWarning>,
+}
+
+/// Not an error: the picture is sent, but the answer may be poor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UploadWarning {
+    #[error(
+        "the picture is {width_px}x{height_px} px after preparation; the upstream advises at least \
+         {advised_min_side_px} px on each side, so use a larger picture if the answer is poor"
+    )]
+    BelowAdvisedSide { width_px: u32, height_px: u32, advised_min_side_px: u32 },
+}
+
+/// Why a picture cannot be made fit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    #[error("the picture has no pixels ({width_px}x{height_px}); give one of at least 1x1 px")]
+    Empty { width_px: u32, height_px: u32 },
+    #[error(
+        "the picture cannot be brought below {max_bytes} bytes; raise the profile's upload limit or use a \
+         simpler picture"
+    )]
+    TooLarge { max_bytes: usize },
+    #[error("the picture cannot be resized or encoded: {0}; save it again as a baseline JPEG and retry")]
+    Encode(String),
+}
+
+/// Makes `picture` (decoded, upright, alpha already on white) fit for upload under `limits`.
+///
+/// `original` holds the file the picture was decoded from, and its presence is the caller's word that it is
+/// upright without its EXIF turn and that its metadata may leave the machine. It is passed on unchanged when it
+/// is what it claims to be and within the limits. Otherwise the picture is scaled so that its longer side is at
+/// most `max_side_px`, and encoded as JPEG, at lower quality and then at a smaller size until it is at most
+/// `max_bytes`; nothing of the original's metadata goes with it.
+///
+/// # Errors
+/// [`PrepareError`] when the picture has no pixels or cannot be made small enough.
+pub fn prepare(
+    picture: &RgbImage,
+    original: Option<(&[u8], UploadMediaType)>,
+    limits: &UploadLimits,
+) -> Result<Prepared, PrepareError> {
+    let (width_px, height_px) = picture.dimensions();
+    if width_px == 0 || height_px == 0 {
+        return Err(PrepareError::Empty { width_px, height_px });
+    }
+    let passed = original.filter(|(bytes, media_type)| {
+        bytes.len() <= limits.max_bytes
+            && width_px.max(height_px) <= limits.max_side_px
+            && bytes.starts_with(magic(*media_type))
+    });
+    let picture = match passed {
+        Some((bytes, media_type)) => UploadPicture { bytes: bytes.to_vec(), media_type, width_px, height_px },
+        None => encode_within(picture, limits)?,
+    };
+    let mut warnings = Vec::new();
+    if picture.width_px.min(picture.height_px) < limits.advised_min_side_px {
+        warnings.push(UploadWarning::BelowAdvisedSide {
+            width_px: picture.width_px,
+            height_px: picture.height_px,
+            advised_min_side_px: limits.advised_min_side_px,
+        });
+    }
+    Ok(Prepared { picture, warnings })
+}
+
+/// The first bytes of every file of this type.
+fn magic(media_type: UploadMediaType) -> &'static [u8] {
+    match media_type {
+        UploadMediaType::Jpeg => &[0xFF, 0xD8, 0xFF],
+        UploadMediaType::Png => b"\x89PNG\r\n\x1a\n",
+    }
+}
+
+fn encode_within(picture: &RgbImage, limits: &UploadLimits) -> Result<UploadPicture, PrepareError> {
+    let mut longer = picture.width().max(picture.height()).min(limits.max_side_px.max(1));
+    let mut bytes = Vec::new();
+    for _ in 0..=MAX_SHRINKS {
+        let (width_px, height_px) = scaled(picture.dimensions(), longer);
+        let resized = if (width_px, height_px) == picture.dimensions() {
+            None
+        } else {
+            Some(resize(picture, width_px, height_px)?)
+        };
+        let pixels: &[u8] = resized.as_deref().unwrap_or(picture.as_raw());
+        for quality in QUALITIES {
+            bytes.clear();
+            JpegEncoder::new_with_quality(&mut bytes, quality)
+                .encode(pixels, width_px, height_px, ExtendedColorType::Rgb8)
+                .map_err(|error| PrepareError::Encode(error.to_string()))?;
+            if bytes.len() <= limits.max_bytes {
+                return Ok(UploadPicture { bytes, media_type: UploadMediaType::Jpeg, width_px, height_px });
+            }
+        }
+        if longer == 1 {
+            break;
+        }
+        longer = (longer * 4 / 5).max(1);
+    }
+    Err(PrepareError::TooLarge { max_bytes: limits.max_bytes })
+}
+
+/// The size with the longer side `longer`, the shape kept as well as whole pixels allow; no side becomes 0.
+fn scaled((width_px, height_px): (u32, u32), longer: u32) -> (u32, u32) {
+    let from = u64::from(width_px.max(height_px));
+    let side = |px: u32| {
+        let rounded = (u64::from(px) * u64::from(longer) + from / 2) / from;
+        u32::try_from(rounded).unwrap_or(longer).max(1)
+    };
+    (side(width_px), side(height_px))
+}
+
+fn resize(picture: &RgbImage, width_px: u32, height_px: u32) -> Result<Vec<u8>, PrepareError> {
+    let fault = |error: &dyn std::fmt::Display| PrepareError::Encode(error.to_string());
+    let source = ImageRef::new(picture.width(), picture.height(), picture.as_raw(), PixelType::U8x3)
+        .map_err(|error| fault(&error))?;
+    let mut target = Image::new(width_px, height_px, PixelType::U8x3);
+    Resizer::new().resize(&source, &mut target, None).map_err(|error| fault(&error))?;
+    Ok(target.into_vec())
+}

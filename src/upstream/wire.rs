@@ -1,0 +1,199 @@
+//! How does a request reach an upstream? One HTTP client under limits: time, size, no redirects, no retries, and
+//! no address in an error, because an address may carry a secret.
+
+use std::error::Error as _;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::sync::Once;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::RETRY_AFTER;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use super::{Secret, UpstreamError, UpstreamErrorKind};
+use crate::clock::Timestamp;
+
+/// The longest answer that is read: 50 offers are about 100 KB.
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// A host that does not take a connection within this time is not there; the rest of the time is for the answer.
+const MAX_CONNECT: Duration = Duration::from_secs(10);
+const USER_AGENT: &str = concat!("tongkuan/", env!("CARGO_PKG_VERSION"));
+
+/// The client side of one address. Blocking: build, use and drop it outside of async tasks.
+#[derive(Debug)]
+pub(super) struct Wire {
+    profile: &'static str,
+    client: Client,
+    /// Without a slash at its end.
+    base: String,
+    timeout: Duration,
+}
+
+/// An answer of whatever status, fully read.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// `Retry-After`, as a pause from now.
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Wire {
+    /// `timeout` bounds a request from the first byte out to the last byte in.
+    pub(super) fn new(
+        profile: &'static str,
+        base_url: &str,
+        timeout: Duration,
+    ) -> Result<Self, UpstreamError> {
+        let fault = |what: &str| config_error(profile, what);
+        let url =
+            Url::parse(base_url).map_err(|error| fault(&format!("base_url is not an address ({error})")))?;
+        let is_plain = match url.scheme() {
+            "http" => true,
+            "https" => false,
+            _ => return Err(fault("base_url must begin with https:// or http://")),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(fault("base_url must not hold a user name or password"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(fault("base_url must end with its path: no ? and no #"));
+        }
+        if timeout.is_zero() {
+            return Err(fault("timeout must be longer than 0 s"));
+        }
+        install_tls_provider();
+        let mut builder = Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(timeout.min(MAX_CONNECT))
+            // A followed redirect would carry the credentials to an address that nobody configured.
+            .redirect(reqwest::redirect::Policy::none())
+            // Every search is paid for, so only the guard repeats one.
+            .retry(reqwest::retry::never());
+        if is_loopback(&url) {
+            builder = builder.no_proxy();
+        }
+        if is_plain {
+            // No certificate is needed, so a machine without any can still talk to a local sandbox.
+            builder = builder.tls_certs_only(std::iter::empty());
+        }
+        let client = builder.build().map_err(|error| {
+            fault(&format!("no HTTP client ({}); install the system's CA certificates", innermost(&error)))
+        })?;
+        let base = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { profile, client, base, timeout })
+    }
+
+    /// `path` begins with a slash.
+    pub(super) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.base))
+    }
+
+    /// `path` begins with a slash.
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.base))
+    }
+
+    /// Sends and reads the whole answer. An answer with an error status is an answer.
+    ///
+    /// # Errors
+    /// `Unreachable` when no connection was made; otherwise `Transient`: cut off, too slow or too long.
+    pub(super) fn send(&self, request: RequestBuilder, now: Timestamp) -> Result<Reply, UpstreamError> {
+        // On the request and not on the client: there it would begin anew with every piece of the body.
+        let response = request.timeout(self.timeout).send().map_err(|error| self.failure(&error))?;
+        let status = response.status().as_u16();
+        let retry_after = pause_asked(&response, now);
+        let body = self.read_body(response)?;
+        Ok(Reply { status, retry_after, body })
+    }
+
+    fn read_body(&self, response: Response) -> Result<Vec<u8>, UpstreamError> {
+        let mut body = Vec::new();
+        let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+        if announced <= MAX_BODY_BYTES {
+            let limit = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+            if let Err(error) = response.take(limit).read_to_end(&mut body) {
+                let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>());
+                return Err(match inner {
+                    Some(inner) => self.failure(inner),
+                    None => self.cut_off(&error.to_string()),
+                });
+            }
+        }
+        if announced > MAX_BODY_BYTES || body.len() > MAX_BODY_BYTES {
+            let message = format!("the answer is longer than {MAX_BODY_BYTES} bytes");
+            return Err(UpstreamError::new(self.profile, UpstreamErrorKind::Transient, "oversized", message));
+        }
+        Ok(body)
+    }
+
+    fn failure(&self, error: &reqwest::Error) -> UpstreamError {
+        use UpstreamErrorKind::{Param, Transient, Unreachable};
+        if error.is_connect() {
+            let message = format!("no connection ({})", innermost(error));
+            UpstreamError::new(self.profile, Unreachable, "not_connected", message)
+        } else if error.is_timeout() {
+            let message = format!("no complete answer within {:?}", self.timeout);
+            UpstreamError::new(self.profile, Transient, "timeout", message)
+        } else if error.is_builder() {
+            UpstreamError::new(
+                self.profile,
+                Param,
+                "request",
+                format!("no valid request ({})", innermost(error)),
+            )
+        } else {
+            self.cut_off(&innermost(error))
+        }
+    }
+
+    fn cut_off(&self, why: &str) -> UpstreamError {
+        let message = format!("the connection broke off ({why})");
+        UpstreamError::new(self.profile, UpstreamErrorKind::Transient, "connection", message)
+    }
+}
+
+pub(super) fn config_error(profile: &'static str, what: &str) -> UpstreamError {
+    UpstreamError::new(profile, UpstreamErrorKind::Param, "config", what)
+}
+
+/// An upstream's own words made fit for a message: secrets blotted out, one line, at most 200 characters.
+pub(super) fn quote(words: &str, secrets: &[&Secret]) -> String {
+    let blotted = secrets.iter().fold(words.to_owned(), |text, secret| secret.blot(&text));
+    blotted.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+}
+
+/// The cause at the bottom, which never holds the address: that is only in the outermost text.
+fn innermost(error: &reqwest::Error) -> String {
+    let Some(mut cause) = error.source() else { return "no further cause".to_owned() };
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string().chars().take(200).collect()
+}
+
+/// Seconds or an HTTP date; a date in the past is no pause.
+fn pause_asked(response: &Response, now: Timestamp) -> Option<Duration> {
+    let written = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = written.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let moment = OffsetDateTime::parse(written, &Rfc2822).ok()?;
+    Some(now.until(Timestamp::from_unix_ms(moment.unix_timestamp().saturating_mul(1000))))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The HTTP client brings no cryptography of its own and panics without a provider.
+fn install_tls_provider() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        // An error means that the program around this library has installed one: that one is used.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}

@@ -1,0 +1,201 @@
+//! The whole line, on fakes: what it asks, what it stores, and what it leaves alone.
+
+use std::sync::atomic::Ordering;
+
+use image::ImageFormat;
+use image::imageops::{FilterType, resize};
+use tongkuan::catalog::CatalogError;
+use tongkuan::engine::{EngineError, Mode, Outcome, Query, Source};
+use tongkuan::upstream::{GuardError, GuardPolicy, SearchParams};
+use tongkuan::verdict::Rule;
+
+use crate::fakes::{Bench, FakeEmbedder, encoded, offer, picture, png, query};
+
+#[test]
+fn a_miss_asks_once_and_the_same_file_is_then_a_hit_without_decoding_or_inference() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let first = engine.search(&query(&png(1))).unwrap();
+    assert_eq!((first.verdict, first.source, first.upstream_calls), (Outcome::Miss, Source::Upstream, 1));
+    let inferences = bench.inferences();
+    let second = engine.search(&query(&png(1))).unwrap();
+    assert_eq!((second.verdict, second.rule), (Outcome::Hit, Some(Rule::SameBytes)));
+    assert_eq!((second.source, second.upstream_calls), (Source::Local, 0));
+    assert_eq!(second.offers, first.offers);
+    assert_eq!(second.timings_ms.decode, None);
+    assert_eq!((bench.calls(), bench.inferences()), (1, inferences));
+}
+
+#[test]
+fn the_same_pixels_in_another_container_are_a_hit_without_inference() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    engine.search(&query(&png(1))).unwrap();
+    let inferences = bench.inferences();
+    let answer = engine.search(&query(&encoded(&picture(1), ImageFormat::Bmp))).unwrap();
+    assert_eq!((answer.verdict, answer.rule), (Outcome::Hit, Some(Rule::SamePixels)));
+    assert_eq!((bench.calls(), bench.inferences()), (1, inferences));
+}
+
+#[test]
+fn an_edited_copy_is_a_hit_that_never_calls_upstream() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    engine.search(&query(&png(1))).unwrap();
+    let smaller = resize(&picture(1), 96, 72, FilterType::CatmullRom);
+    let answer = engine.search(&query(&encoded(&smaller, ImageFormat::Jpeg))).unwrap();
+    assert_eq!((answer.verdict, answer.rule), (Outcome::Hit, Some(Rule::SamePicture)));
+    assert_eq!(bench.calls(), 1);
+}
+
+#[test]
+fn another_picture_is_a_miss() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    engine.search(&query(&png(1))).unwrap();
+    let answer = engine.search(&query(&png(2))).unwrap();
+    assert_eq!((answer.verdict, answer.upstream_calls), (Outcome::Miss, 1));
+    assert_eq!(bench.calls(), 2);
+}
+
+#[test]
+fn other_parameters_are_another_question_about_the_same_picture() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let bytes = png(1);
+    engine.search(&query(&bytes)).unwrap();
+    let second_page = Query { params: SearchParams { page: 2, ..SearchParams::default() }, ..query(&bytes) };
+    assert_eq!(engine.search(&second_page).unwrap().upstream_calls, 1);
+    assert_eq!(engine.search(&second_page).unwrap().verdict, Outcome::Hit);
+    assert_eq!((bench.calls(), engine.catalog().photo_count().unwrap()), (2, 1));
+}
+
+#[test]
+fn local_only_never_spends() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let bytes = png(1);
+    let answer = engine.search(&Query { mode: Mode::LocalOnly, ..query(&bytes) }).unwrap();
+    assert_eq!((answer.verdict, answer.source), (Outcome::Miss, Source::None));
+    assert_eq!((bench.calls(), engine.catalog().photo_count().unwrap()), (0, 0));
+}
+
+#[test]
+fn refresh_asks_although_the_answer_is_known_and_replaces_it() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let bytes = png(1);
+    let old = engine.search(&query(&bytes)).unwrap();
+    let new = engine.search(&Query { mode: Mode::Refresh, ..query(&bytes) }).unwrap();
+    assert_eq!(new.upstream_calls, 1);
+    assert_ne!(new.offers, old.offers);
+    assert_eq!(engine.search(&query(&bytes)).unwrap().offers, new.offers);
+}
+
+#[test]
+fn bypass_asks_and_stores_nothing() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let bytes = png(1);
+    let answer = engine.search(&Query { mode: Mode::Bypass, ..query(&bytes) }).unwrap();
+    assert_eq!((answer.upstream_calls, engine.catalog().photo_count().unwrap()), (1, 0));
+}
+
+#[test]
+fn a_failed_call_is_an_error_and_stores_nothing() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    bench.upstream.is_down.store(true, Ordering::SeqCst);
+    let error = engine.search(&query(&png(1))).unwrap_err();
+    assert!(matches!(error, EngineError::Upstream(GuardError::Upstream { .. })), "{error}");
+    assert_eq!(engine.catalog().photo_count().unwrap(), 0);
+}
+
+#[test]
+fn a_spent_budget_refuses_a_miss_but_not_a_hit() {
+    let bench = Bench::new();
+    let policy = GuardPolicy { daily_budget: 1, ..GuardPolicy::default() };
+    let engine = bench.builder().upstream(bench.upstream.clone(), policy).open().unwrap();
+    engine.search(&query(&png(1))).unwrap();
+    let error = engine.search(&query(&png(2))).unwrap_err();
+    assert!(
+        matches!(error, EngineError::Upstream(GuardError::BudgetSpent { used: 1, budget: 1, .. })),
+        "{error}"
+    );
+    assert_eq!(engine.search(&query(&png(1))).unwrap().verdict, Outcome::Hit);
+    assert_eq!(bench.calls(), 1);
+}
+
+#[test]
+fn ten_equal_misses_at_once_make_one_call() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let bytes = png(1);
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| assert!(!engine.search(&query(&bytes)).unwrap().offers.is_empty()));
+        }
+    });
+    assert_eq!((bench.calls(), engine.catalog().photo_count().unwrap()), (1, 1));
+}
+
+#[test]
+fn without_an_upstream_a_miss_says_so_and_is_no_error() {
+    let bench = Bench::new();
+    let engine = bench.builder().open().unwrap();
+    let answer = engine.search(&query(&png(1))).unwrap();
+    assert_eq!((answer.verdict, answer.warnings.len()), (Outcome::Miss, 1));
+}
+
+#[test]
+fn an_own_good_is_found_by_its_picture_under_any_parameters() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let added = engine.add_own(&offer("A-1"), &png(1), "a.png").unwrap();
+    assert!(added.is_new);
+    assert!(!engine.add_own(&offer("A-1"), &png(1), "a.png").unwrap().is_new);
+    let bytes = png(1);
+    let page = Query { params: SearchParams { page: 3, ..SearchParams::default() }, ..query(&bytes) };
+    let answer = engine.search(&page).unwrap();
+    assert_eq!((answer.verdict, answer.offers.len()), (Outcome::Hit, 1));
+    assert_eq!(answer.offers[0].offer_id.as_str(), "A-1");
+    assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn what_was_stored_is_found_after_a_restart() {
+    let bench = Bench::new();
+    bench.engine().search(&query(&png(1))).unwrap();
+    let smaller = encoded(&resize(&picture(1), 96, 72, FilterType::CatmullRom), ImageFormat::Jpeg);
+    let answer = bench.engine().search(&query(&smaller)).unwrap();
+    assert_eq!((answer.verdict, bench.calls()), (Outcome::Hit, 1));
+}
+
+#[test]
+fn two_engines_on_one_home_see_what_the_other_stores() {
+    let bench = Bench::new();
+    let (one, other) = (bench.engine(), bench.engine());
+    assert_eq!(other.search(&query(&png(9))).unwrap().verdict, Outcome::Miss);
+    one.search(&query(&png(1))).unwrap();
+    let smaller = encoded(&resize(&picture(1), 96, 72, FilterType::CatmullRom), ImageFormat::Jpeg);
+    assert_eq!(other.search(&query(&smaller)).unwrap().verdict, Outcome::Hit);
+    assert_eq!((bench.calls(), other.audit().unwrap()), (2, 2));
+}
+
+#[test]
+fn a_home_of_another_model_is_refused_with_the_remedy() {
+    let bench = Bench::new();
+    drop(bench.engine());
+    let other = FakeEmbedder { digest: "another", ..FakeEmbedder::new() };
+    let error = bench.builder().embedder(std::sync::Arc::new(other)).open().unwrap_err();
+    assert!(matches!(error, EngineError::Catalog(CatalogError::OtherModel { .. })), "{error}");
+    assert!(error.to_string().contains("--home"), "{error}");
+}
+
+#[test]
+fn a_text_file_is_a_typed_error() {
+    let bench = Bench::new();
+    let error = bench.engine().search(&query(b"hello")).unwrap_err();
+    assert!(matches!(error, EngineError::Photo(_)), "{error}");
+    assert_eq!(bench.calls(), 0);
+}

@@ -1,0 +1,161 @@
+//! Parts for tests: an embedder that counts, an upstream that counts, pictures that are drawn.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use image::{ImageFormat, Rgb, RgbImage};
+use tongkuan::clock::{ManualClock, Timestamp};
+use tongkuan::embed::{EmbedError, Embedder, Embedding, Fingerprint, Thresholds};
+use tongkuan::engine::{Engine, EngineBuilder, Mode, Query};
+use tongkuan::offer::{Offer, OfferId, Supplier};
+use tongkuan::tensor::{Layout, ResizeFilter, ResizePolicy, Tensor, TensorSpec};
+use tongkuan::upstream::{
+    GuardPolicy, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    UpstreamPage,
+};
+
+/// Sees a picture as 8 x 8 x 3 numbers.
+pub(crate) struct FakeEmbedder {
+    pub(crate) spec: TensorSpec,
+    pub(crate) digest: &'static str,
+    pub(crate) inferences: AtomicU32,
+}
+
+impl FakeEmbedder {
+    pub(crate) fn new() -> Self {
+        let spec = TensorSpec {
+            name: "pixels".to_owned(),
+            width_px: 8,
+            height_px: 8,
+            layout: Layout::Nchw,
+            mean: [0.5; 3],
+            std: [0.5; 3],
+            resize: ResizePolicy::Squash,
+            filter: ResizeFilter::Bilinear,
+        };
+        Self { spec, digest: "fake", inferences: AtomicU32::new(0) }
+    }
+}
+
+impl Embedder for FakeEmbedder {
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint { model: "fake 1".to_owned(), dimension: 192, digest: self.digest.to_owned() }
+    }
+
+    fn input(&self) -> &TensorSpec {
+        &self.spec
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        Thresholds { same_picture: 0.98, review: 0.9, max_false_hit: None }
+    }
+
+    fn embed(&self, tensor: &Tensor) -> Result<Embedding, EmbedError> {
+        self.inferences.fetch_add(1, Ordering::SeqCst);
+        Ok(Embedding::new(tensor.as_array().iter().copied().collect())?)
+    }
+}
+
+/// Answers every search with two offers, and counts.
+#[derive(Default)]
+pub(crate) struct FakeUpstream {
+    pub(crate) calls: AtomicU32,
+    pub(crate) is_down: AtomicBool,
+}
+
+impl Upstream for FakeUpstream {
+    fn profile(&self) -> &'static str {
+        "fake"
+    }
+
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000 }
+    }
+
+    fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        let n = self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(UpstreamError::new("fake", UpstreamErrorKind::Acl, "down", "the fake is down"));
+        }
+        let offers = vec![offer(&format!("{n}1")), offer(&format!("{n}2"))];
+        Ok(UpstreamPage { offers, total: Some(2), skipped: 0 })
+    }
+
+    fn check(&self) -> Result<(), UpstreamError> {
+        Ok(())
+    }
+}
+
+pub(crate) fn offer(id: &str) -> Offer {
+    Offer {
+        offer_id: OfferId::new(id).unwrap(),
+        title: format!("offer {id}"),
+        price: Some("59.00".parse().unwrap()),
+        min_order_quantity: Some(2),
+        similarity: None,
+        image_url: None,
+        detail_url: None,
+        supplier: Supplier::default(),
+    }
+}
+
+/// An engine on fakes, and the fakes to look at.
+pub(crate) struct Bench {
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) embedder: Arc<FakeEmbedder>,
+    pub(crate) upstream: Arc<FakeUpstream>,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            embedder: Arc::new(FakeEmbedder::new()),
+            upstream: Arc::default(),
+            // 2026-11-24 10:00 in China.
+            clock: Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_795_485_600_000))),
+        }
+    }
+
+    pub(crate) fn builder(&self) -> EngineBuilder {
+        Engine::builder(self.home.path()).embedder(self.embedder.clone()).clock(self.clock.clone())
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.builder().upstream(self.upstream.clone(), GuardPolicy::default()).open().unwrap()
+    }
+
+    pub(crate) fn calls(&self) -> u32 {
+        self.upstream.calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn inferences(&self) -> u32 {
+        self.embedder.inferences.load(Ordering::SeqCst)
+    }
+}
+
+pub(crate) fn query(bytes: &[u8]) -> Query<'_> {
+    Query { bytes, label: "a.jpg", params: SearchParams::default(), mode: Mode::Default }
+}
+
+/// A picture that no other seed's is like: coarse coloured blocks.
+pub(crate) fn picture(seed: u32) -> RgbImage {
+    let hash = |x: u32| x.wrapping_add(seed.wrapping_mul(7919)).wrapping_mul(2_654_435_761).rotate_left(13);
+    RgbImage::from_fn(160, 120, |x, y| {
+        let [r, g, b, _] =
+            hash((x / 20) * 31 + (y / 15) * 17 + seed).wrapping_mul(2_246_822_519).to_le_bytes();
+        Rgb([r, g, b])
+    })
+}
+
+pub(crate) fn encoded(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+pub(crate) fn png(seed: u32) -> Vec<u8> {
+    encoded(&picture(seed), ImageFormat::Png)
+}

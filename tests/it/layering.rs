@@ -1,0 +1,82 @@
+//! Which module may know which, and how long a file may be.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MAX_NON_BLANK_LINES: usize = 600;
+
+/// A module and the modules that it may use. Only `engine` composes stages; the line up to `verdict` knows neither
+/// the network nor the catalogue.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("catalog", &["clock", "embed", "offer", "photo", "photo_id", "upstream"]),
+    (
+        "cli",
+        &[
+            "catalog", "clock", "embed", "engine", "offer", "photo", "photo_id", "sandbox", "upstream",
+            "verdict",
+        ],
+    ),
+    ("clock", &[]),
+    ("embed", &["photo", "tensor"]),
+    (
+        "engine",
+        &[
+            "catalog", "clock", "embed", "index", "offer", "photo", "photo_id", "tensor", "upstream",
+            "verdict",
+        ],
+    ),
+    ("index", &["embed", "photo_id"]),
+    ("offer", &[]),
+    ("photo", &[]),
+    ("photo_id", &[]),
+    ("sandbox", &["clock", "offer", "photo", "upstream"]),
+    ("tensor", &["photo"]),
+    ("upstream", &["clock", "offer"]),
+    ("verdict", &["embed", "index", "photo_id"]),
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .collect()
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+#[test]
+fn modules_know_only_whom_they_may_know() {
+    let mut known = BTreeSet::new();
+    for path in sources(&src()) {
+        let relative = path.strip_prefix(src()).unwrap();
+        let module = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        if matches!(module, "lib" | "main") {
+            continue;
+        }
+        known.insert(module.to_owned());
+        let allowed = ALLOWED.iter().find(|(name, _)| *name == module);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{module} is not in the table"));
+        let text = fs::read_to_string(&path).unwrap();
+        for rest in text.split("crate::").skip(1) {
+            let used: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let fine = used.is_empty() || used == module || allowed.contains(&used.as_str());
+            assert!(fine, "{} uses crate::{used}", relative.display());
+        }
+    }
+    assert_eq!(known.len(), ALLOWED.len());
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    for root in [src(), Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")] {
+        for path in sources(&root) {
+            let text = fs::read_to_string(&path).unwrap();
+            let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
+            assert!(lines <= MAX_NON_BLANK_LINES, "{} has {lines} lines", path.display());
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! All integration tests in one binary.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod catalog;
+mod embedding;
+mod engine;
+mod fakes;
+mod index;
+mod layering;
+mod photo;
+mod photo_bad;
+mod sandbox;
+mod upstream;
