@@ -1,9 +1,10 @@
 //! Profile `aop`: the documented calls of the open platform's gateway.
 //!
-//! A search is two signed form posts: `product.image.upload` gives the picture an id, `product.search.imageQuery`
-//! answers for that id. The access token comes from the configuration. Fetching one (the `OAuth2` code exchange) and
-//! renewing it are not done here yet: a token that has ended is reported as [`UpstreamErrorKind::Auth`].
-//! The answer never states a similarity. Not yet tried against the live gateway.
+//! A search is two signed form posts: `product.image.upload` gives the picture an id,
+//! `product.search.imageQuery` answers for that id. The access token comes from the configuration. Fetching
+//! one (the `OAuth2` code exchange) and renewing it are not done here yet: a token that has ended is reported
+//! as [`UpstreamErrorKind::Auth`]. The answer never states a similarity. Not yet tried against the live
+//! gateway.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -39,8 +40,8 @@ pub struct AopConfig {
     pub app_key: String,
     pub app_secret: Secret,
     pub access_token: Secret,
-    /// The language of translated titles, which the call demands: `en`, `ru`, `vi`, `ja`, `ko`, ... The Chinese
-    /// title, which is the one used, comes with each.
+    /// The language of translated titles, which the call demands: `en`, `ru`, `vi`, `ja`, `ko`, ... The
+    /// Chinese title, which is the one used, comes with each.
     pub country: String,
     /// For each request, from the first byte out to the last byte in. A search is two requests.
     pub timeout: Duration,
@@ -76,8 +77,8 @@ impl AopUpstream {
     /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
     ///
     /// # Errors
-    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret, token or timeout that cannot
-    /// work.
+    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret, token or timeout that
+    /// cannot work.
     pub fn new(config: AopConfig, clock: std::sync::Arc<dyn Clock>) -> Result<Self, UpstreamError> {
         let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
         if !is_word(&config.app_key) {
@@ -191,8 +192,8 @@ impl Upstream for AopUpstream {
         read_page(self.open(&body)?)
     }
 
-    /// Asks the gateway for its time, signed. Proves the address, the key and the secret, but not the access token:
-    /// this call looks at none.
+    /// Asks the gateway for its time, signed. Proves the address, the key and the secret, but not the access
+    /// token: this call looks at none.
     fn check(&self) -> Result<(), UpstreamError> {
         let body = self.call(TIME_CALL, &[])?;
         let is_time = lenient::text(&body).is_some_and(|time| time.starts_with("20"));
@@ -206,8 +207,8 @@ impl fmt::Debug for AopUpstream {
     }
 }
 
-/// The value of `_aop_signature`: HMAC-SHA1 in upper-case hex over `url_path` (from `param2` to before the `?`) and
-/// all `params`, un-encoded, each as name and value, sorted by bytes and joined with nothing.
+/// The value of `_aop_signature`: HMAC-SHA1 in upper-case hex over `url_path` (from `param2` to before the
+/// `?`) and all `params`, un-encoded, each as name and value, sorted by bytes and joined with nothing.
 #[must_use]
 pub fn sign(url_path: &str, params: &[(&str, &str)], secret: &Secret) -> String {
     let mut pairs: Vec<String> = params.iter().map(|(name, value)| format!("{name}{value}")).collect();
@@ -225,7 +226,8 @@ pub fn sign(url_path: &str, params: &[(&str, &str)], secret: &Secret) -> String 
     })
 }
 
-/// What kind of trouble an answer reports. `words` are its message and exception: under some codes only they tell.
+/// What kind of trouble an answer reports. `words` are its message and exception: under some codes only they
+/// tell.
 #[must_use]
 pub fn classify(http_status: u16, code: &str, words: &str) -> UpstreamErrorKind {
     use UpstreamErrorKind::{Acl, Auth, Image, Param, Quota, Rate, Signature, Transient, Unsupported};
@@ -249,8 +251,8 @@ pub fn classify(http_status: u16, code: &str, words: &str) -> UpstreamErrorKind 
         403 => Acl,
         413 | 415 => Image,
         429 => Rate,
-        // The gateway says 400 to everything, so the status alone does not blame the parameters; and a business code
-        // that nobody has described may have been paid for.
+        // The gateway says 400 to everything, so the status alone does not blame the parameters; and a
+        // business code that nobody has described may have been paid for.
         _ => Transient,
     }
 }

@@ -1,7 +1,7 @@
 //! Profile `article`: the dialect of the common blog articles about 1688 picture search.
 //!
-//! **Unconfirmed against the live gateway.** `auth/requestToken` and `alibaba.product.imageSearch` are known only
-//! from articles and from code written after them; the documented calls of the open platform are in
+//! **Unconfirmed against the live gateway.** `auth/requestToken` and `alibaba.product.imageSearch` are known
+//! only from articles and from code written after them; the documented calls of the open platform are in
 //! [`aop`](super::aop). This profile is for gateways and test servers that speak as the articles do.
 
 use std::fmt;
@@ -26,7 +26,8 @@ const TOKEN_PATH: &str = "/auth/requestToken";
 const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
 /// A token is renewed this long before it ends, so that it does not end on the way.
 const TOKEN_MARGIN: Duration = Duration::from_mins(1);
-/// For an answer that does not say how long its token holds; a token that ends earlier is renewed on its refusal.
+/// For an answer that does not say how long its token holds; a token that ends earlier is renewed on its
+/// refusal.
 const UNSTATED_TOKEN_LIFE: Duration = Duration::from_mins(10);
 const MAX_TOKEN_LIFE: Duration = Duration::from_hours(30 * 24);
 
@@ -84,7 +85,8 @@ impl ArticleUpstream {
     /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
     ///
     /// # Errors
-    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret or timeout that cannot work.
+    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret or timeout that cannot
+    /// work.
     pub fn new(config: ArticleConfig, clock: std::sync::Arc<dyn Clock>) -> Result<Self, UpstreamError> {
         if config.app_key.is_empty() || config.app_secret.is_empty() {
             return Err(config_error(PROFILE, "app_key or app_secret is missing"));
@@ -203,8 +205,8 @@ impl Upstream for ArticleUpstream {
         UploadLimits { max_bytes: 5_000_000, advised_min_side_px: 300, max_side_px: 1280 }
     }
 
-    /// One search request; a second one after a fresh token when the first was refused for its token, because that
-    /// was not a search.
+    /// One search request; a second one after a fresh token when the first was refused for its token, because
+    /// that was not a search.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
         params.check(PROFILE)?;
         let token = self.token(None)?;
@@ -229,8 +231,8 @@ impl fmt::Debug for ArticleUpstream {
     }
 }
 
-/// What kind of trouble an answer reports. `code` decides where it is known (an error may come with HTTP 200), else
-/// the status. `reason` tells "too fast" from "nothing left today" under 429.
+/// What kind of trouble an answer reports. `code` decides where it is known (an error may come with HTTP
+/// 200), else the status. `reason` tells "too fast" from "nothing left today" under 429.
 #[must_use]
 pub fn classify(http_status: u16, code: &str, reason: &str) -> UpstreamErrorKind {
     use UpstreamErrorKind::{Acl, Auth, Image, Param, Quota, Rate, Transient, Unsupported};
@@ -265,7 +267,8 @@ fn read_page(body: &Value) -> Result<UpstreamPage, UpstreamError> {
     let total = lenient::count(&body["total"]);
     let products = match &body["products"] {
         Value::Array(products) => products.as_slice(),
-        // "Nothing found" must be said; silence may be a broken answer, and would be stored as if it were one.
+        // "Nothing found" must be said; silence may be a broken answer, and would be stored as if it were
+        // one.
         Value::Null if total == Some(0) => &[],
         _ => return Err(unreadable("the answer holds no list of products")),
     };

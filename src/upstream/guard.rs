@@ -1,7 +1,7 @@
 //! May we ask now? Money and time in front of one upstream: budget, pace and retries.
 //!
-//! Every attempt is booked in the [`Ledger`] *before* it is made and settled after it, so a crash in between costs
-//! at most one call of the budget and never exceeds it. All waiting goes through the [`Clock`].
+//! Every attempt is booked in the [`Ledger`] *before* it is made and settled after it, so a crash in between
+//! costs at most one call of the budget and never exceeds it. All waiting goes through the [`Clock`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +19,8 @@ use crate::clock::{Clock, Timestamp};
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// China standard time is 8 h ahead of UTC, without summer time.
 const CHINA_OFFSET_MS: i64 = 8 * 3600 * 1000;
-/// The longest pause that an upstream's wish imposes on everybody; a wrong header must not stop a server for days.
+/// The longest pause that an upstream's wish imposes on everybody; a wrong header must not stop a server for
+/// days.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
 /// How often a turn that was spoilt (by midnight, by somebody's "too fast") is taken anew.
 const MAX_SPOILT_TURNS: u32 = 4;
@@ -35,7 +36,8 @@ pub struct GuardPolicy {
     pub max_attempts: u32,
     /// Before the second attempt; doubled for each later one.
     pub first_backoff: Duration,
-    /// No pause between two attempts is longer. An upstream that asks for a longer one gets no further attempt.
+    /// No pause between two attempts is longer. An upstream that asks for a longer one gets no further
+    /// attempt.
     pub max_backoff: Duration,
     /// A search that would wait longer than this for its turn is refused at once.
     pub max_wait: Duration,
@@ -62,9 +64,9 @@ pub enum NextStep {
 }
 
 impl GuardPolicy {
-    /// What follows the failure of attempt number `attempt` (from 1). Pure: `salt` stands for chance and shortens
-    /// the pause by up to a quarter, so that several processes do not come back at the same moment. A pause that
-    /// the upstream asks for is never shortened.
+    /// What follows the failure of attempt number `attempt` (from 1). Pure: `salt` stands for chance and
+    /// shortens the pause by up to a quarter, so that several processes do not come back at the same moment.
+    /// A pause that the upstream asks for is never shortened.
     #[must_use]
     pub fn next_step(&self, error: &UpstreamError, attempt: u32, salt: u64) -> NextStep {
         let asked = error.retry_after.unwrap_or_default();
@@ -163,9 +165,9 @@ pub enum LedgerError {
 
 /// The account of calls, shared by every process on one data directory.
 pub trait Ledger: Send + Sync {
-    /// Books one call before it is made, atomically over all processes. The moment to start is the booking's `now`
-    /// or `min_interval` after the start of the profile's last booking, whichever is later; a refunded booking
-    /// still counts for the pace, because its request was sent, but not for the budget.
+    /// Books one call before it is made, atomically over all processes. The moment to start is the booking's
+    /// `now` or `min_interval` after the start of the profile's last booking, whichever is later; a refunded
+    /// booking still counts for the pace, because its request was sent, but not for the budget.
     ///
     /// # Errors
     /// [`LedgerError::BudgetSpent`] when `budget` calls of `day` are booked and not refunded;
@@ -194,8 +196,8 @@ pub struct Asked {
 #[non_exhaustive]
 pub enum GuardError {
     #[error(
-        "{profile}: today's budget is spent ({used} of {budget} calls); it begins anew at {resets_at}, or raise \
-         daily_budget"
+        "{profile}: today's budget is spent ({used} of {budget} calls); it begins anew at {resets_at}, or \
+         raise daily_budget"
     )]
     BudgetSpent { profile: &'static str, used: u32, budget: u32, resets_at: Timestamp },
     /// `calls` search calls were made and (perhaps) billed without an answer.
@@ -204,8 +206,8 @@ pub enum GuardError {
     #[error("{profile}: {error}")]
     Ledger { profile: &'static str, error: LedgerError, calls: u32 },
     #[error(
-        "{profile}: this search would wait {} s for its turn, and {} s are allowed; ask again later, or raise \
-         max_wait (if nobody else is asking, check that the machine's clock was not set back)",
+        "{profile}: this search would wait {} s for its turn, and {} s are allowed; ask again later, or \
+         raise max_wait (if nobody else is asking, check that the machine's clock was not set back)",
         wait.as_secs(), max_wait.as_secs()
     )]
     TooSlow { profile: &'static str, wait: Duration, max_wait: Duration },
@@ -228,7 +230,8 @@ pub struct Guard {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     policy: GuardPolicy,
-    /// Held by the one who waits for the next start, so that at most one booking of this process is ahead of time.
+    /// Held by the one who waits for the next start, so that at most one booking of this process is ahead of
+    /// time.
     turn: Mutex<()>,
     mood: Mutex<Mood>,
     in_line: AtomicU32,
@@ -238,7 +241,8 @@ pub struct Guard {
 struct Mood {
     /// No call starts earlier: the pace, or a pause that the upstream has asked for.
     not_before: Timestamp,
-    /// The upstream has said that nothing is left for this day. Asking on would be refused picture by picture.
+    /// The upstream has said that nothing is left for this day. Asking on would be refused picture by
+    /// picture.
     spent: Option<(QuotaDay, UpstreamError)>,
 }
 
@@ -277,12 +281,12 @@ impl Guard {
         self.upstream.check()
     }
 
-    /// Asks the upstream when budget and pace allow it, and again after failures that may pass. Blocks while it
-    /// waits: up to `max_wait` for each turn and `max_backoff` between attempts.
+    /// Asks the upstream when budget and pace allow it, and again after failures that may pass. Blocks while
+    /// it waits: up to `max_wait` for each turn and `max_backoff` between attempts.
     ///
     /// # Errors
-    /// [`GuardError`]. Once an attempt has failed, its error is what is reported, also when the budget or the line
-    /// allows no further one.
+    /// [`GuardError`]. Once an attempt has failed, its error is what is reported, also when the budget or the
+    /// line allows no further one.
     pub fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<Asked, GuardError> {
         let mut calls = 0;
         let mut unsettled = 0;

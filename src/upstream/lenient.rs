@@ -1,5 +1,5 @@
-//! How are the fields of a foreign answer read? The same field comes as a string from one gateway and as a number
-//! or truth value from the next; what cannot be read is missing, never a failure.
+//! How are the fields of a foreign answer read? The same field comes as a string from one gateway and as a
+//! number or truth value from the next; what cannot be read is missing, never a failure.
 
 use std::str::FromStr;
 
@@ -39,8 +39,8 @@ pub(super) fn count<T: TryFrom<u64>>(value: &Value) -> Option<T> {
     T::try_from(whole).ok()
 }
 
-/// Yuan as a string (`"59.00"`, `"¥59"`) or a number. A number is read in the shortest form that means it, so a
-/// price of up to 15 digits keeps its value.
+/// Yuan as a string (`"59.00"`, `"¥59"`) or a number. A number is read in the shortest form that means it, so
+/// a price of up to 15 digits keeps its value.
 pub(super) fn price(value: &Value) -> Option<Price> {
     let written = text(value)?;
     Price::from_str(written.trim_start_matches(['¥', '￥'])).ok()
@@ -65,8 +65,8 @@ pub(super) fn percent(value: &Value) -> Option<u8> {
     Some(scaled.round() as u8)
 }
 
-/// A web address: `//host/path` gets `https:`, anything but http and https is dropped, because these addresses end
-/// up as links on pages.
+/// A web address: `//host/path` gets `https:`, anything but http and https is dropped, because these
+/// addresses end up as links on pages.
 pub(super) fn web_url(value: &Value) -> Option<String> {
     let url = text(value)?;
     if url.starts_with("//") {

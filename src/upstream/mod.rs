@@ -137,8 +137,8 @@ pub struct UploadLimits {
     pub max_side_px: u32,
 }
 
-/// One dialect of picture search. Blocking; called from any thread; makes at most the requests that one search
-/// needs (a token request included) and never retries a search by itself: [`guard`] does.
+/// One dialect of picture search. Blocking; called from any thread; makes at most the requests that one
+/// search needs (a token request included) and never retries a search by itself: [`guard`] does.
 pub trait Upstream: Send + Sync {
     /// The profile's name in the configuration and the catalogue, for example `article`.
     fn profile(&self) -> &'static str;
@@ -149,7 +149,8 @@ pub trait Upstream: Send + Sync {
     /// [`UpstreamError`], classified so that the guard knows whether to try again.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError>;
 
-    /// A call that is not a search (no search is paid for) and proves that the address and the credentials work.
+    /// A call that is not a search (no search is paid for) and proves that the address and the credentials
+    /// work.
     ///
     /// # Errors
     /// [`UpstreamError`] as for a search.
@@ -180,8 +181,8 @@ pub enum UpstreamErrorKind {
     /// The upstream or the way to it fails, and a search may have been made: try again, a bounded number of
     /// times.
     Transient,
-    /// No search left this machine: nothing answers at the address, or not even a token could be had. Try again, a
-    /// bounded number of times; costs nothing.
+    /// No search left this machine: nothing answers at the address, or not even a token could be had. Try
+    /// again, a bounded number of times; costs nothing.
     Unreachable,
 }
 

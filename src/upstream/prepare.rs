@@ -48,10 +48,10 @@ pub enum PrepareError {
 /// Makes `picture` (decoded, upright, alpha already on white) fit for upload under `limits`.
 ///
 /// `original` holds the file the picture was decoded from, and its presence is the caller's word that it is
-/// upright without its EXIF turn and that its metadata may leave the machine. It is passed on unchanged when it
-/// is what it claims to be and within the limits. Otherwise the picture is scaled so that its longer side is at
-/// most `max_side_px`, and encoded as JPEG, at lower quality and then at a smaller size until it is at most
-/// `max_bytes`; nothing of the original's metadata goes with it.
+/// upright without its EXIF turn and that its metadata may leave the machine. It is passed on unchanged when
+/// it is what it claims to be and within the limits. Otherwise the picture is scaled so that its longer side
+/// is at most `max_side_px`, and encoded as JPEG, at lower quality and then at a smaller size until it is at
+/// most `max_bytes`; nothing of the original's metadata goes with it.
 ///
 /// # Errors
 /// [`PrepareError`] when the picture has no pixels or cannot be made small enough.

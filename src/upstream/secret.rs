@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// An app secret, a token or another credential: printed as `Secret(***)`, never serialised, read only through
-/// [`expose`](Self::expose), so that every use can be found by that word.
+/// An app secret, a token or another credential: printed as `Secret(***)`, never serialised, read only
+/// through [`expose`](Self::expose), so that every use can be found by that word.
 #[derive(Clone)]
 pub struct Secret(String);
 

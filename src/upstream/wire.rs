@@ -1,5 +1,5 @@
-//! How does a request reach an upstream? One HTTP client under limits: time, size, no redirects, no retries, and
-//! no address in an error, because an address may carry a secret.
+//! How does a request reach an upstream? One HTTP client under limits: time, size, no redirects, no retries,
+//! and no address in an error, because an address may carry a secret.
 
 use std::error::Error as _;
 use std::io::Read as _;
@@ -18,7 +18,8 @@ use crate::clock::Timestamp;
 
 /// The longest answer that is read: 50 offers are about 100 KB.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
-/// A host that does not take a connection within this time is not there; the rest of the time is for the answer.
+/// A host that does not take a connection within this time is not there; the rest of the time is for the
+/// answer.
 const MAX_CONNECT: Duration = Duration::from_secs(10);
 const USER_AGENT: &str = concat!("tongkuan/", env!("CARGO_PKG_VERSION"));
 

@@ -27,8 +27,8 @@ fn yuan(text: &str) -> Price {
     text.parse().unwrap()
 }
 
-/// What holds for every upstream that is well and knows at least three offers for the test picture, whatever its
-/// dialect.
+/// What holds for every upstream that is well and knows at least three offers for the test picture, whatever
+/// its dialect.
 pub(crate) fn conformance(upstream: &dyn Upstream) {
     let profile = upstream.profile();
     assert!(!profile.is_empty() && profile.bytes().all(|b| b.is_ascii_lowercase()), "{profile:?}");

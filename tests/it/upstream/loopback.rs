@@ -1,5 +1,5 @@
-//! A scripted HTTP server on a free port of this machine: it records every request and answers as the script says,
-//! broken answers included.
+//! A scripted HTTP server on a free port of this machine: it records every request and answers as the script
+//! says, broken answers included.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
