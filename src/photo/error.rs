@@ -96,7 +96,7 @@ impl PhotoError {
         Self::Corrupt { format, detail: detail.into() }
     }
 
-    /// What an error of the `image` crate means. Reading is from memory, so an I/O error can only be an early end.
+    /// What an error of the `image` crate means.
     pub(super) fn from_image(format: PhotoFormat, limit_bytes: u64, error: &ImageError) -> Self {
         let detail = error.to_string();
         match error {
@@ -108,14 +108,15 @@ impl PhotoError {
     }
 }
 
-/// Whether an "unexpected end of file" lies anywhere below `error`: each decoder wraps it in types of its own.
+/// Whether the decoder ran out of bytes. It reads from memory, so any I/O error is an early end; each decoder hides
+/// it in types of its own, and the GIF decoder has a variant that shows only in its text.
 fn ends_early(error: &ImageError) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(current) = cause {
-        if current.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
+        if current.is::<io::Error>() || matches!(current.downcast_ref(), Some(ImageError::IoError(_))) {
             return true;
         }
         cause = current.source();
     }
-    false
+    error.to_string().ends_with("Unexpected End of File")
 }

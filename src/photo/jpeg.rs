@@ -1,10 +1,13 @@
 //! JPEG: told apart here, because a half picture must not pass for a whole one.
 //!
 //! The decoder paints whatever a JPEG lacks in flat grey and reports success, as browsers do. A half-grey picture
-//! kept as "seen" would match every other half-grey picture, so two things are stricter here than in a browser:
-//! the markers must reach the end-of-image marker, and the entropy-coded data must decode without an error.
+//! kept as "seen" would match every other half-grey picture, so this is stricter than a browser: the markers must
+//! reach the end-of-image marker, the entropy-coded data must be long enough for the size that the header claims,
+//! and it must decode without an error.
+//!
 //! A picture that lacks only its end-of-image marker is refused too: nothing in the file tells it from one that
-//! lost its last rows (Pillow refuses it as well). What follows the end-of-image marker is ignored.
+//! lost its last rows (Pillow refuses it as well). What follows the end-of-image marker is ignored. One cut stays unseen: data that stops short and was
+//! then closed with an end-of-image marker still decodes, as zeros.
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
@@ -26,6 +29,9 @@ pub(super) fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<(DynamicImage
     let pixels = limits.admit(frame.width_px.into(), frame.height_px.into())?;
     // Peaks: pixels beside coefficients while decoding, then two copies of the pixels while converting or turning.
     limits.afford((3 * pixels + frame.coefficient_bytes()).max(6 * pixels))?;
+    if frame.coded_bytes * 8 < frame.least_bits() {
+        return Err(PhotoError::truncated(JPEG, "its pixels stop short"));
+    }
 
     let (width, height) = (usize::from(frame.width_px), usize::from(frame.height_px));
     let options = DecoderOptions::default()
@@ -71,8 +77,11 @@ struct Frame {
     height_px: u16,
     /// Horizontal and vertical sampling factor of each component.
     sampling: Vec<(u8, u8)>,
+    progressive: bool,
     /// Whether pixels come out only after several scans, so that all coefficients are held at once.
     buffered: bool,
+    /// Length of the entropy-coded data of all scans.
+    coded_bytes: u64,
 }
 
 impl Frame {
@@ -80,7 +89,7 @@ impl Frame {
     fn survey(bytes: &[u8]) -> Result<Self, PhotoError> {
         let mut markers = Markers { bytes, at: 2 };
         let mut frame: Option<Self> = None;
-        let mut scans = 0;
+        let (mut scans, mut coded_bytes) = (0, 0);
         while let Some((marker, payload)) = markers.next_segment()? {
             match marker {
                 // Start of frame; C4, C8 and CC share the range but mean tables and extensions.
@@ -106,27 +115,35 @@ impl Frame {
                     if scans > MAX_SCANS || (scans > 1 && !frame.buffered) {
                         return Err(PhotoError::corrupt(JPEG, "it has too many scans"));
                     }
-                    markers.skip_entropy_coded();
+                    coded_bytes += markers.skip_entropy_coded();
+                }
+                // A damaged byte looks like a marker: the decoder would drop what lies between it and the end.
+                _ if scans > 0 && !frame.as_ref().is_some_and(|f| f.buffered) => {
+                    return Err(PhotoError::corrupt(JPEG, "a marker interrupts its pixels"));
                 }
                 _ => {}
             }
         }
-        match frame {
-            Some(frame) if scans > 0 => Ok(frame),
-            _ => Err(PhotoError::corrupt(JPEG, "it ends before its pixels begin")),
-        }
+        let frame = frame.filter(|_| scans > 0).map(|frame| Self { coded_bytes, ..frame });
+        frame.ok_or_else(|| PhotoError::corrupt(JPEG, "it ends before its pixels begin"))
     }
 
     /// Reads a start-of-frame segment: precision, height, width, then three bytes a component.
     fn from_header(payload: &[u8], progressive: bool) -> Result<Self, PhotoError> {
-        let &[_, h1, h0, w1, w0, count, ref components @ ..] = payload else {
+        let &[precision, h1, h0, w1, w0, count, ref components @ ..] = payload else {
             return Err(PhotoError::corrupt(JPEG, "its frame header is too short"));
         };
+        if precision != 8 {
+            let detail = format!("{precision} bits a sample");
+            return Err(PhotoError::UnsupportedFeature { format: JPEG, detail });
+        }
         let frame = Self {
             width_px: u16::from_be_bytes([w1, w0]),
             height_px: u16::from_be_bytes([h1, h0]),
             sampling: components.chunks_exact(3).map(|c| (c[1] >> 4, c[1] & 15)).collect(),
+            progressive,
             buffered: progressive,
+            coded_bytes: 0,
         };
         let factors_fit = frame.sampling.iter().all(|&(h, v)| (1..=4).contains(&h) && (1..=4).contains(&v));
         if frame.width_px == 0 || frame.height_px == 0 {
@@ -138,16 +155,33 @@ impl Frame {
         Ok(frame)
     }
 
+    /// Largest horizontal and vertical sampling factor.
+    fn most_sampled(&self) -> (u64, u64) {
+        let most = |pick: fn(&(u8, u8)) -> u8| self.sampling.iter().map(pick).max().map_or(1, u64::from);
+        (most(|s| s.0), most(|s| s.1))
+    }
+
     /// What the coefficients of all scans take: 2 bytes each, in whole coding units.
     fn coefficient_bytes(&self) -> u64 {
         if !self.buffered {
             return 0;
         }
-        let most = |pick: fn(&(u8, u8)) -> u8| self.sampling.iter().map(pick).max().map_or(1, u64::from);
-        let units = u64::from(self.width_px).div_ceil(8 * most(|s| s.0))
-            * u64::from(self.height_px).div_ceil(8 * most(|s| s.1));
+        let (h_most, v_most) = self.most_sampled();
+        let units =
+            u64::from(self.width_px).div_ceil(8 * h_most) * u64::from(self.height_px).div_ceil(8 * v_most);
         let blocks: u64 = self.sampling.iter().map(|&(h, v)| u64::from(h) * u64::from(v)).sum();
         units * blocks * 64 * 2
+    }
+
+    /// A bound from below on the entropy-coded data: a block's first coefficient takes at least one bit, and so does
+    /// its end, which only a progressive scan shares between blocks.
+    fn least_bits(&self) -> u64 {
+        let (h_most, v_most) = self.most_sampled();
+        let blocks = |&(h, v): &(u8, u8)| {
+            (u64::from(self.width_px) * u64::from(h)).div_ceil(8 * h_most)
+                * (u64::from(self.height_px) * u64::from(v)).div_ceil(8 * v_most)
+        };
+        self.sampling.iter().map(blocks).sum::<u64>() * if self.progressive { 1 } else { 2 }
     }
 }
 
@@ -187,14 +221,16 @@ impl<'a> Markers<'a> {
         }
     }
 
-    /// Passes over entropy-coded data, up to the next marker that is neither a stuffed byte nor a restart.
-    fn skip_entropy_coded(&mut self) {
-        while let Some(&[first, second]) = self.bytes.get(self.at..self.at + 2).and_then(<[u8]>::first_chunk)
-        {
+    /// Passes over entropy-coded data, up to the next marker that is neither a stuffed byte nor a restart; returns
+    /// how many bytes that was.
+    fn skip_entropy_coded(&mut self) -> u64 {
+        let from = self.at;
+        while let Some(&[first, second]) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
             if first == 0xff && !matches!(second, 0 | 0xd0..=0xd7 | 0xff) {
-                return;
+                break;
             }
             self.at += 1;
         }
+        (self.at - from) as u64
     }
 }

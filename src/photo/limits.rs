@@ -14,7 +14,8 @@ pub struct PhotoLimits {
     pub max_side_px: u32,
     /// Width times height, in pixels. Default 50 million.
     pub max_pixels: u64,
-    /// What decoding may hold at its peak, in bytes, besides the encoded file. Default 512 MiB.
+    /// What the pixels may take at the decoder's peak, in bytes, besides the encoded file. Compressed metadata may
+    /// unpack to an eighth of it on top. Default 512 MiB.
     pub max_memory_bytes: u64,
 }
 
@@ -42,6 +43,11 @@ impl PhotoLimits {
             return Err(PhotoError::TooMuchMemory { detail, limit_bytes: self.max_memory_bytes });
         }
         Ok(())
+    }
+
+    /// What a PNG's compressed metadata may unpack to, in bytes.
+    pub(super) fn max_metadata_bytes(&self) -> u64 {
+        self.max_memory_bytes / 8
     }
 
     /// The same bounds in the terms of the `image` crate.

@@ -19,8 +19,13 @@ pub(super) fn decode(
     let (picture, turn) = match format {
         PhotoFormat::Jpeg => jpeg::decode(bytes, limits)?,
         PhotoFormat::Png => {
-            // The limits go in at once: compressed metadata is unpacked while the headers are read.
-            let decoder = PngDecoder::with_limits(source, limits.for_image_crate()).map_err(failed)?;
+            if let Some((width_px, height_px)) = png_size(bytes) {
+                limits.admit(width_px, height_px)?;
+            }
+            // The decoder counts metadata, which it unpacks while it reads the headers, but not pixels.
+            let mut bounds = limits.for_image_crate();
+            bounds.max_alloc = Some(limits.max_metadata_bytes());
+            let decoder = PngDecoder::with_limits(source, bounds).map_err(failed)?;
             read(decoder, format, 0, limits)?
         }
         PhotoFormat::WebP => {
@@ -38,6 +43,12 @@ pub(super) fn decode(
     let mut upright = DynamicImage::ImageRgb8(on_white(picture));
     upright.apply_orientation(turn);
     Ok(upright.into_rgb8())
+}
+
+/// Width and height from a PNG's first chunk, so that a picture too large is called that, whatever the decoder says.
+fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let side = |at: usize| bytes.get(at..)?.first_chunk().map(|&four| u32::from_be_bytes(four));
+    (bytes.get(12..16) == Some(b"IHDR")).then_some((side(16)?, side(20)?))
 }
 
 /// Reads all pixels, once the header's size has passed the limits. `extra_bytes`: what the decoder itself holds for

@@ -45,16 +45,19 @@ pub(super) fn survey(bytes: &[u8], limits: &PhotoLimits) -> Result<u64, PhotoErr
     Ok(extra)
 }
 
-/// Checks the size that a frame's own header gives.
+/// Checks the size that the header of a frame or of the canvas gives.
 fn admit_frame(fourcc: &[u8], payload: &[u8], limits: &PhotoLimits) -> Result<(), PhotoError> {
     let size = match (fourcc, payload) {
         (b"VP8 ", &[_, _, _, _, _, _, w0, w1, h0, h1, ..]) => {
-            Some((u32::from(u16::from_le_bytes([w0, w1]) & 0x3fff), u16::from_le_bytes([h0, h1]) & 0x3fff))
+            Some((u32::from_le_bytes([w0, w1, 0, 0]) & 0x3fff, u32::from_le_bytes([h0, h1, 0, 0]) & 0x3fff))
         }
-        (b"VP8L", _) => le32(payload, 1).map(|bits| ((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) as u16 + 1)),
+        (b"VP8X", &[_, _, _, _, w0, w1, w2, h0, h1, h2, ..]) => {
+            Some((u32::from_le_bytes([w0, w1, w2, 0]) + 1, u32::from_le_bytes([h0, h1, h2, 0]) + 1))
+        }
+        (b"VP8L", _) => le32(payload, 1).map(|bits| ((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1)),
         _ => None,
     };
-    size.map_or(Ok(()), |(width, height)| limits.admit(width, height.into()).map(drop))
+    size.map_or(Ok(()), |(width, height)| limits.admit(width, height).map(drop))
 }
 
 fn le32(bytes: &[u8], at: usize) -> Option<u32> {

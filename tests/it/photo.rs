@@ -53,7 +53,6 @@ const GOLDENS: &[Golden] = &[
     ("junk_between_headers.jpg", JPEG_MEAN, JPEG_SCENE, JPEG),
     ("lossless.webp", SCENE_MEAN, SCENE, 0),
     ("lossy.webp", [107.1, 106.6, 109.2], [[200, 30, 39], [20, 181, 60], [31, 50, 212], [216, 187, 126]], 2),
-    ("no_iend.png", SCENE_MEAN, SCENE, 0),
     ("palette.bmp", [107.1, 106.3, 109.5], [[200, 30, 40], [20, 180, 60], [30, 50, 210], [220, 203, 128]], 0),
     ("palette.png", [107.1, 106.3, 109.5], [[200, 30, 40], [20, 180, 60], [30, 50, 210], [220, 203, 128]], 0),
     ("palette_trns.png", [127.3, 170.0, 170.0], [[255; 3], [0, 128, 0], [255; 3], [0, 128, 0]], 1),
@@ -207,7 +206,7 @@ fn a_cut_picture_is_never_half_a_picture() {
         let whole = photo_of(name);
         for kept in 0..bytes.len() {
             if let Ok(photo) = Photo::decode(&bytes[..kept], &PhotoLimits::default()) {
-                // Only what comes after the last pixel may go: PNG's end chunk, GIF's trailer.
+                // Only what comes after the last pixel may go, such as GIF's trailer.
                 assert_eq!(
                     photo.pixel_digest(),
                     whole.pixel_digest(),

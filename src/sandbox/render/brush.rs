@@ -65,9 +65,10 @@ impl Brush {
     pub(super) fn within(&mut self, outline: &Outline, draw: impl FnOnce(&mut Self)) {
         let Some(path) = outline.path() else { return };
         let outer = self.clip.take();
-        let mut inner = if let Some(mask) = &outer { mask.clone() } else {
-            let mut mask =
-                Mask::new(self.layer.width(), self.layer.height()).expect("as large as the layer");
+        let mut inner = if let Some(mask) = &outer {
+            mask.clone()
+        } else {
+            let mut mask = Mask::new(self.layer.width(), self.layer.height()).expect("as large as the layer");
             mask.data_mut().fill(255);
             mask
         };

@@ -91,10 +91,8 @@ def jpegs():
     # The embedded thumbnail is whole and has an end-of-image marker of its own; the picture is not.
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + encoded("JPEG", image=Image.new("RGB", (8, 8)))
     write("cut_with_thumbnail.jpg", jpeg[:2] + segment(0xE1, exif) + jpeg[2 : (scan + len(jpeg)) // 2])
-    write("cut_but_closed.jpg", jpeg[: (scan + len(jpeg)) // 2] + b"\xff\xd9")
     write("no_scan.jpg", jpeg[:sos] + b"\xff\xd9")
-    write("scan_overwritten.jpg", replaced(jpeg, scan + 60, bytes((i * 37 + 11) % 255 for i in range(200))))
-    write("foreign_marker_in_scan.jpg", jpeg[: scan + 200] + b"\xff\xf3\x00\x04ab" + jpeg[scan + 200 :])
+    write("scan_overwritten.jpg", replaced(jpeg, scan + 60, bytes((i * 37 + 11) % 255 for i in range(80))))
     write("no_quantisation.jpg", jpeg.replace(b"\xff\xdb", b"\xff\xee"))
     write("no_huffman.jpg", jpeg.replace(b"\xff\xc4", b"\xff\xee"))
     write("zero_height.jpg", replaced(jpeg, sof + 5, b"\0\0"))
@@ -111,9 +109,11 @@ def jpegs():
     progressive = encoded("JPEG", quality=90, progressive=True)
     write("progressive_cut.jpg", progressive[: len(progressive) * 3 // 4])
     at = progressive.index(b"\xff\xc2")
-    # 49 million pixels pass, but their coefficients at 4 x 4 luma sampling to 1 x 1 do not.
-    huge = replaced(progressive, at + 5, struct.pack(">HH", 7000, 7000))
-    write("progressive_too_much_memory.jpg", replaced(huge, at + 11, b"\x11\x00\x02\x11\x01\x03\x11\x01"))
+    write("progressive_claims_7000_square.jpg", replaced(progressive, at + 5, struct.pack(">HH", 7000, 7000)))
+    # 49 million pixels of four components pass, but not beside their coefficients, all of which are held at once.
+    four = encoded("JPEG", image=scene().convert("CMYK"), progressive=True)
+    at = four.index(b"\xff\xc2")
+    write("progressive_too_much_memory.jpg", replaced(four, at + 5, struct.pack(">HH", 7000, 7000)))
     one = progressive[progressive.rindex(b"\xff\xda") : -2]
     write("hundred_scans.jpg", progressive[:-2] + one * 100 + b"\xff\xd9")
     write("second_scan_after_all.jpg", jpeg[:-2] + jpeg[sos:])
@@ -129,6 +129,7 @@ def pngs():
     write("cut_in_header.png", good[:20])
     write("cut_in_pixels.png", good[: idat + 200])
     write("pixels_missing.png", good[: idat - 4] + chunk(b"IEND", b""))
+    write("end_missing.png", good[:-12])
     write("rows_missing.png", png(48, 32, 8, 2, rows[:16]))
     write("checksum_wrong.png", replaced(good, idat + 100, bytes([good[idat + 100] ^ 0x55])))
     write("not_zlib.png", good[: idat - 4] + chunk(b"IDAT", b"not zlib at all") + chunk(b"IEND", b""))

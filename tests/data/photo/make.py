@@ -151,7 +151,6 @@ def main():
     open("ztxt_bomb.png", "wb").write(png(WIDTH, HEIGHT, 8, 2, rows, extra=extra))
     extra = chunk(b"iCCP", b"profile\0\0" + bomb)
     open("iccp_bomb.png", "wb").write(png(WIDTH, HEIGHT, 8, 2, rows, extra=extra))
-    open("no_iend.png", "wb").write(png(WIDTH, HEIGHT, 8, 2, rows)[:-12])
 
 
 def on_white(image):
