@@ -180,6 +180,11 @@ impl Sandbox {
         &self.shared.catalogue
     }
 
+    /// Draws and describes all goods now instead of at the first search.
+    pub fn warm_up(&self) {
+        self.shared.eye();
+    }
+
     /// Makes every token given out so far invalid.
     pub fn expire_tokens(&self) {
         self.shared.gate.expire_tokens();
