@@ -108,8 +108,8 @@ impl PhotoError {
     }
 }
 
-/// Whether the decoder ran out of bytes. It reads from memory, so any I/O error is an early end; each decoder hides
-/// it in types of its own, and the GIF decoder has a variant that shows only in its text.
+/// Whether the decoder ran out of bytes. It reads from memory, so any I/O error is an early end; each decoder
+/// hides it in types of its own, and the GIF decoder has a variant that shows only in its text.
 fn ends_early(error: &ImageError) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(current) = cause {

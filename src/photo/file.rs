@@ -8,8 +8,8 @@ use super::{PhotoError, PhotoLimits};
 
 /// The bytes of the regular file at `path`; links are followed.
 ///
-/// The size is checked before the file is opened, and the read itself stops one byte past the limit, so a file
-/// that grows meanwhile (or lies about its size, as those in `/proc` do) costs no more than the limit.
+/// The size is checked before the file is opened, and the read itself stops one byte past the limit, so a
+/// file that grows meanwhile (or lies about its size, as those in `/proc` do) costs no more than the limit.
 ///
 /// # Errors
 /// [`PhotoError::NotAFile`] for a directory, named pipe, socket or device, which are not opened at all;

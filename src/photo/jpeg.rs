@@ -1,13 +1,14 @@
 //! JPEG: told apart here, because a half picture must not pass for a whole one.
 //!
-//! The decoder paints whatever a JPEG lacks in flat grey and reports success, as browsers do. A half-grey picture
-//! kept as "seen" would match every other half-grey picture, so this is stricter than a browser: the markers must
-//! reach the end-of-image marker, the entropy-coded data must be long enough for the size that the header claims,
-//! and it must decode without an error.
+//! The decoder paints whatever a JPEG lacks in flat grey and reports success, as browsers do. A half-grey
+//! picture kept as "seen" would match every other half-grey picture, so this is stricter than a browser: the
+//! markers must reach the end-of-image marker, the entropy-coded data must be long enough for the size that
+//! the header claims, and it must decode without an error.
 //!
-//! A picture that lacks only its end-of-image marker is refused too: nothing in the file tells it from one that
-//! lost its last rows (Pillow refuses it as well). What follows the end-of-image marker is ignored. One cut stays unseen: data that stops short and was
-//! then closed with an end-of-image marker still decodes, as zeros.
+//! A picture that lacks only its end-of-image marker is refused too: nothing in the file tells it from one
+//! that lost its last rows (Pillow refuses it as well). What follows the end-of-image marker is ignored. One
+//! cut stays unseen: data that stops short and was then closed with an end-of-image marker still decodes, as
+//! zeros.
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
@@ -21,13 +22,15 @@ use super::{PhotoError, PhotoFormat, PhotoLimits};
 
 const JPEG: PhotoFormat = PhotoFormat::Jpeg;
 
-/// Each scan walks the whole picture, so scans times pixels bounds the time. Real pictures have at most about 15.
+/// Each scan walks the whole picture, so scans times pixels bounds the time. Real pictures have at most about
+/// 15.
 const MAX_SCANS: usize = 64;
 
 pub(super) fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<(DynamicImage, Orientation), PhotoError> {
     let frame = Frame::survey(bytes)?;
     let pixels = limits.admit(frame.width_px.into(), frame.height_px.into())?;
-    // Peaks: pixels beside coefficients while decoding, then two copies of the pixels while converting or turning.
+    // Peaks: pixels beside coefficients while decoding, then two copies of the pixels while converting or
+    // turning.
     limits.afford((3 * pixels + frame.coefficient_bytes()).max(6 * pixels))?;
     if frame.coded_bytes * 8 < frame.least_bits() {
         return Err(PhotoError::truncated(JPEG, "its pixels stop short"));
@@ -117,7 +120,8 @@ impl Frame {
                     }
                     coded_bytes += markers.skip_entropy_coded();
                 }
-                // A damaged byte looks like a marker: the decoder would drop what lies between it and the end.
+                // A damaged byte looks like a marker: the decoder would drop what lies between it and the
+                // end.
                 _ if scans > 0 && !frame.as_ref().is_some_and(|f| f.buffered) => {
                     return Err(PhotoError::corrupt(JPEG, "a marker interrupts its pixels"));
                 }
@@ -173,8 +177,8 @@ impl Frame {
         units * blocks * 64 * 2
     }
 
-    /// A bound from below on the entropy-coded data: a block's first coefficient takes at least one bit, and so does
-    /// its end, which only a progressive scan shares between blocks.
+    /// A bound from below on the entropy-coded data: a block's first coefficient takes at least one bit, and
+    /// so does its end, which only a progressive scan shares between blocks.
     fn least_bits(&self) -> u64 {
         let (h_most, v_most) = self.most_sampled();
         let blocks = |&(h, v): &(u8, u8)| {
@@ -192,7 +196,8 @@ struct Markers<'a> {
 }
 
 impl<'a> Markers<'a> {
-    /// The next marker and what its segment holds; `None` at end-of-image. Junk before a marker is passed over.
+    /// The next marker and what its segment holds; `None` at end-of-image. Junk before a marker is passed
+    /// over.
     fn next_segment(&mut self) -> Result<Option<(u8, &'a [u8])>, PhotoError> {
         let short = || PhotoError::truncated(JPEG, "its end-of-image marker is missing");
         loop {
@@ -221,8 +226,8 @@ impl<'a> Markers<'a> {
         }
     }
 
-    /// Passes over entropy-coded data, up to the next marker that is neither a stuffed byte nor a restart; returns
-    /// how many bytes that was.
+    /// Passes over entropy-coded data, up to the next marker that is neither a stuffed byte nor a restart;
+    /// returns how many bytes that was.
     fn skip_entropy_coded(&mut self) -> u64 {
         let from = self.at;
         while let Some(&[first, second]) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {

@@ -14,8 +14,8 @@ pub struct PhotoLimits {
     pub max_side_px: u32,
     /// Width times height, in pixels. Default 50 million.
     pub max_pixels: u64,
-    /// What the pixels may take at the decoder's peak, in bytes, besides the encoded file. Compressed metadata may
-    /// unpack to an eighth of it on top. Default 512 MiB.
+    /// What the pixels may take at the decoder's peak, in bytes, besides the encoded file. Compressed
+    /// metadata may unpack to an eighth of it on top. Default 512 MiB.
     pub max_memory_bytes: u64,
 }
 

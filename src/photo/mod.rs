@@ -1,8 +1,10 @@
-//! What picture is this? Bytes go in; upright RGB pixels and two digests, or an error that says why not, come out.
+//! What picture is this? Bytes go in; upright RGB pixels and two digests, or an error that says why not, come
+//! out.
 //!
 //! Formats are told by content: JPEG, PNG, WebP, GIF and BMP, the first frame of an animation. Every bound in
 //! [`PhotoLimits`] is checked against the header before pixels are allocated, and a decoder that panics is
-//! contained. Colour profiles are not applied: the stored numbers are taken as sRGB, CMYK is converted plainly.
+//! contained. Colour profiles are not applied: the stored numbers are taken as sRGB, CMYK is converted
+//! plainly.
 
 mod digest;
 mod error;
@@ -49,7 +51,8 @@ impl fmt::Display for PhotoFormat {
     }
 }
 
-/// A decoded picture: 8-bit RGB, row by row from the top, turned upright, laid on white, at least 1 x 1 pixel.
+/// A decoded picture: 8-bit RGB, row by row from the top, turned upright, laid on white, at least 1 x 1
+/// pixel.
 #[derive(Clone)]
 pub struct Photo {
     image: RgbImage,
@@ -62,8 +65,9 @@ impl Photo {
     /// Decodes an encoded picture.
     ///
     /// # Errors
-    /// See [`PhotoError`]. Truncated and damaged pictures are errors, never partial pixels, as far as the format
-    /// lets one tell (JPEG has no checksum: a flipped bit that still decodes goes unnoticed).
+    /// See [`PhotoError`]. Truncated and damaged pictures are errors, never partial pixels, as far as the
+    /// format lets one tell (JPEG has no checksum: a flipped bit that still decodes goes unnoticed, and so do
+    /// pixels that stop short before an end-of-image marker).
     pub fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<Self, PhotoError> {
         Self::decode_by(bytes, limits, pixels::decode)
     }
@@ -127,8 +131,8 @@ impl Photo {
         self.byte_digest
     }
 
-    /// SHA-256 of width and height, each as 4 little-endian bytes, and then [`rgb`](Self::rgb): the same for all
-    /// lossless ways to write the same pixels.
+    /// SHA-256 of width and height, each as 4 little-endian bytes, and then [`rgb`](Self::rgb): the same for
+    /// all lossless ways to write the same pixels.
     #[must_use]
     pub fn pixel_digest(&self) -> Digest {
         self.pixel_digest

@@ -45,14 +45,15 @@ pub(super) fn decode(
     Ok(upright.into_rgb8())
 }
 
-/// Width and height from a PNG's first chunk, so that a picture too large is called that, whatever the decoder says.
+/// Width and height from a PNG's first chunk, so that a picture too large is called that, whatever the
+/// decoder says.
 fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let side = |at: usize| bytes.get(at..)?.first_chunk().map(|&four| u32::from_be_bytes(four));
     (bytes.get(12..16) == Some(b"IHDR")).then_some((side(16)?, side(20)?))
 }
 
-/// Reads all pixels, once the header's size has passed the limits. `extra_bytes`: what the decoder itself holds for
-/// each pixel, besides what it returns.
+/// Reads all pixels, once the header's size has passed the limits. `extra_bytes`: what the decoder itself
+/// holds for each pixel, besides what it returns.
 fn read(
     mut decoder: impl ImageDecoder,
     format: PhotoFormat,

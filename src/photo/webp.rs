@@ -2,19 +2,21 @@
 
 use super::{PhotoError, PhotoFormat, PhotoLimits};
 
-/// Peak bytes a pixel costs while decoding, besides the decoded picture: a four-byte copy for a lossless frame.
+/// Peak bytes a pixel costs while decoding, besides the decoded picture: a four-byte copy for a lossless
+/// frame.
 const STILL_BYTES: u64 = 4;
 /// An animation adds a canvas.
 const ANIMATED_BYTES: u64 = 8;
 
 /// Walks the chunks; returns how many extra bytes a pixel costs at the decoder's peak.
 ///
-/// The decoder allocates what a chunk's header says before reading it, and whole frames before comparing their
-/// size with the picture's, so both are checked here. Like libwebp, this refuses a file shorter than it says.
+/// The decoder allocates what a chunk's header says before reading it, and whole frames before comparing
+/// their size with the picture's, so both are checked here. Like libwebp, this refuses a file shorter than it
+/// says.
 ///
 /// # Errors
-/// [`PhotoError::Truncated`] when a chunk does not fit the file, [`PhotoError::TooManyPixels`] when a frame does
-/// not fit the limits.
+/// [`PhotoError::Truncated`] when a chunk does not fit the file, [`PhotoError::TooManyPixels`] when a frame
+/// does not fit the limits.
 pub(super) fn survey(bytes: &[u8], limits: &PhotoLimits) -> Result<u64, PhotoError> {
     let short = |detail: &str| PhotoError::truncated(PhotoFormat::WebP, detail);
     let promised = u64::from(le32(bytes, 4).ok_or_else(|| short("its header is cut"))?) + 8;

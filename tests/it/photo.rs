@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use tempfile::tempdir;
 use tongkuan::photo::{Digest, Photo, PhotoError, PhotoFormat, PhotoLimits, read_bytes};
 
-/// File name, mean of red, green and blue, pixels 4 from each corner (top left, top right, bottom left, bottom
-/// right), and how far a sample may be off. Printed by tests/data/photo/make.py, which read the files with Pillow.
+/// File name, mean of red, green and blue, pixels 4 from each corner (top left, top right, bottom left,
+/// bottom right), and how far a sample may be off. Printed by tests/data/photo/make.py, which read the files
+/// with Pillow.
 type Golden = (&'static str, [f64; 3], [[u8; 3]; 4], u8);
 
 const SCENE: [[u8; 3]; 4] = [[200, 30, 40], [20, 180, 60], [30, 50, 210], [215, 189, 128]];

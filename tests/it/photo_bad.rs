@@ -10,14 +10,53 @@ use tongkuan::photo::{Photo, PhotoLimits};
 /// Files of tests/data/bad/ by the error they give under the default limits.
 #[rustfmt::skip]
 const EXPECTED: &[(&str, &[&str])] = &[
-    ("corrupt", &["animation_without_frames.webp", "checksum_wrong.png", "claims_48_megapixels.png", "code_size_of_200.gif", "cut_but_relabelled.webp", "cut_lossless_but_relabelled.webp", "depth_of_7.bmp", "depth_three.png", "extended_without_pixels.webp", "hundred_scans.jpg", "lossless_overwritten.webp", "lowest_height.bmp", "negative_width.bmp", "no_huffman.jpg", "no_quantisation.jpg", "no_scan.jpg", "not_a_key_frame.webp", "not_zlib.png", "palette_missing.png", "palette_of_4_billion.bmp", "pixels_missing.png", "pixels_overwritten.gif", "rows_missing.png", "sampling_zero.jpg", "scan_before_frame.jpg", "second_scan_after_all.jpg", "segment_without_length.jpg", "two_frames.jpg", "zero_canvas.gif", "zero_components.jpg", "zero_height.jpg", "zero_width.png"]),
-    ("empty", &["empty.jpg"]),
-    ("not_a_picture", &["archive.zip.png", "bm_text.bmp", "chinese_text.jpg", "data_url.txt", "document.pdf.jpg", "error.json.png", "error_page.jpg", "jpeg.gz", "noise.jpg", "one_byte.jpg", "text.jpg", "video.mp4.jpg", "zeros.jpg"]),
-    ("too_many_pixels", &["bomb_50000_square.png", "canvas_16777216_square.webp", "canvas_65535_square.gif", "claims_2_to_31.png", "claims_60000_square.bmp", "claims_65500_square.jpg", "hidden_16383_square.webp", "hidden_in_frame.webp"]),
-    ("too_much_memory", &["deep_too_much_memory.png", "frame_65535_square.gif", "progressive_too_much_memory.jpg"]),
-    ("truncated", &["chunk_of_2_gib.png", "claims_7000_square.bmp", "claims_7000_square.jpg", "cut_animated.webp", "cut_before_pixels.jpg", "cut_in_half.jpg", "cut_in_header.bmp", "cut_in_header.jpg", "cut_in_header.png", "cut_in_pixels.bmp", "cut_in_pixels.gif", "cut_in_pixels.png", "cut_last_byte.jpg", "cut_lossless.webp", "cut_lossy.webp", "cut_with_thumbnail.jpg", "end_marker_missing.jpg", "end_missing.png", "half_signature.png", "header_only.bmp", "header_only.gif", "header_only.webp", "metadata_of_4_gib.webp", "no_chunk.webp", "no_frame.gif", "pixels_missing.gif", "pixels_past_the_end.bmp", "progressive_claims_7000_square.jpg", "progressive_cut.jpg", "run_length_cut.bmp", "scan_overwritten.jpg", "signature_only.png", "start_only.jpg", "tail_zero_filled.jpg"]),
-    ("unsupported_feature", &["arithmetic.jpg", "holds_jpeg.bmp", "lossless.jpg", "twelve_bit.jpg", "zero_width.bmp"]),
-    ("unsupported_format", &["drawing.svg", "photo.avif", "photo.heic", "photo.ico", "photo.jp2", "photo.jxl", "photo.psd", "photo.tif"]),
+    ("corrupt", &[
+        "animation_without_frames.webp", "checksum_wrong.png", "claims_48_megapixels.png",
+        "code_size_of_200.gif", "comment_in_scan.jpg", "cut_but_relabelled.webp",
+        "cut_lossless_but_relabelled.webp", "depth_of_7.bmp", "depth_three.png",
+        "extended_without_pixels.webp", "foreign_marker_in_scan.jpg", "hundred_scans.jpg",
+        "lossless_overwritten.webp", "lowest_height.bmp", "negative_width.bmp", "no_huffman.jpg",
+        "no_quantisation.jpg", "no_scan.jpg", "not_a_key_frame.webp", "not_zlib.png",
+        "palette_missing.png", "palette_of_4_billion.bmp", "pixels_missing.png",
+        "pixels_overwritten.gif", "rows_missing.png", "sampling_zero.jpg", "scan_before_frame.jpg",
+        "scan_overwritten.jpg", "second_scan_after_all.jpg", "segment_without_length.jpg",
+        "two_frames.jpg", "zero_canvas.gif", "zero_components.jpg", "zero_height.jpg",
+        "zero_width.png",
+    ]),
+    ("empty", &[
+        "empty.jpg",
+    ]),
+    ("not_a_picture", &[
+        "archive.zip.png", "bm_text.bmp", "chinese_text.jpg", "data_url.txt", "document.pdf.jpg",
+        "error.json.png", "error_page.jpg", "jpeg.gz", "noise.jpg", "one_byte.jpg", "text.jpg",
+        "video.mp4.jpg", "zeros.jpg",
+    ]),
+    ("too_many_pixels", &[
+        "bomb_50000_square.png", "canvas_16777216_square.webp", "canvas_65535_square.gif",
+        "claims_2_to_31.png", "claims_60000_square.bmp", "claims_65500_square.jpg",
+        "hidden_16383_square.webp", "hidden_in_frame.webp",
+    ]),
+    ("too_much_memory", &[
+        "deep_too_much_memory.png", "frame_65535_square.gif", "progressive_too_much_memory.jpg",
+    ]),
+    ("truncated", &[
+        "chunk_of_2_gib.png", "claims_7000_square.bmp", "claims_7000_square.jpg",
+        "cut_animated.webp", "cut_before_pixels.jpg", "cut_in_half.jpg", "cut_in_header.bmp",
+        "cut_in_header.jpg", "cut_in_header.png", "cut_in_pixels.bmp", "cut_in_pixels.gif",
+        "cut_in_pixels.png", "cut_last_byte.jpg", "cut_lossless.webp", "cut_lossy.webp",
+        "cut_with_thumbnail.jpg", "end_marker_missing.jpg", "end_missing.png", "half_signature.png",
+        "header_only.bmp", "header_only.gif", "header_only.webp", "metadata_of_4_gib.webp",
+        "no_chunk.webp", "no_frame.gif", "pixels_missing.gif", "pixels_past_the_end.bmp",
+        "progressive_claims_7000_square.jpg", "progressive_cut.jpg", "run_length_cut.bmp",
+        "signature_only.png", "start_only.jpg", "tail_zero_filled.jpg",
+    ]),
+    ("unsupported_feature", &[
+        "arithmetic.jpg", "holds_jpeg.bmp", "lossless.jpg", "twelve_bit.jpg", "zero_width.bmp",
+    ]),
+    ("unsupported_format", &[
+        "drawing.svg", "photo.avif", "photo.heic", "photo.ico", "photo.jp2", "photo.jxl",
+        "photo.psd", "photo.tif",
+    ]),
 ];
 
 fn folder() -> PathBuf {
@@ -54,8 +93,8 @@ fn each_bad_file_gives_its_error() {
     assert_eq!(got, expected);
 }
 
-/// Runs the test above again in a process that cannot have much more address space than the limits allow: a decoder
-/// that believes a header and allocates gigabytes aborts there.
+/// Runs the test above again in a process that cannot have much more address space than the limits allow: a
+/// decoder that believes a header and allocates gigabytes aborts there.
 #[cfg(target_os = "linux")]
 #[test]
 fn bad_files_stay_within_the_memory_limit() {
@@ -80,9 +119,9 @@ fn every_refusal_says_what_to_do() {
     }
 }
 
-/// Data that stops short but was closed with an end-of-image marker decodes as zeros from there on, and nothing short
-/// of a second entropy decoder would tell. Should this test fail, the decoder has learned to: move the case to
-/// the table.
+/// Data that stops short but was closed with an end-of-image marker decodes as zeros from there on, and
+/// nothing short of a second entropy decoder would tell. Should this test fail, the decoder has learned to:
+/// move the case to the table.
 #[test]
 fn a_cut_jpeg_that_was_closed_again_is_a_known_gap() {
     let whole = fs::read(folder().join("../photo/baseline_444.jpg")).unwrap();

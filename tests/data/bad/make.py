@@ -92,7 +92,10 @@ def jpegs():
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + encoded("JPEG", image=Image.new("RGB", (8, 8)))
     write("cut_with_thumbnail.jpg", jpeg[:2] + segment(0xE1, exif) + jpeg[2 : (scan + len(jpeg)) // 2])
     write("no_scan.jpg", jpeg[:sos] + b"\xff\xd9")
-    write("scan_overwritten.jpg", replaced(jpeg, scan + 60, bytes((i * 37 + 11) % 255 for i in range(80))))
+    # Sixteen ones in a row are no code in any table.
+    write("scan_overwritten.jpg", replaced(jpeg, scan + 60, b"\xff\0" * 20))
+    write("foreign_marker_in_scan.jpg", jpeg[: scan + 80] + b"\xff\xf3\x00\x04ab" + jpeg[scan + 80 :])
+    write("comment_in_scan.jpg", jpeg[: scan + 80] + segment(0xFE, b"ab") + jpeg[scan + 80 :])
     write("no_quantisation.jpg", jpeg.replace(b"\xff\xdb", b"\xff\xee"))
     write("no_huffman.jpg", jpeg.replace(b"\xff\xc4", b"\xff\xee"))
     write("zero_height.jpg", replaced(jpeg, sof + 5, b"\0\0"))
