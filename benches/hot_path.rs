@@ -25,13 +25,7 @@ const DIMENSION: usize = 256;
 const SEED: u64 = 1688;
 
 fn runtime_folder() -> PathBuf {
-    std::env::var_os("TONGKUAN_RUNTIME_DIR").map_or_else(
-        || {
-            let folders = directories::ProjectDirs::from("", "", "tongkuan").expect("a data folder");
-            folders.data_dir().join("runtime")
-        },
-        PathBuf::from,
-    )
+    runtime::shared_folder().expect("a data folder")
 }
 
 /// Repeatable noise in -1..1 (SplitMix64).

@@ -9,7 +9,7 @@ use crate::offer::Offer;
 use crate::photo_id::PhotoId;
 
 /// The profile under which the user's own goods are kept, beside those of the upstreams.
-pub const OWN_PROFILE: &str = "own";
+const OWN_PROFILE: &str = "own";
 
 /// The question that an own good answers: any.
 const OWN_PARAMS: &str = "own";

@@ -17,14 +17,14 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::Serialize;
 
-pub use answers::{AnswerKey, NewAnswer, OWN_PROFILE, StoredAnswer};
+pub use answers::{AnswerKey, NewAnswer, StoredAnswer};
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
 
 use crate::embed::Fingerprint;
 use crate::photo_id::PhotoId;
 
 /// The catalogue's file in the home folder.
-pub const FILE_NAME: &str = "catalog.sqlite";
+const FILE_NAME: &str = "catalog.sqlite";
 
 /// How long a writer waits for another process before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);

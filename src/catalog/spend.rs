@@ -1,6 +1,6 @@
 //! The spend ledger: every paid call is booked here before it is made.
 
-use rusqlite::{OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
@@ -13,24 +13,14 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.
     pub fn calls_spent(&self, profile: &str, day: &QuotaDay) -> Result<u32, CatalogError> {
-        self.read(|c| {
-            c.prepare_cached(
-                "SELECT count(*) FROM spend WHERE profile = ?1 AND day = ?2 AND state <> 'refunded'",
-            )?
-            .query_row(params![profile, day.to_string()], |row| row.get(0))
-        })
+        self.read(|c| spent(c, profile, *day))
     }
 
     fn book(&self, booking: &Booking) -> Result<Result<Reservation, u32>, rusqlite::Error> {
         let mut writer = self.writer();
         // Immediate: counting and booking must be one step for all threads and all processes.
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let day = booking.day.to_string();
-        let used: u32 = transaction
-            .prepare_cached(
-                "SELECT count(*) FROM spend WHERE profile = ?1 AND day = ?2 AND state <> 'refunded'",
-            )?
-            .query_row(params![booking.profile, day], |row| row.get(0))?;
+        let used = spent(&transaction, booking.profile, booking.day)?;
         if used >= booking.budget {
             return Ok(Err(used));
         }
@@ -44,9 +34,7 @@ impl Catalog {
                     booking.now.plus(booking.min_interval.saturating_mul(1000)).unix_ms()
                 ],
                 |row| row.get(0),
-            )
-            .optional()?
-            .flatten();
+            )?;
         let after_last = |start| Timestamp::from_unix_ms(start).plus(booking.min_interval);
         let paced = last_start.map_or(booking.now, after_last);
         let start_at = paced.max(booking.now);
@@ -54,11 +42,17 @@ impl Catalog {
             .prepare_cached(
                 "INSERT INTO spend (profile, day, start_at_ms, state) VALUES (?1, ?2, ?3, 'booked')",
             )?
-            .execute(params![booking.profile, day, start_at.unix_ms()])?;
+            .execute(params![booking.profile, booking.day.to_string(), start_at.unix_ms()])?;
         let id = transaction.last_insert_rowid();
         transaction.commit()?;
         Ok(Ok(Reservation { id, start_at }))
     }
+}
+
+fn spent(connection: &Connection, profile: &str, day: QuotaDay) -> Result<u32, rusqlite::Error> {
+    connection
+        .prepare_cached("SELECT count(*) FROM spend WHERE profile = ?1 AND day = ?2 AND state <> 'refunded'")?
+        .query_row(params![profile, day.to_string()], |row| row.get(0))
 }
 
 impl Ledger for Catalog {

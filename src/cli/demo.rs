@@ -174,7 +174,7 @@ impl Table {
         // Chinese letters are two columns wide.
         let columns: usize = step.what.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
         let padding = " ".repeat(46usize.saturating_sub(columns));
-        let verdict = format!("{}{}", coloured(answer.verdict), " ".repeat(7 - verdict_width(&answer)));
+        let verdict = coloured(answer.verdict, 7);
         writeln!(
             std::io::stdout(),
             "{}{padding} {verdict} {:<13} {:>5} {:>6} {:>6}  {:>6.1} ms  {}",
@@ -187,15 +187,6 @@ impl Table {
             stages(&answer)
         )?;
         Ok(())
-    }
-}
-
-fn verdict_width(answer: &Answer) -> usize {
-    use crate::engine::Outcome::{Hit, Miss, Review};
-    match answer.verdict {
-        Hit => 3,
-        Miss => 4,
-        Review => 6,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::show::Terminal;
 use crate::clock::SystemClock;
-use crate::embed::Model;
+use crate::embed::{Model, runtime};
 use crate::engine::{Engine, RuntimeChoice};
 use crate::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, Secret, Upstream,
@@ -114,9 +114,7 @@ impl Settings {
         let home = common.home.clone().or(file.home);
         let home = home.or_else(|| folders.as_ref().map(|f| f.data_dir().to_path_buf()));
         let Some(home) = home else { bail!("this system names no data folder; choose one with --home") };
-        // One ONNX Runtime serves every home folder.
-        let shared = folders.as_ref().map_or(home.as_path(), |f| f.data_dir()).join("runtime");
-        let runtime_folder = std::env::var_os("TONGKUAN_RUNTIME_DIR").map_or(shared, PathBuf::from);
+        let runtime_folder = runtime::shared_folder().unwrap_or_else(|| home.join("runtime"));
         Ok(Self {
             home,
             runtime_folder,

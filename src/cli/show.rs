@@ -40,22 +40,22 @@ impl Progress for Terminal {
     }
 }
 
-/// Colours a word, if standard output is a terminal and nobody asked for none (`NO_COLOR`).
-pub(super) fn coloured(outcome: Outcome) -> String {
+/// The word for an outcome, at least `width` columns wide, coloured if standard output is a terminal and nobody asked for none (`NO_COLOR`).
+pub(super) fn coloured(outcome: Outcome, width: usize) -> String {
     let (word, code) = match outcome {
         Outcome::Hit => ("hit", 32),
         Outcome::Review => ("review", 33),
         Outcome::Miss => ("miss", 36),
     };
     let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
-    if plain { word.to_owned() } else { format!("\x1b[{code}m{word}\x1b[0m") }
+    if plain { format!("{word:width$}") } else { format!("\x1b[{code}m{word:width$}\x1b[0m") }
 }
 
 /// An answer for people: one line that says what happened, then the offers.
 pub(super) fn answer(out: &mut impl Write, label: &str, answer: &Answer) -> std::io::Result<()> {
     let rule = answer.rule.map(|r| format!(" by {r}")).unwrap_or_default();
     let likeness = answer.similarity.map(|s| format!(", similarity {s}")).unwrap_or_default();
-    writeln!(out, "{label}: {}{rule}{likeness}, {}", coloured(answer.verdict), source(answer))?;
+    writeln!(out, "{label}: {}{rule}{likeness}, {}", coloured(answer.verdict, 0), source(answer))?;
     if let Some(matched) = &answer.matched {
         writeln!(out, "  matched: photo {} ({})", matched.photo_id.0, matched.label)?;
     }

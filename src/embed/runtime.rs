@@ -121,6 +121,20 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// Names the path in an I/O error.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> RuntimeError {
+    let path = path.to_path_buf();
+    move |source| RuntimeError::Io { path, source }
+}
+
+/// The folder for a fetched ONNX Runtime that serves every home folder: `TONGKUAN_RUNTIME_DIR`, else `runtime` in
+/// the platform's data folder; `None` where there is neither.
+#[must_use]
+pub fn shared_folder() -> Option<PathBuf> {
+    let named = std::env::var_os("TONGKUAN_RUNTIME_DIR").map(PathBuf::from);
+    named.or_else(|| Some(directories::ProjectDirs::from("", "", "tongkuan")?.data_dir().join("runtime")))
+}
+
 /// Finds the shared library without loading or fetching anything. `folder` is the runtime folder of the data
 /// directory.
 ///
@@ -207,21 +221,17 @@ fn fetched_path(folder: &Path, pin: &Pin) -> PathBuf {
 pub fn fetch(folder: &Path, say: &dyn Fn(&str)) -> Result<RuntimeLocation, RuntimeError> {
     let pin =
         pins::for_this_platform().ok_or_else(|| RuntimeError::NoPin { platform: pins::this_platform() })?;
-    let here = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| RuntimeError::Io { path, source }
-    };
-    fs::create_dir_all(folder).map_err(here(folder))?;
+    fs::create_dir_all(folder).map_err(at(folder))?;
     let lock_path = folder.join("fetch.lock");
-    let lock = File::create(&lock_path).map_err(here(&lock_path))?;
+    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
     // Another process may be fetching; when it has finished there is nothing left to do.
-    lock.lock().map_err(here(&lock_path))?;
+    lock.lock().map_err(at(&lock_path))?;
     let path = fetched_path(folder, pin);
     let location = RuntimeLocation { path: path.clone(), origin: RuntimeOrigin::DataDirectory };
     if fetched(folder, pin).is_some() {
         return Ok(location);
     }
-    let workspace = tempfile::Builder::new().prefix("fetch-").tempdir_in(folder).map_err(here(folder))?;
+    let workspace = tempfile::Builder::new().prefix("fetch-").tempdir_in(folder).map_err(at(folder))?;
     say(&format!(
         "fetching ONNX Runtime {} ({} MB, once) with pip into {}",
         pins::VERSION,
@@ -233,10 +243,10 @@ pub fn fetch(folder: &Path, say: &dyn Fn(&str)) -> Result<RuntimeLocation, Runti
     let library = unpack(&wheel, pin, workspace.path())?;
     check(&library, "the library in the wheel", pin.library_sha256)?;
     let target = path.parent().unwrap_or(folder);
-    fs::create_dir_all(target).map_err(here(target))?;
-    fs::rename(&library, &path).map_err(here(&path))?;
+    fs::create_dir_all(target).map_err(at(target))?;
+    fs::rename(&library, &path).map_err(at(&path))?;
     #[cfg(unix)]
-    File::open(target).and_then(|dir| dir.sync_all()).map_err(here(target))?;
+    File::open(target).and_then(|dir| dir.sync_all()).map_err(at(target))?;
     say(&format!("ONNX Runtime {} is ready", pins::VERSION));
     Ok(location)
 }
@@ -296,8 +306,7 @@ fn wheel_in(folder: &Path, pin: &Pin) -> Result<PathBuf, RuntimeError> {
 }
 
 fn check(path: &Path, what: &str, expected: &str) -> Result<(), RuntimeError> {
-    let io = |source| RuntimeError::Io { path: path.to_path_buf(), source };
-    let found = Digest::of(&fs::read(path).map_err(io)?).to_string();
+    let found = Digest::of(&fs::read(path).map_err(at(path))?).to_string();
     if found == expected {
         return Ok(());
     }
@@ -305,21 +314,17 @@ fn check(path: &Path, what: &str, expected: &str) -> Result<(), RuntimeError> {
 }
 
 fn unpack(wheel: &Path, pin: &Pin, into: &Path) -> Result<PathBuf, RuntimeError> {
-    let io = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| RuntimeError::Io { path, source }
-    };
     let broken = |e: zip::result::ZipError| RuntimeError::Wheel {
         entry: pin.library_in_wheel.to_owned(),
         detail: e.to_string(),
     };
-    let mut archive = zip::ZipArchive::new(File::open(wheel).map_err(io(wheel))?).map_err(broken)?;
+    let mut archive = zip::ZipArchive::new(File::open(wheel).map_err(at(wheel))?).map_err(broken)?;
     let entry = archive.by_name(pin.library_in_wheel).map_err(broken)?;
     let path = into.join(pins::LIBRARY_NAME);
-    let mut file = File::create(&path).map_err(io(&path))?;
+    let mut file = File::create(&path).map_err(at(&path))?;
     // Bounded by the pinned size: an archive never writes more than it is known to hold.
-    io::copy(&mut entry.take(pin.library_bytes + 1), &mut file).map_err(io(&path))?;
-    file.flush().and_then(|()| file.sync_all()).map_err(io(&path))?;
+    io::copy(&mut entry.take(pin.library_bytes + 1), &mut file).map_err(at(&path))?;
+    file.flush().and_then(|()| file.sync_all()).map_err(at(&path))?;
     Ok(path)
 }
 

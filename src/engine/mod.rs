@@ -382,10 +382,11 @@ impl Engine {
         bytes: &[u8],
         timings: &mut Timings,
     ) -> Result<&'s Photo, EngineError> {
-        if photo.is_none() {
-            *photo = Some(timings.measure(Stage::Decode, || Photo::decode(bytes, &self.limits))?);
-        }
-        photo.as_ref().ok_or(EngineError::Photo(PhotoError::Empty))
+        let decoded = match photo.take() {
+            Some(decoded) => decoded,
+            None => timings.measure(Stage::Decode, || Photo::decode(bytes, &self.limits))?,
+        };
+        Ok(photo.insert(decoded))
     }
 
     /// Stores what the upstream said: in the catalogue, from where the index follows.

@@ -64,7 +64,7 @@ pub struct IndexOptions {
 }
 
 impl IndexOptions {
-    /// What measurements recommend.
+    /// First values: no benchmark has chosen them yet.
     #[must_use]
     pub fn new(dimension: NonZeroUsize) -> Self {
         Self { dimension, exact_max: 4096, breadth: 64, graph_loses: |_| false }

@@ -13,13 +13,7 @@ use tongkuan::tensor::Preprocessor;
 
 /// Where the command line keeps it too, so that a machine fetches it once.
 fn runtime_folder() -> PathBuf {
-    std::env::var_os("TONGKUAN_RUNTIME_DIR").map_or_else(
-        || {
-            let folders = directories::ProjectDirs::from("", "", "tongkuan").unwrap();
-            folders.data_dir().join("runtime")
-        },
-        PathBuf::from,
-    )
+    runtime::shared_folder().expect("a data folder")
 }
 
 pub(crate) fn real_embedder() -> OnnxEmbedder {
