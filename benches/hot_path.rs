@@ -5,16 +5,16 @@
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tongkuan::embed::runtime::{self, Runtime};
 use tongkuan::embed::{Embedder, Embedding, Model, OnnxEmbedder};
-use tongkuan::engine::{Engine, Mode, Query, RuntimeChoice};
+use tongkuan::engine::{Engine, Mode, Outcome, Query, RuntimeChoice};
 use tongkuan::index::{Index, IndexOptions};
 use tongkuan::offer::{Offer, OfferId, Supplier};
-use tongkuan::photo::{Photo, PhotoLimits};
+use tongkuan::photo::{Digest, Photo, PhotoLimits};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::sandbox::{Catalogue, View};
 use tongkuan::tensor::Preprocessor;
@@ -45,6 +45,46 @@ fn vector(i: u64) -> Vec<f32> {
     noise(i / 20).zip(noise(i + 10_000_000)).take(DIMENSION).map(|(centre, own)| centre + 0.6 * own).collect()
 }
 
+fn pictures(count: u64) -> Vec<(PhotoId, Embedding)> {
+    (0..count)
+        .map(|i| {
+            (PhotoId(i64::try_from(i).expect("small") + 1), Embedding::new(vector(i)).expect("a vector"))
+        })
+        .collect()
+}
+
+fn index_of(pictures: &[(PhotoId, Embedding)]) -> Index {
+    // With a graph at every size, so that the bench can tell where one pays.
+    let options = IndexOptions::new(NonZeroUsize::new(DIMENSION).expect("not 0"));
+    let index = Index::new(IndexOptions { exact_max: 4096, ..options });
+    index.insert_many(pictures.iter().map(|(id, e)| (*id, e))).expect("new pictures");
+    index.catch_up();
+    index
+}
+
+/// How many pictures are stored, from bench to bench.
+fn counts() -> impl Iterator<Item = u64> {
+    let cap = std::env::var("TONGKUAN_BENCH_MAX").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000u64);
+    [10_000u64, 100_000].into_iter().filter(move |count| *count <= cap)
+}
+
+/// Not timed: how many of 20,000 pictures find themselves, and how many the graph alone would have lost.
+fn self_retrieval(_: &mut Criterion) {
+    let pictures = pictures(20_000);
+    let index = index_of(&pictures);
+    let sure = Policy::new(Model::built_in().expect("the built-in model").manifest().thresholds);
+    let own = |found: Option<PhotoId>, id: &PhotoId| found == Some(*id);
+    let found = pictures.iter().filter(|(id, e)| {
+        own(index.search(e, 1, sure.hit_threshold()).expect("a search").best().map(|b| b.photo_id), id)
+    });
+    let found = found.count();
+    let graph = pictures
+        .iter()
+        .filter(|(id, e)| own(index.search_graph_alone(e, 1).best().map(|b| b.photo_id), id))
+        .count();
+    println!("self-retrieval at 20000: index {found}, graph alone {graph}");
+}
+
 fn stages(c: &mut Criterion) {
     let goods = Catalogue::new(SEED);
     let bytes = goods.jpeg(&goods.goods()[0], View::Main);
@@ -64,18 +104,13 @@ fn stages(c: &mut Criterion) {
 }
 
 fn index(c: &mut Criterion) {
-    let cap = std::env::var("TONGKUAN_BENCH_MAX").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000u64);
     let model = Model::built_in().expect("the built-in model");
     let policy = Policy::new(model.manifest().thresholds);
-    for count in [10_000u64, 100_000].into_iter().filter(|count| *count <= cap) {
-        let pictures: Vec<(PhotoId, Embedding)> = (0..count)
-            .map(|i| {
-                (PhotoId(i64::try_from(i).expect("small") + 1), Embedding::new(vector(i)).expect("a vector"))
-            })
-            .collect();
-        let index = Index::new(IndexOptions::new(NonZeroUsize::new(DIMENSION).expect("not 0")));
-        index.insert_many(pictures.iter().map(|(id, e)| (*id, e))).expect("new pictures");
-        index.catch_up();
+    for count in counts() {
+        let pictures = pictures(count);
+        let start = std::time::Instant::now();
+        let index = index_of(&pictures);
+        println!("index of {count}: built in {:.1} s", start.elapsed().as_secs_f64());
         let near = |i: u64| {
             let values = vector(i).into_iter().zip(noise(i + 20_000_000)).map(|(v, n)| v + 0.1 * n);
             Embedding::new(values.collect()).expect("a vector")
@@ -101,10 +136,10 @@ fn index(c: &mut Criterion) {
     }
 }
 
-fn whole_hits(c: &mut Criterion) {
+/// A home folder with `count` stored pictures: the first 100 goods of the sandbox, then made-up vectors.
+fn home_of(count: u64) -> tempfile::TempDir {
     let home = tempfile::tempdir().expect("a folder");
-    let choice = RuntimeChoice { folder: runtime_folder(), may_fetch: true, intra_threads: 1 };
-    let engine = Engine::builder(home.path()).runtime(choice).open().expect("a home");
+    let engine = engine_on(home.path());
     let goods = Catalogue::new(SEED);
     for good in goods.goods().iter().take(100) {
         let own = Offer {
@@ -119,21 +154,69 @@ fn whole_hits(c: &mut Criterion) {
         };
         engine.add_own(&own, &goods.jpeg(good, View::Main), &good.title).expect("a good");
     }
+    // Past the engine, in one transaction: a made-up vector has no picture that could be added.
+    let mut catalog = rusqlite::Connection::open(engine.catalog().path()).expect("the catalogue");
+    let transaction = catalog.transaction().expect("a transaction");
+    for i in 100..count {
+        let digest = Digest::of(&i.to_le_bytes());
+        transaction
+            .prepare_cached(
+                "INSERT INTO photos (kind, label, pixel_digest, width_px, height_px, format, added_at_ms)
+                 VALUES ('query', 'made up', ?1, 800, 800, 'jpeg', 0)",
+            )
+            .and_then(|mut insert| insert.execute([digest.as_bytes()]))
+            .expect("a photo");
+        let photo_id = transaction.last_insert_rowid();
+        let embedding = Embedding::new(vector(i)).expect("a vector");
+        let vector: Vec<u8> = embedding.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
+        transaction
+            .prepare_cached("INSERT INTO photo_bytes (byte_digest, photo_id) VALUES (?1, ?2)")
+            .and_then(|mut insert| insert.execute((digest.as_bytes(), photo_id)))
+            .expect("its digest");
+        transaction
+            .prepare_cached("INSERT INTO embeddings (photo_id, vector) VALUES (?1, ?2)")
+            .and_then(|mut insert| insert.execute((photo_id, vector)))
+            .expect("its embedding");
+    }
+    transaction.commit().expect("the photos");
+    home
+}
+
+fn engine_on(home: &Path) -> Engine {
+    let choice = RuntimeChoice { folder: runtime_folder(), may_fetch: true, intra_threads: 1 };
+    Engine::builder(home).runtime(choice).open().expect("a home")
+}
+
+fn whole_hits(c: &mut Criterion) {
+    let goods = Catalogue::new(SEED);
     let original = goods.jpeg(&goods.goods()[0], View::Main);
     let picture = image::load_from_memory(&original).expect("a picture").to_rgb8();
     let mut copy = Vec::new();
     image::codecs::jpeg::JpegEncoder::new_with_quality(&mut copy, 70).encode_image(&picture).expect("a JPEG");
-    for (name, bytes) in [("whole hit by bytes", &original), ("whole hit by embedding", &copy)] {
-        let query = Query { bytes, label: "bench", params: SearchParams::default(), mode: Mode::LocalOnly };
-        let answer = engine.search(&query).expect("a search");
-        println!("{name}: {:?} by {:?}", answer.verdict, answer.rule);
-        c.bench_function(name, |b| b.iter(|| engine.search(black_box(&query))));
+    for count in counts() {
+        let home = home_of(count);
+        let engine = engine_on(home.path());
+        engine.settle_index().expect("a linked index");
+        for (name, bytes) in [("bytes", &original), ("embedding", &copy)] {
+            let query =
+                Query { bytes, label: "bench", params: SearchParams::default(), mode: Mode::LocalOnly };
+            let answer = engine.search(&query).expect("a search");
+            assert_eq!(answer.verdict, Outcome::Hit, "the bench measures a hit");
+            println!("whole hit by {name} at {count}: {:?} {:?}", answer.rule, answer.timings_ms);
+            c.bench_function(&format!("whole hit by {name} at {count}"), |b| {
+                b.iter(|| engine.search(black_box(&query)))
+            });
+        }
+        drop(engine);
+        let start = std::time::Instant::now();
+        engine_on(home.path()).warm_up().expect("an index");
+        println!("opening a home of {count}, index and model: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
     }
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30);
-    targets = stages, index, whole_hits
+    targets = stages, self_retrieval, index, whole_hits
 }
 criterion_main!(benches);

@@ -3,6 +3,7 @@
 mod add;
 mod demo;
 mod doctor;
+mod login;
 mod look;
 mod sandbox;
 mod search;
@@ -21,7 +22,7 @@ const AFTER_HELP: &str = "\
 Where settings come from: the command line, else the environment (the variables named above), else the
 configuration file, else a default. The credentials never stand on the command line:
   TONGKUAN_APP_KEY, TONGKUAN_APP_SECRET     of your 1688 app (or of a sandbox)
-  TONGKUAN_ACCESS_TOKEN                     for the profile aop
+  TONGKUAN_REFRESH_TOKEN                    for the profile aop, unless `tongkuan login` was run
 Without credentials there is no upstream: known pictures are answered, nothing is asked.
 
 A configuration file:
@@ -58,6 +59,8 @@ enum Command {
     Show(look::Show),
     /// Print how much is stored and spent
     Stats,
+    /// Get the official gateway's tokens, in two steps
+    Login(login::Login),
     /// Fetch what is needed to run (ONNX Runtime), and nothing else
     Setup,
     /// Run a local stand-in for 1688, for development before API keys arrive
@@ -81,6 +84,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Offers(offers) => offers.run(&settings),
         Command::Show(show) => show.run(&settings),
         Command::Stats => look::stats(&settings),
+        Command::Login(login) => login.run(&settings),
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),
         Command::Demo(demo) => demo.run(settings),

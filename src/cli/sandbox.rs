@@ -36,9 +36,16 @@ impl SandboxCommand {
             ..SandboxOptions::default()
         };
         let (key, secret) = (options.app_key.clone(), options.app_secret.clone());
+        let refresh_token = options.refresh_token.clone();
         let sandbox = Sandbox::start(options)?;
         if settings.json {
-            println!("{}", json!({"base_url": sandbox.base_url(), "app_key": key, "app_secret": secret}));
+            let told = json!({
+                "base_url": sandbox.base_url(),
+                "app_key": key,
+                "app_secret": secret,
+                "refresh_token": refresh_token,
+            });
+            println!("{told}");
         } else {
             println!(
                 "sandbox on {} ({} goods; open it in a browser)",
@@ -48,6 +55,8 @@ impl SandboxCommand {
             println!("to use it, in another terminal:");
             println!("  export TONGKUAN_BASE_URL={}", sandbox.base_url());
             println!("  export TONGKUAN_APP_KEY={key} TONGKUAN_APP_SECRET={secret}");
+            println!("or, to meet the official gateway's dialect, this too:");
+            println!("  export TONGKUAN_UPSTREAM=aop TONGKUAN_REFRESH_TOKEN={refresh_token}");
             println!("Ctrl-C ends it.");
         }
         loop {

@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::embed::{Model, runtime};
 use crate::engine::{Engine, RuntimeChoice};
 use crate::upstream::{
-    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, Secret, Upstream,
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, Secret, TokenFile, Upstream, aop,
 };
 
 /// Options that every command takes.
@@ -74,6 +74,7 @@ struct UpstreamFile {
     /// A file that holds nothing but the secret; the secret itself is not to be written here.
     app_secret_file: Option<PathBuf>,
     access_token_file: Option<PathBuf>,
+    refresh_token_file: Option<PathBuf>,
     daily_budget: Option<u32>,
     min_interval_ms: Option<u64>,
     timeout_secs: Option<u64>,
@@ -98,6 +99,7 @@ struct UpstreamSettings {
     app_key: String,
     app_secret: Secret,
     access_token: Option<Secret>,
+    refresh_token: Option<Secret>,
     timeout: Option<Duration>,
     policy: GuardPolicy,
 }
@@ -142,6 +144,7 @@ impl Settings {
             app_key: app_key.to_owned(),
             app_secret: Secret::new(app_secret),
             access_token: None,
+            refresh_token: None,
             timeout: None,
             policy: GuardPolicy::default(),
         });
@@ -166,32 +169,50 @@ impl Settings {
             .runtime(self.runtime(may_fetch_runtime && !self.offline))
             .progress(Arc::new(Terminal::new()));
         if let Some(settings) = &self.upstream {
-            builder = builder.upstream(settings.connect()?, settings.policy.clone());
+            builder = builder.upstream(settings.connect(&self.home)?, settings.policy.clone());
         }
         Ok(builder.open()?)
+    }
+
+    /// Of the app that the credentials belong to.
+    pub(super) fn app_key(&self) -> Result<&str> {
+        Ok(&self.credentials()?.app_key)
+    }
+
+    /// The official gateway, whatever profile is configured, and where its tokens are kept.
+    pub(super) fn aop(&self) -> Result<(AopUpstream, TokenFile)> {
+        let file = TokenFile::of_home(&self.home, aop::PROFILE);
+        Ok((self.credentials()?.aop(&self.home)?, file))
+    }
+
+    fn credentials(&self) -> Result<&UpstreamSettings> {
+        self.upstream
+            .as_ref()
+            .context("there are no credentials: set TONGKUAN_APP_KEY and TONGKUAN_APP_SECRET")
     }
 }
 
 impl UpstreamSettings {
-    fn connect(&self) -> Result<Arc<dyn Upstream>> {
-        let clock = Arc::new(SystemClock);
+    fn connect(&self, home: &Path) -> Result<Arc<dyn Upstream>> {
         Ok(match self.profile {
             Profile::Article => {
                 let mut config = ArticleConfig::new(&self.app_key, self.app_secret.clone());
                 config.base_url = self.base_url.clone().unwrap_or(config.base_url);
                 config.timeout = self.timeout.unwrap_or(config.timeout);
-                Arc::new(ArticleUpstream::new(config, clock)?)
+                Arc::new(ArticleUpstream::new(config, Arc::new(SystemClock))?)
             }
-            Profile::Aop => {
-                let Some(token) = self.access_token.clone() else {
-                    bail!("the profile aop needs an access token: set TONGKUAN_ACCESS_TOKEN");
-                };
-                let mut config = AopConfig::new(&self.app_key, self.app_secret.clone(), token);
-                config.base_url = self.base_url.clone().unwrap_or(config.base_url);
-                config.timeout = self.timeout.unwrap_or(config.timeout);
-                Arc::new(AopUpstream::new(config, clock)?)
-            }
+            Profile::Aop => Arc::new(self.aop(home)?),
         })
+    }
+
+    fn aop(&self, home: &Path) -> Result<AopUpstream> {
+        let mut config = AopConfig::new(&self.app_key, self.app_secret.clone());
+        config.access_token.clone_from(&self.access_token);
+        config.refresh_token.clone_from(&self.refresh_token);
+        config.token_file = Some(TokenFile::of_home(home, aop::PROFILE));
+        config.base_url = self.base_url.clone().unwrap_or(config.base_url);
+        config.timeout = self.timeout.unwrap_or(config.timeout);
+        Ok(AopUpstream::new(config, Arc::new(SystemClock))?)
     }
 }
 
@@ -210,6 +231,7 @@ fn upstream(common: &Common, file: UpstreamFile) -> Result<Option<UpstreamSettin
     let app_key = variable("TONGKUAN_APP_KEY").or(file.app_key);
     let app_secret = secret("TONGKUAN_APP_SECRET", file.app_secret_file.as_deref())?;
     let access_token = secret("TONGKUAN_ACCESS_TOKEN", file.access_token_file.as_deref())?;
+    let refresh_token = secret("TONGKUAN_REFRESH_TOKEN", file.refresh_token_file.as_deref())?;
     let (Some(app_key), Some(app_secret)) = (app_key, app_secret) else {
         if common.upstream.is_some() || file.profile.is_some() {
             bail!(
@@ -227,6 +249,7 @@ fn upstream(common: &Common, file: UpstreamFile) -> Result<Option<UpstreamSettin
         app_key,
         app_secret,
         access_token,
+        refresh_token,
         timeout: file.timeout_secs.map(Duration::from_secs),
         policy,
     }))

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::gate::Refusal;
-use super::goods::{Good, View};
+use super::goods::Good;
 use super::server::Shared;
-use crate::offer::Price;
+use super::shop::{self, Wish};
 use crate::photo::{Photo, PhotoFormat, PhotoLimits};
 
 pub(super) const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
@@ -33,7 +33,7 @@ pub(super) async fn token(State(shared): State<Arc<Shared>>, Query(asked): Query
         && asked.client_id.as_deref() == Some(&options.app_key)
         && asked.client_secret.as_deref() == Some(&options.app_secret);
     if !known {
-        return error(StatusCode::UNAUTHORIZED, "40003", "invalid client credentials", None);
+        return error(StatusCode::UNAUTHORIZED, "40001", "invalid client credentials", None);
     }
     let token = shared.gate.issue_token(options);
     let body = json!({"access_token": token, "expires_in": options.token_ttl_secs, "token_type": "Bearer"});
@@ -74,18 +74,13 @@ async fn answer(
 /// What a search asks for.
 struct Form {
     picture: Photo,
-    category_id: Option<u64>,
-    price_start: Option<Price>,
-    price_end: Option<Price>,
-    page: usize,
-    page_size: usize,
+    wish: Wish,
 }
 
 impl Form {
     async fn read(mut multipart: Multipart, max_upload_bytes: usize) -> Result<Self, Box<Response>> {
         let mut picture = None;
-        let (mut category_id, mut price_start, mut price_end) = (None, None, None);
-        let (mut page, mut page_size) = (1, 20);
+        let mut wish = Wish::page(1, 20);
         while let Some(field) = multipart.next_field().await.map_err(|e| bad_parameter(&e.to_string()))? {
             let name = field.name().unwrap_or_default().to_owned();
             let bytes = field.bytes().await.map_err(|_| too_big())?;
@@ -94,24 +89,19 @@ impl Form {
             match name.as_str() {
                 "image" if bytes.len() > max_upload_bytes => return Err(too_big()),
                 "image" => picture = Some(decode(&bytes)?),
-                "categoryId" => category_id = Some(text().parse().map_err(|_| wrong())?),
-                "priceStart" => price_start = Some(text().parse().map_err(|_| wrong())?),
-                "priceEnd" => price_end = Some(text().parse().map_err(|_| wrong())?),
-                "pageNo" => page = text().parse().ok().filter(|n| *n >= 1).ok_or_else(wrong)?,
+                "categoryId" => wish.category_id = Some(text().parse().map_err(|_| wrong())?),
+                "priceStart" => wish.price_min = Some(text().parse().map_err(|_| wrong())?),
+                "priceEnd" => wish.price_max = Some(text().parse().map_err(|_| wrong())?),
+                "pageNo" => wish.page = text().parse().ok().filter(|n| *n >= 1).ok_or_else(wrong)?,
                 "pageSize" => {
-                    page_size = text().parse().ok().filter(|n| (1..=50).contains(n)).ok_or_else(wrong)?;
+                    wish.page_size =
+                        text().parse().ok().filter(|n| (1..=50).contains(n)).ok_or_else(wrong)?;
                 }
                 _ => {}
             }
         }
         let picture = picture.ok_or_else(|| bad_parameter("image is missing"))?;
-        Ok(Self { picture, category_id, price_start, price_end, page, page_size })
-    }
-
-    fn wants(&self, good: &Good) -> bool {
-        self.category_id.is_none_or(|id| id == good.category_id)
-            && self.price_start.is_none_or(|low| low <= good.price)
-            && self.price_end.is_none_or(|high| good.price <= high)
+        Ok(Self { picture, wish })
     }
 }
 
@@ -122,22 +112,15 @@ fn decode(bytes: &[u8]) -> Result<Photo, Box<Response>> {
 }
 
 fn page(shared: &Shared, form: &Form) -> Value {
-    let goods = shared.catalogue.goods();
-    let ranked: Vec<(&Good, u8)> = shared
-        .eye()
-        .rank(form.picture.as_image())
-        .into_iter()
-        .map(|(position, similarity)| (&goods[position], similarity))
-        .filter(|(good, _)| form.wants(good))
-        .collect();
-    let from = form.page.saturating_sub(1).saturating_mul(form.page_size);
-    let shown = ranked.iter().skip(from).take(form.page_size);
-    let products: Vec<Value> = shown.map(|(good, similarity)| product(shared, good, *similarity)).collect();
+    let wish = &form.wish;
+    let found = shop::find(shared, form.picture.as_image(), wish);
+    let products: Vec<Value> =
+        found.goods.iter().map(|(good, similarity)| product(shared, good, *similarity)).collect();
     json!({
         "success": true,
-        "total": ranked.len(),
-        "pageNo": form.page,
-        "pageSize": form.page_size,
+        "total": found.total,
+        "pageNo": wish.page,
+        "pageSize": wish.page_size,
         "products": products,
     })
 }
@@ -149,8 +132,8 @@ fn product(shared: &Shared, good: &Good, similarity: u8) -> Value {
         "price": good.price,
         "minOrderQuantity": good.min_order_quantity,
         "similarity": similarity,
-        "imageUrl": format!("{}/img/{}/{}.jpg", shared.base_url, good.offer_id, View::Main),
-        "detailUrl": format!("https://detail.1688.com/offer/{}.html", good.offer_id),
+        "imageUrl": shop::image_url(shared, good),
+        "detailUrl": shop::detail_url(good),
         "supplierInfo": {"companyName": good.company_name, "creditLevel": good.credit_level},
     })
 }

@@ -8,8 +8,10 @@ use super::server::{Counters, SandboxOptions};
 use crate::clock::Timestamp;
 use crate::upstream::QuotaDay;
 
-/// Tokens kept at the most; the one that ends first makes room.
+/// Tokens kept at the most; the one that ends first makes room. No more codes are kept either.
 const MAX_TOKENS: usize = 1024;
+/// As documented.
+const CODE_LIFE: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Gate(Mutex<State>);
@@ -18,6 +20,8 @@ pub(super) struct Gate(Mutex<State>);
 struct State {
     counters: Counters,
     tokens: HashMap<String, Timestamp>,
+    /// Codes not yet changed into tokens: where each leads to, and when it ends.
+    codes: HashMap<String, (String, Timestamp)>,
     issued: u64,
     last_search: Option<Timestamp>,
     day: Option<QuotaDay>,
@@ -70,6 +74,25 @@ impl Gate {
         let ends = options.clock.now().plus(Duration::from_secs(options.token_ttl_secs));
         state.tokens.insert(token.clone(), ends);
         token
+    }
+
+    /// A code that is good once, for two minutes, and only for this redirect address.
+    pub(super) fn issue_code(&self, options: &SandboxOptions, redirect_uri: &str) -> String {
+        let now = options.clock.now();
+        let mut state = self.state();
+        state.codes.retain(|_, (_, ends)| now < *ends);
+        state.issued += 1;
+        let code = format!("sandbox-code-{}-{}", options.seed, state.issued);
+        if state.codes.len() < MAX_TOKENS {
+            state.codes.insert(code.clone(), (redirect_uri.to_owned(), now.plus(CODE_LIFE)));
+        }
+        code
+    }
+
+    /// Whether the code was good; it is not any more.
+    pub(super) fn take_code(&self, options: &SandboxOptions, code: &str, redirect_uri: &str) -> bool {
+        let taken = self.state().codes.remove(code);
+        taken.is_some_and(|(uri, ends)| uri == redirect_uri && options.clock.now() < ends)
     }
 
     /// Whether the token is good and the app may search at all.

@@ -7,6 +7,7 @@
     reason = "pixels, bytes and design units change hands in every line of the drawing code, all far below 2^23"
 )]
 
+mod aop;
 mod article;
 mod dice;
 mod gate;
@@ -15,6 +16,7 @@ mod naming;
 mod render;
 mod search;
 mod server;
+mod shop;
 
 pub use server::{Counters, Sandbox, SandboxError, SandboxOptions};
 

@@ -8,11 +8,12 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::aop::{self, Uploads};
 use super::article;
 use super::gate::Gate;
 use super::goods::{Catalogue, View};
@@ -31,6 +32,8 @@ pub struct SandboxOptions {
     pub seed: u64,
     pub app_key: String,
     pub app_secret: String,
+    /// Of the official gateway's dialect: gets access tokens, and never ends.
+    pub refresh_token: String,
     /// Accepted searches per day of China standard time.
     pub daily_quota: u32,
     /// Between two accepted searches.
@@ -49,6 +52,7 @@ impl Default for SandboxOptions {
             seed: 1688,
             app_key: "sandbox".to_owned(),
             app_secret: "sandbox-secret".to_owned(),
+            refresh_token: "sandbox-refresh-token".to_owned(),
             daily_quota: 500,
             min_interval_ms: 1000,
             token_ttl_secs: 36_000,
@@ -100,6 +104,7 @@ pub(super) struct Shared {
     pub(super) base_url: String,
     pub(super) catalogue: Catalogue,
     pub(super) gate: Gate,
+    pub(super) uploads: Uploads,
     slots: Semaphore,
     eye: OnceLock<Eye>,
 }
@@ -130,11 +135,13 @@ impl Sandbox {
         let listener = std::net::TcpListener::bind(addr).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let base_url = format!("http://{}", listener.local_addr().map_err(listen)?);
-        let body_limit = options.max_upload_bytes + 64 * 1024;
+        // Base64 in a form is longer by a third, and its `+` and `/` by two letters each.
+        let body_limit = 2 * options.max_upload_bytes + 64 * 1024;
         let shared = Arc::new(Shared {
             base_url,
             catalogue: Catalogue::new(options.seed),
             gate: Gate::default(),
+            uploads: Uploads::default(),
             slots: Semaphore::new(MAX_CONCURRENT),
             eye: OnceLock::new(),
             options,
@@ -145,7 +152,8 @@ impl Sandbox {
             .route("/img/{offer_id}/{view}", get(image))
             .route("/auth/requestToken", get(article::token).post(article::token))
             .route(article::SEARCH_PATH, post(article::search))
-            .route("/openapi/param2/1/system/currentTime/{app_key}", get(current_time).post(current_time))
+            .route(aop::AUTHORIZE_PATH, get(aop::authorize))
+            .route(aop::PATH, any(aop::call))
             .layer(DefaultBodyLimit::max(body_limit))
             .with_state(Arc::clone(&shared));
         let (stop, stopped) = oneshot::channel();
@@ -185,6 +193,12 @@ impl Sandbox {
         self.shared.eye();
     }
 
+    /// A new access token, as the console of the open platform gives one.
+    #[must_use]
+    pub fn issue_token(&self) -> String {
+        self.shared.gate.issue_token(&self.shared.options)
+    }
+
     /// Makes every token given out so far invalid.
     pub fn expire_tokens(&self) {
         self.shared.gate.expire_tokens();
@@ -211,7 +225,7 @@ async fn counters(State(shared): State<Arc<Shared>>) -> axum::Json<Counters> {
 }
 
 /// As the gateway writes it: `20261010164552223+0800`.
-fn gateway_time(now: Timestamp) -> String {
+pub(super) fn gateway_time(now: Timestamp) -> String {
     let china = time::UtcOffset::from_hms(8, 0, 0).unwrap_or(time::UtcOffset::UTC);
     let nanos = i128::from(now.unix_ms()) * 1_000_000;
     let moment = time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
@@ -227,12 +241,6 @@ fn gateway_time(now: Timestamp) -> String {
         moment.second(),
         moment.millisecond()
     )
-}
-
-/// The official gateway's free health check.
-async fn current_time(State(shared): State<Arc<Shared>>) -> Response {
-    let text = gateway_time(shared.options.clock.now());
-    (StatusCode::OK, axum::Json(text)).into_response()
 }
 
 async fn image(

@@ -1,10 +1,10 @@
 //! Profile `aop`: the documented calls of the open platform's gateway.
 //!
 //! A search is two signed form posts: `product.image.upload` gives the picture an id,
-//! `product.search.imageQuery` answers for that id. The access token comes from the configuration. Fetching
-//! one (the `OAuth2` code exchange) and renewing it are not done here yet: a token that has ended is reported
-//! as [`UpstreamErrorKind::Auth`]. The answer never states a similarity. Not yet tried against the live
-//! gateway.
+//! `product.search.imageQuery` answers for that id. The answer never states a similarity. Access tokens come by
+//! `OAuth2`: a person agrees once on the [`authorize_url`], [`AopUpstream::log_in`] changes the code that comes
+//! back into a refresh token (good for half a year), and that gets access tokens (good for ten hours) from then
+//! on. Not yet tried against the live gateway.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -16,6 +16,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha1::Sha1;
 
+use super::token::{Fetched, StoredTokens, TokenCell, TokenFile};
 use super::wire::{Reply, Wire, config_error, quote};
 use super::{
     SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
@@ -29,7 +30,11 @@ pub const PROFILE: &str = "aop";
 
 const TIME_CALL: &str = "param2/1/system/currentTime";
 const UPLOAD_CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.image.upload";
+/// Posted over the credentials themselves, so without a signature.
+const TOKEN_CALL: &str = "http/1/system.oauth2/getToken";
 const QUERY_CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.search.imageQuery";
+/// Of a token from the configuration: it is used until it is refused.
+const UNKNOWN_LIFE: Duration = Duration::from_hours(10);
 
 /// Where to ask, and as whom.
 #[derive(Clone, Debug)]
@@ -39,7 +44,12 @@ pub struct AopConfig {
     /// ASCII letters and digits: it is a part of every address.
     pub app_key: String,
     pub app_secret: Secret,
-    pub access_token: Secret,
+    /// One that was got elsewhere; used until it is refused.
+    pub access_token: Option<Secret>,
+    /// Gets access tokens; what [`token_file`](Self::token_file) holds goes before it.
+    pub refresh_token: Option<Secret>,
+    /// Where tokens are kept between processes.
+    pub token_file: Option<TokenFile>,
     /// The language of translated titles, which the call demands: `en`, `ru`, `vi`, `ja`, `ko`, ... The
     /// Chinese title, which is the one used, comes with each.
     pub country: String,
@@ -50,15 +60,20 @@ pub struct AopConfig {
 impl AopConfig {
     /// The open platform's gateway.
     pub const DEFAULT_BASE_URL: &'static str = "https://gw.open.1688.com";
+    /// Where a person agrees that the app may ask in their name.
+    pub const DEFAULT_AUTHORIZE_URL: &'static str = "https://auth.1688.com/oauth/authorize";
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
+    /// Without any token yet.
     #[must_use]
-    pub fn new(app_key: impl Into<String>, app_secret: Secret, access_token: Secret) -> Self {
+    pub fn new(app_key: impl Into<String>, app_secret: Secret) -> Self {
         Self {
             base_url: Self::DEFAULT_BASE_URL.to_owned(),
             app_key: app_key.into(),
             app_secret,
-            access_token,
+            access_token: None,
+            refresh_token: None,
+            token_file: None,
             country: "en".to_owned(),
             timeout: Self::DEFAULT_TIMEOUT,
         }
@@ -69,26 +84,25 @@ impl AopConfig {
 pub struct AopUpstream {
     config: AopConfig,
     wire: Wire,
-    /// Only to read a `Retry-After` that is a date.
     clock: std::sync::Arc<dyn Clock>,
+    tokens: TokenCell,
 }
 
 impl AopUpstream {
     /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
     ///
     /// # Errors
-    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret, token or timeout that
-    /// cannot work.
+    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret or timeout that cannot work.
     pub fn new(config: AopConfig, clock: std::sync::Arc<dyn Clock>) -> Result<Self, UpstreamError> {
         let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
         if !is_word(&config.app_key) {
             return Err(config_error(PROFILE, "app_key must be ASCII letters and digits"));
         }
-        if config.app_secret.is_empty() || config.access_token.is_empty() {
-            return Err(config_error(PROFILE, "app_secret or access_token is missing"));
+        if config.app_secret.is_empty() {
+            return Err(config_error(PROFILE, "app_secret is missing"));
         }
         let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
-        Ok(Self { config, wire, clock })
+        Ok(Self { config, wire, clock, tokens: TokenCell::default() })
     }
 
     /// One signed call; the answer's body unless it is a refusal.
@@ -99,6 +113,88 @@ impl AopUpstream {
         form.push(("_aop_signature", &signature));
         let request = self.wire.post(&format!("/openapi/{path}")).form(&form);
         self.accept(&self.wire.send(request, self.clock.now())?)
+    }
+
+    /// Changes the code from the [`authorize_url`] into tokens and keeps them in the token file. A code is good
+    /// once and for two minutes.
+    ///
+    /// # Errors
+    /// [`UpstreamErrorKind::Auth`] when the gateway does not take the code; `Param` without a token file.
+    pub fn log_in(&self, code: &str, redirect_uri: &str) -> Result<(), UpstreamError> {
+        let Some(file) = &self.config.token_file else {
+            return Err(config_error(PROFILE, "there is no file to keep the tokens in"));
+        };
+        let _renewal = file.lock().map_err(|error| storage(file, &error))?;
+        let (fetched, refresh_token) = self.request_token(&[
+            ("grant_type", "authorization_code"),
+            ("need_refresh_token", "true"),
+            ("redirect_uri", redirect_uri),
+            ("code", code),
+        ])?;
+        if refresh_token.is_none() {
+            return Err(unreadable("the answer holds no refresh_token"));
+        }
+        file.store(&fetched, refresh_token.as_ref(), self.clock.now()).map_err(|error| storage(file, &error))
+    }
+
+    /// An access token: one that another process has got, the one of the configuration, or a fresh one.
+    fn fetch_token(&self, refused: Option<&Secret>) -> Result<Fetched, UpstreamError> {
+        let is_refused = |token: &Secret| refused.is_some_and(|refused| refused.expose() == token.expose());
+        let Some(file) = &self.config.token_file else {
+            if let Some(token) = self.config.access_token.as_ref().filter(|token| !is_refused(token)) {
+                return Ok(Fetched { value: token.clone(), life: Some(UNKNOWN_LIFE) });
+            }
+            return Ok(self.refresh(self.config.refresh_token.as_ref())?.0);
+        };
+        let _renewal = file.lock().map_err(|error| storage(file, &error))?;
+        let now = self.clock.now();
+        let stored = file.load();
+        if let Some(StoredTokens { access_token, renew_at, .. }) = &stored
+            && now < *renew_at
+            && !is_refused(access_token)
+        {
+            // The margin is off already; a minute more costs one look into the file.
+            return Ok(Fetched { value: access_token.clone(), life: Some(now.until(*renew_at)) });
+        }
+        if let Some(token) = self.config.access_token.as_ref().filter(|token| !is_refused(token)) {
+            return Ok(Fetched { value: token.clone(), life: Some(UNKNOWN_LIFE) });
+        }
+        let held = stored.and_then(|stored| stored.refresh_token);
+        let held = held.or_else(|| self.config.refresh_token.clone());
+        let (fetched, renewed) = self.refresh(held.as_ref())?;
+        // A refresh may or may not bring a new refresh token; the old one stays good then.
+        file.store(&fetched, renewed.or(held).as_ref(), now).map_err(|error| storage(file, &error))?;
+        Ok(fetched)
+    }
+
+    fn refresh(&self, refresh_token: Option<&Secret>) -> Result<(Fetched, Option<Secret>), UpstreamError> {
+        let Some(refresh_token) = refresh_token else {
+            let message = "there is no usable access token and no refresh token to get one with; \
+                           run `tongkuan login`";
+            return Err(UpstreamError::new(PROFILE, UpstreamErrorKind::Auth, "no_token", message));
+        };
+        self.request_token(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())])
+    }
+
+    fn request_token(&self, grant: &[(&str, &str)]) -> Result<(Fetched, Option<Secret>), UpstreamError> {
+        let mut form = grant.to_vec();
+        form.push(("client_id", &self.config.app_key));
+        form.push(("client_secret", self.config.app_secret.expose()));
+        let path = format!("{TOKEN_CALL}/{}", self.config.app_key);
+        let request = self.wire.post(&format!("/openapi/{path}")).form(&form);
+        let reply = self.wire.send(request, self.clock.now())?;
+        let body = self.accept(&reply).map_err(|error| match error.kind {
+            // Which code a bad grant gets is not documented, so any refusal here blames the grant.
+            UpstreamErrorKind::Transient if reply.status < 500 && error.code != "unreadable" => {
+                UpstreamError { kind: UpstreamErrorKind::Auth, ..error }
+            }
+            _ => error,
+        })?;
+        let token = lenient::text(&body["access_token"])
+            .ok_or_else(|| unreadable("the answer to the token request holds no access_token"))?;
+        let life = lenient::count(&body["expires_in"]).map(Duration::from_secs);
+        let refresh_token = lenient::text(&body["refresh_token"]).map(Secret::new);
+        Ok((Fetched { value: Secret::new(token), life }, refresh_token))
     }
 
     fn accept(&self, reply: &Reply) -> Result<Value, UpstreamError> {
@@ -137,13 +233,15 @@ impl AopUpstream {
     }
 
     fn refusal(&self, kind: UpstreamErrorKind, code: &str, message: &str) -> UpstreamError {
-        let secrets = [&self.config.app_secret, &self.config.access_token];
+        let config = &self.config;
+        let mut secrets = vec![&config.app_secret];
+        secrets.extend(config.access_token.iter().chain(&config.refresh_token));
         UpstreamError::new(PROFILE, kind, quote(code, &secrets), quote(message, &secrets))
     }
 
-    fn upload(&self, picture: &UploadPicture) -> Result<String, UpstreamError> {
+    fn upload(&self, token: &Secret, picture: &UploadPicture) -> Result<String, UpstreamError> {
         let upload = json!({ "imageBase64": STANDARD.encode(&picture.bytes) }).to_string();
-        let token = self.config.access_token.expose();
+        let token = token.expose();
         let body = self.call(UPLOAD_CALL, &[("access_token", token), ("uploadImageParam", &upload)])?;
         let result = self.open(&body)?;
         let image_id = lenient::text(result)
@@ -156,21 +254,13 @@ impl AopUpstream {
             UpstreamError::new(PROFILE, UpstreamErrorKind::Image, "image_id_0", message)
         })
     }
-}
 
-impl Upstream for AopUpstream {
-    fn profile(&self) -> &'static str {
-        PROFILE
-    }
-
-    /// Above some 300 KB the gateway gives the image id 0; the longest side is ours.
-    fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 300_000, advised_min_side_px: 300, max_side_px: 1000 }
-    }
-
-    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        params.check(PROFILE)?;
-        let image_id = self.upload(picture)?;
+    fn query(
+        &self,
+        token: &Secret,
+        image_id: &str,
+        params: &SearchParams,
+    ) -> Result<UpstreamPage, UpstreamError> {
         let mut query = json!({
             "imageId": image_id,
             "beginPage": params.page,
@@ -187,9 +277,31 @@ impl Upstream for AopUpstream {
             query["priceEnd"] = price.to_string().into();
         }
         let query = query.to_string();
-        let token = self.config.access_token.expose();
-        let body = self.call(QUERY_CALL, &[("access_token", token), ("offerQueryParam", &query)])?;
+        let body = self.call(QUERY_CALL, &[("access_token", token.expose()), ("offerQueryParam", &query)])?;
         read_page(self.open(&body)?)
+    }
+}
+
+impl Upstream for AopUpstream {
+    fn profile(&self) -> &'static str {
+        PROFILE
+    }
+
+    /// Above some 300 KB the gateway gives the image id 0; the longest side is ours.
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 300_000, advised_min_side_px: 300, max_side_px: 1000 }
+    }
+
+    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        params.check(PROFILE)?;
+        self.tokens.with(
+            self.clock.as_ref(),
+            |refused| self.fetch_token(refused),
+            |token| {
+                let image_id = self.upload(&token.value, picture)?;
+                self.query(&token.value, &image_id, params)
+            },
+        )
     }
 
     /// Asks the gateway for its time, signed. Proves the address, the key and the secret, but not the access
@@ -205,6 +317,26 @@ impl fmt::Debug for AopUpstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AopUpstream").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// The page on which a person agrees that the app may ask in their name, to be opened in a browser. It then leads
+/// to `redirect_uri` (which the console must know) with `code` and the same `state`.
+///
+/// # Errors
+/// [`UpstreamErrorKind::Param`] when `page` is no address.
+pub fn authorize_url(
+    page: &str,
+    app_key: &str,
+    redirect_uri: &str,
+    state: &str,
+) -> Result<String, UpstreamError> {
+    let query = [("client_id", app_key), ("site", "1688"), ("redirect_uri", redirect_uri), ("state", state)];
+    let url = reqwest::Url::parse_with_params(page, &query);
+    url.map(Into::into).map_err(|error| config_error(PROFILE, &format!("{page} is not an address ({error})")))
+}
+
+fn storage(file: &TokenFile, error: &std::io::Error) -> UpstreamError {
+    config_error(PROFILE, &format!("cannot use {}: {error}", file.path().display()))
 }
 
 /// The value of `_aop_signature`: HMAC-SHA1 in upper-case hex over `url_path` (from `param2` to before the

@@ -5,18 +5,18 @@
 //! [`aop`](super::aop). This profile is for gateways and test servers that speak as the articles do.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::blocking::multipart::{Form, Part};
 use serde_json::Value;
 
+use super::token::{Fetched, Token, TokenCell};
 use super::wire::{Reply, Wire, config_error, quote};
 use super::{
     SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, aop, lenient,
 };
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::offer::{Offer, Supplier};
 
 /// The profile's name in the configuration and the catalogue.
@@ -24,13 +24,6 @@ pub const PROFILE: &str = "article";
 
 const TOKEN_PATH: &str = "/auth/requestToken";
 const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
-/// A token is renewed this long before it ends, so that it does not end on the way.
-const TOKEN_MARGIN: Duration = Duration::from_mins(1);
-/// For an answer that does not say how long its token holds; a token that ends earlier is renewed on its
-/// refusal.
-const UNSTATED_TOKEN_LIFE: Duration = Duration::from_mins(10);
-const MAX_TOKEN_LIFE: Duration = Duration::from_hours(30 * 24);
-
 /// Where to ask, and as whom.
 #[derive(Clone, Debug)]
 pub struct ArticleConfig {
@@ -63,22 +56,7 @@ pub struct ArticleUpstream {
     config: ArticleConfig,
     wire: Wire,
     clock: std::sync::Arc<dyn Clock>,
-    /// Held while a token is fetched, so that many searches at once fetch one.
-    tokens: Mutex<Tokens>,
-}
-
-#[derive(Default)]
-struct Tokens {
-    fetched: u64,
-    held: Option<Token>,
-}
-
-#[derive(Clone)]
-struct Token {
-    value: Secret,
-    /// Which fetch it came from; tells a refused token from the one that has replaced it meanwhile.
-    generation: u64,
-    renew_at: Timestamp,
+    tokens: TokenCell,
 }
 
 impl ArticleUpstream {
@@ -92,49 +70,21 @@ impl ArticleUpstream {
             return Err(config_error(PROFILE, "app_key or app_secret is missing"));
         }
         let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
-        Ok(Self { config, wire, clock, tokens: Mutex::default() })
+        Ok(Self { config, wire, clock, tokens: TokenCell::default() })
     }
 
-    /// The token held, or a fresh one when there is none, it is about to end or it is the `refused` one.
-    fn token(&self, refused: Option<u64>) -> Result<Token, UpstreamError> {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        let usable = |held: &&Token| now < held.renew_at && refused != Some(held.generation);
-        if let Some(held) = tokens.held.as_ref().filter(usable) {
-            return Ok(held.clone());
-        }
-        tokens.held = None;
-        let (value, life) = self.fetch_token()?;
-        tokens.fetched += 1;
-        let renew_at = now.plus(life.saturating_sub(TOKEN_MARGIN));
-        let token = Token { value, generation: tokens.fetched, renew_at };
-        tokens.held = Some(token.clone());
-        Ok(token)
-    }
-
-    fn fetch_token(&self) -> Result<(Secret, Duration), UpstreamError> {
+    fn fetch_token(&self) -> Result<Fetched, UpstreamError> {
         let request = self.wire.get(TOKEN_PATH).query(&[
             ("grant_type", "client_credentials"),
             ("client_id", &self.config.app_key),
             ("client_secret", self.config.app_secret.expose()),
         ]);
-        self.wire
-            .send(request, self.clock.now())
-            .and_then(|reply| {
-                let body = self.accept(&reply, &[&self.config.app_secret])?;
-                let value = lenient::text(&body["access_token"])
-                    .ok_or_else(|| unreadable("the answer to the token request holds no access_token"))?;
-                let life =
-                    lenient::count(&body["expires_in"]).map_or(UNSTATED_TOKEN_LIFE, Duration::from_secs);
-                Ok((Secret::new(value), life.min(MAX_TOKEN_LIFE)))
-            })
-            .map_err(|error| match error.kind {
-                // Whatever went wrong here, no search was made.
-                UpstreamErrorKind::Transient => {
-                    UpstreamError { kind: UpstreamErrorKind::Unreachable, ..error }
-                }
-                _ => error,
-            })
+        let reply = self.wire.send(request, self.clock.now())?;
+        let body = self.accept(&reply, &[&self.config.app_secret])?;
+        let value = lenient::text(&body["access_token"])
+            .ok_or_else(|| unreadable("the answer to the token request holds no access_token"))?;
+        let life = lenient::count(&body["expires_in"]).map(Duration::from_secs);
+        Ok(Fetched { value: Secret::new(value), life })
     }
 
     fn ask(
@@ -209,19 +159,13 @@ impl Upstream for ArticleUpstream {
     /// that was not a search.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
         params.check(PROFILE)?;
-        let token = self.token(None)?;
-        match self.ask(&token, picture, params) {
-            Err(refusal) if refusal.kind == UpstreamErrorKind::Auth => {
-                self.ask(&self.token(Some(token.generation))?, picture, params)
-            }
-            answer => answer,
-        }
+        let fetch = |_: Option<&Secret>| self.fetch_token();
+        self.tokens.with(self.clock.as_ref(), fetch, |token| self.ask(token, picture, params))
     }
 
     /// Fetches a fresh token and keeps it.
     fn check(&self) -> Result<(), UpstreamError> {
-        let held = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).fetched;
-        self.token(Some(held)).map(drop)
+        self.tokens.renew(self.clock.as_ref(), |_| self.fetch_token())
     }
 }
 

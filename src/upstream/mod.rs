@@ -9,6 +9,7 @@ pub mod guard;
 mod lenient;
 pub mod prepare;
 mod secret;
+mod token;
 mod wire;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub use guard::{
 };
 pub use prepare::{PrepareError, Prepared, UploadWarning, prepare};
 pub use secret::Secret;
+pub use token::TokenFile;
 
 /// What to ask for beside the picture. Part of the identity of a stored answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use tongkuan::photo::{Digest, Photo, PhotoLimits};
 use tongkuan::tensor::Preprocessor;
 
 /// Where the command line keeps it too, so that a machine fetches it once.
-fn runtime_folder() -> PathBuf {
+pub(crate) fn runtime_folder() -> PathBuf {
     runtime::shared_folder().expect("a data folder")
 }
 

@@ -159,3 +159,11 @@ pub(crate) fn encoded(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
 pub(crate) fn png(seed: u32) -> Vec<u8> {
     encoded(&picture(seed), ImageFormat::Png)
 }
+
+/// A plain HTTP client that follows no redirect.
+pub(crate) fn http() -> reqwest::blocking::Client {
+    // The HTTP client brings no cryptography of its own; another test of the process may have installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let redirect = reqwest::redirect::Policy::none();
+    reqwest::blocking::Client::builder().redirect(redirect).no_proxy().build().unwrap()
+}

@@ -33,8 +33,9 @@ fn pictures(count: u64) -> Vec<(PhotoId, Embedding)> {
         .collect()
 }
 
+/// With a graph from 4097 pictures on, so that the tests meet one.
 fn options() -> IndexOptions {
-    IndexOptions::new(NonZeroUsize::new(DIMENSION).unwrap())
+    IndexOptions { exact_max: 4096, ..IndexOptions::new(NonZeroUsize::new(DIMENSION).unwrap()) }
 }
 
 fn filled(options: IndexOptions, pictures: &[(PhotoId, Embedding)]) -> Index {

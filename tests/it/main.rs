@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod catalog;
+mod cli;
 mod embedding;
 mod engine;
 mod fakes;

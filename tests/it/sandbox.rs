@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
 use tongkuan::engine::{Engine, Outcome};
+use tongkuan::offer::Offer;
 use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::sandbox::{Sandbox, SandboxError, SandboxOptions, View};
+use tongkuan::upstream::aop::sign;
 use tongkuan::upstream::{
-    ArticleConfig, ArticleUpstream, GuardPolicy, SearchParams, Secret, Upstream, UpstreamErrorKind, prepare,
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, SearchParams, Secret,
+    UploadMediaType, UploadPicture, Upstream, UpstreamErrorKind, prepare,
 };
 
 use crate::embedding::real_embedder;
-use crate::fakes::query;
+use crate::fakes::{http, query};
 use crate::upstream::conformance;
 
 fn clock() -> Arc<ManualClock> {
@@ -38,6 +41,132 @@ fn the_article_client_conforms_against_the_sandbox() {
     assert!(sandbox.counters().searches_ok > 0);
 }
 
+fn aop_client(sandbox: &Sandbox, clock: &Arc<ManualClock>) -> AopUpstream {
+    let mut config = AopConfig::new("sandbox", Secret::new("sandbox-secret"));
+    config.access_token = Some(Secret::new(sandbox.issue_token()));
+    sandbox.base_url().clone_into(&mut config.base_url);
+    AopUpstream::new(config, clock.clone()).unwrap()
+}
+
+#[test]
+fn the_aop_client_conforms_against_the_sandbox() {
+    let clock = clock();
+    let options = SandboxOptions { clock: clock.clone(), min_interval_ms: 0, ..SandboxOptions::default() };
+    let sandbox = Sandbox::start(options).unwrap();
+    conformance(&aop_client(&sandbox, &clock));
+    assert!(sandbox.counters().searches_ok > 0);
+}
+
+#[test]
+fn both_dialects_sell_the_same_goods_and_only_the_article_states_a_likeness() {
+    let clock = clock();
+    let options = SandboxOptions { clock: clock.clone(), min_interval_ms: 0, ..SandboxOptions::default() };
+    let sandbox = Sandbox::start(options).unwrap();
+    let picture = sandbox.catalogue().picture(&sandbox.catalogue().goods()[7], View::Main);
+    let page = |client: &dyn Upstream| {
+        let prepared = prepare(&picture, None, &aop_client(&sandbox, &clock).upload_limits()).unwrap();
+        client.search(&prepared.picture, &SearchParams::default()).unwrap().offers
+    };
+    let (article, aop) = (page(&client(&sandbox, &clock)), page(&aop_client(&sandbox, &clock)));
+    assert!(article.iter().all(|o| o.similarity.is_some()) && aop.iter().all(|o| o.similarity.is_none()));
+    let alike = |a: &Offer, b: &Offer| {
+        a.offer_id == b.offer_id && a.title == b.title && a.price == b.price && a.image_url == b.image_url
+    };
+    assert!(article.iter().zip(&aop).all(|(a, b)| alike(a, b)), "{article:?} {aop:?}");
+}
+
+/// Posts a call of the gateway, signed or not, and returns the status and the error code.
+fn call(sandbox: &Sandbox, path: &str, params: &[(&str, &str)], secret: Option<&str>) -> (u16, String) {
+    let signature = secret.map(|secret| sign(path, params, &Secret::new(secret)));
+    let mut form = params.to_vec();
+    form.extend(signature.as_deref().map(|signature| ("_aop_signature", signature)));
+    let answer = http().post(format!("{}/openapi/{path}", sandbox.base_url())).form(&form).send().unwrap();
+    let status = answer.status().as_u16();
+    let body: serde_json::Value = answer.json().unwrap();
+    (status, body["error_code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn the_gateway_checks_in_the_order_in_which_the_real_one_was_seen_to() {
+    let clock = clock();
+    let open = sandbox(&clock);
+    let closed = SandboxOptions { clock: clock.clone(), deny_search: true, ..SandboxOptions::default() };
+    let closed = Sandbox::start(closed).unwrap();
+    let query = "param2/1/com.alibaba.fenxiao.crossborder/product.search.imageQuery";
+    let path = format!("{query}/sandbox");
+    let right = Some("sandbox-secret");
+    // Each of these has everything wrong that comes later in the order, too.
+    assert_eq!(call(&closed, query, &[], None), (400, "gw.AppKeyMissing".into()));
+    assert_eq!(call(&closed, &path, &[], None), (400, "gw.SignatureMissing".into()));
+    assert_eq!(call(&closed, &path, &[], Some("wrong")), (400, "gw.SignatureInvalid".into()));
+    let unknown = "param2/1/com.alibaba.product/no.such.call/sandbox";
+    assert_eq!(call(&closed, unknown, &[], right), (400, "gw.APIUnsupported".into()));
+    assert_eq!(call(&closed, &path, &[], right), (401, "401".into()));
+    assert_eq!(call(&closed, &path, &[("access_token", "old")], right), (400, "401".into()));
+    let token = closed.issue_token();
+    assert_eq!(call(&closed, &path, &[("access_token", &token)], right), (400, "gw.APIACLDecline".into()));
+    let token = open.issue_token();
+    assert_eq!(call(&open, &path, &[("access_token", &token)], right), (400, "gw.ParamMissing".into()));
+    let asked = r#"{"imageId":"1","beginPage":1,"pageSize":20}"#;
+    let params = [("access_token", token.as_str()), ("offerQueryParam", asked)];
+    assert_eq!(call(&open, &path, &params, right), (400, "gw.ParamMissing".into()), "no country");
+    assert_eq!(open.counters().searches_ok, 0);
+}
+
+#[test]
+fn an_upload_that_is_too_large_or_no_picture_succeeds_with_the_image_id_zero() {
+    let clock = clock();
+    let sandbox = sandbox(&clock);
+    let client = aop_client(&sandbox, &clock);
+    for bytes in [vec![0xff; 300_001], b"no picture".to_vec()] {
+        let picture =
+            UploadPicture { bytes, media_type: UploadMediaType::Jpeg, width_px: 400, height_px: 400 };
+        let error = client.search(&picture, &SearchParams::default()).unwrap_err();
+        assert_eq!((error.kind, error.code.as_str()), (UpstreamErrorKind::Image, "image_id_0"));
+    }
+    assert_eq!(sandbox.counters().searches_ok, 0);
+}
+
+#[test]
+fn the_gateway_says_too_fast_and_nothing_left_in_its_own_words() {
+    let clock = clock();
+    let options = SandboxOptions {
+        clock: clock.clone(),
+        daily_quota: 1,
+        token_ttl_secs: 100_000,
+        ..SandboxOptions::default()
+    };
+    let sandbox = Sandbox::start(options).unwrap();
+    let client = aop_client(&sandbox, &clock);
+    let drawn = image::RgbImage::from_pixel(320, 320, image::Rgb([30, 90, 200]));
+    let picture = prepare(&drawn, None, &client.upload_limits()).unwrap().picture;
+    let ask = || client.search(&picture, &SearchParams::default());
+    ask().unwrap();
+    assert_eq!(ask().unwrap_err().code, "gw.NoUsageLeftError");
+    clock.sleep(Duration::from_hours(24));
+    ask().unwrap();
+    sandbox.expire_tokens();
+    assert_eq!(ask().unwrap_err().kind, UpstreamErrorKind::Auth);
+}
+
+#[test]
+fn a_refresh_token_gets_an_access_token_and_a_wrong_one_gets_none() {
+    let clock = clock();
+    let sandbox = sandbox(&clock);
+    let path = "http/1/system.oauth2/getToken/sandbox";
+    let asked = |refresh: &str| {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("client_id", "sandbox"),
+            ("client_secret", "sandbox-secret"),
+            ("refresh_token", refresh),
+        ];
+        call(&sandbox, path, &form, None)
+    };
+    assert_eq!(asked("sandbox-refresh-token"), (200, String::new()));
+    assert_eq!(asked("another"), (400, "invalid_grant".into()));
+}
+
 #[test]
 fn a_good_finds_itself_first_and_its_pictures_are_served() {
     let clock = clock();
@@ -48,7 +177,7 @@ fn a_good_finds_itself_first_and_its_pictures_are_served() {
     let picture = prepare(photo.as_image(), None, &client.upload_limits()).unwrap().picture;
     let page = client.search(&picture, &SearchParams::default()).unwrap();
     assert_eq!(page.offers[0].offer_id.as_str(), good.offer_id.to_string());
-    let image = reqwest::blocking::get(page.offers[0].image_url.as_deref().unwrap()).unwrap();
+    let image = http().get(page.offers[0].image_url.as_deref().unwrap()).send().unwrap();
     assert_eq!(image.bytes().unwrap(), sandbox.catalogue().jpeg(&good, View::Main));
 }
 

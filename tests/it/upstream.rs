@@ -6,6 +6,7 @@ mod fake;
 mod guard;
 mod loopback;
 mod prepare;
+mod tokens;
 
 use std::collections::HashSet;
 

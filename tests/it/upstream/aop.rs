@@ -20,7 +20,8 @@ const NAMESPACE: &str = "param2/1/com.alibaba.fenxiao.crossborder";
 fn client(server: &Loopback) -> AopUpstream {
     let config = AopConfig {
         base_url: server.base.clone(),
-        ..AopConfig::new("1000000", Secret::new("app-secret"), Secret::new("access-token"))
+        access_token: Some(Secret::new("access-token")),
+        ..AopConfig::new("1000000", Secret::new("app-secret"))
     };
     AopUpstream::new(config, Arc::new(ManualClock::at(MORNING))).unwrap()
 }
@@ -133,7 +134,7 @@ fn a_refusal_is_found_at_every_level_of_the_envelope() {
 
 #[test]
 fn a_key_that_does_not_fit_in_an_address_is_refused() {
-    let config = AopConfig::new("a/b", Secret::new("s"), Secret::new("t"));
+    let config = AopConfig::new("a/b", Secret::new("s"));
     let error = AopUpstream::new(config, Arc::new(ManualClock::at(MORNING))).unwrap_err();
     assert_eq!((error.kind, error.code.as_str()), (UpstreamErrorKind::Param, "config"));
 }

@@ -1,0 +1,56 @@
+//! `tongkuan login`: how the app comes to ask in a person's name.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::settings::Settings;
+use crate::upstream::AopConfig;
+use crate::upstream::aop::authorize_url;
+
+/// Two steps. Without --code: prints the page to open in a browser; after consent it leads to the redirect address
+/// with `?code=...` in it. With --code, within two minutes: gets the tokens and keeps them in the home folder, in
+/// a file that only its owner may read. They are renewed from then on without anybody's help, for half a year.
+#[derive(Args, Debug)]
+pub(super) struct Login {
+    /// The address that the open platform's console knows for the app
+    #[arg(long, value_name = "URL")]
+    redirect_uri: String,
+    /// The code from the redirect
+    #[arg(long)]
+    code: Option<String>,
+    /// The page on which to agree
+    #[arg(long, value_name = "URL", default_value = AopConfig::DEFAULT_AUTHORIZE_URL)]
+    authorize_url: String,
+}
+
+impl Login {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let Some(code) = &self.code else {
+            let url =
+                authorize_url(&self.authorize_url, settings.app_key()?, &self.redirect_uri, "tongkuan")?;
+            if settings.json {
+                println!("{}", json!({ "open": url }));
+            } else {
+                println!(
+                    "Open this page, agree, and run the command again with --code from the address it leads to:"
+                );
+                println!("  {url}");
+            }
+            return Ok(ExitCode::SUCCESS);
+        };
+        if settings.offline {
+            bail!("a code cannot be changed into tokens with --offline");
+        }
+        let (upstream, file) = settings.aop()?;
+        upstream.log_in(code, &self.redirect_uri)?;
+        if settings.json {
+            println!("{}", json!({ "tokens": file.path() }));
+        } else {
+            println!("logged in; the tokens are in {}", file.path().display());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,384 @@
+//! The official gateway from the server's side: signatures, tokens, the upload of a picture and the search by it;
+//! `crate::upstream::aop` is the client's.
+//!
+//! Refusals come in the order in which the gateway was seen to check: the key in the address, the signature, the
+//! token, the permission, the parameters. What is not documented anywhere is marked as ours.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Form, FromRequest, Path, Query, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use image::RgbImage;
+use serde_json::{Value, json};
+
+use super::gate::Refusal;
+use super::goods::Good;
+use super::server::{Shared, gateway_time};
+use super::shop::{self, Order, Region, Wish};
+use crate::photo::{Photo, PhotoLimits};
+use crate::upstream::Secret;
+use crate::upstream::aop::sign;
+
+pub(super) const PATH: &str = "/openapi/{*call}";
+pub(super) const AUTHORIZE_PATH: &str = "/oauth/authorize";
+
+/// Above this an upload "succeeds" with the image id 0.
+const MAX_IMAGE_BYTES: usize = 300_000;
+/// Uploads that are remembered; the oldest is forgotten first. How long the gateway remembers is not known.
+const KEPT_UPLOADS: usize = 64;
+const FIRST_IMAGE_ID: u64 = 1_048_608_196_202_797_156;
+const MAX_PAGE_SIZE: usize = 50;
+const CROSSBORDER: &str = "com.alibaba.fenxiao.crossborder";
+
+/// Uploaded pictures by their id.
+#[derive(Debug, Default)]
+pub(super) struct Uploads(Mutex<Shelf>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    given: u64,
+    pictures: VecDeque<(u64, Arc<RgbImage>)>,
+}
+
+impl Uploads {
+    fn put(&self, picture: RgbImage) -> u64 {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = FIRST_IMAGE_ID + shelf.given;
+        shelf.given += 1;
+        shelf.pictures.push_back((id, Arc::new(picture)));
+        if shelf.pictures.len() > KEPT_UPLOADS {
+            shelf.pictures.pop_front();
+        }
+        id
+    }
+
+    fn get(&self, id: u64) -> Option<Arc<RgbImage>> {
+        let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.pictures.iter().find(|(known, _)| *known == id).map(|(_, picture)| Arc::clone(picture))
+    }
+}
+
+/// A refusal in the gateway's envelope.
+#[derive(Debug)]
+struct Fault {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Fault {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
+    }
+
+    fn missing(parameter: &str) -> Self {
+        Self::new("gw.ParamMissing", format!("Required argument {parameter}"))
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BadToken => Self::new("401", "Request need user authorized"),
+            Refusal::NoPermission => Self::new("gw.APIACLDecline", "AppKey is not allowed(acl)"),
+            Refusal::TooFast => Self::new("gw.QosAppFrequencyLimit", "App call exceeds limited frequency"),
+            Refusal::QuotaSpent => Self::new("gw.NoUsageLeftError", "SLA bill has no usage left"),
+        }
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let body = json!({ "error_code": self.code, "error_message": self.message, "exception": "" });
+        (self.status, axum::Json(body)).into_response()
+    }
+}
+
+/// A call as it came in: `{protocol}/{version}/{namespace}/{name}/{app_key}` and its parameters, those of the
+/// address and those of the form in one list.
+struct Call {
+    method: Method,
+    path: String,
+    params: Vec<(String, String)>,
+}
+
+impl Call {
+    async fn read(path: String, query: Vec<(String, String)>, request: Request) -> Result<Self, Fault> {
+        let method = request.method().clone();
+        let mut params = query;
+        if method == Method::POST {
+            let is_form = request.headers().get("content-type").is_some_and(|kind| {
+                kind.to_str().is_ok_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
+            });
+            // A body in another format is not looked at, as some clients post JSON beside a signed query.
+            if is_form {
+                let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
+                params.extend(form.map_err(|e| Fault::new("gw.ParamInvalid", e.to_string()))?.0);
+            }
+        }
+        Ok(Self { method, path, params })
+    }
+
+    fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn check_signature(&self, secret: &str) -> Result<(), Fault> {
+        let given = self
+            .param("_aop_signature")
+            .ok_or_else(|| Fault::new("gw.SignatureMissing", "Signature is missing"))?;
+        let signed = self.params.iter().filter(|(key, _)| key != "_aop_signature");
+        let signed: Vec<(&str, &str)> = signed.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        if given == sign(&self.path, &signed, &Secret::new(secret)) {
+            Ok(())
+        } else {
+            Err(Fault::new("gw.SignatureInvalid", "Invalid signature"))
+        }
+    }
+}
+
+pub(super) async fn call(
+    State(shared): State<Arc<Shared>>,
+    Path(path): Path<String>,
+    Query(query): Query<Vec<(String, String)>>,
+    request: Request,
+) -> Response {
+    let answer = match Call::read(path, query, request).await {
+        Ok(call) => answer(&shared, &call).await,
+        Err(fault) => Err(fault),
+    };
+    answer.map_or_else(IntoResponse::into_response, |body| axum::Json(body).into_response())
+}
+
+async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
+    let options = &shared.options;
+    let parts: Vec<&str> = call.path.split('/').collect();
+    let [protocol, "1", namespace, name, app_key] = parts[..] else {
+        return Err(Fault::new("gw.AppKeyMissing", "AppKey is missing in the address"));
+    };
+    if app_key != options.app_key {
+        // Ours: which code an unknown key gets is not known.
+        return Err(Fault::new("gw.AppKeyMissing", format!("AppKey {app_key} is not known")));
+    }
+    match (protocol, namespace, name) {
+        // Over the credentials themselves: a post without a signature.
+        ("http" | "param2", "system.oauth2", "getToken") => return token(shared, call),
+        // Needs neither token nor permission; a signature only has to be right if there is one.
+        ("param2", "system", "currentTime") => {
+            if call.param("_aop_signature").is_some() {
+                call.check_signature(&options.app_secret)?;
+            }
+            return Ok(json!(gateway_time(options.clock.now())));
+        }
+        _ => call.check_signature(&options.app_secret)?,
+    }
+    let api = match (protocol, namespace, name) {
+        ("param2", CROSSBORDER, "product.image.upload") => Api::Upload,
+        ("param2", CROSSBORDER, "product.search.imageQuery") => Api::ImageQuery,
+        _ => return Err(Fault::new("gw.APIUnsupported", format!("{namespace}:{name} is not supported"))),
+    };
+    let refuse = |fault| {
+        if api == Api::ImageQuery {
+            shared.gate.count_refused();
+        }
+        fault
+    };
+    let allowed = match call.param("access_token") {
+        // As recorded: without a token the status is 401, with a bad one it varies.
+        None => Err(Fault {
+            status: StatusCode::UNAUTHORIZED,
+            ..Fault::new("401", "Request need user authenticated")
+        }),
+        token => shared.gate.check(options, token).map_err(Fault::from),
+    };
+    allowed.map_err(refuse)?;
+    let Some(_slot) = shared.slot().await else { return Err(Fault::new("gw.Unavailable", "closing")) };
+    match api {
+        Api::Upload => upload(shared, call).await,
+        Api::ImageQuery => image_query(shared, call).await.map_err(refuse),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Api {
+    Upload,
+    ImageQuery,
+}
+
+/// The page on which a person agrees; here it agrees by itself and leads back with a code at once.
+pub(super) async fn authorize(
+    State(shared): State<Arc<Shared>>,
+    Query(asked): Query<Vec<(String, String)>>,
+) -> Response {
+    let param = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let (Some(app_key), Some(redirect_uri)) = (param("client_id"), param("redirect_uri")) else {
+        return (StatusCode::BAD_REQUEST, "缺少必要参数").into_response();
+    };
+    let Ok(mut back) = reqwest::Url::parse(redirect_uri) else {
+        return (StatusCode::BAD_REQUEST, "非法请求").into_response();
+    };
+    if app_key != shared.options.app_key {
+        return (StatusCode::BAD_REQUEST, "非法请求").into_response();
+    }
+    let code = shared.gate.issue_code(&shared.options, redirect_uri);
+    back.query_pairs_mut()
+        .append_pair("code", &code)
+        .append_pair("state", param("state").unwrap_or_default());
+    Redirect::to(back.as_str()).into_response()
+}
+
+fn token(shared: &Shared, call: &Call) -> Result<Value, Fault> {
+    shared.gate.count_token_request();
+    let options = &shared.options;
+    if call.method != Method::POST {
+        return Err(Fault::new("gw.MethodNotAllowed", "getToken must be posted"));
+    }
+    let known = call.param("client_id") == Some(&options.app_key)
+        && call.param("client_secret") == Some(&options.app_secret);
+    if !known {
+        return Err(Fault::new("invalid_client", "client_id or client_secret is wrong"));
+    }
+    let invalid = |what: &str| Err(Fault::new("invalid_grant", format!("{what} is wrong or has ended")));
+    let by_code = match call.param("grant_type") {
+        Some("authorization_code") => {
+            let (code, uri) = (call.param("code"), call.param("redirect_uri"));
+            if !code.zip(uri).is_some_and(|(code, uri)| shared.gate.take_code(options, code, uri)) {
+                return invalid("code");
+            }
+            true
+        }
+        Some("refresh_token") if call.param("refresh_token") == Some(&options.refresh_token) => false,
+        _ => return invalid("refresh_token"),
+    };
+    // As recorded: the life is a string. Only the code brings a refresh token.
+    let mut body = json!({
+        "access_token": shared.gate.issue_token(options),
+        "expires_in": options.token_ttl_secs.to_string(),
+        "aliId": "2200000001688",
+        "memberId": "b2b-22000000016881",
+        "resource_owner": "sandbox",
+    });
+    if by_code {
+        body["refresh_token"] = json!(options.refresh_token);
+        body["refresh_token_timeout"] = json!("20991231235959000+0800");
+    }
+    Ok(body)
+}
+
+/// The value of a parameter that is a JSON object in a string.
+fn object(call: &Call, name: &str) -> Result<Value, Fault> {
+    let text = call.param(name).ok_or_else(|| Fault::missing(name))?;
+    let value: Option<Value> = serde_json::from_str(text).ok().filter(Value::is_object);
+    value.ok_or_else(|| Fault::new("gw.ParamInvalid", format!("{name} is not a JSON object")))
+}
+
+/// The inner envelope; every field a string, as documented.
+fn success(result: &Value) -> Value {
+    json!({ "result": { "success": "true", "code": "200", "message": "success", "result": result } })
+}
+
+/// A business error inside HTTP 200. Which codes there are is not known; these are ours.
+fn failure(code: &str, message: &str) -> Value {
+    json!({ "result": { "success": "false", "code": code, "message": message } })
+}
+
+async fn upload(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
+    let param = object(call, "uploadImageParam")?;
+    let base64 = param["imageBase64"].as_str().ok_or_else(|| Fault::missing("imageBase64"))?.to_owned();
+    let shared = Arc::clone(shared);
+    let decoding = tokio::task::spawn_blocking(move || {
+        let bytes = STANDARD.decode(base64).ok().filter(|bytes| bytes.len() <= MAX_IMAGE_BYTES)?;
+        let photo = Photo::decode(&bytes, &PhotoLimits::default()).ok()?;
+        Some(shared.uploads.put(photo.as_image().clone()))
+    });
+    // The gateway's way to say "too large" or "no picture": it succeeds, and the id is 0.
+    let id = decoding.await.ok().flatten().unwrap_or(0);
+    Ok(success(&json!(id.to_string())))
+}
+
+async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
+    let param = object(call, "offerQueryParam")?;
+    let text = |name: &str| match &param[name] {
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let required = |name: &str| text(name).ok_or_else(|| Fault::missing(name));
+    let invalid = |name: &str| Fault::new("gw.ParamInvalid", format!("{name} is not valid"));
+    let image_id = required("imageId")?.parse().map_err(|_| invalid("imageId"))?;
+    let page = required("beginPage")?.parse().ok().filter(|n| *n >= 1).ok_or_else(|| invalid("beginPage"))?;
+    let size: usize =
+        required("pageSize")?.parse().ok().filter(|n| *n >= 1).ok_or_else(|| invalid("pageSize"))?;
+    required("country")?;
+    let mut wish = Wish::page(page, size.min(MAX_PAGE_SIZE));
+    let price = |name: &str| text(name).map(|text| text.parse().map_err(|_| invalid(name))).transpose();
+    wish.price_min = price("priceStart")?;
+    wish.price_max = price("priceEnd")?;
+    wish.category_id =
+        text("categoryId").map(|id| id.parse().map_err(|_| invalid("categoryId"))).transpose()?;
+    wish.keyword = text("keyword");
+    wish.order = order(text("sort").as_deref()).ok_or_else(|| invalid("sort"))?;
+    let region =
+        text("region").map(|text| Region::parse(&text).ok_or_else(|| invalid("region"))).transpose()?;
+    shared.gate.admit(&shared.options)?;
+    let Some(uploaded) = shared.uploads.get(image_id) else {
+        return Ok(failure("IMAGE_ID_INVALID", "imageId is not known"));
+    };
+    let shared = Arc::clone(shared);
+    let work = tokio::task::spawn_blocking(move || query(&shared, &uploaded, region, &wish));
+    work.await.map_err(|_| Fault::new("gw.SystemError", "the search failed"))
+}
+
+fn query(shared: &Shared, uploaded: &RgbImage, region: Option<Region>, wish: &Wish) -> Value {
+    let picture = match region {
+        None => Some(uploaded.clone()),
+        Some(region) => region.of(uploaded),
+    };
+    let Some(picture) = picture else {
+        return failure("REGION_INVALID", "region lies outside the picture");
+    };
+    let found = shop::find(shared, &picture, wish);
+    let rows: Vec<Value> = found.goods.iter().map(|(good, _)| row(shared, good)).collect();
+    success(&json!({
+        "totalRecords": found.total,
+        "totalPage": found.total.div_ceil(wish.page_size),
+        "pageSize": wish.page_size,
+        "currentPage": wish.page,
+        "data": rows,
+    }))
+}
+
+/// `{"price":"asc"}`; the other documented keys leave the order as it is.
+fn order(sort: Option<&str>) -> Option<Order> {
+    let Some(sort) = sort else { return Some(Order::Likeness) };
+    let sort: Value = serde_json::from_str(sort).ok().filter(Value::is_object)?;
+    Some(match sort["price"].as_str() {
+        Some("asc") => Order::PriceUp,
+        Some("desc") => Order::PriceDown,
+        _ => Order::Likeness,
+    })
+}
+
+/// A row has no similarity, as in the real answer.
+fn row(shared: &Shared, good: &Good) -> Value {
+    json!({
+        "offerId": good.offer_id,
+        "imageUrl": shop::image_url(shared, good),
+        "subject": good.title,
+        "subjectTrans": format!("{} {}", good.kind, good.colour),
+        "priceInfo": { "price": good.price, "consignPrice": good.price, "promotionPrice": null },
+        "minOrderQuantity": good.min_order_quantity,
+        "companyName": good.company_name,
+        "topCategoryId": good.category_id,
+        "isJxhy": false,
+        "repurchaseRate": "13%",
+        "monthSold": 0,
+        "traceInfo": format!("object_id@{}^object_type@offer", good.offer_id),
+        "sellerIdentities": ["tp_member"],
+        "sellerDataInfo": { "tradeMedalLevel": good.credit_level.trim_end_matches('A') },
+    })
+}

@@ -1,0 +1,81 @@
+//! `add`: own goods from NDJSON and from a folder.
+
+use super::{Shell, text};
+use crate::fakes::png;
+
+#[test]
+fn bad_lines_are_named_and_the_good_ones_are_stored() {
+    let shell = Shell::alone();
+    shell.write("pictures/a.png", &png(1));
+    shell.write("pictures/b.png", &png(2));
+    shell.write("pictures/bad.png", b"no picture");
+    let lines = r#"{"path":"a.png","id":"A-1","title":"杯子","price":"59.00"}
+{"path":"bad.png","id":"B-1"}
+not json at all
+
+{"path":"no-such.png","id":"C-1"}
+{"path":"b.png","id":"D 1"}
+{"path":"b.png","id":"E-1","colour":"red"}
+{"path":"b.png","id":"F-1"}
+"#;
+    let list = shell.write("pictures/goods.ndjson", lines.as_bytes());
+    let ran = shell.run(&["--json", "add", text(&list)]);
+    assert_eq!(ran.status, 2, "{ran:?}");
+    assert!(ran.err.contains("2 added, 0 already there, 5 failed"), "{}", ran.err);
+    for named in ["B-1", "goods.ndjson:3", "no-such.png", "goods.ndjson:7", "colour"] {
+        assert!(ran.err.contains(named), "{named} is not named in {}", ran.err);
+    }
+    assert_eq!(ran.lines().len(), 7);
+    let again = shell.run(&["add", text(&list)]);
+    assert!(again.err.contains("0 added, 2 already there, 5 failed"), "{}", again.err);
+
+    let found = shell.run(&["--json", "search", text(&shell.path("pictures/a.png"))]);
+    assert_eq!(found.status, 0, "{found:?}");
+    let found = found.json();
+    assert_eq!((&found["matched"]["kind"], &found["offers"][0]["offer_id"]), (&"own".into(), &"A-1".into()));
+    assert_eq!(
+        (&found["offers"][0]["title"], &found["offers"][0]["price"]),
+        (&"杯子".into(), &"59.00".into())
+    );
+}
+
+#[test]
+fn a_folder_is_added_with_its_subfolders_and_nothing_that_is_no_picture() {
+    let shell = Shell::alone();
+    shell.write("mine/one.png", &png(1));
+    shell.write("mine/deeper/two.PNG", &png(2));
+    shell.write("mine/notes.txt", b"no picture");
+    let ran = shell.run(&["add", text(&shell.path("mine"))]);
+    assert_eq!((ran.status, ran.out.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.err.contains("2 added"), "{}", ran.err);
+    let shown = shell.run(&["--json", "offers", text(&shell.path("mine/deeper/two.PNG"))]).json();
+    assert_eq!(shown["answers"][0]["offers"][0]["offer_id"], "two");
+}
+
+#[test]
+fn a_list_that_is_not_there_is_named() {
+    let shell = Shell::alone();
+    let ran = shell.run(&["add", "no-such.ndjson"]);
+    assert!(ran.status == 2 && ran.err.contains("no-such.ndjson"), "{ran:?}");
+}
+
+#[test]
+fn the_doctor_finds_a_sound_home_sound_and_a_damaged_one_damaged() {
+    let shell = Shell::alone();
+    shell.write("mine/one.png", &png(1));
+    shell.run(&["add", text(&shell.path("mine"))]);
+    let sound = shell.run(&["--json", "doctor"]);
+    assert_eq!(sound.status, 0, "{sound:?}");
+    assert!(sound.lines().iter().all(|line| line["state"] == "ok"), "{sound:?}");
+    assert!(sound.out.contains("1 photos, each finds itself"), "{}", sound.out);
+    shell.write("home/catalog.sqlite", b"this was a catalogue once");
+    for name in ["home/catalog.sqlite-wal", "home/catalog.sqlite-shm"] {
+        let _ = std::fs::remove_file(shell.path(name));
+    }
+    let damaged = shell.run(&["doctor"]);
+    assert_eq!(damaged.status, 2, "{damaged:?}");
+    assert!(
+        damaged.out.contains("FAILED  catalogue") && damaged.out.contains("catalog.sqlite"),
+        "{damaged:?}"
+    );
+}

@@ -1,0 +1,80 @@
+//! Where settings come from, and what is said when they are wrong.
+
+use super::{Ran, Shell, text};
+
+/// The daily budget that a command with these sources runs under.
+fn budget(shell: &Shell, flag: Option<&str>, variable: Option<&str>) -> u64 {
+    let mut command = shell.command(&["--json", "stats"]);
+    if let Some(flag) = flag {
+        command.args(["--daily-budget", flag]);
+    }
+    if let Some(variable) = variable {
+        command.env("TONGKUAN_DAILY_BUDGET", variable);
+    }
+    Ran::of(&mut command).json()["today"]["budget"].as_u64().unwrap()
+}
+
+#[test]
+fn flags_outrank_the_environment_which_outranks_the_file_which_outranks_the_default() {
+    let shell = Shell::alone();
+    shell.write("config.toml", b"[upstream]\napp_key = \"k\"\n");
+    assert_eq!(budget(&shell, None, None), 500);
+    shell.write("config.toml", b"[upstream]\napp_key = \"k\"\ndaily_budget = 7\n");
+    assert_eq!(budget(&shell, None, None), 7);
+    assert_eq!(budget(&shell, None, Some("8")), 8);
+    assert_eq!(budget(&shell, Some("9"), Some("8")), 9);
+}
+
+#[test]
+fn the_home_folder_follows_the_same_precedence() {
+    let shell = Shell::alone();
+    let home =
+        |command: &mut std::process::Command| Ran::of(command).json()["home"].as_str().unwrap().to_owned();
+    let (by_file, by_flag) = (shell.path("by-file"), shell.path("by-flag"));
+    shell.write("config.toml", format!("home = {:?}\n", text(&by_file)).as_bytes());
+    assert_eq!(home(&mut shell.command(&["--json", "stats"])), text(&shell.path("home")));
+    assert_eq!(home(shell.command(&["--json", "stats"]).env_remove("TONGKUAN_HOME")), text(&by_file));
+    assert_eq!(home(&mut shell.command(&["--json", "stats", "--home", text(&by_flag)])), text(&by_flag));
+}
+
+#[test]
+fn a_wrong_configuration_is_named_with_its_fault() {
+    let shell = Shell::alone();
+    shell.write("config.toml", b"[upstream]\nbudget = 7\n");
+    let unknown = shell.run(&["stats"]);
+    assert!(unknown.status == 2 && unknown.err.contains("config.toml"), "{unknown:?}");
+    assert!(unknown.err.contains("budget"), "{}", unknown.err);
+    let absent = shell.run(&["stats", "--config", "no-such.toml"]);
+    assert!(absent.status == 2 && absent.err.contains("no-such.toml"), "{absent:?}");
+    shell.write("config.toml", b"[upstream]\nprofile = \"aop\"\napp_key = \"k\"\n");
+    let mut no_secret = shell.command(&["stats"]);
+    let no_secret = Ran::of(no_secret.env_remove("TONGKUAN_APP_SECRET"));
+    assert!(no_secret.status == 2 && no_secret.err.contains("TONGKUAN_APP_SECRET"), "{no_secret:?}");
+}
+
+#[test]
+fn a_secret_can_come_from_a_file() {
+    let shell = Shell::with_sandbox();
+    let secret = shell.write("secret", b"sandbox-secret\n");
+    let config = format!(
+        "[upstream]\nbase_url = {:?}\napp_key = \"sandbox\"\napp_secret_file = {:?}\n",
+        shell.sandbox().base_url(),
+        text(&secret)
+    );
+    shell.write("config.toml", config.as_bytes());
+    let ran = Ran::of(shell.command(&["--json", "doctor"]).env_remove("TONGKUAN_APP_SECRET"));
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.lines().iter().any(|line| line["check"] == "upstream" && line["detail"] == "answers"));
+}
+
+#[test]
+fn the_help_says_where_settings_come_from_and_what_the_exit_status_means() {
+    let shell = Shell::alone();
+    let help = shell.run(&["--help"]).out;
+    for taught in ["the command line, else the environment", "TONGKUAN_APP_SECRET", "Exit status", "sandbox"]
+    {
+        assert!(help.contains(taught), "{taught} is not in the help");
+    }
+    assert_eq!(shell.run(&["search"]).status, 2);
+    assert_eq!(shell.run(&["no-such-command"]).status, 2);
+}
