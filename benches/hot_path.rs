@@ -18,7 +18,6 @@ use tongkuan::photo::{Digest, Photo, PhotoLimits};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::sandbox::{Catalogue, View};
 use tongkuan::tensor::Preprocessor;
-use tongkuan::upstream::SearchParams;
 use tongkuan::verdict::Policy;
 
 const DIMENSION: usize = 256;
@@ -198,8 +197,7 @@ fn whole_hits(c: &mut Criterion) {
         let engine = engine_on(home.path());
         engine.settle_index().expect("a linked index");
         for (name, bytes) in [("bytes", &original), ("embedding", &copy)] {
-            let query =
-                Query { bytes, label: "bench", params: SearchParams::default(), mode: Mode::LocalOnly };
+            let query = Query { mode: Mode::LocalOnly, ..Query::new(bytes, "bench") };
             let answer = engine.search(&query).expect("a search");
             assert_eq!(answer.verdict, Outcome::Hit, "the bench measures a hit");
             println!("whole hit by {name} at {count}: {:?} {:?}", answer.rule, answer.timings_ms);

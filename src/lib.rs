@@ -3,15 +3,14 @@
 //! [`engine::Engine`] is the way in. A picture that is stored is answered from the home folder:
 //!
 //! ```
-//! use tongkuan::engine::{Engine, Mode, Outcome, Query};
-//! use tongkuan::upstream::SearchParams;
+//! use tongkuan::engine::{Engine, Query};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let home = tempfile::tempdir()?;
 //! let engine = Engine::builder(home.path()).open()?;
 //! // No model is needed to recognise a file that is broken, and the error says what to do.
-//! let broken = Query { bytes: b"no picture", label: "a.jpg", params: SearchParams::default(), mode: Mode::Default };
-//! assert!(engine.search(&broken).unwrap_err().to_string().contains("JPEG"));
+//! let error = engine.search(&Query::new(b"no picture", "a.jpg")).unwrap_err();
+//! assert!(error.to_string().contains("JPEG"));
 //! # Ok(())
 //! # }
 //! ```

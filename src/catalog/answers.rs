@@ -17,8 +17,8 @@ const OWN_PARAMS: &str = "own";
 /// Which question an answer belongs to, beside the photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerKey<'a> {
-    /// The upstream profile; `None` takes any, the newest first.
-    pub profile: Option<&'a str>,
+    /// The upstream profiles that may have answered; none at all takes any. The newest answer is taken.
+    pub profiles: &'a [&'a str],
     /// [`crate::upstream::SearchParams::key`].
     pub params: &'a str,
 }
@@ -49,6 +49,14 @@ pub struct StoredAnswer {
     pub offers: Vec<Offer>,
 }
 
+impl StoredAnswer {
+    /// Whether it holds goods of the user's own, which never grow old.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.profile == OWN_PROFILE
+    }
+}
+
 impl Catalog {
     /// The stored answer to a question about a photo: an own good shown on it answers every question, else the
     /// upstream's answer to just this one.
@@ -60,15 +68,17 @@ impl Catalog {
         photo_id: PhotoId,
         key: &AnswerKey<'_>,
     ) -> Result<Option<StoredAnswer>, CatalogError> {
+        let profiles = (!key.profiles.is_empty()).then(|| serde_json::json!(key.profiles).to_string());
         self.read(|c| {
             let found = c
                 .prepare_cached(
                     "SELECT answer_id, profile, params, fetched_at_ms, total FROM answers
                      WHERE photo_id = ?1
-                       AND (profile = ?4 OR (params = ?3 AND (?2 IS NULL OR profile = ?2)))
+                       AND (profile = ?4 OR (params = ?3 AND
+                            (?2 IS NULL OR profile IN (SELECT value FROM json_each(?2)))))
                      ORDER BY profile = ?4 DESC, fetched_at_ms DESC, answer_id DESC LIMIT 1",
                 )?
-                .query_row(params![photo_id, key.profile, key.params, OWN_PROFILE], answer_row)
+                .query_row(params![photo_id, profiles, key.params, OWN_PROFILE], answer_row)
                 .optional()?;
             found.map(|(id, answer)| with_offers(c, id, answer)).transpose()
         })

@@ -5,7 +5,10 @@
 //! for one another.
 
 mod answers;
+mod asking;
 mod photos;
+mod queue;
+mod refusals;
 mod schema;
 mod spend;
 
@@ -18,10 +21,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::Serialize;
 
 pub use answers::{AnswerKey, NewAnswer, StoredAnswer};
+pub use asking::{Asking, Subject, Turn};
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
+pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
+pub use refusals::Refusal;
 
 use crate::embed::Fingerprint;
 use crate::photo_id::PhotoId;
+use asking::Presence;
 
 /// The catalogue's file in the home folder.
 const FILE_NAME: &str = "catalog.sqlite";
@@ -59,6 +66,7 @@ pub struct Catalog {
     writer: Mutex<Connection>,
     /// Readers never wait for the writer (WAL); there are as many as threads that ever read at the same time.
     idle_readers: Mutex<Vec<Connection>>,
+    presence: Presence,
 }
 
 /// How much there is.
@@ -87,7 +95,12 @@ impl Catalog {
             CatalogError::Sqlite(source) => open(source),
             other => other,
         })?;
-        Ok(Self { path, writer: Mutex::new(writer), idle_readers: Mutex::default() })
+        Ok(Self {
+            path,
+            writer: Mutex::new(writer),
+            idle_readers: Mutex::default(),
+            presence: Presence::default(),
+        })
     }
 
     #[must_use]
@@ -149,6 +162,21 @@ impl Catalog {
         })
     }
 
+    /// Grows with every photo and answer that any process stores: while it stays, another look finds nothing new.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn generation(&self) -> Result<u64, CatalogError> {
+        let text: String = self.read(|c| {
+            c.prepare_cached("SELECT value FROM meta WHERE key = 'generation'")?
+                .query_row([], |row| row.get(0))
+        })?;
+        text.parse().map_err(|_| CatalogError::Damaged {
+            place: "meta.generation".to_owned(),
+            problem: format!("{text:?} is no number"),
+        })
+    }
+
     /// Has SQLite check the whole file. Empty when it is sound.
     ///
     /// # Errors
@@ -180,6 +208,14 @@ impl fmt::Debug for Catalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Catalog").field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+/// Part of every transaction that changes photos or answers.
+fn bump_generation(transaction: &rusqlite::Transaction<'_>) -> Result<(), rusqlite::Error> {
+    transaction
+        .prepare_cached("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")?
+        .execute([])?;
+    Ok(())
 }
 
 fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params}
 use serde::Serialize;
 
 use super::answers::{NewAnswer, put_answer};
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, bump_generation};
 use crate::clock::Timestamp;
 use crate::embed::Embedding;
 use crate::photo::{Digest, PhotoFormat};
@@ -134,6 +134,7 @@ impl Catalog {
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let stored = put_photo(&transaction, photo)?;
         put_answer(&transaction, stored.photo_id, answer)?;
+        bump_generation(&transaction)?;
         transaction.commit()?;
         Ok(stored)
     }
@@ -146,6 +147,7 @@ impl Catalog {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         put_answer(&transaction, photo_id, answer)?;
+        bump_generation(&transaction)?;
         transaction.commit()?;
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::CatalogError;
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -77,6 +77,54 @@ CREATE TABLE spend (
 ) STRICT;
 CREATE INDEX spend_by_day ON spend (profile, day);
 CREATE INDEX spend_by_start ON spend (profile, start_at_ms);
+";
+
+const VERSION_2: &str = "
+-- Grows with every change to photos and answers, so that one look tells whether to look again.
+INSERT INTO meta (key, value) VALUES ('generation', '0');
+
+-- Searches under way; `process` names a file that its owner keeps locked while it lives.
+CREATE TABLE asking (
+    asking_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    process   TEXT NOT NULL,
+    params    TEXT NOT NULL,
+    photo_id  INTEGER,
+    vector    BLOB,
+    CHECK ((photo_id IS NULL) <> (vector IS NULL))
+) STRICT;
+
+-- Pictures that wait until the upstream may be asked again, with their files.
+CREATE TABLE queue (
+    queue_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    reason       TEXT NOT NULL CHECK (reason IN ('deferred', 'stale')),
+    priority     INTEGER NOT NULL,
+    label        TEXT NOT NULL,
+    byte_digest  BLOB NOT NULL CHECK (length(byte_digest) = 32),
+    bytes        BLOB NOT NULL,
+    params_key   TEXT NOT NULL,
+    params       TEXT NOT NULL,
+    queued_at_ms INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    trouble      TEXT,
+    UNIQUE (byte_digest, params_key)
+) STRICT;
+CREATE INDEX queue_order ON queue (priority DESC, queue_id);
+
+-- Pictures that an upstream does not take.
+CREATE TABLE refusals (
+    byte_digest   BLOB NOT NULL CHECK (length(byte_digest) = 32),
+    profile       TEXT NOT NULL,
+    code          TEXT NOT NULL,
+    message       TEXT NOT NULL,
+    refused_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (byte_digest, profile)
+) STRICT, WITHOUT ROWID;
+
+-- Answers given without a call, by day.
+CREATE TABLE saved_calls (
+    day   TEXT PRIMARY KEY,
+    calls INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

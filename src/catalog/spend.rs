@@ -16,6 +16,48 @@ impl Catalog {
         self.read(|c| spent(c, profile, *day))
     }
 
+    /// Adds to the count of answers that were given without a call.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the write fails.
+    pub fn add_saved_calls(&self, day: &QuotaDay, calls: u64) -> Result<(), CatalogError> {
+        self.writer().execute(
+            "INSERT INTO saved_calls (day, calls) VALUES (?1, ?2)
+             ON CONFLICT (day) DO UPDATE SET calls = calls + excluded.calls",
+            params![day.to_string(), calls],
+        )?;
+        Ok(())
+    }
+
+    /// How many answers were given without a call: on `day`, and ever.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn saved_calls(&self, day: &QuotaDay) -> Result<(u64, u64), CatalogError> {
+        self.read(|c| {
+            c.query_row(
+                "SELECT coalesce(sum(calls) FILTER (WHERE day = ?1), 0), coalesce(sum(calls), 0) FROM saved_calls",
+                [day.to_string()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+        })
+    }
+
+    /// When the calls that count against `day` started.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn call_starts(&self, profile: &str, day: &QuotaDay) -> Result<Vec<Timestamp>, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT start_at_ms FROM spend WHERE profile = ?1 AND day = ?2 AND state <> 'refunded'
+                 ORDER BY start_at_ms",
+            )?
+            .query_map(params![profile, day.to_string()], |row| Ok(Timestamp::from_unix_ms(row.get(0)?)))?
+            .collect()
+        })
+    }
+
     fn book(&self, booking: &Booking) -> Result<Result<Reservation, u32>, rusqlite::Error> {
         let mut writer = self.writer();
         // Immediate: counting and booking must be one step for all threads and all processes.

@@ -14,10 +14,10 @@ use super::add::pictures_in;
 use super::search::label_of;
 use super::settings::Settings;
 use super::show::coloured;
+use super::upstreams::UpstreamSettings;
 use crate::engine::{Answer, Engine, Mode, Query};
 use crate::photo::{Photo, PhotoLimits, read_bytes};
 use crate::sandbox::{Sandbox, SandboxOptions, View};
-use crate::upstream::SearchParams;
 
 /// Own pictures shown at the most: each costs a paced second.
 const MAX_OWN_PICTURES: usize = 5;
@@ -54,7 +54,8 @@ impl Demo {
                 sandbox.base_url()
             );
         }
-        let settings = settings.with_upstream(home.path(), sandbox.base_url(), &key, &secret);
+        let upstream = UpstreamSettings::article(sandbox.base_url(), &key, &secret);
+        let settings = settings.with_upstream(home.path(), upstream);
         let engine = settings.engine(true)?;
         // Loading the model and drawing the sandbox's goods are no part of any search.
         engine.warm_up()?;
@@ -162,8 +163,7 @@ impl Table {
     }
 
     fn row(&mut self, engine: &Engine, step: &Step) -> Result<()> {
-        let params = SearchParams::default();
-        let query = Query { bytes: &step.bytes, label: &step.what, params, mode: step.mode };
+        let query = Query { mode: step.mode, ..Query::new(&step.bytes, &step.what) };
         let answer = engine.search(&query).with_context(|| step.what.clone())?;
         if self.json {
             let mut value = serde_json::to_value(&answer)?;

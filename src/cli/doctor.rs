@@ -42,12 +42,16 @@ pub(super) fn doctor(settings: &Settings) -> ExitCode {
                 "index",
                 engine.audit().map(|n| format!("{n} photos, each finds itself")).map_err(Into::into),
             ));
-            let upstream = match (settings.offline, engine.check_upstream()) {
-                (true, _) => Ok("not asked (--offline)".to_owned()),
-                (_, None) => Ok("none is configured".to_owned()),
-                (_, Some(answer)) => answer.map(|()| "answers".to_owned()).map_err(Into::into),
-            };
-            checks.push(("upstream", upstream));
+            if settings.offline {
+                checks.push(("upstream", Ok("not asked (--offline)".to_owned())));
+            }
+            let answers = if settings.offline { Vec::new() } else { engine.check_upstreams() };
+            if answers.is_empty() && !settings.offline {
+                checks.push(("upstream", Ok("none is configured".to_owned())));
+            }
+            for (profile, answer) in answers {
+                checks.push(("upstream", answer.map(|()| format!("{profile} answers")).map_err(Into::into)));
+            }
         }
     }
     let ok = checks.iter().all(|(_, result)| result.is_ok());

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::settings::Settings;
+use super::upstreams::Profile;
 use crate::upstream::AopConfig;
 use crate::upstream::aop::authorize_url;
 
@@ -28,9 +29,9 @@ pub(super) struct Login {
 
 impl Login {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let aop = settings.upstream(Profile::Aop)?;
         let Some(code) = &self.code else {
-            let url =
-                authorize_url(&self.authorize_url, settings.app_key()?, &self.redirect_uri, "tongkuan")?;
+            let url = authorize_url(&self.authorize_url, &aop.app_key, &self.redirect_uri, "tongkuan")?;
             if settings.json {
                 println!("{}", json!({ "open": url }));
             } else {
@@ -44,7 +45,7 @@ impl Login {
         if settings.offline {
             bail!("a code cannot be changed into tokens with --offline");
         }
-        let (upstream, file) = settings.aop()?;
+        let (upstream, file) = aop.aop(&settings.home)?;
         upstream.log_in(code, &self.redirect_uri)?;
         if settings.json {
             println!("{}", json!({ "tokens": file.path() }));

@@ -72,16 +72,10 @@ fn print_photo(settings: &Settings, engine: &crate::engine::Engine, photo_id: Ph
 pub(super) fn stats(settings: &Settings) -> Result<ExitCode> {
     let engine = settings.engine(false)?;
     let counts = engine.catalog().counts()?;
-    let budget = engine.budget()?;
     let model = engine.catalog().stored_model()?.map(|m| m.to_string());
     let mut out = std::io::stdout().lock();
     if settings.json {
-        let budget = budget.map(|(spent, of)| json!({"spent": spent, "budget": of}));
-        writeln!(
-            out,
-            "{}",
-            json!({"home": engine.home(), "counts": counts, "today": budget, "model": model})
-        )?;
+        writeln!(out, "{}", json!({"home": engine.home(), "counts": counts, "model": model}))?;
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(out, "home      {}", engine.home().display())?;
@@ -89,10 +83,6 @@ pub(super) fn stats(settings: &Settings) -> Result<ExitCode> {
     writeln!(out, "answers   {}", counts.answers)?;
     writeln!(out, "offers    {}", counts.offers)?;
     writeln!(out, "file      {} KB", counts.file_bytes / 1000)?;
-    match budget {
-        Some((spent, of)) => writeln!(out, "calls     {spent} of {of} spent today")?,
-        None => writeln!(out, "calls     no upstream is configured")?,
-    }
     writeln!(out, "model     {}", model.unwrap_or_default())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,10 +5,12 @@ mod demo;
 mod doctor;
 mod login;
 mod look;
+mod quota;
 mod sandbox;
 mod search;
 mod settings;
 mod show;
+mod upstreams;
 
 use std::process::ExitCode;
 
@@ -27,14 +29,17 @@ Without credentials there is no upstream: known pictures are answered, nothing i
 
 A configuration file:
   home = \"/srv/tongkuan\"
-  [upstream]
-  profile = \"article\"
-  base_url = \"http://127.0.0.1:1688\"
-  app_key = \"sandbox\"
+  upstreams = [\"aop\", \"article\"]      the next one takes over when one has nothing left
+  [upstream.aop]
+  app_key = \"1234567\"
   app_secret_file = \"/etc/tongkuan/app-secret\"
   daily_budget = 500
-  min_interval_ms = 1000
+  min_interval_ms = 1050
   timeout_secs = 30
+  soft_ttl_secs = 604800               from then on served, and fetched anew afterwards
+  hard_ttl_secs = 2592000              from then on fetched anew before it is served
+  empty_ttl_secs = 86400               for answers without offers
+  refused_ttl_secs = 604800            for pictures that the upstream does not take
 
 Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error.";
 
@@ -57,8 +62,12 @@ enum Command {
     Offers(look::Offers),
     /// Print what is stored about a photo
     Show(look::Show),
-    /// Print how much is stored and spent
+    /// Print how much is stored
     Stats,
+    /// Print what may still be spent today, and what was saved
+    Quota,
+    /// Ask about the pictures that wait (search --defer), and fetch old answers anew
+    Drain(quota::Drain),
     /// Get the official gateway's tokens, in two steps
     Login(login::Login),
     /// Fetch what is needed to run (ONNX Runtime), and nothing else
@@ -84,6 +93,8 @@ pub fn run() -> Result<ExitCode> {
         Command::Offers(offers) => offers.run(&settings),
         Command::Show(show) => show.run(&settings),
         Command::Stats => look::stats(&settings),
+        Command::Quota => quota::quota(&settings),
+        Command::Drain(drain) => drain.run(&settings),
         Command::Login(login) => login.run(&settings),
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),

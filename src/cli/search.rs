@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -41,6 +42,18 @@ pub(super) struct Search {
     /// Offers a page, 1 to 50
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50))]
     page_size: u32,
+    /// Fetch anew what is known but at least this old (the old answer is printed if that fails)
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    max_age: Option<f64>,
+    /// Have a picture wait when nothing may be asked now; `tongkuan drain` asks later. Higher priorities come first
+    #[arg(long, value_name = "PRIORITY", num_args = 0..=1, default_missing_value = "0", require_equals = true)]
+    defer: Option<i32>,
+}
+
+/// A number of days, fractions allowed.
+fn days(text: &str) -> Result<f64, String> {
+    let days: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of days"))?;
+    if (0.0..=36_500.0).contains(&days) { Ok(days) } else { Err("use 0 to 36500 days".to_owned()) }
 }
 
 impl Search {
@@ -73,6 +86,8 @@ impl Search {
                 }
             }
         }
+        drop(out);
+        super::quota::refresh(settings, &engine)?;
         Ok(if failed { ExitCode::from(FAILED) } else { found(all_hits) })
     }
 
@@ -97,7 +112,8 @@ impl Search {
             (_, _, true) => Mode::Bypass,
             _ => Mode::Default,
         };
-        engine.search(&Query { bytes: &bytes, label, params, mode })
+        let max_age = self.max_age.map(|days| Duration::from_secs_f64(days * 86_400.0));
+        engine.search(&Query { bytes: &bytes, label, params, mode, max_age, defer: self.defer })
     }
 
     /// One picture gives the bare answer; of several, each carries its path as `id`.

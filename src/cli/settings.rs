@@ -1,20 +1,17 @@
 //! Where a setting comes from: the command line, else the environment, else the configuration file, else a default.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Deserialize;
 
 use super::show::Terminal;
-use crate::clock::SystemClock;
+use super::upstreams::{Profile, UpstreamFile, UpstreamSettings};
 use crate::embed::{Model, runtime};
 use crate::engine::{Engine, RuntimeChoice};
-use crate::upstream::{
-    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, Secret, TokenFile, Upstream, aop,
-};
 
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
@@ -35,25 +32,15 @@ pub(super) struct Common {
     /// The manifest.json of another model
     #[arg(long, env = "TONGKUAN_MODEL", global = true, value_name = "FILE")]
     pub(super) model: Option<PathBuf>,
-    /// Which dialect the upstream speaks
-    #[arg(long, env = "TONGKUAN_UPSTREAM", global = true, value_name = "PROFILE")]
-    pub(super) upstream: Option<Profile>,
-    /// The upstream's address (default: the 1688 gateway)
+    /// Whom to ask: one profile, or several separated by commas, of which the next takes over when one is spent
+    #[arg(long, env = "TONGKUAN_UPSTREAM", global = true, value_name = "PROFILE", value_delimiter = ',')]
+    pub(super) upstream: Option<Vec<Profile>>,
+    /// The address of the first upstream (default: its provider's)
     #[arg(long, env = "TONGKUAN_BASE_URL", global = true, value_name = "URL")]
     pub(super) base_url: Option<String>,
-    /// Upstream calls a day, over all processes on the home folder (default: 500)
+    /// Calls a day and upstream, over all processes on the home folder (default: 500)
     #[arg(long, env = "TONGKUAN_DAILY_BUDGET", global = true, value_name = "N")]
     pub(super) daily_budget: Option<u32>,
-}
-
-/// An upstream dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Profile {
-    /// The dialect of the common articles; the sandbox speaks it
-    Article,
-    /// The official gateway
-    Aop,
 }
 
 /// The configuration file.
@@ -62,22 +49,9 @@ pub(super) enum Profile {
 struct ConfigFile {
     home: Option<PathBuf>,
     model: Option<PathBuf>,
-    upstream: UpstreamFile,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct UpstreamFile {
-    profile: Option<Profile>,
-    base_url: Option<String>,
-    app_key: Option<String>,
-    /// A file that holds nothing but the secret; the secret itself is not to be written here.
-    app_secret_file: Option<PathBuf>,
-    access_token_file: Option<PathBuf>,
-    refresh_token_file: Option<PathBuf>,
-    daily_budget: Option<u32>,
-    min_interval_ms: Option<u64>,
-    timeout_secs: Option<u64>,
+    /// In the order in which they are asked.
+    upstreams: Option<Vec<Profile>>,
+    upstream: HashMap<Profile, UpstreamFile>,
 }
 
 /// All settings, resolved.
@@ -89,19 +63,7 @@ pub(super) struct Settings {
     pub(super) json: bool,
     pub(super) offline: bool,
     model: Option<PathBuf>,
-    upstream: Option<UpstreamSettings>,
-}
-
-#[derive(Debug)]
-struct UpstreamSettings {
-    profile: Profile,
-    base_url: Option<String>,
-    app_key: String,
-    app_secret: Secret,
-    access_token: Option<Secret>,
-    refresh_token: Option<Secret>,
-    timeout: Option<Duration>,
-    policy: GuardPolicy,
+    upstreams: Vec<UpstreamSettings>,
 }
 
 impl Settings {
@@ -124,30 +86,15 @@ impl Settings {
             json: common.json,
             offline: common.offline,
             model: common.model.clone().or(file.model),
-            upstream: upstream(common, file.upstream)?,
+            upstreams: UpstreamSettings::resolve(common, file.upstreams, file.upstream)?,
         })
     }
 
     /// Settings for a home folder of its own that talks to a sandbox, for the demo.
-    pub(super) fn with_upstream(
-        mut self,
-        home: &Path,
-        base_url: &str,
-        app_key: &str,
-        app_secret: &str,
-    ) -> Self {
+    pub(super) fn with_upstream(mut self, home: &Path, upstream: UpstreamSettings) -> Self {
         self.home = home.to_path_buf();
         self.offline = false;
-        self.upstream = Some(UpstreamSettings {
-            profile: Profile::Article,
-            base_url: Some(base_url.to_owned()),
-            app_key: app_key.to_owned(),
-            app_secret: Secret::new(app_secret),
-            access_token: None,
-            refresh_token: None,
-            timeout: None,
-            policy: GuardPolicy::default(),
-        });
+        self.upstreams = vec![upstream];
         self
     }
 
@@ -168,51 +115,17 @@ impl Settings {
             .model(Arc::new(self.model()?))
             .runtime(self.runtime(may_fetch_runtime && !self.offline))
             .progress(Arc::new(Terminal::new()));
-        if let Some(settings) = &self.upstream {
-            builder = builder.upstream(settings.connect(&self.home)?, settings.policy.clone());
+        for settings in &self.upstreams {
+            let upstream = settings.connect(&self.home)?;
+            builder = builder.upstream(upstream, settings.policy.clone(), settings.freshness);
         }
         Ok(builder.open()?)
     }
 
-    /// Of the app that the credentials belong to.
-    pub(super) fn app_key(&self) -> Result<&str> {
-        Ok(&self.credentials()?.app_key)
-    }
-
-    /// The official gateway, whatever profile is configured, and where its tokens are kept.
-    pub(super) fn aop(&self) -> Result<(AopUpstream, TokenFile)> {
-        let file = TokenFile::of_home(&self.home, aop::PROFILE);
-        Ok((self.credentials()?.aop(&self.home)?, file))
-    }
-
-    fn credentials(&self) -> Result<&UpstreamSettings> {
-        self.upstream
-            .as_ref()
-            .context("there are no credentials: set TONGKUAN_APP_KEY and TONGKUAN_APP_SECRET")
-    }
-}
-
-impl UpstreamSettings {
-    fn connect(&self, home: &Path) -> Result<Arc<dyn Upstream>> {
-        Ok(match self.profile {
-            Profile::Article => {
-                let mut config = ArticleConfig::new(&self.app_key, self.app_secret.clone());
-                config.base_url = self.base_url.clone().unwrap_or(config.base_url);
-                config.timeout = self.timeout.unwrap_or(config.timeout);
-                Arc::new(ArticleUpstream::new(config, Arc::new(SystemClock))?)
-            }
-            Profile::Aop => Arc::new(self.aop(home)?),
-        })
-    }
-
-    fn aop(&self, home: &Path) -> Result<AopUpstream> {
-        let mut config = AopConfig::new(&self.app_key, self.app_secret.clone());
-        config.access_token.clone_from(&self.access_token);
-        config.refresh_token.clone_from(&self.refresh_token);
-        config.token_file = Some(TokenFile::of_home(home, aop::PROFILE));
-        config.base_url = self.base_url.clone().unwrap_or(config.base_url);
-        config.timeout = self.timeout.unwrap_or(config.timeout);
-        Ok(AopUpstream::new(config, Arc::new(SystemClock))?)
+    /// The settings of `profile`, which must be among those configured.
+    pub(super) fn upstream(&self, profile: Profile) -> Result<&UpstreamSettings> {
+        let found = self.upstreams.iter().find(|settings| settings.profile == profile);
+        found.with_context(|| format!("the upstream {profile} is not configured; see `tongkuan --help`"))
     }
 }
 
@@ -223,43 +136,4 @@ fn read_config(path: &Path, was_named: bool) -> Result<ConfigFile> {
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     };
     toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
-}
-
-/// The upstream, or none when no credentials are there: then only local knowledge answers.
-fn upstream(common: &Common, file: UpstreamFile) -> Result<Option<UpstreamSettings>> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-    let app_key = variable("TONGKUAN_APP_KEY").or(file.app_key);
-    let app_secret = secret("TONGKUAN_APP_SECRET", file.app_secret_file.as_deref())?;
-    let access_token = secret("TONGKUAN_ACCESS_TOKEN", file.access_token_file.as_deref())?;
-    let refresh_token = secret("TONGKUAN_REFRESH_TOKEN", file.refresh_token_file.as_deref())?;
-    let (Some(app_key), Some(app_secret)) = (app_key, app_secret) else {
-        if common.upstream.is_some() || file.profile.is_some() {
-            bail!(
-                "an upstream is named but its credentials are not: set TONGKUAN_APP_KEY and TONGKUAN_APP_SECRET"
-            );
-        }
-        return Ok(None);
-    };
-    let mut policy = GuardPolicy::default();
-    policy.daily_budget = common.daily_budget.or(file.daily_budget).unwrap_or(policy.daily_budget);
-    policy.min_interval = file.min_interval_ms.map_or(policy.min_interval, Duration::from_millis);
-    Ok(Some(UpstreamSettings {
-        profile: common.upstream.or(file.profile).unwrap_or(Profile::Article),
-        base_url: common.base_url.clone().or(file.base_url),
-        app_key,
-        app_secret,
-        access_token,
-        refresh_token,
-        timeout: file.timeout_secs.map(Duration::from_secs),
-        policy,
-    }))
-}
-
-fn secret(variable: &str, file: Option<&Path>) -> Result<Option<Secret>> {
-    if let Some(value) = std::env::var(variable).ok().filter(|v| !v.is_empty()) {
-        return Ok(Some(Secret::new(value)));
-    }
-    let Some(path) = file else { return Ok(None) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Some(Secret::new(text.trim())))
 }

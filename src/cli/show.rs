@@ -30,8 +30,8 @@ impl Progress for Terminal {
             let bar = ProgressBar::new(of as u64);
             let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-                .with_message(what.to_owned())
         });
+        bar.set_message(what.to_owned());
         bar.set_length(of as u64);
         bar.set_position(done as u64);
         if done >= of {
@@ -59,6 +59,12 @@ pub(super) fn answer(out: &mut impl Write, label: &str, answer: &Answer) -> std:
     if let Some(matched) = &answer.matched {
         writeln!(out, "  matched: photo {} ({})", matched.photo_id.0, matched.label)?;
     }
+    if let (true, Some(fetched_at)) = (answer.stale, answer.fetched_at) {
+        writeln!(out, "  old: fetched {fetched_at}")?;
+    }
+    if answer.unanswered.as_ref().is_some_and(|unanswered| unanswered.queued) {
+        writeln!(out, "  waits in the queue: `tongkuan drain` asks later")?;
+    }
     for warning in &answer.warnings {
         writeln!(out, "  note: {warning}")?;
     }
@@ -74,7 +80,10 @@ fn source(answer: &Answer) -> String {
             answer.offers.len(),
             answer.upstream_calls
         ),
-        Source::None => format!("no stored answer, nothing asked, {ms:.1} ms"),
+        Source::None => match answer.upstream_calls {
+            0 => format!("no stored answer, nothing asked, {ms:.1} ms"),
+            calls => format!("no answer, {calls} call(s) in vain, {ms:.0} ms"),
+        },
     }
 }
 

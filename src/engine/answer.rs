@@ -8,7 +8,7 @@ use crate::catalog::{PhotoKind, StoredAnswer};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
-use crate::upstream::guard::Asked;
+use crate::upstream::guard::{Asked, WhyNot};
 use crate::verdict::Rule;
 
 /// Whether the picture was seen before; see [`crate::verdict::Verdict`].
@@ -59,7 +59,7 @@ pub struct Answer {
     pub source: Source,
     /// When the offers were fetched from the upstream or, for own goods, stored.
     pub fetched_at: Option<Timestamp>,
-    /// Answers do not expire yet, so never true.
+    /// The offers are older than their upstream's soft limit; see [`super::Freshness`].
     pub stale: bool,
     pub matched: Option<Matched>,
     pub offers: Vec<Offer>,
@@ -68,13 +68,32 @@ pub struct Answer {
     pub timings_ms: Timings,
     /// Search requests that counted against the quota.
     pub upstream_calls: u32,
+    /// Why the upstream did not answer, when it should have. What is there beside it is the best that is known here:
+    /// nothing, or the offers of the stored picture that stands out.
+    pub unanswered: Option<Unanswered>,
     /// What the user should know all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
+/// Why nothing was asked, or asked in vain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unanswered {
+    pub reason: WhyNot,
+    pub message: String,
+    /// When it is worth asking again, where that is known.
+    pub retry_at: Option<Timestamp>,
+    /// Whether the picture waits in the queue.
+    pub queued: bool,
+}
+
 impl Answer {
     pub(super) fn take_asked(&mut self, asked: Asked, fetched_at: Timestamp) {
+        if self.verdict == Outcome::Hit {
+            // Recognised, but what was known about it had expired.
+            self.verdict = Outcome::Miss;
+        }
+        self.stale = false;
         self.source = Source::Upstream;
         self.fetched_at = Some(fetched_at);
         self.total_offers = asked.page.total;
@@ -83,7 +102,6 @@ impl Answer {
     }
 
     pub(super) fn take_stored(&mut self, stored: StoredAnswer) {
-        self.verdict = Outcome::Hit;
         self.source = Source::Local;
         self.fetched_at = Some(stored.fetched_at);
         self.total_offers = stored.total;
@@ -122,6 +140,12 @@ impl Timings {
     pub(super) fn measure<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
+        self.add(stage, start.elapsed());
+        result
+    }
+
+    /// Counts time for a stage.
+    pub(super) fn add(&mut self, stage: Stage, took: Duration) {
         let spent = match stage {
             Stage::Decode => &mut self.decode,
             Stage::Tensor => &mut self.tensor,
@@ -131,8 +155,7 @@ impl Timings {
             Stage::Catalog => &mut self.catalog,
             Stage::Upstream => &mut self.upstream,
         };
-        *spent = Some(spent.unwrap_or(0.0) + milliseconds(start.elapsed()));
-        result
+        *spent = Some(spent.unwrap_or(0.0) + milliseconds(took));
     }
 
     pub(super) fn finish(&mut self, start: Instant) {

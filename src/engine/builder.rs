@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::live_index::LiveIndex;
-use super::{Engine, EngineError, Progress, Silent};
+use super::quota::SavedCalls;
+use super::{Desk, Engine, EngineError, Freshness, Progress, Silent};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime};
@@ -20,7 +21,7 @@ use crate::verdict::Policy;
 pub struct EngineBuilder {
     home: PathBuf,
     embedder: Source,
-    upstream: Option<(Arc<dyn Upstream>, GuardPolicy)>,
+    upstreams: Vec<(Arc<dyn Upstream>, GuardPolicy, Freshness)>,
     clock: Arc<dyn Clock>,
     limits: PhotoLimits,
     progress: Arc<dyn Progress>,
@@ -50,7 +51,7 @@ impl EngineBuilder {
         Self {
             home,
             embedder: Source::BuiltIn(runtime),
-            upstream: None,
+            upstreams: Vec::new(),
             clock: Arc::new(SystemClock),
             limits: PhotoLimits::default(),
             progress: Arc::new(Silent),
@@ -86,10 +87,16 @@ impl EngineBuilder {
         self
     }
 
-    /// Whom to ask on a miss, and how much.
+    /// Whom to ask on a miss, how much, and for how long the answers are good. Called several times, it names several
+    /// in the order in which they are asked: the next one takes over when the one before has nothing left.
     #[must_use]
-    pub fn upstream(mut self, upstream: Arc<dyn Upstream>, policy: GuardPolicy) -> Self {
-        self.upstream = Some((upstream, policy));
+    pub fn upstream(
+        mut self,
+        upstream: Arc<dyn Upstream>,
+        policy: GuardPolicy,
+        freshness: Freshness,
+    ) -> Self {
+        self.upstreams.push((upstream, policy, freshness));
         self
     }
 
@@ -120,21 +127,24 @@ impl EngineBuilder {
         let embedder = LazyEmbedder::new(self.embedder)?;
         let catalog = Arc::new(Catalog::open(&self.home)?);
         catalog.claim_model(&embedder.fingerprint)?;
-        let guard = self.upstream.map(|(upstream, policy)| {
-            Guard::new(upstream, Arc::clone(&catalog) as _, Arc::clone(&self.clock), policy)
-        });
+        let desk = |(upstream, policy, freshness)| Desk {
+            guard: Guard::new(upstream, Arc::clone(&catalog) as _, Arc::clone(&self.clock), policy),
+            freshness,
+        };
+        let desks = self.upstreams.into_iter().map(desk).collect();
         Ok(Engine {
             index: LiveIndex::new(self.home.join("index"), &embedder.fingerprint),
             policy: Policy::new(embedder.thresholds),
             home: self.home,
             catalog,
             embedder,
-            guard,
+            desks,
             clock: self.clock,
             limits: self.limits,
             progress: self.progress,
             preprocessors: Mutex::default(),
-            misses: Mutex::default(),
+            turn_ended: (Mutex::default(), Condvar::new()),
+            saved: SavedCalls::default(),
         })
     }
 }

@@ -2,36 +2,47 @@
 
 mod answer;
 mod builder;
+mod freshness;
 mod goods;
 mod live_index;
+mod miss;
+mod queue;
+mod quota;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-pub use answer::{Answer, Matched, Outcome, Source, Stage, Timings};
+pub use answer::{Answer, Matched, Outcome, Source, Stage, Timings, Unanswered};
 pub use builder::{EngineBuilder, RuntimeChoice};
+pub use freshness::Freshness;
 pub use goods::Added;
+pub use queue::{Drained, DrainedOne};
+pub use quota::QuotaReport;
 
-use crate::catalog::{AnswerKey, Catalog, CatalogError, NewAnswer, NewPhoto, Stored};
-use crate::clock::{Clock, Timestamp};
+use crate::catalog::{
+    AnswerKey, Catalog, CatalogError, NewAnswer, NewPhoto, Stored, StoredAnswer, WaitReason,
+};
+use crate::clock::Clock;
 use crate::embed::{EmbedError, Embedding};
 use crate::index::{IndexError, SaveError};
 use crate::photo::{Digest, Photo, PhotoError, PhotoLimits};
 use crate::photo_id::PhotoId;
 use crate::tensor::{Preprocessor, TensorError};
-use crate::upstream::guard::{Asked, Guard, GuardError};
-use crate::upstream::{PrepareError, QuotaDay, SearchParams, UpstreamError, prepare};
+use crate::upstream::guard::{Guard, GuardError};
+use crate::upstream::{PrepareError, SearchParams, UpstreamError};
 use crate::verdict::{Match, Policy, Rule, Verdict, similarity_percent};
 
+use freshness::Standing;
 use live_index::LiveIndex;
+use quota::SavedCalls;
 
 /// How many stored pictures are looked at before the verdict.
 const CANDIDATES: usize = 20;
 
-const NO_UPSTREAM: &str =
-    "no upstream is configured, so nothing was asked; `tongkuan --help` tells how to name one";
+/// Answers that have grown old wait behind pictures about which nothing is known (0 by default).
+const REFRESH_PRIORITY: i32 = -1;
 
 /// What a search may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,6 +67,27 @@ pub struct Query<'a> {
     pub label: &'a str,
     pub params: SearchParams,
     pub mode: Mode,
+    /// A stored answer as old as this is fetched anew; it is served only when that fails. The upstream's own limits
+    /// ([`Freshness`]) hold beside it.
+    pub max_age: Option<Duration>,
+    /// Have the picture wait in the queue, under this priority (higher ones come first), when it cannot be asked
+    /// about now.
+    pub defer: Option<i32>,
+}
+
+impl<'a> Query<'a> {
+    /// The plain question: what is like this picture?
+    #[must_use]
+    pub fn new(bytes: &'a [u8], label: &'a str) -> Self {
+        Self {
+            bytes,
+            label,
+            params: SearchParams::default(),
+            mode: Mode::Default,
+            max_age: None,
+            defer: None,
+        }
+    }
 }
 
 /// Why a search, or another use of the engine, failed. A miss is not an error.
@@ -82,6 +114,8 @@ pub enum EngineError {
     Prepare(#[from] PrepareError),
     #[error(transparent)]
     Upstream(#[from] GuardError),
+    #[error("no upstream is configured; `tongkuan --help` tells how to name one")]
+    NoUpstream,
 }
 
 /// Hears about long work.
@@ -108,12 +142,21 @@ pub struct Engine {
     index: LiveIndex,
     embedder: builder::LazyEmbedder,
     policy: Policy,
-    guard: Option<Guard>,
+    /// In the order in which they are asked.
+    desks: Vec<Desk>,
     clock: Arc<dyn Clock>,
     limits: PhotoLimits,
     progress: Arc<dyn Progress>,
     preprocessors: Mutex<Vec<Preprocessor>>,
-    misses: Mutex<()>,
+    /// Told whenever somebody of this process has stopped asking.
+    turn_ended: (Mutex<()>, Condvar),
+    saved: SavedCalls,
+}
+
+/// Where to ask, and for how long its answers are good.
+struct Desk {
+    guard: Guard,
+    freshness: Freshness,
 }
 
 /// What is known about a picture after the local half of the line.
@@ -124,6 +167,23 @@ struct Seen {
     photo: Option<Photo>,
     /// Not there for a picture whose bytes or pixels were known: it was never embedded.
     embedding: Option<Embedding>,
+}
+
+/// The local answer, and whether it will do.
+struct Known {
+    answer: Answer,
+    /// Of the stored answer to this very question; `None` when there is none, or when it must not be used.
+    standing: Option<Standing>,
+}
+
+impl Known {
+    fn will_do(&self, mode: Mode) -> bool {
+        match self.standing {
+            None => false,
+            Some(Standing::Expired) => mode == Mode::LocalOnly,
+            Some(Standing::Fresh | Standing::Stale) => true,
+        }
+    }
 }
 
 impl fmt::Debug for Engine {
@@ -184,59 +244,38 @@ impl Engine {
         Ok(self.look(bytes, &mut Timings::default())?.verdict)
     }
 
-    /// Asks the upstream for something that costs nothing, to see whether address and credentials work. `None`
-    /// when no upstream is configured.
+    /// Asks every upstream for something that costs nothing, to see whether address and credentials work.
     #[must_use]
-    pub fn check_upstream(&self) -> Option<Result<(), UpstreamError>> {
-        self.guard.as_ref().map(Guard::check)
-    }
-
-    /// The budget of today: calls spent, and how many there may be. `None` when no upstream is configured.
-    ///
-    /// # Errors
-    /// [`EngineError`] when the home folder fails.
-    pub fn budget(&self) -> Result<Option<(u32, u32)>, EngineError> {
-        let Some(guard) = &self.guard else { return Ok(None) };
-        let today = QuotaDay::of(self.clock.now());
-        let spent = self.catalog.calls_spent(guard.profile(), &today)?;
-        Ok(Some((spent, guard.policy().daily_budget)))
+    pub fn check_upstreams(&self) -> Vec<(&'static str, Result<(), UpstreamError>)> {
+        self.desks.iter().map(|desk| (desk.guard.profile(), desk.guard.check())).collect()
     }
 
     /// Was this picture seen before, and what does 1688 sell like it?
     ///
     /// A known picture is answered from the home folder. For an unknown one the upstream is asked, once, and its
-    /// answer is stored before it is returned.
+    /// answer is stored before it is returned. When nothing can be asked, the answer is what is known here, and
+    /// [`Answer::unanswered`] says why.
     ///
     /// # Errors
-    /// [`EngineError`] when the picture cannot be read, the home folder fails, or the upstream had to be asked and
-    /// did not answer. Nothing is stored then.
+    /// [`EngineError`] when the picture cannot be read, the home folder fails, or the upstream refuses in a way
+    /// that does not pass by itself. Nothing is stored then.
     pub fn search(&self, query: &Query<'_>) -> Result<Answer, EngineError> {
         let start = Instant::now();
         let mut timings = Timings::default();
+        let generation = timings.measure(Stage::Catalog, || self.catalog.generation())?;
         let mut seen = self.look(query.bytes, &mut timings)?;
-        let mut answer = self.local_answer(&seen, query, &mut timings)?;
-        if answer.verdict != Outcome::Hit
-            && let Some(guard) = self.guard_for(query.mode, &mut answer)
-        {
-            // One miss at a time: calls are paced a second apart anyway, and whoever waited may find that the
-            // one before has just stored this very picture, or an edited copy of it.
-            let _turn = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
-            if query.mode == Mode::Default {
-                self.look_again(&mut seen, &mut timings)?;
-                answer = self.local_answer(&seen, query, &mut timings)?;
-            }
-            if answer.verdict != Outcome::Hit {
-                let asked = self.ask(guard, &mut seen, query, &mut answer, &mut timings)?;
-                let fetched_at = self.clock.now();
-                if query.mode != Mode::Bypass {
-                    self.keep(guard, &mut seen, query, &asked, fetched_at, &mut timings)?;
-                }
-                answer.take_asked(asked, fetched_at);
-            }
+        let mut known = self.known(&seen, query, &mut timings)?;
+        if known.will_do(query.mode) {
+            self.saved.count(query.mode, !self.desks.is_empty(), || self.flush_saved());
+        } else {
+            self.miss(generation, &mut seen, query, &mut known, &mut timings)?;
+        }
+        if known.standing == Some(Standing::Stale) && query.mode == Mode::Default {
+            self.have_wait(WaitReason::Stale, REFRESH_PRIORITY, &seen, query, &mut timings)?;
         }
         timings.finish(start);
-        answer.timings_ms = timings;
-        Ok(answer)
+        known.answer.timings_ms = timings;
+        Ok(known.answer)
     }
 
     /// The local half of the line: from bytes to a verdict.
@@ -298,26 +337,39 @@ impl Engine {
     }
 
     /// What the home folder alone can answer.
-    fn local_answer(
-        &self,
-        seen: &Seen,
-        query: &Query<'_>,
-        timings: &mut Timings,
-    ) -> Result<Answer, EngineError> {
+    fn known(&self, seen: &Seen, query: &Query<'_>, timings: &mut Timings) -> Result<Known, EngineError> {
         let mut answer = self.blank_answer(seen, timings)?;
-        let Verdict::Hit(matched) = seen.verdict else { return Ok(answer) };
+        let Verdict::Hit(matched) = seen.verdict else { return Ok(Known { answer, standing: None }) };
         // Recognised, but a hit only if this very question was answered before.
         answer.verdict = Outcome::Miss;
         if matches!(query.mode, Mode::Refresh | Mode::Bypass) {
-            return Ok(answer);
+            return Ok(Known { answer, standing: None });
         }
+        let Some(stored) = self.stored_answer(matched.photo_id, query, timings)? else {
+            return Ok(Known { answer, standing: None });
+        };
+        let standing = self.freshness_of(&stored.profile).judge(&stored, self.clock.now(), query.max_age);
+        answer.verdict = Outcome::Hit;
+        answer.stale = standing != Standing::Fresh;
+        answer.take_stored(stored);
+        Ok(Known { answer, standing: Some(standing) })
+    }
+
+    fn stored_answer(
+        &self,
+        photo_id: PhotoId,
+        query: &Query<'_>,
+        timings: &mut Timings,
+    ) -> Result<Option<StoredAnswer>, EngineError> {
         let params = query.params.key();
-        let key = AnswerKey { profile: self.guard.as_ref().map(Guard::profile), params: &params };
-        let stored = timings.measure(Stage::Catalog, || self.catalog.answer(matched.photo_id, &key))?;
-        if let Some(stored) = stored {
-            answer.take_stored(stored);
-        }
-        Ok(answer)
+        let profiles: Vec<&str> = self.desks.iter().map(|desk| desk.guard.profile()).collect();
+        let key = AnswerKey { profiles: &profiles, params: &params };
+        Ok(timings.measure(Stage::Catalog, || self.catalog.answer(photo_id, &key))?)
+    }
+
+    fn freshness_of(&self, profile: &str) -> Freshness {
+        let desk = self.desks.iter().find(|desk| desk.guard.profile() == profile);
+        desk.map(|desk| desk.freshness).unwrap_or_default()
     }
 
     fn blank_answer(&self, seen: &Seen, timings: &mut Timings) -> Result<Answer, EngineError> {
@@ -345,34 +397,8 @@ impl Engine {
             total_offers: None,
             timings_ms: Timings::default(),
             upstream_calls: 0,
+            unanswered: None,
             warnings: Vec::new(),
-        })
-    }
-
-    fn guard_for(&self, mode: Mode, answer: &mut Answer) -> Option<&Guard> {
-        if mode == Mode::LocalOnly {
-            return None;
-        }
-        if self.guard.is_none() {
-            answer.warnings.push(NO_UPSTREAM.to_owned());
-        }
-        self.guard.as_ref()
-    }
-
-    /// The one place where money is spent.
-    fn ask(
-        &self,
-        guard: &Guard,
-        seen: &mut Seen,
-        query: &Query<'_>,
-        answer: &mut Answer,
-        timings: &mut Timings,
-    ) -> Result<Asked, EngineError> {
-        let photo = self.decoded(&mut seen.photo, query.bytes, timings)?;
-        timings.measure(Stage::Upstream, || {
-            let prepared = prepare(photo.as_image(), None, &guard.upload_limits())?;
-            answer.warnings.extend(prepared.warnings.iter().map(ToString::to_string));
-            Ok(guard.search(&prepared.picture, &query.params)?)
         })
     }
 
@@ -387,33 +413,6 @@ impl Engine {
             None => timings.measure(Stage::Decode, || Photo::decode(bytes, &self.limits))?,
         };
         Ok(photo.insert(decoded))
-    }
-
-    /// Stores what the upstream said: in the catalogue, from where the index follows.
-    fn keep(
-        &self,
-        guard: &Guard,
-        seen: &mut Seen,
-        query: &Query<'_>,
-        asked: &Asked,
-        fetched_at: Timestamp,
-        timings: &mut Timings,
-    ) -> Result<(), EngineError> {
-        let params = query.params.key();
-        let answer = NewAnswer::Upstream {
-            profile: guard.profile(),
-            params: &params,
-            fetched_at,
-            total: asked.page.total,
-            offers: &asked.page.offers,
-        };
-        if let Verdict::Hit(matched) = seen.verdict {
-            return Ok(
-                timings.measure(Stage::Catalog, || self.catalog.store_answer(matched.photo_id, &answer))?
-            );
-        }
-        self.store(seen, query.bytes, query.label, &answer, timings)?;
-        Ok(())
     }
 
     /// Stores a new photo with its first answer.

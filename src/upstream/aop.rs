@@ -292,6 +292,10 @@ impl Upstream for AopUpstream {
         UploadLimits { max_bytes: 300_000, advised_min_side_px: 300, max_side_px: 1000 }
     }
 
+    fn make_ready(&self) -> Result<(), UpstreamError> {
+        self.tokens.hold_one(self.clock.as_ref(), |refused| self.fetch_token(refused))
+    }
+
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
         params.check(PROFILE)?;
         self.tokens.with(

@@ -155,6 +155,10 @@ impl Upstream for ArticleUpstream {
         UploadLimits { max_bytes: 5_000_000, advised_min_side_px: 300, max_side_px: 1280 }
     }
 
+    fn make_ready(&self) -> Result<(), UpstreamError> {
+        self.tokens.hold_one(self.clock.as_ref(), |_| self.fetch_token())
+    }
+
     /// One search request; a second one after a fresh token when the first was refused for its token, because
     /// that was not a search.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {

@@ -22,6 +22,10 @@ const CHINA_OFFSET_MS: i64 = 8 * 3600 * 1000;
 /// The longest pause that an upstream's wish imposes on everybody; a wrong header must not stop a server for
 /// days.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
+/// An upstream that keeps failing is tried again at least this often.
+pub const MAX_BREAKER_PAUSE: Duration = Duration::from_mins(10);
+/// How long a refusal that only a person can mend (credentials, permission, address) answers for all.
+const FATAL_PAUSE: Duration = Duration::from_mins(1);
 /// How often a turn that was spoilt (by midnight, by somebody's "too fast") is taken anew.
 const MAX_SPOILT_TURNS: u32 = 4;
 
@@ -41,17 +45,24 @@ pub struct GuardPolicy {
     pub max_backoff: Duration,
     /// A search that would wait longer than this for its turn is refused at once.
     pub max_wait: Duration,
+    /// After so many searches in a row that failed with all their attempts, nobody is asked for a while.
+    pub breaker_failures: u32,
+    /// How long nobody is asked then; doubled, up to [`MAX_BREAKER_PAUSE`], when the next search fails too.
+    pub breaker_pause: Duration,
 }
 
 impl Default for GuardPolicy {
     fn default() -> Self {
         Self {
             daily_budget: 500,
-            min_interval: Duration::from_secs(1),
+            // One second, and a little more because two requests do not travel equally long.
+            min_interval: Duration::from_millis(1050),
             max_attempts: 3,
             first_backoff: Duration::from_secs(2),
             max_backoff: Duration::from_mins(1),
             max_wait: Duration::from_mins(2),
+            breaker_failures: 3,
+            breaker_pause: Duration::from_secs(30),
         }
     }
 }
@@ -211,6 +222,28 @@ pub enum GuardError {
         wait.as_secs(), max_wait.as_secs()
     )]
     TooSlow { profile: &'static str, wait: Duration, max_wait: Duration },
+    #[error("{error}; it failed too often, so nobody is asked until {until}")]
+    BreakerOpen { error: UpstreamError, until: Timestamp },
+}
+
+/// Why nothing was asked, or asked in vain, in a way that passes by itself or with a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyNot {
+    /// The caller forbade it.
+    Offline,
+    /// There is nobody to ask.
+    NoUpstream,
+    /// The budget of the day, which the user sets, is spent.
+    BudgetSpent,
+    /// The upstream says that nothing is left.
+    QuotaSpent,
+    /// The upstream failed too often just now.
+    BreakerOpen,
+    /// Too many wait for their turn.
+    TooSlow,
+    /// The upstream was asked and failed.
+    UpstreamFailed,
 }
 
 impl GuardError {
@@ -219,7 +252,47 @@ impl GuardError {
     pub fn calls(&self) -> u32 {
         match self {
             Self::Upstream { calls, .. } | Self::Ledger { calls, .. } => *calls,
-            Self::BudgetSpent { .. } | Self::TooSlow { .. } => 0,
+            Self::BudgetSpent { .. } | Self::TooSlow { .. } | Self::BreakerOpen { .. } => 0,
+        }
+    }
+
+    /// Why nothing came of it, if that passes; `None` for what only a person can mend, and for what lies in the
+    /// picture or the parameters.
+    #[must_use]
+    pub fn why_not(&self) -> Option<WhyNot> {
+        use UpstreamErrorKind::{Quota, Rate, Transient, Unreachable};
+        match self {
+            Self::BudgetSpent { .. } => Some(WhyNot::BudgetSpent),
+            Self::TooSlow { .. } => Some(WhyNot::TooSlow),
+            Self::BreakerOpen { .. } => Some(WhyNot::BreakerOpen),
+            Self::Upstream { error, .. } => match error.kind {
+                Quota => Some(WhyNot::QuotaSpent),
+                Rate | Transient | Unreachable => Some(WhyNot::UpstreamFailed),
+                _ => None,
+            },
+            Self::Ledger { .. } => None,
+        }
+    }
+
+    /// When it is worth asking again, where that is known.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::BudgetSpent { resets_at, .. } => Some(*resets_at),
+            Self::BreakerOpen { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Whether another upstream may be asked in this one's place: this one is not going to bill the search.
+    #[must_use]
+    pub fn leaves_room_for_another(&self) -> bool {
+        match self {
+            Self::Upstream { error, calls } => {
+                *calls == 0 && matches!(error.kind, UpstreamErrorKind::Quota | UpstreamErrorKind::Unreachable)
+            }
+            Self::BudgetSpent { .. } | Self::BreakerOpen { .. } => true,
+            Self::TooSlow { .. } | Self::Ledger { .. } => false,
         }
     }
 }
@@ -244,6 +317,10 @@ struct Mood {
     /// The upstream has said that nothing is left for this day. Asking on would be refused picture by
     /// picture.
     spent: Option<(QuotaDay, UpstreamError)>,
+    /// Searches in a row that failed with all their attempts.
+    failures: u32,
+    /// Until then this error is everybody's answer.
+    closed: Option<(Timestamp, UpstreamError)>,
 }
 
 impl Guard {
@@ -254,7 +331,8 @@ impl Guard {
         clock: Arc<dyn Clock>,
         policy: GuardPolicy,
     ) -> Self {
-        let mood = Mutex::new(Mood { not_before: Timestamp::from_unix_ms(i64::MIN), spent: None });
+        let not_before = Timestamp::from_unix_ms(i64::MIN);
+        let mood = Mutex::new(Mood { not_before, spent: None, failures: 0, closed: None });
         Self { upstream, ledger, clock, policy, turn: Mutex::new(()), mood, in_line: AtomicU32::new(0) }
     }
 
@@ -288,41 +366,59 @@ impl Guard {
     /// [`GuardError`]. Once an attempt has failed, its error is what is reported, also when the budget or the
     /// line allows no further one.
     pub fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<Asked, GuardError> {
-        let mut calls = 0;
-        let mut unsettled = 0;
+        let mut asked = Asked { page: UpstreamPage::default(), calls: 0, unsettled: 0 };
         let mut failed: Option<UpstreamError> = None;
         let mut attempt = 0;
+        self.refuse_if_closed()?;
         loop {
             attempt += 1;
-            let reservation = match (self.take_turn(), failed) {
-                (Ok(reservation), _) => reservation,
-                (Err(GuardError::Ledger { profile, error, .. }), _) => {
-                    return Err(GuardError::Ledger { profile, error, calls });
+            let error = match self.attempt(picture, params, &mut asked) {
+                Ok(page) => {
+                    self.mood().failures = 0;
+                    return Ok(Asked { page, ..asked });
                 }
-                (Err(_), Some(error)) => return Err(GuardError::Upstream { error, calls }),
-                (Err(refusal), None) => return Err(refusal),
+                Err(GuardError::Upstream { error, .. }) => error,
+                Err(GuardError::Ledger { profile, error, .. }) => {
+                    return Err(GuardError::Ledger { profile, error, calls: asked.calls });
+                }
+                Err(refusal) => {
+                    return Err(match failed {
+                        Some(error) => GuardError::Upstream { error, calls: asked.calls },
+                        None => refusal,
+                    });
+                }
             };
-            let answer = self.upstream.search(picture, params);
-            let billed = answer.as_ref().map_or_else(|error| error.kind.may_be_billed(), |_| true);
-            let outcome = if billed { CallOutcome::Billed } else { CallOutcome::Refunded };
-            calls += u32::from(billed);
-            // An answer that has been paid for is not thrown away because of the account.
-            unsettled += u32::from(self.ledger.settle(reservation.id, outcome).is_err());
-            let error = match answer {
-                Ok(page) => return Ok(Asked { page, calls, unsettled }),
-                Err(error) => error,
-            };
-            let salt = reservation.id.unsigned_abs();
+            let salt = self.clock.now().unix_ms().unsigned_abs();
             let next = self.policy.next_step(&error, attempt, salt);
             self.learn(&error, next);
             match next {
-                NextStep::Stop => return Err(GuardError::Upstream { error, calls }),
+                NextStep::Stop => return Err(GuardError::Upstream { error, calls: asked.calls }),
                 // This pause is everybody's and is waited out in line.
                 NextStep::RetryAfter(_) if error.kind == UpstreamErrorKind::Rate => {}
                 NextStep::RetryAfter(pause) => self.clock.sleep(pause),
             }
             failed = Some(error);
         }
+    }
+
+    /// One attempt in its turn; `asked` gets what it cost.
+    fn attempt(
+        &self,
+        picture: &UploadPicture,
+        params: &SearchParams,
+        asked: &mut Asked,
+    ) -> Result<UpstreamPage, GuardError> {
+        let failed = |error, calls| GuardError::Upstream { error, calls };
+        // Before the turn: a token that is fetched between turn and search would spoil the pace.
+        self.upstream.make_ready().map_err(|error| failed(error, 0))?;
+        let reservation = self.take_turn()?;
+        let answer = self.upstream.search(picture, params);
+        let billed = answer.as_ref().map_or_else(|error| error.kind.may_be_billed(), |_| true);
+        let outcome = if billed { CallOutcome::Billed } else { CallOutcome::Refunded };
+        asked.calls += u32::from(billed);
+        // An answer that has been paid for is not thrown away because of the account.
+        asked.unsettled += u32::from(self.ledger.settle(reservation.id, outcome).is_err());
+        answer.map_err(|error| failed(error, asked.calls))
     }
 
     fn learn(&self, error: &UpstreamError, next: NextStep) {
@@ -335,8 +431,34 @@ impl Guard {
             (UpstreamErrorKind::Rate, NextStep::Stop) => {
                 self.hold_back(now, error.retry_after.unwrap_or(self.policy.first_backoff));
             }
+            (UpstreamErrorKind::Transient | UpstreamErrorKind::Unreachable, NextStep::Stop) => {
+                let mut mood = self.mood();
+                mood.failures = mood.failures.saturating_add(1);
+                if let Some(extra) = mood.failures.checked_sub(self.policy.breaker_failures.max(1)) {
+                    let pause = self.policy.breaker_pause.saturating_mul(1 << extra.min(16));
+                    mood.closed = Some((now.plus(pause.min(MAX_BREAKER_PAUSE)), error.clone()));
+                }
+            }
+            (kind, NextStep::Stop) if kind.needs_a_person() => {
+                self.mood().closed = Some((now.plus(FATAL_PAUSE), error.clone()));
+            }
             _ => {}
         }
+    }
+
+    /// A search after the pause is a trial: if it fails, the next pause is longer.
+    fn refuse_if_closed(&self) -> Result<(), GuardError> {
+        let mut mood = self.mood();
+        let Some((until, error)) = mood.closed.clone() else { return Ok(()) };
+        if self.clock.now() >= until {
+            mood.closed = None;
+            return Ok(());
+        }
+        Err(if error.kind.needs_a_person() {
+            GuardError::Upstream { error, calls: 0 }
+        } else {
+            GuardError::BreakerOpen { error, until }
+        })
     }
 
     /// Nobody starts for `pause` from `now`.

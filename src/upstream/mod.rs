@@ -23,6 +23,7 @@ pub use aop::{AopConfig, AopUpstream};
 pub use article::{ArticleConfig, ArticleUpstream};
 pub use guard::{
     Asked, Booking, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError, QuotaDay, Reservation,
+    WhyNot,
 };
 pub use prepare::{PrepareError, Prepared, UploadWarning, prepare};
 pub use secret::Secret;
@@ -147,6 +148,14 @@ pub trait Upstream: Send + Sync {
 
     fn upload_limits(&self) -> UploadLimits;
 
+    /// Does what has to be done before a search and is none, such as fetching a token. A search does it, too.
+    ///
+    /// # Errors
+    /// [`UpstreamError`], never [`UpstreamErrorKind::Transient`]: no search was made.
+    fn make_ready(&self) -> Result<(), UpstreamError> {
+        Ok(())
+    }
+
     /// # Errors
     /// [`UpstreamError`], classified so that the guard knows whether to try again.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError>;
@@ -193,6 +202,12 @@ impl UpstreamErrorKind {
     #[must_use]
     pub fn is_worth_retrying(self) -> bool {
         matches!(self, Self::Transient | Self::Unreachable | Self::Rate)
+    }
+
+    /// Whether every search fails in this way until a person mends the credentials, the permission or the address.
+    #[must_use]
+    pub fn needs_a_person(self) -> bool {
+        matches!(self, Self::Auth | Self::Acl | Self::Signature | Self::Unsupported)
     }
 
     /// Whether the upstream may count the failed search as made. Only where nothing is known.

@@ -71,6 +71,15 @@ impl TokenCell {
         }
     }
 
+    /// Fetches a token unless a good one is held.
+    pub(super) fn hold_one(
+        &self,
+        clock: &dyn Clock,
+        fetch: impl Fn(Option<&Secret>) -> Result<Fetched, UpstreamError>,
+    ) -> Result<(), UpstreamError> {
+        self.get(clock, None, fetch).map(drop)
+    }
+
     /// Fetches a fresh token, whatever is held, and keeps it.
     pub(super) fn renew(
         &self,

@@ -1,12 +1,17 @@
 //! The source of truth: what it keeps through crashes, and what it refuses.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tongkuan::catalog::{Catalog, CatalogError};
+use tongkuan::catalog::{Catalog, CatalogError, Subject, Turn};
 use tongkuan::clock::Timestamp;
-use tongkuan::upstream::{Booking, CallOutcome, Ledger, LedgerError, QuotaDay};
+use tongkuan::engine::{Engine, Freshness, Outcome, Query};
+use tongkuan::photo_id::PhotoId;
+use tongkuan::upstream::{Booking, CallOutcome, GuardPolicy, Ledger, LedgerError, QuotaDay, SearchParams};
 
+use crate::embedding::real_embedder;
 use crate::fakes::{Bench, png, query};
 
 fn booking(now: Timestamp, budget: u32) -> Booking {
@@ -67,9 +72,9 @@ fn a_process_killed_while_it_stores_loses_nothing_acknowledged() {
     // The child is this very test binary, told by a variable to store pictures and print each when it is stored.
     if let Ok(home) = std::env::var("TONGKUAN_TEST_STORE_IN") {
         let bench = Bench::new();
-        let engine = tongkuan::engine::Engine::builder(home)
+        let engine = Engine::builder(home)
             .embedder(bench.embedder.clone())
-            .upstream(bench.upstream.clone(), tongkuan::upstream::GuardPolicy::default())
+            .upstream(bench.upstream.clone(), GuardPolicy::default(), Freshness::default())
             .clock(bench.clock.clone())
             .open()
             .unwrap();
@@ -113,4 +118,57 @@ fn a_process_killed_while_it_stores_loses_nothing_acknowledged() {
     assert!(engine.catalog().problems().unwrap().is_empty());
     let photos = usize::try_from(engine.catalog().photo_count().unwrap()).unwrap();
     assert_eq!(engine.audit().unwrap(), photos);
+}
+
+/// Catalogues of earlier formats are kept as they were written, by the program of their time and with the real model.
+#[test]
+fn a_catalogue_of_the_first_format_is_migrated_and_answers() {
+    let home = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    std::fs::copy(data.join("catalog/v1.sqlite"), home.path().join("catalog.sqlite")).unwrap();
+    let engine = Engine::builder(home.path()).embedder(Arc::new(real_embedder())).open().unwrap();
+    assert_eq!(engine.audit().unwrap(), 2);
+    let params = SearchParams { page_size: 3, ..SearchParams::default() };
+    for (file, offers, first) in [("wide.jpg", 3, "864704291266"), ("square.jpg", 1, "A-1")] {
+        let bytes = std::fs::read(data.join("embedding").join(file)).unwrap();
+        let answer = engine.search(&Query { params: params.clone(), ..Query::new(&bytes, file) }).unwrap();
+        assert_eq!((answer.verdict, answer.offers.len()), (Outcome::Hit, offers), "{file}");
+        assert_eq!(answer.offers[0].offer_id.as_str(), first);
+    }
+    assert_eq!(engine.catalog().generation().unwrap(), 0);
+}
+
+#[test]
+fn what_a_killed_process_was_asking_about_is_free_at_once() {
+    if let Ok(home) = std::env::var("TONGKUAN_TEST_ASK_IN") {
+        let catalog = Catalog::open(Path::new(&home)).unwrap();
+        let turn = catalog.take_turn(Subject::Stored(PhotoId(7)), "p", 0.9).unwrap();
+        assert!(matches!(turn, Turn::Mine(_)));
+        println!("\nasking");
+        loop {
+            std::thread::park();
+        }
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "catalog::what_a_killed_process_was_asking_about_is_free_at_once", "--nocapture"])
+        .env("TONGKUAN_TEST_ASK_IN", home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.any(|line| line.unwrap() == "asking"));
+    let catalog = Catalog::open(home.path()).unwrap();
+    let ask = |photo_id, params| catalog.take_turn(Subject::Stored(PhotoId(photo_id)), params, 0.9).unwrap();
+    assert!(matches!(ask(7, "p"), Turn::Taken));
+    assert!(matches!(ask(7, "other parameters"), Turn::Mine(_)));
+    assert!(matches!(ask(8, "p"), Turn::Mine(_)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let turn = ask(7, "p");
+    assert!(matches!(turn, Turn::Mine(_)));
+    assert!(matches!(ask(7, "p"), Turn::Taken), "now it is ours");
+    drop(turn);
+    assert!(matches!(ask(7, "p"), Turn::Mine(_)));
 }

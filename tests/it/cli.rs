@@ -33,8 +33,10 @@ impl Shell {
         let options = SandboxOptions { min_interval_ms: 0, ..SandboxOptions::default() };
         let shell = Self { sandbox: Some(Sandbox::start(options).unwrap()), ..Self::alone() };
         let base = shell.sandbox().base_url().to_owned();
-        let config =
-            format!("[upstream]\nbase_url = \"{base}\"\napp_key = \"sandbox\"\nmin_interval_ms = 0\n");
+        let profile = |name| {
+            format!("[upstream.{name}]\nbase_url = {base:?}\napp_key = \"sandbox\"\nmin_interval_ms = 0\n")
+        };
+        let config = format!("upstreams = [\"article\"]\n{}{}", profile("article"), profile("aop"));
         shell.write("config.toml", config.as_bytes());
         shell
     }

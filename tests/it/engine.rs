@@ -1,12 +1,11 @@
 //! The whole line, on fakes: what it asks, what it stores, and what it leaves alone.
 
-use std::sync::atomic::Ordering;
-
 use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use tongkuan::catalog::CatalogError;
-use tongkuan::engine::{EngineError, Mode, Outcome, Query, Source};
-use tongkuan::upstream::{GuardError, GuardPolicy, SearchParams};
+use tongkuan::clock::Clock;
+use tongkuan::engine::{EngineError, Freshness, Mode, Outcome, Query, Source};
+use tongkuan::upstream::{GuardError, GuardPolicy, QuotaDay, SearchParams, UpstreamErrorKind, WhyNot};
 use tongkuan::verdict::Rule;
 
 use crate::fakes::{Bench, FakeEmbedder, encoded, offer, picture, png, query};
@@ -105,7 +104,7 @@ fn bypass_asks_and_stores_nothing() {
 fn a_failed_call_is_an_error_and_stores_nothing() {
     let bench = Bench::new();
     let engine = bench.engine();
-    bench.upstream.is_down.store(true, Ordering::SeqCst);
+    bench.upstream.fail_with(UpstreamErrorKind::Acl);
     let error = engine.search(&query(&png(1))).unwrap_err();
     assert!(matches!(error, EngineError::Upstream(GuardError::Upstream { .. })), "{error}");
     assert_eq!(engine.catalog().photo_count().unwrap(), 0);
@@ -115,13 +114,13 @@ fn a_failed_call_is_an_error_and_stores_nothing() {
 fn a_spent_budget_refuses_a_miss_but_not_a_hit() {
     let bench = Bench::new();
     let policy = GuardPolicy { daily_budget: 1, ..GuardPolicy::default() };
-    let engine = bench.builder().upstream(bench.upstream.clone(), policy).open().unwrap();
+    let engine =
+        bench.builder().upstream(bench.upstream.clone(), policy, Freshness::default()).open().unwrap();
     engine.search(&query(&png(1))).unwrap();
-    let error = engine.search(&query(&png(2))).unwrap_err();
-    assert!(
-        matches!(error, EngineError::Upstream(GuardError::BudgetSpent { used: 1, budget: 1, .. })),
-        "{error}"
-    );
+    let refused = engine.search(&query(&png(2))).unwrap();
+    let unanswered = refused.unanswered.unwrap();
+    assert_eq!((refused.verdict, unanswered.reason), (Outcome::Miss, WhyNot::BudgetSpent));
+    assert_eq!(unanswered.retry_at, Some(QuotaDay::of(bench.clock.now()).resets_at()));
     assert_eq!(engine.search(&query(&png(1))).unwrap().verdict, Outcome::Hit);
     assert_eq!(bench.calls(), 1);
 }

@@ -1,13 +1,13 @@
 //! Parts for tests: an embedder that counts, an upstream that counts, pictures that are drawn.
 
 use std::io::Cursor;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use image::{ImageFormat, Rgb, RgbImage};
 use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::embed::{EmbedError, Embedder, Embedding, Fingerprint, Thresholds};
-use tongkuan::engine::{Engine, EngineBuilder, Mode, Query};
+use tongkuan::engine::{Engine, EngineBuilder, Freshness, Query};
 use tongkuan::offer::{Offer, OfferId, Supplier};
 use tongkuan::tensor::{Layout, ResizeFilter, ResizePolicy, Tensor, TensorSpec};
 use tongkuan::upstream::{
@@ -57,16 +57,39 @@ impl Embedder for FakeEmbedder {
     }
 }
 
-/// Answers every search with two offers, and counts.
-#[derive(Default)]
+/// Answers every search with two offers, and counts. Can be told to fail, to find nothing, or to hang.
 pub(crate) struct FakeUpstream {
+    profile: &'static str,
     pub(crate) calls: AtomicU32,
-    pub(crate) is_down: AtomicBool,
+    pub(crate) fails_with: Mutex<Option<UpstreamErrorKind>>,
+    pub(crate) finds_nothing: AtomicBool,
+    /// Held by a test for as long as answers are to be held back.
+    pub(crate) hanging: Mutex<()>,
+}
+
+impl FakeUpstream {
+    pub(crate) fn named(profile: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            profile,
+            calls: AtomicU32::default(),
+            fails_with: Mutex::default(),
+            finds_nothing: AtomicBool::default(),
+            hanging: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn fail_with(&self, kind: impl Into<Option<UpstreamErrorKind>>) {
+        *self.fails_with.lock().unwrap() = kind.into();
+    }
+
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls.load(Ordering::SeqCst)
+    }
 }
 
 impl Upstream for FakeUpstream {
     fn profile(&self) -> &'static str {
-        "fake"
+        self.profile
     }
 
     fn upload_limits(&self) -> UploadLimits {
@@ -75,8 +98,12 @@ impl Upstream for FakeUpstream {
 
     fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
         let n = self.calls.fetch_add(1, Ordering::SeqCst);
-        if self.is_down.load(Ordering::SeqCst) {
-            return Err(UpstreamError::new("fake", UpstreamErrorKind::Acl, "down", "the fake is down"));
+        drop(self.hanging.lock().unwrap());
+        if let Some(kind) = *self.fails_with.lock().unwrap() {
+            return Err(UpstreamError::new(self.profile, kind, "fake", "the fake was told to fail"));
+        }
+        if self.finds_nothing.load(Ordering::SeqCst) {
+            return Ok(UpstreamPage { offers: Vec::new(), total: Some(0), skipped: 0 });
         }
         let offers = vec![offer(&format!("{n}1")), offer(&format!("{n}2"))];
         Ok(UpstreamPage { offers, total: Some(2), skipped: 0 })
@@ -113,7 +140,7 @@ impl Bench {
         Self {
             home: tempfile::tempdir().unwrap(),
             embedder: Arc::new(FakeEmbedder::new()),
-            upstream: Arc::default(),
+            upstream: FakeUpstream::named("fake"),
             // 2026-11-24 10:00 in China.
             clock: Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_795_485_600_000))),
         }
@@ -124,11 +151,14 @@ impl Bench {
     }
 
     pub(crate) fn engine(&self) -> Engine {
-        self.builder().upstream(self.upstream.clone(), GuardPolicy::default()).open().unwrap()
+        self.builder()
+            .upstream(self.upstream.clone(), GuardPolicy::default(), Freshness::default())
+            .open()
+            .unwrap()
     }
 
     pub(crate) fn calls(&self) -> u32 {
-        self.upstream.calls.load(Ordering::SeqCst)
+        self.upstream.calls()
     }
 
     pub(crate) fn inferences(&self) -> u32 {
@@ -137,7 +167,7 @@ impl Bench {
 }
 
 pub(crate) fn query(bytes: &[u8]) -> Query<'_> {
-    Query { bytes, label: "a.jpg", params: SearchParams::default(), mode: Mode::Default }
+    Query::new(bytes, "a.jpg")
 }
 
 /// A picture that no other seed's is like: coarse coloured blocks.

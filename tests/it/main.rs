@@ -11,4 +11,5 @@ mod layering;
 mod photo;
 mod photo_bad;
 mod sandbox;
+mod spending;
 mod upstream;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
-use tongkuan::engine::{Engine, Outcome};
+use tongkuan::engine::{Engine, Freshness, Outcome};
 use tongkuan::offer::Offer;
 use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::sandbox::{Sandbox, SandboxError, SandboxOptions, View};
@@ -229,7 +229,7 @@ fn the_main_job_on_real_parts() {
     let home = tempfile::tempdir().unwrap();
     let engine = Engine::builder(home.path())
         .embedder(Arc::new(real_embedder()))
-        .upstream(Arc::new(client(&sandbox, &clock)), GuardPolicy::default())
+        .upstream(Arc::new(client(&sandbox, &clock)), GuardPolicy::default(), Freshness::default())
         .clock(clock.clone())
         .open()
         .unwrap();

@@ -155,9 +155,12 @@ fn what_is_stored_can_be_looked_at() {
     let absent = shell.run(&["show", "77"]);
     assert!(absent.status == 2 && absent.err.contains("77"), "{absent:?}");
     let stats = shell.run(&["--json", "stats"]).json();
-    assert_eq!((&stats["counts"]["photos"], &stats["today"]["spent"]), (&1.into(), &1.into()), "{stats}");
-    let read = shell.run(&["stats"]).out;
-    assert!(read.contains("1 of 500 spent today"), "{read}");
+    assert_eq!(stats["counts"]["photos"], 1, "{stats}");
+    let quota = shell.run(&["--json", "quota"]).json();
+    assert_eq!((&quota["upstreams"][0]["used"], &quota["upstreams"][0]["left"]), (&1.into(), &499.into()));
+    shell.run(&["search", text(&picture)]);
+    let read = shell.run(&["quota"]).out;
+    assert!(read.contains("1 of 500 used, 499 left") && read.contains("saved     1 calls today"), "{read}");
 }
 
 #[test]

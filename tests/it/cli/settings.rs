@@ -4,22 +4,22 @@ use super::{Ran, Shell, text};
 
 /// The daily budget that a command with these sources runs under.
 fn budget(shell: &Shell, flag: Option<&str>, variable: Option<&str>) -> u64 {
-    let mut command = shell.command(&["--json", "stats"]);
+    let mut command = shell.command(&["--json", "quota"]);
     if let Some(flag) = flag {
         command.args(["--daily-budget", flag]);
     }
     if let Some(variable) = variable {
         command.env("TONGKUAN_DAILY_BUDGET", variable);
     }
-    Ran::of(&mut command).json()["today"]["budget"].as_u64().unwrap()
+    Ran::of(&mut command).json()["upstreams"][0]["budget"].as_u64().unwrap()
 }
 
 #[test]
 fn flags_outrank_the_environment_which_outranks_the_file_which_outranks_the_default() {
     let shell = Shell::alone();
-    shell.write("config.toml", b"[upstream]\napp_key = \"k\"\n");
+    shell.write("config.toml", b"[upstream.article]\napp_key = \"k\"\n");
     assert_eq!(budget(&shell, None, None), 500);
-    shell.write("config.toml", b"[upstream]\napp_key = \"k\"\ndaily_budget = 7\n");
+    shell.write("config.toml", b"[upstream.article]\napp_key = \"k\"\ndaily_budget = 7\n");
     assert_eq!(budget(&shell, None, None), 7);
     assert_eq!(budget(&shell, None, Some("8")), 8);
     assert_eq!(budget(&shell, Some("9"), Some("8")), 9);
@@ -40,13 +40,16 @@ fn the_home_folder_follows_the_same_precedence() {
 #[test]
 fn a_wrong_configuration_is_named_with_its_fault() {
     let shell = Shell::alone();
-    shell.write("config.toml", b"[upstream]\nbudget = 7\n");
+    shell.write("config.toml", b"[upstream.article]\nbudget = 7\n");
     let unknown = shell.run(&["stats"]);
     assert!(unknown.status == 2 && unknown.err.contains("config.toml"), "{unknown:?}");
     assert!(unknown.err.contains("budget"), "{}", unknown.err);
     let absent = shell.run(&["stats", "--config", "no-such.toml"]);
     assert!(absent.status == 2 && absent.err.contains("no-such.toml"), "{absent:?}");
-    shell.write("config.toml", b"[upstream]\nprofile = \"aop\"\napp_key = \"k\"\n");
+    shell.write("config.toml", b"[upstream.aop]\napp_key = \"k\"\n[upstream.article]\n");
+    let no_order = shell.run(&["stats"]);
+    assert!(no_order.status == 2 && no_order.err.contains("upstreams = [\"aop\""), "{no_order:?}");
+    shell.write("config.toml", b"[upstream.aop]\napp_key = \"k\"\n");
     let mut no_secret = shell.command(&["stats"]);
     let no_secret = Ran::of(no_secret.env_remove("TONGKUAN_APP_SECRET"));
     assert!(no_secret.status == 2 && no_secret.err.contains("TONGKUAN_APP_SECRET"), "{no_secret:?}");
@@ -57,14 +60,16 @@ fn a_secret_can_come_from_a_file() {
     let shell = Shell::with_sandbox();
     let secret = shell.write("secret", b"sandbox-secret\n");
     let config = format!(
-        "[upstream]\nbase_url = {:?}\napp_key = \"sandbox\"\napp_secret_file = {:?}\n",
+        "[upstream.article]\nbase_url = {:?}\napp_key = \"sandbox\"\napp_secret_file = {:?}\n",
         shell.sandbox().base_url(),
         text(&secret)
     );
     shell.write("config.toml", config.as_bytes());
     let ran = Ran::of(shell.command(&["--json", "doctor"]).env_remove("TONGKUAN_APP_SECRET"));
     assert_eq!(ran.status, 0, "{ran:?}");
-    assert!(ran.lines().iter().any(|line| line["check"] == "upstream" && line["detail"] == "answers"));
+    assert!(
+        ran.lines().iter().any(|line| line["check"] == "upstream" && line["detail"] == "article answers")
+    );
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn sixteen_threads_never_exceed_the_budget_or_the_pace() {
 #[test]
 fn sixteen_threads_that_fail_and_try_again_never_exceed_the_budget() {
     let scene = Scene::new(
-        GuardPolicy { daily_budget: 20, ..policy() },
+        GuardPolicy { daily_budget: 20, breaker_failures: u32::MAX, ..policy() },
         failures(UpstreamErrorKind::Transient, 1000),
     );
     let calls: u32 = thread::scope(|scope| {

@@ -1,0 +1,167 @@
+//! Searches under way: whoever is about to pay for a picture says so first, so that nobody pays for it twice,
+//! neither another thread nor another process.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{TransactionBehavior, params};
+
+use super::{Catalog, CatalogError};
+use crate::embed::{Embedding, similarity};
+use crate::photo_id::PhotoId;
+
+/// Where each process that asks holds a locked file for as long as it lives.
+const FOLDER: &str = "processes";
+
+/// What somebody wants to ask about.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// A stored photo, or an edited copy of it.
+    Stored(PhotoId),
+    /// A picture that is not stored.
+    New(&'a Embedding),
+}
+
+/// Whether one may ask.
+#[derive(Debug)]
+pub enum Turn<'a> {
+    /// Nobody else asks about this picture or an edited copy of it. Nobody will, until this is dropped.
+    Mine(Asking<'a>),
+    /// Somebody does. Wait, then look whether the answer is there.
+    Taken,
+}
+
+/// The exclusive right to ask about a picture; ends when dropped, or with the process.
+#[derive(Debug)]
+pub struct Asking<'a> {
+    catalog: &'a Catalog,
+    asking_id: i64,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        // If this fails, the entry stays until this process ends and the next one who asks removes it.
+        let _ = self.catalog.writer().execute("DELETE FROM asking WHERE asking_id = ?1", [self.asking_id]);
+    }
+}
+
+/// The sign that this process is alive: a locked file, which the system unlocks however the process ends.
+#[derive(Debug, Default)]
+pub(super) struct Presence(Mutex<Option<Sign>>);
+
+#[derive(Debug)]
+struct Sign {
+    name: String,
+    path: PathBuf,
+    _locked: File,
+}
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Presence {
+    /// The name of this process's file, which is made when it is first needed.
+    fn name(&self, home: &Path) -> std::io::Result<String> {
+        let mut sign = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sign) = &*sign {
+            return Ok(sign.name.clone());
+        }
+        let folder = home.join(FOLDER);
+        fs::create_dir_all(&folder)?;
+        let (locked, path) = tempfile::Builder::new().prefix("p").tempfile_in(&folder)?.keep()?;
+        locked.lock()?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        *sign = Some(Sign { name: name.clone(), path, _locked: locked });
+        Ok(name)
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|sign| sign.name == name)
+    }
+}
+
+/// Whether the process that made this file still lives. The file of one that does not is removed.
+fn lives(home: &Path, name: &str) -> bool {
+    let path = home.join(FOLDER).join(name);
+    let Ok(file) = File::open(&path) else { return false };
+    let ended = file.try_lock().is_ok();
+    if ended {
+        let _ = fs::remove_file(&path);
+    }
+    !ended
+}
+
+/// Somebody's search under way.
+struct Other {
+    asking_id: i64,
+    process: String,
+    photo_id: Option<PhotoId>,
+    vector: Option<Vec<u8>>,
+}
+
+impl Catalog {
+    /// Takes the right to ask about `subject` with these parameters, unless somebody holds it for the same picture
+    /// or for one whose embedding is at least as near as `same_from` (a cosine). What a process held that has ended
+    /// is free.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be written.
+    pub fn take_turn(
+        &self,
+        subject: Subject<'_>,
+        params: &str,
+        same_from: f32,
+    ) -> Result<Turn<'_>, CatalogError> {
+        let home = self.path.parent().unwrap_or(Path::new("."));
+        let process = self
+            .presence
+            .name(home)
+            .map_err(|source| CatalogError::Home { path: home.join(FOLDER), source })?;
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let others: Vec<Other> = transaction
+            .prepare_cached("SELECT asking_id, process, photo_id, vector FROM asking WHERE params = ?1")?
+            .query_map([params], |row| {
+                Ok(Other {
+                    asking_id: row.get(0)?,
+                    process: row.get(1)?,
+                    photo_id: row.get(2)?,
+                    vector: row.get(3)?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        for other in others {
+            let is_same = match (subject, other.photo_id, other.vector) {
+                (Subject::Stored(mine), Some(theirs), _) => mine == theirs,
+                (Subject::New(mine), _, Some(theirs)) => {
+                    Embedding::from_le_bytes(&theirs).is_ok_and(|theirs| {
+                        theirs.dimension() == mine.dimension()
+                            && similarity(mine.as_slice(), theirs.as_slice()) >= same_from
+                    })
+                }
+                _ => false,
+            };
+            if !is_same {
+                continue;
+            }
+            if self.presence.is(&other.process) || lives(home, &other.process) {
+                return Ok(Turn::Taken);
+            }
+            transaction.execute("DELETE FROM asking WHERE asking_id = ?1", [other.asking_id])?;
+        }
+        let (photo_id, vector) = match subject {
+            Subject::Stored(photo_id) => (Some(photo_id), None),
+            Subject::New(embedding) => (None, Some(embedding.to_le_bytes())),
+        };
+        transaction
+            .prepare_cached("INSERT INTO asking (process, params, photo_id, vector) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![process, params, photo_id, vector])?;
+        let asking_id = transaction.last_insert_rowid();
+        transaction.commit()?;
+        Ok(Turn::Mine(Asking { catalog: self, asking_id }))
+    }
+}

@@ -1,0 +1,125 @@
+//! `tongkuan quota` and `drain`: what may still be spent, and the pictures that wait for it.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::settings::Settings;
+use super::show::Terminal;
+use super::{FAILED, found};
+use crate::engine::{DrainedOne, Engine, Progress};
+
+/// Calls used and left today, when the count begins anew, where today's rate leads, and what was saved.
+pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
+    let engine = settings.engine(false)?;
+    let reports = engine.quota()?;
+    let (saved_today, saved_ever) = engine.saved_calls()?;
+    let waiting = engine.catalog().queue_counts()?;
+    let mut out = std::io::stdout().lock();
+    if settings.json {
+        let saved = json!({ "today": saved_today, "ever": saved_ever });
+        writeln!(out, "{}", json!({ "upstreams": reports, "calls_saved": saved, "waiting": waiting }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if reports.is_empty() {
+        writeln!(out, "no upstream is configured; `tongkuan --help` tells how to name one")?;
+    }
+    for report in &reports {
+        let forecast = report.forecast.map_or_else(String::new, |calls| {
+            let enough = if calls > u64::from(report.budget) { ", more than the budget" } else { "" };
+            format!("; at today's rate {calls} by then{enough}")
+        });
+        writeln!(
+            out,
+            "{:<9} {} of {} used, {} left until {}{forecast}",
+            report.profile, report.used, report.budget, report.left, report.resets_at
+        )?;
+    }
+    writeln!(out, "saved     {saved_today} calls today, {saved_ever} ever")?;
+    writeln!(
+        out,
+        "waiting   {} new pictures, {} old answers ({} tried in vain)",
+        waiting.deferred, waiting.stale, waiting.in_trouble
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks about the pictures that wait, the highest priority first, until none is left or nothing may be asked. What was
+/// answered has left the queue, so an interrupted run is taken up again by running it again.
+#[derive(Args, Debug)]
+pub(super) struct Drain {
+    /// Pictures tried at the most
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+}
+
+impl Drain {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        if settings.offline {
+            bail!("the queue cannot be worked off with --offline");
+        }
+        let engine = settings.engine(true)?;
+        let terminal = Terminal::new();
+        let counts = engine.catalog().queue_counts()?;
+        let total = usize::try_from(counts.deferred + counts.stale)?;
+        let mut done = 0;
+        let drained = engine.drain(self.limit, &mut |one| {
+            done += 1;
+            terminal.step("asking", done, total.max(done));
+            // Standard output is gone: the work is worth finishing all the same.
+            let _ = report(settings, one);
+        })?;
+        let left = engine.catalog().queue_counts()?;
+        if settings.json {
+            println!("{}", json!({ "drained": drained, "waiting": left }));
+        } else {
+            println!(
+                "{} answered, {} dropped, {} still waiting",
+                drained.answered,
+                drained.dropped,
+                left.deferred + left.stale
+            );
+            if let Some(stopped) = &drained.stopped {
+                println!("stopped: {}", stopped.message);
+            }
+        }
+        Ok(if drained.dropped > 0 { ExitCode::from(FAILED) } else { found(left.deferred + left.stale == 0) })
+    }
+}
+
+fn report(settings: &Settings, one: &DrainedOne<'_>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let label = &one.waiting.label;
+    match one.result {
+        Ok(answer) if settings.json => {
+            let mut value = serde_json::to_value(answer)?;
+            value["id"] = json!(label);
+            writeln!(out, "{value}")?;
+        }
+        Ok(answer) => writeln!(out, "{label}: {} offers", answer.offers.len())?,
+        Err(error) => {
+            if settings.json {
+                writeln!(out, "{}", json!({ "id": label, "error": error.to_string() }))?;
+            }
+            eprintln!("tongkuan: {label}: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// Fetches anew what a search has found to be old, once its answers are printed.
+pub(super) fn refresh(settings: &Settings, engine: &Engine) -> Result<()> {
+    if settings.offline || engine.catalog().queue_counts()?.stale == 0 {
+        return Ok(());
+    }
+    let terminal = Terminal::new();
+    terminal.note("fetching old answers anew (the ones printed are good to use)");
+    // They are printed, so this is no failure of the search.
+    if let Err(error) = engine.refresh_stale() {
+        terminal.note(&format!("that failed: {error}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Which upstreams are asked, with which credentials, and how much.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use super::settings::Common;
+use crate::clock::SystemClock;
+use crate::engine::Freshness;
+use crate::upstream::{
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, Secret, TokenFile, Upstream, aop,
+};
+
+/// An upstream dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Profile {
+    /// The dialect of the common articles; the sandbox speaks it
+    Article,
+    /// The official gateway
+    Aop,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Article => "article",
+            Self::Aop => "aop",
+        })
+    }
+}
+
+/// `[upstream.PROFILE]` of the configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct UpstreamFile {
+    base_url: Option<String>,
+    app_key: Option<String>,
+    /// A file that holds nothing but the secret; the secret itself is not to be written here.
+    app_secret_file: Option<PathBuf>,
+    access_token_file: Option<PathBuf>,
+    refresh_token_file: Option<PathBuf>,
+    daily_budget: Option<u32>,
+    min_interval_ms: Option<u64>,
+    timeout_secs: Option<u64>,
+    soft_ttl_secs: Option<u64>,
+    hard_ttl_secs: Option<u64>,
+    empty_ttl_secs: Option<u64>,
+    refused_ttl_secs: Option<u64>,
+}
+
+/// One upstream, resolved.
+#[derive(Debug)]
+pub(super) struct UpstreamSettings {
+    pub(super) profile: Profile,
+    pub(super) app_key: String,
+    app_secret: Secret,
+    access_token: Option<Secret>,
+    refresh_token: Option<Secret>,
+    base_url: Option<String>,
+    timeout: Option<Duration>,
+    pub(super) policy: GuardPolicy,
+    pub(super) freshness: Freshness,
+}
+
+impl UpstreamSettings {
+    /// An upstream of the article dialect with everything else as it is by default.
+    pub(super) fn article(base_url: &str, app_key: &str, app_secret: &str) -> Self {
+        Self {
+            profile: Profile::Article,
+            app_key: app_key.to_owned(),
+            app_secret: Secret::new(app_secret),
+            access_token: None,
+            refresh_token: None,
+            base_url: Some(base_url.to_owned()),
+            timeout: None,
+            policy: GuardPolicy::default(),
+            freshness: Freshness::default(),
+        }
+    }
+
+    /// All that are named, else those that are configured, else `article` if there are credentials. None at all
+    /// without any: then only local knowledge answers.
+    pub(super) fn resolve(
+        common: &Common,
+        listed: Option<Vec<Profile>>,
+        mut files: HashMap<Profile, UpstreamFile>,
+    ) -> Result<Vec<Self>> {
+        let named = common.upstream.clone().or(listed);
+        let profiles = match &named {
+            Some(profiles) => profiles.clone(),
+            None if files.len() > 1 => bail!(
+                "several upstreams are configured: say in which order they are asked, \
+                 as in upstreams = [\"aop\", \"article\"]"
+            ),
+            None => vec![files.keys().next().copied().unwrap_or(Profile::Article)],
+        };
+        let mut all = Vec::new();
+        for (place, profile) in profiles.into_iter().enumerate() {
+            let file = files.remove(&profile);
+            let is_wanted = named.is_some() || file.is_some();
+            let base_url = common.base_url.clone().filter(|_| place == 0);
+            match Self::of(profile, common, base_url, file.unwrap_or_default())? {
+                Some(settings) => all.push(settings),
+                None if is_wanted => bail!(
+                    "the upstream {profile} is named but its credentials are not: set TONGKUAN_APP_KEY and \
+                     TONGKUAN_APP_SECRET"
+                ),
+                None => {}
+            }
+        }
+        Ok(all)
+    }
+
+    /// `None` without credentials.
+    fn of(
+        profile: Profile,
+        common: &Common,
+        base_url: Option<String>,
+        file: UpstreamFile,
+    ) -> Result<Option<Self>> {
+        let app_key = variable("TONGKUAN_APP_KEY").or(file.app_key);
+        let app_secret = secret("TONGKUAN_APP_SECRET", file.app_secret_file.as_deref())?;
+        let (Some(app_key), Some(app_secret)) = (app_key, app_secret) else { return Ok(None) };
+        let default = GuardPolicy::default();
+        let policy = GuardPolicy {
+            daily_budget: common.daily_budget.or(file.daily_budget).unwrap_or(default.daily_budget),
+            min_interval: file.min_interval_ms.map_or(default.min_interval, Duration::from_millis),
+            ..default
+        };
+        let ttl = |secs: Option<u64>, default| secs.map_or(default, Duration::from_secs);
+        let default = Freshness::default();
+        let freshness = Freshness {
+            soft_ttl: ttl(file.soft_ttl_secs, default.soft_ttl),
+            hard_ttl: ttl(file.hard_ttl_secs, default.hard_ttl),
+            empty_ttl: ttl(file.empty_ttl_secs, default.empty_ttl),
+            refused_ttl: ttl(file.refused_ttl_secs, default.refused_ttl),
+        };
+        Ok(Some(Self {
+            profile,
+            app_key,
+            app_secret,
+            access_token: secret("TONGKUAN_ACCESS_TOKEN", file.access_token_file.as_deref())?,
+            refresh_token: secret("TONGKUAN_REFRESH_TOKEN", file.refresh_token_file.as_deref())?,
+            base_url: base_url.or(file.base_url),
+            timeout: file.timeout_secs.map(Duration::from_secs),
+            policy,
+            freshness,
+        }))
+    }
+
+    pub(super) fn connect(&self, home: &Path) -> Result<Arc<dyn Upstream>> {
+        Ok(match self.profile {
+            Profile::Article => {
+                let mut config = ArticleConfig::new(&self.app_key, self.app_secret.clone());
+                config.base_url = self.base_url.clone().unwrap_or(config.base_url);
+                config.timeout = self.timeout.unwrap_or(config.timeout);
+                Arc::new(ArticleUpstream::new(config, Arc::new(SystemClock))?)
+            }
+            Profile::Aop => Arc::new(self.aop(home)?.0),
+        })
+    }
+
+    /// The official gateway, and where its tokens are kept.
+    pub(super) fn aop(&self, home: &Path) -> Result<(AopUpstream, TokenFile)> {
+        let tokens = TokenFile::of_home(home, aop::PROFILE);
+        let mut config = AopConfig::new(&self.app_key, self.app_secret.clone());
+        config.access_token.clone_from(&self.access_token);
+        config.refresh_token.clone_from(&self.refresh_token);
+        config.token_file = Some(tokens.clone());
+        config.base_url = self.base_url.clone().unwrap_or(config.base_url);
+        config.timeout = self.timeout.unwrap_or(config.timeout);
+        Ok((AopUpstream::new(config, Arc::new(SystemClock))?, tokens))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn secret(name: &str, file: Option<&Path>) -> Result<Option<Secret>> {
+    if let Some(value) = variable(name) {
+        return Ok(Some(Secret::new(value)));
+    }
+    let Some(path) = file else { return Ok(None) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Some(Secret::new(text.trim())))
+}

@@ -1,0 +1,115 @@
+//! How long is a stored answer good?
+
+use std::time::Duration;
+
+use crate::catalog::StoredAnswer;
+use crate::clock::Timestamp;
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// How long the answers of an upstream are good, counted from when they were fetched. Own goods never grow old.
+///
+/// The defaults are ours: prices and stock on 1688 move over weeks, and a search costs one of 500 calls a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// From this age on an answer is served and fetched anew when there is time for it.
+    pub soft_ttl: Duration,
+    /// From this age on an answer is fetched anew before it is served; the old one only if that fails.
+    pub hard_ttl: Duration,
+    /// The hard limit for an answer that holds no offers.
+    pub empty_ttl: Duration,
+    /// How long a picture that the upstream does not take is not shown to it again.
+    pub refused_ttl: Duration,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self { soft_ttl: 7 * DAY, hard_ttl: 30 * DAY, empty_ttl: DAY, refused_ttl: 7 * DAY }
+    }
+}
+
+/// What a stored answer is still good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// To be served.
+    Fresh,
+    /// To be served, and fetched anew afterwards.
+    Stale,
+    /// To be fetched anew; served only if that fails.
+    Expired,
+}
+
+impl Freshness {
+    /// `max_age` is the caller's own limit: an answer as old as that is not served while a new one can be had.
+    pub(super) fn judge(&self, stored: &StoredAnswer, now: Timestamp, max_age: Option<Duration>) -> Standing {
+        if stored.is_own() {
+            return Standing::Fresh;
+        }
+        let age = stored.fetched_at.until(now);
+        let hard = if stored.offers.is_empty() { self.empty_ttl } else { self.hard_ttl };
+        if age >= hard || max_age.is_some_and(|max_age| age >= max_age) {
+            Standing::Expired
+        } else if age >= self.soft_ttl {
+            Standing::Stale
+        } else {
+            Standing::Fresh
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offer::{Offer, OfferId, Supplier};
+
+    fn stored(profile: &str, with_offer: bool) -> StoredAnswer {
+        let offer = Offer {
+            offer_id: OfferId::new("1").expect("a digit"),
+            title: String::new(),
+            price: None,
+            min_order_quantity: None,
+            similarity: None,
+            image_url: None,
+            detail_url: None,
+            supplier: Supplier::default(),
+        };
+        StoredAnswer {
+            profile: profile.to_owned(),
+            params: String::new(),
+            fetched_at: Timestamp::from_unix_ms(0),
+            total: None,
+            offers: if with_offer { vec![offer] } else { Vec::new() },
+        }
+    }
+
+    #[test]
+    fn an_answer_grows_stale_and_then_expires_to_the_millisecond() {
+        let freshness = Freshness::default();
+        let just_before = |ttl: Duration| ttl.saturating_sub(Duration::from_millis(1));
+        let after =
+            |age: Duration| freshness.judge(&stored("aop", true), Timestamp::from_unix_ms(0).plus(age), None);
+        assert_eq!(after(just_before(freshness.soft_ttl)), Standing::Fresh);
+        assert_eq!(after(freshness.soft_ttl), Standing::Stale);
+        assert_eq!(after(just_before(freshness.hard_ttl)), Standing::Stale);
+        assert_eq!(after(freshness.hard_ttl), Standing::Expired);
+    }
+
+    #[test]
+    fn an_empty_answer_expires_sooner_and_an_own_good_never() {
+        let freshness = Freshness::default();
+        let later = Timestamp::from_unix_ms(0).plus(freshness.empty_ttl);
+        assert_eq!(freshness.judge(&stored("aop", false), later, None), Standing::Expired);
+        let much_later = Timestamp::from_unix_ms(0).plus(freshness.hard_ttl * 10);
+        assert_eq!(freshness.judge(&stored("own", true), much_later, None), Standing::Fresh);
+    }
+
+    #[test]
+    fn the_caller_may_ask_for_younger_answers_but_not_make_old_ones_young() {
+        let freshness = Freshness::default();
+        let at = |age: Duration| Timestamp::from_unix_ms(0).plus(age);
+        let judge = |age, max_age| freshness.judge(&stored("aop", true), at(age), Some(max_age));
+        assert_eq!(judge(DAY, DAY), Standing::Expired);
+        assert_eq!(judge(DAY, 2 * DAY), Standing::Fresh);
+        assert_eq!(judge(freshness.hard_ttl, freshness.hard_ttl * 2), Standing::Expired);
+    }
+}

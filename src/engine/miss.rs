@@ -1,0 +1,287 @@
+//! What a picture that is not known costs: one call, for everybody who asks about it at the same time.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::{
+    Desk, Engine, EngineError, Known, Mode, Outcome, Query, Seen, Stage, Standing, Timings, Unanswered,
+};
+use crate::catalog::{Asking, NewAnswer, Refusal, Subject, Turn, WaitReason};
+use crate::clock::Timestamp;
+use crate::photo::{Digest, Photo};
+use crate::upstream::guard::{Asked, GuardError, WhyNot};
+use crate::upstream::{QuotaDay, UpstreamError, UpstreamErrorKind, prepare};
+use crate::verdict::Verdict;
+
+/// How often somebody who waits for another process looks whether it has finished; a thread of this one is told.
+const POLL: Duration = Duration::from_millis(25);
+
+/// Longer than any search with all its attempts takes. Whoever waited this long asks: better to pay twice than never
+/// to answer.
+const MAX_TURN_WAIT: Duration = Duration::from_mins(10);
+
+impl Engine {
+    /// The branch on which money is spent. On return `known` holds the answer.
+    pub(super) fn miss(
+        &self,
+        generation: u64,
+        seen: &mut Seen,
+        query: &Query<'_>,
+        known: &mut Known,
+        timings: &mut Timings,
+    ) -> Result<(), EngineError> {
+        if query.mode == Mode::LocalOnly {
+            let message = "nothing may be asked";
+            return self.leave_unanswered(WhyNot::Offline, message, None, seen, query, known, timings);
+        }
+        if self.desks.is_empty() {
+            let message =
+                "no upstream is configured, so nothing was asked; `tongkuan --help` tells how to name one";
+            return self.leave_unanswered(WhyNot::NoUpstream, message, None, seen, query, known, timings);
+        }
+        let turn = match query.mode {
+            Mode::Default => self.take_turn(generation, seen, query, known, timings)?,
+            // Asked in any case, so there is nothing to wait for.
+            _ => None,
+        };
+        if known.will_do(query.mode) {
+            return Ok(());
+        }
+        let result = match self.ask(seen, query, known, timings) {
+            Ok((desk, asked)) => {
+                let fetched_at = self.clock.now();
+                if query.mode != Mode::Bypass {
+                    self.keep(desk, seen, query, &asked, fetched_at, timings)?;
+                }
+                self.warn_before_the_end(desk, known)?;
+                known.answer.take_asked(asked, fetched_at);
+                Ok(())
+            }
+            Err(EngineError::Upstream(error)) => self.fall_back(error, seen, query, known, timings),
+            Err(error) => Err(error),
+        };
+        drop(turn);
+        self.turn_ended.1.notify_all();
+        result
+    }
+
+    /// Waits until nobody else asks about this picture or an edited copy of it, then takes the right to. `None`
+    /// when the answer has come meanwhile.
+    fn take_turn(
+        &self,
+        mut generation: u64,
+        seen: &mut Seen,
+        query: &Query<'_>,
+        known: &mut Known,
+        timings: &mut Timings,
+    ) -> Result<Option<Asking<'_>>, EngineError> {
+        let params = query.params.key();
+        let start = Instant::now();
+        while start.elapsed() < MAX_TURN_WAIT {
+            let subject = match (seen.verdict, &seen.embedding) {
+                (Verdict::Hit(matched), _) => Subject::Stored(matched.photo_id),
+                (_, Some(embedding)) => Subject::New(embedding),
+                (_, None) => return Ok(None),
+            };
+            let was_stored = matches!(subject, Subject::Stored(_));
+            let turn = timings.measure(Stage::Catalog, || {
+                self.catalog.take_turn(subject, &params, self.policy.hit_threshold())
+            })?;
+            // Whoever asked until now may have stored the answer.
+            let newest = self.catalog.generation()?;
+            if newest != generation {
+                generation = newest;
+                self.look_again(seen, timings)?;
+                *known = self.known(seen, query, timings)?;
+                if known.will_do(query.mode) {
+                    return Ok(None);
+                }
+                if matches!(seen.verdict, Verdict::Hit(_)) != was_stored {
+                    // By now the picture is a stored one: the turn to take is that one's.
+                    continue;
+                }
+            }
+            match turn {
+                Turn::Mine(asking) => return Ok(Some(asking)),
+                Turn::Taken => timings.measure(Stage::Upstream, || {
+                    let (lock, ended) = &self.turn_ended;
+                    let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+                    drop(ended.wait_timeout(held, POLL).unwrap_or_else(PoisonError::into_inner));
+                }),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The one place where money is spent: the first upstream that has something left.
+    fn ask(
+        &self,
+        seen: &mut Seen,
+        query: &Query<'_>,
+        known: &mut Known,
+        timings: &mut Timings,
+    ) -> Result<(&Desk, Asked), EngineError> {
+        let byte_digest = seen.byte_digest;
+        let photo = self.decoded(&mut seen.photo, query.bytes, timings)?;
+        let start = Instant::now();
+        let mut result = Err(EngineError::NoUpstream);
+        for desk in &self.desks {
+            if let Err(EngineError::Upstream(error)) = &result {
+                known.answer.warnings.push(format!("{error}; {} is asked instead", desk.guard.profile()));
+            }
+            result = self.ask_at(desk, photo, byte_digest, query, known).map(|asked| (desk, asked));
+            if !matches!(&result, Err(EngineError::Upstream(error)) if error.leaves_room_for_another()) {
+                break;
+            }
+        }
+        timings.add(Stage::Upstream, start.elapsed());
+        result
+    }
+
+    fn ask_at(
+        &self,
+        desk: &Desk,
+        photo: &Photo,
+        byte_digest: Digest,
+        query: &Query<'_>,
+        known: &mut Known,
+    ) -> Result<Asked, EngineError> {
+        if query.mode == Mode::Default {
+            self.refuse_what_was_refused(desk, byte_digest)?;
+        }
+        let prepared = prepare(photo.as_image(), None, &desk.guard.upload_limits())?;
+        let result = desk.guard.search(&prepared.picture, &query.params);
+        if let Err(GuardError::Upstream { error, .. }) = &result
+            && error.kind == UpstreamErrorKind::Image
+        {
+            let refusal = Refusal {
+                profile: error.profile.to_owned(),
+                code: error.code.clone(),
+                message: error.message.clone(),
+                refused_at: self.clock.now(),
+            };
+            self.catalog.remember_refusal(byte_digest, &refusal)?;
+        }
+        let asked = result?;
+        known.answer.warnings.extend(prepared.warnings.iter().map(ToString::to_string));
+        Ok(asked)
+    }
+
+    /// A picture that the upstream did not take lately is not paid for again.
+    fn refuse_what_was_refused(&self, desk: &Desk, byte_digest: Digest) -> Result<(), EngineError> {
+        let profile = desk.guard.profile();
+        let since = self.clock.now().minus(desk.freshness.refused_ttl);
+        let Some(refusal) = self.catalog.refusal(byte_digest, profile, since)? else { return Ok(()) };
+        let message =
+            format!("{} (remembered from {}; --refresh asks again)", refusal.message, refusal.refused_at);
+        let error = UpstreamError {
+            profile,
+            kind: UpstreamErrorKind::Image,
+            code: refusal.code,
+            message,
+            retry_after: None,
+        };
+        Err(GuardError::Upstream { error, calls: 0 }.into())
+    }
+
+    /// Stores what the upstream said: in the catalogue, from where the index follows.
+    fn keep(
+        &self,
+        desk: &Desk,
+        seen: &mut Seen,
+        query: &Query<'_>,
+        asked: &Asked,
+        fetched_at: Timestamp,
+        timings: &mut Timings,
+    ) -> Result<(), EngineError> {
+        let params = query.params.key();
+        let answer = NewAnswer::Upstream {
+            profile: desk.guard.profile(),
+            params: &params,
+            fetched_at,
+            total: asked.page.total,
+            offers: &asked.page.offers,
+        };
+        if let Verdict::Hit(matched) = seen.verdict {
+            return Ok(
+                timings.measure(Stage::Catalog, || self.catalog.store_answer(matched.photo_id, &answer))?
+            );
+        }
+        self.store(seen, query.bytes, query.label, &answer, timings)?;
+        Ok(())
+    }
+
+    /// After an upstream has failed: an old answer is better than none, and what passes by itself is no error.
+    fn fall_back(
+        &self,
+        error: GuardError,
+        seen: &Seen,
+        query: &Query<'_>,
+        known: &mut Known,
+        timings: &mut Timings,
+    ) -> Result<(), EngineError> {
+        let why_not = error.why_not();
+        if known.standing == Some(Standing::Expired) {
+            known.answer.upstream_calls = error.calls();
+            known
+                .answer
+                .warnings
+                .push(format!("the answer has expired, but no new one could be had: {error}"));
+            if why_not.is_some() {
+                self.have_wait(WaitReason::Stale, super::REFRESH_PRIORITY, seen, query, timings)?;
+            }
+            return Ok(());
+        }
+        let Some(why_not) = why_not else { return Err(error.into()) };
+        known.answer.upstream_calls = error.calls();
+        let message = error.to_string();
+        self.leave_unanswered(why_not, &message, error.retry_at(), seen, query, known, timings)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one search and the three facts of a refusal")]
+    fn leave_unanswered(
+        &self,
+        reason: WhyNot,
+        message: &str,
+        retry_at: Option<Timestamp>,
+        seen: &Seen,
+        query: &Query<'_>,
+        known: &mut Known,
+        timings: &mut Timings,
+    ) -> Result<(), EngineError> {
+        if let Verdict::Review(candidate) = seen.verdict
+            && let Some(stored) = self.stored_answer(candidate.photo_id, query, timings)?
+        {
+            known.answer.take_stored(stored);
+        }
+        let queued = match query.defer {
+            Some(priority) => {
+                self.have_wait(WaitReason::Deferred, priority, seen, query, timings)?;
+                true
+            }
+            None => false,
+        };
+        if reason != WhyNot::Offline {
+            known.answer.warnings.push(message.to_owned());
+        }
+        known.answer.unanswered = Some(Unanswered { reason, message: message.to_owned(), retry_at, queued });
+        debug_assert_ne!(known.answer.verdict, Outcome::Hit);
+        Ok(())
+    }
+
+    /// Says so when the day's budget is about to run out.
+    fn warn_before_the_end(&self, desk: &Desk, known: &mut Known) -> Result<(), EngineError> {
+        let today = QuotaDay::of(self.clock.now());
+        let budget = desk.guard.policy().daily_budget;
+        let used = self.catalog.calls_spent(desk.guard.profile(), &today)?;
+        let left = budget.saturating_sub(used);
+        if left <= budget / 10 {
+            known.answer.warnings.push(format!(
+                "{left} of {budget} calls are left today for {}; the count begins anew at {}",
+                desk.guard.profile(),
+                today.resets_at()
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! Pictures that wait until the upstream may be asked again, and how they are worked off.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Answer, Engine, EngineError, Mode, Query, Seen, Stage, Timings, Unanswered};
+use crate::catalog::{NewWaiting, WaitReason, Waiting};
+use crate::upstream::guard::{GuardError, WhyNot};
+use crate::upstream::{QuotaDay, UpstreamErrorKind};
+
+/// What came of working off the queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Drained {
+    /// Answered and taken out of the queue.
+    pub answered: u64,
+    /// Tried in vain, and never to be answered: taken out, too.
+    pub dropped: u64,
+    /// Tried in vain; still waiting.
+    pub failed: u64,
+    /// Why it ended before the queue did.
+    pub stopped: Option<Unanswered>,
+}
+
+/// One picture of the queue and what came of it.
+#[derive(Debug)]
+pub struct DrainedOne<'a> {
+    pub waiting: &'a Waiting,
+    pub result: &'a Result<Answer, EngineError>,
+}
+
+impl Engine {
+    /// Fetches anew the answers that were found to be old, as [`Engine::drain`] does, and nothing else.
+    ///
+    /// # Errors
+    /// Those of [`Engine::drain`].
+    pub fn refresh_stale(&self) -> Result<Drained, EngineError> {
+        self.work_off(None, Some(WaitReason::Stale), &mut |_| {})
+    }
+
+    /// Works off the queue, the highest priority first, until it is empty, `limit` pictures were tried, or nothing
+    /// may be asked any more. Each picture leaves the queue once its answer is stored, so whatever ends this, it is
+    /// taken up again by calling it again; two processes at it at once pay for no picture twice. `each` hears of
+    /// every picture.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder fails, or an upstream refuses everything until a person mends it.
+    pub fn drain(
+        &self,
+        limit: Option<u64>,
+        each: &mut dyn FnMut(&DrainedOne<'_>),
+    ) -> Result<Drained, EngineError> {
+        self.work_off(limit, None, each)
+    }
+
+    fn work_off(
+        &self,
+        limit: Option<u64>,
+        only: Option<WaitReason>,
+        each: &mut dyn FnMut(&DrainedOne<'_>),
+    ) -> Result<Drained, EngineError> {
+        let mut drained = Drained::default();
+        let mut place = None;
+        let mut tried = 0;
+        while limit.is_none_or(|limit| tried < limit)
+            && let Some(waiting) = self.catalog.next_waiting(place)?
+        {
+            place = Some((waiting.priority, waiting.queue_id));
+            let is_stale = waiting.reason == WaitReason::Stale;
+            if only.is_some_and(|only| only != waiting.reason) || is_stale && !self.may_refresh()? {
+                continue;
+            }
+            tried += 1;
+            let query = Query {
+                params: waiting.params.clone(),
+                mode: Mode::Default,
+                // What somebody else has fetched since it was queued will do.
+                max_age: is_stale.then(|| self.shortest_soft_ttl()),
+                ..Query::new(&waiting.bytes, &waiting.label)
+            };
+            let result = self.search(&query);
+            each(&DrainedOne { waiting: &waiting, result: &result });
+            match result {
+                Ok(Answer { unanswered: Some(unanswered), .. }) => {
+                    self.catalog.note_trouble(waiting.queue_id, &unanswered.message)?;
+                    drained.failed += 1;
+                    drained.stopped = Some(unanswered);
+                    break;
+                }
+                Ok(answer) if answer.stale => {
+                    // The old answer was served because no new one could be had.
+                    let message = answer.warnings.join("; ");
+                    self.catalog.note_trouble(waiting.queue_id, &message)?;
+                    drained.failed += 1;
+                    let reason = WhyNot::UpstreamFailed;
+                    drained.stopped = Some(Unanswered { reason, message, retry_at: None, queued: true });
+                    break;
+                }
+                Ok(_) => {
+                    self.catalog.unqueue(waiting.queue_id)?;
+                    drained.answered += 1;
+                }
+                Err(error) if error.lies_in_the_picture() => {
+                    self.catalog.unqueue(waiting.queue_id)?;
+                    drained.dropped += 1;
+                }
+                Err(error) => {
+                    self.catalog.note_trouble(waiting.queue_id, &error.to_string())?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(drained)
+    }
+
+    pub(super) fn have_wait(
+        &self,
+        reason: WaitReason,
+        priority: i32,
+        seen: &Seen,
+        query: &Query<'_>,
+        timings: &mut Timings,
+    ) -> Result<(), EngineError> {
+        let waiting = NewWaiting {
+            reason,
+            priority,
+            label: query.label,
+            byte_digest: seen.byte_digest,
+            bytes: query.bytes,
+            params: &query.params,
+            queued_at: self.clock.now(),
+        };
+        timings.measure(Stage::Catalog, || self.catalog.queue(&waiting))?;
+        Ok(())
+    }
+
+    /// Old answers are renewed only while more than a tenth of a budget is left for pictures that are new.
+    fn may_refresh(&self) -> Result<bool, EngineError> {
+        let today = QuotaDay::of(self.clock.now());
+        for desk in &self.desks {
+            let budget = desk.guard.policy().daily_budget;
+            let used = self.catalog.calls_spent(desk.guard.profile(), &today)?;
+            if budget.saturating_sub(used) > budget / 10 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn shortest_soft_ttl(&self) -> Duration {
+        self.desks.iter().map(|desk| desk.freshness.soft_ttl).min().unwrap_or_default()
+    }
+}
+
+impl EngineError {
+    /// Whether the same picture will fail in the same way whenever it is tried.
+    #[must_use]
+    pub fn lies_in_the_picture(&self) -> bool {
+        match self {
+            Self::Photo(_) | Self::Tensor(_) | Self::Prepare(_) => true,
+            Self::Upstream(GuardError::Upstream { error, .. }) => {
+                matches!(error.kind, UpstreamErrorKind::Image | UpstreamErrorKind::Param)
+            }
+            _ => false,
+        }
+    }
+}

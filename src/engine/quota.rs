@@ -1,0 +1,116 @@
+//! What is left to spend, and what was saved.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use super::{Engine, EngineError, Mode};
+use crate::clock::Timestamp;
+use crate::upstream::QuotaDay;
+
+/// Saved calls are written down this many at a time, because a hit must not wait for the disk. A process that is
+/// killed forgets fewer than this.
+const FLUSH_EVERY: u64 = 64;
+
+/// The account of one upstream for the platform's present day.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct QuotaReport {
+    pub profile: &'static str,
+    /// Of China standard time, by which the platform counts.
+    pub day: QuotaDay,
+    pub used: u32,
+    pub budget: u32,
+    pub left: u32,
+    pub resets_at: Timestamp,
+    /// How many calls the day will have seen if they go on as they have since the first of today's; `None` before
+    /// the second.
+    pub forecast: Option<u64>,
+}
+
+/// Answers given without a call since they were last written down.
+#[derive(Debug, Default)]
+pub(super) struct SavedCalls(AtomicU64);
+
+impl SavedCalls {
+    /// Counts an answer that would have cost a call.
+    pub(super) fn count(&self, mode: Mode, has_upstream: bool, flush: impl FnOnce()) {
+        if mode == Mode::Default && has_upstream && self.0.fetch_add(1, Ordering::Relaxed) + 1 >= FLUSH_EVERY
+        {
+            flush();
+        }
+    }
+}
+
+impl Engine {
+    /// The account of every upstream, in the order in which they are asked.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder fails.
+    pub fn quota(&self) -> Result<Vec<QuotaReport>, EngineError> {
+        let now = self.clock.now();
+        let day = QuotaDay::of(now);
+        let report = |desk: &super::Desk| {
+            let profile = desk.guard.profile();
+            let budget = desk.guard.policy().daily_budget;
+            let starts = self.catalog.call_starts(profile, &day)?;
+            let used = u32::try_from(starts.len()).unwrap_or(u32::MAX);
+            let left = budget.saturating_sub(used);
+            let resets_at = day.resets_at();
+            Ok(QuotaReport {
+                profile,
+                day,
+                used,
+                budget,
+                left,
+                resets_at,
+                forecast: forecast(&starts, now, resets_at),
+            })
+        };
+        self.desks.iter().map(report).collect()
+    }
+
+    /// How many answers were given without a call that would have cost one: today, and ever.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder fails.
+    pub fn saved_calls(&self) -> Result<(u64, u64), EngineError> {
+        self.flush_saved();
+        Ok(self.catalog.saved_calls(&QuotaDay::of(self.clock.now()))?)
+    }
+
+    pub(super) fn flush_saved(&self) {
+        let calls = self.saved.0.swap(0, Ordering::Relaxed);
+        // A statistic: if it cannot be written now, it can later.
+        if calls > 0 && self.catalog.add_saved_calls(&QuotaDay::of(self.clock.now()), calls).is_err() {
+            self.saved.0.fetch_add(calls, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.flush_saved();
+    }
+}
+
+/// The calls so far, and as many more as the rest of the day has room for at the mean pause since the first.
+fn forecast(starts: &[Timestamp], now: Timestamp, resets_at: Timestamp) -> Option<u64> {
+    let first = starts.first().filter(|_| starts.len() > 1)?;
+    let (spent_ms, rest_ms) = (first.until(now).as_millis().max(1), now.until(resets_at).as_millis());
+    let used = starts.len() as u128;
+    u64::try_from(used + used * rest_ms / spent_ms).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forecast_goes_on_at_the_pace_since_the_first_call() {
+        let at = Timestamp::from_unix_ms;
+        let starts = [at(1000), at(1500), at(2000)];
+        // 3 calls in 2 s, and 10 s to go.
+        assert_eq!(forecast(&starts, at(3000), at(13_000)), Some(18));
+        assert_eq!(forecast(&starts[..1], at(3000), at(13_000)), None);
+    }
+}
