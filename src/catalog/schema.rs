@@ -6,7 +6,7 @@ use super::CatalogError;
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -124,6 +124,17 @@ CREATE TABLE refusals (
 CREATE TABLE saved_calls (
     day   TEXT PRIMARY KEY,
     calls INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+const VERSION_3: &str = "
+-- What providers say of a day: calls beyond ours, and how many they let through.
+CREATE TABLE provider_counts (
+    profile       TEXT NOT NULL,
+    day           TEXT NOT NULL,
+    foreign_calls INTEGER NOT NULL,
+    max_a_day     INTEGER NOT NULL,
+    PRIMARY KEY (profile, day)
 ) STRICT, WITHOUT ROWID;
 ";
 

@@ -1,9 +1,10 @@
 //! The spend ledger: every paid call is booked here before it is made.
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
+use crate::upstream::ProviderCount;
 use crate::upstream::guard::{Booking, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
 
 impl Catalog {
@@ -14,6 +15,15 @@ impl Catalog {
     /// [`CatalogError`] when the file cannot be read.
     pub fn calls_spent(&self, profile: &str, day: &QuotaDay) -> Result<u32, CatalogError> {
         self.read(|c| spent(c, profile, *day))
+    }
+
+    /// Calls of `day` that the provider has counted beyond ours, and how many it lets through, where it says so.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn provider_limits(&self, profile: &str, day: &QuotaDay) -> Result<(u32, Option<u32>), CatalogError> {
+        let (foreign, max_a_day) = self.read(|c| provider_count(c, profile, *day))?;
+        Ok((foreign, (max_a_day < u32::MAX).then_some(max_a_day)))
     }
 
     /// Adds to the count of answers that were given without a call.
@@ -62,8 +72,9 @@ impl Catalog {
         let mut writer = self.writer();
         // Immediate: counting and booking must be one step for all threads and all processes.
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let used = spent(&transaction, booking.profile, booking.day)?;
-        if used >= booking.budget {
+        let (foreign, max_a_day) = provider_count(&transaction, booking.profile, booking.day)?;
+        let used = spent(&transaction, booking.profile, booking.day)?.saturating_add(foreign);
+        if used >= booking.budget.min(max_a_day) {
             return Ok(Err(used));
         }
         // Refunded calls were made too, so they count for the pace. A start in the far future can only come from
@@ -97,6 +108,21 @@ fn spent(connection: &Connection, profile: &str, day: QuotaDay) -> Result<u32, r
         .query_row(params![profile, day.to_string()], |row| row.get(0))
 }
 
+/// Calls of others, and the provider's own limit, as far as it has told.
+fn provider_count(
+    connection: &Connection,
+    profile: &str,
+    day: QuotaDay,
+) -> Result<(u32, u32), rusqlite::Error> {
+    let told = connection
+        .prepare_cached(
+            "SELECT foreign_calls, max_a_day FROM provider_counts WHERE profile = ?1 AND day = ?2",
+        )?
+        .query_row(params![profile, day.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(told.unwrap_or((0, u32::MAX)))
+}
+
 impl Ledger for Catalog {
     fn reserve(&self, booking: &Booking) -> Result<Reservation, LedgerError> {
         match self.book(booking) {
@@ -104,6 +130,23 @@ impl Ledger for Catalog {
             Ok(Err(used)) => Err(LedgerError::BudgetSpent { used }),
             Err(e) => Err(LedgerError::Storage { message: e.to_string() }),
         }
+    }
+
+    fn reconcile(&self, profile: &str, day: QuotaDay, count: ProviderCount) -> Result<(), LedgerError> {
+        let write = || {
+            let mut writer = self.writer();
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            // Calls under way are ours but perhaps not counted yet, so the difference is never too large by them.
+            let foreign = count.used_today.saturating_sub(spent(&transaction, profile, day)?);
+            transaction.execute(
+                "INSERT INTO provider_counts (profile, day, foreign_calls, max_a_day) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (profile, day) DO UPDATE
+                 SET foreign_calls = max(foreign_calls, excluded.foreign_calls), max_a_day = excluded.max_a_day",
+                params![profile, day.to_string(), foreign, count.max_a_day],
+            )?;
+            transaction.commit()
+        };
+        write().map_err(|e: rusqlite::Error| LedgerError::Storage { message: e.to_string() })
     }
 
     fn settle(&self, reservation: i64, outcome: CallOutcome) -> Result<(), LedgerError> {

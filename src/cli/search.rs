@@ -14,7 +14,7 @@ use super::{FAILED, found, show};
 use crate::engine::{Answer, Engine, EngineError, Mode, Outcome, Query};
 use crate::offer::Price;
 use crate::photo::{PhotoLimits, read_bytes};
-use crate::upstream::SearchParams;
+use crate::upstream::{Region, SearchParams};
 
 #[derive(Args, Debug)]
 pub(super) struct Search {
@@ -36,6 +36,9 @@ pub(super) struct Search {
     /// Only offers up to this price, in yuan
     #[arg(long, value_name = "YUAN")]
     price_max: Option<Price>,
+    /// Only this part of the picture, in pixels
+    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM")]
+    region: Option<Region>,
     /// Which page of offers
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     page: u32,
@@ -103,6 +106,7 @@ impl Search {
             category_id: self.category,
             price_min: self.price_min,
             price_max: self.price_max,
+            region: self.region,
             page: self.page,
             page_size: self.page_size,
         };

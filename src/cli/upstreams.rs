@@ -14,7 +14,8 @@ use super::settings::Common;
 use crate::clock::SystemClock;
 use crate::engine::Freshness;
 use crate::upstream::{
-    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, Secret, TokenFile, Upstream, aop,
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, OneboundConfig, OneboundUpstream,
+    Secret, TokenFile, Upstream, aop,
 };
 
 /// An upstream dialect.
@@ -25,6 +26,18 @@ pub(super) enum Profile {
     Article,
     /// The official gateway
     Aop,
+    /// The vendor OneBound
+    Onebound,
+}
+
+impl Profile {
+    /// Where the key and the secret come from.
+    fn variables(self) -> [&'static str; 2] {
+        match self {
+            Self::Article | Self::Aop => ["TONGKUAN_APP_KEY", "TONGKUAN_APP_SECRET"],
+            Self::Onebound => ["TONGKUAN_ONEBOUND_KEY", "TONGKUAN_ONEBOUND_SECRET"],
+        }
+    }
 }
 
 impl fmt::Display for Profile {
@@ -32,6 +45,7 @@ impl fmt::Display for Profile {
         f.write_str(match self {
             Self::Article => "article",
             Self::Aop => "aop",
+            Self::Onebound => "onebound",
         })
     }
 }
@@ -108,10 +122,12 @@ impl UpstreamSettings {
             let base_url = common.base_url.clone().filter(|_| place == 0);
             match Self::of(profile, common, base_url, file.unwrap_or_default())? {
                 Some(settings) => all.push(settings),
-                None if is_wanted => bail!(
-                    "the upstream {profile} is named but its credentials are not: set TONGKUAN_APP_KEY and \
-                     TONGKUAN_APP_SECRET"
-                ),
+                None if is_wanted => {
+                    let [key, secret] = profile.variables();
+                    bail!(
+                        "the upstream {profile} is named but its credentials are not: set {key} and {secret}"
+                    )
+                }
                 None => {}
             }
         }
@@ -125,8 +141,9 @@ impl UpstreamSettings {
         base_url: Option<String>,
         file: UpstreamFile,
     ) -> Result<Option<Self>> {
-        let app_key = variable("TONGKUAN_APP_KEY").or(file.app_key);
-        let app_secret = secret("TONGKUAN_APP_SECRET", file.app_secret_file.as_deref())?;
+        let [key_name, secret_name] = profile.variables();
+        let app_key = variable(key_name).or(file.app_key);
+        let app_secret = secret(secret_name, file.app_secret_file.as_deref())?;
         let (Some(app_key), Some(app_secret)) = (app_key, app_secret) else { return Ok(None) };
         let default = GuardPolicy::default();
         let policy = GuardPolicy {
@@ -164,6 +181,13 @@ impl UpstreamSettings {
                 Arc::new(ArticleUpstream::new(config, Arc::new(SystemClock))?)
             }
             Profile::Aop => Arc::new(self.aop(home)?.0),
+            Profile::Onebound => {
+                let mut config =
+                    OneboundConfig::new(Secret::new(self.app_key.as_str()), self.app_secret.clone());
+                config.base_url = self.base_url.clone().unwrap_or(config.base_url);
+                config.timeout = self.timeout.unwrap_or(config.timeout);
+                Arc::new(OneboundUpstream::new(config, Arc::new(SystemClock))?)
+            }
         })
     }
 

@@ -149,7 +149,7 @@ impl Engine {
         if query.mode == Mode::Default {
             self.refuse_what_was_refused(desk, byte_digest)?;
         }
-        let prepared = prepare(photo.as_image(), None, &desk.guard.upload_limits())?;
+        let prepared = prepare(photo.as_image(), query.params.region, &desk.guard.upload_limits())?;
         let result = desk.guard.search(&prepared.picture, &query.params);
         if let Err(GuardError::Upstream { error, .. }) = &result
             && error.kind == UpstreamErrorKind::Image
@@ -180,6 +180,7 @@ impl Engine {
             code: refusal.code,
             message,
             retry_after: None,
+            billed: Some(false),
         };
         Err(GuardError::Upstream { error, calls: 0 }.into())
     }

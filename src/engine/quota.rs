@@ -18,7 +18,9 @@ pub struct QuotaReport {
     pub profile: &'static str,
     /// Of China standard time, by which the platform counts.
     pub day: QuotaDay,
+    /// Ours, and those of others that the provider has told of.
     pub used: u32,
+    /// The user's, or the provider's own limit where it has told a lower one.
     pub budget: u32,
     pub left: u32,
     pub resets_at: Timestamp,
@@ -51,9 +53,10 @@ impl Engine {
         let day = QuotaDay::of(now);
         let report = |desk: &super::Desk| {
             let profile = desk.guard.profile();
-            let budget = desk.guard.policy().daily_budget;
+            let (foreign, max_a_day) = self.catalog.provider_limits(profile, &day)?;
+            let budget = desk.guard.policy().daily_budget.min(max_a_day.unwrap_or(u32::MAX));
             let starts = self.catalog.call_starts(profile, &day)?;
-            let used = u32::try_from(starts.len()).unwrap_or(u32::MAX);
+            let used = u32::try_from(starts.len()).unwrap_or(u32::MAX).saturating_add(foreign);
             let left = budget.saturating_sub(used);
             let resets_at = day.resets_at();
             Ok(QuotaReport {

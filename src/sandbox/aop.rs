@@ -4,8 +4,7 @@
 //! Refusals come in the order in which the gateway was seen to check: the key in the address, the signature, the
 //! token, the permission, the parameters. What is not documented anywhere is marked as ours.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::{Form, FromRequest, Path, Query, Request, State};
 use axum::http::{Method, StatusCode};
@@ -28,39 +27,8 @@ pub(super) const AUTHORIZE_PATH: &str = "/oauth/authorize";
 
 /// Above this an upload "succeeds" with the image id 0.
 const MAX_IMAGE_BYTES: usize = 300_000;
-/// Uploads that are remembered; the oldest is forgotten first. How long the gateway remembers is not known.
-const KEPT_UPLOADS: usize = 64;
-const FIRST_IMAGE_ID: u64 = 1_048_608_196_202_797_156;
 const MAX_PAGE_SIZE: usize = 50;
 const CROSSBORDER: &str = "com.alibaba.fenxiao.crossborder";
-
-/// Uploaded pictures by their id.
-#[derive(Debug, Default)]
-pub(super) struct Uploads(Mutex<Shelf>);
-
-#[derive(Debug, Default)]
-struct Shelf {
-    given: u64,
-    pictures: VecDeque<(u64, Arc<RgbImage>)>,
-}
-
-impl Uploads {
-    fn put(&self, picture: RgbImage) -> u64 {
-        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = FIRST_IMAGE_ID + shelf.given;
-        shelf.given += 1;
-        shelf.pictures.push_back((id, Arc::new(picture)));
-        if shelf.pictures.len() > KEPT_UPLOADS {
-            shelf.pictures.pop_front();
-        }
-        id
-    }
-
-    fn get(&self, id: u64) -> Option<Arc<RgbImage>> {
-        let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.pictures.iter().find(|(known, _)| *known == id).map(|(_, picture)| Arc::clone(picture))
-    }
-}
 
 /// A refusal in the gateway's envelope.
 #[derive(Debug)]

@@ -106,6 +106,13 @@ impl Gate {
         if options.deny_search { Err(Refusal::NoPermission) } else { Ok(()) }
     }
 
+    /// How many searches the day has seen, and how many it may see.
+    pub(super) fn quota(&self, options: &SandboxOptions) -> (u32, u32) {
+        let state = self.state();
+        let is_today = state.day == Some(QuotaDay::of(options.clock.now()));
+        (if is_today { state.used_today } else { 0 }, options.daily_quota)
+    }
+
     /// Takes one search from the day's quota, if pace and quota allow it.
     pub(super) fn admit(&self, options: &SandboxOptions) -> Result<(), Refusal> {
         let now = options.clock.now();

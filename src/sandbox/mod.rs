@@ -13,10 +13,12 @@ mod dice;
 mod gate;
 mod goods;
 mod naming;
+mod onebound;
 mod render;
 mod search;
 mod server;
 mod shop;
+mod uploads;
 
 pub use server::{Counters, Sandbox, SandboxError, SandboxOptions};
 

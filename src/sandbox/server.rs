@@ -13,11 +13,11 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::aop::{self, Uploads};
-use super::article;
 use super::gate::Gate;
 use super::goods::{Catalogue, View};
 use super::search::Eye;
+use super::uploads::Uploads;
+use super::{aop, article, onebound};
 use crate::clock::{Clock, SystemClock, Timestamp};
 
 /// Requests worked on at the same time; others wait.
@@ -152,6 +152,8 @@ impl Sandbox {
             .route("/img/{offer_id}/{view}", get(image))
             .route("/auth/requestToken", get(article::token).post(article::token))
             .route(article::SEARCH_PATH, post(article::search))
+            .route(onebound::UPLOAD_PATH, post(onebound::upload))
+            .route(onebound::SEARCH_PATH, get(onebound::search))
             .route(aop::AUTHORIZE_PATH, get(aop::authorize))
             .route(aop::PATH, any(aop::call))
             .layer(DefaultBodyLimit::max(body_limit))

@@ -19,7 +19,7 @@ use sha1::Sha1;
 use super::token::{Fetched, StoredTokens, TokenCell, TokenFile};
 use super::wire::{Reply, Wire, config_error, quote};
 use super::{
-    SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    Region, SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, lenient,
 };
 use crate::clock::Clock;
@@ -259,6 +259,7 @@ impl AopUpstream {
         &self,
         token: &Secret,
         image_id: &str,
+        region: Option<Region>,
         params: &SearchParams,
     ) -> Result<UpstreamPage, UpstreamError> {
         let mut query = json!({
@@ -276,6 +277,11 @@ impl AopUpstream {
         if let Some(price) = params.price_max {
             query["priceEnd"] = price.to_string().into();
         }
+        if let Some(region) = region {
+            // The gateway's order: both x, then both y.
+            let [left, top, right, bottom] = region.edges_px();
+            query["region"] = format!("{left},{right},{top},{bottom}").into();
+        }
         let query = query.to_string();
         let body = self.call(QUERY_CALL, &[("access_token", token.expose()), ("offerQueryParam", &query)])?;
         read_page(self.open(&body)?)
@@ -289,7 +295,7 @@ impl Upstream for AopUpstream {
 
     /// Above some 300 KB the gateway gives the image id 0; the longest side is ours.
     fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 300_000, advised_min_side_px: 300, max_side_px: 1000 }
+        UploadLimits { max_bytes: 300_000, advised_min_side_px: 300, max_side_px: 1000, takes_region: true }
     }
 
     fn make_ready(&self) -> Result<(), UpstreamError> {
@@ -303,7 +309,7 @@ impl Upstream for AopUpstream {
             |refused| self.fetch_token(refused),
             |token| {
                 let image_id = self.upload(&token.value, picture)?;
-                self.query(&token.value, &image_id, params)
+                self.query(&token.value, &image_id, picture.region, params)
             },
         )
     }
@@ -409,7 +415,7 @@ fn read_page(result: &Value) -> Result<UpstreamPage, UpstreamError> {
         return Err(unreadable("no row of the answer has a usable offerId"));
     }
     let skipped = u32::try_from(rows.len() - offers.len()).unwrap_or(u32::MAX);
-    Ok(UpstreamPage { offers, total, skipped })
+    Ok(UpstreamPage { offers, total, skipped, provider_count: None })
 }
 
 fn read_offer(row: &Value) -> Option<Offer> {

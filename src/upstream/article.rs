@@ -152,7 +152,12 @@ impl Upstream for ArticleUpstream {
 
     /// 5 MB and 300 px as in the articles; the longest side is ours, because nothing is gained by more.
     fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 5_000_000, advised_min_side_px: 300, max_side_px: 1280 }
+        UploadLimits {
+            max_bytes: 5_000_000,
+            advised_min_side_px: 300,
+            max_side_px: 1280,
+            takes_region: false,
+        }
     }
 
     fn make_ready(&self) -> Result<(), UpstreamError> {
@@ -225,7 +230,7 @@ fn read_page(body: &Value) -> Result<UpstreamPage, UpstreamError> {
         return Err(unreadable("no product of the answer has a usable productId"));
     }
     let skipped = u32::try_from(products.len() - offers.len()).unwrap_or(u32::MAX);
-    Ok(UpstreamPage { offers, total, skipped })
+    Ok(UpstreamPage { offers, total, skipped, provider_count: None })
 }
 
 fn read_offer(product: &Value) -> Option<Offer> {

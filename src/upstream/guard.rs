@@ -12,7 +12,8 @@ use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
 use super::{
-    SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage,
+    ProviderCount, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    UpstreamPage,
 };
 use crate::clock::{Clock, Timestamp};
 
@@ -190,6 +191,13 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError::Storage`].
     fn settle(&self, reservation: i64, outcome: CallOutcome) -> Result<(), LedgerError>;
+
+    /// Takes the provider's own count into account, settled calls of ours included: what it has counted beyond ours
+    /// was spent by somebody else and is not there for us, and its limit holds beside the budget.
+    ///
+    /// # Errors
+    /// [`LedgerError::Storage`].
+    fn reconcile(&self, profile: &str, day: QuotaDay, count: ProviderCount) -> Result<(), LedgerError>;
 }
 
 /// An answer and what it cost.
@@ -413,11 +421,15 @@ impl Guard {
         self.upstream.make_ready().map_err(|error| failed(error, 0))?;
         let reservation = self.take_turn()?;
         let answer = self.upstream.search(picture, params);
-        let billed = answer.as_ref().map_or_else(|error| error.kind.may_be_billed(), |_| true);
+        let billed = answer.as_ref().map_or_else(UpstreamError::may_be_billed, |_| true);
         let outcome = if billed { CallOutcome::Billed } else { CallOutcome::Refunded };
         asked.calls += u32::from(billed);
         // An answer that has been paid for is not thrown away because of the account.
         asked.unsettled += u32::from(self.ledger.settle(reservation.id, outcome).is_err());
+        if let Ok(UpstreamPage { provider_count: Some(count), .. }) = &answer {
+            let day = QuotaDay::of(self.clock.now());
+            asked.unsettled += u32::from(self.ledger.reconcile(self.profile(), day, *count).is_err());
+        }
         answer.map_err(|error| failed(error, asked.calls))
     }
 

@@ -7,12 +7,15 @@ pub mod aop;
 pub mod article;
 pub mod guard;
 mod lenient;
+pub mod onebound;
 pub mod prepare;
+mod region;
 mod secret;
 mod token;
 mod wire;
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +28,9 @@ pub use guard::{
     Asked, Booking, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError, QuotaDay, Reservation,
     WhyNot,
 };
+pub use onebound::{OneboundConfig, OneboundUpstream};
 pub use prepare::{PrepareError, Prepared, UploadWarning, prepare};
+pub use region::{Region, RegionError};
 pub use secret::Secret;
 pub use token::TokenFile;
 
@@ -35,6 +40,9 @@ pub struct SearchParams {
     pub category_id: Option<u64>,
     pub price_min: Option<Price>,
     pub price_max: Option<Price>,
+    /// The part of the picture that is meant, in pixels of the upright picture.
+    #[serde(default)]
+    pub region: Option<Region>,
     /// 1-based.
     pub page: u32,
     /// 1 to 50.
@@ -43,7 +51,7 @@ pub struct SearchParams {
 
 impl Default for SearchParams {
     fn default() -> Self {
-        Self { category_id: None, price_min: None, price_max: None, page: 1, page_size: 20 }
+        Self { category_id: None, price_min: None, price_max: None, region: None, page: 1, page_size: 20 }
     }
 }
 
@@ -53,14 +61,19 @@ impl SearchParams {
     #[must_use]
     pub fn key(&self) -> String {
         let price = |p: Option<Price>| p.map_or_else(String::new, |p| p.yuan().normalize().to_string());
-        format!(
+        let mut key = format!(
             "category={};price={}..{};page={};size={}",
             self.category_id.map_or_else(String::new, |id| id.to_string()),
             price(self.price_min),
             price(self.price_max),
             self.page,
             self.page_size
-        )
+        );
+        if let Some(region) = self.region {
+            // Writing to a string cannot fail.
+            let _ = write!(key, ";region={region}");
+        }
+        key
     }
 
     /// Refuses what no upstream takes, before anything is spent on it.
@@ -85,11 +98,14 @@ pub struct UploadPicture {
     pub media_type: UploadMediaType,
     pub width_px: u32,
     pub height_px: u32,
+    /// The part that is meant, in pixels of this picture; only for a dialect that [takes](UploadLimits::takes_region)
+    /// one.
+    pub region: Option<Region>,
 }
 
 impl fmt::Debug for UploadPicture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes, media_type, width_px, height_px } = self;
+        let Self { bytes, media_type, width_px, height_px, .. } = self;
         write!(f, "UploadPicture({media_type:?} {width_px}x{height_px} px, {} bytes)", bytes.len())
     }
 }
@@ -129,6 +145,29 @@ pub struct UpstreamPage {
     /// How many entries of this page were left out because they could not be read (no usable id). A page of
     /// which nothing can be read is an error instead.
     pub skipped: u32,
+    /// How many calls the provider has counted today, where it says so.
+    pub provider_count: Option<ProviderCount>,
+}
+
+/// A provider's own count of calls, whoever made them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ProviderCount {
+    pub used_today: u32,
+    /// What it lets through a day.
+    pub max_a_day: u32,
+}
+
+impl ProviderCount {
+    /// As OneBound writes it: `today:128 max:10100 all[...];expires:...`.
+    #[must_use]
+    pub fn parse(api_info: &str) -> Option<Self> {
+        let number = |name: &str| {
+            let digits = api_info.split_once(name)?.1;
+            let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+            digits[..end].parse().ok()
+        };
+        Some(Self { used_today: number("today:")?, max_a_day: number("max:")? })
+    }
 }
 
 /// What an upstream accepts.
@@ -138,6 +177,8 @@ pub struct UploadLimits {
     /// Smaller pictures are sent all the same, with a warning.
     pub advised_min_side_px: u32,
     pub max_side_px: u32,
+    /// Whether it takes a region beside the whole picture. Others are sent the part alone.
+    pub takes_region: bool,
 }
 
 /// One dialect of picture search. Blocking; called from any thread; makes at most the requests that one
@@ -246,6 +287,8 @@ pub struct UpstreamError {
     pub message: String,
     /// How long the upstream asks to wait, where it says so.
     pub retry_after: Option<Duration>,
+    /// Whether the provider counts the failed search as made, where it says so; else its kind tells.
+    pub billed: Option<bool>,
 }
 
 impl UpstreamError {
@@ -259,6 +302,12 @@ impl UpstreamError {
         message: impl fmt::Display,
     ) -> Self {
         let message = format!("{message}; {}", kind.remedy());
-        Self { profile, kind, code: code.into(), message, retry_after: None }
+        Self { profile, kind, code: code.into(), message, retry_after: None, billed: None }
+    }
+
+    /// Whether the provider may count the failed search as made.
+    #[must_use]
+    pub fn may_be_billed(&self) -> bool {
+        self.billed.unwrap_or_else(|| self.kind.may_be_billed())
     }
 }

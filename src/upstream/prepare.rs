@@ -3,9 +3,10 @@
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{PixelType, Resizer};
 use image::codecs::jpeg::JpegEncoder;
+use image::imageops::crop_imm;
 use image::{ExtendedColorType, RgbImage};
 
-use super::{UploadLimits, UploadMediaType, UploadPicture};
+use super::{Region, UploadLimits, UploadMediaType, UploadPicture};
 
 /// JPEG qualities tried in turn at each size before the picture is made smaller.
 const QUALITIES: [u8; 4] = [88, 80, 70, 60];
@@ -41,38 +42,44 @@ pub enum PrepareError {
          simpler picture"
     )]
     TooLarge { max_bytes: usize },
+    #[error("the region {region} lies outside the picture, which is {width_px}x{height_px} px")]
+    RegionOutside { region: Region, width_px: u32, height_px: u32 },
     #[error("the picture cannot be resized or encoded: {0}; save it again as a baseline JPEG and retry")]
     Encode(String),
 }
 
-/// Makes `picture` (decoded, upright, alpha already on white) fit for upload under `limits`.
+/// Makes `picture` (decoded, upright, alpha already on white) fit for upload under `limits`: scaled so that its longer
+/// side is at most `max_side_px`, and encoded as JPEG, at lower quality and then at a smaller size until it is at most
+/// `max_bytes`. Nothing of the original file's metadata goes with it.
 ///
-/// `original` holds the file the picture was decoded from, and its presence is the caller's word that it is
-/// upright without its EXIF turn and that its metadata may leave the machine. It is passed on unchanged when
-/// it is what it claims to be and within the limits. Otherwise the picture is scaled so that its longer side
-/// is at most `max_side_px`, and encoded as JPEG, at lower quality and then at a smaller size until it is at
-/// most `max_bytes`; nothing of the original's metadata goes with it.
+/// `region`, in pixels of `picture`, goes along with the whole picture where the upstream takes one, scaled as the
+/// picture is; elsewhere the picture is cut to it.
 ///
 /// # Errors
-/// [`PrepareError`] when the picture has no pixels or cannot be made small enough.
+/// [`PrepareError`] when there are no pixels, the region lies outside, or the picture cannot be made small enough.
 pub fn prepare(
     picture: &RgbImage,
-    original: Option<(&[u8], UploadMediaType)>,
+    region: Option<Region>,
     limits: &UploadLimits,
 ) -> Result<Prepared, PrepareError> {
     let (width_px, height_px) = picture.dimensions();
     if width_px == 0 || height_px == 0 {
         return Err(PrepareError::Empty { width_px, height_px });
     }
-    let passed = original.filter(|(bytes, media_type)| {
-        bytes.len() <= limits.max_bytes
-            && width_px.max(height_px) <= limits.max_side_px
-            && bytes.starts_with(magic(*media_type))
-    });
-    let picture = match passed {
-        Some((bytes, media_type)) => UploadPicture { bytes: bytes.to_vec(), media_type, width_px, height_px },
-        None => encode_within(picture, limits)?,
-    };
+    if let Some(asked) = region {
+        let outside = PrepareError::RegionOutside { region: asked, width_px, height_px };
+        let region = asked.within(picture.dimensions()).ok_or(outside)?;
+        if !limits.takes_region {
+            let [left, top, right, bottom] = region.edges_px();
+            let part = crop_imm(picture, left, top, right - left, bottom - top).to_image();
+            return prepare(&part, None, limits);
+        }
+        let mut prepared = prepare(picture, None, limits)?;
+        let sent = (prepared.picture.width_px, prepared.picture.height_px);
+        prepared.picture.region = Some(region.scaled(picture.dimensions(), sent));
+        return Ok(prepared);
+    }
+    let picture = encode_within(picture, limits)?;
     let mut warnings = Vec::new();
     if picture.width_px.min(picture.height_px) < limits.advised_min_side_px {
         warnings.push(UploadWarning::BelowAdvisedSide {
@@ -82,14 +89,6 @@ pub fn prepare(
         });
     }
     Ok(Prepared { picture, warnings })
-}
-
-/// The first bytes of every file of this type.
-fn magic(media_type: UploadMediaType) -> &'static [u8] {
-    match media_type {
-        UploadMediaType::Jpeg => &[0xFF, 0xD8, 0xFF],
-        UploadMediaType::Png => b"\x89PNG\r\n\x1a\n",
-    }
 }
 
 fn encode_within(picture: &RgbImage, limits: &UploadLimits) -> Result<UploadPicture, PrepareError> {
@@ -109,7 +108,8 @@ fn encode_within(picture: &RgbImage, limits: &UploadLimits) -> Result<UploadPict
                 .encode(pixels, width_px, height_px, ExtendedColorType::Rgb8)
                 .map_err(|error| PrepareError::Encode(error.to_string()))?;
             if bytes.len() <= limits.max_bytes {
-                return Ok(UploadPicture { bytes, media_type: UploadMediaType::Jpeg, width_px, height_px });
+                let media_type = UploadMediaType::Jpeg;
+                return Ok(UploadPicture { bytes, media_type, width_px, height_px, region: None });
             }
         }
         if longer == 1 {

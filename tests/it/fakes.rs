@@ -93,7 +93,7 @@ impl Upstream for FakeUpstream {
     }
 
     fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000 }
+        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
     }
 
     fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
@@ -103,10 +103,10 @@ impl Upstream for FakeUpstream {
             return Err(UpstreamError::new(self.profile, kind, "fake", "the fake was told to fail"));
         }
         if self.finds_nothing.load(Ordering::SeqCst) {
-            return Ok(UpstreamPage { offers: Vec::new(), total: Some(0), skipped: 0 });
+            return Ok(UpstreamPage { total: Some(0), ..UpstreamPage::default() });
         }
         let offers = vec![offer(&format!("{n}1")), offer(&format!("{n}2"))];
-        Ok(UpstreamPage { offers, total: Some(2), skipped: 0 })
+        Ok(UpstreamPage { offers, total: Some(2), ..UpstreamPage::default() })
     }
 
     fn check(&self) -> Result<(), UpstreamError> {

@@ -10,12 +10,12 @@ use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::sandbox::{Sandbox, SandboxError, SandboxOptions, View};
 use tongkuan::upstream::aop::sign;
 use tongkuan::upstream::{
-    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, SearchParams, Secret,
-    UploadMediaType, UploadPicture, Upstream, UpstreamErrorKind, prepare,
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, OneboundConfig, OneboundUpstream,
+    SearchParams, Secret, UploadMediaType, UploadPicture, Upstream, UpstreamErrorKind, WhyNot, prepare,
 };
 
 use crate::embedding::real_embedder;
-use crate::fakes::{http, query};
+use crate::fakes::{FakeEmbedder, http, png, query};
 use crate::upstream::conformance;
 
 fn clock() -> Arc<ManualClock> {
@@ -55,6 +55,61 @@ fn the_aop_client_conforms_against_the_sandbox() {
     let sandbox = Sandbox::start(options).unwrap();
     conformance(&aop_client(&sandbox, &clock));
     assert!(sandbox.counters().searches_ok > 0);
+}
+
+fn onebound_client(sandbox: &Sandbox, clock: &Arc<ManualClock>) -> OneboundUpstream {
+    let mut config = OneboundConfig::new(Secret::new("sandbox"), Secret::new("sandbox-secret"));
+    sandbox.base_url().clone_into(&mut config.base_url);
+    OneboundUpstream::new(config, clock.clone()).unwrap()
+}
+
+#[test]
+fn the_onebound_client_conforms_against_the_sandbox() {
+    let clock = clock();
+    let options = SandboxOptions { clock: clock.clone(), min_interval_ms: 0, ..SandboxOptions::default() };
+    let sandbox = Sandbox::start(options).unwrap();
+    conformance(&onebound_client(&sandbox, &clock));
+    assert!(sandbox.counters().searches_ok > 0);
+}
+
+#[test]
+fn what_others_have_spent_at_the_provider_is_not_there_for_us() {
+    let clock = clock();
+    let options = SandboxOptions {
+        clock: clock.clone(),
+        min_interval_ms: 0,
+        daily_quota: 5,
+        ..SandboxOptions::default()
+    };
+    let sandbox = Sandbox::start(options).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let engine = Engine::builder(home.path())
+        .embedder(Arc::new(FakeEmbedder::new()))
+        .upstream(
+            Arc::new(onebound_client(&sandbox, &clock)),
+            GuardPolicy { min_interval: Duration::ZERO, ..GuardPolicy::default() },
+            Freshness::default(),
+        )
+        .clock(clock.clone())
+        .open()
+        .unwrap();
+    // Another program with the same key.
+    let other = onebound_client(&sandbox, &clock);
+    let drawn = image::RgbImage::from_pixel(320, 320, image::Rgb([200, 30, 30]));
+    let picture = prepare(&drawn, None, &other.upload_limits()).unwrap().picture;
+    for _ in 0..2 {
+        other.search(&picture, &SearchParams::default()).unwrap();
+    }
+    assert_eq!(engine.quota().unwrap()[0].budget, 500, "nobody has told yet");
+    engine.search(&query(&png(1))).unwrap();
+    let told = engine.quota().unwrap().remove(0);
+    assert_eq!((told.used, told.budget, told.left), (3, 5, 2));
+    for seed in [2, 3] {
+        assert_eq!(engine.search(&query(&png(seed))).unwrap().upstream_calls, 1);
+    }
+    let spent = engine.search(&query(&png(4))).unwrap();
+    assert_eq!(spent.unanswered.unwrap().reason, WhyNot::BudgetSpent);
+    assert_eq!((sandbox.counters().searches_ok, sandbox.counters().searches_refused), (5, 0));
 }
 
 #[test]
@@ -119,8 +174,13 @@ fn an_upload_that_is_too_large_or_no_picture_succeeds_with_the_image_id_zero() {
     let sandbox = sandbox(&clock);
     let client = aop_client(&sandbox, &clock);
     for bytes in [vec![0xff; 300_001], b"no picture".to_vec()] {
-        let picture =
-            UploadPicture { bytes, media_type: UploadMediaType::Jpeg, width_px: 400, height_px: 400 };
+        let picture = UploadPicture {
+            bytes,
+            media_type: UploadMediaType::Jpeg,
+            width_px: 400,
+            height_px: 400,
+            region: None,
+        };
         let error = client.search(&picture, &SearchParams::default()).unwrap_err();
         assert_eq!((error.kind, error.code.as_str()), (UpstreamErrorKind::Image, "image_id_0"));
     }

@@ -13,7 +13,9 @@ use std::collections::HashSet;
 use image::{Rgb, RgbImage};
 use tongkuan::clock::Timestamp;
 use tongkuan::offer::Price;
-use tongkuan::upstream::{SearchParams, UploadPicture, Upstream, UpstreamErrorKind, prepare as make_fit};
+use tongkuan::upstream::{
+    SearchParams, UploadPicture, Upstream, UpstreamErrorKind, UpstreamPage, prepare as make_fit,
+};
 
 /// 2026-11-24 02:00 UTC, which is 10:00 in China.
 const MORNING: Timestamp = Timestamp::from_unix_ms(1_795_485_600_000);
@@ -38,7 +40,11 @@ pub(crate) fn conformance(upstream: &dyn Upstream) {
     upstream.check().unwrap();
 
     let picture = picture_for(upstream);
-    let ask = |params: &SearchParams| upstream.search(&picture, params).unwrap();
+    // Its provider's count grows with every call.
+    let ask = |params: &SearchParams| UpstreamPage {
+        provider_count: None,
+        ..upstream.search(&picture, params).unwrap()
+    };
     let all = SearchParams::default();
     let page = ask(&all);
     assert!(page.offers.len() >= 3, "only {} offers", page.offers.len());

@@ -106,6 +106,7 @@ fn a_search_asks_as_the_articles_say() {
         category_id: Some(311),
         price_min: Some(yuan("5")),
         price_max: Some(yuan("7.50")),
+        region: None,
         page: 2,
         page_size: 10,
     };

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tongkuan::clock::{Clock, Timestamp};
 use tongkuan::offer::{Offer, OfferId, Price, Supplier};
 use tongkuan::upstream::{
-    Booking, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation, SearchParams, UploadLimits,
-    UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage,
+    Booking, CallOutcome, Ledger, LedgerError, ProviderCount, QuotaDay, Reservation, SearchParams,
+    UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage,
 };
 
 use super::{conformance, yuan};
@@ -35,7 +35,7 @@ pub(crate) fn page_of(min: Option<Price>, max: Option<Price>, page: usize, size:
     let found: Vec<Offer> = offers().into_iter().filter(within).collect();
     let total = Some(found.len() as u64);
     let offers = found.into_iter().skip((page - 1) * size).take(size).collect();
-    UpstreamPage { offers, total, skipped: 0 }
+    UpstreamPage { offers, total, skipped: 0, provider_count: None }
 }
 
 /// Knows `offers()` for every picture.
@@ -47,7 +47,12 @@ impl Upstream for Shop {
     }
 
     fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 300, max_side_px: 1000 }
+        UploadLimits {
+            max_bytes: 1_000_000,
+            advised_min_side_px: 300,
+            max_side_px: 1000,
+            takes_region: false,
+        }
     }
 
     fn search(&self, _: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
@@ -143,6 +148,10 @@ impl Ledger for MemoryLedger {
             return Err(LedgerError::Storage { message: "the disk is full; make room".into() });
         }
         self.booked.lock().unwrap()[usize::try_from(reservation).unwrap()].outcome = Some(outcome);
+        Ok(())
+    }
+
+    fn reconcile(&self, _: &str, _: QuotaDay, _: ProviderCount) -> Result<(), LedgerError> {
         Ok(())
     }
 }

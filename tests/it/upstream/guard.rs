@@ -40,8 +40,13 @@ impl Scene {
     }
 
     fn ask(&self) -> Result<Asked, GuardError> {
-        let picture =
-            UploadPicture { bytes: vec![1], media_type: UploadMediaType::Jpeg, width_px: 1, height_px: 1 };
+        let picture = UploadPicture {
+            bytes: vec![1],
+            media_type: UploadMediaType::Jpeg,
+            width_px: 1,
+            height_px: 1,
+            region: None,
+        };
         self.guard.search(&picture, &SearchParams::default())
     }
 

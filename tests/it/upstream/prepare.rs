@@ -1,9 +1,10 @@
 //! A picture is made fit for upload.
 
 use image::{Rgb, RgbImage};
-use tongkuan::upstream::{PrepareError, UploadLimits, UploadMediaType, UploadWarning, prepare};
+use tongkuan::upstream::{PrepareError, Region, UploadLimits, UploadWarning, prepare};
 
-const LIMITS: UploadLimits = UploadLimits { max_bytes: 300_000, advised_min_side_px: 300, max_side_px: 1000 };
+const LIMITS: UploadLimits =
+    UploadLimits { max_bytes: 300_000, advised_min_side_px: 300, max_side_px: 1000, takes_region: false };
 
 /// Noise, which JPEG compresses badly; the same on every run.
 fn noise(width: u32, height: u32) -> RgbImage {
@@ -22,19 +23,23 @@ fn plain(width: u32, height: u32) -> RgbImage {
 }
 
 #[test]
-fn an_original_within_the_limits_is_passed_on_unchanged() {
-    let original = [&b"\xFF\xD8\xFF"[..], b"rest"].concat();
-    let prepared = prepare(&plain(400, 300), Some((&original, UploadMediaType::Jpeg)), &LIMITS).unwrap();
-    assert_eq!(prepared.picture.bytes, original);
-    assert_eq!((prepared.picture.width_px, prepared.picture.height_px), (400, 300));
-    assert!(prepared.warnings.is_empty());
-}
-
-#[test]
-fn an_original_that_is_not_what_it_claims_is_encoded_anew() {
-    let prepared = prepare(&plain(400, 300), Some((b"GIF89a", UploadMediaType::Png)), &LIMITS).unwrap();
-    assert_eq!(prepared.picture.media_type, UploadMediaType::Jpeg);
-    assert!(prepared.picture.bytes.starts_with(&[0xFF, 0xD8, 0xFF]));
+fn a_region_follows_the_resize_where_the_upstream_takes_one_and_is_cut_out_elsewhere() {
+    let mut picture = plain(2000, 1000);
+    for (_, _, pixel) in picture.enumerate_pixels_mut().filter(|(x, y, _)| (400..800).contains(x) && *y < 500)
+    {
+        *pixel = Rgb([20, 40, 220]);
+    }
+    let region: Region = "400,0,800,500".parse().unwrap();
+    let cut = prepare(&picture, Some(region), &LIMITS).unwrap().picture;
+    assert_eq!((cut.width_px, cut.height_px, cut.region), (400, 500, None));
+    let Rgb(pixel) = *image::load_from_memory(&cut.bytes).unwrap().to_rgb8().get_pixel(200, 250);
+    assert!(pixel[2] > 200 && pixel[0] < 40, "{pixel:?}");
+    let whole =
+        prepare(&picture, Some(region), &UploadLimits { takes_region: true, ..LIMITS }).unwrap().picture;
+    assert_eq!((whole.width_px, whole.height_px), (1000, 500));
+    assert_eq!(whole.region, Some("200,0,400,250".parse().unwrap()));
+    let outside = prepare(&picture, Some("2000,0,2100,10".parse().unwrap()), &LIMITS);
+    assert!(matches!(outside, Err(PrepareError::RegionOutside { .. })));
 }
 
 #[test]

@@ -1,0 +1,282 @@
+//! Profile `onebound`: the wrapper of that vendor, with its own key, quota and prices.
+//!
+//! A search is two requests: `1688/upload_img` gives the picture an address or id, `1688/item_search_img` answers for
+//! it. Everything comes with HTTP 200; `error_code` tells, and the vendor's table says what is billed. Key and secret
+//! must travel in the query, so no address of a request is ever printed. The search and the codes follow the vendor's
+//! documentation, the upload follows public clients. Not yet tried against the live service.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::wire::{Reply, Wire, config_error, quote};
+use super::{
+    ProviderCount, SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError,
+    UpstreamErrorKind, UpstreamPage, lenient,
+};
+use crate::clock::Clock;
+use crate::offer::{Offer, Supplier};
+
+/// The profile's name in the configuration and the catalogue.
+pub const PROFILE: &str = "onebound";
+
+const UPLOAD_PATH: &str = "/1688/upload_img/";
+const SEARCH_PATH: &str = "/1688/item_search_img/";
+
+/// Where to ask, and as whom.
+#[derive(Clone, Debug)]
+pub struct OneboundConfig {
+    /// `http://` or `https://`, without user, query and fragment.
+    pub base_url: String,
+    pub key: Secret,
+    pub secret: Secret,
+    /// For each request, from the first byte out to the last byte in. A search is two requests.
+    pub timeout: Duration,
+}
+
+impl OneboundConfig {
+    /// The vendor's gateway.
+    pub const DEFAULT_BASE_URL: &'static str = "https://api-gw.onebound.cn";
+    /// The vendor answers within seconds, but documents waits of up to a minute.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+
+    #[must_use]
+    pub fn new(key: Secret, secret: Secret) -> Self {
+        Self { base_url: Self::DEFAULT_BASE_URL.to_owned(), key, secret, timeout: Self::DEFAULT_TIMEOUT }
+    }
+}
+
+/// The client of this vendor.
+pub struct OneboundUpstream {
+    config: OneboundConfig,
+    wire: Wire,
+    /// Only to read a `Retry-After` that is a date.
+    clock: Arc<dyn Clock>,
+}
+
+impl OneboundUpstream {
+    /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
+    ///
+    /// # Errors
+    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret or timeout that cannot work.
+    pub fn new(config: OneboundConfig, clock: Arc<dyn Clock>) -> Result<Self, UpstreamError> {
+        if config.key.is_empty() || config.secret.is_empty() {
+            return Err(config_error(PROFILE, "key or secret is missing"));
+        }
+        let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
+        Ok(Self { config, wire, clock })
+    }
+
+    fn credentials(&self) -> [(&'static str, &str); 3] {
+        [("key", self.config.key.expose()), ("secret", self.config.secret.expose()), ("result_type", "json")]
+    }
+
+    fn upload(&self, picture: &UploadPicture) -> Result<String, UpstreamError> {
+        let imgcode = STANDARD.encode(&picture.bytes);
+        let request = self.wire.post(UPLOAD_PATH).query(&self.credentials()).form(&[("imgcode", &imgcode)]);
+        let body = self.accept(&self.wire.send(request, self.clock.now())?)?.0;
+        let places = [
+            &body,
+            &body["items"],
+            &body["items"]["item"],
+            &body["item"],
+            &body["data"],
+            &body["data"]["item"],
+        ];
+        let id = places.iter().find_map(|place| lenient::first_text(place, &["imgid", "name"]));
+        id.ok_or_else(|| {
+            let message = format!("the upload of {} bytes gave no imgid", picture.bytes.len());
+            UpstreamError {
+                billed: Some(false),
+                ..UpstreamError::new(PROFILE, UpstreamErrorKind::Image, "no_imgid", message)
+            }
+        })
+    }
+
+    /// The body, and whether anything was found, of an answer that is not a refusal.
+    fn accept(&self, reply: &Reply) -> Result<(Value, bool), UpstreamError> {
+        let body: Option<Value> = serde_json::from_slice(&reply.body).ok().filter(Value::is_object);
+        let said = body.as_ref().unwrap_or(&Value::Null);
+        let code = lenient::text(&said["error_code"]);
+        if (200..300).contains(&reply.status) {
+            match code.as_deref() {
+                Some(found @ ("0000" | "2000")) => return Ok((said.clone(), found == "0000")),
+                None if body.is_some() => return Err(unreadable("the answer holds no error_code")),
+                None => return Err(unreadable("the answer is not a JSON object")),
+                Some(_) => {}
+            }
+        }
+        let code = code.unwrap_or_else(|| reply.status.to_string());
+        let secrets = [&self.config.key, &self.config.secret];
+        let words = lenient::first_text(said, &["reason", "error"])
+            .unwrap_or_else(|| format!("refused with HTTP status {}", reply.status));
+        let (kind, billed) = classify(reply.status, &code);
+        Err(UpstreamError {
+            retry_after: reply.retry_after,
+            billed,
+            ..UpstreamError::new(PROFILE, kind, quote(&code, &secrets), quote(&words, &secrets))
+        })
+    }
+}
+
+impl Upstream for OneboundUpstream {
+    fn profile(&self) -> &'static str {
+        PROFILE
+    }
+
+    /// The bytes are ours (no limit is documented); pictures are sent as JPEG, because WebP is refused.
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits {
+            max_bytes: 1_000_000,
+            advised_min_side_px: 300,
+            max_side_px: 1000,
+            takes_region: false,
+        }
+    }
+
+    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        params.check(PROFILE)?;
+        let image_id = self.upload(picture)?;
+        let mut request = self.wire.get(SEARCH_PATH).query(&self.credentials()).query(&[
+            ("imgid", image_id.as_str()),
+            ("lang", "cn"),
+            // The picture has just been uploaded: an answer that the vendor kept is none to it.
+            ("cache", "no"),
+        ]);
+        request = request.query(&[("page", params.page), ("page_size", params.page_size)]);
+        let optional = [
+            ("cat", params.category_id.map(|id| id.to_string())),
+            ("start_price", params.price_min.map(|price| price.to_string())),
+            ("end_price", params.price_max.map(|price| price.to_string())),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                request = request.query(&[(name, value)]);
+            }
+        }
+        let (body, has_items) = self.accept(&self.wire.send(request, self.clock.now())?)?;
+        let provider_count = lenient::text(&body["api_info"]).and_then(|info| ProviderCount::parse(&info));
+        let page = if has_items {
+            read_page(&body)?
+        } else {
+            UpstreamPage { total: Some(0), ..UpstreamPage::default() }
+        };
+        Ok(UpstreamPage { provider_count, ..page })
+    }
+
+    /// The vendor offers nothing that is free, so only the address is proved: an answer to a request that asks for
+    /// nothing must be in the vendor's own words.
+    fn check(&self) -> Result<(), UpstreamError> {
+        let request = self.wire.get(SEARCH_PATH).query(&self.credentials());
+        match self.accept(&self.wire.send(request, self.clock.now())?) {
+            // No picture was named: a refusal of just that says that key and secret were taken.
+            Err(error) if error.kind == UpstreamErrorKind::Param => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+}
+
+impl fmt::Debug for OneboundUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneboundUpstream").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// What kind of trouble an answer reports, and whether it is billed where the vendor's table says so: nothing is but
+/// `0000` and `2000`.
+#[must_use]
+pub fn classify(http_status: u16, code: &str) -> (UpstreamErrorKind, Option<bool>) {
+    use UpstreamErrorKind::{Acl, Auth, Param, Quota, Rate, Transient, Unsupported};
+    let kind = match code {
+        "4000" | "4001" | "4002" | "4009" | "4017" | "5000" => Transient,
+        "4003" | "4014" | "4015" => Param,
+        "4004" | "4005" => Auth,
+        "4006" | "4007" | "4012" => Acl,
+        "4008" => Rate,
+        "4010" => Unsupported,
+        "4013" | "4016" => Quota,
+        _ => {
+            return match http_status {
+                300..=399 | 404 | 405 | 410 | 501 => (Unsupported, Some(false)),
+                401 => (Auth, Some(false)),
+                403 => (Acl, Some(false)),
+                429 => (Rate, Some(false)),
+                _ => (Transient, None),
+            };
+        }
+    };
+    (kind, Some(false))
+}
+
+fn unreadable(what: &str) -> UpstreamError {
+    UpstreamError::new(PROFILE, UpstreamErrorKind::Transient, "unreadable", what)
+}
+
+fn read_page(body: &Value) -> Result<UpstreamPage, UpstreamError> {
+    let items = &body["items"];
+    let total =
+        lenient::count(&items["real_total_results"]).or_else(|| lenient::count(&items["total_results"]));
+    let Value::Array(rows) = &items["item"] else {
+        return Err(unreadable("the answer holds no list of items"));
+    };
+    let offers: Vec<Offer> = rows.iter().filter_map(read_offer).collect();
+    if offers.is_empty() && !rows.is_empty() {
+        return Err(unreadable("no item of the answer has a usable num_iid"));
+    }
+    let skipped = u32::try_from(rows.len() - offers.len()).unwrap_or(u32::MAX);
+    Ok(UpstreamPage { offers, total, skipped, provider_count: None })
+}
+
+fn read_offer(row: &Value) -> Option<Offer> {
+    let offer_id = lenient::offer_id(&row["num_iid"])?;
+    Some(Offer {
+        title: lenient::text(&row["title"]).unwrap_or_default(),
+        price: lenient::price(&row["price"]),
+        min_order_quantity: None,
+        similarity: None,
+        image_url: lenient::web_url(&row["pic_url"]),
+        detail_url: lenient::web_url(&row["detail_url"])
+            .or_else(|| Some(format!("https://detail.1688.com/offer/{offer_id}.html"))),
+        supplier: Supplier { company_name: lenient::text(&row["seller_nick"]), credit_level: None },
+        offer_id,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_kind_and_only_answers_are_billed() {
+        use UpstreamErrorKind::{Acl, Auth, Param, Quota, Rate, Transient, Unsupported};
+        let table = [
+            ("4000", Transient),
+            ("4001", Transient),
+            ("4002", Transient),
+            ("4003", Param),
+            ("4004", Auth),
+            ("4005", Auth),
+            ("4006", Acl),
+            ("4007", Acl),
+            ("4008", Rate),
+            ("4009", Transient),
+            ("4010", Unsupported),
+            ("4012", Acl),
+            ("4013", Quota),
+            ("4014", Param),
+            ("4015", Param),
+            ("4016", Quota),
+            ("4017", Transient),
+            ("5000", Transient),
+        ];
+        for (code, kind) in table {
+            assert_eq!(classify(200, code), (kind, Some(false)), "{code}");
+        }
+        assert_eq!(classify(502, "502"), (Transient, None), "nobody knows whether that was billed");
+        assert_eq!(classify(200, "9999"), (Transient, None));
+    }
+}
