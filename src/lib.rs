@@ -22,12 +22,14 @@ pub mod cli;
 pub mod clock;
 pub mod embed;
 pub mod engine;
+pub mod fetch;
 pub mod index;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
 pub mod sandbox;
 pub mod tensor;
+mod tls;
 pub mod upstream;
 pub mod verdict;
 

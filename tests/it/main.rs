@@ -6,6 +6,8 @@ mod cli;
 mod embedding;
 mod engine;
 mod fakes;
+mod fetch;
+mod harvest;
 mod index;
 mod layering;
 mod photo;
