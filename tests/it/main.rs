@@ -10,6 +10,7 @@ mod fetch;
 mod harvest;
 mod index;
 mod layering;
+mod ledger;
 mod photo;
 mod photo_bad;
 mod sandbox;
