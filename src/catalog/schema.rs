@@ -136,6 +136,9 @@ CREATE TABLE provider_counts (
     max_a_day     INTEGER NOT NULL,
     PRIMARY KEY (profile, day)
 ) STRICT, WITHOUT ROWID;
+
+-- Where a waiting picture was got from: some upstreams take nothing else.
+ALTER TABLE queue ADD COLUMN source_url TEXT;
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

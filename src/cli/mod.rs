@@ -24,8 +24,9 @@ const AFTER_HELP: &str = "\
 Where settings come from: the command line, else the environment (the variables named above), else the
 configuration file, else a default. The credentials never stand on the command line:
   TONGKUAN_APP_KEY, TONGKUAN_APP_SECRET     of your 1688 app (or of a sandbox)
-  TONGKUAN_REFRESH_TOKEN                    for the profile aop, unless `tongkuan login` was run
+  TONGKUAN_REFRESH_TOKEN                    for aop and linkplus, unless `tongkuan login` was run
   TONGKUAN_ONEBOUND_KEY, TONGKUAN_ONEBOUND_SECRET
+  TONGKUAN_TMAPI_TOKEN
 Without credentials there is no upstream: known pictures are answered, nothing is asked.
 
 A configuration file:

@@ -117,7 +117,7 @@ impl Search {
             _ => Mode::Default,
         };
         let max_age = self.max_age.map(|days| Duration::from_secs_f64(days * 86_400.0));
-        engine.search(&Query { bytes: &bytes, label, params, mode, max_age, defer: self.defer })
+        engine.search(&Query { params, mode, max_age, defer: self.defer, ..Query::new(&bytes, label) })
     }
 
     /// One picture gives the bare answer; of several, each carries its path as `id`.

@@ -65,6 +65,8 @@ pub struct Query<'a> {
     pub bytes: &'a [u8],
     /// For people, usually the file's name; stored with the photo.
     pub label: &'a str,
+    /// Where the picture was got from, if that is a public web address: some upstreams take nothing else.
+    pub source_url: Option<&'a str>,
     pub params: SearchParams,
     pub mode: Mode,
     /// A stored answer as old as this is fetched anew; it is served only when that fails. The upstream's own limits
@@ -82,6 +84,7 @@ impl<'a> Query<'a> {
         Self {
             bytes,
             label,
+            source_url: None,
             params: SearchParams::default(),
             mode: Mode::Default,
             max_age: None,

@@ -1,5 +1,5 @@
-//! The official gateway from the server's side: signatures, tokens, the upload of a picture and the search by it;
-//! `crate::upstream::aop` is the client's.
+//! The official gateway from the server's side: signatures, tokens, the upload of a picture and the search by it (and
+//! by its address, in `linkplus`); `crate::upstream::aop` is the client's.
 //!
 //! Refusals come in the order in which the gateway was seen to check: the key in the address, the signature, the
 //! token, the permission, the parameters. What is not documented anywhere is marked as ours.
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::gate::Refusal;
 use super::goods::Good;
+use super::linkplus;
 use super::server::{Shared, gateway_time};
 use super::shop::{self, Order, Region, Wish};
 use crate::photo::{Photo, PhotoLimits};
@@ -32,18 +33,18 @@ const CROSSBORDER: &str = "com.alibaba.fenxiao.crossborder";
 
 /// A refusal in the gateway's envelope.
 #[derive(Debug)]
-struct Fault {
+pub(super) struct Fault {
     status: StatusCode,
     code: &'static str,
     message: String,
 }
 
 impl Fault {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
     }
 
-    fn missing(parameter: &str) -> Self {
+    pub(super) fn missing(parameter: &str) -> Self {
         Self::new("gw.ParamMissing", format!("Required argument {parameter}"))
     }
 }
@@ -68,7 +69,7 @@ impl IntoResponse for Fault {
 
 /// A call as it came in: `{protocol}/{version}/{namespace}/{name}/{app_key}` and its parameters, those of the
 /// address and those of the form in one list.
-struct Call {
+pub(super) struct Call {
     method: Method,
     path: String,
     params: Vec<(String, String)>,
@@ -91,7 +92,7 @@ impl Call {
         Ok(Self { method, path, params })
     }
 
-    fn param(&self, name: &str) -> Option<&str> {
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -147,10 +148,11 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     let api = match (protocol, namespace, name) {
         ("param2", CROSSBORDER, "product.image.upload") => Api::Upload,
         ("param2", CROSSBORDER, "product.search.imageQuery") => Api::ImageQuery,
+        ("param2", linkplus::NAMESPACE, linkplus::NAME) => Api::SimilarOffers,
         _ => return Err(Fault::new("gw.APIUnsupported", format!("{namespace}:{name} is not supported"))),
     };
     let refuse = |fault| {
-        if api == Api::ImageQuery {
+        if api != Api::Upload {
             shared.gate.count_refused();
         }
         fault
@@ -168,6 +170,7 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     match api {
         Api::Upload => upload(shared, call).await,
         Api::ImageQuery => image_query(shared, call).await.map_err(refuse),
+        Api::SimilarOffers => linkplus::similar_offers(shared, call).await.map_err(refuse),
     }
 }
 
@@ -175,6 +178,7 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
 enum Api {
     Upload,
     ImageQuery,
+    SimilarOffers,
 }
 
 /// The page on which a person agrees; here it agrees by itself and leads back with a code at once.

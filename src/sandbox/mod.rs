@@ -12,12 +12,14 @@ mod article;
 mod dice;
 mod gate;
 mod goods;
+mod linkplus;
 mod naming;
 mod onebound;
 mod render;
 mod search;
 mod server;
 mod shop;
+mod tmapi;
 mod uploads;
 
 pub use server::{Counters, Sandbox, SandboxError, SandboxOptions};

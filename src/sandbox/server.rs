@@ -17,7 +17,7 @@ use super::gate::Gate;
 use super::goods::{Catalogue, View};
 use super::search::Eye;
 use super::uploads::Uploads;
-use super::{aop, article, onebound};
+use super::{aop, article, onebound, tmapi};
 use crate::clock::{Clock, SystemClock, Timestamp};
 
 /// Requests worked on at the same time; others wait.
@@ -154,6 +154,8 @@ impl Sandbox {
             .route(article::SEARCH_PATH, post(article::search))
             .route(onebound::UPLOAD_PATH, post(onebound::upload))
             .route(onebound::SEARCH_PATH, get(onebound::search))
+            .route(tmapi::SEARCH_PATH, get(tmapi::search))
+            .route(tmapi::CONVERT_PATH, post(tmapi::convert))
             .route(aop::AUTHORIZE_PATH, get(aop::authorize))
             .route(aop::PATH, any(aop::call))
             .layer(DefaultBodyLimit::max(body_limit))

@@ -297,7 +297,9 @@ impl GuardError {
     pub fn leaves_room_for_another(&self) -> bool {
         match self {
             Self::Upstream { error, calls } => {
-                *calls == 0 && matches!(error.kind, UpstreamErrorKind::Quota | UpstreamErrorKind::Unreachable)
+                let is_elsewhere = error.code == super::NO_ADDRESS
+                    || matches!(error.kind, UpstreamErrorKind::Quota | UpstreamErrorKind::Unreachable);
+                *calls == 0 && is_elsewhere
             }
             Self::BudgetSpent { .. } | Self::BreakerOpen { .. } => true,
             Self::TooSlow { .. } | Self::Ledger { .. } => false,
@@ -352,6 +354,12 @@ impl Guard {
     #[must_use]
     pub fn upload_limits(&self) -> UploadLimits {
         self.upstream.upload_limits()
+    }
+
+    /// Offers a page at the most.
+    #[must_use]
+    pub fn max_page_size(&self) -> u32 {
+        self.upstream.max_page_size()
     }
 
     #[must_use]

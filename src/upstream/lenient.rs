@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::offer::{OfferId, Price};
+use super::wire::unreadable;
+use super::{UpstreamError, UpstreamPage};
+use crate::offer::{Offer, OfferId, Price};
 
 /// A string without its outer blanks, or a number as it is written; `None` when nothing is left.
 pub(super) fn text(value: &Value) -> Option<String> {
@@ -74,6 +76,22 @@ pub(super) fn web_url(value: &Value) -> Option<String> {
     } else {
         (url.starts_with("https://") || url.starts_with("http://")).then_some(url)
     }
+}
+
+/// A page of the rows that can be read. Rows of which none can be read are an error: stored as an empty answer they
+/// would hide it.
+pub(super) fn page(
+    profile: &'static str,
+    rows: &[Value],
+    total: Option<u64>,
+    read_offer: fn(&Value) -> Option<Offer>,
+) -> Result<UpstreamPage, UpstreamError> {
+    let offers: Vec<Offer> = rows.iter().filter_map(read_offer).collect();
+    if offers.is_empty() && !rows.is_empty() {
+        return Err(unreadable(profile, "no row of the answer has a usable offer id"));
+    }
+    let skipped = u32::try_from(rows.len() - offers.len()).unwrap_or(u32::MAX);
+    Ok(UpstreamPage { offers, total, skipped, provider_count: None })
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@ pub mod aop;
 pub mod article;
 pub mod guard;
 mod lenient;
+pub mod linkplus;
 pub mod onebound;
 pub mod prepare;
 mod region;
 mod secret;
+pub mod tmapi;
 mod token;
 mod wire;
 
@@ -28,10 +30,12 @@ pub use guard::{
     Asked, Booking, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError, QuotaDay, Reservation,
     WhyNot,
 };
+pub use linkplus::LinkplusUpstream;
 pub use onebound::{OneboundConfig, OneboundUpstream};
 pub use prepare::{PrepareError, Prepared, UploadWarning, prepare};
 pub use region::{Region, RegionError};
 pub use secret::Secret;
+pub use tmapi::{TmapiConfig, TmapiUpstream};
 pub use token::TokenFile;
 
 /// What to ask for beside the picture. Part of the identity of a stored answer.
@@ -80,7 +84,7 @@ impl SearchParams {
     fn check(&self, profile: &'static str) -> Result<(), UpstreamError> {
         let fault = if self.page == 0 {
             "page is 0: pages count from 1"
-        } else if !(1..=50).contains(&self.page_size) {
+        } else if !(1..=MAX_PAGE_SIZE).contains(&self.page_size) {
             "page_size is outside 1 to 50"
         } else if self.price_min.zip(self.price_max).is_some_and(|(min, max)| min > max) {
             "price_min is above price_max"
@@ -101,6 +105,27 @@ pub struct UploadPicture {
     /// The part that is meant, in pixels of this picture; only for a dialect that [takes](UploadLimits::takes_region)
     /// one.
     pub region: Option<Region>,
+    /// Where the picture was got from, if that is an `http` or `https` address. Some dialects take nothing else.
+    pub source_url: Option<String>,
+}
+
+impl UploadPicture {
+    /// The picture's address, for a dialect that looks pictures up by it, and only as a whole.
+    fn address(&self, profile: &'static str, params: &SearchParams) -> Result<&str, UpstreamError> {
+        let refuse =
+            |code, message| Err(UpstreamError::new(profile, UpstreamErrorKind::Param, code, message));
+        if params.region.is_some() {
+            return refuse(
+                "region",
+                "this upstream searches the whole picture at an address, not a part of it",
+            );
+        }
+        match self.source_url.as_deref() {
+            Some(url) if url.starts_with("https://") || url.starts_with("http://") => Ok(url),
+            Some(_) => refuse(NO_ADDRESS, "the picture's address is not a web address"),
+            None => refuse(NO_ADDRESS, "this upstream takes no file: search for the picture by its URL"),
+        }
+    }
 }
 
 impl fmt::Debug for UploadPicture {
@@ -135,6 +160,11 @@ impl UploadMediaType {
         }
     }
 }
+
+/// Of an error: the picture has no address, and this upstream takes nothing else. Another may.
+const NO_ADDRESS: &str = "no_address";
+/// Offers a page at the most: what the official search takes.
+const MAX_PAGE_SIZE: u32 = 50;
 
 /// One page of an upstream's answer, in its order of relevance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,6 +218,11 @@ pub trait Upstream: Send + Sync {
     fn profile(&self) -> &'static str;
 
     fn upload_limits(&self) -> UploadLimits;
+
+    /// How many offers a page holds at the most, 1 to 50. A search for larger pages gets pages of this size.
+    fn max_page_size(&self) -> u32 {
+        MAX_PAGE_SIZE
+    }
 
     /// Does what has to be done before a search and is none, such as fetching a token. A search does it, too.
     ///
