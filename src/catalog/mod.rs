@@ -6,6 +6,7 @@
 
 mod answers;
 mod asking;
+mod details;
 mod photos;
 mod queue;
 mod refusals;
@@ -22,6 +23,7 @@ use serde::Serialize;
 
 pub use answers::{AnswerKey, NewAnswer, StoredAnswer};
 pub use asking::{Asking, Subject, Turn};
+pub use details::StoredDetail;
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
 pub use refusals::Refusal;

@@ -139,6 +139,14 @@ CREATE TABLE provider_counts (
 
 -- Where a waiting picture was got from: some upstreams take nothing else.
 ALTER TABLE queue ADD COLUMN source_url TEXT;
+
+CREATE TABLE offer_details (
+    profile       TEXT NOT NULL,
+    offer_id      TEXT NOT NULL,
+    body          TEXT NOT NULL,
+    fetched_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (profile, offer_id)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

@@ -2,6 +2,7 @@
 
 mod add;
 mod demo;
+mod details;
 mod doctor;
 mod login;
 mod look;
@@ -64,6 +65,8 @@ enum Command {
     Offers(look::Offers),
     /// Print what is stored about a photo
     Show(look::Show),
+    /// Print everything about one offer: from the catalogue, else from the upstream
+    Details(details::DetailsCommand),
     /// Print how much is stored
     Stats,
     /// Print what may still be spent today, and what was saved
@@ -94,6 +97,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Add(add) => add.run(&settings),
         Command::Offers(offers) => offers.run(&settings),
         Command::Show(show) => show.run(&settings),
+        Command::Details(details) => details.run(&settings),
         Command::Stats => look::stats(&settings),
         Command::Quota => quota::quota(&settings),
         Command::Drain(drain) => drain.run(&settings),

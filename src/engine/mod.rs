@@ -2,6 +2,7 @@
 
 mod answer;
 mod builder;
+mod details;
 mod freshness;
 mod goods;
 mod live_index;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use answer::{Answer, Matched, Outcome, Source, Stage, Timings, Unanswered};
 pub use builder::{EngineBuilder, RuntimeChoice};
+pub use details::Details;
 pub use freshness::Freshness;
 pub use goods::Added;
 pub use queue::{Drained, DrainedOne};
@@ -154,6 +156,8 @@ pub struct Engine {
     /// Told whenever somebody of this process has stopped asking.
     turn_ended: (Mutex<()>, Condvar),
     saved: SavedCalls,
+    /// Held by the one who asks about an offer.
+    asking_details: Mutex<()>,
 }
 
 /// Where to ask, and for how long its answers are good.

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
 use serde_json::{Value, json};
 
+use super::details;
 use super::gate::Refusal;
 use super::goods::Good;
 use super::linkplus;
@@ -148,11 +149,12 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     let api = match (protocol, namespace, name) {
         ("param2", CROSSBORDER, "product.image.upload") => Api::Upload,
         ("param2", CROSSBORDER, "product.search.imageQuery") => Api::ImageQuery,
+        ("param2", CROSSBORDER, "product.search.queryProductDetail") => Api::ProductDetail,
         ("param2", linkplus::NAMESPACE, linkplus::NAME) => Api::SimilarOffers,
         _ => return Err(Fault::new("gw.APIUnsupported", format!("{namespace}:{name} is not supported"))),
     };
     let refuse = |fault| {
-        if api != Api::Upload {
+        if matches!(api, Api::ImageQuery | Api::SimilarOffers) {
             shared.gate.count_refused();
         }
         fault
@@ -170,6 +172,7 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     match api {
         Api::Upload => upload(shared, call).await,
         Api::ImageQuery => image_query(shared, call).await.map_err(refuse),
+        Api::ProductDetail => product_detail(shared, call),
         Api::SimilarOffers => linkplus::similar_offers(shared, call).await.map_err(refuse),
     }
 }
@@ -178,6 +181,7 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
 enum Api {
     Upload,
     ImageQuery,
+    ProductDetail,
     SimilarOffers,
 }
 
@@ -270,6 +274,17 @@ async fn upload(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     // The gateway's way to say "too large" or "no picture": it succeeds, and the id is 0.
     let id = decoding.await.ok().flatten().unwrap_or(0);
     Ok(success(&json!(id.to_string())))
+}
+
+fn product_detail(shared: &Shared, call: &Call) -> Result<Value, Fault> {
+    let param = object(call, "offerDetailParam")?;
+    let id = param["offerId"].as_u64().or_else(|| param["offerId"].as_str()?.parse().ok());
+    let id = id.ok_or_else(|| Fault::missing("offerId"))?;
+    param["country"].as_str().ok_or_else(|| Fault::missing("country"))?;
+    shared.gate.admit_detail(&shared.options)?;
+    // Ours: what the gateway says of an offer that it does not know is not known.
+    let product = shared.catalogue.find(id).map(|good| details::gateway_product(shared, good));
+    Ok(success(&json!(product)))
 }
 
 async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {

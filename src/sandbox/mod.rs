@@ -9,6 +9,7 @@
 
 mod aop;
 mod article;
+mod details;
 mod dice;
 mod gate;
 mod goods;

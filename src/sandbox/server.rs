@@ -79,6 +79,8 @@ pub struct Counters {
     /// Searches that were answered; these count against the quota.
     pub searches_ok: u64,
     pub searches_refused: u64,
+    /// Calls about one offer that were answered; these count against the quota, too.
+    pub details_ok: u64,
     pub image_fetches: u64,
 }
 
@@ -152,6 +154,7 @@ impl Sandbox {
             .route("/img/{offer_id}/{view}", get(image))
             .route("/auth/requestToken", get(article::token).post(article::token))
             .route(article::SEARCH_PATH, post(article::search))
+            .route(article::DETAIL_PATH, get(article::product))
             .route(onebound::UPLOAD_PATH, post(onebound::upload))
             .route(onebound::SEARCH_PATH, get(onebound::search))
             .route(tmapi::SEARCH_PATH, get(tmapi::search))

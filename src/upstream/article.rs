@@ -16,13 +16,15 @@ use super::{
     UpstreamPage, aop, lenient,
 };
 use crate::clock::Clock;
-use crate::offer::{Offer, Supplier};
+use crate::offer::{Offer, OfferDetail, OfferId, Supplier};
 
 /// The profile's name in the configuration and the catalogue.
 pub const PROFILE: &str = "article";
 
 const TOKEN_PATH: &str = "/auth/requestToken";
 const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
+const DETAIL_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.get";
+
 /// Where to ask, and as whom.
 #[derive(Clone, Debug)]
 pub struct ArticleConfig {
@@ -160,6 +162,28 @@ impl Upstream for ArticleUpstream {
         self.tokens.with(self.clock.as_ref(), fetch, |token| self.ask(token, picture, params))
     }
 
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        let fetch = |_: Option<&Secret>| self.fetch_token();
+        self.tokens.with(self.clock.as_ref(), fetch, |token| {
+            let ask = Ask::get(DETAIL_PATH)
+                .bearer(&token.value)
+                .query("productId", offer_id)
+                .query("webSite", "1688");
+            let reply = self.wire.send(&ask, self.clock.now())?;
+            let body = self.accept(&reply, &[&token.value, &self.config.app_secret])?;
+            let product = &body["productInfo"];
+            if product.is_object() {
+                Ok(read_detail(product, offer_id))
+            } else {
+                Err(UpstreamError::no_such_offer(PROFILE, offer_id))
+            }
+        })
+    }
+
     /// Fetches a fresh token and keeps it.
     fn check(&self) -> Result<(), UpstreamError> {
         self.tokens.renew(self.clock.as_ref(), |_| self.fetch_token())
@@ -227,6 +251,25 @@ fn read_offer(product: &Value) -> Option<Offer> {
             credit_level: lenient::text(&supplier["creditLevel"]),
         },
     })
+}
+
+fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
+    let image_urls = lenient::web_urls(&product["image"]["images"]);
+    let skus = lenient::skus(&product["skuInfos"], "attributes");
+    let sale = &product["saleInfo"];
+    let offer_id = lenient::offer_id(&product["productID"]).unwrap_or_else(|| asked.clone());
+    let offer = Offer {
+        title: lenient::text(&product["subject"]).unwrap_or_default(),
+        price: lenient::price(&sale["priceRanges"][0]["price"])
+            .or_else(|| skus.iter().filter_map(|sku| sku.price).min()),
+        min_order_quantity: lenient::count(&sale["minOrderQuantity"]),
+        similarity: None,
+        image_url: image_urls.first().cloned(),
+        detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),
+        supplier: Supplier { company_name: lenient::text(&product["companyName"]), credit_level: None },
+        offer_id,
+    };
+    OfferDetail { offer, image_urls, attributes: lenient::attributes(&product["attributes"]), skus }
 }
 
 #[cfg(test)]

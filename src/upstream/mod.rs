@@ -6,6 +6,7 @@
 pub mod aop;
 pub mod article;
 pub mod guard;
+mod ledger;
 mod lenient;
 pub mod linkplus;
 pub mod onebound;
@@ -22,13 +23,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::offer::{Offer, Price};
+use crate::offer::{Offer, OfferDetail, OfferId, Price};
 
 pub use aop::{AopConfig, AopUpstream};
 pub use article::{ArticleConfig, ArticleUpstream};
 pub use guard::{
-    Asked, Booking, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError, QuotaDay, Reservation,
-    WhyNot,
+    Asked, AskedDetail, Booking, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError, QuotaDay,
+    Reservation, WhyNot,
 };
 pub use linkplus::LinkplusUpstream;
 pub use onebound::{OneboundConfig, OneboundUpstream};
@@ -236,6 +237,20 @@ pub trait Upstream: Send + Sync {
     /// [`UpstreamError`], classified so that the guard knows whether to try again.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError>;
 
+    /// Whether [`details`](Self::details) is there.
+    fn gives_details(&self) -> bool {
+        false
+    }
+
+    /// Everything about one offer. Takes a place in the quota as a search does.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] as for a search; [`UpstreamErrorKind::Unsupported`] from a dialect that documents no such call.
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        let message = format!("details of an offer ({offer_id}) cannot be asked for here");
+        Err(UpstreamError::new(self.profile(), UpstreamErrorKind::Unsupported, "details", message))
+    }
+
     /// A call that is not a search (no search is paid for) and proves that the address and the credentials
     /// work.
     ///
@@ -338,6 +353,13 @@ impl UpstreamError {
     ) -> Self {
         let message = format!("{message}; {}", kind.remedy());
         Self { profile, kind, code: code.into(), message, retry_after: None, billed: None }
+    }
+
+    /// A good answer that holds nothing about the offer.
+    fn no_such_offer(profile: &'static str, offer_id: &OfferId) -> Self {
+        let message = format!("nothing is known there about the offer {offer_id}");
+        let error = Self::new(profile, UpstreamErrorKind::Param, "no_such_offer", message);
+        Self { billed: Some(true), ..error }
     }
 
     /// Whether the provider may count the failed search as made.

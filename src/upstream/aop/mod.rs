@@ -1,11 +1,12 @@
 //! Profile `aop`: the documented calls of the open platform's gateway.
 //!
 //! A search is two signed form posts: `product.image.upload` gives the picture an id,
-//! `product.search.imageQuery` answers for that id. The answer never states a similarity. Access tokens come by
+//! `product.search.imageQuery` answers for that id; `product.search.queryProductDetail` tells of one offer. The answer never states a similarity. Access tokens come by
 //! `OAuth2`: a person agrees once on the [`authorize_url`], [`AopUpstream::log_in`] changes the code that comes
 //! back into a refresh token (good for half a year), and that gets access tokens (good for ten hours) from then
 //! on. Not yet tried against the live gateway.
 
+mod detail;
 mod gateway;
 mod image_query;
 mod upload;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use super::{SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamPage};
 use crate::clock::Clock;
+use crate::offer::{OfferDetail, OfferId};
 
 pub(super) use gateway::Gateway;
 pub use gateway::{AopConfig, authorize_url, classify, sign};
@@ -67,6 +69,14 @@ impl Upstream for AopUpstream {
             let image_id = upload::upload(&self.gateway, token, picture)?;
             image_query::image_query(&self.gateway, token, &image_id, picture.region, params)
         })
+    }
+
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        self.gateway.with_token(|token| detail::detail(&self.gateway, token, offer_id))
     }
 
     /// Proves the address, the key and the secret, but not the access token.
