@@ -57,6 +57,8 @@ impl SandboxCommand {
             println!("  export TONGKUAN_APP_KEY={key} TONGKUAN_APP_SECRET={secret}");
             println!("or, to meet the official gateway's dialect, this too:");
             println!("  export TONGKUAN_UPSTREAM=aop TONGKUAN_REFRESH_TOKEN={refresh_token}");
+            println!("the vendors: TONGKUAN_ONEBOUND_KEY={key} TONGKUAN_ONEBOUND_SECRET={secret},");
+            println!("  and TONGKUAN_TMAPI_TOKEN={secret}");
             println!("Ctrl-C ends it.");
         }
         loop {

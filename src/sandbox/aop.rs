@@ -1,5 +1,5 @@
-//! The official gateway from the server's side: signatures, tokens, the upload of a picture and the search by it;
-//! `crate::upstream::aop` is the client's.
+//! The official gateway from the server's side: signatures, tokens, the upload of a picture and the search by it (and
+//! by its address, in `linkplus`); `crate::upstream::aop` is the client's.
 //!
 //! Refusals come in the order in which the gateway was seen to check: the key in the address, the signature, the
 //! token, the permission, the parameters. What is not documented anywhere is marked as ours.
@@ -14,8 +14,10 @@ use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
 use serde_json::{Value, json};
 
+use super::details;
 use super::gate::Refusal;
 use super::goods::Good;
+use super::linkplus;
 use super::server::{Shared, gateway_time};
 use super::shop::{self, Order, Region, Wish};
 use crate::photo::{Photo, PhotoLimits};
@@ -32,18 +34,18 @@ const CROSSBORDER: &str = "com.alibaba.fenxiao.crossborder";
 
 /// A refusal in the gateway's envelope.
 #[derive(Debug)]
-struct Fault {
+pub(super) struct Fault {
     status: StatusCode,
     code: &'static str,
     message: String,
 }
 
 impl Fault {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
     }
 
-    fn missing(parameter: &str) -> Self {
+    pub(super) fn missing(parameter: &str) -> Self {
         Self::new("gw.ParamMissing", format!("Required argument {parameter}"))
     }
 }
@@ -68,7 +70,7 @@ impl IntoResponse for Fault {
 
 /// A call as it came in: `{protocol}/{version}/{namespace}/{name}/{app_key}` and its parameters, those of the
 /// address and those of the form in one list.
-struct Call {
+pub(super) struct Call {
     method: Method,
     path: String,
     params: Vec<(String, String)>,
@@ -91,7 +93,7 @@ impl Call {
         Ok(Self { method, path, params })
     }
 
-    fn param(&self, name: &str) -> Option<&str> {
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -147,10 +149,12 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     let api = match (protocol, namespace, name) {
         ("param2", CROSSBORDER, "product.image.upload") => Api::Upload,
         ("param2", CROSSBORDER, "product.search.imageQuery") => Api::ImageQuery,
+        ("param2", CROSSBORDER, "product.search.queryProductDetail") => Api::ProductDetail,
+        ("param2", linkplus::NAMESPACE, linkplus::NAME) => Api::SimilarOffers,
         _ => return Err(Fault::new("gw.APIUnsupported", format!("{namespace}:{name} is not supported"))),
     };
     let refuse = |fault| {
-        if api == Api::ImageQuery {
+        if matches!(api, Api::ImageQuery | Api::SimilarOffers) {
             shared.gate.count_refused();
         }
         fault
@@ -168,6 +172,8 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     match api {
         Api::Upload => upload(shared, call).await,
         Api::ImageQuery => image_query(shared, call).await.map_err(refuse),
+        Api::ProductDetail => product_detail(shared, call),
+        Api::SimilarOffers => linkplus::similar_offers(shared, call).await.map_err(refuse),
     }
 }
 
@@ -175,6 +181,8 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
 enum Api {
     Upload,
     ImageQuery,
+    ProductDetail,
+    SimilarOffers,
 }
 
 /// The page on which a person agrees; here it agrees by itself and leads back with a code at once.
@@ -266,6 +274,17 @@ async fn upload(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     // The gateway's way to say "too large" or "no picture": it succeeds, and the id is 0.
     let id = decoding.await.ok().flatten().unwrap_or(0);
     Ok(success(&json!(id.to_string())))
+}
+
+fn product_detail(shared: &Shared, call: &Call) -> Result<Value, Fault> {
+    let param = object(call, "offerDetailParam")?;
+    let id = param["offerId"].as_u64().or_else(|| param["offerId"].as_str()?.parse().ok());
+    let id = id.ok_or_else(|| Fault::missing("offerId"))?;
+    param["country"].as_str().ok_or_else(|| Fault::missing("country"))?;
+    shared.gate.admit_detail(&shared.options)?;
+    // Ours: what the gateway says of an offer that it does not know is not known.
+    let product = shared.catalogue.find(id).map(|good| details::gateway_product(shared, good));
+    Ok(success(&json!(product)))
 }
 
 async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::details;
 use super::gate::Refusal;
 use super::goods::Good;
 use super::server::Shared;
@@ -18,6 +19,8 @@ use super::shop::{self, Wish};
 use crate::photo::{Photo, PhotoFormat, PhotoLimits};
 
 pub(super) const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
+
+pub(super) const DETAIL_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.get";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct TokenRequest {
@@ -52,14 +55,39 @@ pub(super) async fn search(
     })
 }
 
+/// What a call about an offer names it by: public code writes either.
+#[derive(Debug, Deserialize)]
+pub(super) struct DetailRequest {
+    #[serde(rename = "productId", alias = "offerId")]
+    product_id: Option<u64>,
+}
+
+pub(super) async fn product(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Query(asked): Query<DetailRequest>,
+) -> Response {
+    let answer = || {
+        shared.gate.check(&shared.options, bearer(&headers)).map_err(|r| Box::new(refused(r)))?;
+        let product_id = asked.product_id.ok_or_else(|| bad_parameter("productId is missing"))?;
+        shared.gate.admit_detail(&shared.options).map_err(|r| Box::new(refused(r)))?;
+        let product = shared.catalogue.find(product_id).map(|good| details::article_product(&shared, good));
+        Ok(axum::Json(json!({ "success": true, "productInfo": product })).into_response())
+    };
+    answer().unwrap_or_else(|refusal: Box<Response>| *refusal)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()?.strip_prefix("Bearer "))
+}
+
 async fn answer(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Box<Response>> {
     let _slot = shared.slot().await;
-    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()?.strip_prefix("Bearer "));
-    shared.gate.check(&shared.options, token).map_err(|r| Box::new(refused(r)))?;
+    shared.gate.check(&shared.options, bearer(headers)).map_err(|r| Box::new(refused(r)))?;
     let multipart = multipart.map_err(|e| bad_parameter(&e.to_string()))?;
     let form = Form::read(multipart, shared.options.max_upload_bytes).await?;
     shared.gate.admit(&shared.options).map_err(|r| Box::new(refused(r)))?;
@@ -115,7 +143,7 @@ fn page(shared: &Shared, form: &Form) -> Value {
     let wish = &form.wish;
     let found = shop::find(shared, form.picture.as_image(), wish);
     let products: Vec<Value> =
-        found.goods.iter().map(|(good, similarity)| product(shared, good, *similarity)).collect();
+        found.goods.iter().map(|(good, similarity)| row(shared, good, *similarity)).collect();
     json!({
         "success": true,
         "total": found.total,
@@ -125,7 +153,7 @@ fn page(shared: &Shared, form: &Form) -> Value {
     })
 }
 
-fn product(shared: &Shared, good: &Good, similarity: u8) -> Value {
+fn row(shared: &Shared, good: &Good, similarity: u8) -> Value {
     json!({
         "productId": good.offer_id.to_string(),
         "title": good.title,

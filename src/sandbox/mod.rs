@@ -9,15 +9,18 @@
 
 mod aop;
 mod article;
+mod details;
 mod dice;
 mod gate;
 mod goods;
+mod linkplus;
 mod naming;
 mod onebound;
 mod render;
 mod search;
 mod server;
 mod shop;
+mod tmapi;
 mod uploads;
 
 pub use server::{Counters, Sandbox, SandboxError, SandboxOptions};

@@ -113,9 +113,9 @@ async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<Value, Fault> {
     wish.price_min = price("start_price")?;
     wish.price_max = price("end_price")?;
     wish.category_id = param(query, "cat").map(|text| text.parse().map_err(wrong)).transpose()?;
-    shared.gate.admit(&shared.options)?;
-    // The vendor says the same of an address that it cannot fetch.
+    // The vendor says the same of an address that it cannot fetch, and bills neither.
     let picture = id.and_then(|id| shared.uploads.get(id)).ok_or(Fault("4002", "Target server error"))?;
+    shared.gate.admit(&shared.options)?;
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || {
         let found = shop::find(&shared, &picture, &wish);

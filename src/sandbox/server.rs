@@ -17,7 +17,7 @@ use super::gate::Gate;
 use super::goods::{Catalogue, View};
 use super::search::Eye;
 use super::uploads::Uploads;
-use super::{aop, article, onebound};
+use super::{aop, article, onebound, tmapi};
 use crate::clock::{Clock, SystemClock, Timestamp};
 
 /// Requests worked on at the same time; others wait.
@@ -79,6 +79,8 @@ pub struct Counters {
     /// Searches that were answered; these count against the quota.
     pub searches_ok: u64,
     pub searches_refused: u64,
+    /// Calls about one offer that were answered; these count against the quota, too.
+    pub details_ok: u64,
     pub image_fetches: u64,
 }
 
@@ -152,8 +154,11 @@ impl Sandbox {
             .route("/img/{offer_id}/{view}", get(image))
             .route("/auth/requestToken", get(article::token).post(article::token))
             .route(article::SEARCH_PATH, post(article::search))
+            .route(article::DETAIL_PATH, get(article::product))
             .route(onebound::UPLOAD_PATH, post(onebound::upload))
             .route(onebound::SEARCH_PATH, get(onebound::search))
+            .route(tmapi::SEARCH_PATH, get(tmapi::search))
+            .route(tmapi::CONVERT_PATH, post(tmapi::convert))
             .route(aop::AUTHORIZE_PATH, get(aop::authorize))
             .route(aop::PATH, any(aop::call))
             .layer(DefaultBodyLimit::max(body_limit))

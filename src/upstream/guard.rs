@@ -8,18 +8,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
-use time::OffsetDateTime;
+use serde::Serialize;
 
 use super::{
     ProviderCount, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage,
 };
 use crate::clock::{Clock, Timestamp};
+use crate::offer::{OfferDetail, OfferId};
 
-const DAY_MS: i64 = 24 * 3600 * 1000;
-/// China standard time is 8 h ahead of UTC, without summer time.
-const CHINA_OFFSET_MS: i64 = 8 * 3600 * 1000;
+pub use super::ledger::{Booking, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
+
 /// The longest pause that an upstream's wish imposes on everybody; a wrong header must not stop a server for
 /// days.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
@@ -100,106 +99,6 @@ fn chance(salt: u64) -> u8 {
     (z ^ (z >> 31)).to_be_bytes()[0]
 }
 
-/// A day of China standard time (UTC+8), by which the platform counts calls. Written as `2026-11-24`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QuotaDay(i64);
-
-impl QuotaDay {
-    /// The day that `moment` falls on.
-    #[must_use]
-    pub fn of(moment: Timestamp) -> Self {
-        Self(moment.unix_ms().saturating_add(CHINA_OFFSET_MS).div_euclid(DAY_MS))
-    }
-
-    /// When the next day begins and the count starts anew.
-    #[must_use]
-    pub fn resets_at(self) -> Timestamp {
-        Timestamp::from_unix_ms((self.0.saturating_add(1)).saturating_mul(DAY_MS) - CHINA_OFFSET_MS)
-    }
-}
-
-impl fmt::Display for QuotaDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match OffsetDateTime::from_unix_timestamp(self.0.saturating_mul(DAY_MS / 1000)) {
-            Ok(day) => write!(f, "{:04}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day()),
-            Err(_) => write!(f, "day {}", self.0),
-        }
-    }
-}
-
-impl Serialize for QuotaDay {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// One call that somebody wants to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Booking {
-    pub profile: &'static str,
-    pub day: QuotaDay,
-    /// Calls that `day` may hold.
-    pub budget: u32,
-    pub now: Timestamp,
-    /// Between the starts of two calls of `profile`.
-    pub min_interval: Duration,
-}
-
-/// A booked call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reservation {
-    pub id: i64,
-    /// The call may start at this moment and not before; never before the booking's `now`.
-    pub start_at: Timestamp,
-}
-
-/// How a booked call ended for the budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallOutcome {
-    /// The upstream counts the call, or may do so.
-    Billed,
-    /// The upstream does not count it: the budget gets it back.
-    Refunded,
-}
-
-/// Why a ledger books nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LedgerError {
-    /// `used` calls are booked for the day, which is the whole budget.
-    #[error("the day's budget is spent: {used} calls are booked")]
-    BudgetSpent { used: u32 },
-    /// The storage fails; `message` says how and what to do.
-    #[error("the ledger of upstream calls cannot be read or written: {message}")]
-    Storage { message: String },
-}
-
-/// The account of calls, shared by every process on one data directory.
-pub trait Ledger: Send + Sync {
-    /// Books one call before it is made, atomically over all processes. The moment to start is the booking's
-    /// `now` or `min_interval` after the start of the profile's last booking, whichever is later; a refunded
-    /// booking still counts for the pace, because its request was sent, but not for the budget.
-    ///
-    /// # Errors
-    /// [`LedgerError::BudgetSpent`] when `budget` calls of `day` are booked and not refunded;
-    /// [`LedgerError::Storage`] when the account cannot be read or written.
-    fn reserve(&self, booking: &Booking) -> Result<Reservation, LedgerError>;
-
-    /// Ends a booking. One that is never settled counts as billed.
-    ///
-    /// # Errors
-    /// [`LedgerError::Storage`].
-    fn settle(&self, reservation: i64, outcome: CallOutcome) -> Result<(), LedgerError>;
-
-    /// Takes the provider's own count into account, settled calls of ours included: what it has counted beyond ours
-    /// was spent by somebody else and is not there for us, and its limit holds beside the budget.
-    ///
-    /// # Errors
-    /// [`LedgerError::Storage`].
-    fn reconcile(&self, profile: &str, day: QuotaDay, count: ProviderCount) -> Result<(), LedgerError>;
-}
-
 /// An answer and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -208,6 +107,30 @@ pub struct Asked {
     pub calls: u32,
     /// Bookings that the ledger could not settle. They count as billed, so the budget errs on the safe side.
     pub unsettled: u32,
+}
+
+/// What is known about an offer, and what it cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedDetail {
+    pub detail: OfferDetail,
+    /// As of [`Asked`].
+    pub calls: u32,
+    /// As of [`Asked`].
+    pub unsettled: u32,
+}
+
+/// What was spent on one question so far.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    calls: u32,
+    unsettled: u32,
+}
+
+/// What is asked. A permission for one is none for the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Search,
+    Details,
 }
 
 /// Why there is no answer.
@@ -297,7 +220,9 @@ impl GuardError {
     pub fn leaves_room_for_another(&self) -> bool {
         match self {
             Self::Upstream { error, calls } => {
-                *calls == 0 && matches!(error.kind, UpstreamErrorKind::Quota | UpstreamErrorKind::Unreachable)
+                let is_elsewhere = error.code == super::NO_ADDRESS
+                    || matches!(error.kind, UpstreamErrorKind::Quota | UpstreamErrorKind::Unreachable);
+                *calls == 0 && is_elsewhere
             }
             Self::BudgetSpent { .. } | Self::BreakerOpen { .. } => true,
             Self::TooSlow { .. } | Self::Ledger { .. } => false,
@@ -354,6 +279,12 @@ impl Guard {
         self.upstream.upload_limits()
     }
 
+    /// Offers a page at the most.
+    #[must_use]
+    pub fn max_page_size(&self) -> u32 {
+        self.upstream.max_page_size()
+    }
+
     #[must_use]
     pub fn policy(&self) -> &GuardPolicy {
         &self.policy
@@ -374,33 +305,62 @@ impl Guard {
     /// [`GuardError`]. Once an attempt has failed, its error is what is reported, also when the budget or the
     /// line allows no further one.
     pub fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<Asked, GuardError> {
-        let mut asked = Asked { page: UpstreamPage::default(), calls: 0, unsettled: 0 };
+        let call = || self.upstream.search(picture, params);
+        let (page, Cost { calls, unsettled }) =
+            self.ask(Question::Search, &call, &|page: &UpstreamPage| page.provider_count)?;
+        Ok(Asked { page, calls, unsettled })
+    }
+
+    /// Whether [`details`](Self::details) can be asked for at all.
+    #[must_use]
+    pub fn gives_details(&self) -> bool {
+        self.upstream.gives_details()
+    }
+
+    /// Asks about one offer, booked and repeated as a search is.
+    ///
+    /// # Errors
+    /// As for [`search`](Self::search).
+    pub fn details(&self, offer_id: &OfferId) -> Result<AskedDetail, GuardError> {
+        let call = || self.upstream.details(offer_id);
+        let (detail, Cost { calls, unsettled }) = self.ask(Question::Details, &call, &|_| None)?;
+        Ok(AskedDetail { detail, calls, unsettled })
+    }
+
+    /// Makes `call` when it may be made, and again; `count` finds the provider's own count in an answer.
+    fn ask<T>(
+        &self,
+        question: Question,
+        call: &dyn Fn() -> Result<T, UpstreamError>,
+        count: &dyn Fn(&T) -> Option<ProviderCount>,
+    ) -> Result<(T, Cost), GuardError> {
+        let mut cost = Cost::default();
         let mut failed: Option<UpstreamError> = None;
         let mut attempt = 0;
         self.refuse_if_closed()?;
         loop {
             attempt += 1;
-            let error = match self.attempt(picture, params, &mut asked) {
-                Ok(page) => {
+            let error = match self.attempt(call, count, &mut cost) {
+                Ok(answer) => {
                     self.mood().failures = 0;
-                    return Ok(Asked { page, ..asked });
+                    return Ok((answer, cost));
                 }
                 Err(GuardError::Upstream { error, .. }) => error,
                 Err(GuardError::Ledger { profile, error, .. }) => {
-                    return Err(GuardError::Ledger { profile, error, calls: asked.calls });
+                    return Err(GuardError::Ledger { profile, error, calls: cost.calls });
                 }
                 Err(refusal) => {
                     return Err(match failed {
-                        Some(error) => GuardError::Upstream { error, calls: asked.calls },
+                        Some(error) => GuardError::Upstream { error, calls: cost.calls },
                         None => refusal,
                     });
                 }
             };
             let salt = self.clock.now().unix_ms().unsigned_abs();
             let next = self.policy.next_step(&error, attempt, salt);
-            self.learn(&error, next);
+            self.learn(question, &error, next);
             match next {
-                NextStep::Stop => return Err(GuardError::Upstream { error, calls: asked.calls }),
+                NextStep::Stop => return Err(GuardError::Upstream { error, calls: cost.calls }),
                 // This pause is everybody's and is waited out in line.
                 NextStep::RetryAfter(_) if error.kind == UpstreamErrorKind::Rate => {}
                 NextStep::RetryAfter(pause) => self.clock.sleep(pause),
@@ -409,31 +369,31 @@ impl Guard {
         }
     }
 
-    /// One attempt in its turn; `asked` gets what it cost.
-    fn attempt(
+    /// One attempt in its turn; `cost` gets what it cost.
+    fn attempt<T>(
         &self,
-        picture: &UploadPicture,
-        params: &SearchParams,
-        asked: &mut Asked,
-    ) -> Result<UpstreamPage, GuardError> {
+        call: &dyn Fn() -> Result<T, UpstreamError>,
+        count: &dyn Fn(&T) -> Option<ProviderCount>,
+        cost: &mut Cost,
+    ) -> Result<T, GuardError> {
         let failed = |error, calls| GuardError::Upstream { error, calls };
         // Before the turn: a token that is fetched between turn and search would spoil the pace.
         self.upstream.make_ready().map_err(|error| failed(error, 0))?;
         let reservation = self.take_turn()?;
-        let answer = self.upstream.search(picture, params);
+        let answer = call();
         let billed = answer.as_ref().map_or_else(UpstreamError::may_be_billed, |_| true);
         let outcome = if billed { CallOutcome::Billed } else { CallOutcome::Refunded };
-        asked.calls += u32::from(billed);
+        cost.calls += u32::from(billed);
         // An answer that has been paid for is not thrown away because of the account.
-        asked.unsettled += u32::from(self.ledger.settle(reservation.id, outcome).is_err());
-        if let Ok(UpstreamPage { provider_count: Some(count), .. }) = &answer {
+        cost.unsettled += u32::from(self.ledger.settle(reservation.id, outcome).is_err());
+        if let Some(told) = answer.as_ref().ok().and_then(count) {
             let day = QuotaDay::of(self.clock.now());
-            asked.unsettled += u32::from(self.ledger.reconcile(self.profile(), day, *count).is_err());
+            cost.unsettled += u32::from(self.ledger.reconcile(self.profile(), day, told).is_err());
         }
-        answer.map_err(|error| failed(error, asked.calls))
+        answer.map_err(|error| failed(error, cost.calls))
     }
 
-    fn learn(&self, error: &UpstreamError, next: NextStep) {
+    fn learn(&self, question: Question, error: &UpstreamError, next: NextStep) {
         let now = self.clock.now();
         match (error.kind, next) {
             (UpstreamErrorKind::Quota, _) => {
@@ -450,6 +410,9 @@ impl Guard {
                     let pause = self.policy.breaker_pause.saturating_mul(1 << extra.min(16));
                     mood.closed = Some((now.plus(pause.min(MAX_BREAKER_PAUSE)), error.clone()));
                 }
+            }
+            // An app that may search need not be allowed to ask about offers.
+            (UpstreamErrorKind::Acl | UpstreamErrorKind::Unsupported, _) if question == Question::Details => {
             }
             (kind, NextStep::Stop) if kind.needs_a_person() => {
                 self.mood().closed = Some((now.plus(FATAL_PAUSE), error.clone()));

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod cli;
+mod details;
 mod embedding;
 mod engine;
 mod fakes;

@@ -1,19 +1,23 @@
 //! How does a request reach an upstream? One HTTP client under limits: time, size, no redirects, no retries,
 //! and no address in an error, because an address may carry a secret.
 
+mod ask;
+
 use std::error::Error as _;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::blocking::{Client, Response};
 use reqwest::header::RETRY_AFTER;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use super::{Secret, UpstreamError, UpstreamErrorKind};
 use crate::clock::Timestamp;
+
+pub(super) use ask::Ask;
 
 /// The longest answer that is read: 50 offers are about 100 KB.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -86,21 +90,12 @@ impl Wire {
         Ok(Self { profile, client, base, timeout })
     }
 
-    /// `path` begins with a slash.
-    pub(super) fn get(&self, path: &str) -> RequestBuilder {
-        self.client.get(format!("{}{path}", self.base))
-    }
-
-    /// `path` begins with a slash.
-    pub(super) fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.base))
-    }
-
     /// Sends and reads the whole answer. An answer with an error status is an answer.
     ///
     /// # Errors
     /// `Unreachable` when no connection was made; otherwise `Transient`: cut off, too slow or too long.
-    pub(super) fn send(&self, request: RequestBuilder, now: Timestamp) -> Result<Reply, UpstreamError> {
+    pub(super) fn send(&self, ask: &Ask<'_>, now: Timestamp) -> Result<Reply, UpstreamError> {
+        let request = ask.build(&self.client, &self.base).map_err(|error| self.failure(&error))?;
         // On the request and not on the client: there it would begin anew with every piece of the body.
         let response = request.timeout(self.timeout).send().map_err(|error| self.failure(&error))?;
         let status = response.status().as_u16();
@@ -157,6 +152,11 @@ impl Wire {
 
 pub(super) fn config_error(profile: &'static str, what: &str) -> UpstreamError {
     UpstreamError::new(profile, UpstreamErrorKind::Param, "config", what)
+}
+
+/// An answer that is not what was asked for; the search may have been made.
+pub(super) fn unreadable(profile: &'static str, what: &str) -> UpstreamError {
+    UpstreamError::new(profile, UpstreamErrorKind::Transient, "unreadable", what)
 }
 
 /// An upstream's own words made fit for a message: secrets blotted out, one line, at most 200 characters.
