@@ -6,6 +6,7 @@
 
 mod answers;
 mod asking;
+mod breakers;
 mod details;
 mod images;
 mod photos;

@@ -173,6 +173,16 @@ CREATE INDEX answer_offers_by_offer ON answer_offers (profile, offer_id);
 -- Where a waiting picture was got from: some upstreams take nothing else.
 ALTER TABLE queue ADD COLUMN source_url TEXT;
 
+-- Upstreams that fail: how often in a row, and until when nobody asks because of what.
+CREATE TABLE breakers (
+    profile  TEXT PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    until_ms INTEGER,
+    kind     TEXT,
+    code     TEXT,
+    message  TEXT
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE offer_details (
     profile       TEXT NOT NULL,
     offer_id      TEXT NOT NULL,
