@@ -3,6 +3,7 @@
 mod add;
 mod demo;
 mod doctor;
+mod eval;
 mod login;
 mod look;
 mod quota;
@@ -77,6 +78,8 @@ enum Command {
     Sandbox(sandbox::SandboxCommand),
     /// Show the whole thing at work, on rendered goods or on a folder of your own pictures
     Demo(demo::Demo),
+    /// Measure the answers on pictures whose right answers are known
+    Eval(eval::Eval),
     /// Check this installation and this home folder
     Doctor,
 }
@@ -100,6 +103,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),
         Command::Demo(demo) => demo.run(settings),
+        Command::Eval(eval) => eval.run(settings),
         Command::Doctor => Ok(doctor::doctor(&settings)),
     }
 }

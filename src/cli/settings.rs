@@ -90,6 +90,13 @@ impl Settings {
         })
     }
 
+    /// Settings for a home folder of its own that asks nobody.
+    pub(super) fn without_upstream(mut self, home: &Path) -> Self {
+        self.home = home.to_path_buf();
+        self.upstreams = Vec::new();
+        self
+    }
+
     /// Settings for a home folder of its own that talks to a sandbox, for the demo.
     pub(super) fn with_upstream(mut self, home: &Path, upstream: UpstreamSettings) -> Self {
         self.home = home.to_path_buf();

@@ -9,7 +9,6 @@
 
 mod aop;
 mod article;
-mod dice;
 mod gate;
 mod goods;
 mod naming;

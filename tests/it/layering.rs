@@ -13,11 +13,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "catalog", "clock", "embed", "engine", "offer", "photo", "photo_id", "sandbox", "upstream",
-            "verdict",
+            "catalog", "clock", "embed", "engine", "eval", "offer", "photo", "photo_id", "sandbox",
+            "upstream", "verdict",
         ],
     ),
     ("clock", &[]),
+    // Both without knowledge of who draws or throws: the sandbox's goods, and the edits of `eval`.
+    ("dice", &[]),
+    ("drawing", &[]),
     ("embed", &["photo", "tensor"]),
     (
         "engine",
@@ -26,11 +29,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verdict",
         ],
     ),
+    // Judges the engine from outside, as the command line does.
+    ("eval", &["dice", "drawing", "engine", "offer", "photo", "photo_id"]),
     ("index", &["embed", "photo_id"]),
     ("offer", &[]),
     ("photo", &[]),
     ("photo_id", &[]),
-    ("sandbox", &["clock", "offer", "photo", "upstream"]),
+    ("sandbox", &["clock", "dice", "drawing", "offer", "photo", "upstream"]),
     ("tensor", &["photo"]),
     ("upstream", &["clock", "offer"]),
     ("verdict", &["embed", "index", "photo_id"]),

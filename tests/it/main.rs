@@ -5,6 +5,7 @@ mod catalog;
 mod cli;
 mod embedding;
 mod engine;
+mod eval;
 mod fakes;
 mod index;
 mod layering;
