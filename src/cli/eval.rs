@@ -168,8 +168,8 @@ fn print(out: &mut impl Write, summary: &Summary) -> std::io::Result<()> {
             percent(at.false_hit_upper)
         )?;
     }
-    groups(out, "edit", summary.by_edit.iter())?;
-    groups(out, "not stored", summary.by_negative.iter())?;
+    edits(out, summary.by_edit.iter())?;
+    negatives(out, summary.by_negative.iter())?;
     writeln!(out)?;
     writeln!(out, "{:<16} {:>9} {:>10} {:>10}", "stage", "searches", "median ms", "95 % ms")?;
     for time in &summary.stages {
@@ -186,42 +186,55 @@ fn print(out: &mut impl Write, summary: &Summary) -> std::io::Result<()> {
     Ok(())
 }
 
-fn groups<'a>(
+fn edits<'a>(
     out: &mut impl Write,
-    title: &str,
     groups: impl Iterator<Item = (&'a String, &'a Measures)>,
 ) -> std::io::Result<()> {
     writeln!(out)?;
     writeln!(
         out,
-        "{title:<12} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9}",
-        "seen",
-        "hits",
-        "at 1 %",
-        "at 0.1 %",
-        "first",
-        "wrong",
-        "unseen",
-        "false",
-        "at 1 %",
-        "at 0.1 %",
-        "review"
+        "{:<10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9}",
+        "edit", "seen", "hits", "at 1 %", "at 0.1 %", "wrong", "first", "unseen", "false", "review"
     )?;
     for (name, m) in groups {
-        let at = |i: usize| m.at_cutoffs.get(i);
+        let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.hit_rate));
         writeln!(
             out,
-            "{name:<12} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9}",
+            "{name:<10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9}",
             m.seen,
             percent(m.hit_rate),
-            percent(at(0).and_then(|point| point.hit_rate)),
-            percent(at(1).and_then(|point| point.hit_rate)),
-            percent(m.acc_at_1),
+            at(0),
+            at(1),
             percent(m.wrong_item_rate),
+            percent(m.acc_at_1),
             m.unseen,
             percent(m.false_hit_rate),
-            percent(at(0).and_then(|point| point.false_hit_rate)),
-            percent(at(1).and_then(|point| point.false_hit_rate)),
+            percent(m.review_rate)
+        )?;
+    }
+    Ok(())
+}
+
+fn negatives<'a>(
+    out: &mut impl Write,
+    groups: impl Iterator<Item = (&'a String, &'a Measures)>,
+) -> std::io::Result<()> {
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{:<10} {:>6} {:>9} {:>10} {:>9} {:>9} {:>9}",
+        "not stored", "unseen", "false", "95 % bound", "at 1 %", "at 0.1 %", "review"
+    )?;
+    for (name, m) in groups {
+        let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.false_hit_rate));
+        writeln!(
+            out,
+            "{name:<10} {:>6} {:>9} {:>10} {:>9} {:>9} {:>9}",
+            m.unseen,
+            percent(m.false_hit_rate),
+            percent(m.false_hit_upper),
+            at(0),
+            at(1),
             percent(m.review_rate)
         )?;
     }

@@ -26,6 +26,9 @@ const MAX_SIDE_PX: u32 = 800;
 /// JPEG quality of a picture that was only given another colour.
 const RECOLOUR_QUALITY: u8 = 88;
 
+/// Edits of a picture in another colour: as many as in models/evaluate.py.
+const RECOLOUR_EDITS: usize = 4;
+
 /// What can be chosen about a collection.
 #[derive(Clone, Copy, Debug)]
 pub struct MakeOptions {
@@ -265,15 +268,18 @@ impl Workshop<'_> {
         }
         let mut dice = self.dice(number, EDITS.len());
         if let (true, Some(other)) = (stored, recoloured(&picture, &mut dice)) {
-            // Once as it is, once edited in one way.
-            let chosen = dice.below(EDITS.len());
-            let edit = &EDITS[chosen];
-            let plain = format!("queries/{number:05}-recolour.jpg");
-            self.write(&plain, &jpeg(&other, RECOLOUR_QUALITY))?;
-            let edited = format!("queries/{number:05}-recolour-{}.jpg", edit.name);
-            self.write(&edited, &self.edited(&other, edit, number, EDITS.len() + 1 + chosen))?;
-            lines.push(query(plain, None, None, Some(Negative::Recolour)));
-            lines.push(query(edited, Some(edit), None, Some(Negative::Recolour)));
+            // Once as it is, then under some of the edits.
+            let path = format!("queries/{number:05}-recolour.jpg");
+            self.write(&path, &jpeg(&other, RECOLOUR_QUALITY))?;
+            lines.push(query(path, None, None, Some(Negative::Recolour)));
+            let mut streams: Vec<usize> = (0..EDITS.len()).collect();
+            dice.shuffle(&mut streams);
+            for &stream in &streams[..RECOLOUR_EDITS] {
+                let edit = &EDITS[stream];
+                let path = format!("queries/{number:05}-recolour-{}.jpg", edit.name);
+                self.write(&path, &self.edited(&other, edit, number, EDITS.len() + 1 + stream))?;
+                lines.push(query(path, Some(edit), None, Some(Negative::Recolour)));
+            }
         }
         Ok(lines)
     }

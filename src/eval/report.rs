@@ -21,7 +21,7 @@ const THUMBNAIL_PX: u32 = 200;
 const THUMBNAIL_QUALITY: u8 = 75;
 
 /// The curve's drawing area, in units of the picture, which a page scales to its width.
-const PLOT: (f64, f64, f64, f64) = (52.0, 12.0, 560.0, 260.0);
+const PLOT: (f64, f64, f64, f64) = (48.0, 12.0, 372.0, 220.0);
 /// The lowest share of false hits on the axis; what lies below is drawn there.
 const AXIS_FROM: f64 = 1e-4;
 
@@ -37,7 +37,7 @@ h1{font-size:1.4rem;margin:.5rem 0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p{mar
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th{font-weight:600;color:var(--soft)}th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--ground)}
-svg{width:100%;height:auto;max-width:40rem}svg text{fill:var(--soft);font-size:12px}
+svg{width:100%;height:auto;max-width:36rem}svg text{fill:var(--soft);font-size:12.5px}
 .pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:.75rem}
 figure{margin:0;background:var(--card);border-radius:.5rem;padding:.6rem}
 figure div{display:grid;grid-template-columns:1fr 1fr;gap:.4rem}
@@ -98,8 +98,8 @@ fn write_page(page: &mut String, evaluation: &Evaluation, summary: &Summary) -> 
          engine as it is now.</p>{}",
         curve(evaluation)?
     )?;
-    groups(page, "By edit", summary.by_edit.iter())?;
-    groups(page, "By kind of unseen picture", summary.by_negative.iter())?;
+    edits(page, summary.by_edit.iter())?;
+    negatives(page, summary.by_negative.iter())?;
     times(page, summary)?;
     if !summary.bad_lines.is_empty() {
         write!(page, "<h2>{} lines did not count</h2><p class=\"soft\">", summary.bad_lines.len())?;
@@ -132,16 +132,14 @@ fn cutoffs(page: &mut String, points: &[AtCutoff]) -> std::fmt::Result {
     Ok(())
 }
 
-fn groups<'a>(
+fn edits<'a>(
     page: &mut String,
-    title: &str,
     groups: impl Iterator<Item = (&'a String, &'a Measures)>,
 ) -> std::fmt::Result {
-    write!(
-        page,
-        "<h2>{title}</h2><div class=\"scroll\"><table><tr><th><th>seen<th>hits<th>wrong item<th>right first\
-         <th>hits at 1 % false<th>at 0.1 %<th>unseen<th>false hits<th>review"
-    )?;
+    page.push_str(
+        "<h2>By edit</h2><div class=\"scroll\"><table><tr><th><th>seen<th>hits<th>at 1 % false<th>at 0.1 %\
+         <th>wrong item<th>right first<th>unseen<th>false hits<th>review",
+    );
     for (name, m) in groups {
         let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.hit_rate));
         write!(
@@ -150,12 +148,38 @@ fn groups<'a>(
             escaped(name),
             m.seen,
             percent(m.hit_rate),
-            percent(m.wrong_item_rate),
-            percent(m.acc_at_1),
             at(0),
             at(1),
+            percent(m.wrong_item_rate),
+            percent(m.acc_at_1),
             m.unseen,
             percent(m.false_hit_rate),
+            percent(m.review_rate)
+        )?;
+    }
+    page.push_str("</table></div>");
+    Ok(())
+}
+
+fn negatives<'a>(
+    page: &mut String,
+    groups: impl Iterator<Item = (&'a String, &'a Measures)>,
+) -> std::fmt::Result {
+    page.push_str(
+        "<h2>By kind of unseen picture</h2><div class=\"scroll\"><table><tr><th><th>unseen<th>false hits\
+         <th>95 % upper bound<th>at 1 %<th>at 0.1 %<th>review",
+    );
+    for (name, m) in groups {
+        let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.false_hit_rate));
+        write!(
+            page,
+            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}",
+            escaped(name),
+            m.unseen,
+            percent(m.false_hit_rate),
+            percent(m.false_hit_upper),
+            at(0),
+            at(1),
             percent(m.review_rate)
         )?;
     }
@@ -200,8 +224,7 @@ fn curve(evaluation: &Evaluation) -> Result<String, std::fmt::Error> {
         left + wide + 20.0,
         top + high + 44.0
     );
-    for (rate, label) in [(1e-4, "≤ 0.01 %"), (1e-3, "0.1 %"), (1e-2, "1 %"), (1e-1, "10 %"), (1.0, "100 %")]
-    {
+    for (rate, label) in [(1e-4, "0.01 %"), (1e-3, "0.1 %"), (1e-2, "1 %"), (1e-1, "10 %"), (1.0, "100 %")] {
         let (at, bottom) = (x(rate), top + high);
         write!(
             svg,
@@ -257,21 +280,16 @@ fn mistakes(page: &mut String, evaluation: &Evaluation) -> std::fmt::Result {
         .filter(|asked| asked.judged.right && asked.judged.outcome != Outcome::Hit)
         .collect();
     lost.sort_by(|a, b| surest_first(b, a));
-    pairs(
-        page,
-        evaluation,
-        "Taken for another",
-        "Query left, the stored picture that came first right. Those that were answered come first, then those with \
-         the highest score.",
-        &wrong,
-    )?;
-    pairs(
-        page,
-        evaluation,
-        "Not recognised",
-        "The right picture came first, but was not answered with; the lowest scores.",
-        &lost,
-    )
+    let answered = wrong.iter().filter(|asked| asked.judged.outcome == Outcome::Hit).count();
+    let left_right = "Query left, the stored picture that came first right";
+    let what =
+        format!("{left_right}. {answered} were answered and come first, then those that came nearest to it.");
+    pairs(page, evaluation, "Taken for another", &what, &wrong)?;
+    let what = format!(
+        "{left_right}: the right one, but not sure enough for an answer. The lowest scores of {}.",
+        lost.len()
+    );
+    pairs(page, evaluation, "Not recognised", &what, &lost)
 }
 
 fn pairs(
@@ -281,15 +299,13 @@ fn pairs(
     what: &str,
     all: &[&Asked],
 ) -> std::fmt::Result {
+    let shown = &all[..all.len().min(MAX_PAIRS)];
+    let figures: Vec<String> = shown.par_iter().filter_map(|asked| figure(evaluation, asked)).collect();
     write!(
         page,
-        "<h2>{title}</h2><p class=\"soft\">{} of {}. {what}</p>",
-        all.len().min(MAX_PAIRS),
-        all.len()
-    )?;
-    let figures: Vec<String> =
-        all[..all.len().min(MAX_PAIRS)].par_iter().filter_map(|asked| figure(evaluation, asked)).collect();
-    write!(page, "<div class=\"pairs\">{}</div>", figures.concat())
+        "<h2>{title}</h2><p class=\"soft\">{what}</p><div class=\"pairs\">{}</div>",
+        figures.concat()
+    )
 }
 
 fn figure(evaluation: &Evaluation, asked: &Asked) -> Option<String> {
