@@ -6,11 +6,13 @@
 
 mod answers;
 mod asking;
+mod images;
 mod photos;
 mod queue;
 mod refusals;
 mod schema;
 mod spend;
+mod words;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,11 +22,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::Serialize;
 
-pub use answers::{AnswerKey, NewAnswer, StoredAnswer};
+pub use answers::{AnswerKey, FoundOffer, NewAnswer, StoredAnswer};
 pub use asking::{Asking, Subject, Turn};
+pub use images::{ImageCounts, WaitingImage};
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
 pub use refusals::Refusal;
+pub use words::Words;
 
 use crate::embed::Fingerprint;
 use crate::photo_id::PhotoId;

@@ -12,6 +12,8 @@ use super::show::Terminal;
 use super::upstreams::{Profile, UpstreamFile, UpstreamSettings};
 use crate::embed::{Model, runtime};
 use crate::engine::{Engine, RuntimeChoice};
+use crate::fetch::{FetchLimits, Fetcher};
+use crate::photo::PhotoLimits;
 
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
@@ -49,6 +51,10 @@ pub(super) struct Common {
 struct ConfigFile {
     home: Option<PathBuf>,
     model: Option<PathBuf>,
+    /// Fetch the offers' pictures after each search.
+    harvest: bool,
+    /// Addresses from which pictures may be fetched although they are not public.
+    fetch_from: Vec<String>,
     /// In the order in which they are asked.
     upstreams: Option<Vec<Profile>>,
     upstream: HashMap<Profile, UpstreamFile>,
@@ -62,6 +68,8 @@ pub(super) struct Settings {
     pub(super) config_file: PathBuf,
     pub(super) json: bool,
     pub(super) offline: bool,
+    pub(super) harvest: bool,
+    fetch_from: Vec<String>,
     model: Option<PathBuf>,
     upstreams: Vec<UpstreamSettings>,
 }
@@ -85,6 +93,8 @@ impl Settings {
             config_file,
             json: common.json,
             offline: common.offline,
+            harvest: file.harvest,
+            fetch_from: file.fetch_from,
             model: common.model.clone().or(file.model),
             upstreams: UpstreamSettings::resolve(common, file.upstreams, file.upstream)?,
         })
@@ -127,6 +137,15 @@ impl Settings {
             builder = builder.upstream(upstream, settings.policy.clone(), settings.freshness);
         }
         Ok(builder.open()?)
+    }
+
+    /// What fetches pictures. An upstream's own address is one to fetch from, if somebody has named it: a sandbox
+    /// serves the pictures of its goods.
+    pub(super) fn fetcher(&self) -> Result<Fetcher> {
+        let mut origins = self.fetch_from.clone();
+        origins.extend(self.upstreams.iter().filter_map(|upstream| upstream.base_url.clone()));
+        let limits = FetchLimits { max_bytes: PhotoLimits::default().max_bytes, ..FetchLimits::default() };
+        Ok(Fetcher::new(limits, &origins)?)
     }
 
     /// The settings of `profile`, which must be among those configured.

@@ -197,6 +197,8 @@ fn store(engine: &Engine, folder: &Path, number: usize, line: Line) -> Result<(P
         title: line.item.clone().unwrap_or_default(),
         price: None,
         min_order_quantity: None,
+        month_sold: None,
+        seen_at: None,
         similarity: None,
         image_url: None,
         detail_url: None,

@@ -106,12 +106,12 @@ pub(super) struct Shared {
     pub(super) gate: Gate,
     pub(super) uploads: Uploads,
     slots: Semaphore,
-    eye: OnceLock<Eye>,
+    eye: OnceLock<Arc<Eye>>,
 }
 
 impl Shared {
     pub(super) fn eye(&self) -> &Eye {
-        self.eye.get_or_init(|| Eye::new(&self.catalogue))
+        self.eye.get_or_init(|| Eye::of(&self.catalogue))
     }
 
     /// A turn to work; bounds how much happens at once.

@@ -240,6 +240,8 @@ fn read_offer(product: &Value) -> Option<Offer> {
         title: lenient::text(&product["title"]).unwrap_or_default(),
         price: lenient::price(&product["price"]),
         min_order_quantity: lenient::count(&product["minOrderQuantity"]),
+        month_sold: None,
+        seen_at: None,
         similarity: lenient::percent(&product["similarity"]),
         image_url: lenient::web_url(&product["imageUrl"]),
         detail_url: lenient::web_url(&product["detailUrl"]),

@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "catalog", "clock", "embed", "engine", "eval", "offer", "photo", "photo_id", "sandbox",
+            "catalog", "clock", "embed", "engine", "eval", "fetch", "offer", "photo", "photo_id", "sandbox",
             "upstream", "verdict",
         ],
     ),
@@ -25,19 +25,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "catalog", "clock", "embed", "index", "offer", "photo", "photo_id", "tensor", "upstream",
-            "verdict",
+            "catalog", "clock", "embed", "fetch", "index", "offer", "photo", "photo_id", "tensor",
+            "upstream", "verdict",
         ],
     ),
     // Judges the engine from outside, as the command line does.
     ("eval", &["dice", "drawing", "engine", "offer", "photo", "photo_id"]),
+    ("fetch", &["tls"]),
     ("index", &["embed", "photo_id"]),
-    ("offer", &[]),
+    ("offer", &["clock"]),
     ("photo", &[]),
     ("photo_id", &[]),
     ("sandbox", &["clock", "dice", "drawing", "offer", "photo", "upstream"]),
     ("tensor", &["photo"]),
-    ("upstream", &["clock", "offer"]),
+    ("tls", &[]),
+    ("upstream", &["clock", "offer", "tls"]),
     ("verdict", &["embed", "index", "photo_id"]),
 ];
 

@@ -4,7 +4,7 @@ mod aop;
 mod article;
 mod fake;
 mod guard;
-mod loopback;
+pub(crate) mod loopback;
 mod prepare;
 mod tokens;
 

@@ -19,6 +19,8 @@ pub(crate) fn offers() -> Vec<Offer> {
         title: format!("offer {id}"),
         price: Some(yuan(price)),
         min_order_quantity: Some(2),
+        month_sold: None,
+        seen_at: None,
         similarity: Some(90),
         image_url: Some(format!("https://img.example/{id}.jpg")),
         detail_url: Some(format!("https://shop.example/{id}")),
