@@ -22,11 +22,14 @@ pub(super) struct Eye {
     seen: Vec<(usize, Vec<u8>)>,
 }
 
+/// A seed and the eye for its goods, once that is made.
+type SharedEye = (u64, Arc<OnceLock<Arc<Eye>>>);
+
 impl Eye {
     /// The eye for the goods of `catalogue`, which is made once for each seed: every sandbox of this process that sells
     /// the same goods sees with it.
     pub(super) fn of(catalogue: &Catalogue) -> Arc<Self> {
-        static EYES: Mutex<Vec<(u64, Arc<OnceLock<Arc<Eye>>>)>> = Mutex::new(Vec::new());
+        static EYES: Mutex<Vec<SharedEye>> = Mutex::new(Vec::new());
         let cell = {
             let mut eyes = EYES.lock().unwrap_or_else(PoisonError::into_inner);
             let seed = catalogue.seed();
