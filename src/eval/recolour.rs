@@ -5,9 +5,9 @@ use image::{Rgb, RgbImage};
 
 use crate::dice::Dice;
 
-/// Mean difference, 0 to 255 over all samples, that a new colour must make to count as one: what a strong colour makes
-/// on a tenth of the picture. (`recolour` in models/edits.py asks for 8, but turns the ground, too.)
-const LEAST_DIFFERENCE: f64 = 4.0;
+/// Mean difference, 0 to 255 over all samples, that a new colour must make to count as one. `recolour` in
+/// models/edits.py asks for 8, but turns the ground, too; at 4 some new colours could hardly be seen.
+const LEAST_DIFFERENCE: f64 = 6.0;
 
 /// Chroma (0 to 1) below which a pixel has no colour to turn, and from which on it is turned wholly.
 const CHROMA: (f32, f32) = (0.08, 0.2);
