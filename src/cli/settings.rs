@@ -12,6 +12,7 @@ use super::show::Terminal;
 use super::upstreams::{Profile, UpstreamFile, UpstreamSettings};
 use crate::embed::{Model, runtime};
 use crate::engine::{Engine, RuntimeChoice};
+use crate::upstream::Tape;
 
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
@@ -41,6 +42,12 @@ pub(super) struct Common {
     /// Calls a day and upstream, over all processes on the home folder (default: 500)
     #[arg(long, env = "TONGKUAN_DAILY_BUDGET", global = true, value_name = "N")]
     pub(super) daily_budget: Option<u32>,
+    /// Write down what is said to and by the upstreams, without secrets, in a new file
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "replay")]
+    pub(super) record: Option<PathBuf>,
+    /// Have a recording answer in the place of the upstreams (use it with a --home of its own; no credentials needed)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) replay: Option<PathBuf>,
 }
 
 /// The configuration file.
@@ -63,6 +70,8 @@ pub(super) struct Settings {
     pub(super) json: bool,
     pub(super) offline: bool,
     model: Option<PathBuf>,
+    record: Option<PathBuf>,
+    replay: Option<PathBuf>,
     upstreams: Vec<UpstreamSettings>,
 }
 
@@ -86,6 +95,8 @@ impl Settings {
             json: common.json,
             offline: common.offline,
             model: common.model.clone().or(file.model),
+            record: common.record.clone(),
+            replay: common.replay.clone(),
             upstreams: UpstreamSettings::resolve(common, file.upstreams, file.upstream)?,
         })
     }
@@ -115,8 +126,13 @@ impl Settings {
             .model(Arc::new(self.model()?))
             .runtime(self.runtime(may_fetch_runtime && !self.offline))
             .progress(Arc::new(Terminal::new()));
+        let tape = match (&self.record, &self.replay) {
+            (Some(file), _) => Some(Arc::new(Tape::record(file)?)),
+            (None, Some(file)) => Some(Arc::new(Tape::replay(file)?)),
+            (None, None) => None,
+        };
         for settings in &self.upstreams {
-            let upstream = settings.connect(&self.home)?;
+            let upstream = settings.connect(&self.home, tape.as_ref())?;
             builder = builder.upstream(upstream, settings.policy.clone(), settings.freshness);
         }
         Ok(builder.open()?)

@@ -1,6 +1,7 @@
 //! All integration tests in one binary.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod battery;
 mod catalog;
 mod cli;
 mod details;
@@ -13,4 +14,5 @@ mod photo;
 mod photo_bad;
 mod sandbox;
 mod spending;
+mod tape;
 mod upstream;

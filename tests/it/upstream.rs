@@ -5,7 +5,7 @@ mod article;
 mod fake;
 mod guard;
 mod linkplus;
-mod loopback;
+pub(crate) mod loopback;
 mod prepare;
 mod tmapi;
 mod tokens;
