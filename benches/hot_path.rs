@@ -146,6 +146,8 @@ fn home_of(count: u64) -> tempfile::TempDir {
             title: good.title.clone(),
             price: Some(good.price),
             min_order_quantity: None,
+            month_sold: None,
+            seen_at: None,
             similarity: None,
             image_url: None,
             detail_url: None,

@@ -1,16 +1,38 @@
 //! Tongkuan (同款, "the same item"): have we seen this picture before, and what did 1688 say about it?
 //!
-//! [`engine::Engine`] is the way in. A picture that is stored is answered from the home folder:
+//! [`engine::Engine`] is the way in. Here it asks the sandbox, a local stand-in for 1688, about a picture that it does
+//! not know, and then knows it:
 //!
 //! ```
-//! use tongkuan::engine::{Engine, Query};
+//! use std::sync::Arc;
+//!
+//! use tongkuan::clock::SystemClock;
+//! use tongkuan::embed::runtime;
+//! use tongkuan::engine::{Engine, Freshness, Outcome, Query, RuntimeChoice};
+//! use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
+//! use tongkuan::upstream::{ArticleConfig, ArticleUpstream, GuardPolicy, Secret};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let sandbox = Sandbox::start(SandboxOptions::default())?;
+//! let mut config = ArticleConfig::new("sandbox", Secret::new("sandbox-secret"));
+//! config.base_url = sandbox.base_url().to_owned();
+//! let upstream = Arc::new(ArticleUpstream::new(config, Arc::new(SystemClock))?);
+//!
 //! let home = tempfile::tempdir()?;
-//! let engine = Engine::builder(home.path()).open()?;
-//! // No model is needed to recognise a file that is broken, and the error says what to do.
-//! let error = engine.search(&Query::new(b"no picture", "a.jpg")).unwrap_err();
-//! assert!(error.to_string().contains("JPEG"));
+//! let folder = runtime::shared_folder().unwrap_or_else(|| home.path().join("runtime"));
+//! let engine = Engine::builder(home.path())
+//!     // ONNX Runtime is fetched with pip if this machine has none.
+//!     .runtime(RuntimeChoice { folder, may_fetch: true, intra_threads: 1 })
+//!     .upstream(upstream, GuardPolicy::default(), Freshness::default())
+//!     .open()?;
+//!
+//! let picture = sandbox.catalogue().jpeg(&sandbox.catalogue().goods()[7], View::Main);
+//! let first = engine.search(&Query::new(&picture, "mug.jpg"))?;
+//! assert_eq!((first.verdict, first.upstream_calls), (Outcome::Miss, 1));
+//!
+//! let again = engine.search(&Query::new(&picture, "mug.jpg"))?;
+//! assert_eq!((again.verdict, again.upstream_calls), (Outcome::Hit, 0));
+//! assert_eq!(again.offers[0].offer_id, first.offers[0].offer_id);
 //! # Ok(())
 //! # }
 //! ```
@@ -22,12 +44,14 @@ pub mod cli;
 pub mod clock;
 pub mod embed;
 pub mod engine;
+pub mod fetch;
 pub mod index;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
 pub mod sandbox;
 pub mod tensor;
+mod tls;
 pub mod upstream;
 pub mod verdict;
 

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 
-use super::{Catalog, CatalogError};
+use super::words::{self, Words};
+use super::{Catalog, CatalogError, images};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
@@ -49,6 +50,15 @@ pub struct StoredAnswer {
     pub offers: Vec<Offer>,
 }
 
+/// A stored offer, wherever it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FoundOffer {
+    /// The upstream's, or `own`.
+    pub profile: String,
+    #[serde(flatten)]
+    pub offer: Offer,
+}
+
 impl StoredAnswer {
     /// Whether it holds goods of the user's own, which never grow old.
     #[must_use]
@@ -80,7 +90,30 @@ impl Catalog {
                 )?
                 .query_row(params![photo_id, profiles, key.params, OWN_PROFILE], answer_row)
                 .optional()?;
-            found.map(|(id, answer)| with_offers(c, id, answer)).transpose()
+            if let Some((id, answer)) = found {
+                return Ok(Some(with_offers(c, id, answer)?));
+            }
+            answer_that_names_it(c, photo_id, profiles.as_deref(), key.params)
+        })
+    }
+
+    /// The stored offers whose titles hold all of these words, the best match first.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn find_offers(&self, words: &Words, limit: u32) -> Result<Vec<FoundOffer>, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT o.profile, o.body, o.updated_at_ms FROM offer_titles t
+                 JOIN offer_numbers n ON n.offer_number = t.rowid
+                 JOIN offers o ON o.profile = n.profile AND o.offer_id = n.offer_id
+                 WHERE offer_titles MATCH ?1 ORDER BY t.rank, n.offer_number LIMIT ?2",
+            )?
+            .query_map(params![words.fts5(), limit], |row| {
+                let body: String = row.get(1)?;
+                Ok(FoundOffer { profile: row.get(0)?, offer: stored_offer(&body, row.get(2)?)? })
+            })?
+            .collect()
         })
     }
 
@@ -102,6 +135,35 @@ impl Catalog {
     }
 }
 
+/// For a picture that some offer is shown by: the newest answer that names the offer, with the offer first.
+fn answer_that_names_it(
+    connection: &Connection,
+    photo_id: PhotoId,
+    profiles: Option<&str>,
+    params: &str,
+) -> Result<Option<StoredAnswer>, rusqlite::Error> {
+    let found = connection
+        .prepare_cached(
+            "SELECT a.answer_id, a.profile, a.params, a.fetched_at_ms, a.total, i.offer_id FROM offer_images i
+             JOIN answer_offers o ON o.profile = i.profile AND o.offer_id = i.offer_id
+             JOIN answers a ON a.answer_id = o.answer_id
+             WHERE i.photo_id = ?1 AND a.params = ?2
+               AND (?3 IS NULL OR a.profile IN (SELECT value FROM json_each(?3)))
+             ORDER BY a.fetched_at_ms DESC, a.answer_id DESC LIMIT 1",
+        )?
+        .query_row(params![photo_id, params, profiles], |row| {
+            let (id, answer) = answer_row(row)?;
+            Ok((id, answer, row.get::<_, String>(5)?))
+        })
+        .optional()?;
+    let Some((id, answer, shown)) = found else { return Ok(None) };
+    let mut answer = with_offers(connection, id, answer)?;
+    if let Some(place) = answer.offers.iter().position(|offer| offer.offer_id.as_str() == shown) {
+        answer.offers[..=place].rotate_right(1);
+    }
+    Ok(Some(answer))
+}
+
 fn answer_row(row: &rusqlite::Row<'_>) -> Result<(i64, StoredAnswer), rusqlite::Error> {
     let answer = StoredAnswer {
         profile: row.get(1)?,
@@ -113,23 +175,30 @@ fn answer_row(row: &rusqlite::Row<'_>) -> Result<(i64, StoredAnswer), rusqlite::
     Ok((row.get(0)?, answer))
 }
 
+/// Of an offer as it is stored, `updated_at_ms` beside it.
+pub(super) fn stored_offer(body: &str, updated_at_ms: i64) -> Result<Offer, rusqlite::Error> {
+    let mut offer: Offer = serde_json::from_str(body).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e))
+    })?;
+    offer.seen_at = Some(Timestamp::from_unix_ms(updated_at_ms));
+    Ok(offer)
+}
+
 fn with_offers(
     connection: &Connection,
     answer_id: i64,
     mut answer: StoredAnswer,
 ) -> Result<StoredAnswer, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT o.body, a.similarity FROM answer_offers a
+        "SELECT o.body, o.updated_at_ms, a.similarity FROM answer_offers a
          JOIN offers o ON o.profile = a.profile AND o.offer_id = a.offer_id
          WHERE a.answer_id = ?1 ORDER BY a.rank",
     )?;
     let rows = statement.query_map([answer_id], |row| {
         let body: String = row.get(0)?;
         // An offer's fields are shared by all answers that name it; its similarity belongs to this one.
-        let mut offer: Offer = serde_json::from_str(&body).map_err(|e| {
-            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e))
-        })?;
-        offer.similarity = row.get(1)?;
+        let mut offer = stored_offer(&body, row.get(1)?)?;
+        offer.similarity = row.get(2)?;
         Ok(offer)
     })?;
     answer.offers = rows.collect::<Result<_, _>>()?;
@@ -197,11 +266,50 @@ fn put_offer(
              DO UPDATE SET body = excluded.body, updated_at_ms = excluded.updated_at_ms",
         )?
         .execute(params![profile, offer.offer_id.as_str(), body, updated_at.unix_ms()])?;
+    index_title(transaction, profile, offer.offer_id.as_str(), &offer.title)?;
+    if profile != OWN_PROFILE {
+        images::await_image(transaction, profile, offer)?;
+    }
     transaction
         .prepare_cached(
             "INSERT INTO answer_offers (answer_id, rank, profile, offer_id, similarity)
              VALUES (?1, (SELECT coalesce(max(rank) + 1, 0) FROM answer_offers WHERE answer_id = ?1), ?2, ?3, ?4)",
         )?
         .execute(params![answer_id, profile, offer.offer_id.as_str(), offer.similarity])?;
+    Ok(())
+}
+
+/// Puts a title into the full-text index, in place of the one that the offer had.
+fn index_title(
+    transaction: &Transaction<'_>,
+    profile: &str,
+    offer_id: &str,
+    title: &str,
+) -> Result<(), rusqlite::Error> {
+    let number: i64 = transaction
+        .prepare_cached(
+            "INSERT INTO offer_numbers (profile, offer_id) VALUES (?1, ?2)
+             ON CONFLICT (profile, offer_id) DO UPDATE SET offer_id = excluded.offer_id RETURNING offer_number",
+        )?
+        .query_row(params![profile, offer_id], |row| row.get(0))?;
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO offer_titles (rowid, title) VALUES (?1, ?2)")?
+        .execute(params![number, words::indexed(title)])?;
+    Ok(())
+}
+
+/// For a file of a format that had no full-text index and fetched no pictures of offers.
+pub(super) fn index_all_offers(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+    let mut all = transaction.prepare("SELECT profile, body, updated_at_ms FROM offers")?;
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
+        let (profile, body): (String, String) = (row.get(0)?, row.get(1)?);
+        // An offer that cannot be read is reported when it is asked for.
+        let Ok(offer) = stored_offer(&body, row.get(2)?) else { continue };
+        index_title(transaction, &profile, offer.offer_id.as_str(), &offer.title)?;
+        if profile != OWN_PROFILE {
+            images::await_image(transaction, &profile, &offer)?;
+        }
+    }
     Ok(())
 }

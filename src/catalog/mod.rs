@@ -6,12 +6,15 @@
 
 mod answers;
 mod asking;
+mod breakers;
 mod details;
+mod images;
 mod photos;
 mod queue;
 mod refusals;
 mod schema;
 mod spend;
+mod words;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,12 +24,14 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::Serialize;
 
-pub use answers::{AnswerKey, NewAnswer, StoredAnswer};
+pub use answers::{AnswerKey, FoundOffer, NewAnswer, StoredAnswer};
 pub use asking::{Asking, Subject, Turn};
 pub use details::StoredDetail;
+pub use images::{ImageCounts, WaitingImage};
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
 pub use refusals::Refusal;
+pub use words::Words;
 
 use crate::embed::Fingerprint;
 use crate::photo_id::PhotoId;

@@ -18,6 +18,8 @@ pub enum PhotoKind {
     Query,
     /// One of the user's own goods (`tongkuan add`).
     Own,
+    /// An offer is shown by it, and nobody has searched with it yet.
+    Offer,
 }
 
 /// A photo to be stored.
@@ -79,7 +81,9 @@ impl Catalog {
     pub fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError> {
         self.read(|c| {
             c.prepare_cached(
-                "SELECT photo_id, kind, label, width_px, height_px, format, added_at_ms
+                "SELECT photo_id, kind, label, width_px, height_px, format, added_at_ms,
+                        EXISTS (SELECT 1 FROM offer_images i WHERE i.photo_id = photos.photo_id)
+                        AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.photo_id = photos.photo_id)
                  FROM photos WHERE photo_id = ?1",
             )?
             .query_row([photo_id], stored_photo)
@@ -153,7 +157,10 @@ impl Catalog {
     }
 }
 
-fn put_photo(transaction: &Transaction<'_>, photo: &NewPhoto<'_>) -> Result<Stored, rusqlite::Error> {
+pub(super) fn put_photo(
+    transaction: &Transaction<'_>,
+    photo: &NewPhoto<'_>,
+) -> Result<Stored, rusqlite::Error> {
     let bytes = photo.byte_digest.as_bytes();
     let pixels = photo.pixel_digest.as_bytes();
     let known: Option<PhotoId> = transaction
@@ -195,7 +202,11 @@ fn stored_photo(row: &Row<'_>) -> Result<StoredPhoto, rusqlite::Error> {
     let kind: String = row.get(1)?;
     Ok(StoredPhoto {
         photo_id: row.get(0)?,
-        kind: if kind == "own" { PhotoKind::Own } else { PhotoKind::Query },
+        kind: match (kind.as_str(), row.get(7)?) {
+            ("own", _) => PhotoKind::Own,
+            (_, true) => PhotoKind::Offer,
+            _ => PhotoKind::Query,
+        },
         label: row.get(2)?,
         width_px: row.get(3)?,
         height_px: row.get(4)?,

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::CatalogError;
+use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
@@ -137,8 +137,51 @@ CREATE TABLE provider_counts (
     PRIMARY KEY (profile, day)
 ) STRICT, WITHOUT ROWID;
 
+-- The full-text index knows rows by number only.
+CREATE TABLE offer_numbers (
+    offer_number INTEGER PRIMARY KEY,
+    profile      TEXT NOT NULL,
+    offer_id     TEXT NOT NULL,
+    UNIQUE (profile, offer_id),
+    FOREIGN KEY (profile, offer_id) REFERENCES offers
+) STRICT;
+
+-- The titles of all offers, cut into tokens by `words.rs`; the titles themselves are in `offers`.
+CREATE VIRTUAL TABLE offer_titles USING fts5 (
+    title, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 0'
+);
+
+-- Where pictures of offers are, and what became of fetching them.
+CREATE TABLE offer_images (
+    image_id  INTEGER PRIMARY KEY,
+    profile   TEXT NOT NULL,
+    offer_id  TEXT NOT NULL,
+    url       TEXT NOT NULL,
+    state     TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'stored', 'failed')),
+    photo_id  INTEGER REFERENCES photos,
+    attempts  INTEGER NOT NULL DEFAULT 0,
+    trouble   TEXT,
+    UNIQUE (profile, offer_id, url),
+    FOREIGN KEY (profile, offer_id) REFERENCES offers,
+    CHECK ((state = 'stored') = (photo_id IS NOT NULL))
+) STRICT;
+CREATE INDEX offer_images_waiting ON offer_images (image_id) WHERE state = 'waiting';
+CREATE INDEX offer_images_by_photo ON offer_images (photo_id) WHERE photo_id IS NOT NULL;
+CREATE INDEX offer_images_by_url ON offer_images (url) WHERE state = 'stored';
+CREATE INDEX answer_offers_by_offer ON answer_offers (profile, offer_id);
+
 -- Where a waiting picture was got from: some upstreams take nothing else.
 ALTER TABLE queue ADD COLUMN source_url TEXT;
+
+-- Upstreams that fail: how often in a row, and until when nobody asks because of what.
+CREATE TABLE breakers (
+    profile  TEXT PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    until_ms INTEGER,
+    kind     TEXT,
+    code     TEXT,
+    message  TEXT
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE offer_details (
     profile       TEXT NOT NULL,
@@ -163,6 +206,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), CatalogError> {
     }
     for step in &MIGRATIONS[found..] {
         transaction.execute_batch(step)?;
+    }
+    if found < 3 {
+        answers::index_all_offers(&transaction)?;
     }
     transaction.pragma_update(None, "user_version", i64::try_from(known).unwrap_or(i64::MAX))?;
     transaction.commit()?;

@@ -167,6 +167,8 @@ fn own_good(
         title: title.unwrap_or_else(|| id.to_owned()),
         price,
         min_order_quantity: None,
+        month_sold: None,
+        seen_at: None,
         similarity: None,
         image_url: None,
         detail_url,

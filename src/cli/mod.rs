@@ -4,6 +4,7 @@ mod add;
 mod demo;
 mod details;
 mod doctor;
+mod harvest;
 mod login;
 mod look;
 mod quota;
@@ -32,6 +33,8 @@ Without credentials there is no upstream: known pictures are answered, nothing i
 
 A configuration file:
   home = \"/srv/tongkuan\"
+  harvest = true                       fetch the offers' pictures after each search
+  fetch_from = [\"http://10.0.0.7\"]     pictures may come from here, although it is no public address
   upstreams = [\"aop\", \"article\"]      the next one takes over when one has nothing left
   [upstream.aop]
   app_key = \"1234567\"
@@ -73,6 +76,10 @@ enum Command {
     Quota,
     /// Ask about the pictures that wait (search --defer), and fetch old answers anew
     Drain(quota::Drain),
+    /// Fetch and index the pictures of the offers, so that they are hits the next time
+    Harvest(harvest::Harvest),
+    /// Print the stored offers with these words in their titles
+    Find(harvest::Find),
     /// Get the official gateway's tokens, in two steps
     Login(login::Login),
     /// Fetch what is needed to run (ONNX Runtime), and nothing else
@@ -101,6 +108,8 @@ pub fn run() -> Result<ExitCode> {
         Command::Stats => look::stats(&settings),
         Command::Quota => quota::quota(&settings),
         Command::Drain(drain) => drain.run(&settings),
+        Command::Harvest(harvest) => harvest.run(&settings),
+        Command::Find(find) => find.run(&settings),
         Command::Login(login) => login.run(&settings),
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),

@@ -10,16 +10,19 @@ use clap::Args;
 use serde_json::json;
 
 use super::settings::Settings;
-use super::{FAILED, found, show};
-use crate::engine::{Answer, Engine, EngineError, Mode, Outcome, Query};
+use super::{FAILED, found, harvest, show};
+use crate::catalog::Words;
+use crate::engine::{Answer, Engine, MAX_PAGES, Mode, Outcome, Query, Refine};
+use crate::fetch::Fetcher;
 use crate::offer::Price;
 use crate::photo::{PhotoLimits, read_bytes};
 use crate::upstream::{Region, SearchParams};
 
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Search {
-    /// Pictures: JPEG, PNG, WebP, GIF or BMP
-    #[arg(required = true)]
+    /// Pictures: JPEG, PNG, WebP, GIF or BMP; files, or addresses that begin with http:// or https://
+    #[arg(required = true, value_name = "FILE|URL")]
     pictures: Vec<PathBuf>,
     /// Ask the upstream even if the answer is known, and store what it says
     #[arg(long, conflicts_with_all = ["bypass", "offline"])]
@@ -36,6 +39,12 @@ pub(super) struct Search {
     /// Only offers up to this price, in yuan
     #[arg(long, value_name = "YUAN")]
     price_max: Option<Price>,
+    /// Only offers with all of these words in their titles; chosen among those that come, so it costs nothing
+    #[arg(long, value_name = "WORDS", value_parser = words)]
+    keyword: Option<Words>,
+    /// Only offers that sell as few pieces as this
+    #[arg(long, value_name = "PIECES")]
+    max_min_order: Option<u32>,
     /// Only this part of the picture, in pixels
     #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM")]
     region: Option<Region>,
@@ -45,12 +54,25 @@ pub(super) struct Search {
     /// Offers a page, 1 to 50
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50))]
     page_size: u32,
+    /// So many pages of offers, from --page on; each page that is not known costs a call
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PAGES)))]
+    pages: u32,
+    /// All pages of offers
+    #[arg(long, conflicts_with = "pages")]
+    all: bool,
     /// Fetch anew what is known but at least this old (the old answer is printed if that fails)
     #[arg(long, value_name = "DAYS", value_parser = days)]
     max_age: Option<f64>,
     /// Have a picture wait when nothing may be asked now; `tongkuan drain` asks later. Higher priorities come first
     #[arg(long, value_name = "PRIORITY", num_args = 0..=1, default_missing_value = "0", require_equals = true)]
     defer: Option<i32>,
+    /// Afterwards fetch the pictures of the offers, so that they are hits the next time (see `tongkuan harvest`)
+    #[arg(long, conflicts_with = "offline")]
+    harvest: bool,
+}
+
+fn words(text: &str) -> Result<Words, String> {
+    Words::parse(text).ok_or_else(|| "there is no word in it".to_owned())
 }
 
 /// A number of days, fractions allowed.
@@ -65,11 +87,11 @@ impl Search {
             bail!("--price-min is above --price-max");
         }
         let engine = settings.engine(true)?;
+        let fetcher = settings.fetcher()?;
         let (mut all_hits, mut failed) = (true, false);
         let mut out = std::io::stdout().lock();
         for path in &self.pictures {
-            let label = label_of(path);
-            match self.search(&engine, settings, path, &label) {
+            match self.search(&engine, settings, &fetcher, path) {
                 Ok(answer) => {
                     all_hits &= answer.verdict == Outcome::Hit;
                     if settings.json {
@@ -91,17 +113,19 @@ impl Search {
         }
         drop(out);
         super::quota::refresh(settings, &engine)?;
+        if self.harvest || settings.harvest && !settings.offline {
+            harvest::after_search(&engine, &fetcher);
+        }
         Ok(if failed { ExitCode::from(FAILED) } else { found(all_hits) })
     }
 
-    fn search(
-        &self,
-        engine: &Engine,
-        settings: &Settings,
-        path: &Path,
-        label: &str,
-    ) -> Result<Answer, EngineError> {
-        let bytes = read_bytes(path, &PhotoLimits::default())?;
+    fn search(&self, engine: &Engine, settings: &Settings, fetcher: &Fetcher, path: &Path) -> Result<Answer> {
+        let source_url = path.to_str().filter(|path| is_address(path));
+        let bytes = match source_url {
+            Some(address) if settings.offline => bail!("{address} cannot be fetched with --offline"),
+            Some(address) => fetcher.fetch(address)?,
+            None => read_bytes(path, &PhotoLimits::default())?,
+        };
         let params = SearchParams {
             category_id: self.category,
             price_min: self.price_min,
@@ -117,7 +141,11 @@ impl Search {
             _ => Mode::Default,
         };
         let max_age = self.max_age.map(|days| Duration::from_secs_f64(days * 86_400.0));
-        engine.search(&Query { params, mode, max_age, defer: self.defer, ..Query::new(&bytes, label) })
+        let refine = Refine { words: self.keyword.clone(), max_min_order: self.max_min_order };
+        let label = label_of(path);
+        let defer = self.defer;
+        let query = Query { source_url, params, mode, max_age, defer, refine, ..Query::new(&bytes, &label) };
+        Ok(engine.search_pages(&query, if self.all { MAX_PAGES } else { self.pages })?)
     }
 
     /// One picture gives the bare answer; of several, each carries its path as `id`.
@@ -132,4 +160,10 @@ impl Search {
 
 pub(super) fn label_of(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Whether this is to be fetched instead of opened.
+fn is_address(text: &str) -> bool {
+    let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
+    lower.starts_with("http://") || lower.starts_with("https://")
 }

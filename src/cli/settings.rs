@@ -12,6 +12,8 @@ use super::show::Terminal;
 use super::upstreams::{Profile, UpstreamFile, UpstreamSettings};
 use crate::embed::{Model, runtime};
 use crate::engine::{Engine, RuntimeChoice};
+use crate::fetch::{FetchLimits, Fetcher};
+use crate::photo::PhotoLimits;
 use crate::upstream::Tape;
 
 /// Options that every command takes.
@@ -56,6 +58,10 @@ pub(super) struct Common {
 struct ConfigFile {
     home: Option<PathBuf>,
     model: Option<PathBuf>,
+    /// Fetch the offers' pictures after each search.
+    harvest: bool,
+    /// Addresses from which pictures may be fetched although they are not public.
+    fetch_from: Vec<String>,
     /// In the order in which they are asked.
     upstreams: Option<Vec<Profile>>,
     upstream: HashMap<Profile, UpstreamFile>,
@@ -69,6 +75,8 @@ pub(super) struct Settings {
     pub(super) config_file: PathBuf,
     pub(super) json: bool,
     pub(super) offline: bool,
+    pub(super) harvest: bool,
+    fetch_from: Vec<String>,
     model: Option<PathBuf>,
     record: Option<PathBuf>,
     replay: Option<PathBuf>,
@@ -94,6 +102,8 @@ impl Settings {
             config_file,
             json: common.json,
             offline: common.offline,
+            harvest: file.harvest,
+            fetch_from: file.fetch_from,
             model: common.model.clone().or(file.model),
             record: common.record.clone(),
             replay: common.replay.clone(),
@@ -136,6 +146,15 @@ impl Settings {
             builder = builder.upstream(upstream, settings.policy.clone(), settings.freshness);
         }
         Ok(builder.open()?)
+    }
+
+    /// What fetches pictures. An upstream's own address is one to fetch from, if somebody has named it: a sandbox
+    /// serves the pictures of its goods.
+    pub(super) fn fetcher(&self) -> Result<Fetcher> {
+        let mut origins = self.fetch_from.clone();
+        origins.extend(self.upstreams.iter().filter_map(|upstream| upstream.base_url.clone()));
+        let limits = FetchLimits { max_bytes: PhotoLimits::default().max_bytes, ..FetchLimits::default() };
+        Ok(Fetcher::new(limits, &origins)?)
     }
 
     /// The settings of `profile`, which must be among those configured.

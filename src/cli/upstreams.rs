@@ -85,7 +85,7 @@ pub(super) struct UpstreamSettings {
     app_secret: Secret,
     access_token: Option<Secret>,
     refresh_token: Option<Secret>,
-    base_url: Option<String>,
+    pub(super) base_url: Option<String>,
     timeout: Option<Duration>,
     pub(super) policy: GuardPolicy,
     pub(super) freshness: Freshness,

@@ -65,6 +65,8 @@ pub struct Answer {
     pub offers: Vec<Offer>,
     /// Over all pages, where the upstream says so.
     pub total_offers: Option<u64>,
+    /// Offers that are there but not shown, because the query did not want them.
+    pub filtered_out: usize,
     pub timings_ms: Timings,
     /// Search requests that counted against the quota.
     pub upstream_calls: u32,
@@ -98,6 +100,9 @@ impl Answer {
         self.fetched_at = Some(fetched_at);
         self.total_offers = asked.page.total;
         self.offers = asked.page.offers;
+        for offer in &mut self.offers {
+            offer.seen_at = Some(fetched_at);
+        }
         self.upstream_calls = asked.calls;
     }
 

@@ -68,6 +68,8 @@ mod tests {
             title: String::new(),
             price: None,
             min_order_quantity: None,
+            month_sold: None,
+            seen_at: None,
             similarity: None,
             image_url: None,
             detail_url: None,

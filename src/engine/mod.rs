@@ -5,10 +5,13 @@ mod builder;
 mod details;
 mod freshness;
 mod goods;
+mod harvest;
 mod live_index;
 mod miss;
+mod pages;
 mod queue;
 mod quota;
+mod refine;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,8 +23,11 @@ pub use builder::{EngineBuilder, RuntimeChoice};
 pub use details::Details;
 pub use freshness::Freshness;
 pub use goods::Added;
+pub use harvest::{HarvestError, Harvested};
+pub use pages::MAX_PAGES;
 pub use queue::{Drained, DrainedOne};
 pub use quota::QuotaReport;
+pub use refine::Refine;
 
 use crate::catalog::{
     AnswerKey, Catalog, CatalogError, NewAnswer, NewPhoto, Stored, StoredAnswer, WaitReason,
@@ -77,6 +83,8 @@ pub struct Query<'a> {
     /// Have the picture wait in the queue, under this priority (higher ones come first), when it cannot be asked
     /// about now.
     pub defer: Option<i32>,
+    /// Which of the offers are wanted.
+    pub refine: Refine,
 }
 
 impl<'a> Query<'a> {
@@ -91,6 +99,7 @@ impl<'a> Query<'a> {
             mode: Mode::Default,
             max_age: None,
             defer: None,
+            refine: Refine::default(),
         }
     }
 }
@@ -280,6 +289,7 @@ impl Engine {
         if known.standing == Some(Standing::Stale) && query.mode == Mode::Default {
             self.have_wait(WaitReason::Stale, REFRESH_PRIORITY, &seen, query, &mut timings)?;
         }
+        known.answer.filtered_out = query.refine.apply(&mut known.answer.offers);
         timings.finish(start);
         known.answer.timings_ms = timings;
         Ok(known.answer)
@@ -402,6 +412,7 @@ impl Engine {
             matched: photo.map(|p| Matched { photo_id: p.photo_id, kind: p.kind, label: p.label }),
             offers: Vec::new(),
             total_offers: None,
+            filtered_out: 0,
             timings_ms: Timings::default(),
             upstream_calls: 0,
             unanswered: None,
@@ -431,6 +442,18 @@ impl Engine {
         answer: &NewAnswer<'_>,
         timings: &mut Timings,
     ) -> Result<Stored, EngineError> {
+        self.with_new_photo(seen, bytes, label, timings, |photo| self.catalog.store(photo, answer))
+    }
+
+    /// Has a new photo stored, which is decoded and embedded if it is not yet.
+    fn with_new_photo(
+        &self,
+        seen: &mut Seen,
+        bytes: &[u8],
+        label: &str,
+        timings: &mut Timings,
+        store: impl FnOnce(&NewPhoto<'_>) -> Result<Stored, CatalogError>,
+    ) -> Result<Stored, EngineError> {
         let photo = self.decoded(&mut seen.photo, bytes, timings)?;
         let embedding = match seen.embedding.take() {
             Some(embedding) => embedding,
@@ -446,6 +469,6 @@ impl Engine {
             embedding: &embedding,
             added_at: self.clock.now(),
         };
-        Ok(timings.measure(Stage::Catalog, || self.catalog.store(&photo, answer))?)
+        Ok(timings.measure(Stage::Catalog, || store(&photo))?)
     }
 }

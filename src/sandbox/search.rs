@@ -1,6 +1,8 @@
 //! Which goods look like an uploaded picture? The sandbox's own eye, unrelated to the product's embedding: a
 //! small colour grid of what stands in front of the background.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use image::imageops::{FilterType, crop_imm, resize};
 use image::{Rgb, RgbImage};
 use rayon::prelude::*;
@@ -21,8 +23,22 @@ pub(super) struct Eye {
 }
 
 impl Eye {
+    /// The eye for the goods of `catalogue`, which is made once for each seed: every sandbox of this process that sells
+    /// the same goods sees with it.
+    pub(super) fn of(catalogue: &Catalogue) -> Arc<Self> {
+        static EYES: Mutex<Vec<(u64, Arc<Eye>)>> = Mutex::new(Vec::new());
+        // Held while drawing: whoever wants the same eye would draw it, too.
+        let mut eyes = EYES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, eye)) = eyes.iter().find(|(seed, _)| *seed == catalogue.seed()) {
+            return Arc::clone(eye);
+        }
+        let eye = Arc::new(Self::new(catalogue));
+        eyes.push((catalogue.seed(), Arc::clone(&eye)));
+        eye
+    }
+
     /// Draws and describes all pictures of `catalogue`, on all cores.
-    pub(super) fn new(catalogue: &Catalogue) -> Self {
+    fn new(catalogue: &Catalogue) -> Self {
         let goods = catalogue.goods();
         let seen = (0..goods.len() * View::ALL.len())
             .into_par_iter()

@@ -113,12 +113,12 @@ pub(super) struct Shared {
     pub(super) uploads: Uploads,
     fate: Fate,
     slots: Semaphore,
-    eye: OnceLock<Eye>,
+    eye: OnceLock<Arc<Eye>>,
 }
 
 impl Shared {
     pub(super) fn eye(&self) -> &Eye {
-        self.eye.get_or_init(|| Eye::new(&self.catalogue))
+        self.eye.get_or_init(|| Eye::of(&self.catalogue))
     }
 
     /// Takes one search from the quota, unless pace, quota or an injected fault is against it. A fault that comes back

@@ -251,6 +251,8 @@ fn read_offer(product: &Value) -> Option<Offer> {
         title: lenient::text(&product["title"]).unwrap_or_default(),
         price: lenient::price(&product["price"]),
         min_order_quantity: lenient::count(&product["minOrderQuantity"]),
+        month_sold: None,
+        seen_at: None,
         similarity: lenient::percent(&product["similarity"]),
         image_url: lenient::web_url(&product["imageUrl"]),
         detail_url: lenient::web_url(&product["detailUrl"]),
@@ -271,6 +273,8 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         price: lenient::price(&sale["priceRanges"][0]["price"])
             .or_else(|| skus.iter().filter_map(|sku| sku.price).min()),
         min_order_quantity: lenient::count(&sale["minOrderQuantity"]),
+        month_sold: None,
+        seen_at: None,
         similarity: None,
         image_url: image_urls.first().cloned(),
         detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),

@@ -17,7 +17,7 @@ use super::{
 use crate::clock::{Clock, Timestamp};
 use crate::offer::{OfferDetail, OfferId};
 
-pub use super::ledger::{Booking, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
+pub use super::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
 
 /// The longest pause that an upstream's wish imposes on everybody; a wrong header must not stop a server for
 /// days.
@@ -26,6 +26,9 @@ const MAX_PAUSE: Duration = Duration::from_hours(1);
 pub const MAX_BREAKER_PAUSE: Duration = Duration::from_mins(10);
 /// How long a refusal that only a person can mend (credentials, permission, address) answers for all.
 const FATAL_PAUSE: Duration = Duration::from_mins(1);
+/// How long an upstream that says that nothing is left is believed, if its day does not end before: the user may have
+/// bought more, and a refused call is not billed.
+const QUOTA_PAUSE: Duration = Duration::from_hours(1);
 /// How often a turn that was spoilt (by midnight, by somebody's "too fast") is taken anew.
 const MAX_SPOILT_TURNS: u32 = 4;
 
@@ -153,7 +156,8 @@ pub enum GuardError {
         wait.as_secs(), max_wait.as_secs()
     )]
     TooSlow { profile: &'static str, wait: Duration, max_wait: Duration },
-    #[error("{error}; it failed too often, so nobody is asked until {until}")]
+    /// Nobody is asked, in any process: the upstream failed too often, or has said that nothing is left.
+    #[error("{error}; nobody is asked before {until}")]
     BreakerOpen { error: UpstreamError, until: Timestamp },
 }
 
@@ -195,6 +199,7 @@ impl GuardError {
         match self {
             Self::BudgetSpent { .. } => Some(WhyNot::BudgetSpent),
             Self::TooSlow { .. } => Some(WhyNot::TooSlow),
+            Self::BreakerOpen { error, .. } if error.kind == Quota => Some(WhyNot::QuotaSpent),
             Self::BreakerOpen { .. } => Some(WhyNot::BreakerOpen),
             Self::Upstream { error, .. } => match error.kind {
                 Quota => Some(WhyNot::QuotaSpent),
@@ -243,17 +248,13 @@ pub struct Guard {
     in_line: AtomicU32,
 }
 
-/// What the last answers have taught.
+/// What the last answers have taught this process. What all of them must know is in the ledger ([`Breaker`]).
 struct Mood {
     /// No call starts earlier: the pace, or a pause that the upstream has asked for.
     not_before: Timestamp,
-    /// The upstream has said that nothing is left for this day. Asking on would be refused picture by
-    /// picture.
-    spent: Option<(QuotaDay, UpstreamError)>,
-    /// Searches in a row that failed with all their attempts.
-    failures: u32,
-    /// Until then this error is everybody's answer.
-    closed: Option<(Timestamp, UpstreamError)>,
+    /// Until then this error, which only a person can mend, is everybody's answer. Not in the ledger: once it is mended,
+    /// the next process must not hear of it.
+    broken: Option<(Timestamp, UpstreamError)>,
 }
 
 impl Guard {
@@ -265,7 +266,7 @@ impl Guard {
         policy: GuardPolicy,
     ) -> Self {
         let not_before = Timestamp::from_unix_ms(i64::MIN);
-        let mood = Mutex::new(Mood { not_before, spent: None, failures: 0, closed: None });
+        let mood = Mutex::new(Mood { not_before, broken: None });
         Self { upstream, ledger, clock, policy, turn: Mutex::new(()), mood, in_line: AtomicU32::new(0) }
     }
 
@@ -337,12 +338,13 @@ impl Guard {
         let mut cost = Cost::default();
         let mut failed: Option<UpstreamError> = None;
         let mut attempt = 0;
-        self.refuse_if_closed()?;
+        self.refuse_if_broken()?;
         loop {
             attempt += 1;
             let error = match self.attempt(call, count, &mut cost) {
                 Ok(answer) => {
-                    self.mood().failures = 0;
+                    // An answer that has been paid for is not thrown away because of the account.
+                    cost.unsettled += u32::from(self.ledger.recovered(self.profile()).is_err());
                     return Ok((answer, cost));
                 }
                 Err(GuardError::Upstream { error, .. }) => error,
@@ -358,7 +360,7 @@ impl Guard {
             };
             let salt = self.clock.now().unix_ms().unsigned_abs();
             let next = self.policy.next_step(&error, attempt, salt);
-            self.learn(question, &error, next);
+            self.learn(question, &error, next)?;
             match next {
                 NextStep::Stop => return Err(GuardError::Upstream { error, calls: cost.calls }),
                 // This pause is everybody's and is waited out in line.
@@ -393,47 +395,62 @@ impl Guard {
         answer.map_err(|error| failed(error, cost.calls))
     }
 
-    fn learn(&self, question: Question, error: &UpstreamError, next: NextStep) {
+    fn learn(&self, question: Question, error: &UpstreamError, next: NextStep) -> Result<(), GuardError> {
         let now = self.clock.now();
+        let fault = |error| self.ledger_fault(error);
         match (error.kind, next) {
             (UpstreamErrorKind::Quota, _) => {
-                self.mood().spent = Some((QuotaDay::of(now), error.clone()));
+                let until = now.plus(QUOTA_PAUSE).min(QuotaDay::of(now).resets_at());
+                self.ledger.close(self.profile(), until, error).map_err(fault)?;
             }
             (UpstreamErrorKind::Rate, NextStep::RetryAfter(pause)) => self.hold_back(now, pause),
             (UpstreamErrorKind::Rate, NextStep::Stop) => {
                 self.hold_back(now, error.retry_after.unwrap_or(self.policy.first_backoff));
             }
             (UpstreamErrorKind::Transient | UpstreamErrorKind::Unreachable, NextStep::Stop) => {
-                let mut mood = self.mood();
-                mood.failures = mood.failures.saturating_add(1);
-                if let Some(extra) = mood.failures.checked_sub(self.policy.breaker_failures.max(1)) {
+                let failures = self.ledger.note_failure(self.profile()).map_err(fault)?;
+                if let Some(extra) = failures.checked_sub(self.policy.breaker_failures.max(1)) {
                     let pause = self.policy.breaker_pause.saturating_mul(1 << extra.min(16));
-                    mood.closed = Some((now.plus(pause.min(MAX_BREAKER_PAUSE)), error.clone()));
+                    let until = now.plus(pause.min(MAX_BREAKER_PAUSE));
+                    self.ledger.close(self.profile(), until, error).map_err(fault)?;
                 }
             }
             // An app that may search need not be allowed to ask about offers.
             (UpstreamErrorKind::Acl | UpstreamErrorKind::Unsupported, _) if question == Question::Details => {
             }
             (kind, NextStep::Stop) if kind.needs_a_person() => {
-                self.mood().closed = Some((now.plus(FATAL_PAUSE), error.clone()));
+                self.mood().broken = Some((now.plus(FATAL_PAUSE), error.clone()));
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn refuse_if_broken(&self) -> Result<(), GuardError> {
+        match &self.mood().broken {
+            Some((until, error)) if self.clock.now() < *until => {
+                Err(GuardError::Upstream { error: error.clone(), calls: 0 })
+            }
+            _ => Ok(()),
         }
     }
 
     /// A search after the pause is a trial: if it fails, the next pause is longer.
     fn refuse_if_closed(&self) -> Result<(), GuardError> {
-        let mut mood = self.mood();
-        let Some((until, error)) = mood.closed.clone() else { return Ok(()) };
-        if self.clock.now() >= until {
-            mood.closed = None;
-            return Ok(());
+        match self.breaker()? {
+            Some(Breaker { until, error }) if self.clock.now() < until => {
+                Err(GuardError::BreakerOpen { error, until })
+            }
+            _ => Ok(()),
         }
-        Err(if error.kind.needs_a_person() {
-            GuardError::Upstream { error, calls: 0 }
-        } else {
-            GuardError::BreakerOpen { error, until }
-        })
+    }
+
+    /// The last trouble that all processes heard of, also one that is over.
+    ///
+    /// # Errors
+    /// [`GuardError::Ledger`].
+    pub fn breaker(&self) -> Result<Option<Breaker>, GuardError> {
+        self.ledger.breaker(self.profile()).map_err(|error| self.ledger_fault(error))
     }
 
     /// Nobody starts for `pause` from `now`.
@@ -449,7 +466,7 @@ impl Guard {
         self.allow(paused.saturating_add(self.policy.min_interval.saturating_mul(place.ahead)))?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..MAX_SPOILT_TURNS {
-            self.refuse_if_spent()?;
+            self.refuse_if_closed()?;
             let not_before = self.mood().not_before;
             self.wait_until(not_before)?;
             let now = self.clock.now();
@@ -460,10 +477,11 @@ impl Guard {
                 return Err(too_slow);
             }
             // While this thread waited, midnight may have passed (the call would count for the wrong day), or
-            // another thread's call may have been told that it was too fast.
+            // another thread's call may have been told that it was too fast, or that nothing is left.
             let start = self.clock.now();
+            let closed = self.refuse_if_closed();
             let mut mood = self.mood();
-            if QuotaDay::of(start) == day && mood.not_before <= start && mood.spent.is_none() {
+            if QuotaDay::of(start) == day && mood.not_before <= start && closed.is_ok() {
                 mood.not_before = start.plus(self.policy.min_interval);
                 return Ok(reservation);
             }
@@ -487,19 +505,6 @@ impl Guard {
 
     fn give_back(&self, reservation: Reservation) -> Result<(), GuardError> {
         self.ledger.settle(reservation.id, CallOutcome::Refunded).map_err(|error| self.ledger_fault(error))
-    }
-
-    fn refuse_if_spent(&self) -> Result<(), GuardError> {
-        let mut mood = self.mood();
-        match &mood.spent {
-            Some((day, error)) if *day == QuotaDay::of(self.clock.now()) => {
-                Err(GuardError::Upstream { error: error.clone(), calls: 0 })
-            }
-            _ => {
-                mood.spent = None;
-                Ok(())
-            }
-        }
     }
 
     fn wait_until(&self, moment: Timestamp) -> Result<(), GuardError> {

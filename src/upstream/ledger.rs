@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
-use super::ProviderCount;
+use super::{ProviderCount, UpstreamError};
 use crate::clock::Timestamp;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -88,6 +88,15 @@ pub enum LedgerError {
     Storage { message: String },
 }
 
+/// An upstream's trouble that all processes have to know, so that each does not learn it by a call of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Nobody is asked before.
+    pub until: Timestamp,
+    /// What the upstream said.
+    pub error: UpstreamError,
+}
+
 /// The account of calls, shared by every process on one data directory.
 pub trait Ledger: Send + Sync {
     /// Books one call before it is made, atomically over all processes. The moment to start is the booking's
@@ -111,4 +120,19 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError::Storage`].
     fn reconcile(&self, profile: &str, day: QuotaDay, count: ProviderCount) -> Result<(), LedgerError>;
+
+    /// What [`close`](Self::close) was told last, if the upstream has not recovered since.
+    ///
+    /// # Errors
+    /// [`LedgerError::Storage`]; so for all of these.
+    fn breaker(&self, profile: &'static str) -> Result<Option<Breaker>, LedgerError>;
+
+    /// Nobody is to ask before `until`, because of `error`.
+    fn close(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError>;
+
+    /// Counts a search that failed with all its attempts; returns how many those are in a row.
+    fn note_failure(&self, profile: &str) -> Result<u32, LedgerError>;
+
+    /// The upstream has answered: forgets breaker and failures.
+    fn recovered(&self, profile: &str) -> Result<(), LedgerError>;
 }

@@ -98,6 +98,8 @@ fn read_offer(row: &Value) -> Option<Offer> {
         title: lenient::text(&row["subject"]).unwrap_or_default(),
         price: fen.and_then(|fen| Price::from_yuan(Decimal::new(fen, 2)).ok()),
         min_order_quantity: lenient::count(&row["quantityBegin"]),
+        month_sold: None,
+        seen_at: None,
         similarity: None,
         image_url: lenient::web_url(&row["imageUrl"]),
         detail_url: lenient::web_url(&row["detailUrl"])

@@ -28,8 +28,8 @@ use crate::offer::{Offer, OfferDetail, OfferId, Price};
 pub use aop::{AopConfig, AopUpstream};
 pub use article::{ArticleConfig, ArticleUpstream};
 pub use guard::{
-    Asked, AskedDetail, Booking, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError, QuotaDay,
-    Reservation, WhyNot,
+    Asked, AskedDetail, Booking, Breaker, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError,
+    QuotaDay, Reservation, WhyNot,
 };
 pub use linkplus::LinkplusUpstream;
 pub use onebound::{OneboundConfig, OneboundUpstream};

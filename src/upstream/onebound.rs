@@ -239,6 +239,8 @@ fn read_offer(row: &Value) -> Option<Offer> {
         title: lenient::text(&row["title"]).unwrap_or_default(),
         price: lenient::price(&row["price"]),
         min_order_quantity: None,
+        month_sold: lenient::count(&row["sales"]),
+        seen_at: None,
         similarity: None,
         image_url: lenient::web_url(&row["pic_url"]),
         detail_url: lenient::web_url(&row["detail_url"])

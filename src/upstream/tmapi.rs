@@ -220,6 +220,8 @@ fn read_offer(item: &Value) -> Option<Offer> {
         title: lenient::first_text(item, &["title", "title_origin"]).unwrap_or_default(),
         price: lenient::price(&item["price"]),
         min_order_quantity: lenient::count(&item["quantity_begin"]),
+        month_sold: None,
+        seen_at: None,
         similarity: None,
         image_url: lenient::web_url(&item["img"]),
         detail_url: lenient::web_url(&item["product_url"]),

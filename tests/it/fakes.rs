@@ -120,6 +120,8 @@ pub(crate) fn offer(id: &str) -> Offer {
         title: format!("offer {id}"),
         price: Some("59.00".parse().unwrap()),
         min_order_quantity: Some(2),
+        month_sold: None,
+        seen_at: None,
         similarity: None,
         image_url: None,
         detail_url: None,

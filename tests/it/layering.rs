@@ -13,8 +13,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "catalog", "clock", "embed", "engine", "offer", "photo", "photo_id", "sandbox", "upstream",
-            "verdict",
+            "catalog", "clock", "embed", "engine", "fetch", "offer", "photo", "photo_id", "sandbox",
+            "upstream", "verdict",
         ],
     ),
     ("clock", &[]),
@@ -22,17 +22,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "catalog", "clock", "embed", "index", "offer", "photo", "photo_id", "tensor", "upstream",
-            "verdict",
+            "catalog", "clock", "embed", "fetch", "index", "offer", "photo", "photo_id", "tensor",
+            "upstream", "verdict",
         ],
     ),
+    ("fetch", &["tls"]),
     ("index", &["embed", "photo_id"]),
-    ("offer", &[]),
+    ("offer", &["clock"]),
     ("photo", &[]),
     ("photo_id", &[]),
     ("sandbox", &["clock", "offer", "photo", "upstream"]),
     ("tensor", &["photo"]),
-    ("upstream", &["clock", "offer"]),
+    ("tls", &[]),
+    ("upstream", &["clock", "offer", "tls"]),
     ("verdict", &["embed", "index", "photo_id"]),
 ];
 

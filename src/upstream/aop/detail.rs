@@ -37,6 +37,8 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         price: lenient::price(&ranges[0]["price"]).or_else(|| skus.iter().filter_map(|sku| sku.price).min()),
         min_order_quantity: lenient::count(&product["minOrderQuantity"])
             .or_else(|| lenient::count(&ranges[0]["startQuantity"])),
+        month_sold: None,
+        seen_at: None,
         similarity: None,
         image_url: image_urls.first().cloned(),
         detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),

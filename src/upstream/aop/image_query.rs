@@ -54,6 +54,8 @@ fn read_offer(row: &Value) -> Option<Offer> {
         title: lenient::first_text(row, &["subject", "subjectTrans"]).unwrap_or_default(),
         price: lenient::price(&row["priceInfo"]["price"]),
         min_order_quantity: lenient::count(&row["minOrderQuantity"]),
+        month_sold: lenient::count(&row["monthSold"]),
+        seen_at: None,
         similarity: None,
         image_url: lenient::web_url(&row["imageUrl"]),
         detail_url,

@@ -7,7 +7,7 @@ mod tape;
 use std::error::Error as _;
 use std::io::Read as _;
 use std::net::IpAddr;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -75,7 +75,7 @@ impl Wire {
         if timeout.is_zero() {
             return Err(fault("timeout must be longer than 0 s"));
         }
-        install_tls_provider();
+        crate::tls::install_provider();
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(timeout.min(MAX_CONNECT))
@@ -209,13 +209,4 @@ fn pause_asked(response: &Response, now: Timestamp) -> Option<Duration> {
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// The HTTP client brings no cryptography of its own and panics without a provider.
-fn install_tls_provider() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
-        // An error means that the program around this library has installed one: that one is used.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
 }

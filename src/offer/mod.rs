@@ -1,10 +1,16 @@
 //! What does 1688 sell? The noun that every upstream profile, the catalogue and the doors share.
 
+mod image_url;
+
 use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+pub use image_url::canonical_image_url;
 
 /// The identity of an offer at its source: 1 to 64 ASCII letters, digits, `-` or `_`.
 ///
@@ -134,12 +140,19 @@ pub struct Offer {
     pub title: String,
     pub price: Option<Price>,
     pub min_order_quantity: Option<u32>,
+    /// Pieces or orders of the last 30 days, as the upstream counts them.
+    #[serde(default)]
+    pub month_sold: Option<u32>,
     /// 0 to 100, only where the upstream states one; the official 1688 search never does.
     pub similarity: Option<u8>,
     pub image_url: Option<String>,
     pub detail_url: Option<String>,
     #[serde(default)]
     pub supplier: Supplier,
+    /// When price, sales and all the rest were last told; another answer that names the offer renews them. `None` until
+    /// it is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Timestamp>,
 }
 
 /// What a page about one offer tells beyond a row of a search. Everything but the offer's id may be missing.

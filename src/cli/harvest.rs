@@ -1,0 +1,95 @@
+//! `tongkuan harvest` and `find`: the offers' own pictures, and the offers by their titles.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::settings::Settings;
+use super::show::Terminal;
+use super::{found, show};
+use crate::catalog::Words;
+use crate::engine::{Engine, Harvested, Progress};
+use crate::fetch::Fetcher;
+
+/// Fetches the pictures of the offers that searches have brought, and indexes them: a supplier's picture, or an edited
+/// copy of it, is then a hit. Only from public addresses and from those named by `fetch_from`. An interrupted run is
+/// taken up again by running it again.
+#[derive(Args, Debug)]
+pub(super) struct Harvest {
+    /// Pictures tried at the most
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+}
+
+impl Harvest {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        if settings.offline {
+            bail!("pictures cannot be fetched with --offline");
+        }
+        let engine = settings.engine(true)?;
+        let harvested = run(&engine, &settings.fetcher()?, self.limit)?;
+        engine.settle_index()?;
+        let images = engine.catalog().image_counts()?;
+        let Harvested { stored, known, failed } = harvested;
+        if settings.json {
+            println!("{}", json!({ "harvested": harvested, "images": images }));
+        } else {
+            println!("{stored} stored, {known} known already, {failed} failed, {} waiting", images.waiting);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn run(engine: &Engine, fetcher: &Fetcher, limit: Option<u64>) -> Result<Harvested> {
+    let terminal = Terminal::new();
+    let waiting = usize::try_from(engine.catalog().image_counts()?.waiting.min(limit.unwrap_or(u64::MAX)))?;
+    let mut done = 0;
+    let harvested = engine.harvest(fetcher, limit, &mut |image, result| {
+        done += 1;
+        terminal.step("fetching", done, waiting.max(done));
+        if let Err(error) = result {
+            terminal.note(&format!("picture of offer {}: {error}", image.offer_id));
+        }
+    })?;
+    Ok(harvested)
+}
+
+/// Once the answers are printed, so a failure is none of the search.
+pub(super) fn after_search(engine: &Engine, fetcher: &Fetcher) {
+    if let Err(error) = run(engine, fetcher, None) {
+        Terminal::new().note(&format!("fetching the offers' pictures failed: {error}"));
+    }
+}
+
+/// Prints the stored offers whose titles hold all of these words; never asks an upstream.
+#[derive(Args, Debug)]
+pub(super) struct Find {
+    /// Words, in Chinese or not; any part of a Chinese title is found
+    #[arg(required = true)]
+    words: Vec<String>,
+    /// Offers at the most
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: u32,
+}
+
+impl Find {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let Some(words) = Words::parse(&self.words.join(" ")) else { bail!("there is no word to look for") };
+        let engine = settings.engine(false)?;
+        let all = engine.catalog().find_offers(&words, self.limit)?;
+        let mut out = std::io::stdout().lock();
+        let any = !all.is_empty();
+        if settings.json {
+            for offer in &all {
+                writeln!(out, "{}", serde_json::to_string(offer)?)?;
+            }
+        } else {
+            let offers: Vec<_> = all.into_iter().map(|found| found.offer).collect();
+            show::offers(&mut out, &offers)?;
+        }
+        Ok(found(any))
+    }
+}

@@ -1,0 +1,144 @@
+//! The offers' own pictures: fetched and indexed, so that a supplier's picture is a hit the next time.
+
+use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::{Engine, EngineError, Timings};
+use crate::catalog::WaitingImage;
+use crate::fetch::{FetchError, Fetcher};
+use crate::photo_id::PhotoId;
+use crate::verdict::Verdict;
+
+/// Pictures fetched at the same time: enough to hide the network's delay, few enough for any host.
+const CONCURRENT: usize = 4;
+/// Pictures taken from the catalogue at a time.
+const CHUNK: u32 = 256;
+
+/// What [`Engine::harvest`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Harvested {
+    /// New photos.
+    pub stored: u64,
+    /// Pictures that were stored already, from another address or a search.
+    pub known: u64,
+    /// Pictures that could not be fetched or read. Those for which that may pass go on waiting.
+    pub failed: u64,
+}
+
+/// Why a picture of an offer is not stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HarvestError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl HarvestError {
+    /// Whether the same picture may be had later; `None` when it does not lie in the picture at all.
+    fn may_pass(&self) -> Option<bool> {
+        match self {
+            Self::Fetch(error) => Some(error.may_pass()),
+            Self::Engine(error) => error.lies_in_the_picture().then_some(false),
+        }
+    }
+}
+
+impl Engine {
+    /// Fetches the pictures of offers that wait for it, up to `limit` of them, four at a time, and stores them.
+    /// Whatever ends this, it is taken up again by calling it again. A search for such a picture is then answered with
+    /// the newest answer that names the offer, the offer first. `each` hears of every picture.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder or the model fails.
+    pub fn harvest(
+        &self,
+        fetcher: &Fetcher,
+        limit: Option<u64>,
+        each: &mut dyn FnMut(&WaitingImage, &Result<PhotoId, HarvestError>),
+    ) -> Result<Harvested, EngineError> {
+        let mut harvested = Harvested::default();
+        let mut left = limit.unwrap_or(u64::MAX);
+        let mut after = 0;
+        while left > 0 {
+            let chunk = u32::try_from(left).unwrap_or(u32::MAX).min(CHUNK);
+            let waiting = self.catalog.waiting_images(after, chunk)?;
+            let Some(last) = waiting.last() else { break };
+            after = last.image_id;
+            left -= waiting.len() as u64;
+            self.harvest_these(fetcher, &waiting, &mut harvested, each)?;
+        }
+        Ok(harvested)
+    }
+
+    fn harvest_these(
+        &self,
+        fetcher: &Fetcher,
+        waiting: &[WaitingImage],
+        harvested: &mut Harvested,
+        each: &mut dyn FnMut(&WaitingImage, &Result<PhotoId, HarvestError>),
+    ) -> Result<(), EngineError> {
+        let queue = Mutex::new(waiting.iter());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        std::thread::scope(|scope| {
+            let (tell, told) = mpsc::channel();
+            for _ in 0..CONCURRENT.min(waiting.len()) {
+                let tell = tell.clone();
+                let next = &next;
+                scope.spawn(move || {
+                    while let Some(image) = next() {
+                        if tell.send((image, self.harvest_one(fetcher, image))).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(tell);
+            for (image, result) in told {
+                let result = match result {
+                    Ok((photo_id, is_new)) => {
+                        *(if is_new { &mut harvested.stored } else { &mut harvested.known }) += 1;
+                        Ok(photo_id)
+                    }
+                    Err(error) => {
+                        let Some(may_pass) = error.may_pass() else {
+                            // Returning hangs up, which ends the others after the picture they are at.
+                            return match error {
+                                HarvestError::Engine(error) => Err(error),
+                                HarvestError::Fetch(_) => Ok(()),
+                            };
+                        };
+                        harvested.failed += 1;
+                        self.catalog.note_image_trouble(image.image_id, &error.to_string(), may_pass)?;
+                        Err(error)
+                    }
+                };
+                each(image, &result);
+            }
+            Ok(())
+        })
+    }
+
+    fn harvest_one(&self, fetcher: &Fetcher, image: &WaitingImage) -> Result<(PhotoId, bool), HarvestError> {
+        let link = |photo_id| self.catalog.link_image(image.image_id, photo_id).map_err(EngineError::from);
+        if let Some(photo_id) = self.catalog.photo_by_url(&image.url).map_err(EngineError::from)? {
+            link(photo_id)?;
+            return Ok((photo_id, false));
+        }
+        let bytes = fetcher.fetch(&image.url)?;
+        let mut timings = Timings::default();
+        let mut seen = self.look_for_equal(&bytes, &mut timings)?;
+        if let Verdict::Hit(same) = seen.verdict {
+            link(same.photo_id)?;
+            return Ok((same.photo_id, false));
+        }
+        let label = format!("offer {}", image.offer_id);
+        let stored = self.with_new_photo(&mut seen, &bytes, &label, &mut timings, |photo| {
+            self.catalog.store_image(image.image_id, photo)
+        })?;
+        Ok((stored.photo_id, stored.is_new))
+    }
+}

@@ -1,0 +1,28 @@
+//! Which of the offers does the caller want to see? Chosen among those that are there, so it never costs a call.
+
+use crate::catalog::Words;
+use crate::offer::Offer;
+
+/// What the offers of an answer must be like. Nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refine {
+    /// All of them stand in the title.
+    pub words: Option<Words>,
+    /// Pieces. An offer that does not state its minimum order is kept: it may be one.
+    pub max_min_order: Option<u32>,
+}
+
+impl Refine {
+    fn wants(&self, offer: &Offer) -> bool {
+        let small =
+            self.max_min_order.is_none_or(|max| offer.min_order_quantity.is_none_or(|min| min <= max));
+        small && self.words.as_ref().is_none_or(|words| words.are_in(&offer.title))
+    }
+
+    /// Takes out what is not wanted, and returns how many that were.
+    pub(super) fn apply(&self, offers: &mut Vec<Offer>) -> usize {
+        let before = offers.len();
+        offers.retain(|offer| self.wants(offer));
+        before - offers.len()
+    }
+}
