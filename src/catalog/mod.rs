@@ -6,6 +6,8 @@
 
 mod answers;
 mod asking;
+mod breakers;
+mod details;
 mod images;
 mod photos;
 mod queue;
@@ -24,6 +26,7 @@ use serde::Serialize;
 
 pub use answers::{AnswerKey, FoundOffer, NewAnswer, StoredAnswer};
 pub use asking::{Asking, Subject, Turn};
+pub use details::StoredDetail;
 pub use images::{ImageCounts, WaitingImage};
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};

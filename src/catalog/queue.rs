@@ -45,6 +45,8 @@ pub struct NewWaiting<'a> {
     pub label: &'a str,
     pub byte_digest: Digest,
     pub bytes: &'a [u8],
+    /// Where the picture was got from.
+    pub source_url: Option<&'a str>,
     pub params: &'a SearchParams,
     pub queued_at: Timestamp,
 }
@@ -58,6 +60,7 @@ pub struct Waiting {
     pub label: String,
     #[serde(skip)]
     pub bytes: Vec<u8>,
+    pub source_url: Option<String>,
     pub params: SearchParams,
     pub queued_at: Timestamp,
     /// How often it was tried in vain.
@@ -75,7 +78,8 @@ pub struct QueueCounts {
     pub in_trouble: u64,
 }
 
-const COLUMNS: &str = "queue_id, reason, priority, label, bytes, params, queued_at_ms, attempts, trouble";
+const COLUMNS: &str =
+    "queue_id, reason, priority, label, bytes, params, queued_at_ms, attempts, trouble, source_url";
 
 impl Catalog {
     /// Has a picture wait. The same bytes with the same parameters wait once, under the higher of both priorities.
@@ -88,8 +92,9 @@ impl Catalog {
             .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
         let writer = self.writer();
         let mut insert = writer.prepare_cached(
-            "INSERT INTO queue (reason, priority, label, byte_digest, bytes, params_key, params, queued_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO queue (reason, priority, label, byte_digest, bytes, params_key, params, queued_at_ms,
+                                source_url)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (byte_digest, params_key) DO NOTHING",
         )?;
         let inserted = insert.execute(params![
@@ -101,6 +106,7 @@ impl Catalog {
             waiting.params.key(),
             params,
             waiting.queued_at.unix_ms(),
+            waiting.source_url,
         ])?;
         if inserted == 0 {
             writer.execute(
@@ -179,5 +185,6 @@ fn waiting_row(row: &Row<'_>) -> Result<Waiting, rusqlite::Error> {
         queued_at: Timestamp::from_unix_ms(row.get(6)?),
         attempts: row.get(7)?,
         trouble: row.get(8)?,
+        source_url: row.get(9)?,
     })
 }

@@ -169,6 +169,27 @@ CREATE INDEX offer_images_waiting ON offer_images (image_id) WHERE state = 'wait
 CREATE INDEX offer_images_by_photo ON offer_images (photo_id) WHERE photo_id IS NOT NULL;
 CREATE INDEX offer_images_by_url ON offer_images (url) WHERE state = 'stored';
 CREATE INDEX answer_offers_by_offer ON answer_offers (profile, offer_id);
+
+-- Where a waiting picture was got from: some upstreams take nothing else.
+ALTER TABLE queue ADD COLUMN source_url TEXT;
+
+-- Upstreams that fail: how often in a row, and until when nobody asks because of what.
+CREATE TABLE breakers (
+    profile  TEXT PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    until_ms INTEGER,
+    kind     TEXT,
+    code     TEXT,
+    message  TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE offer_details (
+    profile       TEXT NOT NULL,
+    offer_id      TEXT NOT NULL,
+    body          TEXT NOT NULL,
+    fetched_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (profile, offer_id)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

@@ -4,8 +4,9 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
-use crate::upstream::ProviderCount;
-use crate::upstream::guard::{Booking, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
+use crate::upstream::{
+    Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, QuotaDay, Reservation, UpstreamError,
+};
 
 impl Catalog {
     /// How many calls count against `day`: those billed, and those booked whose end nobody has told. A process
@@ -128,7 +129,7 @@ impl Ledger for Catalog {
         match self.book(booking) {
             Ok(Ok(reservation)) => Ok(reservation),
             Ok(Err(used)) => Err(LedgerError::BudgetSpent { used }),
-            Err(e) => Err(LedgerError::Storage { message: e.to_string() }),
+            Err(e) => Err(storage(e)),
         }
     }
 
@@ -146,7 +147,23 @@ impl Ledger for Catalog {
             )?;
             transaction.commit()
         };
-        write().map_err(|e: rusqlite::Error| LedgerError::Storage { message: e.to_string() })
+        write().map_err(|e: rusqlite::Error| storage(e))
+    }
+
+    fn breaker(&self, profile: &'static str) -> Result<Option<Breaker>, LedgerError> {
+        self.stored_breaker(profile).map_err(storage)
+    }
+
+    fn close(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError> {
+        self.store_breaker(profile, until, error).map_err(storage)
+    }
+
+    fn note_failure(&self, profile: &str) -> Result<u32, LedgerError> {
+        self.add_failure(profile).map_err(storage)
+    }
+
+    fn recovered(&self, profile: &str) -> Result<(), LedgerError> {
+        self.remove_breaker(profile).map_err(storage)
     }
 
     fn settle(&self, reservation: i64, outcome: CallOutcome) -> Result<(), LedgerError> {
@@ -156,7 +173,11 @@ impl Ledger for Catalog {
         };
         self.writer()
             .execute("UPDATE spend SET state = ?2 WHERE spend_id = ?1", params![reservation, state])
-            .map_err(|e| LedgerError::Storage { message: e.to_string() })?;
+            .map_err(storage)?;
         Ok(())
     }
+}
+
+fn storage(error: impl std::fmt::Display) -> LedgerError {
+    LedgerError::Storage { message: error.to_string() }
 }

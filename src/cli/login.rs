@@ -1,6 +1,7 @@
 //! `tongkuan login`: how the app comes to ask in a person's name.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -8,8 +9,9 @@ use serde_json::json;
 
 use super::settings::Settings;
 use super::upstreams::Profile;
-use crate::upstream::AopConfig;
-use crate::upstream::aop::authorize_url;
+use crate::clock::SystemClock;
+use crate::upstream::aop::{PROFILE, authorize_url};
+use crate::upstream::{AopConfig, AopUpstream, TokenFile};
 
 /// Two steps. Without --code: prints the page to open in a browser; after consent it leads to the redirect address
 /// with `?code=...` in it. With --code, within two minutes: gets the tokens and keeps them in the home folder, in
@@ -29,7 +31,8 @@ pub(super) struct Login {
 
 impl Login {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let aop = settings.upstream(Profile::Aop)?;
+        let linkplus = settings.upstream(Profile::Linkplus);
+        let aop = linkplus.or_else(|_| settings.upstream(Profile::Aop))?;
         let Some(code) = &self.code else {
             let url = authorize_url(&self.authorize_url, &aop.app_key, &self.redirect_uri, "tongkuan")?;
             if settings.json {
@@ -45,8 +48,9 @@ impl Login {
         if settings.offline {
             bail!("a code cannot be changed into tokens with --offline");
         }
-        let (upstream, file) = aop.aop(&settings.home)?;
-        upstream.log_in(code, &self.redirect_uri)?;
+        let config = aop.gateway(&settings.home);
+        let file = TokenFile::of_home(&settings.home, PROFILE);
+        AopUpstream::new(config, Arc::new(SystemClock))?.log_in(code, &self.redirect_uri)?;
         if settings.json {
             println!("{}", json!({ "tokens": file.path() }));
         } else {

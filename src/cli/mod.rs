@@ -2,6 +2,7 @@
 
 mod add;
 mod demo;
+mod details;
 mod doctor;
 mod eval;
 mod harvest;
@@ -26,8 +27,9 @@ const AFTER_HELP: &str = "\
 Where settings come from: the command line, else the environment (the variables named above), else the
 configuration file, else a default. The credentials never stand on the command line:
   TONGKUAN_APP_KEY, TONGKUAN_APP_SECRET     of your 1688 app (or of a sandbox)
-  TONGKUAN_REFRESH_TOKEN                    for the profile aop, unless `tongkuan login` was run
+  TONGKUAN_REFRESH_TOKEN                    for aop and linkplus, unless `tongkuan login` was run
   TONGKUAN_ONEBOUND_KEY, TONGKUAN_ONEBOUND_SECRET
+  TONGKUAN_TMAPI_TOKEN
 Without credentials there is no upstream: known pictures are answered, nothing is asked.
 
 A configuration file:
@@ -67,6 +69,8 @@ enum Command {
     Offers(look::Offers),
     /// Print what is stored about a photo
     Show(look::Show),
+    /// Print everything about one offer: from the catalogue, else from the upstream
+    Details(details::DetailsCommand),
     /// Print how much is stored
     Stats,
     /// Print what may still be spent today, and what was saved
@@ -103,6 +107,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Add(add) => add.run(&settings),
         Command::Offers(offers) => offers.run(&settings),
         Command::Show(show) => show.run(&settings),
+        Command::Details(details) => details.run(&settings),
         Command::Stats => look::stats(&settings),
         Command::Quota => quota::quota(&settings),
         Command::Drain(drain) => drain.run(&settings),

@@ -37,6 +37,9 @@ pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
             "{:<9} {} of {} used, {} left until {}{forecast}",
             report.profile, report.used, report.budget, report.left, report.resets_at
         )?;
+        if let (Some(until), Some(why)) = (report.closed_until, &report.closed_because) {
+            writeln!(out, "          not asked before {until}: {why}")?;
+        }
     }
     writeln!(out, "saved     {saved_today} calls today, {saved_ever} ever")?;
     writeln!(

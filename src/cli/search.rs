@@ -120,7 +120,8 @@ impl Search {
     }
 
     fn search(&self, engine: &Engine, settings: &Settings, fetcher: &Fetcher, path: &Path) -> Result<Answer> {
-        let bytes = match path.to_str().filter(|path| is_address(path)) {
+        let source_url = path.to_str().filter(|path| is_address(path));
+        let bytes = match source_url {
             Some(address) if settings.offline => bail!("{address} cannot be fetched with --offline"),
             Some(address) => fetcher.fetch(address)?,
             None => read_bytes(path, &PhotoLimits::default())?,
@@ -142,7 +143,8 @@ impl Search {
         let max_age = self.max_age.map(|days| Duration::from_secs_f64(days * 86_400.0));
         let refine = Refine { words: self.keyword.clone(), max_min_order: self.max_min_order };
         let label = label_of(path);
-        let query = Query { params, mode, max_age, defer: self.defer, refine, ..Query::new(&bytes, &label) };
+        let defer = self.defer;
+        let query = Query { source_url, params, mode, max_age, defer, refine, ..Query::new(&bytes, &label) };
         Ok(engine.search_pages(&query, if self.all { MAX_PAGES } else { self.pages })?)
     }
 

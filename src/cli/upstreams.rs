@@ -14,8 +14,8 @@ use super::settings::Common;
 use crate::clock::SystemClock;
 use crate::engine::Freshness;
 use crate::upstream::{
-    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, OneboundConfig, OneboundUpstream,
-    Secret, TokenFile, Upstream, aop,
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
+    OneboundUpstream, Secret, Tape, TmapiConfig, TmapiUpstream, TokenFile, Upstream, aop,
 };
 
 /// An upstream dialect.
@@ -26,16 +26,21 @@ pub(super) enum Profile {
     Article,
     /// The official gateway
     Aop,
+    /// The official gateway's search for pictures at a public address
+    Linkplus,
     /// The vendor OneBound
     Onebound,
+    /// The vendor TMAPI, for pictures at a public address
+    Tmapi,
 }
 
 impl Profile {
-    /// Where the key and the secret come from.
-    fn variables(self) -> [&'static str; 2] {
+    /// The variable of the key, if there is one beside the secret, and that of the secret.
+    fn variables(self) -> (Option<&'static str>, &'static str) {
         match self {
-            Self::Article | Self::Aop => ["TONGKUAN_APP_KEY", "TONGKUAN_APP_SECRET"],
-            Self::Onebound => ["TONGKUAN_ONEBOUND_KEY", "TONGKUAN_ONEBOUND_SECRET"],
+            Self::Article | Self::Aop | Self::Linkplus => (Some("TONGKUAN_APP_KEY"), "TONGKUAN_APP_SECRET"),
+            Self::Onebound => (Some("TONGKUAN_ONEBOUND_KEY"), "TONGKUAN_ONEBOUND_SECRET"),
+            Self::Tmapi => (None, "TONGKUAN_TMAPI_TOKEN"),
         }
     }
 }
@@ -45,7 +50,9 @@ impl fmt::Display for Profile {
         f.write_str(match self {
             Self::Article => "article",
             Self::Aop => "aop",
+            Self::Linkplus => "linkplus",
             Self::Onebound => "onebound",
+            Self::Tmapi => "tmapi",
         })
     }
 }
@@ -73,6 +80,7 @@ pub(super) struct UpstreamFile {
 #[derive(Debug)]
 pub(super) struct UpstreamSettings {
     pub(super) profile: Profile,
+    /// Empty for a profile that has none.
     pub(super) app_key: String,
     app_secret: Secret,
     access_token: Option<Secret>,
@@ -123,10 +131,9 @@ impl UpstreamSettings {
             match Self::of(profile, common, base_url, file.unwrap_or_default())? {
                 Some(settings) => all.push(settings),
                 None if is_wanted => {
-                    let [key, secret] = profile.variables();
-                    bail!(
-                        "the upstream {profile} is named but its credentials are not: set {key} and {secret}"
-                    )
+                    let (key, secret) = profile.variables();
+                    let both = key.map_or_else(|| secret.to_owned(), |key| format!("{key} and {secret}"));
+                    bail!("the upstream {profile} is named but its credentials are not: set {both}")
                 }
                 None => {}
             }
@@ -141,14 +148,24 @@ impl UpstreamSettings {
         base_url: Option<String>,
         file: UpstreamFile,
     ) -> Result<Option<Self>> {
-        let [key_name, secret_name] = profile.variables();
-        let app_key = variable(key_name).or(file.app_key);
+        let (key_name, secret_name) = profile.variables();
+        // A recording is asked without credentials.
+        let stand_in = common.replay.as_ref().map(|_| "replayed".to_owned());
+        let app_key = match key_name {
+            Some(name) => variable(name).or(file.app_key).or_else(|| stand_in.clone()),
+            None => Some(String::new()),
+        };
         let app_secret = secret(secret_name, file.app_secret_file.as_deref())?;
+        let app_secret = app_secret.or_else(|| stand_in.clone().map(Secret::new));
         let (Some(app_key), Some(app_secret)) = (app_key, app_secret) else { return Ok(None) };
         let default = GuardPolicy::default();
         let policy = GuardPolicy {
             daily_budget: common.daily_budget.or(file.daily_budget).unwrap_or(default.daily_budget),
-            min_interval: file.min_interval_ms.map_or(default.min_interval, Duration::from_millis),
+            min_interval: match (&stand_in, file.min_interval_ms) {
+                (Some(_), _) => Duration::ZERO,
+                (None, Some(ms)) => Duration::from_millis(ms),
+                (None, None) => default.min_interval,
+            },
             ..default
         };
         let ttl = |secs: Option<u64>, default| secs.map_or(default, Duration::from_secs);
@@ -172,35 +189,50 @@ impl UpstreamSettings {
         }))
     }
 
-    pub(super) fn connect(&self, home: &Path) -> Result<Arc<dyn Upstream>> {
+    pub(super) fn connect(&self, home: &Path, tape: Option<&Arc<Tape>>) -> Result<Arc<dyn Upstream>> {
         Ok(match self.profile {
             Profile::Article => {
                 let mut config = ArticleConfig::new(&self.app_key, self.app_secret.clone());
                 config.base_url = self.base_url.clone().unwrap_or(config.base_url);
                 config.timeout = self.timeout.unwrap_or(config.timeout);
+                config.tape = tape.cloned();
                 Arc::new(ArticleUpstream::new(config, Arc::new(SystemClock))?)
             }
-            Profile::Aop => Arc::new(self.aop(home)?.0),
+            Profile::Aop | Profile::Linkplus => {
+                let config = AopConfig { tape: tape.cloned(), ..self.gateway(home) };
+                if self.profile == Profile::Aop {
+                    Arc::new(AopUpstream::new(config, Arc::new(SystemClock))?)
+                } else {
+                    Arc::new(LinkplusUpstream::new(config, Arc::new(SystemClock))?)
+                }
+            }
             Profile::Onebound => {
                 let mut config =
                     OneboundConfig::new(Secret::new(self.app_key.as_str()), self.app_secret.clone());
                 config.base_url = self.base_url.clone().unwrap_or(config.base_url);
                 config.timeout = self.timeout.unwrap_or(config.timeout);
+                config.tape = tape.cloned();
                 Arc::new(OneboundUpstream::new(config, Arc::new(SystemClock))?)
+            }
+            Profile::Tmapi => {
+                let mut config = TmapiConfig::new(self.app_secret.clone());
+                config.base_url = self.base_url.clone().unwrap_or(config.base_url);
+                config.timeout = self.timeout.unwrap_or(config.timeout);
+                config.tape = tape.cloned();
+                Arc::new(TmapiUpstream::new(config, Arc::new(SystemClock))?)
             }
         })
     }
 
-    /// The official gateway, and where its tokens are kept.
-    pub(super) fn aop(&self, home: &Path) -> Result<(AopUpstream, TokenFile)> {
-        let tokens = TokenFile::of_home(home, aop::PROFILE);
+    /// The official gateway; its profiles share the app and the tokens.
+    pub(super) fn gateway(&self, home: &Path) -> AopConfig {
         let mut config = AopConfig::new(&self.app_key, self.app_secret.clone());
         config.access_token.clone_from(&self.access_token);
         config.refresh_token.clone_from(&self.refresh_token);
-        config.token_file = Some(tokens.clone());
+        config.token_file = Some(TokenFile::of_home(home, aop::PROFILE));
         config.base_url = self.base_url.clone().unwrap_or(config.base_url);
         config.timeout = self.timeout.unwrap_or(config.timeout);
-        Ok((AopUpstream::new(config, Arc::new(SystemClock))?, tokens))
+        config
     }
 }
 

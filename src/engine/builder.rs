@@ -145,6 +145,7 @@ impl EngineBuilder {
             preprocessors: Mutex::default(),
             turn_ended: (Mutex::default(), Condvar::new()),
             saved: SavedCalls::default(),
+            asking_details: Mutex::default(),
         })
     }
 }

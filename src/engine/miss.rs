@@ -149,7 +149,8 @@ impl Engine {
         if query.mode == Mode::Default {
             self.refuse_what_was_refused(desk, byte_digest)?;
         }
-        let prepared = prepare(photo.as_image(), query.params.region, &desk.guard.upload_limits())?;
+        let mut prepared = prepare(photo.as_image(), query.params.region, &desk.guard.upload_limits())?;
+        prepared.picture.source_url = query.source_url.map(str::to_owned);
         let result = desk.guard.search(&prepared.picture, &query.params);
         if let Err(GuardError::Upstream { error, .. }) = &result
             && error.kind == UpstreamErrorKind::Image
@@ -164,6 +165,11 @@ impl Engine {
         }
         let asked = result?;
         known.answer.warnings.extend(prepared.warnings.iter().map(ToString::to_string));
+        let page_size = desk.guard.max_page_size();
+        if query.params.page_size > page_size {
+            let profile = desk.guard.profile();
+            known.answer.warnings.push(format!("{profile} gives at most {page_size} offers a page"));
+        }
         Ok(asked)
     }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod builder;
+mod details;
 mod freshness;
 mod goods;
 mod harvest;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use answer::{Answer, Inspection, Matched, Outcome, Source, Stage, Timings, Unanswered};
 pub use builder::{EngineBuilder, RuntimeChoice};
+pub use details::Details;
 pub use freshness::Freshness;
 pub use goods::Added;
 pub use harvest::{HarvestError, Harvested};
@@ -71,6 +73,8 @@ pub struct Query<'a> {
     pub bytes: &'a [u8],
     /// For people, usually the file's name; stored with the photo.
     pub label: &'a str,
+    /// Where the picture was got from, if that is a public web address: some upstreams take nothing else.
+    pub source_url: Option<&'a str>,
     pub params: SearchParams,
     pub mode: Mode,
     /// A stored answer as old as this is fetched anew; it is served only when that fails. The upstream's own limits
@@ -90,6 +94,7 @@ impl<'a> Query<'a> {
         Self {
             bytes,
             label,
+            source_url: None,
             params: SearchParams::default(),
             mode: Mode::Default,
             max_age: None,
@@ -160,6 +165,8 @@ pub struct Engine {
     /// Told whenever somebody of this process has stopped asking.
     turn_ended: (Mutex<()>, Condvar),
     saved: SavedCalls,
+    /// Held by the one who asks about an offer.
+    asking_details: Mutex<()>,
 }
 
 /// Where to ask, and for how long its answers are good.

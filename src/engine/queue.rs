@@ -72,6 +72,7 @@ impl Engine {
             }
             tried += 1;
             let query = Query {
+                source_url: waiting.source_url.as_deref(),
                 params: waiting.params.clone(),
                 mode: Mode::Default,
                 // What somebody else has fetched since it was queued will do.
@@ -127,6 +128,7 @@ impl Engine {
             label: query.label,
             byte_digest: seen.byte_digest,
             bytes: query.bytes,
+            source_url: query.source_url,
             params: &query.params,
             queued_at: self.clock.now(),
         };

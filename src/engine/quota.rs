@@ -27,6 +27,10 @@ pub struct QuotaReport {
     /// How many calls the day will have seen if they go on as they have since the first of today's; `None` before
     /// the second.
     pub forecast: Option<u64>,
+    /// Until then nobody asks, because the upstream failed too often or has said that nothing is left.
+    pub closed_until: Option<Timestamp>,
+    /// Why.
+    pub closed_because: Option<String>,
 }
 
 /// Answers given without a call since they were last written down.
@@ -59,6 +63,7 @@ impl Engine {
             let used = u32::try_from(starts.len()).unwrap_or(u32::MAX).saturating_add(foreign);
             let left = budget.saturating_sub(used);
             let resets_at = day.resets_at();
+            let closed = desk.guard.breaker()?.filter(|breaker| now < breaker.until);
             Ok(QuotaReport {
                 profile,
                 day,
@@ -67,6 +72,8 @@ impl Engine {
                 left,
                 resets_at,
                 forecast: forecast(&starts, now, resets_at),
+                closed_until: closed.as_ref().map(|breaker| breaker.until),
+                closed_because: closed.map(|breaker| breaker.error.to_string()),
             })
         };
         self.desks.iter().map(report).collect()

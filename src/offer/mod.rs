@@ -52,6 +52,13 @@ impl TryFrom<String> for OfferId {
     }
 }
 
+impl FromStr for OfferId {
+    type Err = OfferIdError;
+    fn from_str(id: &str) -> Result<Self, Self::Err> {
+        Self::new(id)
+    }
+}
+
 impl From<OfferId> for String {
     fn from(id: OfferId) -> Self {
         id.0
@@ -146,4 +153,35 @@ pub struct Offer {
     /// it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<Timestamp>,
+}
+
+/// What a page about one offer tells beyond a row of a search. Everything but the offer's id may be missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferDetail {
+    pub offer: Offer,
+    /// The gallery, in the seller's order; the first is the main picture.
+    pub image_urls: Vec<String>,
+    /// Material, size, brand and the like.
+    pub attributes: Vec<Attribute>,
+    /// What can be ordered: one entry for each colour and size.
+    pub skus: Vec<Sku>,
+}
+
+/// A property as the seller names it. One name may occur several times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribute {
+    pub name: String,
+    pub value: String,
+}
+
+/// One variant of an offer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sku {
+    pub sku_id: Option<String>,
+    /// What tells it from the other variants.
+    pub attributes: Vec<Attribute>,
+    pub price: Option<Price>,
+    /// Pieces on sale.
+    pub stock: Option<u64>,
+    pub image_url: Option<String>,
 }

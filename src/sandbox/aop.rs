@@ -1,5 +1,5 @@
-//! The official gateway from the server's side: signatures, tokens, the upload of a picture and the search by it;
-//! `crate::upstream::aop` is the client's.
+//! The official gateway from the server's side: signatures, tokens, the upload of a picture and the search by it (and
+//! by its address, in `linkplus`); `crate::upstream::aop` is the client's.
 //!
 //! Refusals come in the order in which the gateway was seen to check: the key in the address, the signature, the
 //! token, the permission, the parameters. What is not documented anywhere is marked as ours.
@@ -14,8 +14,11 @@ use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
 use serde_json::{Value, json};
 
+use super::details;
+use super::faults::{self, Fault as Injected, Stage};
 use super::gate::Refusal;
 use super::goods::Good;
+use super::linkplus;
 use super::server::{Shared, gateway_time};
 use super::shop::{self, Order, Region, Wish};
 use crate::photo::{Photo, PhotoLimits};
@@ -32,18 +35,18 @@ const CROSSBORDER: &str = "com.alibaba.fenxiao.crossborder";
 
 /// A refusal in the gateway's envelope.
 #[derive(Debug)]
-struct Fault {
+pub(super) struct Fault {
     status: StatusCode,
     code: &'static str,
     message: String,
 }
 
 impl Fault {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
     }
 
-    fn missing(parameter: &str) -> Self {
+    pub(super) fn missing(parameter: &str) -> Self {
         Self::new("gw.ParamMissing", format!("Required argument {parameter}"))
     }
 }
@@ -54,6 +57,7 @@ impl From<Refusal> for Fault {
             Refusal::BadToken => Self::new("401", "Request need user authorized"),
             Refusal::NoPermission => Self::new("gw.APIACLDecline", "AppKey is not allowed(acl)"),
             Refusal::TooFast => Self::new("gw.QosAppFrequencyLimit", "App call exceeds limited frequency"),
+            Refusal::TooFastIn200 => Self { status: StatusCode::OK, ..Refusal::TooFast.into() },
             Refusal::QuotaSpent => Self::new("gw.NoUsageLeftError", "SLA bill has no usage left"),
         }
     }
@@ -68,7 +72,7 @@ impl IntoResponse for Fault {
 
 /// A call as it came in: `{protocol}/{version}/{namespace}/{name}/{app_key}` and its parameters, those of the
 /// address and those of the form in one list.
-struct Call {
+pub(super) struct Call {
     method: Method,
     path: String,
     params: Vec<(String, String)>,
@@ -91,7 +95,7 @@ impl Call {
         Ok(Self { method, path, params })
     }
 
-    fn param(&self, name: &str) -> Option<&str> {
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -119,10 +123,16 @@ pub(super) async fn call(
         Ok(call) => answer(&shared, &call).await,
         Err(fault) => Err(fault),
     };
-    answer.map_or_else(IntoResponse::into_response, |body| axum::Json(body).into_response())
+    match answer {
+        Ok((body, injected)) => faults::deliver(injected, body).await,
+        Err(fault) => fault.into_response(),
+    }
 }
 
-async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
+/// The answer to a call, and the fault that befalls it.
+pub(super) type Answer = (Value, Option<Injected>);
+
+async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
     let options = &shared.options;
     let parts: Vec<&str> = call.path.split('/').collect();
     let [protocol, "1", namespace, name, app_key] = parts[..] else {
@@ -134,23 +144,25 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     }
     match (protocol, namespace, name) {
         // Over the credentials themselves: a post without a signature.
-        ("http" | "param2", "system.oauth2", "getToken") => return token(shared, call),
+        ("http" | "param2", "system.oauth2", "getToken") => return Ok((token(shared, call)?, None)),
         // Needs neither token nor permission; a signature only has to be right if there is one.
         ("param2", "system", "currentTime") => {
             if call.param("_aop_signature").is_some() {
                 call.check_signature(&options.app_secret)?;
             }
-            return Ok(json!(gateway_time(options.clock.now())));
+            return Ok((json!(gateway_time(options.clock.now())), None));
         }
         _ => call.check_signature(&options.app_secret)?,
     }
     let api = match (protocol, namespace, name) {
         ("param2", CROSSBORDER, "product.image.upload") => Api::Upload,
         ("param2", CROSSBORDER, "product.search.imageQuery") => Api::ImageQuery,
+        ("param2", CROSSBORDER, "product.search.queryProductDetail") => Api::ProductDetail,
+        ("param2", linkplus::NAMESPACE, linkplus::NAME) => Api::SimilarOffers,
         _ => return Err(Fault::new("gw.APIUnsupported", format!("{namespace}:{name} is not supported"))),
     };
     let refuse = |fault| {
-        if api == Api::ImageQuery {
+        if matches!(api, Api::ImageQuery | Api::SimilarOffers) {
             shared.gate.count_refused();
         }
         fault
@@ -166,8 +178,10 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     allowed.map_err(refuse)?;
     let Some(_slot) = shared.slot().await else { return Err(Fault::new("gw.Unavailable", "closing")) };
     match api {
-        Api::Upload => upload(shared, call).await,
+        Api::Upload => Ok((upload(shared, call).await?, None)),
         Api::ImageQuery => image_query(shared, call).await.map_err(refuse),
+        Api::ProductDetail => Ok((product_detail(shared, call)?, None)),
+        Api::SimilarOffers => linkplus::similar_offers(shared, call).await.map_err(refuse),
     }
 }
 
@@ -175,6 +189,8 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
 enum Api {
     Upload,
     ImageQuery,
+    ProductDetail,
+    SimilarOffers,
 }
 
 /// The page on which a person agrees; here it agrees by itself and leads back with a code at once.
@@ -261,6 +277,9 @@ async fn upload(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     let decoding = tokio::task::spawn_blocking(move || {
         let bytes = STANDARD.decode(base64).ok().filter(|bytes| bytes.len() <= MAX_IMAGE_BYTES)?;
         let photo = Photo::decode(&bytes, &PhotoLimits::default()).ok()?;
+        if shared.loses_upload() {
+            return None;
+        }
         Some(shared.uploads.put(photo.as_image().clone()))
     });
     // The gateway's way to say "too large" or "no picture": it succeeds, and the id is 0.
@@ -268,7 +287,18 @@ async fn upload(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     Ok(success(&json!(id.to_string())))
 }
 
-async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
+fn product_detail(shared: &Shared, call: &Call) -> Result<Value, Fault> {
+    let param = object(call, "offerDetailParam")?;
+    let id = param["offerId"].as_u64().or_else(|| param["offerId"].as_str()?.parse().ok());
+    let id = id.ok_or_else(|| Fault::missing("offerId"))?;
+    param["country"].as_str().ok_or_else(|| Fault::missing("country"))?;
+    shared.gate.admit_detail(&shared.options)?;
+    // Ours: what the gateway says of an offer that it does not know is not known.
+    let product = shared.catalogue.find(id).map(|good| details::gateway_product(shared, good));
+    Ok(success(&json!(product)))
+}
+
+async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
     let param = object(call, "offerQueryParam")?;
     let text = |name: &str| match &param[name] {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -292,13 +322,13 @@ async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> 
     wish.order = order(text("sort").as_deref()).ok_or_else(|| invalid("sort"))?;
     let region =
         text("region").map(|text| Region::parse(&text).ok_or_else(|| invalid("region"))).transpose()?;
-    shared.gate.admit(&shared.options)?;
+    let injected = shared.admit(Stage::Search)?;
     let Some(uploaded) = shared.uploads.get(image_id) else {
-        return Ok(failure("IMAGE_ID_INVALID", "imageId is not known"));
+        return Ok((failure("IMAGE_ID_INVALID", "imageId is not known"), injected));
     };
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || query(&shared, &uploaded, region, &wish));
-    work.await.map_err(|_| Fault::new("gw.SystemError", "the search failed"))
+    Ok((work.await.map_err(|_| Fault::new("gw.SystemError", "the search failed"))?, injected))
 }
 
 fn query(shared: &Shared, uploaded: &RgbImage, region: Option<Region>, wish: &Wish) -> Value {

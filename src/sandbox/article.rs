@@ -11,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::details;
+use super::faults::{self, Fault, Stage};
 use super::gate::Refusal;
 use super::goods::Good;
 use super::server::Shared;
@@ -18,6 +20,8 @@ use super::shop::{self, Wish};
 use crate::photo::{Photo, PhotoFormat, PhotoLimits};
 
 pub(super) const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
+
+pub(super) const DETAIL_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.get";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct TokenRequest {
@@ -45,30 +49,64 @@ pub(super) async fn search(
     headers: HeaderMap,
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Response {
-    let answer = answer(&shared, &headers, multipart).await;
-    answer.unwrap_or_else(|refusal| {
-        shared.gate.count_refused();
-        *refusal
-    })
+    match answer(&shared, &headers, multipart).await {
+        Ok((body, fault)) => faults::deliver(fault, body).await,
+        Err(refusal) => {
+            shared.gate.count_refused();
+            *refusal
+        }
+    }
+}
+
+/// What a call about an offer names it by: public code writes either.
+#[derive(Debug, Deserialize)]
+pub(super) struct DetailRequest {
+    #[serde(rename = "productId", alias = "offerId")]
+    product_id: Option<u64>,
+}
+
+pub(super) async fn product(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Query(asked): Query<DetailRequest>,
+) -> Response {
+    let answer = || {
+        shared.gate.check(&shared.options, bearer(&headers)).map_err(|r| Box::new(refused(r)))?;
+        let product_id = asked.product_id.ok_or_else(|| bad_parameter("productId is missing"))?;
+        shared.gate.admit_detail(&shared.options).map_err(|r| Box::new(refused(r)))?;
+        let product = shared.catalogue.find(product_id).map(|good| details::article_product(&shared, good));
+        Ok(axum::Json(json!({ "success": true, "productInfo": product })).into_response())
+    };
+    answer().unwrap_or_else(|refusal: Box<Response>| *refusal)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()?.strip_prefix("Bearer "))
 }
 
 async fn answer(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
     multipart: Result<Multipart, MultipartRejection>,
-) -> Result<Response, Box<Response>> {
+) -> Result<(Value, Option<Fault>), Box<Response>> {
     let _slot = shared.slot().await;
-    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()?.strip_prefix("Bearer "));
-    shared.gate.check(&shared.options, token).map_err(|r| Box::new(refused(r)))?;
-    let multipart = multipart.map_err(|e| bad_parameter(&e.to_string()))?;
-    let form = Form::read(multipart, shared.options.max_upload_bytes).await?;
-    shared.gate.admit(&shared.options).map_err(|r| Box::new(refused(r)))?;
+    // Read before anything is refused: a client that is still sending would see its connection break instead.
+    let form = match multipart {
+        Ok(multipart) => Form::read(multipart, shared.options.max_upload_bytes).await,
+        Err(rejection) => Err(bad_parameter(&rejection.to_string())),
+    };
+    shared.gate.check(&shared.options, bearer(headers)).map_err(|r| Box::new(refused(r)))?;
+    let form = form?;
+    let fault = shared.admit(Stage::OnlySearch).map_err(|r| Box::new(refused(r)))?;
+    if fault == Some(Fault::ImageIdZero) {
+        return Err(bad_picture());
+    }
     let work = {
         let shared = Arc::clone(shared);
         tokio::task::spawn_blocking(move || page(&shared, &form))
     };
     let body = work.await.map_err(|e| bad_parameter(&e.to_string()))?;
-    Ok(axum::Json(body).into_response())
+    Ok((body, fault))
 }
 
 /// What a search asks for.
@@ -106,16 +144,19 @@ impl Form {
 }
 
 fn decode(bytes: &[u8]) -> Result<Photo, Box<Response>> {
-    let refuse = || Box::new(error(StatusCode::BAD_REQUEST, "40011", "only JPG and PNG pictures", None));
-    let photo = Photo::decode(bytes, &PhotoLimits::default()).map_err(|_| refuse())?;
-    if matches!(photo.format(), PhotoFormat::Jpeg | PhotoFormat::Png) { Ok(photo) } else { Err(refuse()) }
+    let photo = Photo::decode(bytes, &PhotoLimits::default()).map_err(|_| bad_picture())?;
+    if matches!(photo.format(), PhotoFormat::Jpeg | PhotoFormat::Png) {
+        Ok(photo)
+    } else {
+        Err(bad_picture())
+    }
 }
 
 fn page(shared: &Shared, form: &Form) -> Value {
     let wish = &form.wish;
     let found = shop::find(shared, form.picture.as_image(), wish);
     let products: Vec<Value> =
-        found.goods.iter().map(|(good, similarity)| product(shared, good, *similarity)).collect();
+        found.goods.iter().map(|(good, similarity)| row(shared, good, *similarity)).collect();
     json!({
         "success": true,
         "total": found.total,
@@ -125,7 +166,7 @@ fn page(shared: &Shared, form: &Form) -> Value {
     })
 }
 
-fn product(shared: &Shared, good: &Good, similarity: u8) -> Value {
+fn row(shared: &Shared, good: &Good, similarity: u8) -> Value {
     json!({
         "productId": good.offer_id.to_string(),
         "title": good.title,
@@ -145,10 +186,15 @@ fn refused(refusal: Refusal) -> Response {
         Refusal::TooFast => {
             error(StatusCode::TOO_MANY_REQUESTS, "429", "more than one call in a second", None)
         }
+        Refusal::TooFastIn200 => error(StatusCode::OK, "429", "more than one call in a second", None),
         Refusal::QuotaSpent => {
             error(StatusCode::TOO_MANY_REQUESTS, "429", "daily quota spent", Some("daily_quota"))
         }
     }
+}
+
+fn bad_picture() -> Box<Response> {
+    Box::new(error(StatusCode::BAD_REQUEST, "40011", "only JPG and PNG pictures", None))
 }
 
 fn too_big() -> Box<Response> {

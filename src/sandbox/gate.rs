@@ -34,6 +34,8 @@ pub(super) enum Refusal {
     BadToken,
     NoPermission,
     TooFast,
+    /// The same, said in HTTP 200.
+    TooFastIn200,
     QuotaSpent,
 }
 
@@ -52,6 +54,10 @@ impl Gate {
 
     pub(super) fn count_refused(&self) {
         self.state().counters.searches_refused += 1;
+    }
+
+    pub(super) fn count_fault(&self) {
+        self.state().counters.faults_injected += 1;
     }
 
     pub(super) fn count_token_request(&self) {
@@ -113,25 +119,40 @@ impl Gate {
         (if is_today { state.used_today } else { 0 }, options.daily_quota)
     }
 
+    /// Takes one call about an offer from the day's quota, if pace and quota allow it.
+    pub(super) fn admit_detail(&self, options: &SandboxOptions) -> Result<(), Refusal> {
+        let mut state = self.state();
+        state.admit(options)?;
+        state.counters.details_ok += 1;
+        Ok(())
+    }
+
     /// Takes one search from the day's quota, if pace and quota allow it.
     pub(super) fn admit(&self, options: &SandboxOptions) -> Result<(), Refusal> {
-        let now = options.clock.now();
         let mut state = self.state();
+        state.admit(options)?;
+        state.counters.searches_ok += 1;
+        Ok(())
+    }
+}
+
+impl State {
+    fn admit(&mut self, options: &SandboxOptions) -> Result<(), Refusal> {
+        let now = options.clock.now();
         let today = QuotaDay::of(now);
-        if state.day != Some(today) {
-            state.day = Some(today);
-            state.used_today = 0;
+        if self.day != Some(today) {
+            self.day = Some(today);
+            self.used_today = 0;
         }
-        if state.used_today >= options.daily_quota {
+        if self.used_today >= options.daily_quota {
             return Err(Refusal::QuotaSpent);
         }
         let interval = Duration::from_millis(options.min_interval_ms);
-        if state.last_search.is_some_and(|last| now < last.plus(interval)) {
+        if self.last_search.is_some_and(|last| now < last.plus(interval)) {
             return Err(Refusal::TooFast);
         }
-        state.last_search = Some(now);
-        state.used_today += 1;
-        state.counters.searches_ok += 1;
+        self.last_search = Some(now);
+        self.used_today += 1;
         Ok(())
     }
 }

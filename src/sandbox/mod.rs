@@ -9,16 +9,21 @@
 
 mod aop;
 mod article;
+mod details;
+mod faults;
 mod gate;
 mod goods;
+mod linkplus;
 mod naming;
 mod onebound;
 mod render;
 mod search;
 mod server;
 mod shop;
+mod tmapi;
 mod uploads;
 
+pub use faults::{Fault, FaultError, Faults};
 pub use server::{Counters, Sandbox, SandboxError, SandboxOptions};
 
 pub use goods::{Catalogue, Good, View, ViewError};

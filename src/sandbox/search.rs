@@ -1,7 +1,7 @@
 //! Which goods look like an uploaded picture? The sandbox's own eye, unrelated to the product's embedding: a
 //! small colour grid of what stands in front of the background.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use image::imageops::{FilterType, crop_imm, resize};
 use image::{Rgb, RgbImage};
@@ -22,26 +22,19 @@ pub(super) struct Eye {
     seen: Vec<(usize, Vec<u8>)>,
 }
 
-/// A seed and the eye for its goods, once that is made.
-type SharedEye = (u64, Arc<OnceLock<Arc<Eye>>>);
-
 impl Eye {
     /// The eye for the goods of `catalogue`, which is made once for each seed: every sandbox of this process that sells
     /// the same goods sees with it.
     pub(super) fn of(catalogue: &Catalogue) -> Arc<Self> {
-        static EYES: Mutex<Vec<SharedEye>> = Mutex::new(Vec::new());
-        let cell = {
-            let mut eyes = EYES.lock().unwrap_or_else(PoisonError::into_inner);
-            let seed = catalogue.seed();
-            if let Some((_, cell)) = eyes.iter().find(|(known, _)| *known == seed) {
-                Arc::clone(cell)
-            } else {
-                let cell = Arc::default();
-                eyes.push((seed, Arc::clone(&cell)));
-                cell
-            }
-        };
-        Arc::clone(cell.get_or_init(|| Arc::new(Self::new(catalogue))))
+        static EYES: Mutex<Vec<(u64, Arc<Eye>)>> = Mutex::new(Vec::new());
+        // Held while drawing: whoever wants the same eye would draw it, too.
+        let mut eyes = EYES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, eye)) = eyes.iter().find(|(seed, _)| *seed == catalogue.seed()) {
+            return Arc::clone(eye);
+        }
+        let eye = Arc::new(Self::new(catalogue));
+        eyes.push((catalogue.seed(), Arc::clone(&eye)));
+        eye
     }
 
     /// Draws and describes all pictures of `catalogue`, on all cores.

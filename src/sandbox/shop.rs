@@ -81,6 +81,15 @@ pub(super) fn image_url(shared: &Shared, good: &Good) -> String {
     format!("{}/img/{}/{}.jpg", shared.base_url, good.offer_id, View::Main)
 }
 
+/// The picture at an address, if that is one of the sandbox's own pictures: nothing else is ever fetched. Draws it.
+pub(super) fn own_picture(shared: &Shared, url: &str) -> Option<RgbImage> {
+    let path = url.strip_prefix(&shared.base_url)?.strip_prefix("/img/")?;
+    let (offer_id, file) = path.split_once('/')?;
+    let view: View = file.strip_suffix(".jpg")?.parse().ok()?;
+    let good = shared.catalogue.find(offer_id.parse().ok()?)?;
+    Some(shared.catalogue.picture(good, view))
+}
+
 /// The page of an offer as 1688 addresses it.
 pub(super) fn detail_url(good: &Good) -> String {
     format!("https://detail.1688.com/offer/{}.html", good.offer_id)

@@ -5,25 +5,27 @@
 //! [`aop`](super::aop). This profile is for gateways and test servers that speak as the articles do.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::blocking::multipart::{Form, Part};
 use serde_json::Value;
 
 use super::token::{Fetched, Token, TokenCell};
-use super::wire::{Reply, Wire, config_error, quote};
+use super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
 use super::{
-    SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, aop, lenient,
 };
 use crate::clock::Clock;
-use crate::offer::{Offer, Supplier};
+use crate::offer::{Offer, OfferDetail, OfferId, Supplier};
 
 /// The profile's name in the configuration and the catalogue.
 pub const PROFILE: &str = "article";
 
 const TOKEN_PATH: &str = "/auth/requestToken";
 const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
+const DETAIL_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.get";
+
 /// Where to ask, and as whom.
 #[derive(Clone, Debug)]
 pub struct ArticleConfig {
@@ -33,6 +35,8 @@ pub struct ArticleConfig {
     pub app_secret: Secret,
     /// For each request, from the first byte out to the last byte in. A search is at most four requests.
     pub timeout: Duration,
+    /// Records what is said, or stands in for the network.
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl ArticleConfig {
@@ -47,6 +51,7 @@ impl ArticleConfig {
             app_key: app_key.into(),
             app_secret,
             timeout: Self::DEFAULT_TIMEOUT,
+            tape: None,
         }
     }
 }
@@ -55,7 +60,7 @@ impl ArticleConfig {
 pub struct ArticleUpstream {
     config: ArticleConfig,
     wire: Wire,
-    clock: std::sync::Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     tokens: TokenCell,
 }
 
@@ -65,24 +70,28 @@ impl ArticleUpstream {
     /// # Errors
     /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret or timeout that cannot
     /// work.
-    pub fn new(config: ArticleConfig, clock: std::sync::Arc<dyn Clock>) -> Result<Self, UpstreamError> {
+    pub fn new(config: ArticleConfig, clock: Arc<dyn Clock>) -> Result<Self, UpstreamError> {
         if config.app_key.is_empty() || config.app_secret.is_empty() {
             return Err(config_error(PROFILE, "app_key or app_secret is missing"));
         }
-        let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
+        let wire =
+            Wire::new(PROFILE, &config.base_url, config.timeout, config.tape.clone(), &[&config.app_secret])?;
         Ok(Self { config, wire, clock, tokens: TokenCell::default() })
     }
 
     fn fetch_token(&self) -> Result<Fetched, UpstreamError> {
-        let request = self.wire.get(TOKEN_PATH).query(&[
-            ("grant_type", "client_credentials"),
-            ("client_id", &self.config.app_key),
-            ("client_secret", self.config.app_secret.expose()),
-        ]);
-        let reply = self.wire.send(request, self.clock.now())?;
+        if self.wire.is_replay() {
+            return Ok(Fetched { value: Secret::new("replayed"), life: None });
+        }
+        let ask = Ask::get(TOKEN_PATH)
+            .query("grant_type", "client_credentials")
+            .query("client_id", &self.config.app_key)
+            .secret_query("client_secret", &self.config.app_secret)
+            .for_token();
+        let reply = self.wire.send(&ask, self.clock.now())?;
         let body = self.accept(&reply, &[&self.config.app_secret])?;
         let value = lenient::text(&body["access_token"])
-            .ok_or_else(|| unreadable("the answer to the token request holds no access_token"))?;
+            .ok_or_else(|| unreadable(PROFILE, "the answer to the token request holds no access_token"))?;
         let life = lenient::count(&body["expires_in"]).map(Duration::from_secs);
         Ok(Fetched { value: Secret::new(value), life })
     }
@@ -93,26 +102,15 @@ impl ArticleUpstream {
         picture: &UploadPicture,
         params: &SearchParams,
     ) -> Result<UpstreamPage, UpstreamError> {
-        let file = Part::bytes(picture.bytes.clone())
-            .file_name(format!("photo.{}", picture.media_type.extension()))
-            .mime_str(picture.media_type.as_str())
-            .map_err(|error| config_error(PROFILE, &error.to_string()))?;
-        let mut form = Form::new()
-            .part("image", file)
-            .text("pageNo", params.page.to_string())
-            .text("pageSize", params.page_size.to_string());
-        let optional = [
-            ("categoryId", params.category_id.map(|id| id.to_string())),
-            ("priceStart", params.price_min.map(|price| price.to_string())),
-            ("priceEnd", params.price_max.map(|price| price.to_string())),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                form = form.text(name, value);
-            }
-        }
-        let request = self.wire.post(SEARCH_PATH).bearer_auth(token.value.expose()).multipart(form);
-        let reply = self.wire.send(request, self.clock.now())?;
+        let ask = Ask::post(SEARCH_PATH)
+            .bearer(&token.value)
+            .file("image", picture)
+            .field("pageNo", params.page)
+            .field("pageSize", params.page_size)
+            .field_if("categoryId", params.category_id)
+            .field_if("priceStart", params.price_min)
+            .field_if("priceEnd", params.price_max);
+        let reply = self.wire.send(&ask, self.clock.now())?;
         read_page(&self.accept(&reply, &[&token.value, &self.config.app_secret])?)
     }
 
@@ -123,7 +121,7 @@ impl ArticleUpstream {
         let code = lenient::first_text(said, &["error_code", "errorCode"]).filter(|code| code != "0");
         let fine = (200..300).contains(&reply.status);
         if fine && code.is_none() && lenient::flag(&said["success"]) != Some(false) {
-            return body.ok_or_else(|| unreadable("the answer is not a JSON object"));
+            return body.ok_or_else(|| unreadable(PROFILE, "the answer is not a JSON object"));
         }
         let reason = lenient::text(&said["reason"]).unwrap_or_default();
         let words =
@@ -172,6 +170,28 @@ impl Upstream for ArticleUpstream {
         self.tokens.with(self.clock.as_ref(), fetch, |token| self.ask(token, picture, params))
     }
 
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        let fetch = |_: Option<&Secret>| self.fetch_token();
+        self.tokens.with(self.clock.as_ref(), fetch, |token| {
+            let ask = Ask::get(DETAIL_PATH)
+                .bearer(&token.value)
+                .query("productId", offer_id)
+                .query("webSite", "1688");
+            let reply = self.wire.send(&ask, self.clock.now())?;
+            let body = self.accept(&reply, &[&token.value, &self.config.app_secret])?;
+            let product = &body["productInfo"];
+            if product.is_object() {
+                Ok(read_detail(product, offer_id))
+            } else {
+                Err(UpstreamError::no_such_offer(PROFILE, offer_id))
+            }
+        })
+    }
+
     /// Fetches a fresh token and keeps it.
     fn check(&self) -> Result<(), UpstreamError> {
         self.tokens.renew(self.clock.as_ref(), |_| self.fetch_token())
@@ -212,10 +232,6 @@ pub fn classify(http_status: u16, code: &str, reason: &str) -> UpstreamErrorKind
     }
 }
 
-fn unreadable(what: &str) -> UpstreamError {
-    UpstreamError::new(PROFILE, UpstreamErrorKind::Transient, "unreadable", what)
-}
-
 fn read_page(body: &Value) -> Result<UpstreamPage, UpstreamError> {
     let total = lenient::count(&body["total"]);
     let products = match &body["products"] {
@@ -223,14 +239,9 @@ fn read_page(body: &Value) -> Result<UpstreamPage, UpstreamError> {
         // "Nothing found" must be said; silence may be a broken answer, and would be stored as if it were
         // one.
         Value::Null if total == Some(0) => &[],
-        _ => return Err(unreadable("the answer holds no list of products")),
+        _ => return Err(unreadable(PROFILE, "the answer holds no list of products")),
     };
-    let offers: Vec<Offer> = products.iter().filter_map(read_offer).collect();
-    if offers.is_empty() && !products.is_empty() {
-        return Err(unreadable("no product of the answer has a usable productId"));
-    }
-    let skipped = u32::try_from(products.len() - offers.len()).unwrap_or(u32::MAX);
-    Ok(UpstreamPage { offers, total, skipped, provider_count: None })
+    lenient::page(PROFILE, products, total, read_offer)
 }
 
 fn read_offer(product: &Value) -> Option<Offer> {
@@ -250,6 +261,27 @@ fn read_offer(product: &Value) -> Option<Offer> {
             credit_level: lenient::text(&supplier["creditLevel"]),
         },
     })
+}
+
+fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
+    let image_urls = lenient::web_urls(&product["image"]["images"]);
+    let skus = lenient::skus(&product["skuInfos"], "attributes");
+    let sale = &product["saleInfo"];
+    let offer_id = lenient::offer_id(&product["productID"]).unwrap_or_else(|| asked.clone());
+    let offer = Offer {
+        title: lenient::text(&product["subject"]).unwrap_or_default(),
+        price: lenient::price(&sale["priceRanges"][0]["price"])
+            .or_else(|| skus.iter().filter_map(|sku| sku.price).min()),
+        min_order_quantity: lenient::count(&sale["minOrderQuantity"]),
+        month_sold: None,
+        seen_at: None,
+        similarity: None,
+        image_url: image_urls.first().cloned(),
+        detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),
+        supplier: Supplier { company_name: lenient::text(&product["companyName"]), credit_level: None },
+        offer_id,
+    };
+    OfferDetail { offer, image_urls, attributes: lenient::attributes(&product["attributes"]), skus }
 }
 
 #[cfg(test)]

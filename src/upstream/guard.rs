@@ -8,18 +8,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
-use time::OffsetDateTime;
+use serde::Serialize;
 
 use super::{
     ProviderCount, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage,
 };
 use crate::clock::{Clock, Timestamp};
+use crate::offer::{OfferDetail, OfferId};
 
-const DAY_MS: i64 = 24 * 3600 * 1000;
-/// China standard time is 8 h ahead of UTC, without summer time.
-const CHINA_OFFSET_MS: i64 = 8 * 3600 * 1000;
+pub use super::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
+
 /// The longest pause that an upstream's wish imposes on everybody; a wrong header must not stop a server for
 /// days.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
@@ -27,6 +26,9 @@ const MAX_PAUSE: Duration = Duration::from_hours(1);
 pub const MAX_BREAKER_PAUSE: Duration = Duration::from_mins(10);
 /// How long a refusal that only a person can mend (credentials, permission, address) answers for all.
 const FATAL_PAUSE: Duration = Duration::from_mins(1);
+/// How long an upstream that says that nothing is left is believed, if its day does not end before: the user may have
+/// bought more, and a refused call is not billed.
+const QUOTA_PAUSE: Duration = Duration::from_hours(1);
 /// How often a turn that was spoilt (by midnight, by somebody's "too fast") is taken anew.
 const MAX_SPOILT_TURNS: u32 = 4;
 
@@ -100,106 +102,6 @@ fn chance(salt: u64) -> u8 {
     (z ^ (z >> 31)).to_be_bytes()[0]
 }
 
-/// A day of China standard time (UTC+8), by which the platform counts calls. Written as `2026-11-24`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QuotaDay(i64);
-
-impl QuotaDay {
-    /// The day that `moment` falls on.
-    #[must_use]
-    pub fn of(moment: Timestamp) -> Self {
-        Self(moment.unix_ms().saturating_add(CHINA_OFFSET_MS).div_euclid(DAY_MS))
-    }
-
-    /// When the next day begins and the count starts anew.
-    #[must_use]
-    pub fn resets_at(self) -> Timestamp {
-        Timestamp::from_unix_ms((self.0.saturating_add(1)).saturating_mul(DAY_MS) - CHINA_OFFSET_MS)
-    }
-}
-
-impl fmt::Display for QuotaDay {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match OffsetDateTime::from_unix_timestamp(self.0.saturating_mul(DAY_MS / 1000)) {
-            Ok(day) => write!(f, "{:04}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day()),
-            Err(_) => write!(f, "day {}", self.0),
-        }
-    }
-}
-
-impl Serialize for QuotaDay {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// One call that somebody wants to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Booking {
-    pub profile: &'static str,
-    pub day: QuotaDay,
-    /// Calls that `day` may hold.
-    pub budget: u32,
-    pub now: Timestamp,
-    /// Between the starts of two calls of `profile`.
-    pub min_interval: Duration,
-}
-
-/// A booked call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reservation {
-    pub id: i64,
-    /// The call may start at this moment and not before; never before the booking's `now`.
-    pub start_at: Timestamp,
-}
-
-/// How a booked call ended for the budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallOutcome {
-    /// The upstream counts the call, or may do so.
-    Billed,
-    /// The upstream does not count it: the budget gets it back.
-    Refunded,
-}
-
-/// Why a ledger books nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LedgerError {
-    /// `used` calls are booked for the day, which is the whole budget.
-    #[error("the day's budget is spent: {used} calls are booked")]
-    BudgetSpent { used: u32 },
-    /// The storage fails; `message` says how and what to do.
-    #[error("the ledger of upstream calls cannot be read or written: {message}")]
-    Storage { message: String },
-}
-
-/// The account of calls, shared by every process on one data directory.
-pub trait Ledger: Send + Sync {
-    /// Books one call before it is made, atomically over all processes. The moment to start is the booking's
-    /// `now` or `min_interval` after the start of the profile's last booking, whichever is later; a refunded
-    /// booking still counts for the pace, because its request was sent, but not for the budget.
-    ///
-    /// # Errors
-    /// [`LedgerError::BudgetSpent`] when `budget` calls of `day` are booked and not refunded;
-    /// [`LedgerError::Storage`] when the account cannot be read or written.
-    fn reserve(&self, booking: &Booking) -> Result<Reservation, LedgerError>;
-
-    /// Ends a booking. One that is never settled counts as billed.
-    ///
-    /// # Errors
-    /// [`LedgerError::Storage`].
-    fn settle(&self, reservation: i64, outcome: CallOutcome) -> Result<(), LedgerError>;
-
-    /// Takes the provider's own count into account, settled calls of ours included: what it has counted beyond ours
-    /// was spent by somebody else and is not there for us, and its limit holds beside the budget.
-    ///
-    /// # Errors
-    /// [`LedgerError::Storage`].
-    fn reconcile(&self, profile: &str, day: QuotaDay, count: ProviderCount) -> Result<(), LedgerError>;
-}
-
 /// An answer and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -208,6 +110,30 @@ pub struct Asked {
     pub calls: u32,
     /// Bookings that the ledger could not settle. They count as billed, so the budget errs on the safe side.
     pub unsettled: u32,
+}
+
+/// What is known about an offer, and what it cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedDetail {
+    pub detail: OfferDetail,
+    /// As of [`Asked`].
+    pub calls: u32,
+    /// As of [`Asked`].
+    pub unsettled: u32,
+}
+
+/// What was spent on one question so far.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    calls: u32,
+    unsettled: u32,
+}
+
+/// What is asked. A permission for one is none for the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Search,
+    Details,
 }
 
 /// Why there is no answer.
@@ -230,7 +156,8 @@ pub enum GuardError {
         wait.as_secs(), max_wait.as_secs()
     )]
     TooSlow { profile: &'static str, wait: Duration, max_wait: Duration },
-    #[error("{error}; it failed too often, so nobody is asked until {until}")]
+    /// Nobody is asked, in any process: the upstream failed too often, or has said that nothing is left.
+    #[error("{error}; nobody is asked before {until}")]
     BreakerOpen { error: UpstreamError, until: Timestamp },
 }
 
@@ -272,6 +199,7 @@ impl GuardError {
         match self {
             Self::BudgetSpent { .. } => Some(WhyNot::BudgetSpent),
             Self::TooSlow { .. } => Some(WhyNot::TooSlow),
+            Self::BreakerOpen { error, .. } if error.kind == Quota => Some(WhyNot::QuotaSpent),
             Self::BreakerOpen { .. } => Some(WhyNot::BreakerOpen),
             Self::Upstream { error, .. } => match error.kind {
                 Quota => Some(WhyNot::QuotaSpent),
@@ -297,7 +225,9 @@ impl GuardError {
     pub fn leaves_room_for_another(&self) -> bool {
         match self {
             Self::Upstream { error, calls } => {
-                *calls == 0 && matches!(error.kind, UpstreamErrorKind::Quota | UpstreamErrorKind::Unreachable)
+                let is_elsewhere = error.code == super::NO_ADDRESS
+                    || matches!(error.kind, UpstreamErrorKind::Quota | UpstreamErrorKind::Unreachable);
+                *calls == 0 && is_elsewhere
             }
             Self::BudgetSpent { .. } | Self::BreakerOpen { .. } => true,
             Self::TooSlow { .. } | Self::Ledger { .. } => false,
@@ -318,17 +248,13 @@ pub struct Guard {
     in_line: AtomicU32,
 }
 
-/// What the last answers have taught.
+/// What the last answers have taught this process. What all of them must know is in the ledger ([`Breaker`]).
 struct Mood {
     /// No call starts earlier: the pace, or a pause that the upstream has asked for.
     not_before: Timestamp,
-    /// The upstream has said that nothing is left for this day. Asking on would be refused picture by
-    /// picture.
-    spent: Option<(QuotaDay, UpstreamError)>,
-    /// Searches in a row that failed with all their attempts.
-    failures: u32,
-    /// Until then this error is everybody's answer.
-    closed: Option<(Timestamp, UpstreamError)>,
+    /// Until then this error, which only a person can mend, is everybody's answer. Not in the ledger: once it is mended,
+    /// the next process must not hear of it.
+    broken: Option<(Timestamp, UpstreamError)>,
 }
 
 impl Guard {
@@ -340,7 +266,7 @@ impl Guard {
         policy: GuardPolicy,
     ) -> Self {
         let not_before = Timestamp::from_unix_ms(i64::MIN);
-        let mood = Mutex::new(Mood { not_before, spent: None, failures: 0, closed: None });
+        let mood = Mutex::new(Mood { not_before, broken: None });
         Self { upstream, ledger, clock, policy, turn: Mutex::new(()), mood, in_line: AtomicU32::new(0) }
     }
 
@@ -352,6 +278,12 @@ impl Guard {
     #[must_use]
     pub fn upload_limits(&self) -> UploadLimits {
         self.upstream.upload_limits()
+    }
+
+    /// Offers a page at the most.
+    #[must_use]
+    pub fn max_page_size(&self) -> u32 {
+        self.upstream.max_page_size()
     }
 
     #[must_use]
@@ -374,33 +306,63 @@ impl Guard {
     /// [`GuardError`]. Once an attempt has failed, its error is what is reported, also when the budget or the
     /// line allows no further one.
     pub fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<Asked, GuardError> {
-        let mut asked = Asked { page: UpstreamPage::default(), calls: 0, unsettled: 0 };
+        let call = || self.upstream.search(picture, params);
+        let (page, Cost { calls, unsettled }) =
+            self.ask(Question::Search, &call, &|page: &UpstreamPage| page.provider_count)?;
+        Ok(Asked { page, calls, unsettled })
+    }
+
+    /// Whether [`details`](Self::details) can be asked for at all.
+    #[must_use]
+    pub fn gives_details(&self) -> bool {
+        self.upstream.gives_details()
+    }
+
+    /// Asks about one offer, booked and repeated as a search is.
+    ///
+    /// # Errors
+    /// As for [`search`](Self::search).
+    pub fn details(&self, offer_id: &OfferId) -> Result<AskedDetail, GuardError> {
+        let call = || self.upstream.details(offer_id);
+        let (detail, Cost { calls, unsettled }) = self.ask(Question::Details, &call, &|_| None)?;
+        Ok(AskedDetail { detail, calls, unsettled })
+    }
+
+    /// Makes `call` when it may be made, and again; `count` finds the provider's own count in an answer.
+    fn ask<T>(
+        &self,
+        question: Question,
+        call: &dyn Fn() -> Result<T, UpstreamError>,
+        count: &dyn Fn(&T) -> Option<ProviderCount>,
+    ) -> Result<(T, Cost), GuardError> {
+        let mut cost = Cost::default();
         let mut failed: Option<UpstreamError> = None;
         let mut attempt = 0;
-        self.refuse_if_closed()?;
+        self.refuse_if_broken()?;
         loop {
             attempt += 1;
-            let error = match self.attempt(picture, params, &mut asked) {
-                Ok(page) => {
-                    self.mood().failures = 0;
-                    return Ok(Asked { page, ..asked });
+            let error = match self.attempt(call, count, &mut cost) {
+                Ok(answer) => {
+                    // An answer that has been paid for is not thrown away because of the account.
+                    cost.unsettled += u32::from(self.ledger.recovered(self.profile()).is_err());
+                    return Ok((answer, cost));
                 }
                 Err(GuardError::Upstream { error, .. }) => error,
                 Err(GuardError::Ledger { profile, error, .. }) => {
-                    return Err(GuardError::Ledger { profile, error, calls: asked.calls });
+                    return Err(GuardError::Ledger { profile, error, calls: cost.calls });
                 }
                 Err(refusal) => {
                     return Err(match failed {
-                        Some(error) => GuardError::Upstream { error, calls: asked.calls },
+                        Some(error) => GuardError::Upstream { error, calls: cost.calls },
                         None => refusal,
                     });
                 }
             };
             let salt = self.clock.now().unix_ms().unsigned_abs();
             let next = self.policy.next_step(&error, attempt, salt);
-            self.learn(&error, next);
+            self.learn(question, &error, next)?;
             match next {
-                NextStep::Stop => return Err(GuardError::Upstream { error, calls: asked.calls }),
+                NextStep::Stop => return Err(GuardError::Upstream { error, calls: cost.calls }),
                 // This pause is everybody's and is waited out in line.
                 NextStep::RetryAfter(_) if error.kind == UpstreamErrorKind::Rate => {}
                 NextStep::RetryAfter(pause) => self.clock.sleep(pause),
@@ -409,68 +371,86 @@ impl Guard {
         }
     }
 
-    /// One attempt in its turn; `asked` gets what it cost.
-    fn attempt(
+    /// One attempt in its turn; `cost` gets what it cost.
+    fn attempt<T>(
         &self,
-        picture: &UploadPicture,
-        params: &SearchParams,
-        asked: &mut Asked,
-    ) -> Result<UpstreamPage, GuardError> {
+        call: &dyn Fn() -> Result<T, UpstreamError>,
+        count: &dyn Fn(&T) -> Option<ProviderCount>,
+        cost: &mut Cost,
+    ) -> Result<T, GuardError> {
         let failed = |error, calls| GuardError::Upstream { error, calls };
         // Before the turn: a token that is fetched between turn and search would spoil the pace.
         self.upstream.make_ready().map_err(|error| failed(error, 0))?;
         let reservation = self.take_turn()?;
-        let answer = self.upstream.search(picture, params);
+        let answer = call();
         let billed = answer.as_ref().map_or_else(UpstreamError::may_be_billed, |_| true);
         let outcome = if billed { CallOutcome::Billed } else { CallOutcome::Refunded };
-        asked.calls += u32::from(billed);
+        cost.calls += u32::from(billed);
         // An answer that has been paid for is not thrown away because of the account.
-        asked.unsettled += u32::from(self.ledger.settle(reservation.id, outcome).is_err());
-        if let Ok(UpstreamPage { provider_count: Some(count), .. }) = &answer {
+        cost.unsettled += u32::from(self.ledger.settle(reservation.id, outcome).is_err());
+        if let Some(told) = answer.as_ref().ok().and_then(count) {
             let day = QuotaDay::of(self.clock.now());
-            asked.unsettled += u32::from(self.ledger.reconcile(self.profile(), day, *count).is_err());
+            cost.unsettled += u32::from(self.ledger.reconcile(self.profile(), day, told).is_err());
         }
-        answer.map_err(|error| failed(error, asked.calls))
+        answer.map_err(|error| failed(error, cost.calls))
     }
 
-    fn learn(&self, error: &UpstreamError, next: NextStep) {
+    fn learn(&self, question: Question, error: &UpstreamError, next: NextStep) -> Result<(), GuardError> {
         let now = self.clock.now();
+        let fault = |error| self.ledger_fault(error);
         match (error.kind, next) {
             (UpstreamErrorKind::Quota, _) => {
-                self.mood().spent = Some((QuotaDay::of(now), error.clone()));
+                let until = now.plus(QUOTA_PAUSE).min(QuotaDay::of(now).resets_at());
+                self.ledger.close(self.profile(), until, error).map_err(fault)?;
             }
             (UpstreamErrorKind::Rate, NextStep::RetryAfter(pause)) => self.hold_back(now, pause),
             (UpstreamErrorKind::Rate, NextStep::Stop) => {
                 self.hold_back(now, error.retry_after.unwrap_or(self.policy.first_backoff));
             }
             (UpstreamErrorKind::Transient | UpstreamErrorKind::Unreachable, NextStep::Stop) => {
-                let mut mood = self.mood();
-                mood.failures = mood.failures.saturating_add(1);
-                if let Some(extra) = mood.failures.checked_sub(self.policy.breaker_failures.max(1)) {
+                let failures = self.ledger.note_failure(self.profile()).map_err(fault)?;
+                if let Some(extra) = failures.checked_sub(self.policy.breaker_failures.max(1)) {
                     let pause = self.policy.breaker_pause.saturating_mul(1 << extra.min(16));
-                    mood.closed = Some((now.plus(pause.min(MAX_BREAKER_PAUSE)), error.clone()));
+                    let until = now.plus(pause.min(MAX_BREAKER_PAUSE));
+                    self.ledger.close(self.profile(), until, error).map_err(fault)?;
                 }
             }
+            // An app that may search need not be allowed to ask about offers.
+            (UpstreamErrorKind::Acl | UpstreamErrorKind::Unsupported, _) if question == Question::Details => {
+            }
             (kind, NextStep::Stop) if kind.needs_a_person() => {
-                self.mood().closed = Some((now.plus(FATAL_PAUSE), error.clone()));
+                self.mood().broken = Some((now.plus(FATAL_PAUSE), error.clone()));
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn refuse_if_broken(&self) -> Result<(), GuardError> {
+        match &self.mood().broken {
+            Some((until, error)) if self.clock.now() < *until => {
+                Err(GuardError::Upstream { error: error.clone(), calls: 0 })
+            }
+            _ => Ok(()),
         }
     }
 
     /// A search after the pause is a trial: if it fails, the next pause is longer.
     fn refuse_if_closed(&self) -> Result<(), GuardError> {
-        let mut mood = self.mood();
-        let Some((until, error)) = mood.closed.clone() else { return Ok(()) };
-        if self.clock.now() >= until {
-            mood.closed = None;
-            return Ok(());
+        match self.breaker()? {
+            Some(Breaker { until, error }) if self.clock.now() < until => {
+                Err(GuardError::BreakerOpen { error, until })
+            }
+            _ => Ok(()),
         }
-        Err(if error.kind.needs_a_person() {
-            GuardError::Upstream { error, calls: 0 }
-        } else {
-            GuardError::BreakerOpen { error, until }
-        })
+    }
+
+    /// The last trouble that all processes heard of, also one that is over.
+    ///
+    /// # Errors
+    /// [`GuardError::Ledger`].
+    pub fn breaker(&self) -> Result<Option<Breaker>, GuardError> {
+        self.ledger.breaker(self.profile()).map_err(|error| self.ledger_fault(error))
     }
 
     /// Nobody starts for `pause` from `now`.
@@ -486,7 +466,7 @@ impl Guard {
         self.allow(paused.saturating_add(self.policy.min_interval.saturating_mul(place.ahead)))?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..MAX_SPOILT_TURNS {
-            self.refuse_if_spent()?;
+            self.refuse_if_closed()?;
             let not_before = self.mood().not_before;
             self.wait_until(not_before)?;
             let now = self.clock.now();
@@ -497,10 +477,11 @@ impl Guard {
                 return Err(too_slow);
             }
             // While this thread waited, midnight may have passed (the call would count for the wrong day), or
-            // another thread's call may have been told that it was too fast.
+            // another thread's call may have been told that it was too fast, or that nothing is left.
             let start = self.clock.now();
+            let closed = self.refuse_if_closed();
             let mut mood = self.mood();
-            if QuotaDay::of(start) == day && mood.not_before <= start && mood.spent.is_none() {
+            if QuotaDay::of(start) == day && mood.not_before <= start && closed.is_ok() {
                 mood.not_before = start.plus(self.policy.min_interval);
                 return Ok(reservation);
             }
@@ -524,19 +505,6 @@ impl Guard {
 
     fn give_back(&self, reservation: Reservation) -> Result<(), GuardError> {
         self.ledger.settle(reservation.id, CallOutcome::Refunded).map_err(|error| self.ledger_fault(error))
-    }
-
-    fn refuse_if_spent(&self) -> Result<(), GuardError> {
-        let mut mood = self.mood();
-        match &mood.spent {
-            Some((day, error)) if *day == QuotaDay::of(self.clock.now()) => {
-                Err(GuardError::Upstream { error: error.clone(), calls: 0 })
-            }
-            _ => {
-                mood.spent = None;
-                Ok(())
-            }
-        }
     }
 
     fn wait_until(&self, moment: Timestamp) -> Result<(), GuardError> {

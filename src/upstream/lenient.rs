@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::offer::{OfferId, Price};
+use super::wire::unreadable;
+use super::{UpstreamError, UpstreamPage};
+use crate::offer::{Attribute, Offer, OfferId, Price, Sku};
 
 /// A string without its outer blanks, or a number as it is written; `None` when nothing is left.
 pub(super) fn text(value: &Value) -> Option<String> {
@@ -74,6 +76,56 @@ pub(super) fn web_url(value: &Value) -> Option<String> {
     } else {
         (url.starts_with("https://") || url.starts_with("http://")).then_some(url)
     }
+}
+
+/// The web addresses in a list. Paths without a host are the platform's pictures.
+pub(super) fn web_urls(list: &Value) -> Vec<String> {
+    let url = |entry: &Value| match text(entry)? {
+        path if path.starts_with("img/") => Some(format!("https://cbu01.alicdn.com/{path}")),
+        _ => web_url(entry),
+    };
+    list.as_array().into_iter().flatten().filter_map(url).collect()
+}
+
+/// The properties in a list of `attributeName` and `value` (or `attributeValue`).
+pub(super) fn attributes(list: &Value) -> Vec<Attribute> {
+    let attribute = |entry: &Value| {
+        let name = first_text(entry, &["attributeName", "attributeDisplayName"])?;
+        Some(Attribute { name, value: first_text(entry, &["value", "attributeValue"])? })
+    };
+    list.as_array().into_iter().flatten().filter_map(attribute).collect()
+}
+
+/// The variants in a list; `properties` names the list that tells them apart.
+pub(super) fn skus(list: &Value, properties: &str) -> Vec<Sku> {
+    let sku = |entry: &Value| Sku {
+        sku_id: text(&entry["skuId"]),
+        attributes: attributes(&entry[properties]),
+        price: ["price", "consignPrice"].iter().find_map(|key| price(&entry[*key])),
+        stock: count(&entry["amountOnSale"]),
+        image_url: entry[properties]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find_map(|property| web_urls(&Value::Array(vec![property["skuImageUrl"].clone()])).pop()),
+    };
+    list.as_array().into_iter().flatten().filter(|entry| entry.is_object()).map(sku).collect()
+}
+
+/// A page of the rows that can be read. Rows of which none can be read are an error: stored as an empty answer they
+/// would hide it.
+pub(super) fn page(
+    profile: &'static str,
+    rows: &[Value],
+    total: Option<u64>,
+    read_offer: fn(&Value) -> Option<Offer>,
+) -> Result<UpstreamPage, UpstreamError> {
+    let offers: Vec<Offer> = rows.iter().filter_map(read_offer).collect();
+    if offers.is_empty() && !rows.is_empty() {
+        return Err(unreadable(profile, "no row of the answer has a usable offer id"));
+    }
+    let skipped = u32::try_from(rows.len() - offers.len()).unwrap_or(u32::MAX);
+    Ok(UpstreamPage { offers, total, skipped, provider_count: None })
 }
 
 #[cfg(test)]

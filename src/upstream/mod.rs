@@ -6,11 +6,14 @@
 pub mod aop;
 pub mod article;
 pub mod guard;
+mod ledger;
 mod lenient;
+pub mod linkplus;
 pub mod onebound;
 pub mod prepare;
 mod region;
 mod secret;
+pub mod tmapi;
 mod token;
 mod wire;
 
@@ -20,19 +23,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::offer::{Offer, Price};
+use crate::offer::{Offer, OfferDetail, OfferId, Price};
 
 pub use aop::{AopConfig, AopUpstream};
 pub use article::{ArticleConfig, ArticleUpstream};
 pub use guard::{
-    Asked, Booking, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError, QuotaDay, Reservation,
-    WhyNot,
+    Asked, AskedDetail, Booking, Breaker, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError,
+    QuotaDay, Reservation, WhyNot,
 };
+pub use linkplus::LinkplusUpstream;
 pub use onebound::{OneboundConfig, OneboundUpstream};
 pub use prepare::{PrepareError, Prepared, UploadWarning, prepare};
 pub use region::{Region, RegionError};
 pub use secret::Secret;
+pub use tmapi::{TmapiConfig, TmapiUpstream};
 pub use token::TokenFile;
+pub use wire::{Tape, TapeError};
 
 /// What to ask for beside the picture. Part of the identity of a stored answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,7 +86,7 @@ impl SearchParams {
     fn check(&self, profile: &'static str) -> Result<(), UpstreamError> {
         let fault = if self.page == 0 {
             "page is 0: pages count from 1"
-        } else if !(1..=50).contains(&self.page_size) {
+        } else if !(1..=MAX_PAGE_SIZE).contains(&self.page_size) {
             "page_size is outside 1 to 50"
         } else if self.price_min.zip(self.price_max).is_some_and(|(min, max)| min > max) {
             "price_min is above price_max"
@@ -101,6 +107,27 @@ pub struct UploadPicture {
     /// The part that is meant, in pixels of this picture; only for a dialect that [takes](UploadLimits::takes_region)
     /// one.
     pub region: Option<Region>,
+    /// Where the picture was got from, if that is an `http` or `https` address. Some dialects take nothing else.
+    pub source_url: Option<String>,
+}
+
+impl UploadPicture {
+    /// The picture's address, for a dialect that looks pictures up by it, and only as a whole.
+    fn address(&self, profile: &'static str, params: &SearchParams) -> Result<&str, UpstreamError> {
+        let refuse =
+            |code, message| Err(UpstreamError::new(profile, UpstreamErrorKind::Param, code, message));
+        if params.region.is_some() {
+            return refuse(
+                "region",
+                "this upstream searches the whole picture at an address, not a part of it",
+            );
+        }
+        match self.source_url.as_deref() {
+            Some(url) if url.starts_with("https://") || url.starts_with("http://") => Ok(url),
+            Some(_) => refuse(NO_ADDRESS, "the picture's address is not a web address"),
+            None => refuse(NO_ADDRESS, "this upstream takes no file: search for the picture by its URL"),
+        }
+    }
 }
 
 impl fmt::Debug for UploadPicture {
@@ -135,6 +162,11 @@ impl UploadMediaType {
         }
     }
 }
+
+/// Of an error: the picture has no address, and this upstream takes nothing else. Another may.
+const NO_ADDRESS: &str = "no_address";
+/// Offers a page at the most: what the official search takes.
+const MAX_PAGE_SIZE: u32 = 50;
 
 /// One page of an upstream's answer, in its order of relevance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -189,6 +221,11 @@ pub trait Upstream: Send + Sync {
 
     fn upload_limits(&self) -> UploadLimits;
 
+    /// How many offers a page holds at the most, 1 to 50. A search for larger pages gets pages of this size.
+    fn max_page_size(&self) -> u32 {
+        MAX_PAGE_SIZE
+    }
+
     /// Does what has to be done before a search and is none, such as fetching a token. A search does it, too.
     ///
     /// # Errors
@@ -200,6 +237,20 @@ pub trait Upstream: Send + Sync {
     /// # Errors
     /// [`UpstreamError`], classified so that the guard knows whether to try again.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError>;
+
+    /// Whether [`details`](Self::details) is there.
+    fn gives_details(&self) -> bool {
+        false
+    }
+
+    /// Everything about one offer. Takes a place in the quota as a search does.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] as for a search; [`UpstreamErrorKind::Unsupported`] from a dialect that documents no such call.
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        let message = format!("details of an offer ({offer_id}) cannot be asked for here");
+        Err(UpstreamError::new(self.profile(), UpstreamErrorKind::Unsupported, "details", message))
+    }
 
     /// A call that is not a search (no search is paid for) and proves that the address and the credentials
     /// work.
@@ -303,6 +354,13 @@ impl UpstreamError {
     ) -> Self {
         let message = format!("{message}; {}", kind.remedy());
         Self { profile, kind, code: code.into(), message, retry_after: None, billed: None }
+    }
+
+    /// A good answer that holds nothing about the offer.
+    fn no_such_offer(profile: &'static str, offer_id: &OfferId) -> Self {
+        let message = format!("nothing is known there about the offer {offer_id}");
+        let error = Self::new(profile, UpstreamErrorKind::Param, "no_such_offer", message);
+        Self { billed: Some(true), ..error }
     }
 
     /// Whether the provider may count the failed search as made.

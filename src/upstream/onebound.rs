@@ -13,9 +13,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::wire::{Reply, Wire, config_error, quote};
+use super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
 use super::{
-    ProviderCount, SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError,
+    ProviderCount, SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError,
     UpstreamErrorKind, UpstreamPage, lenient,
 };
 use crate::clock::Clock;
@@ -36,6 +36,8 @@ pub struct OneboundConfig {
     pub secret: Secret,
     /// For each request, from the first byte out to the last byte in. A search is two requests.
     pub timeout: Duration,
+    /// Records what is said, or stands in for the network.
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl OneboundConfig {
@@ -46,7 +48,13 @@ impl OneboundConfig {
 
     #[must_use]
     pub fn new(key: Secret, secret: Secret) -> Self {
-        Self { base_url: Self::DEFAULT_BASE_URL.to_owned(), key, secret, timeout: Self::DEFAULT_TIMEOUT }
+        Self {
+            base_url: Self::DEFAULT_BASE_URL.to_owned(),
+            key,
+            secret,
+            timeout: Self::DEFAULT_TIMEOUT,
+            tape: None,
+        }
     }
 }
 
@@ -67,18 +75,27 @@ impl OneboundUpstream {
         if config.key.is_empty() || config.secret.is_empty() {
             return Err(config_error(PROFILE, "key or secret is missing"));
         }
-        let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
+        let wire = Wire::new(
+            PROFILE,
+            &config.base_url,
+            config.timeout,
+            config.tape.clone(),
+            &[&config.key, &config.secret],
+        )?;
         Ok(Self { config, wire, clock })
     }
 
-    fn credentials(&self) -> [(&'static str, &str); 3] {
-        [("key", self.config.key.expose()), ("secret", self.config.secret.expose()), ("result_type", "json")]
+    /// Key and secret belong to every request.
+    fn signed<'a>(&self, ask: Ask<'a>) -> Ask<'a> {
+        ask.secret_query("key", &self.config.key)
+            .secret_query("secret", &self.config.secret)
+            .query("result_type", "json")
     }
 
     fn upload(&self, picture: &UploadPicture) -> Result<String, UpstreamError> {
         let imgcode = STANDARD.encode(&picture.bytes);
-        let request = self.wire.post(UPLOAD_PATH).query(&self.credentials()).form(&[("imgcode", &imgcode)]);
-        let body = self.accept(&self.wire.send(request, self.clock.now())?)?.0;
+        let ask = self.signed(Ask::post(UPLOAD_PATH)).picture_field("imgcode", imgcode, picture);
+        let body = self.accept(&self.wire.send(&ask, self.clock.now())?)?.0;
         let places = [
             &body,
             &body["items"],
@@ -105,8 +122,8 @@ impl OneboundUpstream {
         if (200..300).contains(&reply.status) {
             match code.as_deref() {
                 Some(found @ ("0000" | "2000")) => return Ok((said.clone(), found == "0000")),
-                None if body.is_some() => return Err(unreadable("the answer holds no error_code")),
-                None => return Err(unreadable("the answer is not a JSON object")),
+                None if body.is_some() => return Err(unreadable(PROFILE, "the answer holds no error_code")),
+                None => return Err(unreadable(PROFILE, "the answer is not a JSON object")),
                 Some(_) => {}
             }
         }
@@ -141,24 +158,18 @@ impl Upstream for OneboundUpstream {
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
         params.check(PROFILE)?;
         let image_id = self.upload(picture)?;
-        let mut request = self.wire.get(SEARCH_PATH).query(&self.credentials()).query(&[
-            ("imgid", image_id.as_str()),
-            ("lang", "cn"),
+        let ask = self
+            .signed(Ask::get(SEARCH_PATH))
+            .query("imgid", image_id)
+            .query("lang", "cn")
             // The picture has just been uploaded: an answer that the vendor kept is none to it.
-            ("cache", "no"),
-        ]);
-        request = request.query(&[("page", params.page), ("page_size", params.page_size)]);
-        let optional = [
-            ("cat", params.category_id.map(|id| id.to_string())),
-            ("start_price", params.price_min.map(|price| price.to_string())),
-            ("end_price", params.price_max.map(|price| price.to_string())),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                request = request.query(&[(name, value)]);
-            }
-        }
-        let (body, has_items) = self.accept(&self.wire.send(request, self.clock.now())?)?;
+            .query("cache", "no")
+            .query("page", params.page)
+            .query("page_size", params.page_size)
+            .query_if("cat", params.category_id)
+            .query_if("start_price", params.price_min)
+            .query_if("end_price", params.price_max);
+        let (body, has_items) = self.accept(&self.wire.send(&ask, self.clock.now())?)?;
         let provider_count = lenient::text(&body["api_info"]).and_then(|info| ProviderCount::parse(&info));
         let page = if has_items {
             read_page(&body)?
@@ -171,8 +182,8 @@ impl Upstream for OneboundUpstream {
     /// The vendor offers nothing that is free, so only the address is proved: an answer to a request that asks for
     /// nothing must be in the vendor's own words.
     fn check(&self) -> Result<(), UpstreamError> {
-        let request = self.wire.get(SEARCH_PATH).query(&self.credentials());
-        match self.accept(&self.wire.send(request, self.clock.now())?) {
+        let ask = self.signed(Ask::get(SEARCH_PATH));
+        match self.accept(&self.wire.send(&ask, self.clock.now())?) {
             // No picture was named: a refusal of just that says that key and secret were taken.
             Err(error) if error.kind == UpstreamErrorKind::Param => Ok(()),
             answer => answer.map(drop),
@@ -212,23 +223,14 @@ pub fn classify(http_status: u16, code: &str) -> (UpstreamErrorKind, Option<bool
     (kind, Some(false))
 }
 
-fn unreadable(what: &str) -> UpstreamError {
-    UpstreamError::new(PROFILE, UpstreamErrorKind::Transient, "unreadable", what)
-}
-
 fn read_page(body: &Value) -> Result<UpstreamPage, UpstreamError> {
     let items = &body["items"];
     let total =
         lenient::count(&items["real_total_results"]).or_else(|| lenient::count(&items["total_results"]));
     let Value::Array(rows) = &items["item"] else {
-        return Err(unreadable("the answer holds no list of items"));
+        return Err(unreadable(PROFILE, "the answer holds no list of items"));
     };
-    let offers: Vec<Offer> = rows.iter().filter_map(read_offer).collect();
-    if offers.is_empty() && !rows.is_empty() {
-        return Err(unreadable("no item of the answer has a usable num_iid"));
-    }
-    let skipped = u32::try_from(rows.len() - offers.len()).unwrap_or(u32::MAX);
-    Ok(UpstreamPage { offers, total, skipped, provider_count: None })
+    lenient::page(PROFILE, rows, total, read_offer)
 }
 
 fn read_offer(row: &Value) -> Option<Offer> {

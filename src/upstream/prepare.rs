@@ -109,7 +109,14 @@ fn encode_within(picture: &RgbImage, limits: &UploadLimits) -> Result<UploadPict
                 .map_err(|error| PrepareError::Encode(error.to_string()))?;
             if bytes.len() <= limits.max_bytes {
                 let media_type = UploadMediaType::Jpeg;
-                return Ok(UploadPicture { bytes, media_type, width_px, height_px, region: None });
+                return Ok(UploadPicture {
+                    bytes,
+                    media_type,
+                    width_px,
+                    height_px,
+                    region: None,
+                    source_url: None,
+                });
             }
         }
         if longer == 1 {

@@ -10,13 +10,14 @@ use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::sandbox::{Sandbox, SandboxError, SandboxOptions, View};
 use tongkuan::upstream::aop::sign;
 use tongkuan::upstream::{
-    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, OneboundConfig, OneboundUpstream,
-    SearchParams, Secret, UploadMediaType, UploadPicture, Upstream, UpstreamErrorKind, WhyNot, prepare,
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
+    OneboundUpstream, SearchParams, Secret, TmapiConfig, TmapiUpstream, UploadMediaType, UploadPicture,
+    Upstream, UpstreamErrorKind, WhyNot, prepare,
 };
 
 use crate::embedding::real_embedder;
 use crate::fakes::{FakeEmbedder, http, png, query};
-use crate::upstream::conformance;
+use crate::upstream::{conformance, conformance_for};
 
 fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_795_485_600_000)))
@@ -55,6 +56,47 @@ fn the_aop_client_conforms_against_the_sandbox() {
     let sandbox = Sandbox::start(options).unwrap();
     conformance(&aop_client(&sandbox, &clock));
     assert!(sandbox.counters().searches_ok > 0);
+}
+
+fn good_url(sandbox: &Sandbox, number: usize) -> String {
+    let good = &sandbox.catalogue().goods()[number];
+    format!("{}/img/{}/main.jpg", sandbox.base_url(), good.offer_id)
+}
+
+/// A picture that is looked up by its address.
+fn picture_at(upstream: &dyn Upstream, url: String) -> UploadPicture {
+    let grey = image::RgbImage::from_pixel(320, 320, image::Rgb([90, 90, 90]));
+    let prepared = prepare(&grey, None, &upstream.upload_limits()).unwrap();
+    UploadPicture { source_url: Some(url), ..prepared.picture }
+}
+
+#[test]
+fn the_clients_that_search_by_address_conform_against_the_sandbox() {
+    let clock = clock();
+    let options = SandboxOptions { clock: clock.clone(), min_interval_ms: 0, ..SandboxOptions::default() };
+    let sandbox = Sandbox::start(options).unwrap();
+    let mut config = AopConfig::new("sandbox", Secret::new("sandbox-secret"));
+    config.access_token = Some(Secret::new(sandbox.issue_token()));
+    sandbox.base_url().clone_into(&mut config.base_url);
+    let mut token = TmapiConfig::new(Secret::new("sandbox-secret"));
+    sandbox.base_url().clone_into(&mut token.base_url);
+    let clients: [Box<dyn Upstream>; 2] = [
+        Box::new(LinkplusUpstream::new(config, clock.clone()).unwrap()),
+        Box::new(TmapiUpstream::new(token, clock.clone()).unwrap()),
+    ];
+    let wanted = sandbox.catalogue().goods()[7].offer_id.to_string();
+    for client in clients {
+        let picture = picture_at(client.as_ref(), good_url(&sandbox, 7));
+        let page = client.search(&picture, &SearchParams::default()).unwrap();
+        assert_eq!(page.offers[0].offer_id.as_str(), wanted, "the picture at the address is what counts");
+        conformance_for(client.as_ref(), &picture);
+        for elsewhere in ["https://example.com/a.jpg".to_owned(), good_url(&sandbox, 7).replace(&wanted, "1")]
+        {
+            let picture = picture_at(client.as_ref(), elsewhere);
+            let error = client.search(&picture, &SearchParams::default()).unwrap_err();
+            assert_eq!(error.kind, UpstreamErrorKind::Image, "{error}");
+        }
+    }
 }
 
 fn onebound_client(sandbox: &Sandbox, clock: &Arc<ManualClock>) -> OneboundUpstream {
@@ -180,6 +222,7 @@ fn an_upload_that_is_too_large_or_no_picture_succeeds_with_the_image_id_zero() {
             width_px: 400,
             height_px: 400,
             region: None,
+            source_url: None,
         };
         let error = client.search(&picture, &SearchParams::default()).unwrap_err();
         assert_eq!((error.kind, error.code.as_str()), (UpstreamErrorKind::Image, "image_id_0"));

@@ -377,3 +377,34 @@ fn the_end_of_the_budget_is_announced() {
         .collect();
     assert_eq!(warned.iter().position(|warned| *warned), Some(8), "{warned:?}");
 }
+
+#[test]
+fn what_one_process_has_learnt_of_an_upstream_the_next_one_need_not_pay_to_learn() {
+    let bench = Bench::new();
+    let failing = || (bench.engine(), bench.calls());
+    bench.upstream.fail_with(UpstreamErrorKind::Unreachable);
+    for seed in 0..GuardPolicy::default().breaker_failures {
+        // Each search by another process.
+        let reason = failing().0.search(&query(&png(seed))).unwrap().unanswered.unwrap().reason;
+        assert_eq!(reason, WhyNot::UpstreamFailed);
+    }
+    let (engine, calls) = failing();
+    assert_eq!(engine.search(&query(&png(50))).unwrap().unanswered.unwrap().reason, WhyNot::BreakerOpen);
+    assert_eq!(bench.calls(), calls);
+    assert!(engine.quota().unwrap()[0].closed_because.as_ref().unwrap().contains("told to fail"));
+    bench.clock.sleep(GuardPolicy::default().breaker_pause);
+    bench.upstream.fail_with(None);
+    assert_eq!(engine.search(&query(&png(51))).unwrap().upstream_calls, 1);
+    assert_eq!(engine.quota().unwrap()[0].closed_until, None);
+
+    bench.upstream.fail_with(UpstreamErrorKind::Quota);
+    let reason = |engine: &Engine, seed| engine.search(&query(&png(seed))).unwrap().unanswered.unwrap();
+    assert_eq!(reason(&engine, 52).reason, WhyNot::QuotaSpent);
+    let (other, calls) = failing();
+    let spent = reason(&other, 53);
+    assert_eq!((spent.reason, bench.calls()), (WhyNot::QuotaSpent, calls));
+    // Whoever has bought more is served within the hour.
+    bench.clock.sleep(bench.clock.now().until(spent.retry_at.unwrap()));
+    bench.upstream.fail_with(None);
+    assert_eq!(other.search(&query(&png(53))).unwrap().upstream_calls, 1);
+}

@@ -4,8 +4,10 @@ mod aop;
 mod article;
 mod fake;
 mod guard;
+mod linkplus;
 pub(crate) mod loopback;
 mod prepare;
+mod tmapi;
 mod tokens;
 
 use std::collections::HashSet;
@@ -26,6 +28,11 @@ fn picture_for(upstream: &dyn Upstream) -> UploadPicture {
     make_fit(&drawn, None, &upstream.upload_limits()).unwrap().picture
 }
 
+/// The picture with an address to look it up at.
+fn picture_at(upstream: &dyn Upstream, url: &str) -> UploadPicture {
+    UploadPicture { source_url: Some(url.to_owned()), ..picture_for(upstream) }
+}
+
 fn yuan(text: &str) -> Price {
     text.parse().unwrap()
 }
@@ -33,17 +40,21 @@ fn yuan(text: &str) -> Price {
 /// What holds for every upstream that is well and knows at least three offers for the test picture, whatever
 /// its dialect.
 pub(crate) fn conformance(upstream: &dyn Upstream) {
+    conformance_for(upstream, &picture_for(upstream));
+}
+
+/// The same, for this picture.
+pub(crate) fn conformance_for(upstream: &dyn Upstream, picture: &UploadPicture) {
     let profile = upstream.profile();
     assert!(!profile.is_empty() && profile.bytes().all(|b| b.is_ascii_lowercase()), "{profile:?}");
     let limits = upstream.upload_limits();
     assert!(limits.advised_min_side_px <= limits.max_side_px && limits.max_bytes >= 100_000, "{limits:?}");
     upstream.check().unwrap();
 
-    let picture = picture_for(upstream);
     // Its provider's count grows with every call.
     let ask = |params: &SearchParams| UpstreamPage {
         provider_count: None,
-        ..upstream.search(&picture, params).unwrap()
+        ..upstream.search(picture, params).unwrap()
     };
     let all = SearchParams::default();
     let page = ask(&all);
@@ -81,7 +92,7 @@ pub(crate) fn conformance(upstream: &dyn Upstream) {
         SearchParams { price_min: Some(yuan("2")), price_max: Some(yuan("1")), ..all },
     ];
     for params in wrong {
-        let error = upstream.search(&picture, &params).unwrap_err();
+        let error = upstream.search(picture, &params).unwrap_err();
         assert_eq!((error.kind, error.profile), (UpstreamErrorKind::Param, profile), "{params:?}");
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tongkuan::clock::{Clock, ManualClock};
 use tongkuan::upstream::{
     ArticleConfig, ArticleUpstream, Guard, GuardError, GuardPolicy, SearchParams, Secret, Upstream,
-    UpstreamError, UpstreamErrorKind, UpstreamPage,
+    UpstreamError, UpstreamErrorKind, UpstreamPage, WhyNot,
 };
 
 use super::fake::{MemoryLedger, page_of};
@@ -387,19 +387,24 @@ fn too_fast_is_waited_out_for_as_long_as_the_gateway_asks() {
 }
 
 #[test]
-fn a_spent_daily_quota_is_not_asked_for_again_before_the_next_day() {
+fn a_spent_quota_is_asked_for_once_an_hour_in_case_more_was_bought() {
     let spent =
         json!({ "success": false, "error_code": "429", "reason": "daily_quota", "error_message": "all" });
     let server = server(json!(3600), vec![Answer::Json(429, spent)]);
     let (guard, clock, ledger) = guarded(&server);
     let picture = picture_for(&client(&server));
+    let told = guard.search(&picture, &SearchParams::default()).unwrap_err();
+    assert!(
+        matches!(&told, GuardError::Upstream { error, calls: 0 } if error.kind == UpstreamErrorKind::Quota)
+    );
     for _ in 0..3 {
-        let error = guard.search(&picture, &SearchParams::default()).unwrap_err();
+        let known = guard.search(&picture, &SearchParams::default()).unwrap_err();
         assert!(
-            matches!(&error, GuardError::Upstream { error, calls: 0 } if error.kind == UpstreamErrorKind::Quota)
+            matches!(&known, GuardError::BreakerOpen { until, .. } if *until == MORNING.plus(Duration::from_hours(1)))
         );
+        assert_eq!(known.why_not(), Some(WhyNot::QuotaSpent));
     }
     assert_eq!((server.requests_to("imageSearch").len(), ledger.spent()), (1, 0));
-    clock.sleep(Duration::from_hours(14));
+    clock.sleep(Duration::from_hours(1));
     guard.search(&picture, &SearchParams::default()).unwrap();
 }

@@ -1,13 +1,13 @@
 //! An upstream without a wire, and an account of calls without a disk.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tongkuan::clock::{Clock, Timestamp};
 use tongkuan::offer::{Offer, OfferId, Price, Supplier};
 use tongkuan::upstream::{
-    Booking, CallOutcome, Ledger, LedgerError, ProviderCount, QuotaDay, Reservation, SearchParams,
+    Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, QuotaDay, Reservation, SearchParams,
     UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage,
 };
 
@@ -122,6 +122,7 @@ pub(crate) struct Booked {
 pub(crate) struct MemoryLedger {
     pub(crate) booked: Mutex<Vec<Booked>>,
     pub(crate) broken: bool,
+    pub(crate) troubles: Mutex<HashMap<String, (u32, Option<Breaker>)>>,
 }
 
 impl MemoryLedger {
@@ -150,6 +151,28 @@ impl Ledger for MemoryLedger {
             return Err(LedgerError::Storage { message: "the disk is full; make room".into() });
         }
         self.booked.lock().unwrap()[usize::try_from(reservation).unwrap()].outcome = Some(outcome);
+        Ok(())
+    }
+
+    fn breaker(&self, profile: &'static str) -> Result<Option<Breaker>, LedgerError> {
+        Ok(self.troubles.lock().unwrap().get(profile).and_then(|(_, breaker)| breaker.clone()))
+    }
+
+    fn close(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError> {
+        let breaker = Breaker { until, error: error.clone() };
+        self.troubles.lock().unwrap().entry(profile.to_owned()).or_default().1 = Some(breaker);
+        Ok(())
+    }
+
+    fn note_failure(&self, profile: &str) -> Result<u32, LedgerError> {
+        let mut troubles = self.troubles.lock().unwrap();
+        let (failures, _) = troubles.entry(profile.to_owned()).or_default();
+        *failures += 1;
+        Ok(*failures)
+    }
+
+    fn recovered(&self, profile: &str) -> Result<(), LedgerError> {
+        self.troubles.lock().unwrap().remove(profile);
         Ok(())
     }
 

@@ -46,6 +46,7 @@ impl Scene {
             width_px: 1,
             height_px: 1,
             region: None,
+            source_url: None,
         };
         self.guard.search(&picture, &SearchParams::default())
     }

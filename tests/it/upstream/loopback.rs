@@ -46,8 +46,12 @@ impl Seen {
 
     /// The value of a field of a URL-encoded form.
     pub(crate) fn form_field(&self, name: &str) -> Option<String> {
-        let url = reqwest::Url::parse(&format!("http://x/?{}", String::from_utf8_lossy(&self.body))).unwrap();
-        url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        value_of(&String::from_utf8_lossy(&self.body), name)
+    }
+
+    /// The value of a parameter of the address.
+    pub(crate) fn query_field(&self, name: &str) -> Option<String> {
+        value_of(self.target.split_once('?')?.1, name)
     }
 }
 
@@ -174,6 +178,11 @@ fn give(stream: &mut TcpStream, answer: Answer) -> std::io::Result<()> {
             }
         }
     }
+}
+
+fn value_of(pairs: &str, name: &str) -> Option<String> {
+    let url = reqwest::Url::parse(&format!("http://x/?{pairs}")).unwrap();
+    url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

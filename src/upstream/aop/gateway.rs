@@ -1,38 +1,23 @@
-//! Profile `aop`: the documented calls of the open platform's gateway.
-//!
-//! A search is two signed form posts: `product.image.upload` gives the picture an id,
-//! `product.search.imageQuery` answers for that id. The answer never states a similarity. Access tokens come by
-//! `OAuth2`: a person agrees once on the [`authorize_url`], [`AopUpstream::log_in`] changes the code that comes
-//! back into a refresh token (good for half a year), and that gets access tokens (good for ten hours) from then
-//! on. Not yet tried against the live gateway.
+//! The open platform's gateway: how a call is signed, how tokens are got and renewed, and what a refusal means. Every
+//! profile that speaks to the gateway does so through here.
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha1::Sha1;
 
-use super::token::{Fetched, StoredTokens, TokenCell, TokenFile};
-use super::wire::{Reply, Wire, config_error, quote};
-use super::{
-    Region, SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
-    UpstreamPage, lenient,
-};
+use super::super::token::{Fetched, StoredTokens, TokenCell, TokenFile};
+use super::super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
+use super::super::{Secret, Tape, UpstreamError, UpstreamErrorKind, lenient};
 use crate::clock::Clock;
-use crate::offer::{Offer, Supplier};
-
-/// The profile's name in the configuration and the catalogue.
-pub const PROFILE: &str = "aop";
 
 const TIME_CALL: &str = "param2/1/system/currentTime";
-const UPLOAD_CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.image.upload";
 /// Posted over the credentials themselves, so without a signature.
 const TOKEN_CALL: &str = "http/1/system.oauth2/getToken";
-const QUERY_CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.search.imageQuery";
 /// Of a token from the configuration: it is used until it is refused.
 const UNKNOWN_LIFE: Duration = Duration::from_hours(10);
 
@@ -55,6 +40,8 @@ pub struct AopConfig {
     pub country: String,
     /// For each request, from the first byte out to the last byte in. A search is two requests.
     pub timeout: Duration,
+    /// Records what is said, or stands in for the network.
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl AopConfig {
@@ -76,43 +63,85 @@ impl AopConfig {
             token_file: None,
             country: "en".to_owned(),
             timeout: Self::DEFAULT_TIMEOUT,
+            tape: None,
         }
     }
 }
 
-/// The client of the open platform's gateway.
-pub struct AopUpstream {
+/// The gateway, asked in the name of one app by one profile.
+pub(in crate::upstream) struct Gateway {
+    profile: &'static str,
     config: AopConfig,
     wire: Wire,
-    clock: std::sync::Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     tokens: TokenCell,
 }
 
-impl AopUpstream {
-    /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
-    ///
-    /// # Errors
-    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret or timeout that cannot work.
-    pub fn new(config: AopConfig, clock: std::sync::Arc<dyn Clock>) -> Result<Self, UpstreamError> {
+impl Gateway {
+    pub(in crate::upstream) fn new(
+        profile: &'static str,
+        config: AopConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, UpstreamError> {
         let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
         if !is_word(&config.app_key) {
-            return Err(config_error(PROFILE, "app_key must be ASCII letters and digits"));
+            return Err(config_error(profile, "app_key must be ASCII letters and digits"));
         }
         if config.app_secret.is_empty() {
-            return Err(config_error(PROFILE, "app_secret is missing"));
+            return Err(config_error(profile, "app_secret is missing"));
         }
-        let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
-        Ok(Self { config, wire, clock, tokens: TokenCell::default() })
+        let mut secrets = vec![&config.app_secret];
+        secrets.extend(config.access_token.iter().chain(&config.refresh_token));
+        let wire = Wire::new(profile, &config.base_url, config.timeout, config.tape.clone(), &secrets)?;
+        Ok(Self { profile, config, wire, clock, tokens: TokenCell::default() })
     }
 
-    /// One signed call; the answer's body unless it is a refusal.
-    fn call(&self, call: &str, params: &[(&str, &str)]) -> Result<Value, UpstreamError> {
+    pub(in crate::upstream) fn profile(&self) -> &'static str {
+        self.profile
+    }
+
+    pub(in crate::upstream) fn country(&self) -> &str {
+        &self.config.country
+    }
+
+    /// One signed call with the parameters that `fill` adds; the answer's body unless it is a refusal.
+    pub(in crate::upstream) fn call<'a>(
+        &self,
+        call: &str,
+        token: Option<&Secret>,
+        fill: impl FnOnce(Ask<'a>) -> Ask<'a>,
+    ) -> Result<Value, UpstreamError> {
         let path = format!("{call}/{}", self.config.app_key);
-        let signature = sign(&path, params, &self.config.app_secret);
-        let mut form = params.to_vec();
-        form.push(("_aop_signature", &signature));
-        let request = self.wire.post(&format!("/openapi/{path}")).form(&form);
-        self.accept(&self.wire.send(request, self.clock.now())?)
+        let mut ask = Ask::post(format!("/openapi/{call}")).app_key(&self.config.app_key);
+        if let Some(token) = token {
+            ask = ask.secret_field("access_token", token);
+        }
+        let ask = fill(ask);
+        let signature = Secret::new(sign(&path, &ask.written_fields(), &self.config.app_secret));
+        let ask = ask.secret_field("_aop_signature", &signature);
+        self.accept(&self.wire.send(&ask, self.clock.now())?)
+    }
+
+    /// Runs `ask` with an access token; once more with a fresh one when the first is refused.
+    pub(in crate::upstream) fn with_token<T>(
+        &self,
+        ask: impl Fn(&Secret) -> Result<T, UpstreamError>,
+    ) -> Result<T, UpstreamError> {
+        let fetch = |refused: Option<&Secret>| self.fetch_token(refused);
+        self.tokens.with(self.clock.as_ref(), fetch, |token| ask(&token.value))
+    }
+
+    /// Gets an access token unless a good one is held.
+    pub(in crate::upstream) fn hold_token(&self) -> Result<(), UpstreamError> {
+        self.tokens.hold_one(self.clock.as_ref(), |refused| self.fetch_token(refused))
+    }
+
+    /// Asks the gateway for its time, signed. Proves the address, the key and the secret, but not the access token:
+    /// this call looks at none.
+    pub(in crate::upstream) fn check(&self) -> Result<(), UpstreamError> {
+        let body = self.call(TIME_CALL, None, |ask| ask)?;
+        let is_time = lenient::text(&body).is_some_and(|time| time.starts_with("20"));
+        if is_time { Ok(()) } else { Err(self.unreadable("the gateway's answer is not its time")) }
     }
 
     /// Changes the code from the [`authorize_url`] into tokens and keeps them in the token file. A code is good
@@ -120,25 +149,29 @@ impl AopUpstream {
     ///
     /// # Errors
     /// [`UpstreamErrorKind::Auth`] when the gateway does not take the code; `Param` without a token file.
-    pub fn log_in(&self, code: &str, redirect_uri: &str) -> Result<(), UpstreamError> {
+    pub(in crate::upstream) fn log_in(&self, code: &str, redirect_uri: &str) -> Result<(), UpstreamError> {
         let Some(file) = &self.config.token_file else {
-            return Err(config_error(PROFILE, "there is no file to keep the tokens in"));
+            return Err(config_error(self.profile, "there is no file to keep the tokens in"));
         };
-        let _renewal = file.lock().map_err(|error| storage(file, &error))?;
-        let (fetched, refresh_token) = self.request_token(&[
-            ("grant_type", "authorization_code"),
-            ("need_refresh_token", "true"),
-            ("redirect_uri", redirect_uri),
-            ("code", code),
-        ])?;
+        let _renewal = file.lock().map_err(|error| self.storage(file, &error))?;
+        let (fetched, refresh_token) = self.request_token(|ask| {
+            ask.field("grant_type", "authorization_code")
+                .field("need_refresh_token", true)
+                .field("redirect_uri", redirect_uri)
+                .secret_field("code", &Secret::new(code))
+        })?;
         if refresh_token.is_none() {
-            return Err(unreadable("the answer holds no refresh_token"));
+            return Err(self.unreadable("the answer holds no refresh_token"));
         }
-        file.store(&fetched, refresh_token.as_ref(), self.clock.now()).map_err(|error| storage(file, &error))
+        file.store(&fetched, refresh_token.as_ref(), self.clock.now())
+            .map_err(|error| self.storage(file, &error))
     }
 
     /// An access token: one that another process has got, the one of the configuration, or a fresh one.
     fn fetch_token(&self, refused: Option<&Secret>) -> Result<Fetched, UpstreamError> {
+        if self.wire.is_replay() {
+            return Ok(Fetched { value: Secret::new("replayed"), life: Some(UNKNOWN_LIFE) });
+        }
         let is_refused = |token: &Secret| refused.is_some_and(|refused| refused.expose() == token.expose());
         let Some(file) = &self.config.token_file else {
             if let Some(token) = self.config.access_token.as_ref().filter(|token| !is_refused(token)) {
@@ -146,7 +179,7 @@ impl AopUpstream {
             }
             return Ok(self.refresh(self.config.refresh_token.as_ref())?.0);
         };
-        let _renewal = file.lock().map_err(|error| storage(file, &error))?;
+        let _renewal = file.lock().map_err(|error| self.storage(file, &error))?;
         let now = self.clock.now();
         let stored = file.load();
         if let Some(StoredTokens { access_token, renew_at, .. }) = &stored
@@ -163,7 +196,7 @@ impl AopUpstream {
         let held = held.or_else(|| self.config.refresh_token.clone());
         let (fetched, renewed) = self.refresh(held.as_ref())?;
         // A refresh may or may not bring a new refresh token; the old one stays good then.
-        file.store(&fetched, renewed.or(held).as_ref(), now).map_err(|error| storage(file, &error))?;
+        file.store(&fetched, renewed.or(held).as_ref(), now).map_err(|error| self.storage(file, &error))?;
         Ok(fetched)
     }
 
@@ -171,18 +204,22 @@ impl AopUpstream {
         let Some(refresh_token) = refresh_token else {
             let message = "there is no usable access token and no refresh token to get one with; \
                            run `tongkuan login`";
-            return Err(UpstreamError::new(PROFILE, UpstreamErrorKind::Auth, "no_token", message));
+            return Err(UpstreamError::new(self.profile, UpstreamErrorKind::Auth, "no_token", message));
         };
-        self.request_token(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())])
+        self.request_token(|ask| {
+            ask.field("grant_type", "refresh_token").secret_field("refresh_token", refresh_token)
+        })
     }
 
-    fn request_token(&self, grant: &[(&str, &str)]) -> Result<(Fetched, Option<Secret>), UpstreamError> {
-        let mut form = grant.to_vec();
-        form.push(("client_id", &self.config.app_key));
-        form.push(("client_secret", self.config.app_secret.expose()));
-        let path = format!("{TOKEN_CALL}/{}", self.config.app_key);
-        let request = self.wire.post(&format!("/openapi/{path}")).form(&form);
-        let reply = self.wire.send(request, self.clock.now())?;
+    fn request_token<'a>(
+        &self,
+        grant: impl FnOnce(Ask<'a>) -> Ask<'a>,
+    ) -> Result<(Fetched, Option<Secret>), UpstreamError> {
+        let ask = grant(Ask::post(format!("/openapi/{TOKEN_CALL}")).app_key(&self.config.app_key))
+            .field("client_id", &self.config.app_key)
+            .secret_field("client_secret", &self.config.app_secret)
+            .for_token();
+        let reply = self.wire.send(&ask, self.clock.now())?;
         let body = self.accept(&reply).map_err(|error| match error.kind {
             // Which code a bad grant gets is not documented, so any refusal here blames the grant.
             UpstreamErrorKind::Transient if reply.status < 500 && error.code != "unreadable" => {
@@ -191,7 +228,7 @@ impl AopUpstream {
             _ => error,
         })?;
         let token = lenient::text(&body["access_token"])
-            .ok_or_else(|| unreadable("the answer to the token request holds no access_token"))?;
+            .ok_or_else(|| self.unreadable("the answer to the token request holds no access_token"))?;
         let life = lenient::count(&body["expires_in"]).map(Duration::from_secs);
         let refresh_token = lenient::text(&body["refresh_token"]).map(Secret::new);
         Ok((Fetched { value: Secret::new(token), life }, refresh_token))
@@ -202,7 +239,7 @@ impl AopUpstream {
         let said = body.as_ref().unwrap_or(&Value::Null);
         let code = lenient::first_text(said, &["error_code", "errorCode"]);
         if (200..300).contains(&reply.status) && code.is_none() {
-            return body.ok_or_else(|| unreadable("the answer is not JSON"));
+            return body.ok_or_else(|| self.unreadable("the answer is not JSON"));
         }
         let words = lenient::first_text(said, &["error_message", "errorMessage", "exception"]);
         let exception = lenient::text(&said["exception"]).unwrap_or_default();
@@ -212,11 +249,11 @@ impl AopUpstream {
         Err(UpstreamError { retry_after: reply.retry_after, ..self.refusal(kind, &code, &message) })
     }
 
-    /// The inner envelope's `result`, where `success` (a string or a truth value) is not false.
-    fn open<'a>(&self, body: &'a Value) -> Result<&'a Value, UpstreamError> {
-        let envelope = &body["result"];
+    /// The outer envelope's `result`, where `success` (a string or a truth value) is not false.
+    pub(in crate::upstream) fn open<'a>(&self, body: &'a Value) -> Result<&'a Value, UpstreamError> {
+        let result = &body["result"];
         // Some calls answer their trouble one level higher: `{"success":false,"code":..,"message":..}`.
-        for level in [envelope, body] {
+        for level in [result, body] {
             if lenient::flag(&level["success"]) == Some(false) {
                 let code =
                     lenient::first_text(level, &["code", "errorCode"]).unwrap_or_else(|| "failed".into());
@@ -225,107 +262,31 @@ impl AopUpstream {
                 return Err(self.refusal(classify(200, &code, &message), &code, &message));
             }
         }
-        if envelope.is_object() {
-            Ok(&envelope["result"])
-        } else {
-            Err(unreadable("the answer holds no result"))
-        }
+        if result.is_object() { Ok(result) } else { Err(self.unreadable("the answer holds no result")) }
     }
 
     fn refusal(&self, kind: UpstreamErrorKind, code: &str, message: &str) -> UpstreamError {
         let config = &self.config;
         let mut secrets = vec![&config.app_secret];
         secrets.extend(config.access_token.iter().chain(&config.refresh_token));
-        UpstreamError::new(PROFILE, kind, quote(code, &secrets), quote(message, &secrets))
+        UpstreamError::new(self.profile, kind, quote(code, &secrets), quote(message, &secrets))
     }
 
-    fn upload(&self, token: &Secret, picture: &UploadPicture) -> Result<String, UpstreamError> {
-        let upload = json!({ "imageBase64": STANDARD.encode(&picture.bytes) }).to_string();
-        let token = token.expose();
-        let body = self.call(UPLOAD_CALL, &[("access_token", token), ("uploadImageParam", &upload)])?;
-        let result = self.open(&body)?;
-        let image_id = lenient::text(result)
-            .or_else(|| lenient::text(&result["imageId"]))
-            .or_else(|| lenient::text(&body["result"]["imageId"]))
-            .filter(|id| id != "0");
-        image_id.ok_or_else(|| {
-            let message =
-                format!("the upload of {} bytes succeeded but gave no image id", picture.bytes.len());
-            UpstreamError::new(PROFILE, UpstreamErrorKind::Image, "image_id_0", message)
-        })
+    fn storage(&self, file: &TokenFile, error: &std::io::Error) -> UpstreamError {
+        config_error(self.profile, &format!("cannot use {}: {error}", file.path().display()))
     }
 
-    fn query(
-        &self,
-        token: &Secret,
-        image_id: &str,
-        region: Option<Region>,
-        params: &SearchParams,
-    ) -> Result<UpstreamPage, UpstreamError> {
-        let mut query = json!({
-            "imageId": image_id,
-            "beginPage": params.page,
-            "pageSize": params.page_size,
-            "country": self.config.country,
-        });
-        if let Some(id) = params.category_id {
-            query["categoryId"] = id.into();
-        }
-        if let Some(price) = params.price_min {
-            query["priceStart"] = price.to_string().into();
-        }
-        if let Some(price) = params.price_max {
-            query["priceEnd"] = price.to_string().into();
-        }
-        if let Some(region) = region {
-            // The gateway's order: both x, then both y.
-            let [left, top, right, bottom] = region.edges_px();
-            query["region"] = format!("{left},{right},{top},{bottom}").into();
-        }
-        let query = query.to_string();
-        let body = self.call(QUERY_CALL, &[("access_token", token.expose()), ("offerQueryParam", &query)])?;
-        read_page(self.open(&body)?)
+    pub(in crate::upstream) fn unreadable(&self, what: &str) -> UpstreamError {
+        unreadable(self.profile, what)
     }
 }
 
-impl Upstream for AopUpstream {
-    fn profile(&self) -> &'static str {
-        PROFILE
-    }
-
-    /// Above some 300 KB the gateway gives the image id 0; the longest side is ours.
-    fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 300_000, advised_min_side_px: 300, max_side_px: 1000, takes_region: true }
-    }
-
-    fn make_ready(&self) -> Result<(), UpstreamError> {
-        self.tokens.hold_one(self.clock.as_ref(), |refused| self.fetch_token(refused))
-    }
-
-    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        params.check(PROFILE)?;
-        self.tokens.with(
-            self.clock.as_ref(),
-            |refused| self.fetch_token(refused),
-            |token| {
-                let image_id = self.upload(&token.value, picture)?;
-                self.query(&token.value, &image_id, picture.region, params)
-            },
-        )
-    }
-
-    /// Asks the gateway for its time, signed. Proves the address, the key and the secret, but not the access
-    /// token: this call looks at none.
-    fn check(&self) -> Result<(), UpstreamError> {
-        let body = self.call(TIME_CALL, &[])?;
-        let is_time = lenient::text(&body).is_some_and(|time| time.starts_with("20"));
-        if is_time { Ok(()) } else { Err(unreadable("the gateway's answer is not its time")) }
-    }
-}
-
-impl fmt::Debug for AopUpstream {
+impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AopUpstream").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Gateway")
+            .field("profile", &self.profile)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -342,11 +303,8 @@ pub fn authorize_url(
 ) -> Result<String, UpstreamError> {
     let query = [("client_id", app_key), ("site", "1688"), ("redirect_uri", redirect_uri), ("state", state)];
     let url = reqwest::Url::parse_with_params(page, &query);
-    url.map(Into::into).map_err(|error| config_error(PROFILE, &format!("{page} is not an address ({error})")))
-}
-
-fn storage(file: &TokenFile, error: &std::io::Error) -> UpstreamError {
-    config_error(PROFILE, &format!("cannot use {}: {error}", file.path().display()))
+    url.map(Into::into)
+        .map_err(|error| config_error(super::PROFILE, &format!("{page} is not an address ({error})")))
 }
 
 /// The value of `_aop_signature`: HMAC-SHA1 in upper-case hex over `url_path` (from `param2` to before the
@@ -397,46 +355,6 @@ pub fn classify(http_status: u16, code: &str, words: &str) -> UpstreamErrorKind 
         // business code that nobody has described may have been paid for.
         _ => Transient,
     }
-}
-
-fn unreadable(what: &str) -> UpstreamError {
-    UpstreamError::new(PROFILE, UpstreamErrorKind::Transient, "unreadable", what)
-}
-
-fn read_page(result: &Value) -> Result<UpstreamPage, UpstreamError> {
-    let total = lenient::count(&result["totalRecords"]);
-    let rows = match &result["data"] {
-        Value::Array(rows) => rows.as_slice(),
-        Value::Null if total == Some(0) => &[],
-        _ => return Err(unreadable("the answer holds no list of offers")),
-    };
-    let offers: Vec<Offer> = rows.iter().filter_map(read_offer).collect();
-    if offers.is_empty() && !rows.is_empty() {
-        return Err(unreadable("no row of the answer has a usable offerId"));
-    }
-    let skipped = u32::try_from(rows.len() - offers.len()).unwrap_or(u32::MAX);
-    Ok(UpstreamPage { offers, total, skipped, provider_count: None })
-}
-
-fn read_offer(row: &Value) -> Option<Offer> {
-    let offer_id = lenient::offer_id(&row["offerId"])?;
-    // Rows hold no address of the offer; this is where 1688 shows it.
-    let detail_url = Some(format!("https://detail.1688.com/offer/{offer_id}.html"));
-    Some(Offer {
-        title: lenient::first_text(row, &["subject", "subjectTrans"]).unwrap_or_default(),
-        price: lenient::price(&row["priceInfo"]["price"]),
-        min_order_quantity: lenient::count(&row["minOrderQuantity"]),
-        month_sold: lenient::count(&row["monthSold"]),
-        seen_at: None,
-        similarity: None,
-        image_url: lenient::web_url(&row["imageUrl"]),
-        detail_url,
-        supplier: Supplier {
-            company_name: lenient::text(&row["companyName"]),
-            credit_level: lenient::text(&row["sellerDataInfo"]["tradeMedalLevel"]),
-        },
-        offer_id,
-    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,69 @@
+//! What upstreams have told about single offers, and when.
+
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+
+use super::{Catalog, CatalogError};
+use crate::clock::Timestamp;
+use crate::offer::{OfferDetail, OfferId};
+
+/// Details as they were stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoredDetail {
+    pub profile: String,
+    pub fetched_at: Timestamp,
+    pub detail: OfferDetail,
+}
+
+impl Catalog {
+    /// Stores what `profile` says about an offer, in the place of what it said before. `offer_id` is the one that was
+    /// asked for.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the write fails.
+    pub fn store_details(
+        &self,
+        profile: &str,
+        offer_id: &OfferId,
+        detail: &OfferDetail,
+        fetched_at: Timestamp,
+    ) -> Result<(), CatalogError> {
+        let body = serde_json::to_string(detail)
+            .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+        self.writer().execute(
+            "INSERT INTO offer_details (profile, offer_id, body, fetched_at_ms) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (profile, offer_id)
+             DO UPDATE SET body = excluded.body, fetched_at_ms = excluded.fetched_at_ms",
+            params![profile, offer_id.as_str(), body, fetched_at.unix_ms()],
+        )?;
+        Ok(())
+    }
+
+    /// The newest details of an offer from one of `profiles`; of any when none is named.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn details(
+        &self,
+        offer_id: &OfferId,
+        profiles: &[&str],
+    ) -> Result<Option<StoredDetail>, CatalogError> {
+        let profiles = (!profiles.is_empty()).then(|| serde_json::json!(profiles).to_string());
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT profile, fetched_at_ms, body FROM offer_details
+                 WHERE offer_id = ?1 AND (?2 IS NULL OR profile IN (SELECT value FROM json_each(?2)))
+                 ORDER BY fetched_at_ms DESC LIMIT 1",
+            )?
+            .query_row(params![offer_id.as_str(), profiles], |row| {
+                let body: String = row.get(2)?;
+                let detail = serde_json::from_str(&body).map_err(|e| {
+                    rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e))
+                })?;
+                let fetched_at = Timestamp::from_unix_ms(row.get(1)?);
+                Ok(StoredDetail { profile: row.get(0)?, fetched_at, detail })
+            })
+            .optional()
+        })
+    }
+}

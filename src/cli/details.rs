@@ -1,0 +1,68 @@
+//! `tongkuan details`
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::settings::Settings;
+use super::{found, show};
+use crate::engine::Mode;
+use crate::offer::{Attribute, OfferDetail, OfferId};
+
+/// Asked once (which costs one call, as a search does), then known until the upstream's hard limit for answers. Exit
+/// status: 0 details were printed, 1 nothing is known and nothing could be asked, 2 an error.
+#[derive(Args, Debug)]
+pub(super) struct DetailsCommand {
+    /// As `search` prints it
+    offer_id: OfferId,
+    /// Ask the upstream even if the details are known, and store what it says
+    #[arg(long, conflicts_with = "offline")]
+    refresh: bool,
+}
+
+impl DetailsCommand {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let engine = settings.engine(false)?;
+        let mode = match (settings.offline, self.refresh) {
+            (true, _) => Mode::LocalOnly,
+            (false, true) => Mode::Refresh,
+            (false, false) => Mode::Default,
+        };
+        let details = engine.details(&self.offer_id, mode)?;
+        let mut out = std::io::stdout().lock();
+        if settings.json {
+            writeln!(out, "{}", serde_json::to_string(&details)?)?;
+            return Ok(found(details.detail.is_some()));
+        }
+        match &details.detail {
+            Some(detail) => print(&mut out, detail)?,
+            None => writeln!(out, "{}: nothing is known", self.offer_id)?,
+        }
+        if let (true, Some(fetched_at)) = (details.stale, details.fetched_at) {
+            writeln!(out, "  old: fetched {fetched_at}")?;
+        }
+        for warning in &details.warnings {
+            writeln!(out, "  note: {warning}")?;
+        }
+        Ok(found(details.detail.is_some()))
+    }
+}
+
+fn print(out: &mut impl Write, detail: &OfferDetail) -> std::io::Result<()> {
+    show::offers(out, std::slice::from_ref(&detail.offer))?;
+    for Attribute { name, value } in &detail.attributes {
+        writeln!(out, "      {name}: {value}")?;
+    }
+    for sku in &detail.skus {
+        let what: Vec<&str> = sku.attributes.iter().map(|attribute| attribute.value.as_str()).collect();
+        let price = sku.price.map(|price| format!("¥{price}")).unwrap_or_default();
+        let stock = sku.stock.map(|pieces| format!("{pieces} pieces")).unwrap_or_default();
+        writeln!(out, "      {:<20} {price:>9}  {stock}", what.join(" "))?;
+    }
+    for url in &detail.image_urls {
+        writeln!(out, "      {url}")?;
+    }
+    Ok(())
+}

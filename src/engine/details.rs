@@ -1,0 +1,152 @@
+//! What does 1688 say about one offer? Asked once, then known.
+
+use std::sync::PoisonError;
+
+use serde::Serialize;
+
+use super::{Desk, Engine, EngineError, Mode, Source, Unanswered};
+use crate::catalog::StoredDetail;
+use crate::clock::Timestamp;
+use crate::offer::{OfferDetail, OfferId};
+use crate::upstream::guard::{AskedDetail, WhyNot};
+
+/// What is known about an offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Details {
+    /// Not there when nothing is known and nothing could be asked.
+    pub detail: Option<OfferDetail>,
+    /// Who said so.
+    pub profile: Option<String>,
+    pub source: Source,
+    pub fetched_at: Option<Timestamp>,
+    /// Older than they should be, and no newer ones could be had.
+    pub stale: bool,
+    /// Calls made and (perhaps) billed for this.
+    pub upstream_calls: u32,
+    /// Why nothing was asked, or asked in vain.
+    pub unanswered: Option<Unanswered>,
+    pub warnings: Vec<String>,
+}
+
+impl Engine {
+    /// Everything that is known about an offer of an upstream. What was asked before is answered from the home folder
+    /// until the upstream's hard limit ([`Freshness`](super::Freshness)); then it is asked for anew, and the old
+    /// answer served only if that fails. Threads of one process ask one after the other, so that none pays for what
+    /// another is asking; two processes may both pay.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder fails, or the upstream refuses in a way that does not pass by itself (such
+    /// as an offer that it does not know) and nothing is stored.
+    pub fn details(&self, offer_id: &OfferId, mode: Mode) -> Result<Details, EngineError> {
+        let desks: Vec<&Desk> = self.desks.iter().filter(|desk| desk.guard.gives_details()).collect();
+        let mut known = self.known_details(offer_id)?;
+        if known.will_do(mode) {
+            self.saved.count(mode, !desks.is_empty(), || self.flush_saved());
+            return Ok(known);
+        }
+        if mode == Mode::LocalOnly {
+            return Ok(known.without(WhyNot::Offline, "nothing may be asked".to_owned(), None));
+        }
+        if desks.is_empty() {
+            let message = "no upstream that tells details of an offer is configured (aop and article do), so \
+                           nothing was asked";
+            return Ok(known.without(WhyNot::NoUpstream, message.to_owned(), None));
+        }
+        let _turn = self.asking_details.lock().unwrap_or_else(PoisonError::into_inner);
+        if mode == Mode::Default {
+            // Whoever asked until now may have asked about this one.
+            known = self.known_details(offer_id)?;
+            if known.will_do(mode) {
+                return Ok(known);
+            }
+        }
+        let mut warnings = Vec::new();
+        let mut result = Err(EngineError::NoUpstream);
+        for desk in desks {
+            if let Err(EngineError::Upstream(error)) = &result {
+                warnings.push(format!("{error}; {} is asked instead", desk.guard.profile()));
+            }
+            result = desk.guard.details(offer_id).map(|asked| (desk, asked)).map_err(Into::into);
+            if !matches!(&result, Err(EngineError::Upstream(error)) if error.leaves_room_for_another()) {
+                break;
+            }
+        }
+        match result {
+            Ok((desk, AskedDetail { detail, calls, .. })) => {
+                let (profile, fetched_at) = (desk.guard.profile(), self.clock.now());
+                if mode != Mode::Bypass {
+                    self.catalog.store_details(profile, offer_id, &detail, fetched_at)?;
+                }
+                Ok(Details {
+                    detail: Some(detail),
+                    profile: Some(profile.to_owned()),
+                    source: Source::Upstream,
+                    fetched_at: Some(fetched_at),
+                    stale: false,
+                    upstream_calls: calls,
+                    unanswered: None,
+                    warnings,
+                })
+            }
+            Err(EngineError::Upstream(error)) => {
+                let Some(why_not) =
+                    error.why_not().or(known.detail.is_some().then_some(WhyNot::UpstreamFailed))
+                else {
+                    return Err(error.into());
+                };
+                known.warnings = warnings;
+                known.upstream_calls = error.calls();
+                Ok(known.without(why_not, error.to_string(), error.retry_at()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn known_details(&self, offer_id: &OfferId) -> Result<Details, EngineError> {
+        let profiles: Vec<&str> = self.desks.iter().map(|desk| desk.guard.profile()).collect();
+        let stored = self.catalog.details(offer_id, &profiles)?;
+        let Some(StoredDetail { profile, fetched_at, detail }) = stored else {
+            return Ok(Details::unknown());
+        };
+        let age = fetched_at.until(self.clock.now());
+        Ok(Details {
+            stale: age >= self.freshness_of(&profile).hard_ttl,
+            detail: Some(detail),
+            profile: Some(profile),
+            source: Source::Local,
+            fetched_at: Some(fetched_at),
+            ..Details::unknown()
+        })
+    }
+}
+
+impl Details {
+    fn unknown() -> Self {
+        Self {
+            detail: None,
+            profile: None,
+            source: Source::None,
+            fetched_at: None,
+            stale: false,
+            upstream_calls: 0,
+            unanswered: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn will_do(&self, mode: Mode) -> bool {
+        match mode {
+            Mode::Default => self.detail.is_some() && !self.stale,
+            Mode::LocalOnly => self.detail.is_some(),
+            Mode::Refresh | Mode::Bypass => false,
+        }
+    }
+
+    fn without(mut self, reason: WhyNot, message: String, retry_at: Option<Timestamp>) -> Self {
+        if reason != WhyNot::Offline {
+            self.warnings.push(message.clone());
+        }
+        self.unanswered = Some(Unanswered { reason, message, retry_at, queued: false });
+        self
+    }
+}

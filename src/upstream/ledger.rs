@@ -1,0 +1,138 @@
+//! The account of calls: what is booked before a call, and settled after it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+
+use super::{ProviderCount, UpstreamError};
+use crate::clock::Timestamp;
+
+const DAY_MS: i64 = 24 * 3600 * 1000;
+/// China standard time is 8 h ahead of UTC, without summer time.
+const CHINA_OFFSET_MS: i64 = 8 * 3600 * 1000;
+
+/// A day of China standard time (UTC+8), by which the platform counts calls. Written as `2026-11-24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuotaDay(i64);
+
+impl QuotaDay {
+    /// The day that `moment` falls on.
+    #[must_use]
+    pub fn of(moment: Timestamp) -> Self {
+        Self(moment.unix_ms().saturating_add(CHINA_OFFSET_MS).div_euclid(DAY_MS))
+    }
+
+    /// When the next day begins and the count starts anew.
+    #[must_use]
+    pub fn resets_at(self) -> Timestamp {
+        Timestamp::from_unix_ms((self.0.saturating_add(1)).saturating_mul(DAY_MS) - CHINA_OFFSET_MS)
+    }
+}
+
+impl fmt::Display for QuotaDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match OffsetDateTime::from_unix_timestamp(self.0.saturating_mul(DAY_MS / 1000)) {
+            Ok(day) => write!(f, "{:04}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day()),
+            Err(_) => write!(f, "day {}", self.0),
+        }
+    }
+}
+
+impl Serialize for QuotaDay {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One call that somebody wants to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booking {
+    pub profile: &'static str,
+    pub day: QuotaDay,
+    /// Calls that `day` may hold.
+    pub budget: u32,
+    pub now: Timestamp,
+    /// Between the starts of two calls of `profile`.
+    pub min_interval: Duration,
+}
+
+/// A booked call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    pub id: i64,
+    /// The call may start at this moment and not before; never before the booking's `now`.
+    pub start_at: Timestamp,
+}
+
+/// How a booked call ended for the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallOutcome {
+    /// The upstream counts the call, or may do so.
+    Billed,
+    /// The upstream does not count it: the budget gets it back.
+    Refunded,
+}
+
+/// Why a ledger books nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// `used` calls are booked for the day, which is the whole budget.
+    #[error("the day's budget is spent: {used} calls are booked")]
+    BudgetSpent { used: u32 },
+    /// The storage fails; `message` says how and what to do.
+    #[error("the ledger of upstream calls cannot be read or written: {message}")]
+    Storage { message: String },
+}
+
+/// An upstream's trouble that all processes have to know, so that each does not learn it by a call of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Nobody is asked before.
+    pub until: Timestamp,
+    /// What the upstream said.
+    pub error: UpstreamError,
+}
+
+/// The account of calls, shared by every process on one data directory.
+pub trait Ledger: Send + Sync {
+    /// Books one call before it is made, atomically over all processes. The moment to start is the booking's
+    /// `now` or `min_interval` after the start of the profile's last booking, whichever is later; a refunded
+    /// booking still counts for the pace, because its request was sent, but not for the budget.
+    ///
+    /// # Errors
+    /// [`LedgerError::BudgetSpent`] when `budget` calls of `day` are booked and not refunded;
+    /// [`LedgerError::Storage`] when the account cannot be read or written.
+    fn reserve(&self, booking: &Booking) -> Result<Reservation, LedgerError>;
+
+    /// Ends a booking. One that is never settled counts as billed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Storage`].
+    fn settle(&self, reservation: i64, outcome: CallOutcome) -> Result<(), LedgerError>;
+
+    /// Takes the provider's own count into account, settled calls of ours included: what it has counted beyond ours
+    /// was spent by somebody else and is not there for us, and its limit holds beside the budget.
+    ///
+    /// # Errors
+    /// [`LedgerError::Storage`].
+    fn reconcile(&self, profile: &str, day: QuotaDay, count: ProviderCount) -> Result<(), LedgerError>;
+
+    /// What [`close`](Self::close) was told last, if the upstream has not recovered since.
+    ///
+    /// # Errors
+    /// [`LedgerError::Storage`]; so for all of these.
+    fn breaker(&self, profile: &'static str) -> Result<Option<Breaker>, LedgerError>;
+
+    /// Nobody is to ask before `until`, because of `error`.
+    fn close(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError>;
+
+    /// Counts a search that failed with all its attempts; returns how many those are in a row.
+    fn note_failure(&self, profile: &str) -> Result<u32, LedgerError>;
+
+    /// The upstream has answered: forgets breaker and failures.
+    fn recovered(&self, profile: &str) -> Result<(), LedgerError>;
+}

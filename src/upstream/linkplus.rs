@@ -1,0 +1,127 @@
+//! Profile `linkplus`: the official gateway's older search, for a picture that lies at a public address.
+//!
+//! One signed form post, `alibaba.cross.similar.offer.search`, over the same app, tokens and envelope as
+//! [`aop`](super::aop). The gateway fetches the picture itself, so the address must be one that Alibaba can reach, and
+//! a file alone cannot be searched for. Pages hold at most 20 offers; prices come in fen. Not yet tried against the
+//! live gateway.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use super::aop::{AopConfig, Gateway};
+use super::{SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamPage, lenient};
+use crate::clock::Clock;
+use crate::offer::{Offer, Price, Supplier};
+
+/// The profile's name in the configuration and the catalogue.
+pub const PROFILE: &str = "linkplus";
+
+const CALL: &str = "param2/1/com.alibaba.linkplus/alibaba.cross.similar.offer.search";
+/// Measured by others: more is taken and not given.
+const MAX_PAGE_SIZE: u32 = 20;
+
+/// The client of this search.
+pub struct LinkplusUpstream {
+    gateway: Gateway,
+}
+
+impl LinkplusUpstream {
+    /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
+    ///
+    /// # Errors
+    /// [`UpstreamErrorKind::Param`](super::UpstreamErrorKind::Param) with code `config` for an address, key, secret or
+    /// timeout that cannot work.
+    pub fn new(config: AopConfig, clock: Arc<dyn Clock>) -> Result<Self, UpstreamError> {
+        Ok(Self { gateway: Gateway::new(PROFILE, config, clock)? })
+    }
+}
+
+impl Upstream for LinkplusUpstream {
+    fn profile(&self) -> &'static str {
+        PROFILE
+    }
+
+    /// No picture is uploaded, so these only bound what is prepared in vain.
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
+    }
+
+    fn max_page_size(&self) -> u32 {
+        MAX_PAGE_SIZE
+    }
+
+    fn make_ready(&self) -> Result<(), UpstreamError> {
+        self.gateway.hold_token()
+    }
+
+    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        params.check(PROFILE)?;
+        let url = picture.address(PROFILE, params)?;
+        let body = self.gateway.with_token(|token| {
+            let body = self.gateway.call(CALL, Some(token), |ask| {
+                ask.url_field("picUrl", url)
+                    .field("page", params.page)
+                    .field("pageSize", params.page_size.min(MAX_PAGE_SIZE))
+                    .field_if("categoryID", params.category_id)
+                    .field_if("priceMin", params.price_min)
+                    .field_if("priceMax", params.price_max)
+            })?;
+            self.gateway.open(&body)?;
+            Ok(body)
+        })?;
+        let result = &body["result"];
+        let Value::Array(rows) = &result["result"] else {
+            return Err(self.gateway.unreadable("the answer holds no list of offers"));
+        };
+        lenient::page(PROFILE, rows, lenient::count(&result["total"]), read_offer)
+    }
+
+    /// Proves the address, the key and the secret, but not the access token.
+    fn check(&self) -> Result<(), UpstreamError> {
+        self.gateway.check()
+    }
+}
+
+impl fmt::Debug for LinkplusUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkplusUpstream").field("gateway", &self.gateway).finish()
+    }
+}
+
+fn read_offer(row: &Value) -> Option<Offer> {
+    let offer_id = lenient::offer_id(&row["offerId"])?;
+    let fen: Option<i64> = lenient::count(&row["oldPrice"]);
+    Some(Offer {
+        title: lenient::text(&row["subject"]).unwrap_or_default(),
+        price: fen.and_then(|fen| Price::from_yuan(Decimal::new(fen, 2)).ok()),
+        min_order_quantity: lenient::count(&row["quantityBegin"]),
+        month_sold: None,
+        seen_at: None,
+        similarity: None,
+        image_url: lenient::web_url(&row["imageUrl"]),
+        detail_url: lenient::web_url(&row["detailUrl"])
+            .or_else(|| Some(format!("https://detail.1688.com/offer/{offer_id}.html"))),
+        supplier: Supplier::default(),
+        offer_id,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_price_in_fen_becomes_yuan_without_losing_a_digit() {
+        for (fen, yuan) in [(json!(5900), "59.00"), (json!("7"), "0.07"), (json!(0), "0.00")] {
+            let offer = read_offer(&json!({ "offerId": 1, "oldPrice": fen })).expect("an id");
+            assert_eq!(offer.price.map(|price| price.to_string()).as_deref(), Some(yuan));
+        }
+        let without = read_offer(&json!({ "offerId": 1, "oldPrice": 59.5 })).expect("an id");
+        assert_eq!(without.price, None, "half a fen is none");
+    }
+}

@@ -1,0 +1,278 @@
+//! Profile `tmapi`: the wrapper of that vendor, which looks pictures up by their address.
+//!
+//! A picture at Alibaba is one request, `1688/search/image`; any other is first given an address there by
+//! `1688/tools/image/convert_url`. A file has no address, so a search for one is refused before anything is sent. The
+//! token must travel in the query, so no address of a request is ever printed. Requests, answers and codes follow the
+//! vendor's documentation; what is billed beyond answers is not documented, so the error's kind decides. Not yet tried
+//! against the live service.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
+use super::{
+    SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    UpstreamPage, lenient,
+};
+use crate::clock::Clock;
+use crate::offer::{Offer, Supplier};
+
+/// The profile's name in the configuration and the catalogue.
+pub const PROFILE: &str = "tmapi";
+
+const SEARCH_PATH: &str = "/1688/search/image";
+const CONVERT_PATH: &str = "/1688/tools/image/convert_url";
+/// As documented.
+const MAX_PAGE_SIZE: u32 = 20;
+/// Whose pictures the search takes as they are.
+const ALIBABA: [&str; 3] = ["alicdn.com", "aliimg.com", "alibaba.com"];
+
+/// Where to ask, and as whom.
+#[derive(Clone, Debug)]
+pub struct TmapiConfig {
+    /// `http://` or `https://`, without user, query and fragment.
+    pub base_url: String,
+    pub token: Secret,
+    /// For each request, from the first byte out to the last byte in. A search is at most two requests.
+    pub timeout: Duration,
+    /// Records what is said, or stands in for the network.
+    pub tape: Option<Arc<Tape>>,
+}
+
+impl TmapiConfig {
+    /// The vendor's gateway.
+    pub const DEFAULT_BASE_URL: &'static str = "https://api.tmapi.io";
+    /// As the vendor advises.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+
+    #[must_use]
+    pub fn new(token: Secret) -> Self {
+        Self {
+            base_url: Self::DEFAULT_BASE_URL.to_owned(),
+            token,
+            timeout: Self::DEFAULT_TIMEOUT,
+            tape: None,
+        }
+    }
+}
+
+/// The client of this vendor.
+pub struct TmapiUpstream {
+    config: TmapiConfig,
+    wire: Wire,
+    /// Only to read a `Retry-After` that is a date.
+    clock: Arc<dyn Clock>,
+}
+
+impl TmapiUpstream {
+    /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
+    ///
+    /// # Errors
+    /// [`UpstreamErrorKind::Param`] with code `config` for an address, token or timeout that cannot work.
+    pub fn new(config: TmapiConfig, clock: Arc<dyn Clock>) -> Result<Self, UpstreamError> {
+        if config.token.is_empty() {
+            return Err(config_error(PROFILE, "the token is missing"));
+        }
+        let wire =
+            Wire::new(PROFILE, &config.base_url, config.timeout, config.tape.clone(), &[&config.token])?;
+        Ok(Self { config, wire, clock })
+    }
+
+    fn send(&self, ask: Ask<'_>) -> Result<Value, UpstreamError> {
+        let ask = ask.secret_query("apiToken", &self.config.token);
+        self.accept(&self.wire.send(&ask, self.clock.now())?)
+    }
+
+    /// The address under which the search takes the picture.
+    fn address(&self, url: &str) -> Result<String, UpstreamError> {
+        if is_at_alibaba(url) {
+            return Ok(url.to_owned());
+        }
+        // Which search the new address is for; the vendor's example names the path.
+        let ask =
+            Ask::post(CONVERT_PATH).url_field("url", url).field("search_api_endpoint", SEARCH_PATH).json();
+        let body = self.send(ask).map_err(|error| match error.code.as_str() {
+            // Here there is nothing to retrieve but the picture.
+            "417" => UpstreamError::new(
+                PROFILE,
+                UpstreamErrorKind::Image,
+                "417",
+                "the picture cannot be fetched from its address",
+            ),
+            _ => error,
+        })?;
+        lenient::text(&body["data"]["image_url"])
+            .ok_or_else(|| unreadable(PROFILE, "the converted picture has no image_url"))
+    }
+
+    /// The body of an answer that is not a refusal.
+    fn accept(&self, reply: &Reply) -> Result<Value, UpstreamError> {
+        let body: Option<Value> = serde_json::from_slice(&reply.body).ok().filter(Value::is_object);
+        let said = body.as_ref().unwrap_or(&Value::Null);
+        let code = lenient::text(&said["code"]);
+        if (200..300).contains(&reply.status) {
+            match (&body, code.as_deref()) {
+                (Some(body), Some("200")) => return Ok(body.clone()),
+                (Some(_), None) => return Err(unreadable(PROFILE, "the answer holds no code")),
+                (None, _) => return Err(unreadable(PROFILE, "the answer is not a JSON object")),
+                (Some(_), Some(_)) => {}
+            }
+        }
+        let code = code.filter(|code| code != "200").unwrap_or_else(|| reply.status.to_string());
+        let secrets = [&self.config.token];
+        let words = lenient::first_text(said, &["msg", "message"])
+            .unwrap_or_else(|| format!("refused with HTTP status {}", reply.status));
+        let kind = classify(reply.status, &code);
+        Err(UpstreamError {
+            retry_after: reply.retry_after,
+            ..UpstreamError::new(PROFILE, kind, quote(&code, &secrets), quote(&words, &secrets))
+        })
+    }
+}
+
+impl Upstream for TmapiUpstream {
+    fn profile(&self) -> &'static str {
+        PROFILE
+    }
+
+    /// No picture is uploaded, so these only bound what is prepared in vain.
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
+    }
+
+    fn max_page_size(&self) -> u32 {
+        MAX_PAGE_SIZE
+    }
+
+    /// One request, and one before it for a picture that is not at Alibaba. There is no filter by category.
+    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        params.check(PROFILE)?;
+        if params.category_id.is_some() {
+            let message = "this vendor does not filter by category";
+            return Err(UpstreamError::new(PROFILE, UpstreamErrorKind::Param, "category", message));
+        }
+        let address = self.address(picture.address(PROFILE, params)?)?;
+        let ask = Ask::get(SEARCH_PATH)
+            .url_query("img_url", &address)
+            .query("page", params.page)
+            .query("page_size", params.page_size.min(MAX_PAGE_SIZE))
+            .query_if("price_start", params.price_min)
+            .query_if("price_end", params.price_max);
+        let data = &self.send(ask)?["data"];
+        let Value::Array(rows) = &data["items"] else {
+            return Err(unreadable(PROFILE, "the answer holds no list of items"));
+        };
+        lenient::page(PROFILE, rows, lenient::count(&data["total_count"]), read_offer)
+    }
+
+    /// The vendor documents nothing that is free, so a search without a picture is sent: a refusal of just that says
+    /// that the token was taken.
+    fn check(&self) -> Result<(), UpstreamError> {
+        match self.send(Ask::get(SEARCH_PATH)) {
+            Err(error) if error.kind == UpstreamErrorKind::Param => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+}
+
+impl fmt::Debug for TmapiUpstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TmapiUpstream").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// What kind of trouble an answer reports. `code` decides where the vendor's table has it, else the status.
+#[must_use]
+pub fn classify(http_status: u16, code: &str) -> UpstreamErrorKind {
+    use UpstreamErrorKind::{Acl, Auth, Param, Quota, Rate, Transient, Unsupported};
+    match code {
+        // "Failed to retrieve": whether the picture or the answer, it does not say.
+        "417" | "499" | "500" => return Transient,
+        "422" => return Param,
+        "439" => return Quota,
+        // "Concurrency limit exceeded", whatever 503 means elsewhere.
+        "503" => return Rate,
+        _ => {}
+    }
+    match http_status {
+        300..=399 | 404 | 405 | 410 | 501 => Unsupported,
+        401 => Auth,
+        403 => Acl,
+        429 => Rate,
+        _ => Transient,
+    }
+}
+
+fn is_at_alibaba(url: &str) -> bool {
+    let url = reqwest::Url::parse(url).ok();
+    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+    ALIBABA
+        .iter()
+        .any(|owner| host.strip_suffix(owner).is_some_and(|sub| sub.is_empty() || sub.ends_with('.')))
+}
+
+fn read_offer(item: &Value) -> Option<Offer> {
+    let offer_id = lenient::offer_id(&item["item_id"])?;
+    Some(Offer {
+        title: lenient::first_text(item, &["title", "title_origin"]).unwrap_or_default(),
+        price: lenient::price(&item["price"]),
+        min_order_quantity: lenient::count(&item["quantity_begin"]),
+        month_sold: None,
+        seen_at: None,
+        similarity: None,
+        image_url: lenient::web_url(&item["img"]),
+        detail_url: lenient::web_url(&item["product_url"]),
+        supplier: Supplier {
+            company_name: lenient::text(&item["shop_info"]["company_name"]),
+            credit_level: None,
+        },
+        offer_id,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_kind() {
+        use UpstreamErrorKind::{Acl, Auth, Param, Quota, Rate, Transient, Unsupported};
+        let table = [
+            (200, "417", Transient),
+            (200, "422", Param),
+            (200, "439", Quota),
+            (200, "499", Transient),
+            (200, "500", Transient),
+            (200, "503", Rate),
+            (417, "417", Transient),
+            (503, "503", Rate),
+            (302, "302", Unsupported),
+            (401, "401", Auth),
+            (403, "403", Acl),
+            (404, "404", Unsupported),
+            (429, "429", Rate),
+            (502, "502", Transient),
+            (200, "999", Transient),
+        ];
+        for (status, code, kind) in table {
+            assert_eq!(classify(status, code), kind, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn only_pictures_at_alibaba_are_taken_as_they_are() {
+        for (url, at_alibaba) in [
+            ("https://cbu01.alicdn.com/img/ibank/O1CN01a_!!1-0-cib.jpg", true),
+            ("https://img.china.alibaba.com/img/a.jpg", true),
+            ("https://alicdn.com.example/a.jpg", false),
+            ("https://notalicdn.com/a.jpg", false),
+            ("https://example.com/alicdn.com/a.jpg", false),
+            ("alicdn.com", false),
+        ] {
+            assert_eq!(is_at_alibaba(url), at_alibaba, "{url}");
+        }
+    }
+}

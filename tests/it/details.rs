@@ -1,0 +1,220 @@
+//! Everything about one offer: asked once, then known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tongkuan::clock::{Clock, ManualClock, Timestamp};
+use tongkuan::engine::{Engine, EngineError, Freshness, Mode, Source};
+use tongkuan::offer::{OfferDetail, OfferId};
+use tongkuan::sandbox::{Sandbox, SandboxOptions};
+use tongkuan::upstream::{
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardError, GuardPolicy, SearchParams, Secret,
+    UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, WhyNot,
+};
+
+use crate::cli::Shell;
+use crate::fakes::{Bench, FakeEmbedder, png, query};
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    sandbox: Sandbox,
+    home: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new(options: SandboxOptions) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_795_485_600_000)));
+        let options = SandboxOptions { clock: clock.clone(), ..options };
+        Self { clock, sandbox: Sandbox::start(options).unwrap(), home: tempfile::tempdir().unwrap() }
+    }
+
+    fn aop(&self) -> Arc<dyn Upstream> {
+        let config = AopConfig {
+            base_url: self.sandbox.base_url().to_owned(),
+            refresh_token: Some(Secret::new("sandbox-refresh-token")),
+            ..AopConfig::new("sandbox", Secret::new("sandbox-secret"))
+        };
+        Arc::new(AopUpstream::new(config, self.clock.clone()).unwrap())
+    }
+
+    fn article(&self) -> Arc<dyn Upstream> {
+        let config = ArticleConfig {
+            base_url: self.sandbox.base_url().to_owned(),
+            ..ArticleConfig::new("sandbox", Secret::new("sandbox-secret"))
+        };
+        Arc::new(ArticleUpstream::new(config, self.clock.clone()).unwrap())
+    }
+
+    fn engine(&self, upstream: Arc<dyn Upstream>) -> Engine {
+        Engine::builder(self.home.path())
+            .embedder(Arc::new(FakeEmbedder::new()))
+            .upstream(upstream, GuardPolicy::default(), Freshness::default())
+            .clock(self.clock.clone())
+            .open()
+            .unwrap()
+    }
+
+    fn offer_id(&self, number: usize) -> OfferId {
+        OfferId::new(self.sandbox.catalogue().goods()[number].offer_id.to_string()).unwrap()
+    }
+}
+
+#[test]
+fn both_dialects_tell_the_same_of_an_offer() {
+    let scene = Scene::new(SandboxOptions { min_interval_ms: 0, ..SandboxOptions::default() });
+    let good = &scene.sandbox.catalogue().goods()[7];
+    let [aop, article] =
+        [scene.aop(), scene.article()].map(|upstream| upstream.details(&scene.offer_id(7)).unwrap());
+    assert_eq!(aop.offer.offer_id, scene.offer_id(7));
+    assert_eq!((&aop.offer.title, aop.offer.price), (&good.title, Some(good.price)));
+    assert_eq!(aop.offer.min_order_quantity, Some(good.min_order_quantity));
+    assert_eq!(aop.offer.supplier.company_name.as_ref(), Some(&good.company_name));
+    assert_eq!((aop.image_urls.len(), aop.attributes[1].value.as_str()), (5, good.colour));
+    let colours = 1 + scene.sandbox.catalogue().colour_variants(good).count();
+    assert_eq!(aop.skus.len(), colours);
+    assert_eq!(aop.skus[0].stock, Some(999));
+    assert!(
+        aop.skus.iter().all(|sku| sku.price.is_some() && sku.sku_id.is_some() && sku.image_url.is_some())
+    );
+    assert_eq!(article.skus, aop.skus);
+    assert_eq!((article.image_urls, article.attributes), (aop.image_urls, aop.attributes));
+    assert_eq!((article.offer.title, article.offer.price), (aop.offer.title, aop.offer.price));
+    assert_eq!(scene.sandbox.counters().details_ok, 2);
+}
+
+#[test]
+fn details_that_are_known_cost_no_call_until_they_are_too_old() {
+    let scene = Scene::new(SandboxOptions { token_ttl_secs: 10_000_000, ..SandboxOptions::default() });
+    let engine = scene.engine(scene.aop());
+    let id = scene.offer_id(3);
+    let first = engine.details(&id, Mode::Default).unwrap();
+    assert_eq!((first.source, first.upstream_calls), (Source::Upstream, 1));
+    assert_eq!(engine.quota().unwrap()[0].used, 1, "it is booked as a search is");
+    drop(engine);
+    let engine = scene.engine(scene.aop());
+    for mode in [Mode::Default, Mode::LocalOnly] {
+        let known = engine.details(&id, mode).unwrap();
+        assert_eq!((known.source, known.upstream_calls, known.stale), (Source::Local, 0, false));
+        assert_eq!((known.detail, known.fetched_at), (first.detail.clone(), first.fetched_at));
+    }
+    assert_eq!(scene.sandbox.counters().details_ok, 1);
+    scene.clock.sleep(Freshness::default().hard_ttl);
+    let offline = engine.details(&id, Mode::LocalOnly).unwrap();
+    assert!(offline.stale && offline.detail.is_some());
+    assert_eq!(engine.details(&id, Mode::Default).unwrap().upstream_calls, 1);
+    assert_eq!(engine.details(&id, Mode::Refresh).unwrap().upstream_calls, 1);
+    assert_eq!(scene.sandbox.counters().details_ok, 3);
+}
+
+#[test]
+fn old_details_are_better_than_none_when_the_upstream_has_nothing_left() {
+    let scene = Scene::new(SandboxOptions { daily_quota: 1, ..SandboxOptions::default() });
+    let engine = scene.engine(scene.article());
+    let id = scene.offer_id(3);
+    let first = engine.details(&id, Mode::Default).unwrap();
+    let old = engine.details(&id, Mode::Refresh).unwrap();
+    assert_eq!((old.detail, old.source), (first.detail, Source::Local));
+    assert_eq!(old.unanswered.unwrap().reason, WhyNot::QuotaSpent);
+    let unknown = engine.details(&scene.offer_id(4), Mode::Default).unwrap();
+    assert_eq!((unknown.detail, unknown.unanswered.unwrap().reason), (None, WhyNot::QuotaSpent));
+}
+
+#[test]
+fn ten_threads_that_ask_about_one_offer_make_one_call() {
+    let scene = Scene::new(SandboxOptions { min_interval_ms: 0, ..SandboxOptions::default() });
+    let engine = scene.engine(scene.article());
+    let id = scene.offer_id(9);
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| assert!(engine.details(&id, Mode::Default).unwrap().detail.is_some()));
+        }
+    });
+    assert_eq!(scene.sandbox.counters().details_ok, 1);
+}
+
+#[test]
+fn an_offer_that_nobody_knows_is_an_error_and_stored_nowhere() {
+    let scene = Scene::new(SandboxOptions::default());
+    let unknown = OfferId::new("12").unwrap();
+    for upstream in [scene.aop(), scene.article()] {
+        let engine = scene.engine(upstream);
+        scene.clock.sleep(Duration::from_secs(2));
+        let error = engine.details(&unknown, Mode::Default).unwrap_err();
+        assert!(
+            matches!(&error, EngineError::Upstream(GuardError::Upstream { error, calls: 1 })
+                if error.code == "no_such_offer"),
+            "{error}"
+        );
+        assert!(engine.catalog().details(&unknown, &[]).unwrap().is_none());
+    }
+}
+
+/// May search, and may not ask about offers.
+struct SearchOnly(Arc<dyn Upstream>);
+
+impl Upstream for SearchOnly {
+    fn profile(&self) -> &'static str {
+        "search-only"
+    }
+
+    fn upload_limits(&self) -> UploadLimits {
+        self.0.upload_limits()
+    }
+
+    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        self.0.search(picture, params)
+    }
+
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    fn details(&self, _: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        Err(UpstreamError::new("search-only", UpstreamErrorKind::Acl, "gw.APIACLDecline", "not allowed"))
+    }
+
+    fn check(&self) -> Result<(), UpstreamError> {
+        self.0.check()
+    }
+}
+
+#[test]
+fn a_missing_permission_for_details_does_not_stop_the_searches() {
+    let bench = Bench::new();
+    let upstream = Arc::new(SearchOnly(bench.upstream.clone()));
+    let engine =
+        bench.builder().upstream(upstream, GuardPolicy::default(), Freshness::default()).open().unwrap();
+    let error = engine.details(&OfferId::new("1").unwrap(), Mode::Default).unwrap_err();
+    assert!(error.to_string().contains("gw.APIACLDecline"), "{error}");
+    assert_eq!(engine.search(&query(&png(1))).unwrap().upstream_calls, 1);
+    assert_eq!(engine.quota().unwrap()[0].used, 1, "the refusal was given back");
+}
+
+#[test]
+fn an_upstream_without_such_a_call_is_not_asked() {
+    let bench = Bench::new();
+    let id = OfferId::new("1").unwrap();
+    assert!(!bench.upstream.gives_details());
+    assert_eq!(bench.upstream.details(&id).unwrap_err().kind, UpstreamErrorKind::Unsupported);
+    let engine = bench.engine();
+    let none = engine.details(&id, Mode::Default).unwrap();
+    assert_eq!((none.detail, none.unanswered.unwrap().reason), (None, WhyNot::NoUpstream));
+    assert_eq!(engine.search(&query(&png(1))).unwrap().upstream_calls, 1);
+}
+
+#[test]
+fn the_command_prints_details_and_offline_only_those_that_are_known() {
+    let shell = Shell::with_sandbox();
+    let id = shell.sandbox().catalogue().goods()[3].offer_id.to_string();
+    let offline = shell.run(&["--offline", "details", &id]);
+    assert!(offline.status == 1 && offline.out.contains("nothing is known"), "{offline:?}");
+    let first = shell.run(&["--json", "details", &id]);
+    assert_eq!((first.status, &first.json()["upstream_calls"]), (0, &1.into()), "{first:?}");
+    let read = shell.run(&["--offline", "details", &id]);
+    assert!(read.status == 0 && read.out.contains("颜色") && read.out.contains("999 pieces"), "{read:?}");
+    let again = shell.run(&["--json", "details", &id]).json();
+    assert_eq!((&again["source"], &again["detail"]), (&"local".into(), &first.json()["detail"]));
+    assert_eq!(shell.run(&["--json", "details", "--refresh", &id]).json()["upstream_calls"], 1);
+    assert_eq!(shell.sandbox().counters().details_ok, 2);
+    assert_eq!(shell.run(&["details", "no id"]).status, 2);
+}
