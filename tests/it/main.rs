@@ -16,6 +16,7 @@ mod ledger;
 mod photo;
 mod photo_bad;
 mod sandbox;
+mod soak;
 mod spending;
 mod tape;
 mod upstream;
