@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tongkuan::offer::OfferId;
 use tongkuan::sandbox::{Fault, Faults, SandboxOptions};
 use tongkuan::upstream::{
-    OneboundConfig, OneboundUpstream, SearchParams, Secret, Tape, TapeError, UploadPicture, Upstream,
-    UpstreamError, UpstreamErrorKind, UpstreamPage,
+    AopConfig, LinkplusUpstream, OneboundConfig, OneboundUpstream, SearchParams, Secret, Tape, TapeError,
+    UploadMediaType, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage,
 };
 
 use crate::battery::{APP_KEY, Door, PROFILES, REFRESH_TOKEN, SECRET, clock, picture_of, sandbox};
@@ -116,18 +116,61 @@ fn a_secret_that_the_upstream_says_back_is_blotted_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tape");
     let server = Loopback::new(|request| {
-        let said = format!("you sent {} and {}", request.target, String::from_utf8_lossy(&request.body));
+        let secret = request.query_field("secret").unwrap();
+        let said = format!("you sent {} with {secret}", request.target);
         Answer::Json(200, json!({ "error_code": "4003", "reason": said }))
     });
     let config = OneboundConfig {
         base_url: server.base.clone(),
         tape: Some(Arc::new(Tape::record(&path).unwrap())),
-        ..OneboundConfig::new(Secret::new("key-3f"), Secret::new("secret-8b"))
+        // In an address and in JSON it looks different.
+        ..OneboundConfig::new(Secret::new("key-3f"), Secret::new("secret \"8b/+"))
     };
     let upstream = OneboundUpstream::new(config, clock()).unwrap();
     upstream.check().unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.contains("you sent") && !text.contains("key-3f") && !text.contains("secret-8b"), "{text}");
+    assert!(text.contains("you sent") && !text.contains("key-3f") && !text.contains("8b"), "{text}");
+}
+
+#[test]
+fn an_address_is_recorded_without_the_parts_that_may_be_somebodys_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tape");
+    let server = Loopback::new(|request| {
+        let url = request.form_field("picUrl").unwrap();
+        let message = format!("handle image error with url {url}");
+        Answer::Json(200, json!({ "success": false, "code": "SYSTEM_ERROR", "message": message }))
+    });
+    let clock = clock();
+    let tape = Some(Arc::new(Tape::record(&path).unwrap()));
+    let config = AopConfig {
+        base_url: server.base.clone(),
+        access_token: Some(Secret::new("access-token-4c")),
+        tape,
+        ..AopConfig::new(APP_KEY, Secret::new(SECRET))
+    };
+    let upstream = LinkplusUpstream::new(config, clock).unwrap();
+    let picture = UploadPicture {
+        bytes: vec![1],
+        media_type: UploadMediaType::Jpeg,
+        width_px: 1,
+        height_px: 1,
+        region: None,
+        source_url: Some("https://user:word@shop.example/a.jpg?sign=theirs#part".to_owned()),
+    };
+    let error = upstream.search(&picture, &SearchParams::default()).unwrap_err();
+    assert_eq!(error.kind, UpstreamErrorKind::Image);
+    let [line] = <[Value; 1]>::try_from(lines(&path)).unwrap();
+    assert_eq!(line["params"]["picUrl"], "https://shop.example/a.jpg");
+    assert_eq!(
+        line["path"],
+        "/openapi/param2/1/com.alibaba.linkplus/alibaba.cross.similar.offer.search/{app_key}"
+    );
+    let text = line.to_string();
+    assert!(
+        !text.contains("theirs") && !text.contains("word") && !text.contains("access-token-4c"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -165,12 +165,17 @@ impl<'a> Ask<'a> {
     }
 
     /// Everything that must not be read by anybody.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        let values = self.query.iter().chain(&self.fields).filter_map(|(_, value)| match value {
-            Value::Secret(secret) => Some(secret),
-            _ => None,
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        let values = self.query.iter().chain(&self.fields).flat_map(|(_, value)| match value {
+            Value::Secret(secret) => vec![secret.clone()],
+            // As a whole, and its query, wherever it is quoted.
+            Value::Url(url) => match url.split_once(['?', '@']) {
+                Some((_, rest)) => vec![Secret::new(url.as_str()), Secret::new(rest)],
+                None => Vec::new(),
+            },
+            _ => Vec::new(),
         });
-        values.chain(&self.bearer)
+        values.chain(self.bearer.clone()).collect()
     }
 
     /// As the HTTP client's; `base` is without a slash at its end.

@@ -1,6 +1,7 @@
 //! What was said on the wire, to be looked at or said again: a recording holds one exchange a line (NDJSON), and no
 //! secret.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::fmt;
 use std::fmt::Write as _;
@@ -10,8 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
@@ -38,7 +38,7 @@ pub struct Tape {
 enum State {
     Recording {
         file: File,
-        /// To be blotted out wherever they occur.
+        /// To be blotted out wherever they occur; the longest first, because one may be a part of another.
         secrets: Vec<Secret>,
         /// Why the last exchange could not be written.
         broken: Option<String>,
@@ -81,20 +81,10 @@ enum Outcome {
         status: u16,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
-        #[serde(flatten)]
-        body: Body,
+        body: String,
     },
     /// No complete answer came.
     Failed { failed: Failure },
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Body {
-    #[serde(rename = "body")]
-    Text(String),
-    /// Not UTF-8.
-    #[serde(rename = "body_base64")]
-    Bytes(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,11 +136,12 @@ impl Tape {
     /// Never writes these.
     pub(super) fn keep_out<'a>(&self, secrets: impl IntoIterator<Item = &'a Secret>) {
         if let State::Recording { secrets: known, .. } = &mut *self.state() {
-            for secret in secrets {
+            for secret in secrets.into_iter().flat_map(disguises) {
                 if !known.iter().any(|known| known.expose() == secret.expose()) {
-                    known.push(secret.clone());
+                    known.push(secret);
                 }
             }
+            known.sort_by_key(|secret| Reverse(secret.expose().len()));
         }
     }
 
@@ -162,7 +153,7 @@ impl Tape {
         send: impl FnOnce() -> Result<Reply, UpstreamError>,
     ) -> Result<Reply, UpstreamError> {
         self.refuse_if_broken(profile)?;
-        self.keep_out(ask.secrets());
+        self.keep_out(&ask.secrets());
         if let State::Replaying(exchanges) = &mut *self.state() {
             return self.next(profile, ask, exchanges);
         }
@@ -201,11 +192,7 @@ impl Tape {
         }
         match exchanges.pop_front().map(|exchange| exchange.outcome) {
             Some(Outcome::Answered { status, retry_after_ms, body }) => {
-                let body = match body {
-                    Body::Text(text) => text.into_bytes(),
-                    // Written by us; if somebody has changed it, it is unreadable, and said to be.
-                    Body::Bytes(base64) => STANDARD.decode(base64).unwrap_or_default(),
-                };
+                let body = body.into_bytes();
                 Ok(Reply { status, retry_after: retry_after_ms.map(Duration::from_millis), body })
             }
             Some(Outcome::Failed { failed: Failure { kind, code, message } }) => {
@@ -226,9 +213,10 @@ impl Tape {
                     .retry_after
                     .map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
                 body: match std::str::from_utf8(&reply.body) {
-                    _ if ask.is_for_token => Body::Text(blot(&without_tokens(&reply.body))),
-                    Ok(text) => Body::Text(blot(text)),
-                    Err(_) => Body::Bytes(STANDARD.encode(&reply.body)),
+                    _ if ask.is_for_token => blot(&without_tokens(&reply.body)),
+                    Ok(text) => blot(text),
+                    // No client can read it, and nobody could find a secret in it.
+                    Err(_) => BLOT.to_owned(),
                 },
             },
             Err(error) => Outcome::Failed {
@@ -289,7 +277,7 @@ fn params(ask: &Ask<'_>) -> Map<String, Json> {
         let readable = match value {
             Value::Plain(text) => text.as_str().into(),
             Value::Secret(_) => BLOT.into(),
-            Value::Url(url) => url.split(['?', '#']).next().unwrap_or_default().into(),
+            Value::Url(url) => public_part(url).into(),
             Value::Picture { picture: sent, .. } => picture(sent),
         };
         params.insert((*name).to_owned(), readable);
@@ -301,6 +289,28 @@ fn params(ask: &Ask<'_>) -> Map<String, Json> {
         params.insert("authorization".to_owned(), BLOT.into());
     }
     params
+}
+
+/// An address without the parts in which somebody's credentials may be.
+fn public_part(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return url.split(['?', '#']).next().unwrap_or_default().to_owned();
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    // Only refused for addresses that can hold neither.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.into()
+}
+
+/// A secret as it is, as a part of an address, and as a part of a JSON text.
+fn disguises(secret: &Secret) -> Vec<Secret> {
+    let plain = secret.expose();
+    let escaped = Json::from(plain).to_string();
+    let inner = escaped.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(plain);
+    let url = Url::parse_with_params("http://x/", [("", plain)]).ok();
+    let encoded = url.as_ref().and_then(|url| url.query()?.strip_prefix('='));
+    [Some(plain), Some(inner), encoded].into_iter().flatten().map(Secret::new).collect()
 }
 
 /// The answer to a request for a token: every field that may be one is blotted out, and all of it when it cannot be
