@@ -32,7 +32,7 @@ pub use report::{html, write_html};
 pub use summary::{StageTime, Summary};
 
 use crate::engine::{Engine, EngineError, Inspection, Mode, Progress, Query, Timings};
-use crate::offer::{Offer, OfferId, Supplier};
+use crate::offer::{Offer, OfferId};
 use crate::photo::{PhotoLimits, read_bytes};
 use crate::photo_id::PhotoId;
 
@@ -192,18 +192,8 @@ fn half_must_be_good(bad_lines: &mut Vec<BadLine>, lines: usize) -> Result<(), E
 fn store(engine: &Engine, folder: &Path, number: usize, line: Line) -> Result<(PhotoId, Reference), BadLine> {
     let bad = |problem: LineProblem| BadLine::new(number, Some(line.path.clone()), problem);
     let bytes = read_bytes(&folder.join(&line.path), &PhotoLimits::default()).map_err(|e| bad(e.into()))?;
-    let good = Offer {
-        offer_id: OfferId::new(format!("line-{number}")).map_err(|e| bad(e.into()))?,
-        title: line.item.clone().unwrap_or_default(),
-        price: None,
-        min_order_quantity: None,
-        month_sold: None,
-        seen_at: None,
-        similarity: None,
-        image_url: None,
-        detail_url: None,
-        supplier: Supplier::default(),
-    };
+    let offer_id = OfferId::new(format!("line-{number}")).map_err(|e| bad(e.into()))?;
+    let good = Offer::new(offer_id, line.item.clone().unwrap_or_default());
     let added = engine.add_own(&good, &bytes, &line.path).map_err(|e| bad(e.into()))?;
     Ok((added.photo_id, Reference { path: line.path, item: good.title }))
 }
