@@ -13,7 +13,7 @@ use tongkuan::embed::runtime::{self, Runtime};
 use tongkuan::embed::{Embedder, Embedding, Model, OnnxEmbedder};
 use tongkuan::engine::{Engine, Mode, Outcome, Query, RuntimeChoice};
 use tongkuan::index::{Index, IndexOptions};
-use tongkuan::offer::{Offer, OfferId, Supplier};
+use tongkuan::offer::{Offer, OfferId};
 use tongkuan::photo::{Digest, Photo, PhotoLimits};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::sandbox::{Catalogue, View};
@@ -141,18 +141,8 @@ fn home_of(count: u64) -> tempfile::TempDir {
     let engine = engine_on(home.path());
     let goods = Catalogue::new(SEED);
     for good in goods.goods().iter().take(100) {
-        let own = Offer {
-            offer_id: OfferId::new(good.offer_id.to_string()).expect("digits"),
-            title: good.title.clone(),
-            price: Some(good.price),
-            min_order_quantity: None,
-            month_sold: None,
-            seen_at: None,
-            similarity: None,
-            image_url: None,
-            detail_url: None,
-            supplier: Supplier::default(),
-        };
+        let offer_id = OfferId::new(good.offer_id.to_string()).expect("digits");
+        let own = Offer { price: Some(good.price), ..Offer::new(offer_id, good.title.as_str()) };
         engine.add_own(&own, &goods.jpeg(good, View::Main), &good.title).expect("a good");
     }
     // Past the engine, in one transaction: a made-up vector has no picture that could be added.

@@ -42,8 +42,11 @@
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+mod dice;
+mod drawing;
 pub mod embed;
 pub mod engine;
+pub mod eval;
 pub mod fetch;
 pub mod index;
 pub mod offer;

@@ -17,7 +17,7 @@ use super::search::label_of;
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::engine::{Added, Engine, Progress};
-use crate::offer::{Offer, OfferId, Price, Supplier};
+use crate::offer::{Offer, OfferId, Price};
 use crate::photo::{PhotoLimits, read_bytes};
 
 /// Endings of files that a folder is searched for; what they hold is decided by their content.
@@ -162,16 +162,6 @@ fn own_good(
     price: Option<Price>,
     detail_url: Option<String>,
 ) -> Result<Offer> {
-    Ok(Offer {
-        offer_id: OfferId::new(id)?,
-        title: title.unwrap_or_else(|| id.to_owned()),
-        price,
-        min_order_quantity: None,
-        month_sold: None,
-        seen_at: None,
-        similarity: None,
-        image_url: None,
-        detail_url,
-        supplier: Supplier::default(),
-    })
+    let title = title.unwrap_or_else(|| id.to_owned());
+    Ok(Offer { price, detail_url, ..Offer::new(OfferId::new(id)?, title) })
 }

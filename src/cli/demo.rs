@@ -191,15 +191,8 @@ impl Table {
 }
 
 fn stages(answer: &Answer) -> String {
-    let t = &answer.timings_ms;
-    let all = [
-        ("decode", t.decode),
-        ("tensor", t.tensor),
-        ("embed", t.embed),
-        ("index", t.index),
-        ("catalog", t.catalog),
-        ("upstream", t.upstream),
-    ];
-    let spent = all.iter().filter_map(|(name, ms)| ms.map(|ms| format!("{name} {ms:.1}")));
+    // The verdict takes nanoseconds.
+    let stages = answer.timings_ms.stages().into_iter().filter(|(name, _)| *name != "verdict");
+    let spent = stages.filter_map(|(name, ms)| ms.map(|ms| format!("{name} {ms:.1}")));
     spent.collect::<Vec<_>>().join(", ")
 }

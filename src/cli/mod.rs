@@ -4,6 +4,7 @@ mod add;
 mod demo;
 mod details;
 mod doctor;
+mod eval;
 mod harvest;
 mod login;
 mod look;
@@ -88,6 +89,8 @@ enum Command {
     Sandbox(sandbox::SandboxCommand),
     /// Show the whole thing at work, on rendered goods or on a folder of your own pictures
     Demo(demo::Demo),
+    /// Measure the answers on pictures whose right answers are known
+    Eval(eval::Eval),
     /// Check this installation and this home folder
     Doctor,
 }
@@ -114,6 +117,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),
         Command::Demo(demo) => demo.run(settings),
+        Command::Eval(eval) => eval.run(settings),
         Command::Doctor => Ok(doctor::doctor(&settings)),
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::settings::Settings;
-use crate::sandbox::{Sandbox, SandboxOptions};
+use crate::sandbox::{Faults, Sandbox, SandboxOptions};
 
 #[derive(Args, Debug)]
 pub(super) struct SandboxCommand {
@@ -24,7 +24,27 @@ pub(super) struct SandboxCommand {
     /// Milliseconds between two searches
     #[arg(long, default_value_t = 1000, value_name = "MS")]
     min_interval_ms: u64,
+    /// Let something go wrong: with NAME the next search, with NAME=SHARE that share of all; may be repeated
+    #[arg(long, value_name = "NAME[=SHARE]", long_help = FAULT_HELP)]
+    fault: Vec<String>,
+    /// Which searches the shares of --fault strike
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    fault_seed: u64,
 }
+
+const FAULT_HELP: &str = "\
+Let something go wrong: with NAME the next search, with NAME=SHARE that share of all; may be repeated, as in
+--fault quota --fault rate=0.05 --fault cut=0.01 --fault-seed 7. Later ones can be set over HTTP:
+POST /sandbox/faults with {\"script\":[\"rate\",\"slow:500\"],\"shares\":{\"cut\":0.01},\"seed\":7}
+  rate, rate-200   too fast, in the dialect's own status and in HTTP 200
+  quota            nothing is left
+  token            every token ends at this moment
+  slow:MS          the answer comes MS milliseconds later
+  cut              the connection ends in the middle of the answer
+  truncated        half of the answer comes as if it were all
+  missing-fields   rows without price, title and supplier
+  image-id-0       the picture is not taken (image id 0, where there is one)
+  other-success    success as a string where it is a truth value, and the reverse";
 
 impl SandboxCommand {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
@@ -33,6 +53,7 @@ impl SandboxCommand {
             seed: self.seed,
             daily_quota: self.daily_quota,
             min_interval_ms: self.min_interval_ms,
+            faults: Faults::parse(&self.fault, self.fault_seed)?,
             ..SandboxOptions::default()
         };
         let (key, secret) = (options.app_key.clone(), options.app_secret.clone());

@@ -14,6 +14,7 @@ use crate::embed::{Model, runtime};
 use crate::engine::{Engine, RuntimeChoice};
 use crate::fetch::{FetchLimits, Fetcher};
 use crate::photo::PhotoLimits;
+use crate::upstream::Tape;
 
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
@@ -43,6 +44,12 @@ pub(super) struct Common {
     /// Calls a day and upstream, over all processes on the home folder (default: 500)
     #[arg(long, env = "TONGKUAN_DAILY_BUDGET", global = true, value_name = "N")]
     pub(super) daily_budget: Option<u32>,
+    /// Write down what is said to and by the upstreams, without secrets, in a new file
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "replay")]
+    pub(super) record: Option<PathBuf>,
+    /// Have a recording answer in the place of the upstreams (use it with a --home of its own; no credentials needed)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) replay: Option<PathBuf>,
 }
 
 /// The configuration file.
@@ -71,6 +78,8 @@ pub(super) struct Settings {
     pub(super) harvest: bool,
     fetch_from: Vec<String>,
     model: Option<PathBuf>,
+    record: Option<PathBuf>,
+    replay: Option<PathBuf>,
     upstreams: Vec<UpstreamSettings>,
 }
 
@@ -96,8 +105,17 @@ impl Settings {
             harvest: file.harvest,
             fetch_from: file.fetch_from,
             model: common.model.clone().or(file.model),
+            record: common.record.clone(),
+            replay: common.replay.clone(),
             upstreams: UpstreamSettings::resolve(common, file.upstreams, file.upstream)?,
         })
+    }
+
+    /// Settings for a home folder of its own that asks nobody.
+    pub(super) fn without_upstream(mut self, home: &Path) -> Self {
+        self.home = home.to_path_buf();
+        self.upstreams = Vec::new();
+        self
     }
 
     /// Settings for a home folder of its own that talks to a sandbox, for the demo.
@@ -125,8 +143,13 @@ impl Settings {
             .model(Arc::new(self.model()?))
             .runtime(self.runtime(may_fetch_runtime && !self.offline))
             .progress(Arc::new(Terminal::new()));
+        let tape = match (&self.record, &self.replay) {
+            (Some(file), _) => Some(Arc::new(Tape::record(file)?)),
+            (None, Some(file)) => Some(Arc::new(Tape::replay(file)?)),
+            (None, None) => None,
+        };
         for settings in &self.upstreams {
-            let upstream = settings.connect(&self.home)?;
+            let upstream = settings.connect(&self.home, tape.as_ref())?;
             builder = builder.upstream(upstream, settings.policy.clone(), settings.freshness);
         }
         Ok(builder.open()?)

@@ -15,7 +15,7 @@ use crate::clock::SystemClock;
 use crate::engine::Freshness;
 use crate::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
-    OneboundUpstream, Secret, TmapiConfig, TmapiUpstream, TokenFile, Upstream, aop,
+    OneboundUpstream, Secret, Tape, TmapiConfig, TmapiUpstream, TokenFile, Upstream, aop,
 };
 
 /// An upstream dialect.
@@ -149,16 +149,23 @@ impl UpstreamSettings {
         file: UpstreamFile,
     ) -> Result<Option<Self>> {
         let (key_name, secret_name) = profile.variables();
+        // A recording is asked without credentials.
+        let stand_in = common.replay.as_ref().map(|_| "replayed".to_owned());
         let app_key = match key_name {
-            Some(name) => variable(name).or(file.app_key),
+            Some(name) => variable(name).or(file.app_key).or_else(|| stand_in.clone()),
             None => Some(String::new()),
         };
         let app_secret = secret(secret_name, file.app_secret_file.as_deref())?;
+        let app_secret = app_secret.or_else(|| stand_in.clone().map(Secret::new));
         let (Some(app_key), Some(app_secret)) = (app_key, app_secret) else { return Ok(None) };
         let default = GuardPolicy::default();
         let policy = GuardPolicy {
             daily_budget: common.daily_budget.or(file.daily_budget).unwrap_or(default.daily_budget),
-            min_interval: file.min_interval_ms.map_or(default.min_interval, Duration::from_millis),
+            min_interval: match (&stand_in, file.min_interval_ms) {
+                (Some(_), _) => Duration::ZERO,
+                (None, Some(ms)) => Duration::from_millis(ms),
+                (None, None) => default.min_interval,
+            },
             ..default
         };
         let ttl = |secs: Option<u64>, default| secs.map_or(default, Duration::from_secs);
@@ -182,27 +189,36 @@ impl UpstreamSettings {
         }))
     }
 
-    pub(super) fn connect(&self, home: &Path) -> Result<Arc<dyn Upstream>> {
+    pub(super) fn connect(&self, home: &Path, tape: Option<&Arc<Tape>>) -> Result<Arc<dyn Upstream>> {
         Ok(match self.profile {
             Profile::Article => {
                 let mut config = ArticleConfig::new(&self.app_key, self.app_secret.clone());
                 config.base_url = self.base_url.clone().unwrap_or(config.base_url);
                 config.timeout = self.timeout.unwrap_or(config.timeout);
+                config.tape = tape.cloned();
                 Arc::new(ArticleUpstream::new(config, Arc::new(SystemClock))?)
             }
-            Profile::Aop => Arc::new(AopUpstream::new(self.gateway(home), Arc::new(SystemClock))?),
-            Profile::Linkplus => Arc::new(LinkplusUpstream::new(self.gateway(home), Arc::new(SystemClock))?),
+            Profile::Aop | Profile::Linkplus => {
+                let config = AopConfig { tape: tape.cloned(), ..self.gateway(home) };
+                if self.profile == Profile::Aop {
+                    Arc::new(AopUpstream::new(config, Arc::new(SystemClock))?)
+                } else {
+                    Arc::new(LinkplusUpstream::new(config, Arc::new(SystemClock))?)
+                }
+            }
             Profile::Onebound => {
                 let mut config =
                     OneboundConfig::new(Secret::new(self.app_key.as_str()), self.app_secret.clone());
                 config.base_url = self.base_url.clone().unwrap_or(config.base_url);
                 config.timeout = self.timeout.unwrap_or(config.timeout);
+                config.tape = tape.cloned();
                 Arc::new(OneboundUpstream::new(config, Arc::new(SystemClock))?)
             }
             Profile::Tmapi => {
                 let mut config = TmapiConfig::new(self.app_secret.clone());
                 config.base_url = self.base_url.clone().unwrap_or(config.base_url);
                 config.timeout = self.timeout.unwrap_or(config.timeout);
+                config.tape = tape.cloned();
                 Arc::new(TmapiUpstream::new(config, Arc::new(SystemClock))?)
             }
         })

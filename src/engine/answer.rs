@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
 use crate::upstream::guard::{Asked, WhyNot};
-use crate::verdict::Rule;
+use crate::verdict::{Match, Rule};
 
 /// Whether the picture was seen before; see [`crate::verdict::Verdict`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -76,6 +76,14 @@ pub struct Answer {
     /// What the user should know all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// An answer, and what it was weighed by.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    pub answer: Answer,
+    /// The stored picture that came first: the matched one, or on a miss the nearest. `None` when nothing is stored.
+    pub best: Option<Match>,
 }
 
 /// Why nothing was asked, or asked in vain.
@@ -147,6 +155,20 @@ impl Timings {
         let result = work();
         self.add(stage, start.elapsed());
         result
+    }
+
+    /// Every stage's name, as in JSON, and its time, in the order of the line.
+    #[must_use]
+    pub fn stages(&self) -> [(&'static str, Option<f64>); 7] {
+        [
+            ("decode", self.decode),
+            ("tensor", self.tensor),
+            ("embed", self.embed),
+            ("index", self.index),
+            ("verdict", self.verdict),
+            ("catalog", self.catalog),
+            ("upstream", self.upstream),
+        ]
     }
 
     /// Counts time for a stage.

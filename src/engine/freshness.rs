@@ -60,21 +60,10 @@ impl Freshness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::offer::{Offer, OfferId, Supplier};
+    use crate::offer::{Offer, OfferId};
 
     fn stored(profile: &str, with_offer: bool) -> StoredAnswer {
-        let offer = Offer {
-            offer_id: OfferId::new("1").expect("a digit"),
-            title: String::new(),
-            price: None,
-            min_order_quantity: None,
-            month_sold: None,
-            seen_at: None,
-            similarity: None,
-            image_url: None,
-            detail_url: None,
-            supplier: Supplier::default(),
-        };
+        let offer = Offer::new(OfferId::new("1").expect("a digit"), "");
         StoredAnswer {
             profile: profile.to_owned(),
             params: String::new(),

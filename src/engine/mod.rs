@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use answer::{Answer, Matched, Outcome, Source, Stage, Timings, Unanswered};
+pub use answer::{Answer, Inspection, Matched, Outcome, Source, Stage, Timings, Unanswered};
 pub use builder::{EngineBuilder, RuntimeChoice};
 pub use details::Details;
 pub use freshness::Freshness;
@@ -183,6 +183,18 @@ struct Seen {
     photo: Option<Photo>,
     /// Not there for a picture whose bytes or pixels were known: it was never embedded.
     embedding: Option<Embedding>,
+    /// The nearest stored picture, however far away. Not there for a picture that was never embedded.
+    nearest: Option<Match>,
+}
+
+impl Seen {
+    /// The stored picture that comes first, whether or not it will do.
+    fn best(&self) -> Option<Match> {
+        match self.verdict {
+            Verdict::Hit(matched) | Verdict::Review(matched) => Some(matched),
+            Verdict::Miss { .. } => self.nearest,
+        }
+    }
 }
 
 /// The local answer, and whether it will do.
@@ -276,6 +288,15 @@ impl Engine {
     /// [`EngineError`] when the picture cannot be read, the home folder fails, or the upstream refuses in a way
     /// that does not pass by itself. Nothing is stored then.
     pub fn search(&self, query: &Query<'_>) -> Result<Answer, EngineError> {
+        Ok(self.inspect(query)?.answer)
+    }
+
+    /// As [`Engine::search`], with the stored picture that came first even when it was not good enough: for those who
+    /// judge the engine.
+    ///
+    /// # Errors
+    /// As [`Engine::search`].
+    pub fn inspect(&self, query: &Query<'_>) -> Result<Inspection, EngineError> {
         let start = Instant::now();
         let mut timings = Timings::default();
         let generation = timings.measure(Stage::Catalog, || self.catalog.generation())?;
@@ -292,7 +313,7 @@ impl Engine {
         known.answer.filtered_out = query.refine.apply(&mut known.answer.offers);
         timings.finish(start);
         known.answer.timings_ms = timings;
-        Ok(known.answer)
+        Ok(Inspection { best: seen.best(), answer: known.answer })
     }
 
     /// The local half of the line: from bytes to a verdict.
@@ -300,7 +321,7 @@ impl Engine {
         let mut seen = self.look_for_equal(bytes, timings)?;
         if let (Verdict::Miss { .. }, Some(photo)) = (seen.verdict, &seen.photo) {
             let embedding = self.embed(photo, timings)?;
-            seen.verdict = self.judge(&embedding, timings)?;
+            (seen.verdict, seen.nearest) = self.judge(&embedding, timings)?;
             seen.embedding = Some(embedding);
         }
         Ok(seen)
@@ -315,13 +336,13 @@ impl Engine {
         let equal = |photo_id, rule| Verdict::Hit(Match { photo_id, rule, score: 1.0 });
         if let Some(photo_id) = known {
             let verdict = equal(photo_id, Rule::SameBytes);
-            return Ok(Seen { byte_digest, verdict, photo: None, embedding: None });
+            return Ok(Seen { byte_digest, verdict, photo: None, embedding: None, nearest: None });
         }
         let photo = timings.measure(Stage::Decode, || Photo::decode(bytes, &self.limits))?;
         let known = timings.measure(Stage::Catalog, || self.catalog.photo_by_pixels(photo.pixel_digest()))?;
         let verdict =
             known.map_or(Verdict::Miss { best_score: None }, |photo_id| equal(photo_id, Rule::SamePixels));
-        Ok(Seen { byte_digest, verdict, photo: Some(photo), embedding: None })
+        Ok(Seen { byte_digest, verdict, photo: Some(photo), embedding: None, nearest: None })
     }
 
     /// Looks at the catalogue and the index once more, without decoding or embedding again.
@@ -330,17 +351,28 @@ impl Engine {
         if let Some(photo_id) = timings.measure(Stage::Catalog, || self.catalog.photo_by_bytes(digest))? {
             seen.verdict = Verdict::Hit(Match { photo_id, rule: Rule::SameBytes, score: 1.0 });
         } else if let Some(embedding) = &seen.embedding {
-            seen.verdict = self.judge(embedding, timings)?;
+            (seen.verdict, seen.nearest) = self.judge(embedding, timings)?;
         }
         Ok(())
     }
 
-    fn judge(&self, embedding: &Embedding, timings: &mut Timings) -> Result<Verdict, EngineError> {
+    /// The verdict, and the nearest stored picture.
+    fn judge(
+        &self,
+        embedding: &Embedding,
+        timings: &mut Timings,
+    ) -> Result<(Verdict, Option<Match>), EngineError> {
         let candidates = timings.measure(Stage::Index, || {
             let index = self.index.current(&self.catalog, self.progress.as_ref())?;
             Ok::<_, EngineError>(index.search(embedding, CANDIDATES, self.policy.hit_threshold())?)
         })?;
-        Ok(timings.measure(Stage::Verdict, || self.policy.judge(&candidates)))
+        let verdict = timings.measure(Stage::Verdict, || self.policy.judge(&candidates));
+        let nearest = candidates.best().map(|best| Match {
+            photo_id: best.photo_id,
+            rule: Rule::SamePicture,
+            score: best.score,
+        });
+        Ok((verdict, nearest))
     }
 
     fn embed(&self, photo: &Photo, timings: &mut Timings) -> Result<Embedding, EngineError> {

@@ -155,6 +155,25 @@ pub struct Offer {
     pub seen_at: Option<Timestamp>,
 }
 
+impl Offer {
+    /// An offer of which nothing else is known.
+    #[must_use]
+    pub fn new(offer_id: OfferId, title: impl Into<String>) -> Self {
+        Self {
+            offer_id,
+            title: title.into(),
+            price: None,
+            min_order_quantity: None,
+            month_sold: None,
+            similarity: None,
+            image_url: None,
+            detail_url: None,
+            supplier: Supplier::default(),
+            seen_at: None,
+        }
+    }
+}
+
 /// What a page about one offer tells beyond a row of a search. Everything but the offer's id may be missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferDetail {

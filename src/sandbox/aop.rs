@@ -15,6 +15,7 @@ use image::RgbImage;
 use serde_json::{Value, json};
 
 use super::details;
+use super::faults::{self, Fault as Injected, Stage};
 use super::gate::Refusal;
 use super::goods::Good;
 use super::linkplus;
@@ -56,6 +57,7 @@ impl From<Refusal> for Fault {
             Refusal::BadToken => Self::new("401", "Request need user authorized"),
             Refusal::NoPermission => Self::new("gw.APIACLDecline", "AppKey is not allowed(acl)"),
             Refusal::TooFast => Self::new("gw.QosAppFrequencyLimit", "App call exceeds limited frequency"),
+            Refusal::TooFastIn200 => Self { status: StatusCode::OK, ..Refusal::TooFast.into() },
             Refusal::QuotaSpent => Self::new("gw.NoUsageLeftError", "SLA bill has no usage left"),
         }
     }
@@ -121,10 +123,16 @@ pub(super) async fn call(
         Ok(call) => answer(&shared, &call).await,
         Err(fault) => Err(fault),
     };
-    answer.map_or_else(IntoResponse::into_response, |body| axum::Json(body).into_response())
+    match answer {
+        Ok((body, injected)) => faults::deliver(injected, body).await,
+        Err(fault) => fault.into_response(),
+    }
 }
 
-async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
+/// The answer to a call, and the fault that befalls it.
+pub(super) type Answer = (Value, Option<Injected>);
+
+async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
     let options = &shared.options;
     let parts: Vec<&str> = call.path.split('/').collect();
     let [protocol, "1", namespace, name, app_key] = parts[..] else {
@@ -136,13 +144,13 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     }
     match (protocol, namespace, name) {
         // Over the credentials themselves: a post without a signature.
-        ("http" | "param2", "system.oauth2", "getToken") => return token(shared, call),
+        ("http" | "param2", "system.oauth2", "getToken") => return Ok((token(shared, call)?, None)),
         // Needs neither token nor permission; a signature only has to be right if there is one.
         ("param2", "system", "currentTime") => {
             if call.param("_aop_signature").is_some() {
                 call.check_signature(&options.app_secret)?;
             }
-            return Ok(json!(gateway_time(options.clock.now())));
+            return Ok((json!(gateway_time(options.clock.now())), None));
         }
         _ => call.check_signature(&options.app_secret)?,
     }
@@ -170,9 +178,9 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     allowed.map_err(refuse)?;
     let Some(_slot) = shared.slot().await else { return Err(Fault::new("gw.Unavailable", "closing")) };
     match api {
-        Api::Upload => upload(shared, call).await,
+        Api::Upload => Ok((upload(shared, call).await?, None)),
         Api::ImageQuery => image_query(shared, call).await.map_err(refuse),
-        Api::ProductDetail => product_detail(shared, call),
+        Api::ProductDetail => Ok((product_detail(shared, call)?, None)),
         Api::SimilarOffers => linkplus::similar_offers(shared, call).await.map_err(refuse),
     }
 }
@@ -269,6 +277,9 @@ async fn upload(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
     let decoding = tokio::task::spawn_blocking(move || {
         let bytes = STANDARD.decode(base64).ok().filter(|bytes| bytes.len() <= MAX_IMAGE_BYTES)?;
         let photo = Photo::decode(&bytes, &PhotoLimits::default()).ok()?;
+        if shared.loses_upload() {
+            return None;
+        }
         Some(shared.uploads.put(photo.as_image().clone()))
     });
     // The gateway's way to say "too large" or "no picture": it succeeds, and the id is 0.
@@ -287,7 +298,7 @@ fn product_detail(shared: &Shared, call: &Call) -> Result<Value, Fault> {
     Ok(success(&json!(product)))
 }
 
-async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
+async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
     let param = object(call, "offerQueryParam")?;
     let text = |name: &str| match &param[name] {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -311,13 +322,13 @@ async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> 
     wish.order = order(text("sort").as_deref()).ok_or_else(|| invalid("sort"))?;
     let region =
         text("region").map(|text| Region::parse(&text).ok_or_else(|| invalid("region"))).transpose()?;
-    shared.gate.admit(&shared.options)?;
+    let injected = shared.admit(Stage::Search)?;
     let Some(uploaded) = shared.uploads.get(image_id) else {
-        return Ok(failure("IMAGE_ID_INVALID", "imageId is not known"));
+        return Ok((failure("IMAGE_ID_INVALID", "imageId is not known"), injected));
     };
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || query(&shared, &uploaded, region, &wish));
-    work.await.map_err(|_| Fault::new("gw.SystemError", "the search failed"))
+    Ok((work.await.map_err(|_| Fault::new("gw.SystemError", "the search failed"))?, injected))
 }
 
 fn query(shared: &Shared, uploaded: &RgbImage, region: Option<Region>, wish: &Wish) -> Value {

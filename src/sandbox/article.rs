@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::details;
+use super::faults::{self, Fault, Stage};
 use super::gate::Refusal;
 use super::goods::Good;
 use super::server::Shared;
@@ -48,11 +49,13 @@ pub(super) async fn search(
     headers: HeaderMap,
     multipart: Result<Multipart, MultipartRejection>,
 ) -> Response {
-    let answer = answer(&shared, &headers, multipart).await;
-    answer.unwrap_or_else(|refusal| {
-        shared.gate.count_refused();
-        *refusal
-    })
+    match answer(&shared, &headers, multipart).await {
+        Ok((body, fault)) => faults::deliver(fault, body).await,
+        Err(refusal) => {
+            shared.gate.count_refused();
+            *refusal
+        }
+    }
 }
 
 /// What a call about an offer names it by: public code writes either.
@@ -85,18 +88,25 @@ async fn answer(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
     multipart: Result<Multipart, MultipartRejection>,
-) -> Result<Response, Box<Response>> {
+) -> Result<(Value, Option<Fault>), Box<Response>> {
     let _slot = shared.slot().await;
+    // Read before anything is refused: a client that is still sending would see its connection break instead.
+    let form = match multipart {
+        Ok(multipart) => Form::read(multipart, shared.options.max_upload_bytes).await,
+        Err(rejection) => Err(bad_parameter(&rejection.to_string())),
+    };
     shared.gate.check(&shared.options, bearer(headers)).map_err(|r| Box::new(refused(r)))?;
-    let multipart = multipart.map_err(|e| bad_parameter(&e.to_string()))?;
-    let form = Form::read(multipart, shared.options.max_upload_bytes).await?;
-    shared.gate.admit(&shared.options).map_err(|r| Box::new(refused(r)))?;
+    let form = form?;
+    let fault = shared.admit(Stage::OnlySearch).map_err(|r| Box::new(refused(r)))?;
+    if fault == Some(Fault::ImageIdZero) {
+        return Err(bad_picture());
+    }
     let work = {
         let shared = Arc::clone(shared);
         tokio::task::spawn_blocking(move || page(&shared, &form))
     };
     let body = work.await.map_err(|e| bad_parameter(&e.to_string()))?;
-    Ok(axum::Json(body).into_response())
+    Ok((body, fault))
 }
 
 /// What a search asks for.
@@ -134,9 +144,12 @@ impl Form {
 }
 
 fn decode(bytes: &[u8]) -> Result<Photo, Box<Response>> {
-    let refuse = || Box::new(error(StatusCode::BAD_REQUEST, "40011", "only JPG and PNG pictures", None));
-    let photo = Photo::decode(bytes, &PhotoLimits::default()).map_err(|_| refuse())?;
-    if matches!(photo.format(), PhotoFormat::Jpeg | PhotoFormat::Png) { Ok(photo) } else { Err(refuse()) }
+    let photo = Photo::decode(bytes, &PhotoLimits::default()).map_err(|_| bad_picture())?;
+    if matches!(photo.format(), PhotoFormat::Jpeg | PhotoFormat::Png) {
+        Ok(photo)
+    } else {
+        Err(bad_picture())
+    }
 }
 
 fn page(shared: &Shared, form: &Form) -> Value {
@@ -173,10 +186,15 @@ fn refused(refusal: Refusal) -> Response {
         Refusal::TooFast => {
             error(StatusCode::TOO_MANY_REQUESTS, "429", "more than one call in a second", None)
         }
+        Refusal::TooFastIn200 => error(StatusCode::OK, "429", "more than one call in a second", None),
         Refusal::QuotaSpent => {
             error(StatusCode::TOO_MANY_REQUESTS, "429", "daily quota spent", Some("daily_quota"))
         }
     }
+}
+
+fn bad_picture() -> Box<Response> {
+    Box::new(error(StatusCode::BAD_REQUEST, "40011", "only JPG and PNG pictures", None))
 }
 
 fn too_big() -> Box<Response> {

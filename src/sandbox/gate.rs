@@ -34,6 +34,8 @@ pub(super) enum Refusal {
     BadToken,
     NoPermission,
     TooFast,
+    /// The same, said in HTTP 200.
+    TooFastIn200,
     QuotaSpent,
 }
 
@@ -52,6 +54,10 @@ impl Gate {
 
     pub(super) fn count_refused(&self) {
         self.state().counters.searches_refused += 1;
+    }
+
+    pub(super) fn count_fault(&self) {
+        self.state().counters.faults_injected += 1;
     }
 
     pub(super) fn count_token_request(&self) {

@@ -9,12 +9,11 @@ use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use rust_decimal::Decimal;
 
-use super::dice::Dice;
-use super::naming::{
-    CREDITS, HEADLINES, KINDS, LEADS, LINES, NAMES, PLACES, POINTS, PRINT_WORDS, SHADES, STYLES, Shade,
-    TRADES,
-};
-use super::render::{Backdrop, Camera, Look, PosterCopy, Print, Scene, Tint, render};
+use super::naming::{CREDITS, KINDS, LEADS, NAMES, PLACES, PRINT_WORDS, SHADES, STYLES, Shade, TRADES};
+use super::render::{Backdrop, Camera, Look, Print, Scene, render};
+use crate::dice::Dice;
+use crate::drawing::Tint;
+use crate::drawing::poster::{self, HEADLINES, LINES, POINTS};
 use crate::offer::Price;
 
 /// Models per kind of goods: two look-alike pairs and one on its own.
@@ -50,7 +49,7 @@ pub struct Good {
     /// 480 to 800 pixels.
     pub height_px: u32,
     scene: Scene,
-    copy: PosterCopy,
+    copy: poster::Copy,
 }
 
 /// The pictures of a good.
@@ -266,13 +265,13 @@ fn stock_model(seed: u64, kind_at: usize, number: usize, goods: &mut Vec<Good>) 
         let fen = fen + variant as u32 % 2 * 50;
         let price = Price::from_yuan(Decimal::new(i64::from(fen), 2)).expect("not negative");
         let grain = Dice::of(&[seed, u64::from(number_of_all), variant as u64, 3]).next();
-        let copy = PosterCopy {
+        let copy = poster::Copy {
             headline: dice.pick(&HEADLINES).to_owned(),
             line: dice.pick(&LINES).to_owned(),
             points: [points[0], points[1], points[2]].map(str::to_owned),
             price: price.to_string(),
             layout: number % 3,
-            colour: POSTER_COLOURS[dice.below(POSTER_COLOURS.len())],
+            colour: dice.pick(&poster::COLOURS),
         };
         goods.push(Good {
             offer_id: offer_id(seed, number_of_all, variant),
@@ -303,14 +302,6 @@ fn stock_model(seed: u64, kind_at: usize, number: usize, goods: &mut Vec<Good>) 
         });
     }
 }
-
-const POSTER_COLOURS: [Tint; 5] = [
-    Tint::rgb(214, 48, 49),
-    Tint::rgb(9, 104, 178),
-    Tint::rgb(16, 134, 96),
-    Tint::rgb(226, 112, 28),
-    Tint::rgb(112, 66, 168),
-];
 
 /// 12 digits; the low ones count, so that no two are equal.
 fn offer_id(seed: u64, model: u32, variant: usize) -> u64 {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::aop::{Call, Fault};
+use super::aop::{Answer, Call, Fault};
+use super::faults::{Fault as Injected, Stage};
 use super::goods::Good;
 use super::server::Shared;
 use super::shop::{self, Wish};
@@ -17,7 +18,7 @@ pub(super) const NAME: &str = "alibaba.cross.similar.offer.search";
 /// More is taken and not given, as was measured.
 const MAX_PAGE_SIZE: usize = 20;
 
-pub(super) async fn similar_offers(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
+pub(super) async fn similar_offers(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
     let text = |name: &str| call.param(name).map(str::trim).filter(|text| !text.is_empty());
     let invalid = |name: &str| Fault::new("gw.ParamInvalid", format!("{name} is not valid"));
     let number = |name: &str| {
@@ -38,22 +39,23 @@ pub(super) async fn similar_offers(shared: &Arc<Shared>, call: &Call) -> Result<
         let (shared, url) = (Arc::clone(shared), url.clone());
         tokio::task::spawn_blocking(move || shop::own_picture(&shared, &url))
     };
-    let Some(picture) = drawing.await.map_err(failed)? else {
+    let not_fetched = || {
         shared.gate.count_refused();
-        return Ok(json!({
-            "code": "SYSTEM_ERROR",
-            "success": false,
-            "message": format!("handle image error with url {url}"),
-        }));
+        let message = format!("handle image error with url {url}");
+        Ok((json!({ "code": "SYSTEM_ERROR", "success": false, "message": message }), None))
     };
-    shared.gate.admit(&shared.options)?;
+    let Some(picture) = drawing.await.map_err(failed)? else { return not_fetched() };
+    let injected = shared.admit(Stage::OnlySearch)?;
+    if injected == Some(Injected::ImageIdZero) {
+        return not_fetched();
+    }
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || {
         let found = shop::find(&shared, &picture, &wish);
         let rows: Vec<Value> = found.goods.iter().map(|(good, _)| row(&shared, good)).collect();
         json!({ "success": true, "result": { "total": found.total, "result": rows } })
     });
-    work.await.map_err(failed)
+    Ok((work.await.map_err(failed)?, injected))
 }
 
 /// The eleven fields that were measured, and no company.

@@ -10,7 +10,7 @@
 mod aop;
 mod article;
 mod details;
-mod dice;
+mod faults;
 mod gate;
 mod goods;
 mod linkplus;
@@ -23,6 +23,7 @@ mod shop;
 mod tmapi;
 mod uploads;
 
+pub use faults::{Fault, FaultError, Faults};
 pub use server::{Counters, Sandbox, SandboxError, SandboxOptions};
 
 pub use goods::{Catalogue, Good, View, ViewError};

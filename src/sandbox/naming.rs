@@ -1,6 +1,7 @@
 //! What are the goods called, what do they cost, who sells them? Word lists as sellers write them.
 
-use super::render::{Subject, Tint};
+use super::render::Subject;
+use crate::drawing::Tint;
 
 /// One kind of goods.
 #[derive(Debug)]
@@ -199,10 +200,3 @@ pub(super) const NAMES: [&str; 12] =
 pub(super) const TRADES: [&str; 6] =
     ["日用品有限公司", "贸易商行", "电子商务有限公司", "工艺品厂", "进出口有限公司", "实业有限公司"];
 pub(super) const CREDITS: [&str; 5] = ["5A", "4A", "AAA", "AA", "A"];
-
-pub(super) const HEADLINES: [&str; 6] =
-    ["年终大促", "新品上市", "厂家直销", "限时特惠", "爆款热卖", "品质之选"];
-pub(super) const LINES: [&str; 6] =
-    ["全场低至五折", "买二送一", "当天发货", "支持定制", "七天无理由", "满百包邮"];
-pub(super) const POINTS: [&str; 8] =
-    ["优质材料", "精工细作", "现货秒发", "破损包赔", "来图定制", "安全环保", "多色可选", "支持退换"];

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use axum::extract::{Form, Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::faults::{self, Fault as Injected, Stage};
 use super::gate::Refusal;
 use super::goods::Good;
 use super::server::Shared;
@@ -28,7 +29,7 @@ impl From<Refusal> for Fault {
         match refusal {
             Refusal::BadToken => Self("4005", "Invalid authentication credentials"),
             Refusal::NoPermission => Self("4012", "Please add api first"),
-            Refusal::TooFast => Self("4008", "API rate limit exceeded"),
+            Refusal::TooFast | Refusal::TooFastIn200 => Self("4008", "API rate limit exceeded"),
             Refusal::QuotaSpent => Self("4013", "Number of calls exceeded"),
         }
     }
@@ -49,7 +50,7 @@ fn check(shared: &Shared, query: &Params) -> Result<(), Fault> {
     if options.deny_search { Err(Refusal::NoPermission.into()) } else { Ok(()) }
 }
 
-fn reply(shared: &Shared, result: Result<Value, Fault>) -> Response {
+async fn reply(shared: &Shared, result: Result<Value, Fault>, injected: Option<Injected>) -> Response {
     let (used, max) = shared.gate.quota(&shared.options);
     let mut body = match result {
         Ok(body) => body,
@@ -58,7 +59,7 @@ fn reply(shared: &Shared, result: Result<Value, Fault>) -> Response {
     body["api_info"] = json!(format!("today:{used} max:{max} all[{used}={used}+0+0];expires:2030-12-31"));
     body["api_type"] = json!("1688");
     body["request_id"] = json!("gw-sandbox");
-    axum::Json(body).into_response()
+    faults::deliver(injected, body).await
 }
 
 pub(super) async fn upload(
@@ -67,7 +68,7 @@ pub(super) async fn upload(
     Form(form): Form<Params>,
 ) -> Response {
     let Some(_slot) = shared.slot().await else {
-        return reply(&shared, Err(Fault("4009", "API maintenance")));
+        return reply(&shared, Err(Fault("4009", "API maintenance")), None).await;
     };
     let result = check(&shared, &query).and_then(|()| {
         let imgcode = param(&form, "imgcode").ok_or(Fault("4003", "Param error"))?;
@@ -76,27 +77,29 @@ pub(super) async fn upload(
         if photo.format() == PhotoFormat::WebP {
             return Err(Fault("4003", "data error"));
         }
+        if shared.loses_upload() {
+            return Ok(json!({ "items": { "item": {} }, "error_code": "0000" }));
+        }
         let id = shared.uploads.put(photo.as_image().clone());
         Ok(json!({ "items": { "item": { "name": format!("{}/uploaded/{id}.jpg", shared.base_url) } }, "error_code": "0000" }))
     });
-    reply(&shared, result)
+    reply(&shared, result, None).await
 }
 
 pub(super) async fn search(State(shared): State<Arc<Shared>>, Query(query): Query<Params>) -> Response {
     let Some(_slot) = shared.slot().await else {
-        return reply(&shared, Err(Fault("4009", "API maintenance")));
+        return reply(&shared, Err(Fault("4009", "API maintenance")), None).await;
     };
-    let result = match ask(&shared, &query).await {
-        Ok(body) => Ok(body),
+    match ask(&shared, &query).await {
+        Ok((body, injected)) => reply(&shared, Ok(body), injected).await,
         Err(fault) => {
             shared.gate.count_refused();
-            Err(fault)
+            reply(&shared, Err(fault), None).await
         }
-    };
-    reply(&shared, result)
+    }
 }
 
-async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<Value, Fault> {
+async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<(Value, Option<Injected>), Fault> {
     check(shared, query)?;
     let imgid = param(query, "imgid").ok_or(Fault("4014", "Missing url param"))?;
     let id = imgid.rsplit('/').next().and_then(|name| name.strip_suffix(".jpg")?.parse().ok());
@@ -115,7 +118,7 @@ async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<Value, Fault> {
     wish.category_id = param(query, "cat").map(|text| text.parse().map_err(wrong)).transpose()?;
     // The vendor says the same of an address that it cannot fetch, and bills neither.
     let picture = id.and_then(|id| shared.uploads.get(id)).ok_or(Fault("4002", "Target server error"))?;
-    shared.gate.admit(&shared.options)?;
+    let injected = shared.admit(Stage::Search)?;
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || {
         let found = shop::find(&shared, &picture, &wish);
@@ -134,7 +137,7 @@ async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<Value, Fault> {
             "cache": 0,
         })
     });
-    work.await.map_err(|_| Fault("4000", "Server internal error"))
+    Ok((work.await.map_err(|_| Fault("4000", "Server internal error"))?, injected))
 }
 
 fn row(shared: &Shared, good: &Good) -> Value {

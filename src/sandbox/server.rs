@@ -13,7 +13,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::gate::Gate;
+use super::faults::{Fate, Fault, Faults, Stage};
+use super::gate::{Gate, Refusal};
 use super::goods::{Catalogue, View};
 use super::search::Eye;
 use super::uploads::Uploads;
@@ -42,6 +43,7 @@ pub struct SandboxOptions {
     pub max_upload_bytes: usize,
     /// Answers every search with 40003, as for an app without the permission.
     pub deny_search: bool,
+    pub faults: Faults,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -58,6 +60,7 @@ impl Default for SandboxOptions {
             token_ttl_secs: 36_000,
             max_upload_bytes: 5 * 1024 * 1024,
             deny_search: false,
+            faults: Faults::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -82,6 +85,7 @@ pub struct Counters {
     /// Calls about one offer that were answered; these count against the quota, too.
     pub details_ok: u64,
     pub image_fetches: u64,
+    pub faults_injected: u64,
 }
 
 /// Why there is no sandbox.
@@ -107,6 +111,7 @@ pub(super) struct Shared {
     pub(super) catalogue: Catalogue,
     pub(super) gate: Gate,
     pub(super) uploads: Uploads,
+    fate: Fate,
     slots: Semaphore,
     eye: OnceLock<Arc<Eye>>,
 }
@@ -114,6 +119,36 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn eye(&self) -> &Eye {
         self.eye.get_or_init(|| Eye::of(&self.catalogue))
+    }
+
+    /// Takes one search from the quota, unless pace, quota or an injected fault is against it. A fault that comes back
+    /// befalls the answer; [`Fault::ImageIdZero`] comes back unbilled, to be put into the dialect's words.
+    pub(super) fn admit(&self, stage: Stage) -> Result<Option<Fault>, Refusal> {
+        let fault = self.fate.draw(stage);
+        let refusal = fault.and_then(Fault::refusal);
+        if refusal.is_none() && fault != Some(Fault::ImageIdZero) {
+            self.gate.admit(&self.options).inspect_err(|_| {
+                if let Some(fault) = fault {
+                    self.fate.put_back(fault);
+                }
+            })?;
+        }
+        if fault.is_some() {
+            self.gate.count_fault();
+        }
+        if fault == Some(Fault::TokenEnds) {
+            self.gate.expire_tokens();
+        }
+        refusal.map_or(Ok(fault), Err)
+    }
+
+    /// Whether the upload at hand "succeeds" without an id.
+    pub(super) fn loses_upload(&self) -> bool {
+        let lost = self.fate.draw(Stage::Upload).is_some();
+        if lost {
+            self.gate.count_fault();
+        }
+        lost
     }
 
     /// A turn to work; bounds how much happens at once.
@@ -144,6 +179,7 @@ impl Sandbox {
             catalogue: Catalogue::new(options.seed),
             gate: Gate::default(),
             uploads: Uploads::default(),
+            fate: Fate::new(options.faults.clone()),
             slots: Semaphore::new(MAX_CONCURRENT),
             eye: OnceLock::new(),
             options,
@@ -151,6 +187,7 @@ impl Sandbox {
         let router = Router::new()
             .route("/", get(gallery))
             .route("/sandbox/counters", get(counters))
+            .route("/sandbox/faults", post(inject))
             .route("/img/{offer_id}/{view}", get(image))
             .route("/auth/requestToken", get(article::token).post(article::token))
             .route(article::SEARCH_PATH, post(article::search))
@@ -206,6 +243,11 @@ impl Sandbox {
         self.shared.gate.issue_token(&self.shared.options)
     }
 
+    /// From now on these faults, and no others.
+    pub fn inject(&self, faults: Faults) {
+        self.shared.fate.replace(faults);
+    }
+
     /// Makes every token given out so far invalid.
     pub fn expire_tokens(&self) {
         self.shared.gate.expire_tokens();
@@ -229,6 +271,17 @@ impl std::fmt::Debug for Sandbox {
 
 async fn counters(State(shared): State<Arc<Shared>>) -> axum::Json<Counters> {
     axum::Json(shared.gate.counters())
+}
+
+/// The HTTP door of [`Sandbox::inject`]; answers with the counters.
+async fn inject(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Response {
+    match serde_json::from_slice::<Faults>(&body) {
+        Ok(faults) => {
+            shared.fate.replace(faults);
+            axum::Json(shared.gate.counters()).into_response()
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    }
 }
 
 /// As the gateway writes it: `20261010164552223+0800`.

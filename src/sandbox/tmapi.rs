@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::faults::{self, Fault as Injected, Stage};
 use super::gate::Refusal;
 use super::goods::Good;
 use super::server::Shared;
@@ -22,28 +23,30 @@ const CONVERTED: &str = "/search/imgextra/";
 
 type Params = Vec<(String, String)>;
 
-/// A code of the vendor's table and its text.
-struct Fault(u16, &'static str);
+/// A code of the vendor's table, its text, and the HTTP status.
+struct Fault(u16, &'static str, u16);
 
-const NOT_RETRIEVED: Fault = Fault(417, "failed to retrieve");
-const WRONG: Fault = Fault(422, "parameter error");
-const UNEXPECTED: Fault = Fault(500, "unexpected error");
+const NOT_RETRIEVED: Fault = Fault(417, "failed to retrieve", 417);
+const WRONG: Fault = Fault(422, "parameter error", 422);
+const UNEXPECTED: Fault = Fault(500, "unexpected error", 500);
+const TOO_MANY: Fault = Fault(503, "concurrency limit exceeded", 503);
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             // Ours: which code a wrong token gets is not documented, nor is one for a missing permission.
-            Refusal::BadToken => Self(401, "invalid apiToken"),
-            Refusal::NoPermission => Self(403, "no permission"),
-            Refusal::TooFast => Self(503, "concurrency limit exceeded"),
-            Refusal::QuotaSpent => Self(439, "subscription expired or insufficient balance"),
+            Refusal::BadToken => Self(401, "invalid apiToken", 401),
+            Refusal::NoPermission => Self(403, "no permission", 403),
+            Refusal::TooFast => TOO_MANY,
+            Refusal::TooFastIn200 => Self(503, TOO_MANY.1, 200),
+            Refusal::QuotaSpent => Self(439, "subscription expired or insufficient balance", 439),
         }
     }
 }
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.2).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, axum::Json(json!({ "code": self.0, "msg": self.1, "data": null }))).into_response()
     }
 }
@@ -82,6 +85,9 @@ async fn convert_url(shared: &Arc<Shared>, query: &Params, body: &[u8]) -> Resul
     let body: Value = serde_json::from_slice(body).map_err(|_| WRONG)?;
     let url = body["url"].as_str().ok_or(WRONG)?.to_owned();
     body["search_api_endpoint"].as_str().ok_or(WRONG)?;
+    if shared.loses_upload() {
+        return Err(NOT_RETRIEVED);
+    }
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || {
         let picture = shop::own_picture(&shared, &url)?;
@@ -94,7 +100,7 @@ async fn convert_url(shared: &Arc<Shared>, query: &Params, body: &[u8]) -> Resul
 pub(super) async fn search(State(shared): State<Arc<Shared>>, Query(query): Query<Params>) -> Response {
     let Some(_slot) = shared.slot().await else { return UNEXPECTED.into_response() };
     match ask(&shared, &query).await {
-        Ok(body) => axum::Json(body).into_response(),
+        Ok((body, injected)) => faults::deliver(injected, body).await,
         Err(fault) => {
             shared.gate.count_refused();
             fault.into_response()
@@ -102,7 +108,7 @@ pub(super) async fn search(State(shared): State<Arc<Shared>>, Query(query): Quer
     }
 }
 
-async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<Value, Fault> {
+async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<(Value, Option<Injected>), Fault> {
     check(shared, query)?;
     let url = param(query, "img_url").ok_or(WRONG)?.to_owned();
     let number = |name, default: usize| {
@@ -135,7 +141,7 @@ async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<Value, Fault> {
     };
     // Only pictures at Alibaba, that is: the sandbox's own.
     let picture = looking.await.map_err(|_| UNEXPECTED)?.ok_or(NOT_RETRIEVED)?;
-    shared.gate.admit(&shared.options)?;
+    let injected = shared.admit(Stage::Search)?;
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || {
         let found = shop::find(&shared, &picture, &wish);
@@ -149,7 +155,7 @@ async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<Value, Fault> {
             "items": items,
         }))
     });
-    work.await.map_err(|_| UNEXPECTED)
+    Ok((work.await.map_err(|_| UNEXPECTED)?, injected))
 }
 
 fn row(shared: &Shared, good: &Good) -> Value {

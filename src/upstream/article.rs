@@ -5,6 +5,7 @@
 //! [`aop`](super::aop). This profile is for gateways and test servers that speak as the articles do.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use super::token::{Fetched, Token, TokenCell};
 use super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
 use super::{
-    SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, aop, lenient,
 };
 use crate::clock::Clock;
@@ -34,6 +35,8 @@ pub struct ArticleConfig {
     pub app_secret: Secret,
     /// For each request, from the first byte out to the last byte in. A search is at most four requests.
     pub timeout: Duration,
+    /// Records what is said, or stands in for the network.
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl ArticleConfig {
@@ -48,6 +51,7 @@ impl ArticleConfig {
             app_key: app_key.into(),
             app_secret,
             timeout: Self::DEFAULT_TIMEOUT,
+            tape: None,
         }
     }
 }
@@ -56,7 +60,7 @@ impl ArticleConfig {
 pub struct ArticleUpstream {
     config: ArticleConfig,
     wire: Wire,
-    clock: std::sync::Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
     tokens: TokenCell,
 }
 
@@ -66,15 +70,19 @@ impl ArticleUpstream {
     /// # Errors
     /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret or timeout that cannot
     /// work.
-    pub fn new(config: ArticleConfig, clock: std::sync::Arc<dyn Clock>) -> Result<Self, UpstreamError> {
+    pub fn new(config: ArticleConfig, clock: Arc<dyn Clock>) -> Result<Self, UpstreamError> {
         if config.app_key.is_empty() || config.app_secret.is_empty() {
             return Err(config_error(PROFILE, "app_key or app_secret is missing"));
         }
-        let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
+        let wire =
+            Wire::new(PROFILE, &config.base_url, config.timeout, config.tape.clone(), &[&config.app_secret])?;
         Ok(Self { config, wire, clock, tokens: TokenCell::default() })
     }
 
     fn fetch_token(&self) -> Result<Fetched, UpstreamError> {
+        if self.wire.is_replay() {
+            return Ok(Fetched { value: Secret::new("replayed"), life: None });
+        }
         let ask = Ask::get(TOKEN_PATH)
             .query("grant_type", "client_credentials")
             .query("client_id", &self.config.app_key)

@@ -12,7 +12,10 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::aop::{AopConfig, Gateway};
-use super::{SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamPage, lenient};
+use super::{
+    SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage,
+    lenient,
+};
 use crate::clock::Clock;
 use crate::offer::{Offer, Price, Supplier};
 
@@ -32,7 +35,7 @@ impl LinkplusUpstream {
     /// Asks nothing yet. Build, use and drop it outside of async tasks: its HTTP client blocks.
     ///
     /// # Errors
-    /// [`UpstreamErrorKind::Param`](super::UpstreamErrorKind::Param) with code `config` for an address, key, secret or
+    /// [`UpstreamErrorKind::Param`] with code `config` for an address, key, secret or
     /// timeout that cannot work.
     pub fn new(config: AopConfig, clock: Arc<dyn Clock>) -> Result<Self, UpstreamError> {
         Ok(Self { gateway: Gateway::new(PROFILE, config, clock)? })
@@ -71,6 +74,14 @@ impl Upstream for LinkplusUpstream {
             })?;
             self.gateway.open(&body)?;
             Ok(body)
+        });
+        let body = body.map_err(|error| match error.kind {
+            // The gateway's words quote the address, and its query may be somebody's signature.
+            UpstreamErrorKind::Image => {
+                let message = "the gateway cannot fetch or read the picture at its address";
+                UpstreamError::new(PROFILE, UpstreamErrorKind::Image, error.code, message)
+            }
+            _ => error,
         })?;
         let result = &body["result"];
         let Value::Array(rows) = &result["result"] else {

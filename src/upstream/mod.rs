@@ -38,6 +38,7 @@ pub use region::{Region, RegionError};
 pub use secret::Secret;
 pub use tmapi::{TmapiConfig, TmapiUpstream};
 pub use token::TokenFile;
+pub use wire::{Tape, TapeError};
 
 /// What to ask for beside the picture. Part of the identity of a stored answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

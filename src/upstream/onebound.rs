@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
 use super::{
-    ProviderCount, SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError,
+    ProviderCount, SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError,
     UpstreamErrorKind, UpstreamPage, lenient,
 };
 use crate::clock::Clock;
@@ -36,6 +36,8 @@ pub struct OneboundConfig {
     pub secret: Secret,
     /// For each request, from the first byte out to the last byte in. A search is two requests.
     pub timeout: Duration,
+    /// Records what is said, or stands in for the network.
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl OneboundConfig {
@@ -46,7 +48,13 @@ impl OneboundConfig {
 
     #[must_use]
     pub fn new(key: Secret, secret: Secret) -> Self {
-        Self { base_url: Self::DEFAULT_BASE_URL.to_owned(), key, secret, timeout: Self::DEFAULT_TIMEOUT }
+        Self {
+            base_url: Self::DEFAULT_BASE_URL.to_owned(),
+            key,
+            secret,
+            timeout: Self::DEFAULT_TIMEOUT,
+            tape: None,
+        }
     }
 }
 
@@ -67,7 +75,13 @@ impl OneboundUpstream {
         if config.key.is_empty() || config.secret.is_empty() {
             return Err(config_error(PROFILE, "key or secret is missing"));
         }
-        let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
+        let wire = Wire::new(
+            PROFILE,
+            &config.base_url,
+            config.timeout,
+            config.tape.clone(),
+            &[&config.key, &config.secret],
+        )?;
         Ok(Self { config, wire, clock })
     }
 

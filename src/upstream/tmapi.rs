@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
 use super::{
-    SearchParams, Secret, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, lenient,
 };
 use crate::clock::Clock;
@@ -38,6 +38,8 @@ pub struct TmapiConfig {
     pub token: Secret,
     /// For each request, from the first byte out to the last byte in. A search is at most two requests.
     pub timeout: Duration,
+    /// Records what is said, or stands in for the network.
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl TmapiConfig {
@@ -48,7 +50,12 @@ impl TmapiConfig {
 
     #[must_use]
     pub fn new(token: Secret) -> Self {
-        Self { base_url: Self::DEFAULT_BASE_URL.to_owned(), token, timeout: Self::DEFAULT_TIMEOUT }
+        Self {
+            base_url: Self::DEFAULT_BASE_URL.to_owned(),
+            token,
+            timeout: Self::DEFAULT_TIMEOUT,
+            tape: None,
+        }
     }
 }
 
@@ -69,7 +76,8 @@ impl TmapiUpstream {
         if config.token.is_empty() {
             return Err(config_error(PROFILE, "the token is missing"));
         }
-        let wire = Wire::new(PROFILE, &config.base_url, config.timeout)?;
+        let wire =
+            Wire::new(PROFILE, &config.base_url, config.timeout, config.tape.clone(), &[&config.token])?;
         Ok(Self { config, wire, clock })
     }
 

@@ -8,7 +8,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::embed::{EmbedError, Embedder, Embedding, Fingerprint, Thresholds};
 use tongkuan::engine::{Engine, EngineBuilder, Freshness, Query};
-use tongkuan::offer::{Offer, OfferId, Supplier};
+use tongkuan::offer::{Offer, OfferId};
 use tongkuan::tensor::{Layout, ResizeFilter, ResizePolicy, Tensor, TensorSpec};
 use tongkuan::upstream::{
     GuardPolicy, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
@@ -116,16 +116,9 @@ impl Upstream for FakeUpstream {
 
 pub(crate) fn offer(id: &str) -> Offer {
     Offer {
-        offer_id: OfferId::new(id).unwrap(),
-        title: format!("offer {id}"),
         price: Some("59.00".parse().unwrap()),
         min_order_quantity: Some(2),
-        month_sold: None,
-        seen_at: None,
-        similarity: None,
-        image_url: None,
-        detail_url: None,
-        supplier: Supplier::default(),
+        ..Offer::new(OfferId::new(id).unwrap(), format!("offer {id}"))
     }
 }
 

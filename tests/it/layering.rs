@@ -13,11 +13,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "catalog", "clock", "embed", "engine", "fetch", "offer", "photo", "photo_id", "sandbox",
+            "catalog", "clock", "embed", "engine", "eval", "fetch", "offer", "photo", "photo_id", "sandbox",
             "upstream", "verdict",
         ],
     ),
     ("clock", &[]),
+    // Both without knowledge of who draws or throws: the sandbox's goods, and the edits of `eval`.
+    ("dice", &[]),
+    ("drawing", &[]),
     ("embed", &["photo", "tensor"]),
     (
         "engine",
@@ -26,12 +29,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "upstream", "verdict",
         ],
     ),
+    // Judges the engine from outside, as the command line does.
+    ("eval", &["dice", "drawing", "engine", "offer", "photo", "photo_id"]),
     ("fetch", &["tls"]),
     ("index", &["embed", "photo_id"]),
     ("offer", &["clock"]),
     ("photo", &[]),
     ("photo_id", &[]),
-    ("sandbox", &["clock", "offer", "photo", "upstream"]),
+    ("sandbox", &["clock", "dice", "drawing", "offer", "photo", "upstream"]),
     ("tensor", &["photo"]),
     ("tls", &[]),
     ("upstream", &["clock", "offer", "tls"]),

@@ -1,11 +1,13 @@
 //! All integration tests in one binary.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod battery;
 mod catalog;
 mod cli;
 mod details;
 mod embedding;
 mod engine;
+mod eval;
 mod fakes;
 mod fetch;
 mod harvest;
@@ -15,5 +17,7 @@ mod ledger;
 mod photo;
 mod photo_bad;
 mod sandbox;
+mod soak;
 mod spending;
+mod tape;
 mod upstream;

@@ -1,9 +1,7 @@
 //! How do handbags and backpacks look?
 
 use super::Look;
-use super::brush::Brush;
-use super::ink::{Ink, Tint};
-use super::outline::Outline;
+use crate::drawing::{Brush, Ink, Outline, Tint};
 
 const GOLD: Tint = Tint::rgb(212, 174, 92);
 

@@ -1,9 +1,7 @@
 //! How do watches, headphones and phone cases look?
 
 use super::Look;
-use super::brush::Brush;
-use super::ink::{Ink, Tint};
-use super::outline::Outline;
+use crate::drawing::{Brush, Ink, Outline, Tint};
 
 const STEEL: Tint = Tint::rgb(190, 194, 200);
 const DARK: Tint = Tint::rgb(30, 31, 35);

@@ -1,9 +1,7 @@
 //! How do lamps, chairs and toy cars look?
 
 use super::Look;
-use super::brush::Brush;
-use super::ink::{Ink, Tint};
-use super::outline::Outline;
+use crate::drawing::{Brush, Ink, Outline, Tint};
 
 const WOOD: Tint = Tint::rgb(186, 132, 82);
 const BRASS: Tint = Tint::rgb(198, 162, 90);

@@ -2,13 +2,8 @@
 //! backdrop, at any size.
 
 mod bags;
-mod brush;
 mod devices;
 mod home;
-mod ink;
-mod lettering;
-mod outline;
-mod poster;
 mod prints;
 mod vessels;
 mod wear;
@@ -16,13 +11,9 @@ mod wear;
 use image::RgbImage;
 use tiny_skia::{Pixmap, Transform};
 
-use super::dice::mix;
-use brush::{Brush, everywhere};
-use ink::Ink;
-use outline::Outline;
+use crate::dice::mix;
+use crate::drawing::{Brush, Ink, Outline, Tint, blur, everywhere, poster};
 
-pub(super) use ink::Tint;
-pub(super) use poster::Copy as PosterCopy;
 pub(super) use prints::Print;
 
 /// How a kind of goods is drawn, and how it lies before the camera.
@@ -112,7 +103,7 @@ pub(super) enum Camera {
     Side,
     Angled,
     CloseUp,
-    Poster(PosterCopy),
+    Poster(poster::Copy),
 }
 
 /// One picture to be made.
@@ -280,7 +271,7 @@ fn shadow(picture: &mut Brush, goods: &Brush, scene: &Scene) {
             pixel.copy_from_slice(&[0, 0, 0, (u16::from(pixel[3]) * 80 / 255) as u8]);
         }
         let scale = picture.scale();
-        brush::blur(&mut dark, 20.0 * scale);
+        blur(&mut dark, 20.0 * scale);
         let (dx, dy) = ((14.0 * scale).round() as i32, (22.0 * scale).round() as i32);
         let paint = tiny_skia::PixmapPaint::default();
         picture.layer_mut().draw_pixmap(dx, dy, dark.as_ref(), &paint, Transform::identity(), None);

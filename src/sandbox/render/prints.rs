@@ -1,8 +1,6 @@
 //! What is printed on the goods? One motif around a centre, in one or two tints.
 
-use super::brush::Brush;
-use super::ink::Tint;
-use super::outline::Outline;
+use crate::drawing::{Brush, Outline, Tint};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::sandbox) enum Print {

@@ -1,9 +1,7 @@
 //! How do mugs, bottles and kettles look?
 
 use super::Look;
-use super::brush::Brush;
-use super::ink::{Ink, Tint};
-use super::outline::Outline;
+use crate::drawing::{Brush, Ink, Outline, Tint};
 
 pub(super) fn mug(brush: &mut Brush, look: &Look) {
     let [wide, tall, taper, thick] = look.shape;

@@ -1,9 +1,7 @@
 //! How do T-shirts, caps and sneakers look?
 
 use super::Look;
-use super::brush::Brush;
-use super::ink::{Ink, Tint};
-use super::outline::Outline;
+use crate::drawing::{Brush, Ink, Outline, Tint};
 
 pub(super) fn tshirt(brush: &mut Brush, look: &Look) {
     let [wide, long, sleeve, trim] = look.shape;

@@ -12,7 +12,7 @@ use sha1::Sha1;
 
 use super::super::token::{Fetched, StoredTokens, TokenCell, TokenFile};
 use super::super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
-use super::super::{Secret, UpstreamError, UpstreamErrorKind, lenient};
+use super::super::{Secret, Tape, UpstreamError, UpstreamErrorKind, lenient};
 use crate::clock::Clock;
 
 const TIME_CALL: &str = "param2/1/system/currentTime";
@@ -40,6 +40,8 @@ pub struct AopConfig {
     pub country: String,
     /// For each request, from the first byte out to the last byte in. A search is two requests.
     pub timeout: Duration,
+    /// Records what is said, or stands in for the network.
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl AopConfig {
@@ -61,6 +63,7 @@ impl AopConfig {
             token_file: None,
             country: "en".to_owned(),
             timeout: Self::DEFAULT_TIMEOUT,
+            tape: None,
         }
     }
 }
@@ -87,7 +90,9 @@ impl Gateway {
         if config.app_secret.is_empty() {
             return Err(config_error(profile, "app_secret is missing"));
         }
-        let wire = Wire::new(profile, &config.base_url, config.timeout)?;
+        let mut secrets = vec![&config.app_secret];
+        secrets.extend(config.access_token.iter().chain(&config.refresh_token));
+        let wire = Wire::new(profile, &config.base_url, config.timeout, config.tape.clone(), &secrets)?;
         Ok(Self { profile, config, wire, clock, tokens: TokenCell::default() })
     }
 
@@ -107,7 +112,7 @@ impl Gateway {
         fill: impl FnOnce(Ask<'a>) -> Ask<'a>,
     ) -> Result<Value, UpstreamError> {
         let path = format!("{call}/{}", self.config.app_key);
-        let mut ask = Ask::post(format!("/openapi/{path}"));
+        let mut ask = Ask::post(format!("/openapi/{call}")).app_key(&self.config.app_key);
         if let Some(token) = token {
             ask = ask.secret_field("access_token", token);
         }
@@ -164,6 +169,9 @@ impl Gateway {
 
     /// An access token: one that another process has got, the one of the configuration, or a fresh one.
     fn fetch_token(&self, refused: Option<&Secret>) -> Result<Fetched, UpstreamError> {
+        if self.wire.is_replay() {
+            return Ok(Fetched { value: Secret::new("replayed"), life: Some(UNKNOWN_LIFE) });
+        }
         let is_refused = |token: &Secret| refused.is_some_and(|refused| refused.expose() == token.expose());
         let Some(file) = &self.config.token_file else {
             if let Some(token) = self.config.access_token.as_ref().filter(|token| !is_refused(token)) {
@@ -207,8 +215,7 @@ impl Gateway {
         &self,
         grant: impl FnOnce(Ask<'a>) -> Ask<'a>,
     ) -> Result<(Fetched, Option<Secret>), UpstreamError> {
-        let path = format!("/openapi/{TOKEN_CALL}/{}", self.config.app_key);
-        let ask = grant(Ask::post(path))
+        let ask = grant(Ask::post(format!("/openapi/{TOKEN_CALL}")).app_key(&self.config.app_key))
             .field("client_id", &self.config.app_key)
             .secret_field("client_secret", &self.config.app_secret)
             .for_token();

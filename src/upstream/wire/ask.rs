@@ -9,7 +9,9 @@ use super::super::{Secret, UploadPicture};
 pub(in crate::upstream) struct Ask<'a> {
     pub(super) method: &'static str,
     /// Begins with a slash.
-    pub(super) path: String,
+    path: String,
+    /// The app key, which ends the path and is not recorded with it.
+    app_key: Option<String>,
     pub(super) query: Vec<(&'static str, Value<'a>)>,
     /// Written as a URL-encoded form unless [`json`](Self::json) or [`file`](Self::file) says otherwise.
     pub(super) fields: Vec<(&'static str, Value<'a>)>,
@@ -29,7 +31,6 @@ pub(super) enum Value<'a> {
     /// A text that holds the picture.
     Picture {
         written: String,
-        #[expect(dead_code, reason = "a recording will tell its digest")]
         picture: &'a UploadPicture,
     },
 }
@@ -49,6 +50,7 @@ impl<'a> Ask<'a> {
         Self {
             method,
             path: path.into(),
+            app_key: None,
             query: Vec::new(),
             fields: Vec::new(),
             is_json: false,
@@ -64,6 +66,12 @@ impl<'a> Ask<'a> {
 
     pub(in crate::upstream) fn post(path: impl Into<String>) -> Self {
         Self::new("POST", path)
+    }
+
+    /// Ends the path with the app key.
+    pub(in crate::upstream) fn app_key(mut self, app_key: &str) -> Self {
+        self.app_key = Some(app_key.to_owned());
+        self
     }
 
     pub(in crate::upstream) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -150,9 +158,32 @@ impl<'a> Ask<'a> {
         self.fields.iter().map(|(name, value)| (*name, value.written())).collect()
     }
 
+    /// The path as it may be read by anybody.
+    pub(super) fn recorded_path(&self) -> String {
+        let end = if self.app_key.is_some() { "/{app_key}" } else { "" };
+        format!("{}{end}", self.path)
+    }
+
+    /// Everything that must not be read by anybody.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        let values = self.query.iter().chain(&self.fields).flat_map(|(_, value)| match value {
+            Value::Secret(secret) => vec![secret.clone()],
+            // As a whole, and its query, wherever it is quoted.
+            Value::Url(url) => match url.split_once(['?', '@']) {
+                Some((_, rest)) => vec![Secret::new(url.as_str()), Secret::new(rest)],
+                None => Vec::new(),
+            },
+            _ => Vec::new(),
+        });
+        values.chain(self.bearer.clone()).collect()
+    }
+
     /// As the HTTP client's; `base` is without a slash at its end.
     pub(super) fn build(&self, client: &Client, base: &str) -> Result<RequestBuilder, reqwest::Error> {
-        let url = format!("{base}{}", self.path);
+        let mut url = format!("{base}{}", self.path);
+        if let Some(app_key) = &self.app_key {
+            url = format!("{url}/{app_key}");
+        }
         let mut request = if self.method == "GET" { client.get(url) } else { client.post(url) };
         if !self.query.is_empty() {
             let pairs: Vec<(&str, &str)> =

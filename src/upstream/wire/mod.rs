@@ -2,10 +2,12 @@
 //! and no address in an error, because an address may carry a secret.
 
 mod ask;
+mod tape;
 
 use std::error::Error as _;
 use std::io::Read as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -18,6 +20,7 @@ use super::{Secret, UpstreamError, UpstreamErrorKind};
 use crate::clock::Timestamp;
 
 pub(super) use ask::Ask;
+pub use tape::{Tape, TapeError};
 
 /// The longest answer that is read: 50 offers are about 100 KB.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -34,6 +37,7 @@ pub(super) struct Wire {
     /// Without a slash at its end.
     base: String,
     timeout: Duration,
+    tape: Option<Arc<Tape>>,
 }
 
 /// An answer of whatever status, fully read.
@@ -45,11 +49,14 @@ pub(super) struct Reply {
 }
 
 impl Wire {
-    /// `timeout` bounds a request from the first byte out to the last byte in.
+    /// `timeout` bounds a request from the first byte out to the last byte in. What is said is written to `tape`, less
+    /// `secrets`, or comes from there.
     pub(super) fn new(
         profile: &'static str,
         base_url: &str,
         timeout: Duration,
+        tape: Option<Arc<Tape>>,
+        secrets: &[&Secret],
     ) -> Result<Self, UpstreamError> {
         let fault = |what: &str| config_error(profile, what);
         let url =
@@ -87,7 +94,15 @@ impl Wire {
             fault(&format!("no HTTP client ({}); install the system's CA certificates", innermost(&error)))
         })?;
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { profile, client, base, timeout })
+        if let Some(tape) = &tape {
+            tape.keep_out(secrets.iter().copied());
+        }
+        Ok(Self { profile, client, base, timeout, tape })
+    }
+
+    /// Whether a recording stands in for the network: then there are no tokens to be got, and none are needed.
+    pub(super) fn is_replay(&self) -> bool {
+        self.tape.as_ref().is_some_and(|tape| tape.is_replay())
     }
 
     /// Sends and reads the whole answer. An answer with an error status is an answer.
@@ -95,6 +110,13 @@ impl Wire {
     /// # Errors
     /// `Unreachable` when no connection was made; otherwise `Transient`: cut off, too slow or too long.
     pub(super) fn send(&self, ask: &Ask<'_>, now: Timestamp) -> Result<Reply, UpstreamError> {
+        match &self.tape {
+            Some(tape) => tape.exchange(self.profile, ask, || self.send_out(ask, now)),
+            None => self.send_out(ask, now),
+        }
+    }
+
+    fn send_out(&self, ask: &Ask<'_>, now: Timestamp) -> Result<Reply, UpstreamError> {
         let request = ask.build(&self.client, &self.base).map_err(|error| self.failure(&error))?;
         // On the request and not on the client: there it would begin anew with every piece of the body.
         let response = request.timeout(self.timeout).send().map_err(|error| self.failure(&error))?;

@@ -202,6 +202,23 @@ fn the_sandbox_command_is_an_upstream_for_another_process() {
 }
 
 #[test]
+fn the_sandbox_command_lets_go_wrong_what_it_is_told_to() {
+    let shell = Shell::with_sandbox();
+    let picture = shell.good(3, "a.jpg");
+    let args =
+        ["sandbox", "--port", "0", "--json", "--fault", "quota", "--fault", "cut=0.01", "--fault-seed", "7"];
+    let mut running = Running(shell.command(&args).stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(running.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let said: Value = serde_json::from_str(&line).unwrap();
+    let mut search = shell.command(&["--json", "search", text(&picture)]);
+    let ran = Ran::of(search.env("TONGKUAN_BASE_URL", said["base_url"].as_str().unwrap()));
+    assert_eq!((ran.status, &ran.json()["unanswered"]["reason"]), (1, &"quota_spent".into()), "{ran:?}");
+    let wrong = shell.run(&["sandbox", "--port", "0", "--fault", "explode"]);
+    assert!(wrong.status == 2 && wrong.err.contains("missing-fields"), "{wrong:?}");
+}
+
+#[test]
 fn the_official_dialect_works_from_the_login_on() {
     let shell = Shell::with_sandbox();
     let picture = shell.good(3, "a.jpg");

@@ -7,19 +7,34 @@ use super::outline::Outline;
 
 /// The words on a poster.
 #[derive(Clone, Debug)]
-pub(in crate::sandbox) struct Copy {
-    pub(in crate::sandbox) headline: String,
-    pub(in crate::sandbox) line: String,
-    pub(in crate::sandbox) points: [String; 3],
-    pub(in crate::sandbox) price: String,
-    pub(in crate::sandbox) layout: usize,
-    pub(in crate::sandbox) colour: Tint,
+pub(crate) struct Copy {
+    pub(crate) headline: String,
+    pub(crate) line: String,
+    pub(crate) points: [String; 3],
+    pub(crate) price: String,
+    pub(crate) layout: usize,
+    pub(crate) colour: Tint,
 }
+
+pub(crate) const HEADLINES: [&str; 6] =
+    ["年终大促", "新品上市", "厂家直销", "限时特惠", "爆款热卖", "品质之选"];
+pub(crate) const LINES: [&str; 6] =
+    ["全场低至五折", "买二送一", "当天发货", "支持定制", "七天无理由", "满百包邮"];
+pub(crate) const POINTS: [&str; 8] =
+    ["优质材料", "精工细作", "现货秒发", "破损包赔", "来图定制", "安全环保", "多色可选", "支持退换"];
+
+pub(crate) const COLOURS: [Tint; 5] = [
+    Tint::rgb(214, 48, 49),
+    Tint::rgb(9, 104, 178),
+    Tint::rgb(16, 134, 96),
+    Tint::rgb(226, 112, 28),
+    Tint::rgb(112, 66, 168),
+];
 
 const YELLOW: Tint = Tint::rgb(255, 226, 70);
 
 /// What lies behind the goods.
-pub(super) fn backdrop(brush: &mut Brush, copy: &Copy) {
+pub(crate) fn backdrop(brush: &mut Brush, copy: &Copy) {
     let c = copy.colour;
     brush.fill(&everywhere(), Ink::down(0.0, 1000.0, &[(0.0, c.lighter(0.86)), (1.0, c.lighter(0.55))]));
     match copy.layout {
@@ -45,7 +60,7 @@ pub(super) fn backdrop(brush: &mut Brush, copy: &Copy) {
 }
 
 /// What lies over the goods.
-pub(super) fn overlay(brush: &mut Brush, copy: &Copy) {
+pub(crate) fn overlay(brush: &mut Brush, copy: &Copy) {
     let c = copy.colour;
     let dark = c.darker(0.25);
     match copy.layout {

@@ -4,44 +4,44 @@ use tiny_skia::{Path, PathBuilder, Rect};
 
 /// A path in the making, or made; building it never fails, and an empty one draws nothing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outline(PathBuilder);
+pub(crate) struct Outline(PathBuilder);
 
 impl Outline {
-    pub(super) fn at(x: f32, y: f32) -> Self {
+    pub(crate) fn at(x: f32, y: f32) -> Self {
         let mut path = PathBuilder::new();
         path.move_to(x, y);
         Self(path)
     }
 
-    pub(super) fn to(mut self, x: f32, y: f32) -> Self {
+    pub(crate) fn to(mut self, x: f32, y: f32) -> Self {
         self.0.line_to(x, y);
         self
     }
 
-    pub(super) fn bend(mut self, cx: f32, cy: f32, x: f32, y: f32) -> Self {
+    pub(crate) fn bend(mut self, cx: f32, cy: f32, x: f32, y: f32) -> Self {
         self.0.quad_to(cx, cy, x, y);
         self
     }
 
-    pub(super) fn curve(mut self, first: (f32, f32), second: (f32, f32), end: (f32, f32)) -> Self {
+    pub(crate) fn curve(mut self, first: (f32, f32), second: (f32, f32), end: (f32, f32)) -> Self {
         self.0.cubic_to(first.0, first.1, second.0, second.1, end.0, end.1);
         self
     }
 
-    pub(super) fn close(mut self) -> Self {
+    pub(crate) fn close(mut self) -> Self {
         self.0.close();
         self
     }
 
     /// Both outlines as one; overlapping parts of opposite direction cut holes.
-    pub(super) fn and(mut self, other: &Self) -> Self {
+    pub(crate) fn and(mut self, other: &Self) -> Self {
         if let Some(path) = other.path() {
             self.0.push_path(&path);
         }
         self
     }
 
-    pub(super) fn oval(cx: f32, cy: f32, rx: f32, ry: f32) -> Self {
+    pub(crate) fn oval(cx: f32, cy: f32, rx: f32, ry: f32) -> Self {
         let mut path = PathBuilder::new();
         if let Some(rect) = Rect::from_xywh(cx - rx, cy - ry, rx * 2.0, ry * 2.0) {
             path.push_oval(rect);
@@ -49,11 +49,11 @@ impl Outline {
         Self(path)
     }
 
-    pub(super) fn rect(x: f32, y: f32, w: f32, h: f32) -> Self {
+    pub(crate) fn rect(x: f32, y: f32, w: f32, h: f32) -> Self {
         Self::polygon(&[(x, y), (x + w, y), (x + w, y + h), (x, y + h)])
     }
 
-    pub(super) fn round_rect(x: f32, y: f32, w: f32, h: f32, r: f32) -> Self {
+    pub(crate) fn round_rect(x: f32, y: f32, w: f32, h: f32, r: f32) -> Self {
         let r = r.min(w / 2.0).min(h / 2.0);
         // 0.552 makes a cubic follow a quarter circle.
         let k = r * (1.0 - 0.552);
@@ -70,7 +70,7 @@ impl Outline {
             .close()
     }
 
-    pub(super) fn polygon(points: &[(f32, f32)]) -> Self {
+    pub(crate) fn polygon(points: &[(f32, f32)]) -> Self {
         let mut path = PathBuilder::new();
         for (i, &(x, y)) in points.iter().enumerate() {
             if i == 0 { path.move_to(x, y) } else { path.line_to(x, y) }
@@ -80,7 +80,7 @@ impl Outline {
     }
 
     /// A closed curve through all points (Catmull-Rom).
-    pub(super) fn smooth(points: &[(f32, f32)]) -> Self {
+    pub(crate) fn smooth(points: &[(f32, f32)]) -> Self {
         let n = points.len();
         if n < 3 {
             return Self::polygon(points);
@@ -94,7 +94,7 @@ impl Outline {
     }
 
     /// An open curve through all points (Catmull-Rom).
-    pub(super) fn sweep(points: &[(f32, f32)]) -> Self {
+    pub(crate) fn sweep(points: &[(f32, f32)]) -> Self {
         let last = points.len().saturating_sub(1);
         let Some(&(x, y)) = points.first() else { return Self::default() };
         let mut outline = Self::at(x, y);
@@ -110,13 +110,13 @@ impl Outline {
     }
 
     /// A closed smooth shape that is its own mirror image about `x = cx`; `right` runs from top to bottom.
-    pub(super) fn mirrored(cx: f32, right: &[(f32, f32)]) -> Self {
+    pub(crate) fn mirrored(cx: f32, right: &[(f32, f32)]) -> Self {
         let left = right.iter().rev().map(|&(x, y)| (2.0 * cx - x, y));
         let points: Vec<_> = right.iter().copied().chain(left).collect();
         Self::smooth(&points)
     }
 
-    pub(super) fn star(cx: f32, cy: f32, radius: f32, inner: f32, spikes: u8) -> Self {
+    pub(crate) fn star(cx: f32, cy: f32, radius: f32, inner: f32, spikes: u8) -> Self {
         let step = std::f32::consts::PI / f32::from(spikes);
         let points: Vec<_> = (0..spikes * 2)
             .map(|i| {
@@ -128,7 +128,7 @@ impl Outline {
         Self::polygon(&points)
     }
 
-    pub(super) fn path(&self) -> Option<Path> {
+    pub(crate) fn path(&self) -> Option<Path> {
         self.0.clone().finish()
     }
 

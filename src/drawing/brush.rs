@@ -1,5 +1,6 @@
 //! How does a shape come onto the picture? Fill, stroke, clip, blur and shade on one transparent layer.
 
+use image::RgbImage;
 use tiny_skia::{
     BlendMode, FillRule, FilterQuality, LineCap, LineJoin, Mask, Paint, Pixmap, PixmapPaint, Stroke,
     Transform,
@@ -12,7 +13,7 @@ use super::outline::Outline;
 const SOFT_SHRINK: u32 = 4;
 
 /// A transparent layer with a view on it (design units to pixels) and, within [`Brush::within`], a clip.
-pub(super) struct Brush {
+pub(crate) struct Brush {
     layer: Pixmap,
     to_pixels: Transform,
     clip: Option<Mask>,
@@ -20,49 +21,49 @@ pub(super) struct Brush {
 
 impl Brush {
     /// A clear layer; sides are held to 1 to 4096 pixels.
-    pub(super) fn new(width: u32, height: u32, to_pixels: Transform) -> Self {
+    pub(crate) fn new(width: u32, height: u32, to_pixels: Transform) -> Self {
         let layer =
             Pixmap::new(width.clamp(1, 4096), height.clamp(1, 4096)).expect("such sides fit a pixmap");
         Self { layer, to_pixels, clip: None }
     }
 
-    pub(super) fn layer(&self) -> &Pixmap {
+    pub(crate) fn layer(&self) -> &Pixmap {
         &self.layer
     }
 
-    pub(super) fn layer_mut(&mut self) -> &mut Pixmap {
+    pub(crate) fn layer_mut(&mut self) -> &mut Pixmap {
         &mut self.layer
     }
 
     /// Pixels per design unit, roughly, under a slanted view.
-    pub(super) fn scale(&self) -> f32 {
+    pub(crate) fn scale(&self) -> f32 {
         let t = self.to_pixels;
         (t.sx * t.sy - t.kx * t.ky).abs().sqrt()
     }
 
-    pub(super) fn fill(&mut self, outline: &Outline, ink: impl Into<Ink>) {
+    pub(crate) fn fill(&mut self, outline: &Outline, ink: impl Into<Ink>) {
         self.paint(outline, &ink.into(), BlendMode::SourceOver, None);
     }
 
     /// Strokes with round ends; `width` in design units.
-    pub(super) fn line(&mut self, outline: &Outline, width: f32, ink: impl Into<Ink>) {
+    pub(crate) fn line(&mut self, outline: &Outline, width: f32, ink: impl Into<Ink>) {
         self.paint(outline, &ink.into(), BlendMode::SourceOver, Some(stroke(width)));
     }
 
     /// A dashed stroke: seams and stitches.
-    pub(super) fn stitch(&mut self, outline: &Outline, width: f32, dash: f32, tint: Tint) {
+    pub(crate) fn stitch(&mut self, outline: &Outline, width: f32, dash: f32, tint: Tint) {
         let mut stroke = stroke(width);
         stroke.dash = tiny_skia::StrokeDash::new(vec![dash, dash * 0.8], 0.0);
         self.paint(outline, &Ink::Flat(tint), BlendMode::SourceOver, Some(stroke));
     }
 
     /// Fills only where the layer already has colour: light and shade that keep to the goods.
-    pub(super) fn shade(&mut self, outline: &Outline, ink: impl Into<Ink>) {
+    pub(crate) fn shade(&mut self, outline: &Outline, ink: impl Into<Ink>) {
         self.paint(outline, &ink.into(), BlendMode::SourceAtop, None);
     }
 
     /// Whatever `draw` does stays inside `outline`. Clips nest.
-    pub(super) fn within(&mut self, outline: &Outline, draw: impl FnOnce(&mut Self)) {
+    pub(crate) fn within(&mut self, outline: &Outline, draw: impl FnOnce(&mut Self)) {
         let Some(path) = outline.path() else { return };
         let outer = self.clip.take();
         let mut inner = if let Some(mask) = &outer {
@@ -79,7 +80,7 @@ impl Brush {
     }
 
     /// Draws on a layer of its own, blurs that by `radius` design units and lays it over this one.
-    pub(super) fn soft(&mut self, radius: f32, draw: impl FnOnce(&mut Self)) {
+    pub(crate) fn soft(&mut self, radius: f32, draw: impl FnOnce(&mut Self)) {
         let (width, height) = (self.layer.width(), self.layer.height());
         let shrink = 1.0 / SOFT_SHRINK as f32;
         let mut small = Self::new(
@@ -95,8 +96,38 @@ impl Brush {
         self.layer.draw_pixmap(0, 0, small.layer.as_ref(), &paint, grow, self.clip.as_ref());
     }
 
+    /// Draws a picture; `view` maps its pixels to design units. Meant for about its own size: a picture that is drawn
+    /// much smaller shows every few of its pixels only.
+    pub(crate) fn picture(&mut self, picture: &RgbImage, view: Transform) {
+        let Some(mut pixels) = Pixmap::new(picture.width(), picture.height()) else { return };
+        for (to, from) in pixels.data_mut().chunks_exact_mut(4).zip(picture.pixels()) {
+            let [r, g, b] = from.0;
+            to.copy_from_slice(&[r, g, b, 255]);
+        }
+        let paint = PixmapPaint { quality: FilterQuality::Bicubic, ..PixmapPaint::default() };
+        let view = self.to_pixels.pre_concat(view);
+        self.layer.draw_pixmap(0, 0, pixels.as_ref(), &paint, view, self.clip.as_ref());
+    }
+
+    /// What is drawn, over `ground`, which is cut or left alone where the sizes differ.
+    pub(crate) fn lay_over(&self, ground: &mut RgbImage) {
+        let width = self.layer.width().min(ground.width());
+        let rows = self.layer.data().chunks_exact(self.layer.width() as usize * 4);
+        for (y, row) in (0..ground.height()).zip(rows) {
+            for (x, over) in (0..width).zip(row.chunks_exact(4)) {
+                let under = ground.get_pixel_mut(x, y);
+                let through = 255 - u32::from(over[3]);
+                for (channel, &colour) in under.0.iter_mut().zip(over) {
+                    // Colours of a layer are premultiplied.
+                    let mixed = u32::from(colour) + (u32::from(*channel) * through + 127) / 255;
+                    *channel = mixed.min(255) as u8;
+                }
+            }
+        }
+    }
+
     /// Everything drawn through `view`, which maps design units to design units.
-    pub(super) fn viewed(&mut self, view: Transform, draw: impl FnOnce(&mut Self)) {
+    pub(crate) fn viewed(&mut self, view: Transform, draw: impl FnOnce(&mut Self)) {
         let before = self.to_pixels;
         self.to_pixels = before.pre_concat(view);
         draw(self);
@@ -119,12 +150,12 @@ fn stroke(width: f32) -> Stroke {
 }
 
 /// The whole design square and more, for inks that cover everything.
-pub(super) fn everywhere() -> Outline {
+pub(crate) fn everywhere() -> Outline {
     Outline::rect(-1500.0, -1500.0, 4000.0, 4000.0)
 }
 
 /// Two box blurs make a fair bell curve.
-pub(super) fn blur(layer: &mut Pixmap, radius_px: f32) {
+pub(crate) fn blur(layer: &mut Pixmap, radius_px: f32) {
     let radius = (radius_px.max(0.0) * 0.7).round() as usize;
     if radius == 0 {
         return;

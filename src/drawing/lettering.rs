@@ -10,18 +10,17 @@ use super::outline::Outline;
 
 /// A subset of Noto Sans SC Bold; `fonts/README.md` says how it was made.
 static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
-    FontRef::try_from_slice(include_bytes!("../fonts/noto-sans-sc-bold-subset.ttf"))
-        .expect("a checked-in font")
+    FontRef::try_from_slice(include_bytes!("fonts/noto-sans-sc-bold-subset.ttf")).expect("a checked-in font")
 });
 
 /// The width of `text` at `size`, in the unit of `size`.
-pub(super) fn width(text: &str, size: f32) -> f32 {
+pub(crate) fn width(text: &str, size: f32) -> f32 {
     let scale = size / units_per_em();
     text.chars().map(|c| FONT.h_advance_unscaled(FONT.glyph_id(c)) * scale).sum()
 }
 
 /// Writes `text` with its baseline starting at (`x`, `y`), `size` design units to the em.
-pub(super) fn write(brush: &mut Brush, text: &str, (x, y): (f32, f32), size: f32, tint: Tint) {
+pub(crate) fn write(brush: &mut Brush, text: &str, (x, y): (f32, f32), size: f32, tint: Tint) {
     let scale = size / units_per_em();
     let mut pen = x;
     for c in text.chars() {
@@ -34,7 +33,7 @@ pub(super) fn write(brush: &mut Brush, text: &str, (x, y): (f32, f32), size: f32
 }
 
 /// As [`write`], around `x`.
-pub(super) fn write_centred(brush: &mut Brush, text: &str, (x, y): (f32, f32), size: f32, tint: Tint) {
+pub(crate) fn write_centred(brush: &mut Brush, text: &str, (x, y): (f32, f32), size: f32, tint: Tint) {
     write(brush, text, (x - width(text, size) / 2.0, y), size, tint);
 }
 

@@ -4,24 +4,24 @@ use tiny_skia::{Color, GradientStop, LinearGradient, Point, RadialGradient, Shad
 
 /// A colour with opacity: channels 0.0 to 1.0, not premultiplied.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::sandbox) struct Tint {
-    pub(in crate::sandbox) r: f32,
-    pub(in crate::sandbox) g: f32,
-    pub(in crate::sandbox) b: f32,
-    pub(in crate::sandbox) a: f32,
+pub(crate) struct Tint {
+    pub(crate) r: f32,
+    pub(crate) g: f32,
+    pub(crate) b: f32,
+    pub(crate) a: f32,
 }
 
 impl Tint {
-    pub(in crate::sandbox) const WHITE: Self = Self::rgb(255, 255, 255);
-    pub(in crate::sandbox) const BLACK: Self = Self::rgb(0, 0, 0);
-    pub(in crate::sandbox) const CLEAR: Self = Self { r: 1.0, g: 1.0, b: 1.0, a: 0.0 };
+    pub(crate) const WHITE: Self = Self::rgb(255, 255, 255);
+    pub(crate) const BLACK: Self = Self::rgb(0, 0, 0);
+    pub(crate) const CLEAR: Self = Self { r: 1.0, g: 1.0, b: 1.0, a: 0.0 };
 
-    pub(in crate::sandbox) const fn rgb(r: u8, g: u8, b: u8) -> Self {
+    pub(crate) const fn rgb(r: u8, g: u8, b: u8) -> Self {
         Self { r: r as f32 / 255.0, g: g as f32 / 255.0, b: b as f32 / 255.0, a: 1.0 }
     }
 
     /// `t` of 0.0 is `self`, 1.0 is `other`.
-    pub(in crate::sandbox) fn mix(self, other: Self, t: f32) -> Self {
+    pub(crate) fn mix(self, other: Self, t: f32) -> Self {
         let between = |a: f32, b: f32| a + (b - a) * t;
         Self {
             r: between(self.r, other.r),
@@ -31,20 +31,20 @@ impl Tint {
         }
     }
 
-    pub(in crate::sandbox) fn lighter(self, t: f32) -> Self {
+    pub(crate) fn lighter(self, t: f32) -> Self {
         self.mix(Self { a: self.a, ..Self::WHITE }, t)
     }
 
-    pub(in crate::sandbox) fn darker(self, t: f32) -> Self {
+    pub(crate) fn darker(self, t: f32) -> Self {
         self.mix(Self { a: self.a, ..Self::BLACK }, t)
     }
 
-    pub(in crate::sandbox) fn alpha(self, a: f32) -> Self {
+    pub(crate) fn alpha(self, a: f32) -> Self {
         Self { a, ..self }
     }
 
     /// Perceived brightness, 0.0 to 1.0.
-    pub(in crate::sandbox) fn luma(self) -> f32 {
+    pub(crate) fn luma(self) -> f32 {
         0.299 * self.r + 0.587 * self.g + 0.114 * self.b
     }
 
@@ -56,7 +56,7 @@ impl Tint {
 
 /// A flat colour or a gradient, in design units (0 to 1000).
 #[derive(Clone, Debug)]
-pub(super) enum Ink {
+pub(crate) enum Ink {
     Flat(Tint),
     Linear { from: (f32, f32), to: (f32, f32), stops: Vec<(f32, Tint)> },
     Radial { centre: (f32, f32), radius: f32, stops: Vec<(f32, Tint)> },
@@ -69,20 +69,20 @@ impl From<Tint> for Ink {
 }
 
 impl Ink {
-    pub(super) fn across(x0: f32, x1: f32, stops: &[(f32, Tint)]) -> Self {
+    pub(crate) fn across(x0: f32, x1: f32, stops: &[(f32, Tint)]) -> Self {
         Self::Linear { from: (x0, 0.0), to: (x1, 0.0), stops: stops.to_vec() }
     }
 
-    pub(super) fn down(y0: f32, y1: f32, stops: &[(f32, Tint)]) -> Self {
+    pub(crate) fn down(y0: f32, y1: f32, stops: &[(f32, Tint)]) -> Self {
         Self::Linear { from: (0.0, y0), to: (0.0, y1), stops: stops.to_vec() }
     }
 
-    pub(super) fn glow(cx: f32, cy: f32, radius: f32, stops: &[(f32, Tint)]) -> Self {
+    pub(crate) fn glow(cx: f32, cy: f32, radius: f32, stops: &[(f32, Tint)]) -> Self {
         Self::Radial { centre: (cx, cy), radius, stops: stops.to_vec() }
     }
 
     /// A round body of colour `c` between two edges, lit from the left.
-    pub(super) fn cylinder(x0: f32, x1: f32, c: Tint) -> Self {
+    pub(crate) fn cylinder(x0: f32, x1: f32, c: Tint) -> Self {
         Self::across(
             x0,
             x1,
@@ -99,7 +99,7 @@ impl Ink {
     }
 
     /// A ball or cushion of colour `c`, lit from the upper left.
-    pub(super) fn ball(cx: f32, cy: f32, radius: f32, c: Tint) -> Self {
+    pub(crate) fn ball(cx: f32, cy: f32, radius: f32, c: Tint) -> Self {
         Self::glow(
             cx - radius * 0.35,
             cy - radius * 0.4,
@@ -108,7 +108,7 @@ impl Ink {
         )
     }
 
-    pub(super) fn shader(&self) -> Option<Shader<'static>> {
+    pub(crate) fn shader(&self) -> Option<Shader<'static>> {
         let stops = |list: &[(f32, Tint)]| {
             list.iter().map(|&(at, tint)| GradientStop::new(at, tint.color())).collect::<Vec<_>>()
         };

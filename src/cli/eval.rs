@@ -1,0 +1,246 @@
+//! `tongkuan eval`: how good are the answers on these pictures?
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+
+use super::add::pictures_in;
+use super::settings::Settings;
+use super::show::Terminal;
+use super::{FAILED, found};
+use crate::eval::{MakeOptions, Manifest, Measures, Summary, evaluate, make, write_html};
+
+/// Store the references of a manifest in a temporary home folder, search for its queries, and print how good the
+/// answers are. Nothing is spent, and your own home folder is not touched.
+#[derive(Args, Debug)]
+pub(super) struct Eval {
+    /// NDJSON with lines like {"path":"a.jpg","role":"reference","item":"A"} and
+    /// {"path":"b.jpg","role":"query","item":"A","edit":"crop70"}; paths are relative to the file. A query of no item,
+    /// or of one without a reference, must not be answered; "negative":"recolour" or "variant" labels it in the report
+    #[arg(required_unless_present = "make", conflicts_with = "make")]
+    manifest: Option<PathBuf>,
+    /// Choose a cut-off for this share of false hits, too, and exit with status 1 if the engine itself makes more
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_false_hit: Option<f64>,
+    /// Write a report with the worst mistakes as one HTML page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Make a manifest from the pictures of a folder, instead: half are stored, edits of all are queries. A file
+    /// labels.ndjson in it may say which show the same goods: {"file":"a.jpg","item":"A-red","family":"A"}
+    #[arg(long, value_name = "DIR", requires = "out")]
+    make: Option<PathBuf>,
+    /// The new folder for the manifest and its pictures
+    #[arg(long, value_name = "DIR", requires = "make")]
+    out: Option<PathBuf>,
+    /// The same seed makes the same manifest of the same pictures
+    #[arg(long, value_name = "N", default_value_t = 7, requires = "make")]
+    seed: u64,
+    /// Use at most this many pictures of the folder
+    #[arg(long, value_name = "N", requires = "make")]
+    limit: Option<usize>,
+}
+
+/// A share, 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("use 0 to 1: 0.01 is one in a hundred".to_owned())
+    }
+}
+
+impl Eval {
+    pub(super) fn run(&self, settings: Settings) -> Result<ExitCode> {
+        match (&self.make, &self.out, &self.manifest) {
+            (Some(folder), Some(out), _) => self.make(&settings, folder, out),
+            (.., Some(manifest)) => self.evaluate(settings, manifest),
+            _ => anyhow::bail!("name a manifest, or --make and --out"),
+        }
+    }
+
+    fn make(&self, settings: &Settings, folder: &Path, out: &Path) -> Result<ExitCode> {
+        let options = MakeOptions { seed: self.seed, limit: self.limit };
+        let made = make(folder, &pictures_in(folder)?, out, options, &Terminal::new())?;
+        for error in &made.unreadable {
+            eprintln!("tongkuan: {error}");
+        }
+        if settings.json {
+            println!(
+                "{}",
+                json!({"manifest": made.manifest, "references": made.references, "queries": made.queries,
+                       "unreadable": made.unreadable.len(), "seed": self.seed})
+            );
+        } else {
+            println!(
+                "{}: {} references, {} queries (seed {})",
+                made.manifest.display(),
+                made.references,
+                made.queries,
+                self.seed
+            );
+        }
+        Ok(if made.unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+
+    fn evaluate(&self, settings: Settings, manifest: &Path) -> Result<ExitCode> {
+        let manifest = Manifest::read(manifest)?;
+        let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
+        let json = settings.json;
+        let engine = settings.without_upstream(home.path()).engine(true)?;
+        let evaluation = evaluate(&engine, manifest, &Terminal::new())?;
+        for bad in &evaluation.bad_lines {
+            eprintln!("tongkuan: {bad}");
+        }
+        let summary = Summary::of(&evaluation, self.max_false_hit);
+        let mut out = std::io::stdout().lock();
+        if json {
+            writeln!(out, "{}", serde_json::to_string(&summary)?)?;
+        } else {
+            print(&mut out, &summary)?;
+        }
+        if let Some(path) = &self.html {
+            write_html(path, &evaluation, &summary)?;
+        }
+        let kept = match (self.max_false_hit, summary.all.false_hit_rate) {
+            (Some(most), Some(rate)) => rate <= most,
+            _ => true,
+        };
+        Ok(found(kept))
+    }
+}
+
+fn print(out: &mut impl Write, summary: &Summary) -> std::io::Result<()> {
+    let all = &summary.all;
+    writeln!(out, "model            {}", summary.model)?;
+    writeln!(
+        out,
+        "stored           {} pictures, {:.1} a second",
+        summary.references, summary.stored_per_second
+    )?;
+    writeln!(
+        out,
+        "searched         {} pictures ({} of a stored item, {} of none), {:.1} a second",
+        summary.queries, all.seen, all.unseen, summary.searched_per_second
+    )?;
+    if !summary.bad_lines.is_empty() {
+        writeln!(out, "did not count    {} lines", summary.bad_lines.len())?;
+    }
+    writeln!(out)?;
+    writeln!(
+        out,
+        "hit rate         {:>8}   of the seen, at the engine's {:.4}",
+        percent(all.hit_rate),
+        summary.threshold
+    )?;
+    writeln!(out, "wrong item       {:>8}   of the seen", percent(all.wrong_item_rate))?;
+    writeln!(
+        out,
+        "false hits       {:>8}   of the unseen (95 % upper bound {})",
+        percent(all.false_hit_rate),
+        percent(all.false_hit_upper)
+    )?;
+    writeln!(out, "review           {:>8}   of all", percent(all.review_rate))?;
+    writeln!(out, "right item first {:>8}   of the seen", percent(all.acc_at_1))?;
+    writeln!(out, "micro-AP         {:>8}", all.micro_ap.map_or("-".to_owned(), |ap| format!("{ap:.4}")))?;
+    for at in &all.recall_at_precision {
+        writeln!(out, "recall at precision {:<6} {:>8}", at.precision, percent(at.recall))?;
+    }
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{:<20} {:>8} {:>9} {:>11} {:>11} {:>15}",
+        "false hits allowed", "score", "hit rate", "wrong item", "false hits", "95 % bound"
+    )?;
+    for at in &all.at_cutoffs {
+        let score = at.cutoff.confidence.map_or("-".to_owned(), |c| format!("{c:.4}"));
+        writeln!(
+            out,
+            "{:<20} {score:>8} {:>9} {:>11} {:>11} {:>15}",
+            percent(Some(at.cutoff.max_false_hit)),
+            percent(at.hit_rate),
+            percent(at.wrong_item_rate),
+            percent(at.false_hit_rate),
+            percent(at.false_hit_upper)
+        )?;
+    }
+    edits(out, summary.by_edit.iter())?;
+    negatives(out, summary.by_negative.iter())?;
+    writeln!(out)?;
+    writeln!(out, "{:<16} {:>9} {:>10} {:>10}", "stage", "searches", "median ms", "95 % ms")?;
+    for time in &summary.stages {
+        let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.2}"));
+        writeln!(
+            out,
+            "{:<16} {:>9} {:>10} {:>10}",
+            time.stage,
+            time.queries,
+            ms(time.median_ms),
+            ms(time.p95_ms)
+        )?;
+    }
+    Ok(())
+}
+
+fn edits<'a>(
+    out: &mut impl Write,
+    groups: impl Iterator<Item = (&'a String, &'a Measures)>,
+) -> std::io::Result<()> {
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{:<10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9}",
+        "edit", "seen", "hits", "at 1 %", "at 0.1 %", "wrong", "first", "unseen", "false", "review"
+    )?;
+    for (name, m) in groups {
+        let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.hit_rate));
+        writeln!(
+            out,
+            "{name:<10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9}",
+            m.seen,
+            percent(m.hit_rate),
+            at(0),
+            at(1),
+            percent(m.wrong_item_rate),
+            percent(m.acc_at_1),
+            m.unseen,
+            percent(m.false_hit_rate),
+            percent(m.review_rate)
+        )?;
+    }
+    Ok(())
+}
+
+fn negatives<'a>(
+    out: &mut impl Write,
+    groups: impl Iterator<Item = (&'a String, &'a Measures)>,
+) -> std::io::Result<()> {
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{:<10} {:>6} {:>9} {:>10} {:>9} {:>9} {:>9}",
+        "not stored", "unseen", "false", "95 % bound", "at 1 %", "at 0.1 %", "review"
+    )?;
+    for (name, m) in groups {
+        let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.false_hit_rate));
+        writeln!(
+            out,
+            "{name:<10} {:>6} {:>9} {:>10} {:>9} {:>9} {:>9}",
+            m.unseen,
+            percent(m.false_hit_rate),
+            percent(m.false_hit_upper),
+            at(0),
+            at(1),
+            percent(m.review_rate)
+        )?;
+    }
+    Ok(())
+}
+
+fn percent(rate: Option<f64>) -> String {
+    rate.map_or("-".to_owned(), |rate| format!("{:.2} %", rate * 100.0))
+}

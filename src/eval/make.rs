@@ -1,0 +1,310 @@
+//! How does one get a manifest from a folder of pictures? Half of the goods become references; edits of all of them
+//! become queries.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use image::codecs::jpeg::JpegEncoder;
+use serde::Deserialize;
+
+use super::edits::{EDITS, Edit, Others, scaled_to};
+use super::manifest::{Line, Negative, Role, ndjson};
+use super::recolour::recoloured;
+use super::{EvalError, for_each};
+use crate::dice::Dice;
+use crate::engine::Progress;
+use crate::photo::{Photo, PhotoError, PhotoLimits, read_bytes};
+
+/// The file beside the pictures that says which of them show the same goods.
+const LABELS: &str = "labels.ndjson";
+
+/// Pictures are scaled to this long side, in pixels, before they are edited: shops show about that.
+const MAX_SIDE_PX: u32 = 800;
+
+/// JPEG quality of a picture that was only given another colour.
+const RECOLOUR_QUALITY: u8 = 88;
+
+/// Edits of a picture in another colour: as many as in models/evaluate.py.
+const RECOLOUR_EDITS: usize = 4;
+
+/// What can be chosen about a collection.
+#[derive(Clone, Copy, Debug)]
+pub struct MakeOptions {
+    /// The same pictures and seed give the same files, byte for byte, on the same machine.
+    pub seed: u64,
+    /// Use at most this many pictures, picked by the seed; families stay whole.
+    pub limit: Option<usize>,
+}
+
+/// What was made.
+#[derive(Debug)]
+pub struct Made {
+    pub manifest: PathBuf,
+    pub references: usize,
+    pub queries: usize,
+    /// Pictures that could not be read.
+    pub unreadable: Vec<PhotoError>,
+}
+
+/// A line of the label file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Label {
+    /// Relative to the folder, with `/` between folders.
+    file: String,
+    item: String,
+    /// Items of one family are variants of one another.
+    family: Option<String>,
+}
+
+/// Why a label cannot be used. A wrong label makes every later number wrong, so nothing is made then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabelProblem {
+    #[error("{0}; a line is like {{\"file\":\"a.jpg\",\"item\":\"A-red\",\"family\":\"A\"}}")]
+    Json(#[from] serde_json::Error),
+    #[error("there is no picture {file:?} in the folder")]
+    NoSuchPicture { file: String },
+    #[error("the picture {file:?} was labelled before")]
+    Twice { file: String },
+    #[error("the item {item:?} is in the families {first:?} and {second:?}")]
+    TwoFamilies { item: String, first: String, second: String },
+}
+
+/// A picture of the folder and what it is used for.
+#[derive(Clone)]
+struct Source {
+    path: PathBuf,
+    /// Names its files, and seeds its edits.
+    number: usize,
+    item: String,
+    stored: bool,
+    /// Not stored itself, but another of its family is.
+    is_variant: bool,
+}
+
+/// Makes a manifest and its pictures in the folder `out`, which must be empty or not exist, from `pictures` below
+/// `folder`. Edits are those of models/edits.py and more; a stored picture in another colour is a query that must not
+/// be answered. Without `labels.ndjson` in `folder`, or for a picture that it does not name, a picture is an item of
+/// its own.
+///
+/// # Errors
+/// [`EvalError`] when a label is wrong, most pictures cannot be read, or files cannot be written.
+pub fn make(
+    folder: &Path,
+    pictures: &[PathBuf],
+    out: &Path,
+    options: MakeOptions,
+    progress: &dyn Progress,
+) -> Result<Made, EvalError> {
+    if fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(EvalError::NotEmpty { path: out.to_path_buf() });
+    }
+    let families = families(folder, pictures)?;
+    let sources = share_out(families, options);
+    if sources.len() < 2 {
+        return Err(EvalError::TooFewPictures { path: folder.to_path_buf() });
+    }
+    for part in ["references", "queries"] {
+        let part = out.join(part);
+        fs::create_dir_all(&part).map_err(|source| EvalError::Write { path: part.clone(), source })?;
+    }
+    let others = Unseen(sources.iter().filter(|s| !s.stored && !s.is_variant).cloned().collect());
+    let work = |source: Source| Workshop { out, seed: options.seed, others: &others }.make(&source);
+    let (mut lines, mut unreadable) = (Vec::new(), Vec::new());
+    let total = sources.len();
+    for result in for_each(sources, "making", progress, work) {
+        match result {
+            Ok(made) => lines.extend(made),
+            Err(Failure::Picture(error)) => unreadable.push(error),
+            Err(Failure::Write(error)) => return Err(error),
+        }
+    }
+    if let (true, Some(first)) = (unreadable.len() * 2 > total, unreadable.first()) {
+        let first = first.to_string();
+        return Err(EvalError::MostlyUnreadable { bad: unreadable.len(), pictures: total, first });
+    }
+    lines.sort_by_key(|line| line.role == Role::Query);
+    // Last: where there is a manifest, its pictures are complete.
+    let manifest = out.join("manifest.ndjson");
+    let text: String = lines
+        .iter()
+        .filter_map(|line| serde_json::to_string(line).ok())
+        .fold(String::new(), |text, line| text + &line + "\n");
+    fs::write(&manifest, text).map_err(|source| EvalError::Write { path: manifest.clone(), source })?;
+    let references = lines.iter().filter(|line| line.role == Role::Reference).count();
+    Ok(Made { manifest, references, queries: lines.len() - references, unreadable })
+}
+
+/// The pictures of each item of each family; everything sorted.
+type Families = BTreeMap<String, BTreeMap<String, Vec<PathBuf>>>;
+
+fn families(folder: &Path, pictures: &[PathBuf]) -> Result<Families, EvalError> {
+    let path = folder.join(LABELS);
+    let mut labels: HashMap<String, (String, String)> = HashMap::new();
+    let mut family_of: HashMap<String, String> = HashMap::new();
+    let names: HashMap<String, &PathBuf> = pictures.iter().map(|p| (name_in(folder, p), p)).collect();
+    for (line, parsed) in if path.exists() { ndjson::<Label>(&path)? } else { Vec::new() } {
+        let wrong = |problem| EvalError::Label { path: path.clone(), line, problem };
+        let Label { file, item, family } = parsed.map_err(|e| wrong(e.into()))?;
+        let family = family.unwrap_or_else(|| item.clone());
+        let first = family_of.entry(item.clone()).or_insert_with(|| family.clone());
+        if *first != family {
+            let first = first.clone();
+            return Err(wrong(LabelProblem::TwoFamilies { item, first, second: family }));
+        }
+        if !names.contains_key(&file) {
+            return Err(wrong(LabelProblem::NoSuchPicture { file }));
+        }
+        if labels.insert(file.clone(), (item, family)).is_some() {
+            return Err(wrong(LabelProblem::Twice { file }));
+        }
+    }
+    let mut families = Families::new();
+    for picture in pictures {
+        let name = name_in(folder, picture);
+        let (item, family) = labels.remove(&name).unwrap_or_else(|| (name.clone(), name));
+        families.entry(family).or_default().entry(item).or_default().push(picture.clone());
+    }
+    Ok(families)
+}
+
+/// The path below the folder, with `/` between folders on every system.
+fn name_in(folder: &Path, picture: &Path) -> String {
+    let parts = picture.strip_prefix(folder).unwrap_or(picture).iter();
+    parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// Picks families by lot. Of those with one item every second is stored; of the others half of the items, at least
+/// one.
+fn share_out(families: Families, options: MakeOptions) -> Vec<Source> {
+    let mut dice = Dice::of(&[options.seed, 0]);
+    let mut order: Vec<_> = families.into_values().collect();
+    dice.shuffle(&mut order);
+    let mut left = options.limit.unwrap_or(usize::MAX);
+    let mut sources = Vec::new();
+    let mut singles = 0_usize;
+    for family in order {
+        let size: usize = family.values().map(Vec::len).sum();
+        if size > left {
+            continue;
+        }
+        left -= size;
+        let mut items: Vec<_> = family.into_iter().collect();
+        dice.shuffle(&mut items);
+        let many = items.len() > 1;
+        let stored_items = if many { items.len().div_ceil(2) } else { (singles + 1) % 2 };
+        singles += usize::from(!many);
+        for (i, (item, pictures)) in items.into_iter().enumerate() {
+            let stored = i < stored_items;
+            for path in pictures {
+                let (number, is_variant) = (sources.len(), many && !stored);
+                sources.push(Source { path, number, item: item.clone(), stored, is_variant });
+            }
+        }
+    }
+    sources
+}
+
+/// Pictures that are not stored, nor any of their family.
+struct Unseen(Vec<Source>);
+
+impl Others for Unseen {
+    fn another(&self, dice: &mut Dice) -> RgbImage {
+        let chosen = self.0.get(dice.below(self.0.len()));
+        let read = chosen.and_then(|source| read(&source.path).ok());
+        // A grey square where there is none that can be read.
+        read.map_or_else(|| RgbImage::from_pixel(64, 64, image::Rgb([200; 3])), |(_, picture)| picture)
+    }
+}
+
+fn read(path: &Path) -> Result<(Vec<u8>, RgbImage), PhotoError> {
+    let bytes = read_bytes(path, &PhotoLimits::default())?;
+    let picture = Photo::decode(&bytes, &PhotoLimits::default())?.into_image();
+    let large = picture.width().max(picture.height()) > MAX_SIDE_PX;
+    let picture = if large { scaled_to(&picture, MAX_SIDE_PX) } else { picture };
+    Ok((bytes, picture))
+}
+
+enum Failure {
+    Picture(PhotoError),
+    Write(EvalError),
+}
+
+struct Workshop<'a> {
+    out: &'a Path,
+    seed: u64,
+    others: &'a Unseen,
+}
+
+impl Workshop<'_> {
+    /// Writes everything that is made of one picture. What it becomes depends on the seed and its number only, not on
+    /// who is faster.
+    fn make(&self, source: &Source) -> Result<Vec<Line>, Failure> {
+        let Source { number, stored, .. } = *source;
+        let (bytes, picture) = read(&source.path).map_err(Failure::Picture)?;
+        let query = |path: String, edit: Option<&Edit>, item, negative| Line {
+            path,
+            role: Role::Query,
+            item,
+            edit: edit.map(|edit| edit.name.to_owned()),
+            negative,
+        };
+        let mut lines = Vec::new();
+        if stored {
+            let ending = source.path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+            let path = format!("references/{number:05}.{ending}");
+            self.write(&path, &bytes)?;
+            let item = Some(source.item.clone());
+            lines.push(Line { path, role: Role::Reference, item, edit: None, negative: None });
+        }
+        let negative = source.is_variant.then_some(Negative::Variant);
+        for (stream, edit) in EDITS.iter().enumerate() {
+            let path = format!("queries/{number:05}-{}.jpg", edit.name);
+            self.write(&path, &self.edited(&picture, edit, number, stream))?;
+            lines.push(query(path, Some(edit), Some(source.item.clone()), negative));
+        }
+        let mut dice = self.dice(number, EDITS.len());
+        if let (true, Some(other)) = (stored, recoloured(&picture, &mut dice)) {
+            // Once as it is, then under some of the edits.
+            let path = format!("queries/{number:05}-recolour.jpg");
+            self.write(&path, &jpeg(&other, RECOLOUR_QUALITY))?;
+            lines.push(query(path, None, None, Some(Negative::Recolour)));
+            let mut streams: Vec<usize> = (0..EDITS.len()).collect();
+            dice.shuffle(&mut streams);
+            for &stream in &streams[..RECOLOUR_EDITS] {
+                let edit = &EDITS[stream];
+                let path = format!("queries/{number:05}-recolour-{}.jpg", edit.name);
+                self.write(&path, &self.edited(&other, edit, number, EDITS.len() + 1 + stream))?;
+                lines.push(query(path, Some(edit), None, Some(Negative::Recolour)));
+            }
+        }
+        Ok(lines)
+    }
+
+    /// The encoded result. Every edit of every picture has a stream of dice of its own.
+    fn edited(&self, picture: &RgbImage, edit: &Edit, number: usize, stream: usize) -> Vec<u8> {
+        let mut dice = self.dice(number, stream);
+        let edited = edit.apply(picture, &mut dice, self.others);
+        jpeg(&edited, edit.quality(&mut dice))
+    }
+
+    fn dice(&self, number: usize, stream: usize) -> Dice {
+        Dice::of(&[self.seed, 1, number as u64, stream as u64])
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.out.join(path);
+        fs::write(&path, bytes).map_err(|source| Failure::Write(EvalError::Write { path, source }))
+    }
+}
+
+/// Encodes `picture`; writing to memory does not fail.
+pub(super) fn jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let encoded = JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(picture);
+    debug_assert!(encoded.is_ok(), "{encoded:?}");
+    bytes
+}

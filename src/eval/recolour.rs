@@ -1,0 +1,164 @@
+//! How does the same thing look in another colour? The strongest colour near the middle, where the goods are, is turned
+//! to another hue; white, grey, other colours and the ground stay.
+
+use image::{Rgb, RgbImage};
+
+use crate::dice::Dice;
+
+/// Mean difference, 0 to 255 over all samples, that a new colour must make to count as one. `recolour` in
+/// models/edits.py asks for 8, but turns the ground, too; at 4 some new colours could hardly be seen.
+const LEAST_DIFFERENCE: f64 = 6.0;
+
+/// Chroma (0 to 1) below which a pixel has no colour to turn, and from which on it is turned wholly.
+const CHROMA: (f32, f32) = (0.08, 0.2);
+
+/// Distance in degrees from the strongest hue up to which a pixel is turned wholly, and from which on not at all.
+const REACH_DEGREES: (f32, f32) = (35.0, 60.0);
+
+const HUE_BINS: usize = 36;
+
+/// The rim is what lies nearer than this to an edge, as a share of the side.
+const RIM: f32 = 0.08;
+
+/// The share of the rim that may have the colour of the goods.
+const MOST_GROUND: f32 = 0.2;
+
+/// `picture` in another colour; `None` when it has too little of any for the change to show.
+pub(super) fn recoloured(picture: &RgbImage, dice: &mut Dice) -> Option<RgbImage> {
+    let strongest = strongest_hue(picture)?;
+    let turn = 60.0 + 240.0 * dice.unit();
+    let mut out = picture.clone();
+    let mut difference = 0.0;
+    for pixel in out.pixels_mut() {
+        let (hue, chroma, _) = hue_chroma_value(*pixel);
+        let apart = ((hue - strongest + 540.0) % 360.0 - 180.0).abs();
+        let weight = ramp(chroma, CHROMA.0, CHROMA.1) * (1.0 - ramp(apart, REACH_DEGREES.0, REACH_DEGREES.1));
+        if weight > 0.0 {
+            let turned = turned(*pixel, turn);
+            for (channel, new) in pixel.0.iter_mut().zip(turned) {
+                let old = f32::from(*channel);
+                *channel = (old + (new - old) * weight).round().clamp(0.0, 255.0) as u8;
+                difference += f64::from((f32::from(*channel) - old).abs());
+            }
+        }
+    }
+    (difference / f64::from(picture.width() * picture.height() * 3) >= LEAST_DIFFERENCE).then_some(out)
+}
+
+/// The hue in degrees that has the most chroma near the middle, of those that the ground does not have: the same goods
+/// on another ground are the same goods.
+fn strongest_hue(picture: &RgbImage) -> Option<f32> {
+    let (width, height) = (picture.width() as f32, picture.height() as f32);
+    let (mut inner, mut rim) = ([0.0_f32; HUE_BINS], [0.0_f32; HUE_BINS]);
+    let mut rim_pixels = 0.0;
+    for (x, y, pixel) in picture.enumerate_pixels() {
+        let (dx, dy) = ((x as f32 + 0.5) / width - 0.5, (y as f32 + 0.5) / height - 0.5);
+        let on_rim = dx.abs().max(dy.abs()) > 0.5 - RIM;
+        rim_pixels += f32::from(u8::from(on_rim));
+        let (hue, chroma, _) = hue_chroma_value(*pixel);
+        if chroma < CHROMA.0 {
+            continue;
+        }
+        let bin = (hue / 360.0 * HUE_BINS as f32) as usize % HUE_BINS;
+        if on_rim {
+            rim[bin] += 1.0;
+        } else {
+            inner[bin] += chroma * (-(dx * dx + dy * dy) / 0.08).exp();
+        }
+    }
+    // A colour lies across bins: neighbours count, and on the ground all that a turn would reach.
+    let around = |bins: &[f32; HUE_BINS], i: usize, reach: usize| -> f32 {
+        (0..=2 * reach).map(|step| bins[(i + HUE_BINS + step - reach) % HUE_BINS]).sum()
+    };
+    let reach = (REACH_DEGREES.1 / 360.0 * HUE_BINS as f32) as usize;
+    let best = (0..HUE_BINS)
+        .filter(|&i| around(&rim, i, reach) <= MOST_GROUND * rim_pixels)
+        .max_by(|&a, &b| around(&inner, a, 1).total_cmp(&around(&inner, b, 1)))?;
+    (around(&inner, best, 1) > 0.0).then_some((best as f32 + 0.5) * 360.0 / HUE_BINS as f32)
+}
+
+/// 0 up to `low`, 1 from `high`, straight between.
+fn ramp(value: f32, low: f32, high: f32) -> f32 {
+    ((value - low) / (high - low)).clamp(0.0, 1.0)
+}
+
+/// Hue in degrees (0 for grey), chroma and value, both 0 to 1.
+fn hue_chroma_value(Rgb(samples): Rgb<u8>) -> (f32, f32, f32) {
+    let [r, g, b] = samples.map(|sample| f32::from(sample) / 255.0);
+    let value = r.max(g).max(b);
+    let chroma = value - r.min(g).min(b);
+    if chroma <= 0.0 {
+        return (0.0, 0.0, value);
+    }
+    let sixth = if value <= r {
+        (g - b) / chroma
+    } else if value <= g {
+        (b - r) / chroma + 2.0
+    } else {
+        (r - g) / chroma + 4.0
+    };
+    ((sixth * 60.0 + 360.0) % 360.0, chroma, value)
+}
+
+/// The pixel with its hue turned, samples 0 to 255; chroma and value stay.
+fn turned(pixel: Rgb<u8>, degrees: f32) -> [f32; 3] {
+    let (hue, chroma, value) = hue_chroma_value(pixel);
+    let sixth = (hue + degrees) % 360.0 / 60.0;
+    // Each channel follows one wave, a third of the circle apart.
+    [5.0, 3.0, 1.0].map(|offset: f32| {
+        let at = (offset + sixth) % 6.0;
+        (value - chroma * at.min(4.0 - at).clamp(0.0, 1.0)) * 255.0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drawing::{Brush, Outline, Tint};
+    use tiny_skia::Transform;
+
+    fn red_disc_on_white() -> RgbImage {
+        let mut picture = RgbImage::from_pixel(100, 100, Rgb([250, 250, 250]));
+        let mut brush = Brush::new(100, 100, Transform::identity());
+        brush.fill(&Outline::oval(50.0, 50.0, 30.0, 30.0), Tint::rgb(200, 30, 30));
+        brush.fill(&Outline::rect(0.0, 90.0, 100.0, 10.0), Tint::rgb(30, 60, 200));
+        brush.lay_over(&mut picture);
+        picture
+    }
+
+    #[test]
+    fn the_goods_change_colour_and_the_ground_and_other_colours_stay() {
+        let before = red_disc_on_white();
+        let after = recoloured(&before, &mut Dice::of(&[1])).unwrap();
+        assert_eq!(after.get_pixel(2, 2), before.get_pixel(2, 2));
+        assert_eq!(after.get_pixel(50, 95), before.get_pixel(50, 95));
+        let (hue, ..) = hue_chroma_value(*after.get_pixel(50, 50));
+        assert!((60.0..=300.0).contains(&hue), "{hue}");
+    }
+
+    #[test]
+    fn a_coloured_ground_alone_is_not_turned() {
+        let mut picture = RgbImage::from_pixel(100, 100, Rgb([190, 40, 110]));
+        let mut brush = Brush::new(100, 100, Transform::identity());
+        brush.fill(&Outline::oval(50.0, 50.0, 30.0, 30.0), Tint::rgb(240, 240, 238));
+        brush.lay_over(&mut picture);
+        assert!(recoloured(&picture, &mut Dice::of(&[1])).is_none());
+    }
+
+    #[test]
+    fn a_grey_picture_has_no_colour_to_change() {
+        let grey = RgbImage::from_fn(40, 40, |x, y| Rgb([(x * y % 256) as u8; 3]));
+        assert!(recoloured(&grey, &mut Dice::of(&[1])).is_none());
+    }
+
+    #[test]
+    fn a_turn_by_nothing_changes_nothing() {
+        for pixel in [[200, 30, 30], [12, 200, 99], [7, 8, 200], [255, 255, 255], [0, 0, 0], [90, 90, 12]] {
+            for (new, old) in turned(Rgb(pixel), 0.0).into_iter().zip(pixel) {
+                assert!((new - f32::from(old)).abs() < 0.01, "{new} {old}");
+            }
+        }
+        let [r, g, b] = turned(Rgb([200, 30, 30]), 120.0);
+        assert!((r - 30.0).abs() < 0.01 && (g - 200.0).abs() < 0.01 && (b - 30.0).abs() < 0.01);
+    }
+}

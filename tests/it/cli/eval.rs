@@ -1,0 +1,48 @@
+//! `eval`: made and judged through the command line, with the real model.
+
+use image::ImageFormat;
+
+use super::{Shell, text};
+use crate::fakes::{encoded, picture, png};
+
+#[test]
+fn a_folder_becomes_a_manifest_and_the_manifest_a_report() {
+    let shell = Shell::alone();
+    for seed in 0..4 {
+        shell.write(&format!("goods/{seed}.png"), &encoded(&picture(seed), ImageFormat::Png));
+    }
+    let made =
+        shell.run(&["--json", "eval", "--make", text(&shell.path("goods")), "--out", "set", "--seed", "3"]);
+    assert_eq!(made.status, 0, "{made:?}");
+    assert_eq!((&made.json()["references"], &made.json()["seed"]), (&2.into(), &3.into()));
+
+    let judged = shell.run(&["--json", "eval", "set/manifest.ndjson", "--html", "report.html"]);
+    assert_eq!(judged.status, 0, "{judged:?}");
+    let judged = judged.json();
+    assert_eq!((&judged["references"], &judged["queries"]), (&2.into(), &made.json()["queries"]));
+    assert_eq!(judged["by_edit"]["jpeg"]["acc_at_1"], 1.0);
+    for key in ["hit_rate", "wrong_item_rate", "false_hit_rate", "review_rate", "acc_at_1", "micro_ap"] {
+        let rate = judged[key].as_f64().unwrap_or(-1.0);
+        assert!((0.0..=1.0).contains(&rate), "{key}: {}", judged[key]);
+    }
+    assert_eq!(judged["at_cutoffs"].as_array().map(Vec::len), Some(2));
+    assert!(shell.path("report.html").is_file());
+    assert!(!shell.path("home").exists(), "the user's own home was touched");
+
+    let table = shell.run(&["eval", "set/manifest.ndjson"]);
+    assert!(table.out.contains("hit rate") && table.out.contains("recolour"), "{}", table.out);
+}
+
+#[test]
+fn more_false_hits_than_allowed_are_told_by_the_exit_status() {
+    let shell = Shell::alone();
+    shell.write("a.png", &png(1));
+    // The same picture under another name: it is answered, and must not be.
+    let lines = "{\"path\":\"a.png\",\"role\":\"reference\",\"item\":\"A\"}\n\
+                 {\"path\":\"a.png\",\"role\":\"query\",\"item\":null}\n";
+    shell.write("m.ndjson", lines.as_bytes());
+    assert_eq!(shell.run(&["eval", "m.ndjson", "--max-false-hit", "0.5"]).status, 1);
+    assert_eq!(shell.run(&["eval", "m.ndjson", "--max-false-hit", "1"]).status, 0);
+    let nonsense = shell.run(&["eval", "m.ndjson", "--max-false-hit", "7"]);
+    assert!(nonsense.status == 2 && nonsense.err.contains("0 to 1"), "{nonsense:?}");
+}
