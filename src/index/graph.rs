@@ -437,3 +437,47 @@ impl Walk<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Codes, Graph};
+
+    /// A graph over `slots` points of a circle.
+    fn circle(slots: u16) -> (Codes, Graph) {
+        let (mut codes, graph) = (Codes::new(2), Graph::new());
+        for slot in 0..slots {
+            let turn = f32::from(slot) / f32::from(slots) * std::f32::consts::TAU;
+            codes.push(&[turn.cos(), turn.sin()]);
+            graph.insert(&codes, u32::from(slot));
+        }
+        (codes, graph)
+    }
+
+    proptest! {
+        #[test]
+        fn a_graph_read_back_is_the_one_that_was_written(slots in 0u16..200) {
+            let (_, graph) = circle(slots);
+            let bytes = graph.to_bytes(usize::from(slots));
+            let again = Graph::from_bytes(&bytes, usize::from(slots)).unwrap();
+            prop_assert_eq!(again.to_bytes(usize::from(slots)), bytes);
+            prop_assert_eq!(again.audit(), graph.audit());
+        }
+
+        #[test]
+        fn bytes_that_no_graph_wrote_are_refused_or_lead_nowhere_that_is_not(
+            slots in 1u16..100, at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
+        ) {
+            let (codes, graph) = circle(slots);
+            let mut bytes = graph.to_bytes(usize::from(slots));
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] = byte }
+            if let Some(graph) = Graph::from_bytes(&bytes, usize::from(slots)) {
+                let found = graph.search(&codes, codes.row(0), 10);
+                prop_assert!(found.iter().all(|near| near.slot < u32::from(slots)));
+                graph.audit();
+            }
+        }
+    }
+}
