@@ -1,6 +1,6 @@
 //! Every stage of a search, and the two kinds of hit, on the real model and a rendered picture.
 //!
-//! `TONGKUAN_BENCH_MAX` caps the number of stored pictures (default 100000; linking that many takes minutes).
+//! `TONGKUAN_BENCH_MAX` caps the number of stored pictures (default 100000).
 //! Recall is printed beside the index's latency: the share of near copies whose original comes first.
 
 use std::hint::black_box;

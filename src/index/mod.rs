@@ -70,12 +70,11 @@ pub struct IndexOptions {
 }
 
 impl IndexOptions {
-    /// `exact_max` is where the graph begins to pay, chosen by docs/benchmarks/hot-path.md: at 10,000 pictures
-    /// graph and scan take the same time, at 100,000 the scan 2.6 times as long, and a picture takes 3 ms to link.
-    /// `breadth` found every near copy there.
+    /// Chosen by docs/benchmarks/hot-path.md: up to `exact_max` pictures a scan takes less than a fifth of a
+    /// millisecond, so a graph would save nothing that is felt; `breadth` found all of the ten nearest there.
     #[must_use]
     pub fn new(dimension: NonZeroUsize) -> Self {
-        Self { dimension, exact_max: 32_768, breadth: 64, graph_loses: |_| false }
+        Self { dimension, exact_max: 16_384, breadth: 64, graph_loses: |_| false }
     }
 }
 
@@ -107,8 +106,8 @@ impl Index {
         }
     }
 
-    /// Adds one picture, which the next search finds. Takes microseconds up to `exact_max` pictures, then some
-    /// milliseconds, because it also links up to four pictures that the graph lags behind.
+    /// Adds one picture, which the next search finds. Takes microseconds up to `exact_max` pictures, then up to a
+    /// millisecond, because it also links up to four pictures that the graph lags behind.
     ///
     /// # Errors
     /// [`IndexError`] for a vector of another dimension or a picture that is here or can be none.
