@@ -12,7 +12,7 @@ mod similarity;
 pub use embedding::{Embedding, EmbeddingError};
 pub use model::{Fingerprint, MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, Thresholds};
 pub use onnx::OnnxEmbedder;
-pub(crate) use similarity::{dot, similarity};
+pub(crate) use similarity::similarity;
 
 use crate::tensor::{Tensor, TensorSpec};
 use runtime::RuntimeError;

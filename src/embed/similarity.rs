@@ -18,7 +18,7 @@ pub(crate) fn similarity(a: &[f32], b: &[f32]) -> f32 {
 /// The sum of products over the shorter of the two lengths.
 // Sixteen independent sums: floats may not be reordered, so a single sum could not be vectorised.
 #[must_use]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let (a_chunks, a_rest) = a.as_chunks::<LANES>();
     let (b_chunks, b_rest) = b.as_chunks::<LANES>();

@@ -75,62 +75,77 @@ impl IntoIterator for Candidates {
     }
 }
 
-/// The best `k` seen so far of a long stream without repetitions.
-pub(super) struct Podium {
-    k: usize,
-    /// The worst of the best is on top.
-    places: BinaryHeap<Place>,
-    /// What a score must reach to be worth a look.
+/// Slots of which an estimate does not rule out that they are among the best, of a stream without repetitions.
+pub(super) struct Contenders {
+    places: usize,
+    /// The best `places` of the scores that are certain to be reached, the least on top.
+    certain: BinaryHeap<Worse>,
+    /// What the last of the best reaches for certain: a slot that cannot is out.
     floor: f32,
+    /// Slots with the most that they may score.
+    slots: Vec<(u32, f32)>,
 }
 
-impl Podium {
-    /// A podium with `k >= 1` places.
-    pub(super) fn new(k: usize) -> Self {
-        Self { k, places: BinaryHeap::with_capacity(k), floor: f32::NEG_INFINITY }
+impl Contenders {
+    /// For the best `places >= 1`.
+    pub(super) fn new(places: usize) -> Self {
+        Self { places, certain: BinaryHeap::new(), floor: f32::NEG_INFINITY, slots: Vec::new() }
     }
 
-    pub(super) fn offer(&mut self, candidate: Candidate) {
-        if candidate.score < self.floor {
-            return;
+    /// Takes note of a slot that scores between `estimate - reach` and `estimate + reach`.
+    #[inline]
+    pub(super) fn offer(&mut self, slot: u32, estimate: f32, reach: f32) {
+        if estimate + reach >= self.floor {
+            self.slots.push((slot, estimate + reach));
+            self.reaches(estimate - reach);
         }
-        let place = Place(candidate);
-        if self.places.len() < self.k {
-            self.places.push(place);
-        } else if let Some(mut worst) = self.places.peek_mut()
-            && place < *worst
+    }
+
+    fn reaches(&mut self, score: f32) {
+        if self.certain.len() < self.places {
+            self.certain.push(Worse(score));
+        } else if let Some(mut worst) = self.certain.peek_mut()
+            && score > worst.0
         {
-            *worst = place;
+            *worst = Worse(score);
         }
-        if self.places.len() == self.k {
-            self.floor = self.places.peek().map_or(f32::NEG_INFINITY, |worst| worst.0.score);
+        if self.certain.len() == self.places {
+            self.floor = self.certain.peek().map_or(f32::NEG_INFINITY, |worst| worst.0);
         }
     }
 
-    pub(super) fn into_vec(self) -> Vec<Candidate> {
-        self.places.into_iter().map(|place| place.0).collect()
+    /// The contenders of two streams.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        other.certain.into_iter().for_each(|Worse(score)| self.reaches(score));
+        self.slots.extend(other.slots);
+        self
+    }
+
+    pub(super) fn into_slots(self) -> impl Iterator<Item = u32> {
+        let floor = self.floor;
+        self.slots.into_iter().filter(move |(_, most)| *most >= floor).map(|(slot, _)| slot)
     }
 }
 
-/// Ordered so that the worse is the greater.
-struct Place(Candidate);
+/// A score, ordered so that the lower is the greater.
+struct Worse(f32);
 
-impl Ord for Place {
+impl Ord for Worse {
     fn cmp(&self, other: &Self) -> Ordering {
-        better_first(&self.0, &other.0)
+        other.0.total_cmp(&self.0)
     }
 }
 
-impl PartialOrd for Place {
+impl PartialOrd for Worse {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Place {
+impl PartialEq for Worse {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Place {}
+impl Eq for Worse {}

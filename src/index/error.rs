@@ -17,6 +17,8 @@ pub enum IndexError {
     Duplicate(PhotoId),
     #[error("{0} is no picture's number; numbers from the catalogue are greater than zero")]
     NoPhoto(PhotoId),
+    #[error("an index holds two thousand million pictures, and this one has them; use a second home folder")]
+    Full,
 }
 
 /// Why the index was not saved. The previous snapshot, if any, is intact.
@@ -25,8 +27,6 @@ pub enum IndexError {
 pub enum SaveError {
     #[error("cannot write {}: {source}; check free space and permissions", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("cannot write the graph: {0}; check free space and permissions")]
-    Graph(String),
 }
 
 /// Why a saved index is not used. Always remedied by making the index anew from the catalogue and saving that.
@@ -51,8 +51,6 @@ pub enum LoadError {
     CatalogueBehind { missing: usize },
     #[error("the catalogue has other vectors than the saved index; it is made anew from the catalogue")]
     OtherVectors,
-    #[error("the saved graph cannot be read: {0}; it is made anew from the catalogue")]
-    Graph(String),
     #[error("the catalogue cannot be indexed: {0}")]
     Catalogue(#[from] IndexError),
 }

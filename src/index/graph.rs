@@ -1,111 +1,483 @@
-//! The accelerator: a navigable graph over the vectors, from `hnsw_rs`, kept at arm's length.
+//! The accelerator: a navigable graph over the codes (HNSW, Malkov and Yashunin 2016). Promises nothing about what it
+//! finds; the index asks it first and does not believe it when it says "nothing there".
 //!
-//! What this file knows about `hnsw_rs` 0.3.5, so that nobody else needs to:
-//! - more than 256 links ends the process; a NaN distance and a negative distance panic;
-//! - points that are inserted while there is no entry point yet are never linked, so the first ones go in one
-//!   by one ([`LINKED_ALONE`]);
-//! - among many equal vectors a point's links all lead to its equals, and the group drops out of the graph: the
-//!   index inserts each vector once;
-//! - `modify_level_scale` prints to standard output, where our answers go, so it is not called;
-//! - a dump can be read back only when it was made with 16 layers; reading may panic or end the process, so the
-//!   caller has compared checksums before;
-//! - what was read back borrows from its reader, though without memory maps nothing is borrowed in fact.
+//! Searches take no lock but the one on a handle. Those who link may be many: each first looks for its neighbours,
+//! then writes its own rows in all layers, and only then becomes a neighbour of others, from the lowest layer up.
+//! So whoever meets a slot in any layer finds its rows filled. Rows of others are changed under a lock of their own,
+//! never two at a time. A search's handle on codes may be older than links that it meets: slots that it lacks are
+//! passed by.
+//!
+//! Every linked slot but a lone first one is a neighbour of somebody in the lowest layer, for ever, see [`Rows`].
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hnsw_rs::api::AnnT;
-use hnsw_rs::hnsw::Hnsw;
-use hnsw_rs::hnswio::HnswIo;
-use hnsw_rs::prelude::Distance;
+use super::beam::{Beam, Near, Seen};
+use super::codes::{Codes, Row};
+use super::distance::prefetch;
+use super::links::{LINKS, LOWEST_LINKS, Links, NONE, Rows, layer_of};
 
-use crate::embed::dot;
-use crate::photo_id::PhotoId;
-
-/// Links per point and layer (twice that in the lowest).
-pub(super) const LINKS: usize = 32;
-/// How many neighbours are weighed when a point is linked.
+/// How many slots are kept in view while neighbours are looked for.
 pub(super) const EF_CONSTRUCTION: usize = 200;
-const LAYERS: usize = 16;
-const _: () =
-    assert!(LINKS <= 128, "hnsw_rs ends the process above 256, and its dump counts links in a byte");
 
-/// So many points go in before several threads may insert at once.
-const LINKED_ALONE: usize = 64;
+/// A row is not made shorter than this for the sake of directions: among nearly equal vectors there are none, and
+/// rows of one or two links would fall apart into rings.
+const FEWEST: usize = LINKS / 2;
 
-const BASENAME: &str = "graph";
-/// What a dump consists of.
-pub(super) const DUMP_FILES: [&str; 2] = ["graph.hnsw.graph", "graph.hnsw.data"];
+/// How often [`Graph::mend`] looks again.
+const MENDINGS: usize = 4;
 
-/// One minus the cosine, never below zero and never NaN for finite vectors. Its name is part of the dump.
-#[derive(Clone, Copy, Default)]
-struct CosineDistance;
+/// Locks for rows: slots that share one are far apart.
+const LOCKS: usize = 1024;
 
-impl Distance<f32> for CosineDistance {
-    fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
-        (1.0 - dot(a, b)).max(0.0)
-    }
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// A graph over distinct vectors. Finds most near ones fast; promises nothing.
+#[derive(Default)]
+struct Scratch {
+    beam: Beam,
+    seen: Seen,
+    fresh: Vec<u32>,
+}
+
+/// A graph over the slots that were linked, whose vectors are distinct.
 pub(super) struct Graph {
-    hnsw: Hnsw<'static, f32, CosineDistance>,
+    links: Links,
+    /// Where searches begin: a slot of the highest layer that has one. [`NONE`] while nothing is linked.
+    entry: AtomicU32,
+    /// Held to change `entry`.
+    entering: Mutex<()>,
+    /// The row of slot `s` is written by the holder of number `s % LOCKS`.
+    writing: Box<[Mutex<()>]>,
+}
+
+/// What must hold of a graph at rest, and what may be a little off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraphAudit {
+    /// How many pictures are linked.
+    pub linked: usize,
+    /// How many of them nobody leads to; none but a lone first one.
+    pub without_way_in: usize,
+    /// How many cannot be reached from where searches begin.
+    pub unreachable: usize,
+    /// How many links the lowest layer has.
+    pub lowest_links: usize,
+}
+
+fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
+    // It guards no value that a panic could have left half done: rows are whole after every store.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Graph {
     pub(super) fn new() -> Self {
-        Self { hnsw: Hnsw::new(LINKS, 1024, LAYERS, EF_CONSTRUCTION, CosineDistance) }
+        Self::with(Links::new(), NONE)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.hnsw.get_nb_point()
-    }
-
-    /// Whether points may be inserted by several threads at once.
-    pub(super) fn takes_many(&self) -> bool {
-        self.len() >= LINKED_ALONE
-    }
-
-    /// Links a picture. Its number is greater than zero.
-    pub(super) fn insert(&self, photo_id: PhotoId, vector: &[f32]) {
-        if let Ok(origin) = usize::try_from(photo_id.0) {
-            self.hnsw.insert((vector, origin));
+    fn with(links: Links, entry: u32) -> Self {
+        Self {
+            links,
+            entry: AtomicU32::new(entry),
+            entering: Mutex::default(),
+            writing: (0..LOCKS).map(|_| Mutex::default()).collect(),
         }
     }
 
-    /// Up to `breadth` pictures near `query`, most of the nearest among them.
-    pub(super) fn search(&self, query: &[f32], breadth: usize) -> impl Iterator<Item = PhotoId> + use<> {
-        let breadth = breadth.min(self.len());
-        let found = if breadth == 0 { Vec::new() } else { self.hnsw.search(query, breadth, breadth) };
-        found.into_iter().filter_map(|neighbour| i64::try_from(neighbour.d_id).ok().map(PhotoId))
+    /// Links `slot`, which is not linked yet. Several threads may do so at once; in `codes` are all slots that are
+    /// linked or being linked.
+    pub(super) fn insert(&self, codes: &Codes, slot: u32) {
+        let rows = self.links.with_room(slot as usize + 1);
+        let mut entry = self.entry.load(Ordering::Acquire);
+        if entry == NONE {
+            let _entering = lock(&self.entering);
+            entry = self.entry.load(Ordering::Acquire);
+            if entry == NONE {
+                self.entry.store(slot, Ordering::Release);
+                return;
+            }
+        }
+        let plan = SCRATCH.with_borrow_mut(|scratch| {
+            let walk = Walk { codes, rows: &rows, query: codes.row(slot) };
+            let (layer, top) = (layer_of(slot), layer_of(entry));
+            let mut start = entry;
+            for layer in (layer + 1..=top).rev() {
+                start = walk.greedy(layer, start);
+            }
+            let mut plan = Vec::with_capacity(layer + 1);
+            for layer in (0..=layer.min(top)).rev() {
+                walk.layer(layer, start, EF_CONSTRUCTION, scratch);
+                let found: Vec<Near> = scratch.beam.found().filter(|near| near.slot != slot).collect();
+                start = found.first().map_or(start, |nearest| nearest.slot);
+                plan.push((layer, diverse(codes, &found, LINKS), found));
+            }
+            plan
+        });
+        for (layer, chosen, _) in &plan {
+            rows.write(*layer, slot, chosen);
+        }
+        for (layer, chosen, found) in plan.iter().rev() {
+            if *layer == 0 {
+                for &neighbour in chosen {
+                    rows.gained(neighbour);
+                }
+            }
+            for &neighbour in chosen {
+                self.link_back(codes, &rows, *layer, neighbour, slot);
+            }
+            if *layer == 0 && rows.led_to(slot) == 0 {
+                // Somebody can. Were all rows full of last links, there would be more of those than slots.
+                let nearest = found.iter().map(|near| near.slot);
+                self.lead_to(&rows, slot, &nearest.chain(self.slots(&rows)));
+            }
+        }
+        if layer_of(slot) > layer_of(entry) {
+            let _entering = lock(&self.entering);
+            if layer_of(slot) > layer_of(self.entry.load(Ordering::Acquire)) {
+                self.entry.store(slot, Ordering::Release);
+            }
+        }
     }
 
-    /// Visits every point.
-    pub(super) fn all(&self, mut visit: impl FnMut(PhotoId, &[f32]) -> bool) -> bool {
-        self.hnsw.get_point_indexation().into_iter().all(|point| {
-            i64::try_from(point.get_origin_id()).is_ok_and(|id| visit(PhotoId(id), point.get_v()))
+    /// Makes `slot` a neighbour of `at`, if it belongs to the best that `at` can have.
+    fn link_back(&self, codes: &Codes, rows: &Rows, layer: usize, at: u32, slot: u32) {
+        let _writing = lock(&self.writing[at as usize % LOCKS]);
+        let mut neighbours: Vec<u32> = rows.neighbours(layer, at).collect();
+        if neighbours.contains(&slot) {
+            return;
+        }
+        let room = rows.row(layer, at).len();
+        neighbours.push(slot);
+        if neighbours.len() <= room {
+            rows.write(layer, at, &neighbours);
+            if layer == 0 {
+                rows.gained(slot);
+            }
+            return;
+        }
+        let mut nearest = Vec::with_capacity(neighbours.len());
+        codes.estimates(codes.row(at), &neighbours, |slot, estimate| nearest.push(Near { slot, estimate }));
+        nearest.sort_unstable_by(|a, b| b.estimate.total_cmp(&a.estimate));
+        let mut kept = diverse(codes, &nearest, room);
+        if layer == 0 {
+            neighbours.retain(|neighbour| *neighbour != slot && !kept.contains(neighbour));
+            for dropped in neighbours {
+                if rows.may_lose(dropped) {
+                    continue;
+                }
+                if kept.len() == room && !make_room(rows, &mut kept, slot) {
+                    // All are needed here. The new one, which is not counted yet, has to be led to from elsewhere.
+                    kept.retain(|&neighbour| neighbour != slot);
+                }
+                kept.push(dropped);
+            }
+        }
+        rows.write(layer, at, &kept);
+        if layer == 0 && kept.contains(&slot) {
+            rows.gained(slot);
+        }
+    }
+
+    /// Has one of `others` lead to `slot`: the first that has a place, or else the first that can do without a
+    /// neighbour.
+    fn lead_to(&self, rows: &Rows, slot: u32, others: &(impl Iterator<Item = u32> + Clone)) {
+        for give_up in [false, true] {
+            for at in others.clone().filter(|&at| at != slot) {
+                let _writing = lock(&self.writing[at as usize % LOCKS]);
+                let mut neighbours: Vec<u32> = rows.neighbours(0, at).collect();
+                if neighbours.len() < LOWEST_LINKS || give_up && make_room(rows, &mut neighbours, slot) {
+                    neighbours.push(slot);
+                    rows.write(0, at, &neighbours);
+                    rows.gained(slot);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn is_linked(&self, rows: &Rows, slot: u32) -> bool {
+        rows.neighbours(0, slot).next().is_some() || self.entry.load(Ordering::Acquire) == slot
+    }
+
+    /// Up to `breadth` slots that are near `query`, nearest first, most of the nearest among them.
+    pub(super) fn search(&self, codes: &Codes, query: Row<'_>, breadth: usize) -> Vec<Near> {
+        let entry = self.entry.load(Ordering::Acquire);
+        let rows = self.links.rows();
+        if entry == NONE || entry as usize >= codes.len().min(rows.room()) || breadth == 0 {
+            return Vec::new();
+        }
+        let walk = Walk { codes, rows: &rows, query };
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut start = entry;
+            for layer in (1..=layer_of(entry)).rev() {
+                start = walk.greedy(layer, start);
+            }
+            walk.layer(0, start, breadth, scratch);
+            scratch.beam.found().collect()
         })
     }
 
-    /// Writes [`DUMP_FILES`] into `dir`, an empty directory, while nobody inserts. The graph is not empty.
-    pub(super) fn dump(&self, dir: &Path) -> Result<(), String> {
-        match catch_unwind(AssertUnwindSafe(|| self.hnsw.file_dump(dir, BASENAME))) {
-            Ok(Ok(basename)) if basename == BASENAME => Ok(()),
-            Ok(Ok(basename)) => Err(format!("the dump was named {basename}")),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the dump panicked".to_owned()),
+    /// Has a way lead to every slot from where searches begin, while nobody links. Slots that lead to each other only
+    /// are rare, and come of many nearly equal vectors.
+    pub(super) fn mend(&self, codes: &Codes) {
+        let rows = self.links.rows();
+        for _ in 0..MENDINGS {
+            let mut reached = self.reached(&rows);
+            let lost: Vec<u32> = self.slots(&rows).filter(|&slot| !reached[slot as usize]).collect();
+            if lost.is_empty() {
+                return;
+            }
+            for slot in lost {
+                if !reached[slot as usize] {
+                    let nearest = self.search(codes, codes.row(slot), EF_CONSTRUCTION);
+                    let others = self.slots(&rows).filter(|&other| reached[other as usize]);
+                    let nearest = nearest.iter().map(|near| near.slot);
+                    self.lead_to(&rows, slot, &nearest.chain(others));
+                    reach(&rows, slot, &mut reached);
+                }
+            }
         }
     }
 
-    /// Reads [`DUMP_FILES`] from `dir`, whose bytes are known to be those that [`Graph::dump`] wrote.
-    pub(super) fn load(dir: &Path) -> Result<Self, String> {
-        // The graph cannot outlive its reader by its type, though without memory maps it holds nothing of it.
-        // The reader is two short strings and stays for the life of the process.
-        let reader = Box::leak(Box::new(HnswIo::new(dir, BASENAME)));
-        match catch_unwind(AssertUnwindSafe(|| reader.load_hnsw_with_dist(CosineDistance))) {
-            Ok(Ok(hnsw)) => Ok(Self { hnsw }),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("reading the dump panicked".to_owned()),
+    /// Linked slots in ascending order.
+    fn slots(&self, rows: &Rows) -> impl Iterator<Item = u32> + Clone {
+        (0..u32::try_from(rows.room()).unwrap_or(NONE)).filter(|&slot| self.is_linked(rows, slot))
+    }
+
+    /// For each slot whether a way leads there in the lowest layer.
+    fn reached(&self, rows: &Rows) -> Vec<bool> {
+        let mut reached = vec![false; rows.room()];
+        let entry = self.entry.load(Ordering::Acquire);
+        if entry != NONE {
+            reach(rows, entry, &mut reached);
+        }
+        reached
+    }
+
+    /// Counts what must hold, while nobody links.
+    pub(super) fn audit(&self) -> GraphAudit {
+        let rows = self.links.rows();
+        let mut led_to = vec![false; rows.room()];
+        let mut lowest_links = 0;
+        for neighbour in self.slots(&rows).flat_map(|slot| rows.neighbours(0, slot)) {
+            led_to[neighbour as usize] = true;
+            lowest_links += 1;
+        }
+        let reached = self.reached(&rows);
+        GraphAudit {
+            linked: self.slots(&rows).count(),
+            without_way_in: self.slots(&rows).filter(|&slot| !led_to[slot as usize]).count(),
+            unreachable: self.slots(&rows).filter(|&slot| !reached[slot as usize]).count(),
+            lowest_links,
+        }
+    }
+
+    /// The graph over slots before `slots`, which are all that are linked, while nobody links:
+    ///
+    /// ```text
+    /// where searches begin          u32
+    /// for each slot, for each of its layers from the lowest up
+    ///   how many neighbours         u8
+    ///   the neighbours              u32 each
+    /// ```
+    /// All numbers are little-endian.
+    pub(super) fn to_bytes(&self, slots: usize) -> Vec<u8> {
+        let rows = self.links.with_room(slots);
+        let mut bytes = self.entry.load(Ordering::Acquire).to_le_bytes().to_vec();
+        for slot in 0..u32::try_from(slots).unwrap_or(NONE) {
+            for layer in 0..=layer_of(slot) {
+                let at = bytes.len();
+                bytes.push(0);
+                for neighbour in rows.neighbours(layer, slot) {
+                    bytes.extend_from_slice(&neighbour.to_le_bytes());
+                    bytes[at] += 1;
+                }
+            }
+        }
+        bytes
+    }
+
+    /// What [`Graph::to_bytes`] wrote, or nothing if it cannot have written that.
+    pub(super) fn from_bytes(bytes: &[u8], slots: usize) -> Option<Self> {
+        fn number(bytes: &mut &[u8]) -> Option<u32> {
+            let (number, rest) = bytes.split_first_chunk::<4>()?;
+            *bytes = rest;
+            Some(u32::from_le_bytes(*number))
+        }
+        let mut rest = bytes;
+        let entry = number(&mut rest)?;
+        let links = Links::new();
+        let rows = links.with_room(slots);
+        let there = |slot: u32, layer: usize| (slot as usize) < slots && layer_of(slot) >= layer;
+        if entry != NONE && !there(entry, 0) {
+            return None;
+        }
+        let mut neighbours = Vec::with_capacity(LOWEST_LINKS);
+        for slot in 0..u32::try_from(slots).ok()? {
+            for layer in 0..=layer_of(slot) {
+                let (&count, after) = rest.split_first()?;
+                rest = after;
+                if usize::from(count) > rows.row(layer, slot).len() {
+                    return None;
+                }
+                neighbours.clear();
+                for _ in 0..count {
+                    neighbours.push(number(&mut rest).filter(|&neighbour| there(neighbour, layer))?);
+                }
+                rows.write(layer, slot, &neighbours);
+                if layer == 0 {
+                    for &neighbour in &neighbours {
+                        rows.gained(neighbour);
+                    }
+                }
+            }
+        }
+        rest.is_empty().then(|| Self::with(links, entry))
+    }
+}
+
+/// Marks `from`, and all that it leads to in the lowest layer and that is not marked yet.
+fn reach(rows: &Rows, from: u32, reached: &mut [bool]) {
+    let mut open = vec![from];
+    reached[from as usize] = true;
+    while let Some(slot) = open.pop() {
+        for neighbour in rows.neighbours(0, slot) {
+            if !std::mem::replace(&mut reached[neighbour as usize], true) {
+                open.push(neighbour);
+            }
+        }
+    }
+}
+
+/// Frees a place among `kept`: of the last that others lead to as well. `spared` keeps its place.
+fn make_room(rows: &Rows, kept: &mut Vec<u32>, spared: u32) -> bool {
+    let place = (0..kept.len()).rev().find(|&place| kept[place] != spared && rows.may_lose(kept[place]));
+    place.map(|place| kept.remove(place)).is_some()
+}
+
+/// Up to `count` of `nearest`, which is nearest first: each nearer to the middle than to any chosen before it, so that
+/// they lead into different directions. Where all lies in one direction, the nearest make up the [`FEWEST`].
+fn diverse(codes: &Codes, nearest: &[Near], count: usize) -> Vec<u32> {
+    let mut chosen = Vec::with_capacity(count);
+    for near in nearest {
+        if chosen.len() == count {
+            break;
+        }
+        let row = codes.row(near.slot);
+        if chosen.iter().all(|&slot| codes.estimate(row, codes.row(slot)) < near.estimate) {
+            chosen.push(near.slot);
+        }
+    }
+    if chosen.len() < FEWEST.min(count) {
+        let others: Vec<u32> =
+            nearest.iter().map(|near| near.slot).filter(|slot| !chosen.contains(slot)).collect();
+        chosen.extend(others.into_iter().take(FEWEST.min(count) - chosen.len()));
+    }
+    chosen
+}
+
+/// A search on its way.
+struct Walk<'a> {
+    codes: &'a Codes,
+    rows: &'a Rows,
+    query: Row<'a>,
+}
+
+impl Walk<'_> {
+    /// Slots that both handles have.
+    fn limit(&self) -> usize {
+        self.codes.len().min(self.rows.room())
+    }
+
+    /// From `start` to a neighbour that is nearer, until none is.
+    fn greedy(&self, layer: usize, start: u32) -> u32 {
+        let limit = self.limit();
+        let mut best = Near { slot: start, estimate: self.codes.estimate(self.query, self.codes.row(start)) };
+        let mut near = Vec::with_capacity(LINKS);
+        loop {
+            let from = best.slot;
+            near.clear();
+            near.extend(self.rows.neighbours(layer, from).filter(|&slot| (slot as usize) < limit));
+            for &slot in &near {
+                self.codes.prefetch(slot);
+            }
+            self.codes.estimates(self.query, &near, |slot, estimate| {
+                if estimate > best.estimate {
+                    best = Near { slot, estimate };
+                }
+            });
+            if best.slot == from {
+                return from;
+            }
+        }
+    }
+
+    /// Fills the beam with the nearest of a layer, looking from `start` on.
+    fn layer(&self, layer: usize, start: u32, breadth: usize, scratch: &mut Scratch) {
+        let Scratch { beam, seen, fresh } = scratch;
+        let limit = self.limit();
+        beam.reset(breadth);
+        seen.reset(limit);
+        seen.first_time(start);
+        beam.offer(start, self.codes.estimate(self.query, self.codes.row(start)));
+        while let Some(slot) = beam.next() {
+            fresh.clear();
+            for neighbour in self.rows.neighbours(layer, slot) {
+                if (neighbour as usize) < limit && seen.first_time(neighbour) {
+                    self.codes.prefetch(neighbour);
+                    fresh.push(neighbour);
+                }
+            }
+            // Most of the time nothing nearer turns up, and this is whose row is read next.
+            if let Some(next) = beam.likely_next() {
+                prefetch(self.rows.row(layer, next));
+            }
+            self.codes.estimates(self.query, fresh, |slot, estimate| beam.offer(slot, estimate));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Codes, Graph};
+
+    /// A graph over `slots` points of a circle.
+    fn circle(slots: u16) -> (Codes, Graph) {
+        let (mut codes, graph) = (Codes::new(2), Graph::new());
+        for slot in 0..slots {
+            let turn = f32::from(slot) / f32::from(slots) * std::f32::consts::TAU;
+            codes.push(&[turn.cos(), turn.sin()]);
+            graph.insert(&codes, u32::from(slot));
+        }
+        (codes, graph)
+    }
+
+    proptest! {
+        #[test]
+        fn a_graph_read_back_is_the_one_that_was_written(slots in 0u16..200) {
+            let (_, graph) = circle(slots);
+            let bytes = graph.to_bytes(usize::from(slots));
+            let again = Graph::from_bytes(&bytes, usize::from(slots)).unwrap();
+            prop_assert_eq!(again.to_bytes(usize::from(slots)), bytes);
+            prop_assert_eq!(again.audit(), graph.audit());
+        }
+
+        #[test]
+        fn bytes_that_no_graph_wrote_are_refused_or_lead_nowhere_that_is_not(
+            slots in 1u16..100, at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
+        ) {
+            let (codes, graph) = circle(slots);
+            let mut bytes = graph.to_bytes(usize::from(slots));
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] = byte }
+            if let Some(graph) = Graph::from_bytes(&bytes, usize::from(slots)) {
+                let found = graph.search(&codes, codes.row(0), 10);
+                prop_assert!(found.iter().all(|near| near.slot < u32::from(slots)));
+                graph.audit();
+            }
         }
     }
 }

@@ -17,12 +17,17 @@
 //! The catalogue is the truth and the index a cache of it. [`Index::save`] keeps only the graph, which is what
 //! takes long to make; vectors come from the catalogue, and [`Index::load`] compares the two.
 
+mod beam;
 mod candidates;
+mod codes;
+mod distance;
 mod error;
 mod graph;
+mod links;
 mod shelf;
 mod snapshot;
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
@@ -38,6 +43,7 @@ pub use snapshot::IndexFingerprint;
 use crate::embed::Embedding;
 use crate::photo_id::PhotoId;
 use graph::Graph;
+pub use graph::GraphAudit;
 use shelf::{Shelf, Shelved, View};
 
 /// So many pictures are linked by one [`Index::insert`], itself included, until the graph has caught up.
@@ -145,6 +151,7 @@ impl Index {
         match shelf.push(photo_id, embedding.as_slice()) {
             Shelved::Yes => Ok(()),
             Shelved::AlreadyThere => Err(IndexError::Duplicate(photo_id)),
+            Shelved::Full => Err(IndexError::Full),
         }
     }
 
@@ -153,10 +160,14 @@ impl Index {
     /// rayon task: the wait for another `catch_up` could be for work of the waiting thread itself.
     pub fn catch_up(&self) {
         let _linking = self.linking();
+        let before = self.linked.load(Ordering::Acquire);
         loop {
             let len = self.len();
             let linked = self.linked.load(Ordering::Acquire);
             if len <= self.options.exact_max || linked == len {
+                if linked > before {
+                    self.graph.mend(self.shelf().view().codes());
+                }
                 return;
             }
             self.link(linked..len.min(linked + LINKS_PER_STRETCH), true);
@@ -174,16 +185,17 @@ impl Index {
     /// Puts the next `slots` into the graph. The caller holds `linking`.
     fn link(&self, slots: Range<usize>, parallel: bool) {
         let end = slots.end;
-        let mut fresh = self.shelf().first_of_their_kind(slots);
-        fresh.retain(|&(photo_id, _)| !(self.options.graph_loses)(photo_id));
-        let mut fresh = fresh.as_slice();
-        while let Some(((photo_id, vector), rest)) = fresh.split_first()
-            && !(parallel && self.graph.takes_many())
-        {
-            self.graph.insert(*photo_id, vector);
-            fresh = rest;
+        let (mut fresh, view) = {
+            let shelf = self.shelf();
+            (shelf.first_of_their_kind(slots), shelf.view())
+        };
+        fresh.retain(|&(_, photo_id)| !(self.options.graph_loses)(photo_id));
+        let insert = |(slot, _): &(u32, PhotoId)| self.graph.insert(view.codes(), *slot);
+        if parallel {
+            fresh.par_iter().for_each(insert)
+        } else {
+            fresh.iter().for_each(insert)
         }
-        fresh.par_iter().for_each(|(photo_id, vector)| self.graph.insert(*photo_id, vector));
         self.linked.store(end, Ordering::Release);
     }
 
@@ -206,7 +218,7 @@ impl Index {
                 return Ok(found);
             }
         }
-        Ok(Self::search_view(query, wanted, &view))
+        Ok(view.scan(query.as_slice(), wanted))
     }
 
     /// The best `k` pictures by looking at all of them.
@@ -217,18 +229,23 @@ impl Index {
         self.search(query, k, f32::INFINITY)
     }
 
-    fn search_view(query: &Embedding, k: usize, view: &View) -> Candidates {
-        Candidates::best_of(view.scan(query.as_slice(), k, 0), k)
-    }
-
     fn search_by_graph(&self, query: &Embedding, k: usize, linked: usize, view: &View) -> Candidates {
-        let query = query.as_slice();
-        let near = self.graph.search(query, self.options.breadth.max(k));
-        let mut found = view.scan(query, k, linked);
+        let (query, codes) = (query.as_slice(), view.codes());
+        let coded = codes.coded(query);
+        let mut contenders = view.contenders(&coded, k.max(1), linked);
+        for near in self.graph.search(codes, coded.row(), self.options.breadth.max(k)) {
+            // What has been linked since is in the scan already.
+            if (near.slot as usize) < linked {
+                contenders.offer(near.slot, near.estimate, codes.reach(coded.row(), codes.row(near.slot)));
+            }
+        }
+        let scored: Vec<(u32, f32)> =
+            contenders.into_slots().map(|slot| (slot, view.score(query, slot))).collect();
+        let mut found = Vec::with_capacity(scored.len());
         let shelf = self.shelf();
         shelf.twins_of(query, &mut found);
-        for photo_id in near {
-            shelf.rescore(photo_id, query, &mut found);
+        for (slot, score) in scored {
+            shelf.add_ring(slot, score, &mut found);
         }
         drop(shelf);
         Candidates::best_of(found, k)
@@ -238,11 +255,20 @@ impl Index {
     #[doc(hidden)]
     #[must_use]
     pub fn search_graph_alone(&self, query: &Embedding, k: usize) -> Candidates {
-        let near = self.graph.search(query.as_slice(), self.options.breadth.max(k));
+        let view = self.shelf().view();
+        let coded = view.codes().coded(query.as_slice());
         let mut found = Vec::new();
-        let shelf = self.shelf();
-        near.for_each(|photo_id| shelf.rescore(photo_id, query.as_slice(), &mut found));
+        for near in self.graph.search(view.codes(), coded.row(), self.options.breadth.max(k)) {
+            self.shelf().add_ring(near.slot, view.score(query.as_slice(), near.slot), &mut found);
+        }
         Candidates::best_of(found, k)
+    }
+
+    /// Counts what must hold of the graph, while nobody links: inserts wait.
+    #[must_use]
+    pub fn audit_graph(&self) -> GraphAudit {
+        let _linking = self.linking();
+        self.graph.audit()
     }
 
     /// How many pictures there are.
@@ -271,8 +297,12 @@ impl Index {
     pub fn save(&self, dir: &Path, fingerprint: &IndexFingerprint) -> Result<(), SaveError> {
         let _linking = self.linking();
         let linked = self.linked.load(Ordering::Acquire);
-        let ids = self.shelf().ids(0..linked).collect();
-        snapshot::write(dir, &snapshot::Contents::of(&self.options, fingerprint, ids), &self.graph)
+        let (ids, vectors) = {
+            let shelf = self.shelf();
+            (shelf.ids(0..linked).collect(), shelf.sum(0..linked))
+        };
+        let contents = snapshot::Contents::of(&self.options, fingerprint, ids, vectors);
+        snapshot::write(dir, &contents, &self.graph.to_bytes(linked))
     }
 
     /// The index of all pictures in `catalogue`, in any order, with the graph that was saved in `dir`. Pictures
@@ -288,25 +318,20 @@ impl Index {
         fingerprint: &IndexFingerprint,
         catalogue: &[(PhotoId, Embedding)],
     ) -> Result<Self, LoadError> {
-        let (ids, graph) = snapshot::read(dir, &options, fingerprint)?;
-        let linked = ids.len();
-        let index = Self::with(options, Shelf::new(options.dimension.get()), graph, 0);
-        // Slots before `linked` are those in the graph, so they are filled first.
-        let (old, new): (Vec<_>, Vec<_>) = catalogue.iter().partition(|picture| ids.contains(&picture.0));
-        if old.len() < linked {
-            return Err(LoadError::CatalogueBehind { missing: linked - old.len() });
+        let (contents, graph) = snapshot::read(dir, &options, fingerprint)?;
+        let mut unsaved: HashMap<PhotoId, &Embedding> = catalogue.iter().map(|(id, e)| (*id, e)).collect();
+        // In the order of the slots that the graph knows them by; then the rest, in the catalogue's order.
+        let saved: Vec<_> = contents.ids().filter_map(|id| Some((id, unsaved.remove(&id)?))).collect();
+        let linked = saved.len();
+        if linked < contents.len() {
+            return Err(LoadError::CatalogueBehind { missing: contents.len() - linked });
         }
-        index.insert_many(old.into_iter().chain(new).map(|(photo_id, embedding)| (*photo_id, embedding)))?;
-        {
-            let shelf = index.shelf();
-            let same = |photo_id, vector: &[f32]| {
-                ids.contains(&photo_id) && shelf.vector(photo_id).is_some_and(|stored| stored == vector)
-            };
-            if !index.graph.all(same) {
-                return Err(LoadError::OtherVectors);
-            }
+        let index = Self::with(options, Shelf::new(options.dimension.get()), graph, linked);
+        let rest = catalogue.iter().filter(|(id, _)| unsaved.contains_key(id)).map(|(id, e)| (*id, e));
+        index.insert_many(saved.into_iter().chain(rest))?;
+        if index.shelf().sum(0..linked) != contents.vectors() {
+            return Err(LoadError::OtherVectors);
         }
-        index.linked.store(linked, Ordering::Release);
         Ok(index)
     }
 

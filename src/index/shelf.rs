@@ -2,21 +2,21 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::candidates::{Candidate, Podium};
+use super::candidates::{Candidate, Candidates, Contenders};
+use super::codes::{BLOCK_ROWS, Coded, Codes};
 use crate::embed::similarity;
 use crate::photo_id::PhotoId;
 
-/// 1 MiB of vectors at 256 dimensions: enough to stream, small enough to share out over threads.
-const BLOCK_ROWS: usize = 1024;
-
 /// From here on a scan is worth more than one thread.
-const PARALLEL_ROWS: usize = 8 * BLOCK_ROWS;
+const PARALLEL_ROWS: usize = 16 * BLOCK_ROWS;
+
+/// A slot has to leave the top bit of an `u32` free.
+const MAX_SLOTS: u32 = 1 << 31;
 
 #[derive(Clone, Default)]
 struct Block {
@@ -25,10 +25,9 @@ struct Block {
     rows: Vec<f32>,
 }
 
-/// Vectors in slots 0, 1, 2, …, which never move or change.
+/// Vectors in slots 0, 1, 2, …, which never change.
 pub(super) struct Shelf {
-    dimension: usize,
-    blocks: Vec<Arc<Block>>,
+    now: View,
     slot_of: HashMap<PhotoId, u32>,
     /// The hash of a vector (moved on by one where another vector sits) to the first slot that holds it.
     first_with: HashMap<u64, u32>,
@@ -41,13 +40,13 @@ pub(super) struct Shelf {
 pub(super) enum Shelved {
     Yes,
     AlreadyThere,
+    Full,
 }
 
 impl Shelf {
     pub(super) fn new(dimension: usize) -> Self {
         Self {
-            dimension,
-            blocks: Vec::new(),
+            now: View { dimension, blocks: Arc::default(), codes: Codes::new(dimension) },
             slot_of: HashMap::new(),
             first_with: HashMap::new(),
             next_twin: Vec::new(),
@@ -56,7 +55,7 @@ impl Shelf {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.next_twin.len()
+        self.now.len()
     }
 
     pub(super) fn last_photo_id(&self) -> Option<PhotoId> {
@@ -65,8 +64,10 @@ impl Shelf {
 
     /// Puts `vector`, of our dimension, into the next slot.
     pub(super) fn push(&mut self, photo_id: PhotoId, vector: &[f32]) -> Shelved {
-        debug_assert_eq!(vector.len(), self.dimension);
-        let slot = u32::try_from(self.len()).expect("four thousand million vectors do not fit into memory");
+        let slot = match u32::try_from(self.len()) {
+            Ok(slot) if slot < MAX_SLOTS => slot,
+            _ => return Shelved::Full,
+        };
         match self.slot_of.entry(photo_id) {
             Entry::Occupied(_) => return Shelved::AlreadyThere,
             Entry::Vacant(vacant) => vacant.insert(slot),
@@ -81,28 +82,16 @@ impl Shelf {
                 self.next_twin.push(slot);
             }
         }
-        if self.blocks.last().is_none_or(|block| block.ids.len() == BLOCK_ROWS) {
-            self.blocks.push(Arc::default());
-        }
-        if let Some(block) = self.blocks.last_mut() {
-            // A scan may hold the last block just now; then it keeps the old one and we go on with a copy.
-            let block = Arc::make_mut(block);
-            block.ids.push(photo_id);
-            block.rows.extend_from_slice(vector);
-        }
+        self.now.push(photo_id, vector);
         self.last_photo_id = self.last_photo_id.max(Some(photo_id));
         Shelved::Yes
     }
 
     /// The first slot that holds `vector`, or the key under which it would be filed.
     fn find(&self, vector: &[f32]) -> Result<u32, u64> {
-        let mut hasher = DefaultHasher::new();
-        for value in vector {
-            hasher.write_u32(value.to_bits());
-        }
-        let mut key = hasher.finish();
+        let mut key = hash(vector);
         while let Some(&slot) = self.first_with.get(&key) {
-            if self.row(slot as usize) == vector {
+            if self.now.vector(slot) == vector {
                 return Ok(slot);
             }
             key = key.wrapping_add(1);
@@ -110,30 +99,21 @@ impl Shelf {
         Err(key)
     }
 
-    fn row(&self, slot: usize) -> &[f32] {
-        let start = slot % BLOCK_ROWS * self.dimension;
-        &self.blocks[slot / BLOCK_ROWS].rows[start..start + self.dimension]
-    }
-
-    fn id(&self, slot: usize) -> PhotoId {
-        self.blocks[slot / BLOCK_ROWS].ids[slot % BLOCK_ROWS]
-    }
-
-    /// The vector of a picture.
-    pub(super) fn vector(&self, photo_id: PhotoId) -> Option<&[f32]> {
-        self.slot_of.get(&photo_id).map(|&slot| self.row(slot as usize))
-    }
-
     /// Pictures in the order of their slots.
     pub(super) fn ids(&self, slots: Range<usize>) -> impl Iterator<Item = PhotoId> {
-        slots.map(|slot| self.id(slot))
+        slots_of(slots).map(|slot| self.now.id(slot))
+    }
+
+    /// A number that differs, but for one case in 2^64, when any vector in `slots` does.
+    pub(super) fn sum(&self, slots: Range<usize>) -> u64 {
+        slots_of(slots).fold(0, |sum, slot| mix(sum ^ hash(self.now.vector(slot))))
     }
 
     /// Those of `slots` whose vector no earlier slot holds.
-    pub(super) fn first_of_their_kind(&self, slots: Range<usize>) -> Vec<(PhotoId, Vec<f32>)> {
-        slots
-            .filter(|&slot| self.find(self.row(slot)).is_ok_and(|first| first as usize == slot))
-            .map(|slot| (self.id(slot), self.row(slot).to_vec()))
+    pub(super) fn first_of_their_kind(&self, slots: Range<usize>) -> Vec<(u32, PhotoId)> {
+        slots_of(slots)
+            .filter(|&slot| self.find(self.now.vector(slot)) == Ok(slot))
+            .map(|slot| (slot, self.now.id(slot)))
             .collect()
     }
 
@@ -144,71 +124,122 @@ impl Shelf {
         }
     }
 
-    /// The picture and every other one with the same vector, scored against `query`.
-    pub(super) fn rescore(&self, photo_id: PhotoId, query: &[f32], into: &mut Vec<Candidate>) {
-        if let Some(&slot) = self.slot_of.get(&photo_id) {
-            self.add_ring(slot, similarity(query, self.row(slot as usize)), into);
-        }
-    }
-
-    fn add_ring(&self, start: u32, score: f32, into: &mut Vec<Candidate>) {
-        let mut slot = start;
+    /// Every picture with the vector of `slot`, with that `score`.
+    pub(super) fn add_ring(&self, slot: u32, score: f32, into: &mut Vec<Candidate>) {
+        let mut twin = slot;
         loop {
-            into.push(Candidate { photo_id: self.id(slot as usize), score });
-            slot = self.next_twin[slot as usize];
-            if slot == start {
+            into.push(Candidate { photo_id: self.now.id(twin), score });
+            twin = self.next_twin[twin as usize];
+            if twin == slot {
                 break;
             }
         }
     }
 
-    /// What is there now, to be scanned without holding anybody up.
+    /// What is there now, to be searched without holding anybody up.
     pub(super) fn view(&self) -> View {
-        View { dimension: self.dimension, len: self.len(), blocks: self.blocks.clone() }
+        self.now.clone()
     }
 }
 
-/// The shelf at one moment.
+fn slots_of(slots: Range<usize>) -> Range<u32> {
+    // Every slot fits: `push` has seen to that.
+    let end = |slot| u32::try_from(slot).unwrap_or(MAX_SLOTS);
+    end(slots.start)..end(slots.end)
+}
+
+/// The same on every machine, because snapshots hold it.
+fn hash(vector: &[f32]) -> u64 {
+    let (pairs, rest) = vector.as_chunks::<2>();
+    let sum = pairs.iter().fold(vector.len() as u64, |sum, [a, b]| {
+        mix(sum ^ (u64::from(a.to_bits()) << 32 | u64::from(b.to_bits())))
+    });
+    rest.iter().fold(sum, |sum, value| mix(sum ^ u64::from(value.to_bits())))
+}
+
+/// A number for a number, one for one, in which every bit depends on most.
+fn mix(number: u64) -> u64 {
+    let product = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    product ^ (product >> 32)
+}
+
+/// The shelf at one moment. A clone costs nothing.
+#[derive(Clone)]
 pub(super) struct View {
     dimension: usize,
-    len: usize,
-    blocks: Vec<Arc<Block>>,
+    blocks: Arc<Vec<Arc<Block>>>,
+    codes: Codes,
 }
 
 impl View {
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.codes.len()
     }
 
-    /// The best `k >= 1` of the slots from `first_slot` on, by looking at every one of them. No order.
-    pub(super) fn scan(&self, query: &[f32], k: usize, first_slot: usize) -> Vec<Candidate> {
-        let rows = self.len.saturating_sub(first_slot);
-        let places = k.min(rows).max(1);
-        let first_block = (first_slot / BLOCK_ROWS).min(self.blocks.len());
-        let blocks = &self.blocks[first_block..];
-        let scan_block = |(number, block): (usize, &Arc<Block>), podium: &mut Podium| {
-            let skipped = if number == 0 { first_slot % BLOCK_ROWS } else { 0 };
-            let rows = block.rows.chunks_exact(self.dimension);
-            for (&photo_id, row) in block.ids.iter().zip(rows).skip(skipped) {
-                podium.offer(Candidate { photo_id, score: similarity(query, row) });
-            }
-        };
-        if rows < PARALLEL_ROWS {
-            let mut podium = Podium::new(places);
-            blocks.iter().enumerate().for_each(|block| scan_block(block, &mut podium));
-            return podium.into_vec();
+    pub(super) fn codes(&self) -> &Codes {
+        &self.codes
+    }
+
+    fn push(&mut self, photo_id: PhotoId, vector: &[f32]) {
+        debug_assert_eq!(vector.len(), self.dimension);
+        let blocks = Arc::make_mut(&mut self.blocks);
+        if blocks.last().is_none_or(|block| block.ids.len() == BLOCK_ROWS) {
+            blocks.push(Arc::default());
         }
-        blocks
-            .par_iter()
-            .enumerate()
-            .fold(
-                || Podium::new(places),
-                |mut podium, block| {
-                    scan_block(block, &mut podium);
-                    podium
-                },
-            )
-            .flat_map_iter(Podium::into_vec)
-            .collect()
+        if let Some(block) = blocks.last_mut() {
+            // A search may hold the last block just now; then it keeps the old one and we go on with a copy.
+            let block = Arc::make_mut(block);
+            block.ids.push(photo_id);
+            block.rows.extend_from_slice(vector);
+        }
+        self.codes.push(vector);
+    }
+
+    fn vector(&self, slot: u32) -> &[f32] {
+        let start = slot as usize % BLOCK_ROWS * self.dimension;
+        &self.blocks[slot as usize / BLOCK_ROWS].rows[start..start + self.dimension]
+    }
+
+    fn id(&self, slot: u32) -> PhotoId {
+        self.blocks[slot as usize / BLOCK_ROWS].ids[slot as usize % BLOCK_ROWS]
+    }
+
+    /// The score of the vector in a slot.
+    pub(super) fn score(&self, query: &[f32], slot: u32) -> f32 {
+        similarity(query, self.vector(slot))
+    }
+
+    /// The best `k` by looking at every one: what a scan over the vectors gives, see `codes`.
+    pub(super) fn scan(&self, query: &[f32], k: usize) -> Candidates {
+        let places = k.min(self.len()).max(1);
+        let contenders = self.contenders(&self.codes.coded(query), places, 0);
+        let scored = contenders
+            .into_slots()
+            .map(|slot| Candidate { photo_id: self.id(slot), score: self.score(query, slot) });
+        Candidates::best_of(scored.collect(), k)
+    }
+
+    /// Those of the slots from `first_slot` on that may be among the best `places >= 1`.
+    pub(super) fn contenders(&self, query: &Coded, places: usize, first_slot: usize) -> Contenders {
+        let blocks = first_slot / BLOCK_ROWS..self.blocks.len();
+        let scan_block = |contenders: &mut Contenders, block: usize| {
+            let skipped = first_slot.saturating_sub(block * BLOCK_ROWS);
+            self.codes.scan_block(query.row(), block, skipped, |slot, estimate, reach| {
+                contenders.offer(slot, estimate, reach);
+            });
+        };
+        let mut all = Contenders::new(places);
+        if self.len().saturating_sub(first_slot) < PARALLEL_ROWS {
+            blocks.for_each(|block| scan_block(&mut all, block));
+            return all;
+        }
+        let parts = blocks.into_par_iter().fold(
+            || Contenders::new(places),
+            |mut contenders, block| {
+                scan_block(&mut contenders, block);
+                contenders
+            },
+        );
+        parts.reduce(|| Contenders::new(places), Contenders::and)
     }
 }

@@ -5,28 +5,29 @@
 //!   lock                   held shared while reading, exclusively while writing
 //!   snapshot-<n>/          the greatest n counts; complete when it has this name
 //!     header               magic, format, SHA-256 of the rest, the rest: `Header` in bincode
-//!     graph.hnsw.graph     hnsw_rs's own, in the machine's byte order
-//!     graph.hnsw.data
+//!     graph                see `Graph::to_bytes`
 //!   snapshot-<n>.partial/  being written, or left by a crash
 //! ```
 //! Order of writing: files into `.partial`, each flushed to the disk, then the directory, then renamed, then the
-//! parent flushed, then older ones removed. Not a byte of a dump reaches `hnsw_rs` before its checksum is right.
+//! parent flushed, then older ones removed. Not a byte of a graph is believed before its checksum is right.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bincode::{Decode, Encode};
 use sha2::{Digest, Sha256};
 
-use super::graph::{DUMP_FILES, EF_CONSTRUCTION, Graph, LINKS};
+use super::graph::{EF_CONSTRUCTION, Graph};
+use super::links::LINKS;
 use super::{IndexOptions, LoadError, SaveError};
 use crate::photo_id::PhotoId;
 
 const MAGIC: [u8; 8] = *b"TKINDEX\n";
-/// Raised with every change of the header or of what the dump files mean.
-const FORMAT: u32 = 1;
+/// Raised with every change of the header, of what the graph's bytes mean, or of who is in which layer. 1 was
+/// `hnsw_rs`.
+const FORMAT: u32 = 2;
+const GRAPH: &str = "graph";
 const HEADER: &str = "header";
 const LOCK: &str = "lock";
 const PREFIX: &str = "snapshot-";
@@ -42,27 +43,43 @@ pub struct IndexFingerprint(pub String);
 /// What a snapshot is of.
 #[derive(Debug, Encode, Decode)]
 pub(super) struct Contents {
-    /// Shows a machine whose numbers are laid out differently: the dump is in the machine's own layout.
-    layout: [u8; 5],
     fingerprint: IndexFingerprint,
     dimension: u64,
     links: u64,
     ef_construction: u64,
-    /// Pictures that are in the graph or have an equal there.
+    /// Pictures that are in the graph or have an equal there, in the order of their slots.
     ids: Vec<i64>,
+    /// `Shelf::sum` of their vectors.
+    vectors: u64,
 }
 
 impl Contents {
-    pub(super) fn of(options: &IndexOptions, fingerprint: &IndexFingerprint, ids: Vec<PhotoId>) -> Self {
-        let [a, b, c, d] = 0x0403_0201_u32.to_ne_bytes();
+    pub(super) fn of(
+        options: &IndexOptions,
+        fingerprint: &IndexFingerprint,
+        ids: Vec<PhotoId>,
+        vectors: u64,
+    ) -> Self {
         Self {
-            layout: [a, b, c, d, usize::BITS.to_le_bytes()[0]],
             fingerprint: fingerprint.clone(),
             dimension: options.dimension.get() as u64,
             links: LINKS as u64,
             ef_construction: EF_CONSTRUCTION as u64,
             ids: ids.into_iter().map(|id| id.0).collect(),
+            vectors,
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = PhotoId> {
+        self.ids.iter().map(|&id| PhotoId(id))
+    }
+
+    pub(super) fn vectors(&self) -> u64 {
+        self.vectors
     }
 
     /// Whether a graph of `self` can serve where `wanted` is wanted.
@@ -72,22 +89,19 @@ impl Contents {
         };
         differs("model", self.fingerprint.0.clone(), wanted.fingerprint.0.clone())?;
         differs("dimension", self.dimension.to_string(), wanted.dimension.to_string())?;
-        differs("machine", format!("{:?}", self.layout), format!("{:?}", wanted.layout))?;
         differs("links per point", self.links.to_string(), wanted.links.to_string())?;
         differs("build breadth", self.ef_construction.to_string(), wanted.ef_construction.to_string())
     }
 }
 
 #[derive(Encode, Decode)]
-struct HeaderBody<C> {
+struct Header<C> {
     contents: C,
-    points: u64,
-    /// One for each of [`DUMP_FILES`]; none when the graph is empty and there are no such files.
-    dumps: Vec<Sha>,
+    graph: Sha,
 }
 
-/// Writes a snapshot. `graph` does not change meanwhile.
-pub(super) fn write(dir: &Path, contents: &Contents, graph: &Graph) -> Result<(), SaveError> {
+/// Writes a snapshot.
+pub(super) fn write(dir: &Path, contents: &Contents, graph: &[u8]) -> Result<(), SaveError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| SaveError::Io { path, source }
@@ -107,21 +121,11 @@ pub(super) fn write(dir: &Path, contents: &Contents, graph: &Graph) -> Result<()
     let partial = dir.join(format!("{PREFIX}{number}{PARTIAL}"));
     fs::create_dir(&partial).map_err(at(&partial))?;
 
-    let points = graph.len() as u64;
-    let mut dumps = Vec::new();
-    if points > 0 {
-        graph.dump(&partial).map_err(SaveError::Graph)?;
-        for file in DUMP_FILES {
-            let path = partial.join(file);
-            let sum = File::open(&path).and_then(|file| {
-                file.sync_all()?;
-                checksum(file)
-            });
-            dumps.push(sum.map_err(at(&path))?);
-        }
-    }
-    let header = partial.join(HEADER);
-    write_header(&header, &HeaderBody { contents, points, dumps }).map_err(at(&header))?;
+    let graph_path = partial.join(GRAPH);
+    write_file(&graph_path, &[graph]).map_err(at(&graph_path))?;
+    let header_path = partial.join(HEADER);
+    let header = Header { contents, graph: Sha256::digest(graph).into() };
+    write_header(&header_path, &header).map_err(at(&header_path))?;
     sync_dir(&partial).map_err(at(&partial))?;
     fs::rename(&partial, &name).map_err(at(&name))?;
     sync_dir(dir).map_err(at(dir))?;
@@ -131,53 +135,44 @@ pub(super) fn write(dir: &Path, contents: &Contents, graph: &Graph) -> Result<()
     Ok(())
 }
 
-/// Reads the newest snapshot: the pictures in it, and the graph. Nothing is used that is not as it was written.
+/// Reads the newest snapshot. Nothing is used that is not as it was written.
 pub(super) fn read(
     dir: &Path,
     options: &IndexOptions,
     fingerprint: &IndexFingerprint,
-) -> Result<(HashSet<PhotoId>, Graph), LoadError> {
+) -> Result<(Contents, Graph), LoadError> {
     if !dir.is_dir() {
         return Err(LoadError::Missing);
     }
     let lock_path = dir.join(LOCK);
-    // So that nobody removes the files between the comparison of checksums and the reading.
+    // So that nobody removes the files before they are read.
     let lock = open_lock(dir).map_err(|source| LoadError::Io { path: lock_path.clone(), source })?;
     lock.lock_shared().map_err(|source| LoadError::Io { path: lock_path, source })?;
 
     let (snapshots, _) = entries(dir).map_err(|source| LoadError::Io { path: dir.to_owned(), source })?;
     let (_, newest) = snapshots.into_iter().max().ok_or(LoadError::Missing)?;
     let header = read_header(&newest.join(HEADER))?;
-    header.contents.check(&Contents::of(options, fingerprint, Vec::new()))?;
-    let ids: HashSet<PhotoId> = header.contents.ids.iter().map(|&id| PhotoId(id)).collect();
-    if header.points == 0 {
-        return Ok((ids, Graph::new()));
-    }
-    for (number, file) in DUMP_FILES.iter().enumerate() {
-        let path = newest.join(file);
-        let sum = File::open(&path).and_then(checksum).map_err(|source| unreadable(&path, source))?;
-        if header.dumps.get(number) != Some(&sum) {
-            return Err(LoadError::Damaged { path });
-        }
-    }
-    let graph = Graph::load(&newest).map_err(LoadError::Graph)?;
-    if graph.len() as u64 != header.points {
-        return Err(LoadError::Damaged { path: newest });
-    }
-    Ok((ids, graph))
+    let contents = header.contents;
+    contents.check(&Contents::of(options, fingerprint, Vec::new(), 0))?;
+    let path = newest.join(GRAPH);
+    let bytes = fs::read(&path).map_err(|source| unreadable(&path, source))?;
+    let whole = Sha::from(Sha256::digest(&bytes)) == header.graph;
+    let graph = if whole { Graph::from_bytes(&bytes, contents.len()) } else { None };
+    graph.map(|graph| (contents, graph)).ok_or(LoadError::Damaged { path })
 }
 
-fn write_header(path: &Path, body: &HeaderBody<&Contents>) -> io::Result<()> {
-    let body = bincode::encode_to_vec(body, bincode::config::standard()).map_err(io::Error::other)?;
+fn write_header(path: &Path, header: &Header<&Contents>) -> io::Result<()> {
+    let body = bincode::encode_to_vec(header, bincode::config::standard()).map_err(io::Error::other)?;
+    write_file(path, &[&MAGIC, &FORMAT.to_le_bytes(), &Sha256::digest(&body), &body])
+}
+
+fn write_file(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
-    file.write_all(&MAGIC)?;
-    file.write_all(&FORMAT.to_le_bytes())?;
-    file.write_all(&Sha256::digest(&body))?;
-    file.write_all(&body)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()
 }
 
-fn read_header(path: &Path) -> Result<HeaderBody<Contents>, LoadError> {
+fn read_header(path: &Path) -> Result<Header<Contents>, LoadError> {
     let damaged = || LoadError::Damaged { path: path.to_owned() };
     let bytes = fs::read(path).map_err(|source| unreadable(path, source))?;
     let rest = bytes.strip_prefix(&MAGIC).ok_or_else(damaged)?;
@@ -190,7 +185,7 @@ fn read_header(path: &Path) -> Result<HeaderBody<Contents>, LoadError> {
     if Sha256::digest(body).as_slice() != sum {
         return Err(damaged());
     }
-    let (header, read): (HeaderBody<Contents>, usize) =
+    let (header, read): (Header<Contents>, usize) =
         bincode::decode_from_slice(body, bincode::config::standard()).map_err(|_| damaged())?;
     if read == body.len() { Ok(header) } else { Err(damaged()) }
 }
@@ -202,17 +197,6 @@ fn unreadable(path: &Path, source: io::Error) -> LoadError {
         LoadError::Damaged { path }
     } else {
         LoadError::Io { path, source }
-    }
-}
-
-fn checksum(mut file: File) -> io::Result<Sha> {
-    let mut sum = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(sum.finalize().into()),
-            read => sum.update(&buffer[..read]),
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use proptest::prelude::*;
 use tongkuan::embed::Embedding;
-use tongkuan::index::{Index, IndexFingerprint, IndexOptions, LoadError};
+use tongkuan::index::{Candidate, Index, IndexFingerprint, IndexOptions, LoadError};
 use tongkuan::photo_id::PhotoId;
 
 const DIMENSION: usize = 32;
@@ -53,6 +53,108 @@ fn lost(index: &Index, pictures: &[(PhotoId, Embedding)]) -> usize {
     pictures.iter().filter(|(_, embedding)| !finds_itself(embedding)).count()
 }
 
+/// The best `k` by comparing every pair, in the order and with the scores that an exact search promises.
+fn brute_force(pictures: &[(PhotoId, Embedding)], query: &Embedding, k: usize) -> Vec<Candidate> {
+    let score = |(id, e): &(PhotoId, Embedding)| Candidate { photo_id: *id, score: e.cosine(query) };
+    let mut all: Vec<Candidate> = pictures.iter().map(score).collect();
+    all.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.photo_id.cmp(&b.photo_id)));
+    all.truncate(k);
+    all
+}
+
+/// Orders and shapes that are hard on graphs. Every vector of a kind is distinct.
+fn hostile(kind: &str, count: u16) -> Vec<(PhotoId, Embedding)> {
+    let picture = |i: u16| {
+        let (own, turn) = (u64::from(i), f32::from(i) / f32::from(count) * std::f32::consts::TAU);
+        let mut vector: Vec<f32> = noise(1).take(DIMENSION).collect();
+        match kind {
+            // So tight that many have the same codes.
+            "almost one point" => vector.iter_mut().zip(noise(own + 9)).for_each(|(v, n)| *v += 1e-4 * n),
+            // One number differs, by steps of a few rounding errors.
+            "one number differs" => vector[0] = f32::from(i) * 1e-5,
+            "round a circle" => vector = [vec![turn.cos(), turn.sin()], vec![0.0; DIMENSION - 2]].concat(),
+            // A far-off cluster comes last, when everything else is linked.
+            "two far clusters, one after the other" => {
+                let away = if i < count / 2 { 1.0 } else { -1.0 };
+                vector.iter_mut().zip(noise(own + 9)).for_each(|(v, n)| *v = away * *v + 0.05 * n);
+            }
+            // Each new one is nearer to a goal than all before.
+            "ever nearer" => {
+                vector
+                    .iter_mut()
+                    .zip(noise(own + 9))
+                    .for_each(|(v, n)| *v += n * (1.0 - f32::from(i) / f32::from(count)));
+            }
+            _ => panic!("no kind {kind}"),
+        }
+        (PhotoId(i64::from(i) + 1), Embedding::new(vector).unwrap())
+    };
+    (0..count).map(picture).collect()
+}
+
+const HOSTILE: [&str; 5] = [
+    "almost one point",
+    "one number differs",
+    "round a circle",
+    "two far clusters, one after the other",
+    "ever nearer",
+];
+
+#[test]
+fn nobody_is_left_without_a_way_in_whatever_comes_in_which_order() {
+    for kind in HOSTILE {
+        let forwards = hostile(kind, 2000);
+        let backwards: Vec<_> = forwards.iter().rev().cloned().collect();
+        for (order, pictures) in [("forwards", forwards), ("backwards", backwards)] {
+            let index = filled(IndexOptions { exact_max: 10, ..options() }, &pictures);
+            let audit = index.audit_graph();
+            assert_eq!((audit.linked, audit.without_way_in), (2000, 0), "{kind}, {order}: {audit:?}");
+            assert_eq!(audit.unreachable, 0, "{kind}, {order}: {audit:?}");
+            assert_eq!(lost(&index, &pictures), 0, "{kind}, {order}");
+        }
+    }
+}
+
+#[test]
+fn an_exact_search_gives_what_comparing_every_pair_gives_bit_for_bit() {
+    for kind in HOSTILE {
+        let pictures = hostile(kind, 1500);
+        let index = filled(options(), &pictures);
+        for (query, k) in [(0, 1), (700, 10), (1499, 40), (3, 2000)] {
+            let query = &pictures[query].1;
+            let found = index.search_exact(query, k).unwrap();
+            assert_eq!(found.as_slice(), brute_force(&pictures, query, k), "{kind}, {k}");
+        }
+    }
+}
+
+#[test]
+fn the_graph_alone_finds_nearly_all_of_the_ten_nearest() {
+    let pictures = pictures(10_000);
+    let index = filled(options(), &pictures);
+    let (mut found, mut wanted) = (0, 0);
+    for seed in 0..100 {
+        let near = pictures[usize::try_from(seed).unwrap() * 97].1.as_slice().iter().zip(noise(seed + 77));
+        let query = Embedding::new(near.map(|(v, n)| v + 0.02 * n).collect()).unwrap();
+        let nearest = brute_force(&pictures, &query, 10);
+        let by_graph = index.search_graph_alone(&query, 10);
+        wanted += nearest.len();
+        found += nearest.iter().filter(|near| by_graph.iter().any(|it| it == *near)).count();
+    }
+    assert!(found * 100 >= wanted * 99, "{found} of {wanted}");
+}
+
+#[test]
+fn linking_by_several_threads_loses_no_way_in() {
+    let pictures = pictures(6000);
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    let index = threads.install(|| filled(IndexOptions { exact_max: 10, ..options() }, &pictures));
+    let audit = index.audit_graph();
+    // Every fiftieth vector is another's, which stands for both.
+    assert_eq!((audit.linked, audit.without_way_in, audit.unreachable), (5880, 0, 0), "{audit:?}");
+    assert_eq!(lost(&index, &pictures), 0);
+}
+
 #[test]
 fn one_two_three_and_none() {
     for count in 0..=3 {
@@ -74,6 +176,7 @@ fn twenty_thousand_pictures_find_themselves_before_and_after_a_restart() {
     index.save(folder.path(), &fingerprint).unwrap();
     let loaded = Index::load(options(), folder.path(), &fingerprint, &pictures).unwrap();
     assert_eq!((loaded.len(), loaded.unlinked()), (20_000, 0));
+    assert_eq!(loaded.audit_graph(), index.audit_graph());
     assert_eq!(lost(&loaded, &pictures), 0);
 }
 
@@ -133,6 +236,21 @@ fn a_damaged_or_foreign_snapshot_is_refused_and_never_trusted() {
     Index::load(options, folder.path(), &mine, &pictures).unwrap();
 }
 
+#[test]
+fn a_snapshot_of_another_format_is_refused_by_its_number() {
+    let pictures = pictures(100);
+    let mine = IndexFingerprint("mine".to_owned());
+    let folder = tempfile::tempdir().unwrap();
+    filled(options(), &pictures).save(folder.path(), &mine).unwrap();
+    let header = walk(folder.path()).into_iter().find(|path| path.ends_with("header")).unwrap();
+    let mut bytes = std::fs::read(&header).unwrap();
+    // The format of the first version, whose graph was that of another library.
+    bytes[8] = 1;
+    std::fs::write(&header, bytes).unwrap();
+    let refused = Index::load(options(), folder.path(), &mine, &pictures).unwrap_err();
+    assert!(matches!(refused, LoadError::OtherFormat { found: 1, known: 2 }), "{refused}");
+}
+
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
@@ -162,15 +280,24 @@ proptest! {
         let index = filled(IndexOptions { exact_max: 50, ..options() }, &pictures);
         let query = Embedding::new(noise(seed).take(DIMENSION).collect()).unwrap();
         let found = index.search(&query, k, f32::INFINITY).unwrap();
-        let mut expected: Vec<(f32, PhotoId)> = pictures.iter().map(|(id, e)| (e.cosine(&query), *id)).collect();
-        expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        prop_assert_eq!(found.len(), k.min(pictures.len()));
-        for (candidate, (score, _)) in found.iter().zip(&expected) {
-            prop_assert!((candidate.score - score).abs() < 1e-5);
-        }
-        let mut ids: Vec<PhotoId> = found.iter().map(|c| c.photo_id).collect();
-        ids.sort();
-        ids.dedup();
-        prop_assert_eq!(ids.len(), found.len());
+        prop_assert_eq!(found.as_slice(), brute_force(&pictures, &query, k));
+    }
+
+    #[test]
+    fn what_was_not_saved_is_linked_after_a_restart(saved in 1u64..300, later in 0u64..300, threads in 1usize..4) {
+        let pictures = pictures(saved + later);
+        let (old, _) = pictures.split_at(usize::try_from(saved).unwrap());
+        let options = IndexOptions { exact_max: 0, ..options() };
+        let folder = tempfile::tempdir().unwrap();
+        let mine = IndexFingerprint("mine".to_owned());
+        filled(options, old).save(folder.path(), &mine).unwrap();
+        // The catalogue may hand them out in another order than they came.
+        let shuffled: Vec<_> = pictures.iter().rev().cloned().collect();
+        let index = Index::load(options, folder.path(), &mine, &shuffled).unwrap();
+        prop_assert_eq!(index.unlinked() as u64, later);
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| index.catch_up());
+        let audit = index.audit_graph();
+        prop_assert_eq!((audit.without_way_in, audit.unreachable), (usize::from(audit.linked == 1), 0));
+        prop_assert_eq!(lost(&index, &pictures), 0);
     }
 }

@@ -1,0 +1,263 @@
+//! Vectors in a quarter of their size, with a bound on what that changes.
+//!
+//! A unit vector `v` is stored as whole numbers `c` from -127 to 127 and read as `v' = scale * c`, where
+//! `scale = 1 / |c|`, so that `v'` has length one, too. How far it is off, `error = |v - v'|`, is stored with it
+//! (about 0.009 for 256 numbers of a normal distribution). For two vectors
+//!
+//! ```text
+//! v.w - v'.w'  =  v.(w - w') + (v - v').w'
+//! |v.w - v'.w'|  <=  |w - w'| + |v - v'|  =  the sum of the two errors
+//! ```
+//!
+//! to which comes what `f32` rounds away, see [`rounding`]. So the estimate `v'.w'` tells for most vectors of a
+//! scan that they are not among the best, and the rest is scored with the vectors themselves: the result is that of
+//! a scan over the vectors, at a quarter of the memory read.
+//!
+//! A row, one after the other in blocks of [`BLOCK_ROWS`]:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 to 4 | `scale`, `f32`, little-endian |
+//! | 4 to 8 | `error`, `f32`, little-endian |
+//! | 8 on | the codes, one signed byte each, then zeros up to a multiple of 64 |
+
+use std::sync::Arc;
+
+use super::distance::{self, Kernel, LANES};
+
+/// So many rows share an allocation. Pushing copies the last one while a search holds it: a quarter of a megabyte.
+pub(super) const BLOCK_ROWS: usize = 1024;
+
+const HEAD: usize = 8;
+
+/// How far rounding may take a score away from the product of the vectors, whose length is one within 1e-6. Each
+/// of the `dimension` products and sums of a score is rounded by a share of at most `f32::EPSILON / 2`, the few
+/// steps of an estimate too; a score is cut off at one, up to 2e-6 lower. This is more than twice all that.
+#[expect(clippy::cast_precision_loss, reason = "a bound may be a little off, it is twice what is needed")]
+fn rounding(dimension: usize) -> f32 {
+    8e-6 + (dimension + 32) as f32 * f32::EPSILON
+}
+
+/// The greatest code: 127, or less where the sum of so many products would not fit into an `i32`.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "up to 127 is left of it")]
+fn levels(dimension: usize) -> f32 {
+    (f64::from(i32::MAX) / dimension as f64).sqrt().floor().clamp(1.0, 127.0) as f32
+}
+
+/// One vector's codes.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) scale: f32,
+    pub(super) error: f32,
+    codes: &'a [u8],
+}
+
+impl<'a> Row<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let (scale, rest) = bytes.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+        let (error, codes) = rest.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+        Self { scale: f32::from_le_bytes(*scale), error: f32::from_le_bytes(*error), codes }
+    }
+}
+
+/// A vector that is not stored, coded like those that are.
+pub(super) struct Coded(Vec<u8>);
+
+impl Coded {
+    pub(super) fn row(&self) -> Row<'_> {
+        Row::of(&self.0)
+    }
+}
+
+/// The codes of all vectors, in slots 0, 1, 2, … A clone is what was there at that moment, and costs nothing.
+#[derive(Clone)]
+pub(super) struct Codes {
+    dimension: usize,
+    stride: usize,
+    rounding: f32,
+    levels: f32,
+    len: usize,
+    blocks: Arc<Vec<Arc<[u8]>>>,
+    kernel: Kernel,
+}
+
+impl Codes {
+    pub(super) fn new(dimension: usize) -> Self {
+        Self {
+            dimension,
+            stride: HEAD + dimension.next_multiple_of(LANES),
+            rounding: rounding(dimension),
+            levels: levels(dimension),
+            len: 0,
+            blocks: Arc::default(),
+            kernel: Kernel::detect(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Puts a unit vector of our dimension into the next slot.
+    pub(super) fn push(&mut self, vector: &[f32]) {
+        let (block, row) = (self.len / BLOCK_ROWS, self.len % BLOCK_ROWS);
+        let blocks = Arc::make_mut(&mut self.blocks);
+        if block == blocks.len() {
+            blocks.push(Arc::from(vec![0; BLOCK_ROWS * self.stride]));
+        }
+        // A search may hold the last block just now; then it keeps the old one and we go on with a copy.
+        let rows = Arc::make_mut(&mut blocks[block]);
+        encode(vector, self.levels, &mut rows[row * self.stride..(row + 1) * self.stride]);
+        self.len += 1;
+    }
+
+    /// The codes of a unit vector of our dimension.
+    pub(super) fn coded(&self, vector: &[f32]) -> Coded {
+        debug_assert_eq!(vector.len(), self.dimension);
+        let mut row = vec![0; self.stride];
+        encode(vector, self.levels, &mut row);
+        Coded(row)
+    }
+
+    #[inline]
+    fn bytes(&self, slot: u32) -> &[u8] {
+        let start = slot as usize % BLOCK_ROWS * self.stride;
+        &self.blocks[slot as usize / BLOCK_ROWS][start..start + self.stride]
+    }
+
+    /// The codes in a slot before `len`.
+    #[inline]
+    pub(super) fn row(&self, slot: u32) -> Row<'_> {
+        Row::of(self.bytes(slot))
+    }
+
+    /// Asks for a slot's codes to be at hand soon.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        distance::prefetch(self.bytes(slot));
+    }
+
+    /// An estimate of the cosine of two vectors, off by at most [`Codes::reach`].
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
+    pub(super) fn estimate(&self, a: Row<'_>, b: Row<'_>) -> f32 {
+        a.scale * b.scale * self.kernel.product(a.codes, b.codes) as f32
+    }
+
+    /// The estimates for the vectors in `slots`, each handed to `each` with its slot, in their order.
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
+    pub(super) fn estimates(&self, query: Row<'_>, slots: &[u32], mut each: impl FnMut(u32, f32)) {
+        let rows = slots.iter().map(|&slot| {
+            let row = self.row(slot);
+            (row.codes, (slot, query.scale * row.scale))
+        });
+        self.kernel.products(query.codes, rows, |(slot, scale), product| each(slot, scale * product as f32));
+    }
+
+    /// The estimates for all of a block from its row `skipped` on: slot, estimate, and how far it may be off.
+    #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
+    #[expect(clippy::cast_possible_truncation, reason = "slots are below 2^31")]
+    pub(super) fn scan_block(
+        &self,
+        query: Row<'_>,
+        block: usize,
+        skipped: usize,
+        mut each: impl FnMut(u32, f32, f32),
+    ) {
+        let first = block * BLOCK_ROWS;
+        let filled = self.len.saturating_sub(first).min(BLOCK_ROWS);
+        let rows = self.blocks[block].chunks_exact(self.stride).take(filled).zip(first..).skip(skipped);
+        let rows = rows.map(|(bytes, slot)| {
+            let row = Row::of(bytes);
+            (row.codes, (slot as u32, query.scale * row.scale, self.reach(query, row)))
+        });
+        self.kernel.products(query.codes, rows, |(slot, scale, reach), product| {
+            each(slot, scale * product as f32, reach);
+        });
+    }
+
+    /// How far an estimate may be from the score: the score lies between estimate - reach and estimate + reach.
+    #[inline]
+    pub(super) fn reach(&self, a: Row<'_>, b: Row<'_>) -> f32 {
+        a.error + b.error + self.rounding
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "-127 to 127; and rounding to f32 is what is wanted")]
+fn encode(vector: &[f32], levels: f32, row: &mut [u8]) {
+    let greatest = vector.iter().fold(0.0_f32, |greatest, value| greatest.max(value.abs()));
+    let per_step = levels / greatest;
+    let codes = &mut row[HEAD..];
+    let mut square = 0_i64;
+    for (code, value) in codes.iter_mut().zip(vector) {
+        let step = value * per_step;
+        // To the nearest, by cutting off: `round` is a call where SSE4.1 cannot be taken for granted.
+        let step = (step + 0.5_f32.copysign(step)) as i8;
+        *code = step.cast_unsigned();
+        square += i64::from(step) * i64::from(step);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let scale = (1.0 / (square as f64).sqrt()) as f32;
+    let off = vector.iter().zip(&*codes).map(|(&value, code)| {
+        let difference = f64::from(value) - f64::from(scale) * f64::from(code.cast_signed());
+        difference * difference
+    });
+    // Sixteen bits more than an f32 has go into this, so one step up is enough.
+    let error = (off.sum::<f64>().sqrt() as f32).next_up();
+    row[..4].copy_from_slice(&scale.to_le_bytes());
+    row[4..HEAD].copy_from_slice(&error.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Codes;
+    use crate::embed::{Embedding, similarity};
+
+    fn unit(dimension: usize) -> impl Strategy<Value = Embedding> {
+        // Few large numbers, many small ones: what coarse steps treat worst.
+        let value = prop_oneof![-1.0f32..1.0, -0.01f32..0.01, Just(0.0), Just(1.0)];
+        proptest::collection::vec(value, dimension)
+            .prop_filter_map("no direction", |values| Embedding::new(values).ok())
+    }
+
+    fn pair() -> impl Strategy<Value = (Embedding, Embedding)> {
+        (1usize..300).prop_flat_map(|dimension| (unit(dimension), unit(dimension)))
+    }
+
+    proptest! {
+        #[test]
+        fn a_score_is_never_farther_from_its_estimate_than_the_bound((a, b) in pair(), nearly in any::<bool>()) {
+            let b = if nearly { a.clone() } else { b };
+            let codes = Codes::new(a.dimension());
+            let (coded_a, coded_b) = (codes.coded(a.as_slice()), codes.coded(b.as_slice()));
+            let off = (codes.estimate(coded_a.row(), coded_b.row()) - similarity(a.as_slice(), b.as_slice())).abs();
+            let reach = codes.reach(coded_a.row(), coded_b.row());
+            prop_assert!(off <= reach, "{} > {}", off, reach);
+        }
+    }
+
+    #[test]
+    fn a_very_long_vector_is_coded_without_overflow() {
+        let dimension = 200_000;
+        let vector = Embedding::new(vec![1.0; dimension]).unwrap();
+        let codes = Codes::new(dimension);
+        let coded = codes.coded(vector.as_slice());
+        assert!((codes.estimate(coded.row(), coded.row()) - 1.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn what_was_handed_out_does_not_change_when_more_is_pushed() {
+        let mut codes = Codes::new(3);
+        let vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
+        codes.push(&vectors[0]);
+        let before = codes.clone();
+        codes.push(&vectors[1]);
+        assert_eq!((before.len(), codes.len()), (1, 2));
+        let query = codes.coded(&vectors[0]);
+        assert!(before.estimate(query.row(), before.row(0)) > 0.99);
+        assert!(codes.estimate(query.row(), codes.row(1)).abs() < 1e-6);
+    }
+}
