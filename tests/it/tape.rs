@@ -199,7 +199,9 @@ fn the_command_records_a_search_and_replays_it_without_upstream_or_credentials()
     // All but the moment at which it was said again.
     let offers = |answer: &serde_json::Value| {
         let mut offers = answer["offers"].as_array().unwrap().clone();
-        offers.iter_mut().for_each(|offer| offer["seen_at"] = serde_json::Value::Null);
+        for offer in &mut offers {
+            offer["seen_at"] = serde_json::Value::Null;
+        }
         offers
     };
     assert_eq!((&replayed["upstream_calls"], offers(&replayed)), (&1.into(), offers(&first)));
