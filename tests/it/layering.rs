@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "engine",
         &[
             "catalog", "clock", "embed", "fetch", "index", "offer", "photo", "photo_id", "tensor",
-            "upstream", "verdict",
+            "upstream", "verdict", "verify",
         ],
     ),
     ("fetch", &["tls"]),
@@ -35,7 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tensor", &["photo"]),
     ("tls", &[]),
     ("upstream", &["clock", "offer", "tls"]),
-    ("verdict", &["embed", "index", "photo_id"]),
+    ("verdict", &["embed", "index", "photo_id", "verify"]),
+    ("verify", &[]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -19,3 +19,4 @@ mod sandbox;
 mod spending;
 mod tape;
 mod upstream;
+mod verify;
