@@ -191,8 +191,7 @@ impl Table {
 }
 
 fn stages(answer: &Answer) -> String {
-    // The verdict takes nanoseconds.
-    let stages = answer.timings_ms.stages().into_iter().filter(|(name, _)| *name != "verdict");
+    let stages = answer.timings_ms.stages().into_iter();
     let spent = stages.filter_map(|(name, ms)| ms.map(|ms| format!("{name} {ms:.1}")));
     spent.collect::<Vec<_>>().join(", ")
 }

@@ -8,7 +8,7 @@ use super::weights::TREES;
 /// From this confidence on, a picture is taken for the same. Of queries whose original is not stored, nearly half of
 /// them pictures tampered with and colour variants, at most 1 % reach it: the upper 95 % bound over the fitting
 /// pictures, each half judged by trees fitted on the other (`models/verifier.py report`). On pictures never fitted on,
-/// 0.65 % did (docs/benchmarks/verifier.md).
+/// none of 2,553 did (docs/benchmarks/verifier.md).
 pub const SAME_PICTURE_CONFIDENCE: f32 = 0.895;
 
 /// From this confidence on, a picture stands out.
