@@ -131,7 +131,9 @@ fn index(c: &mut Criterion) {
             b.iter(|| index.search(black_box(&far), 20, policy.hit_threshold()))
         });
         let candidates = index.search(&far, 20, policy.hit_threshold()).expect("a search");
-        c.bench_function(&format!("verdict at {count}"), |b| b.iter(|| policy.judge(black_box(&candidates))));
+        c.bench_function(&format!("verdict at {count}"), |b| {
+            b.iter(|| policy.judge(black_box(&candidates), &[]))
+        });
     }
 }
 

@@ -57,6 +57,7 @@ pub mod tensor;
 mod tls;
 pub mod upstream;
 pub mod verdict;
+pub mod verify;
 
 /// The README's examples are compiled with the documentation tests.
 #[cfg(doctest)]

@@ -1,5 +1,7 @@
 //! Photos, their digests and their embeddings.
 
+use std::collections::HashMap;
+
 use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
@@ -33,6 +35,8 @@ pub struct NewPhoto<'a> {
     pub height_px: u32,
     pub format: PhotoFormat,
     pub embedding: &'a Embedding,
+    /// What the verifier keeps of it, as it writes it.
+    pub sketch: &'a [u8],
     pub added_at: Timestamp,
 }
 
@@ -127,6 +131,19 @@ impl Catalog {
             .collect()
     }
 
+    /// The sketches of these photos, in their order; `None` for a photo from before there were sketches.
+    pub fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, CatalogError> {
+        let ids = format!("{:?}", photo_ids.iter().map(|id| id.0).collect::<Vec<_>>());
+        let mut rows: HashMap<PhotoId, Vec<u8>> = self.read(|c| {
+            c.prepare_cached(
+                "SELECT photo_id, sketch FROM sketches WHERE photo_id IN (SELECT value FROM json_each(?1))",
+            )?
+            .query_map([ids], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()
+        })?;
+        Ok(photo_ids.iter().map(|id| rows.remove(id)).collect())
+    }
+
     /// Stores a photo with its embedding and its first answer in one transaction: all of it is there afterwards,
     /// or nothing. A photo that is there already (same bytes or same pixels) is not stored twice; see
     /// [`NewAnswer`] for what happens to an answer that is there already.
@@ -190,6 +207,9 @@ pub(super) fn put_photo(
         transaction
             .prepare_cached("INSERT INTO embeddings (photo_id, vector) VALUES (?1, ?2)")?
             .execute(params![photo_id, photo.embedding.to_le_bytes()])?;
+        transaction
+            .prepare_cached("INSERT INTO sketches (photo_id, sketch) VALUES (?1, ?2)")?
+            .execute(params![photo_id, photo.sketch])?;
         photo_id
     };
     transaction

@@ -190,6 +190,12 @@ CREATE TABLE offer_details (
     fetched_at_ms INTEGER NOT NULL,
     PRIMARY KEY (profile, offer_id)
 ) STRICT, WITHOUT ROWID;
+
+-- What the verifier keeps of a photo; the first byte is the format.
+CREATE TABLE sketches (
+    photo_id INTEGER PRIMARY KEY REFERENCES photos,
+    sketch   BLOB NOT NULL
+) STRICT;
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

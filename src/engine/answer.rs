@@ -10,6 +10,7 @@ use crate::offer::Offer;
 use crate::photo_id::PhotoId;
 use crate::upstream::guard::{Asked, WhyNot};
 use crate::verdict::{Match, Rule};
+use crate::verify::Doubt;
 
 /// Whether the picture was seen before; see [`crate::verdict::Verdict`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -51,7 +52,12 @@ pub struct Answer {
     pub similarity: Option<u8>,
     /// Cosine of the matched, else the nearest stored picture; -1 to 1.
     pub score: Option<f32>,
-    /// The score from which on a picture is a hit.
+    /// How sure it is that the matched picture is the same, 0 to 1; `null` when it was stored before there were
+    /// sketches, and when nothing matched.
+    pub confidence: Option<f32>,
+    /// What speaks against the matched picture of a review.
+    pub why: Option<Doubt>,
+    /// The confidence from which on a picture is a hit; where the matched picture has no sketch, the score.
     pub threshold: f32,
     /// The share of unseen pictures that the threshold was measured to let through; `null` when the model's
     /// manifest states none. It is not yet calibrated on the user's own corpus.

@@ -6,6 +6,7 @@ mod details;
 mod freshness;
 mod goods;
 mod harvest;
+mod judge;
 mod live_index;
 mod miss;
 mod pages;
@@ -41,6 +42,7 @@ use crate::tensor::{Preprocessor, TensorError};
 use crate::upstream::guard::{Guard, GuardError};
 use crate::upstream::{PrepareError, SearchParams, UpstreamError};
 use crate::verdict::{Match, Policy, Rule, Verdict, similarity_percent};
+use crate::verify::{Probe, Sketch, SketchError};
 
 use freshness::Standing;
 use live_index::LiveIndex;
@@ -117,6 +119,8 @@ pub enum EngineError {
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error(transparent)]
+    Sketch(#[from] SketchError),
+    #[error(transparent)]
     Save(#[from] SaveError),
     #[error(
         "photo {photo_id} does not find itself in the index; delete the folder `index` in the home folder"
@@ -183,8 +187,8 @@ struct Seen {
     photo: Option<Photo>,
     /// Not there for a picture whose bytes or pixels were known: it was never embedded.
     embedding: Option<Embedding>,
-    /// The nearest stored picture, however far away. Not there for a picture that was never embedded.
-    nearest: Option<Match>,
+    /// There once the picture was compared with stored ones.
+    probe: Option<Probe>,
 }
 
 impl Seen {
@@ -192,7 +196,7 @@ impl Seen {
     fn best(&self) -> Option<Match> {
         match self.verdict {
             Verdict::Hit(matched) | Verdict::Review(matched) => Some(matched),
-            Verdict::Miss { .. } => self.nearest,
+            Verdict::Miss { nearest } => nearest,
         }
     }
 }
@@ -320,9 +324,8 @@ impl Engine {
     fn look(&self, bytes: &[u8], timings: &mut Timings) -> Result<Seen, EngineError> {
         let mut seen = self.look_for_equal(bytes, timings)?;
         if let (Verdict::Miss { .. }, Some(photo)) = (seen.verdict, &seen.photo) {
-            let embedding = self.embed(photo, timings)?;
-            (seen.verdict, seen.nearest) = self.judge(&embedding, timings)?;
-            seen.embedding = Some(embedding);
+            seen.embedding = Some(self.embed(photo, timings)?);
+            self.judge(&mut seen, timings)?;
         }
         Ok(seen)
     }
@@ -333,46 +336,27 @@ impl Engine {
             let digest = Digest::of(bytes);
             self.catalog.photo_by_bytes(digest).map(|known| (digest, known))
         })?;
-        let equal = |photo_id, rule| Verdict::Hit(Match { photo_id, rule, score: 1.0 });
+        let equal = |photo_id, rule| Verdict::Hit(Match::equal(photo_id, rule));
         if let Some(photo_id) = known {
             let verdict = equal(photo_id, Rule::SameBytes);
-            return Ok(Seen { byte_digest, verdict, photo: None, embedding: None, nearest: None });
+            return Ok(Seen { byte_digest, verdict, photo: None, embedding: None, probe: None });
         }
         let photo = timings.measure(Stage::Decode, || Photo::decode(bytes, &self.limits))?;
         let known = timings.measure(Stage::Catalog, || self.catalog.photo_by_pixels(photo.pixel_digest()))?;
         let verdict =
-            known.map_or(Verdict::Miss { best_score: None }, |photo_id| equal(photo_id, Rule::SamePixels));
-        Ok(Seen { byte_digest, verdict, photo: Some(photo), embedding: None, nearest: None })
+            known.map_or(Verdict::Miss { nearest: None }, |photo_id| equal(photo_id, Rule::SamePixels));
+        Ok(Seen { byte_digest, verdict, photo: Some(photo), embedding: None, probe: None })
     }
 
     /// Looks at the catalogue and the index once more, without decoding or embedding again.
     fn look_again(&self, seen: &mut Seen, timings: &mut Timings) -> Result<(), EngineError> {
         let digest = seen.byte_digest;
         if let Some(photo_id) = timings.measure(Stage::Catalog, || self.catalog.photo_by_bytes(digest))? {
-            seen.verdict = Verdict::Hit(Match { photo_id, rule: Rule::SameBytes, score: 1.0 });
-        } else if let Some(embedding) = &seen.embedding {
-            (seen.verdict, seen.nearest) = self.judge(embedding, timings)?;
+            seen.verdict = Verdict::Hit(Match::equal(photo_id, Rule::SameBytes));
+        } else {
+            self.judge(seen, timings)?;
         }
         Ok(())
-    }
-
-    /// The verdict, and the nearest stored picture.
-    fn judge(
-        &self,
-        embedding: &Embedding,
-        timings: &mut Timings,
-    ) -> Result<(Verdict, Option<Match>), EngineError> {
-        let candidates = timings.measure(Stage::Index, || {
-            let index = self.index.current(&self.catalog, self.progress.as_ref())?;
-            Ok::<_, EngineError>(index.search(embedding, CANDIDATES, self.policy.hit_threshold())?)
-        })?;
-        let verdict = timings.measure(Stage::Verdict, || self.policy.judge(&candidates));
-        let nearest = candidates.best().map(|best| Match {
-            photo_id: best.photo_id,
-            rule: Rule::SamePicture,
-            score: best.score,
-        });
-        Ok((verdict, nearest))
     }
 
     fn embed(&self, photo: &Photo, timings: &mut Timings) -> Result<Embedding, EngineError> {
@@ -425,7 +409,7 @@ impl Engine {
         let (outcome, matched, score) = match seen.verdict {
             Verdict::Hit(m) => (Outcome::Hit, Some(m), Some(m.score)),
             Verdict::Review(m) => (Outcome::Review, Some(m), Some(m.score)),
-            Verdict::Miss { best_score } => (Outcome::Miss, None, best_score),
+            Verdict::Miss { nearest } => (Outcome::Miss, None, nearest.map(|m| m.score)),
         };
         let photo = match matched {
             Some(m) => timings.measure(Stage::Catalog, || self.catalog.photo(m.photo_id))?,
@@ -436,7 +420,9 @@ impl Engine {
             rule: matched.map(|m| m.rule),
             similarity: score.map(similarity_percent),
             score,
-            threshold: self.policy.hit_threshold(),
+            confidence: matched.and_then(|m| m.confidence),
+            why: matched.and_then(|m| m.doubt),
+            threshold: self.policy.line_for(matched.as_ref()),
             max_false_hit: self.policy.max_false_hit(),
             source: Source::None,
             fetched_at: None,
@@ -491,6 +477,10 @@ impl Engine {
             Some(embedding) => embedding,
             None => self.embed(photo, timings)?,
         };
+        let sketch = match seen.probe.take() {
+            Some(probe) => probe.sketch(),
+            None => timings.measure(Stage::Verdict, || Sketch::of(photo.as_image()))?,
+        };
         let photo = NewPhoto {
             label,
             byte_digest: seen.byte_digest,
@@ -499,6 +489,7 @@ impl Engine {
             height_px: photo.height_px(),
             format: photo.format(),
             embedding: &embedding,
+            sketch: &sketch.to_bytes(),
             added_at: self.clock.now(),
         };
         Ok(timings.measure(Stage::Catalog, || store(&photo))?)

@@ -156,7 +156,7 @@ pub fn evaluate(
 
 /// The number that ranks queries: how sure the engine is that the picture that came first is the right one.
 fn confidence(inspection: &Inspection) -> f64 {
-    inspection.best.map_or(-1.0, |best| f64::from(best.score))
+    inspection.best.map_or(-1.0, |best| f64::from(best.confidence.unwrap_or(best.score)))
 }
 
 /// Does `work` on all cores, in any order; results are in the order of `tasks`.

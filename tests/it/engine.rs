@@ -58,6 +58,52 @@ fn another_picture_is_a_miss() {
 }
 
 #[test]
+fn a_hit_by_looks_is_sure_and_a_recoloured_picture_is_a_review_that_says_why() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    engine.search(&query(&png(1))).unwrap();
+    let smaller = resize(&picture(1), 96, 72, FilterType::CatmullRom);
+    let hit = engine.search(&query(&encoded(&smaller, ImageFormat::Png))).unwrap();
+    assert_eq!((hit.verdict, hit.why), (Outcome::Hit, None));
+    assert!(hit.confidence.unwrap() >= hit.threshold, "{hit:?}");
+    // Another colour in one of four quarters: near enough for the embedding's old line, but not the same.
+    let mut recoloured = picture(1);
+    for (_, _, pixel) in recoloured.enumerate_pixels_mut().filter(|(x, y, _)| *x < 80 && *y < 60) {
+        let [r, g, b] = pixel.0;
+        pixel.0 = [g, b, r];
+    }
+    let bytes = encoded(&recoloured, ImageFormat::Png);
+    let doubted = engine.search(&Query { mode: Mode::LocalOnly, ..query(&bytes) }).unwrap();
+    assert_ne!(doubted.verdict, Outcome::Hit, "{doubted:?}");
+    assert!(doubted.confidence.is_none_or(|c| c < doubted.threshold), "{doubted:?}");
+    assert_eq!(doubted.why.is_some(), doubted.verdict == Outcome::Review, "{doubted:?}");
+}
+
+#[test]
+fn a_photo_from_before_there_were_sketches_is_judged_by_its_embedding() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    engine.search(&query(&png(1))).unwrap();
+    let file = rusqlite::Connection::open(engine.catalog().path()).unwrap();
+    assert_eq!(file.execute("DELETE FROM sketches", []).unwrap(), 1);
+    let smaller = encoded(&resize(&picture(1), 96, 72, FilterType::CatmullRom), ImageFormat::Png);
+    let answer = engine.search(&query(&smaller)).unwrap();
+    assert_eq!((answer.verdict, answer.confidence), (Outcome::Hit, None));
+    assert!(answer.score.unwrap() >= answer.threshold, "{answer:?}");
+}
+
+#[test]
+fn a_damaged_sketch_is_worth_a_note_and_no_crash() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    engine.search(&query(&png(1))).unwrap();
+    let file = rusqlite::Connection::open(engine.catalog().path()).unwrap();
+    assert_eq!(file.execute("UPDATE sketches SET sketch = x'0103'", []).unwrap(), 1);
+    let smaller = encoded(&resize(&picture(1), 96, 72, FilterType::CatmullRom), ImageFormat::Png);
+    assert_eq!(engine.search(&query(&smaller)).unwrap().verdict, Outcome::Hit);
+}
+
+#[test]
 fn other_parameters_are_another_question_about_the_same_picture() {
     let bench = Bench::new();
     let engine = bench.engine();

@@ -26,7 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "engine",
         &[
             "catalog", "clock", "embed", "fetch", "index", "offer", "photo", "photo_id", "tensor",
-            "upstream", "verdict",
+            "upstream", "verdict", "verify",
         ],
     ),
     // Judges the engine from outside, as the command line does.
@@ -40,7 +40,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tensor", &["photo"]),
     ("tls", &[]),
     ("upstream", &["clock", "offer", "tls"]),
-    ("verdict", &["embed", "index", "photo_id"]),
+    ("verdict", &["embed", "index", "photo_id", "verify"]),
+    ("verify", &[]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

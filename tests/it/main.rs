@@ -21,3 +21,4 @@ mod soak;
 mod spending;
 mod tape;
 mod upstream;
+mod verify;

@@ -39,6 +39,8 @@ fn the_json_of_a_search_has_every_field_of_the_contract() {
             "rule",
             "similarity",
             "score",
+            "confidence",
+            "why",
             "threshold",
             "max_false_hit",
             "source",

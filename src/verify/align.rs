@@ -1,0 +1,519 @@
+//! Where does the stored picture lie in the one in question?
+//!
+//! Guesses come from pairs of like corners (random-sample consensus without the randomness: every pair of the best
+//! pairs is tried), from laying the whole or the content of one picture on the other, and, where neither leads
+//! anywhere, from trying all windows. The best guesses are refined on the pixels.
+
+use super::affine::Affine;
+use super::keypoints::{self, Bits, Pair, mirrored_direction};
+use super::raster::{Colours, Plane};
+use super::sketch::{Probe, Sketch, THUMBNAIL_PX};
+
+/// How many of the most alike pairs of corners are tried two by two.
+const TRIED_PAIRS: usize = 24;
+/// Guesses kept of one set of pairs.
+const KEPT_GUESSES: usize = 2;
+/// Guesses of one candidate that are refined.
+const REFINED_GUESSES: usize = 2;
+/// A guess must cover at least this share of the stored picture.
+const MIN_OVERLAP: f32 = 0.12;
+/// Variance that noise makes up, in squared grey values: two flat pictures are not alike because their noise is.
+const NOISE_VARIANCE: f32 = 4.0;
+
+/// A stored picture, prepared for comparison. All maps lead from thumbnail pixels to units of the query's longer side.
+pub(super) struct Target {
+    pub(super) thumbnail: Colours,
+    luma: Plane,
+    half: Plane,
+    quarter: Plane,
+}
+
+/// One way in which the stored picture may lie in the query.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guess {
+    pub(super) map: Affine,
+    /// Pairs of corners that agree with it.
+    pub(super) inliers: usize,
+    /// Correlation of the brightness, -1..=1.
+    pub(super) likeness: f32,
+}
+
+impl Guess {
+    /// Corners count beside brightness, up to 20 of them.
+    pub(super) fn promise(&self) -> f32 {
+        self.likeness + 0.03 * self.inliers.min(20) as f32
+    }
+}
+
+/// Left, top, right, bottom, in units of the longer side.
+type Box4 = [f32; 4];
+
+impl Target {
+    pub(super) fn of(sketch: &Sketch) -> Self {
+        let thumbnail = sketch.thumbnail();
+        let luma = sketch.luma();
+        let half = luma.halved();
+        let quarter = half.halved();
+        Self { thumbnail, luma, half, quarter }
+    }
+
+    fn long_side(&self) -> f32 {
+        self.thumbnail.long_side()
+    }
+
+    fn whole(&self) -> Box4 {
+        let long = self.long_side();
+        [0.0, 0.0, self.thumbnail.width as f32 / long, self.thumbnail.height as f32 / long]
+    }
+
+    /// Correlation of the brightness at a quarter of the thumbnail's size.
+    pub(super) fn rated(&self, probe: &Probe, map: Affine, inliers: usize) -> Guess {
+        Guess { map, inliers, likeness: correlation(probe, &self.quarter, 4.0, &map) }
+    }
+}
+
+/// The box of what differs from the rim's usual colour; the whole picture when nothing does.
+pub(super) fn content(picture: &Colours) -> Box4 {
+    let (width, height) = (picture.width, picture.height);
+    let long = picture.long_side();
+    let rim = rim_colour(picture);
+    let (mut left, mut top, mut right, mut bottom) = (width, height, 0, 0);
+    for (y, row) in picture.pixels.chunks_exact(width).enumerate() {
+        for (x, pixel) in row.iter().enumerate() {
+            let [luma, blue, red, _] = *pixel;
+            if (luma - rim[0]).abs() > 14.0 || (blue - rim[1]).abs() > 9.0 || (red - rim[2]).abs() > 9.0 {
+                (left, top) = (left.min(x), top.min(y));
+                (right, bottom) = (right.max(x + 1), bottom.max(y + 1));
+            }
+        }
+    }
+    if left >= right {
+        (left, top, right, bottom) = (0, 0, width, height);
+    }
+    [left as f32 / long, top as f32 / long, right as f32 / long, bottom as f32 / long]
+}
+
+/// The median of each channel along the rim.
+pub(super) fn rim_colour(picture: &Colours) -> [f32; 3] {
+    let (width, height) = (picture.width, picture.height);
+    let rows = (0..width).flat_map(|x| [x, (height - 1) * width + x]);
+    let rim: Vec<usize> = rows.chain((0..height).flat_map(|y| [y * width, y * width + width - 1])).collect();
+    [0, 1, 2].map(|channel| {
+        let mut values: Vec<f32> = rim.iter().map(|i| picture.pixels[*i][channel]).collect();
+        let middle = values.len() / 2;
+        *values.select_nth_unstable_by(middle, f32::total_cmp).1
+    })
+}
+
+/// Correlation of `plane`, one pixel of which is `ratio` thumbnail pixels, with what `map` finds in the query.
+fn correlation(probe: &Probe, plane: &Plane, ratio: f32, map: &Affine) -> f32 {
+    let map = map.after(&Affine::scaling(ratio));
+    let size = probe.size_for(map.step());
+    let map = Affine::scaling(size.long_side()).after(&map);
+    let (mut count, mut a, mut b, mut aa, mut bb, mut ab) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
+    for (y, row) in plane.values.chunks_exact(plane.width).enumerate() {
+        for (x, stored) in row.iter().enumerate() {
+            let (u, v) = map.at(x as f32 + 0.5, y as f32 + 0.5);
+            if let Some(found) = size.sample(u, v) {
+                count += 1.0;
+                a += stored;
+                b += found[0];
+                aa += stored * stored;
+                bb += found[0] * found[0];
+                ab += stored * found[0];
+            }
+        }
+    }
+    if count < MIN_OVERLAP * plane.values.len() as f32 {
+        return -1.0;
+    }
+    let spread = |square: f32, sum: f32| square - sum * sum / count + count * NOISE_VARIANCE;
+    (ab - a * b / count) / (spread(aa, a) * spread(bb, b)).sqrt()
+}
+
+/// A pair of corners as a small similarity of its own.
+#[derive(Clone, Copy)]
+struct Link {
+    from: (f32, f32),
+    to: (f32, f32),
+    turn: f32,
+    log_size: f32,
+}
+
+/// To -pi..pi.
+fn wrapped(angle: f32) -> f32 {
+    use std::f32::consts::{PI, TAU};
+    (angle + PI).rem_euclid(TAU) - PI
+}
+
+/// The query's bits as they are and mirrored.
+pub(super) struct BothBits<'p>(&'p [Bits], Vec<Bits>);
+
+impl<'p> BothBits<'p> {
+    pub(super) fn of(probe: &'p Probe) -> Self {
+        let bits = &probe.keypoints.bits;
+        Self(bits, bits.iter().map(|bits| keypoints::mirrored(*bits)).collect())
+    }
+}
+
+/// Maps that at least `min_inliers` pairs of corners agree on, with how many do; plain and mirrored.
+pub(super) fn maps_by_corners(
+    probe: &Probe,
+    bits: &BothBits<'_>,
+    sketch: &Sketch,
+    min_inliers: usize,
+) -> Vec<(Affine, usize)> {
+    let (width, _) = probe.extent();
+    let unit = Affine::scaling(1.0 / THUMBNAIL_PX as f32);
+    let mut maps = Vec::new();
+    for (mirrored, bits) in [(false, bits.0), (true, &bits.1)] {
+        let pairs = keypoints::pairs_of(bits, &sketch.keypoints.bits);
+        let links: Vec<Link> = pairs.iter().map(|pair| link(probe, sketch, *pair, mirrored, width)).collect();
+        for (map, inliers) in consensus(&links, min_inliers) {
+            let map = if mirrored { Affine::mirror(width).after(&map) } else { map };
+            maps.push((map.after(&unit), inliers));
+        }
+    }
+    maps
+}
+
+fn link(probe: &Probe, sketch: &Sketch, pair: Pair, mirrored: bool, width: f32) -> Link {
+    let (to, from) = (probe.keypoints.spots[pair.query], sketch.keypoints.spots[pair.stored]);
+    let (mut at, mut direction) = (to.at(), to.direction());
+    if mirrored {
+        at.0 = width - at.0;
+        direction = mirrored_direction(direction);
+    }
+    Link {
+        from: from.at(),
+        to: at,
+        turn: wrapped(direction - from.direction()),
+        log_size: to.log_size() - from.log_size(),
+    }
+}
+
+/// Links that `map`, of this turn, explains.
+fn explained(links: &[Link], map: Affine, turn: f32, tolerance: f32) -> impl Iterator<Item = &Link> {
+    links.iter().filter(move |link| {
+        let (x, y) = map.at(link.from.0, link.from.1);
+        (x - link.to.0).abs() < tolerance
+            && (y - link.to.1).abs() < tolerance
+            && wrapped(turn - link.turn).abs() < 0.6
+    })
+}
+
+/// The similarities that most links agree on, with how many do.
+fn consensus(links: &[Link], min_inliers: usize) -> Vec<(Affine, usize)> {
+    let mut found: Vec<(Affine, usize)> = Vec::new();
+    let tried = &links[..links.len().min(TRIED_PAIRS)];
+    for (i, one) in tried.iter().enumerate() {
+        for two in &tried[i + 1..] {
+            let (sx, sy) = (two.from.0 - one.from.0, two.from.1 - one.from.1);
+            let (qx, qy) = (two.to.0 - one.to.0, two.to.1 - one.to.1);
+            let apart = sx * sx + sy * sy;
+            if apart < 0.003 || qx * qx + qy * qy < 0.003 {
+                continue;
+            }
+            let (a, b) = ((sx * qx + sy * qy) / apart, (sx * qy - sy * qx) / apart);
+            let (size, turn) = (a.hypot(b), b.atan2(a));
+            let agrees = |link: &Link| {
+                wrapped(turn - link.turn).abs() < 0.5 && (size.ln() - link.log_size).abs() < 0.6
+            };
+            if !(0.25..4.0).contains(&size) || !agrees(one) || !agrees(two) {
+                continue;
+            }
+            let map = Affine::similarity(a, b, one.from, one.to);
+            let inliers = explained(links, map, turn, 0.02 * size.max(1.0)).count();
+            if inliers >= min_inliers {
+                found.push((map, inliers));
+            }
+        }
+    }
+    found.sort_by_key(|(_, inliers)| std::cmp::Reverse(*inliers));
+    let mut kept: Vec<(Affine, usize)> = Vec::new();
+    for (map, inliers) in found {
+        if kept.len() == KEPT_GUESSES {
+            break;
+        }
+        let far = |other: &Affine| {
+            [0.2, 0.8].iter().any(|at| {
+                let (p, q) = (map.at(*at, *at), other.at(*at, *at));
+                (p.0 - q.0).hypot(p.1 - q.1) > 0.05
+            })
+        };
+        if kept.iter().all(|(other, _)| far(other)) {
+            kept.push(fitted(links, map).map_or((map, inliers), |(map, n)| (map, n.max(inliers))));
+        }
+    }
+    kept
+}
+
+/// Least squares over the links that `map` explains.
+fn fitted(links: &[Link], map: Affine) -> Option<(Affine, usize)> {
+    let (turn, size) = (map.0[3].atan2(map.0[0]), map.step());
+    let inliers: Vec<&Link> = explained(links, map, turn, 0.025 * size.max(1.0)).collect();
+    let mean = |of: fn(&Link) -> (f32, f32)| {
+        let sum = inliers.iter().map(|link| of(link)).fold((0.0, 0.0), |s, p| (s.0 + p.0, s.1 + p.1));
+        (sum.0 / inliers.len() as f32, sum.1 / inliers.len() as f32)
+    };
+    let (from, to) = (mean(|link| link.from), mean(|link| link.to));
+    let (mut along, mut across, mut apart) = (0.0, 0.0, 0.0);
+    for link in &inliers {
+        let (sx, sy) = (link.from.0 - from.0, link.from.1 - from.1);
+        let (qx, qy) = (link.to.0 - to.0, link.to.1 - to.1);
+        along += sx * qx + sy * qy;
+        across += sx * qy - sy * qx;
+        apart += sx * sx + sy * sy;
+    }
+    (apart > 1e-4).then(|| (Affine::similarity(along / apart, across / apart, from, to), inliers.len()))
+}
+
+/// Guesses without corners: whole on whole, content on content, and the whole turned on a canvas grown for it.
+pub(super) fn direct_guesses(probe: &Probe, content: Box4, target: &Target) -> Vec<Guess> {
+    let (width, height) = probe.extent();
+    let (all, whole) = ([0.0, 0.0, width, height], target.whole());
+    let own_content = self::content(&target.thumbnail);
+    let mut maps = Vec::new();
+    for sign in [1.0, -1.0] {
+        for (query, stored) in [(all, whole), (content, own_content), (content, whole)] {
+            maps.extend(box_on_box(query, stored, sign));
+        }
+        for degrees in [-21.0f32, -12.0, 12.0, 21.0] {
+            maps.extend(turned(width, height, whole, degrees, sign));
+        }
+    }
+    let unit = Affine::scaling(1.0 / target.long_side());
+    maps.into_iter().map(|map| target.rated(probe, map.after(&unit), 0)).collect()
+}
+
+/// `None` when the boxes have different shapes. `sign` is -1 to mirror.
+fn box_on_box(query: Box4, stored: Box4, sign: f32) -> Option<Affine> {
+    let across = (query[2] - query[0]) / (stored[2] - stored[0]);
+    let along = (query[3] - query[1]) / (stored[3] - stored[1]);
+    if !(0.75..1.33).contains(&(across / along)) {
+        return None;
+    }
+    let middle = |b: Box4| ((b[0] + b[2]) / 2.0, (b[1] + b[3]) / 2.0);
+    let ((qx, qy), (sx, sy)) = (middle(query), middle(stored));
+    let across = across * sign;
+    Some(Affine([across, 0.0, qx - across * sx, 0.0, along, qy - along * sy]))
+}
+
+/// The stored picture, turned so that its corners touch the query's sides; `None` when they cannot.
+fn turned(width: f32, height: f32, stored: Box4, degrees: f32, sign: f32) -> Option<Affine> {
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    let (w, h) = (stored[2], stored[3]);
+    let (across, along) = (width / (w * cos + h * sin.abs()), height / (w * sin.abs() + h * cos));
+    if !(0.9..1.1).contains(&(across / along)) {
+        return None;
+    }
+    let size = (across + along) / 2.0;
+    let (a, b, d, e) = (size * cos * sign, -size * sin, size * sin * sign, size * cos);
+    let (c, f) = (width / 2.0 - (a * w + b * h) / 2.0, height / 2.0 - (d * w + e * h) / 2.0);
+    Some(Affine([a, b, c, d, e, f]))
+}
+
+/// The best of all windows of the stored picture that the query may have been cut from.
+pub(super) fn best_windows(probe: &Probe, target: &Target) -> Vec<Guess> {
+    const STEP: f32 = 0.06;
+    let [_, _, whole_w, whole_h] = target.whole();
+    let (width, height) = probe.extent();
+    let unit = Affine::scaling(1.0 / target.long_side());
+    let places = |room: f32| {
+        let steps = (room / STEP).ceil().max(0.0) as usize;
+        (0..=steps).map(move |i| if steps == 0 { room / 2.0 } else { room * i as f32 / steps as f32 })
+    };
+    let mut guesses = Vec::new();
+    for zoom in [0.92, 0.83, 0.74, 0.65, 0.58] {
+        let size = zoom * (whole_w / width).min(whole_h / height);
+        let grown = 1.0 / size;
+        for top in places(whole_h - height * size) {
+            for left in places(whole_w - width * size) {
+                let map = Affine([grown, 0.0, -left * grown, 0.0, grown, -top * grown]);
+                for map in [map, Affine::mirror(width).after(&map)] {
+                    guesses.push(target.rated(probe, map.after(&unit), 0));
+                }
+            }
+        }
+    }
+    guesses.sort_by(|a, b| b.likeness.total_cmp(&a.likeness));
+    guesses.truncate(2);
+    guesses
+}
+
+/// The best of `guesses` after a first refinement.
+pub(super) fn refined(probe: &Probe, target: &Target, guesses: &mut [Guess]) -> Option<Guess> {
+    guesses.sort_by(|a, b| b.promise().total_cmp(&a.promise()));
+    let mut best: Option<Guess> = None;
+    for guess in guesses.iter().take(REFINED_GUESSES) {
+        let finer = improved(probe, &target.half, 2.0, *guess, 5);
+        if best.is_none_or(|best| finer.promise() > best.promise()) {
+            best = Some(finer);
+        }
+        // Many corners and a good likeness: the others are the same guess, or wrong.
+        if finer.inliers >= 8 && finer.likeness > 0.85 {
+            break;
+        }
+    }
+    best
+}
+
+/// The guess after refinement at the thumbnail's full size.
+pub(super) fn finished(probe: &Probe, target: &Target, guess: Guess) -> Guess {
+    improved(probe, &target.luma, 1.0, guess, 2)
+}
+
+/// Better by some rounds of Gauss-Newton, or as it was.
+fn improved(probe: &Probe, plane: &Plane, ratio: f32, guess: Guess, rounds: usize) -> Guess {
+    let before = correlation(probe, plane, ratio, &guess.map);
+    let mut map = guess.map;
+    for _ in 0..rounds {
+        let Some((next, small)) = stepped(probe, plane, ratio, map) else { break };
+        map = next;
+        if small {
+            break;
+        }
+    }
+    if map.is_near(&guess.map) {
+        let after = correlation(probe, plane, ratio, &map);
+        if after > before {
+            return Guess { map, likeness: after, ..guess };
+        }
+    }
+    Guess { likeness: before, ..guess }
+}
+
+/// A pixel of the stored plane and what was found in its place.
+struct Found {
+    /// From the middle, in units of the plane's longer side.
+    x: f32,
+    y: f32,
+    stored: f32,
+    query: f32,
+    slope_x: f32,
+    slope_y: f32,
+}
+
+/// One inverse-compositional step (Baker and Matthews, 2004) of an affine map, under a gain and an offset of the
+/// brightness, with Cauchy weights against text and covers. Also says whether the step was too small to matter.
+fn stepped(probe: &Probe, plane: &Plane, ratio: f32, map: Affine) -> Option<(Affine, bool)> {
+    let (width, height) = (plane.width, plane.height);
+    let (cx, cy) = (width as f32 / 2.0, height as f32 / 2.0);
+    let unit = 1.0 / width.max(height) as f32;
+    let whole = map.after(&Affine::scaling(ratio));
+    let size = probe.size_for(whole.step());
+    let whole = Affine::scaling(size.long_side()).after(&whole);
+    let mut pixels = Vec::with_capacity(plane.values.len());
+    for y in 1..height.saturating_sub(1) {
+        for x in 1..width.saturating_sub(1) {
+            let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
+            let (u, v) = whole.at(px, py);
+            if let Some(found) = size.sample(u, v) {
+                let i = y * width + x;
+                let at = &plane.values;
+                pixels.push(Found {
+                    x: (px - cx) * unit,
+                    y: (py - cy) * unit,
+                    stored: at[i],
+                    query: found[0],
+                    slope_x: (at[i + 1] - at[i - 1]) * 0.5,
+                    slope_y: (at[i + width] - at[i - width]) * 0.5,
+                });
+            }
+        }
+    }
+    if pixels.len() < 24 {
+        return None;
+    }
+    let (gain, offset, spread) = brightness(&pixels);
+    let mut normal = [[0.0f32; 7]; 6];
+    for p in &pixels {
+        let residual = gain * p.query + offset - p.stored;
+        let weight = 1.0 / (1.0 + (residual / spread).powi(2));
+        let (wx, wy) = (weight * p.slope_x, weight * p.slope_y);
+        let row = [
+            p.slope_x * p.x,
+            p.slope_x * p.y,
+            p.slope_x,
+            p.slope_y * p.x,
+            p.slope_y * p.y,
+            p.slope_y,
+            residual,
+        ];
+        let left = [wx * p.x, wx * p.y, wx, wy * p.x, wy * p.y, wy];
+        for (line, l) in normal.iter_mut().zip(left) {
+            for (cell, r) in line.iter_mut().zip(row) {
+                *cell += l * r;
+            }
+        }
+    }
+    for (i, line) in normal.iter_mut().enumerate() {
+        // Flat pictures must not make the step explode.
+        line[i] = line[i] * 1.001 + 0.05 * pixels.len() as f32;
+    }
+    let d = solved(normal)?;
+    if d.iter().any(|v| !v.is_finite() || v.abs() > 20.0) || d[2].abs() > 6.0 || d[5].abs() > 6.0 {
+        return None;
+    }
+    let delta = Affine([
+        1.0 + d[0] * unit,
+        d[1] * unit,
+        (d[2] - (d[0] * cx + d[1] * cy) * unit) * ratio,
+        d[3] * unit,
+        1.0 + d[4] * unit,
+        (d[5] - (d[3] * cx + d[4] * cy) * unit) * ratio,
+    ]);
+    let small = d.iter().all(|v| v.abs() < 0.03);
+    Some((map.after(&delta.inverse()?), small))
+}
+
+/// Gain, offset and spread (in grey values) that take what was found to what is stored; robust.
+fn brightness(pixels: &[Found]) -> (f32, f32, f32) {
+    let (mut gain, mut offset, mut spread) = (1.0f32, 0.0f32, f32::INFINITY);
+    let mut residuals = Vec::with_capacity(pixels.len());
+    for _ in 0..2 {
+        let (mut n, mut x, mut y, mut xx, mut xy) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
+        for p in pixels {
+            let weight = 1.0 / (1.0 + ((gain * p.query + offset - p.stored) / spread).powi(2));
+            n += weight;
+            x += weight * p.query;
+            y += weight * p.stored;
+            xx += weight * p.query * p.query;
+            xy += weight * p.query * p.stored;
+        }
+        let variance = xx - x * x / n;
+        gain = if variance > n { ((xy - x * y / n) / variance).clamp(0.3, 3.0) } else { 1.0 };
+        offset = (y - gain * x) / n;
+        residuals.clear();
+        residuals.extend(pixels.iter().map(|p| (gain * p.query + offset - p.stored).abs()));
+        let middle = residuals.len() / 2;
+        spread = (2.0 * *residuals.select_nth_unstable_by(middle, f32::total_cmp).1).max(4.0);
+    }
+    (gain, offset, spread)
+}
+
+/// Gauss-Jordan with pivots.
+fn solved(normal: [[f32; 7]; 6]) -> Option<[f32; 6]> {
+    let mut m = normal.map(|row| row.map(f64::from));
+    for i in 0..6 {
+        let pivot = (i..6).max_by(|a, b| m[*a][i].abs().total_cmp(&m[*b][i].abs()))?;
+        m.swap(i, pivot);
+        if m[i][i].abs() < 1e-9 {
+            return None;
+        }
+        let top = m[i];
+        for (r, row) in m.iter_mut().enumerate() {
+            if r != i {
+                let factor = row[i] / top[i];
+                for (cell, above) in row.iter_mut().zip(top) {
+                    *cell -= factor * above;
+                }
+            }
+        }
+    }
+    let mut out = [0.0; 6];
+    for (i, value) in out.iter_mut().enumerate() {
+        *value = (m[i][6] / m[i][i]) as f32;
+    }
+    Some(out)
+}

@@ -1,0 +1,206 @@
+//! What is kept of a picture so that it can be verified later, and how it is written.
+
+use image::RgbImage;
+
+use super::keypoints::{ANGLES, Bits, Keypoints, LEVELS, MAX_KEYPOINTS, Spot};
+use super::raster::{Colours, LONG_SIDES_PX, Plane, Pyramid, SketchError};
+
+/// Which of the sizes is the thumbnail.
+const THUMBNAIL_LEVEL: usize = 4;
+/// The thumbnail's longer side, in pixels.
+pub(super) const THUMBNAIL_PX: usize = LONG_SIDES_PX[THUMBNAIL_LEVEL];
+
+/// The first byte of a written sketch. Raise it when the bytes mean something else: sizes, filters, the pattern of the
+/// bits.
+pub const SKETCH_FORMAT: u8 = 1;
+
+/// A picture as the verifier remembers it: a thumbnail of at most 48 x 48 pixels with half as many chroma samples each
+/// way, and at most 72 corners. Takes at most 6.0 kB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sketch {
+    width: u8,
+    height: u8,
+    /// One byte a pixel.
+    luma: Vec<u8>,
+    /// Blue and red chroma plus 128, for each 2 x 2 pixels.
+    chroma: Vec<[u8; 2]>,
+    pub(super) keypoints: Keypoints,
+}
+
+/// Why bytes are no sketch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SketchBytesError {
+    #[error("the sketch has format {0}, not {SKETCH_FORMAT}: store the picture again")]
+    Format(u8),
+    #[error("the sketch is damaged ({0}): store the picture again")]
+    Damaged(&'static str),
+}
+
+/// A picture in question, ready to be compared with sketches.
+pub struct Probe {
+    /// From large to small, at several sizes.
+    pub(super) colours: Vec<Colours>,
+    pub(super) keypoints: Keypoints,
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Probe").field("keypoints", &self.keypoints.spots.len()).finish_non_exhaustive()
+    }
+}
+
+impl Probe {
+    /// # Errors
+    /// [`SketchError`] for a picture without pixels.
+    pub fn of(picture: &RgbImage) -> Result<Self, SketchError> {
+        let pyramid = Pyramid::of(picture)?;
+        Ok(Self { keypoints: Keypoints::of(&pyramid.lumas), colours: pyramid.colours })
+    }
+
+    /// What to keep of the picture.
+    #[must_use]
+    pub fn sketch(&self) -> Sketch {
+        // The colours start at the second size.
+        Sketch::new(&self.colours[THUMBNAIL_LEVEL - 1], self.keypoints.clone())
+    }
+
+    /// Width and height in units of the longer side.
+    pub(super) fn extent(&self) -> (f32, f32) {
+        let largest = &self.colours[0];
+        (largest.width as f32 / largest.long_side(), largest.height as f32 / largest.long_side())
+    }
+
+    /// The size at which one pixel is nearest to `step` of the longer side.
+    pub(super) fn size_for(&self, step: f32) -> &Colours {
+        let off = |colours: &Colours| (colours.long_side() * step).ln().abs();
+        let mut best = &self.colours[0];
+        for colours in &self.colours[1..] {
+            if off(colours) < off(best) {
+                best = colours;
+            }
+        }
+        best
+    }
+}
+
+fn byte(value: f32) -> u8 {
+    value.round().clamp(0.0, 255.0) as u8
+}
+
+impl Sketch {
+    /// # Errors
+    /// [`SketchError`] for a picture without pixels.
+    pub fn of(picture: &RgbImage) -> Result<Self, SketchError> {
+        Ok(Probe::of(picture)?.sketch())
+    }
+
+    fn new(thumbnail: &Colours, keypoints: Keypoints) -> Self {
+        let (width, height) = (thumbnail.width, thumbnail.height);
+        let luma = thumbnail.pixels.iter().map(|pixel| byte(pixel[0])).collect();
+        let mut chroma = Vec::with_capacity(width.div_ceil(2) * height.div_ceil(2));
+        for y in (0..height).step_by(2) {
+            for x in (0..width).step_by(2) {
+                let (mut sum, mut count) = ([0.0; 2], 0.0);
+                for y in y..(y + 2).min(height) {
+                    for x in x..(x + 2).min(width) {
+                        let pixel = thumbnail.pixels[y * width + x];
+                        sum = [sum[0] + pixel[1], sum[1] + pixel[2]];
+                        count += 1.0;
+                    }
+                }
+                chroma.push(sum.map(|v| byte(v / count + 128.0)));
+            }
+        }
+        Self { width: width as u8, height: height as u8, luma, chroma, keypoints }
+    }
+
+    /// Whether some part of the thumbnails, laid on each other as they are, has another colour: more than 3 % of
+    /// the places by more than 16 of 255 steps of chroma or 64 of brightness. Pictures of different shapes do not
+    /// count as different: they can only be different crops.
+    #[must_use]
+    pub fn differs_from(&self, other: &Self) -> bool {
+        if (self.width, self.height) != (other.width, other.height) {
+            return false;
+        }
+        let cells = self.chroma.iter().zip(&other.chroma);
+        let coloured = cells.filter(|(a, b)| a[0].abs_diff(b[0]).max(a[1].abs_diff(b[1])) > 16).count();
+        let lit = self.luma.iter().zip(&other.luma).filter(|(a, b)| a.abs_diff(**b) > 64).count();
+        coloured * 100 > 3 * self.chroma.len() || lit * 100 > 3 * self.luma.len()
+    }
+
+    /// The thumbnail, its longer side [`THUMBNAIL_PX`] long.
+    pub(super) fn thumbnail(&self) -> Colours {
+        let (width, height) = (usize::from(self.width), usize::from(self.height));
+        let half = width.div_ceil(2);
+        let mut pixels = Vec::with_capacity(width * height);
+        for (y, row) in self.luma.chunks_exact(width).enumerate() {
+            let chroma = &self.chroma[y / 2 * half..][..half];
+            pixels.extend(row.iter().enumerate().map(|(x, luma)| {
+                let [blue, red] = chroma[x / 2].map(|v| f32::from(v) - 128.0);
+                [f32::from(*luma), blue, red, 0.0]
+            }));
+        }
+        Colours { width, height, pixels }
+    }
+
+    pub(super) fn luma(&self) -> Plane {
+        Plane {
+            width: usize::from(self.width),
+            height: usize::from(self.height),
+            values: self.luma.iter().map(|v| f32::from(*v)).collect(),
+        }
+    }
+
+    /// Format, width, height, number of corners (one byte each); luma; chroma; then for each corner x, y, level and
+    /// angle (one byte: level * 32 + angle) and its 256 bits, little-endian.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let spots = &self.keypoints.spots;
+        let mut bytes = vec![SKETCH_FORMAT, self.width, self.height, spots.len() as u8];
+        bytes.extend_from_slice(&self.luma);
+        bytes.extend(self.chroma.iter().flatten());
+        for (spot, bits) in spots.iter().zip(&self.keypoints.bits) {
+            bytes.extend([spot.x, spot.y, spot.level * ANGLES + spot.angle]);
+            bytes.extend(bits.iter().flat_map(|word| word.to_le_bytes()));
+        }
+        bytes
+    }
+
+    /// # Errors
+    /// [`SketchBytesError`] for anything that [`Sketch::to_bytes`] does not write.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SketchBytesError> {
+        use SketchBytesError::{Damaged, Format};
+        const CORNER_BYTES: usize = 3 + 32;
+        let (&[format, width, height, corners], rest) =
+            bytes.split_first_chunk().ok_or(Damaged("it is too short"))?;
+        if format != SKETCH_FORMAT {
+            return Err(Format(format));
+        }
+        let (w, h, corners) = (usize::from(width), usize::from(height), usize::from(corners));
+        if w == 0 || h == 0 || w.max(h) != THUMBNAIL_PX {
+            return Err(Damaged("its size is impossible"));
+        }
+        let (pixels, cells) = (w * h, w.div_ceil(2) * h.div_ceil(2));
+        if corners > MAX_KEYPOINTS || rest.len() != pixels + 2 * cells + corners * CORNER_BYTES {
+            return Err(Damaged("its length does not fit its size"));
+        }
+        let (luma, rest) = rest.split_at(pixels);
+        let (chroma, rest) = rest.split_at(2 * cells);
+        let mut keypoints = Keypoints::default();
+        for corner in rest.chunks_exact(CORNER_BYTES) {
+            let (level, angle) = (corner[2] / ANGLES, corner[2] % ANGLES);
+            if usize::from(level) >= LEVELS {
+                return Err(Damaged("a corner has an impossible level"));
+            }
+            keypoints.spots.push(Spot { x: corner[0], y: corner[1], level, angle });
+            let mut bits: Bits = [0; 4];
+            for (word, eight) in bits.iter_mut().zip(corner[3..].as_chunks().0) {
+                *word = u64::from_le_bytes(*eight);
+            }
+            keypoints.bits.push(bits);
+        }
+        let chroma = chroma.as_chunks().0.to_vec();
+        Ok(Self { width, height, luma: luma.to_vec(), chroma, keypoints })
+    }
+}
