@@ -430,11 +430,13 @@ class Queries:
               f"(95 % bound {100 * self.bound(threshold):.2f} %): "
               + ", ".join(f"{k} {int((v >= threshold).sum())} of {len(v)}" for k, v in self.negative.items()))
 
-    def table(self, thresholds):
+    def table(self, bounded, thresholds):
+        thresholds = [bounded, *thresholds]
         edits_ = collections.defaultdict(list)
         for value, hit, edit in self.positive:
             edits_[edit].append([hit and value >= t for t in thresholds])
-        print("\n| edit | queries | " + " | ".join(f"at {100 * r:g} %" for r in RATES) + " |\n|---|---|---|---|")
+        heads = [f"at {bounded:.4f}", *(f"at {100 * r:g} % ({t:.4f})" for r, t in zip(RATES, thresholds[1:]))]
+        print("\n| edit | queries | " + " | ".join(heads) + " |\n|---|---|---|---|---|")
         for edit, hits in sorted(edits_.items()):
             print(f"| {edit} | {len(hits)} | " + " | ".join(f"{100 * s:.1f} %" for s in np.mean(hits, 0)) + " |")
         print()
@@ -442,6 +444,9 @@ class Queries:
 
 def report(args):
     """Cross-fitted thresholds on the fitting pictures, then the committed weights on the others."""
+    if args.mix:
+        MIX.clear()
+        MIX.update((kind, float(share)) for kind, share in (part.split("=") for part in args.mix.split(",")))
     names, rows, x = load_all(args.fitted)
     half = np.array([row[4] == "A" for row in rows])
     values = np.zeros(len(rows))
@@ -466,7 +471,7 @@ def report(args):
         print("the other pictures, at their own thresholds")
         for t in own:
             other.print(t)
-        other.table(own)
+        other.table(bounded[0], own)
 
 
 def main():
@@ -486,6 +491,7 @@ def main():
     c.set_defaults(run=fit)
     c = commands.add_parser("report")
     c.add_argument("--fitted", type=Path, nargs="+", required=True, help="what `fit` was given")
+    c.add_argument("--mix", help="other shares of the kinds, such as unseen=0.61,variant=0.06,recolour=0.33")
     c.add_argument("--other", type=Path, nargs="*", help="measurements of pictures that were not fitted on")
     c.add_argument("--weights", type=Path, required=True)
     c.set_defaults(run=report)
