@@ -25,9 +25,6 @@ pub(super) const EF_CONSTRUCTION: usize = 200;
 /// rows of one or two links would fall apart into rings.
 const FEWEST: usize = LINKS / 2;
 
-/// How often [`Graph::mend`] looks again.
-const MENDINGS: usize = 4;
-
 /// Locks for rows: slots that share one are far apart.
 const LOCKS: usize = 1024;
 
@@ -220,24 +217,41 @@ impl Graph {
 
     /// Has a way lead to every slot from where searches begin, while nobody links. Slots that lead to each other only
     /// are rare, and come of many nearly equal vectors.
+    ///
+    /// No way that was found is lost again: a link makes room only if it is not the one by which its slot was reached.
+    /// Those are one a slot, and there is room for more, so somebody always has a place.
     pub(super) fn mend(&self, codes: &Codes) {
         let rows = self.links.rows();
-        for _ in 0..MENDINGS {
-            let mut reached = self.reached(&rows);
-            let lost: Vec<u32> = self.slots(&rows).filter(|&slot| !reached[slot as usize]).collect();
-            if lost.is_empty() {
-                return;
+        let mut ways = self.ways(&rows);
+        for slot in self.slots(&rows) {
+            if ways[slot as usize] != NONE {
+                continue;
             }
-            for slot in lost {
-                if !reached[slot as usize] {
-                    let nearest = self.search(codes, codes.row(slot), EF_CONSTRUCTION);
-                    let others = self.slots(&rows).filter(|&other| reached[other as usize]);
-                    let nearest = nearest.iter().map(|near| near.slot);
-                    self.lead_to(&rows, slot, &nearest.chain(others));
-                    reach(&rows, slot, &mut reached);
-                }
+            let near = self.search(codes, codes.row(slot), EF_CONSTRUCTION);
+            let near = near.iter().map(|near| near.slot);
+            let leads = near
+                .chain(self.slots(&rows))
+                .find(|&at| ways[at as usize] != NONE && self.lead_on(&rows, at, slot, &ways));
+            if let Some(at) = leads {
+                walk_on(&rows, at, slot, &mut ways);
             }
         }
+    }
+
+    /// Has `at` lead to `slot`, in a free place or that of a link by which nobody was reached.
+    fn lead_on(&self, rows: &Rows, at: u32, slot: u32, ways: &[u32]) -> bool {
+        let _writing = lock(&self.writing[at as usize % LOCKS]);
+        let mut neighbours: Vec<u32> = rows.neighbours(0, at).collect();
+        if neighbours.len() == LOWEST_LINKS {
+            let spare =
+                |&place: &usize| ways[neighbours[place] as usize] != at && rows.may_lose(neighbours[place]);
+            let Some(place) = (0..neighbours.len()).rev().find(spare) else { return false };
+            neighbours.remove(place);
+        }
+        neighbours.push(slot);
+        rows.write(0, at, &neighbours);
+        rows.gained(slot);
+        true
     }
 
     /// Linked slots in ascending order.
@@ -245,14 +259,15 @@ impl Graph {
         (0..u32::try_from(rows.room()).unwrap_or(NONE)).filter(|&slot| self.is_linked(rows, slot))
     }
 
-    /// For each slot whether a way leads there in the lowest layer.
-    fn reached(&self, rows: &Rows) -> Vec<bool> {
-        let mut reached = vec![false; rows.room()];
+    /// For each slot the one from which it is reached in the lowest layer, itself for the one where searches begin;
+    /// [`NONE`] where no way leads.
+    fn ways(&self, rows: &Rows) -> Vec<u32> {
+        let mut ways = vec![NONE; rows.room()];
         let entry = self.entry.load(Ordering::Acquire);
         if entry != NONE {
-            reach(rows, entry, &mut reached);
+            walk_on(rows, entry, entry, &mut ways);
         }
-        reached
+        ways
     }
 
     /// Counts what must hold, while nobody links.
@@ -264,11 +279,11 @@ impl Graph {
             led_to[neighbour as usize] = true;
             lowest_links += 1;
         }
-        let reached = self.reached(&rows);
+        let ways = self.ways(&rows);
         GraphAudit {
             linked: self.slots(&rows).count(),
             without_way_in: self.slots(&rows).filter(|&slot| !led_to[slot as usize]).count(),
-            unreachable: self.slots(&rows).filter(|&slot| !reached[slot as usize]).count(),
+            unreachable: self.slots(&rows).filter(|&slot| ways[slot as usize] == NONE).count(),
             lowest_links,
         }
     }
@@ -337,13 +352,14 @@ impl Graph {
     }
 }
 
-/// Marks `from`, and all that it leads to in the lowest layer and that is not marked yet.
-fn reach(rows: &Rows, from: u32, reached: &mut [bool]) {
-    let mut open = vec![from];
-    reached[from as usize] = true;
+/// Notes that `slot` is reached from `from`, and from where all is reached that it leads to and that was not before.
+fn walk_on(rows: &Rows, from: u32, slot: u32, ways: &mut [u32]) {
+    ways[slot as usize] = from;
+    let mut open = vec![slot];
     while let Some(slot) = open.pop() {
         for neighbour in rows.neighbours(0, slot) {
-            if !std::mem::replace(&mut reached[neighbour as usize], true) {
+            if ways[neighbour as usize] == NONE {
+                ways[neighbour as usize] = slot;
                 open.push(neighbour);
             }
         }
