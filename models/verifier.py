@@ -27,7 +27,7 @@ Examples
     python models/verifier.py report --fitted /tmp/fit.tsv /tmp/posters.tsv --other /tmp/dev.tsv \\
         /tmp/dev-posters.tsv --weights src/verify/weights.rs
 
-Needs, beside requirements.txt, lightgbm 4.6.
+Needs, beside requirements.txt, lightgbm 4.7.
 """
 
 from __future__ import annotations
@@ -359,7 +359,7 @@ def fit(args):
         "use super::confidence::Tree;",
         "",
         "#[rustfmt::skip]",
-        "#[allow(clippy::unreadable_literal, clippy::excessive_precision, reason = \"written by a program\")]",
+        "#[allow(clippy::unreadable_literal, clippy::excessive_precision, clippy::approx_constant, reason = \"written by a program\")]",
         f"pub(super) static TREES: [Tree; {TREES}] = [",
     ]
     for tree in model.dump_model()["tree_info"]:

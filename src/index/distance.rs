@@ -1,4 +1,4 @@
-//! The inner loop of the index: products of coded vectors. All `unsafe` of the crate is in this file.
+//! The inner loop of the index: products of coded vectors. All `unsafe` of the index is in this file.
 //!
 //! Why it is sound:
 //! - A function that needs instructions of a certain processor is reached only through a [`Kernel`] that names

@@ -5,12 +5,16 @@
 //! anywhere, from trying all windows. The best guesses are refined on the pixels.
 
 use super::affine::Affine;
-use super::keypoints::{self, Bits, Pair, mirrored_direction};
+use super::hamming::Bits;
+use super::keypoints::{self, Pair, mirrored_direction};
 use super::raster::{Colours, Plane};
 use super::sketch::{Probe, Sketch, THUMBNAIL_PX};
 
 /// How many of the most alike pairs of corners are tried two by two.
 const TRIED_PAIRS: usize = 24;
+/// Two pairs of corners may turn by 0.5 radians less or more than their corners do, inliers by 0.6: cosines of those.
+const PAIR_TURN_COS: f32 = 0.8776;
+const INLIER_TURN_COS: f32 = 0.8253;
 /// Guesses kept of one set of pairs.
 const KEPT_GUESSES: usize = 2;
 /// Guesses of one candidate that are refined.
@@ -136,14 +140,22 @@ fn correlation(probe: &Probe, plane: &Plane, ratio: f32, map: &Affine) -> f32 {
 struct Link {
     from: (f32, f32),
     to: (f32, f32),
-    turn: f32,
-    log_size: f32,
+    /// Cosine and sine of its turn.
+    turn: (f32, f32),
+    size: f32,
 }
 
-/// To -pi..pi.
-fn wrapped(angle: f32) -> f32 {
-    use std::f32::consts::{PI, TAU};
-    (angle + PI).rem_euclid(TAU) - PI
+impl Link {
+    /// Whether a similarity of this much along and across (`size * cos`, `size * sin`) turns as this one does: by no
+    /// more than the angle with the cosine `least` to either side.
+    fn turns_like(&self, along: f32, across: f32, size: f32, least: f32) -> bool {
+        along * self.turn.0 + across * self.turn.1 > least * size
+    }
+
+    /// Within a factor of 1.8 either way.
+    fn is_sized_like(&self, size: f32) -> bool {
+        size < 1.8 * self.size && self.size < 1.8 * size
+    }
 }
 
 /// The query's bits as they are and mirrored.
@@ -184,21 +196,18 @@ fn link(probe: &Probe, sketch: &Sketch, pair: Pair, mirrored: bool, width: f32) 
         at.0 = width - at.0;
         direction = mirrored_direction(direction);
     }
-    Link {
-        from: from.at(),
-        to: at,
-        turn: wrapped(direction - from.direction()),
-        log_size: to.log_size() - from.log_size(),
-    }
+    let (sin, cos) = (direction - from.direction()).sin_cos();
+    Link { from: from.at(), to: at, turn: (cos, sin), size: to.size() / from.size() }
 }
 
-/// Links that `map`, of this turn, explains.
-fn explained(links: &[Link], map: Affine, turn: f32, tolerance: f32) -> impl Iterator<Item = &Link> {
+/// Links that the similarity `map` explains.
+fn explained(links: &[Link], map: Affine, tolerance: f32) -> impl Iterator<Item = &Link> {
+    let (along, across, size) = (map.0[0], map.0[3], map.step());
     links.iter().filter(move |link| {
         let (x, y) = map.at(link.from.0, link.from.1);
         (x - link.to.0).abs() < tolerance
             && (y - link.to.1).abs() < tolerance
-            && wrapped(turn - link.turn).abs() < 0.6
+            && link.turns_like(along, across, size, INLIER_TURN_COS)
     })
 }
 
@@ -215,15 +224,13 @@ fn consensus(links: &[Link], min_inliers: usize) -> Vec<(Affine, usize)> {
                 continue;
             }
             let (a, b) = ((sx * qx + sy * qy) / apart, (sx * qy - sy * qx) / apart);
-            let (size, turn) = (a.hypot(b), b.atan2(a));
-            let agrees = |link: &Link| {
-                wrapped(turn - link.turn).abs() < 0.5 && (size.ln() - link.log_size).abs() < 0.6
-            };
+            let size = (a * a + b * b).sqrt();
+            let agrees = |link: &Link| link.is_sized_like(size) && link.turns_like(a, b, size, PAIR_TURN_COS);
             if !(0.25..4.0).contains(&size) || !agrees(one) || !agrees(two) {
                 continue;
             }
             let map = Affine::similarity(a, b, one.from, one.to);
-            let inliers = explained(links, map, turn, 0.02 * size.max(1.0)).count();
+            let inliers = explained(links, map, 0.02 * size.max(1.0)).count();
             if inliers >= min_inliers {
                 found.push((map, inliers));
             }
@@ -250,8 +257,7 @@ fn consensus(links: &[Link], min_inliers: usize) -> Vec<(Affine, usize)> {
 
 /// Least squares over the links that `map` explains.
 fn fitted(links: &[Link], map: Affine) -> Option<(Affine, usize)> {
-    let (turn, size) = (map.0[3].atan2(map.0[0]), map.step());
-    let inliers: Vec<&Link> = explained(links, map, turn, 0.025 * size.max(1.0)).collect();
+    let inliers: Vec<&Link> = explained(links, map, 0.025 * map.step().max(1.0)).collect();
     let mean = |of: fn(&Link) -> (f32, f32)| {
         let sum = inliers.iter().map(|link| of(link)).fold((0.0, 0.0), |s, p| (s.0 + p.0, s.1 + p.1));
         (sum.0 / inliers.len() as f32, sum.1 / inliers.len() as f32)

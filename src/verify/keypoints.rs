@@ -8,6 +8,7 @@
 use std::f32::consts::{PI, TAU};
 use std::sync::LazyLock;
 
+use super::hamming::{Bits, nearest};
 use super::raster::{LONG_SIDES_PX, Plane};
 
 /// How many corners are kept of each of the first sizes: 72 in all.
@@ -34,8 +35,6 @@ const RIM_PX: usize = 5;
 /// Corners are spread over this many cells in each direction.
 const CELLS: usize = 5;
 
-pub(super) type Bits = [u64; 4];
-
 /// Where a corner is, at what size it was found and which way it points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spot {
@@ -59,9 +58,9 @@ impl Spot {
         f32::from(self.angle) / f32::from(ANGLES) * TAU
     }
 
-    /// Logarithm of the size of what the corner shows, in any unit.
-    pub(super) fn log_size(self) -> f32 {
-        -(LONG_SIDES_PX[usize::from(self.level)] as f32).ln()
+    /// The size of what the corner shows, in units of the picture's longer side.
+    pub(super) fn size(self) -> f32 {
+        1.0 / LONG_SIDES_PX[usize::from(self.level)] as f32
     }
 }
 
@@ -245,61 +244,20 @@ pub(super) struct Pair {
     distance: u32,
 }
 
-/// More different bits than this are chance: unrelated corners differ in 128 +- 8 of 256 when bits are independent,
-/// and in rather more than 80 as they are.
+/// More different bits than this are chance. (Independent bits would differ in 128 +- 8 of 256 places.)
 const MAX_DISTANCE: u32 = 80;
 
 /// Pairs of like corners, the most alike first.
 pub(super) fn pairs_of(query: &[Bits], stored: &[Bits]) -> Vec<Pair> {
-    let mut best_of_stored = vec![(u32::MAX, 0); stored.len()];
-    let mut pairs = Vec::with_capacity(query.len());
-    nearest(query, stored, &mut best_of_stored, &mut pairs);
-    pairs.retain(|pair| pair.distance <= MAX_DISTANCE && best_of_stored[pair.stored].1 == pair.query);
+    let (of_query, of_stored) = nearest(query, stored);
+    let pairs = of_query.into_iter().enumerate().map(|(query, nearest)| Pair {
+        query,
+        stored: nearest.place,
+        distance: nearest.distance,
+    });
+    let mut pairs: Vec<Pair> = pairs
+        .filter(|pair| pair.distance <= MAX_DISTANCE && of_stored[pair.stored].place == pair.query)
+        .collect();
     pairs.sort_by_key(|pair| pair.distance);
     pairs
-}
-
-type Nearest = (u32, usize);
-
-fn nearest(query: &[Bits], stored: &[Bits], best_of_stored: &mut [Nearest], pairs: &mut Vec<Pair>) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("popcnt") {
-        // SAFETY: the processor has the one instruction that this copy of the loop asks for beyond the baseline.
-        // It makes the whole comparison three times as fast (docs/benchmarks/verifier.md).
-        #[expect(unsafe_code)]
-        unsafe {
-            nearest_by_popcnt(query, stored, best_of_stored, pairs);
-        }
-        return;
-    }
-    nearest_anywhere(query, stored, best_of_stored, pairs);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "popcnt")]
-fn nearest_by_popcnt(query: &[Bits], stored: &[Bits], best_of_stored: &mut [Nearest], pairs: &mut Vec<Pair>) {
-    nearest_anywhere(query, stored, best_of_stored, pairs);
-}
-
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "so that each caller compiles it for its own instructions")]
-fn nearest_anywhere(query: &[Bits], stored: &[Bits], best_of_stored: &mut [Nearest], pairs: &mut Vec<Pair>) {
-    for (i, own) in query.iter().enumerate() {
-        let mut best = (u32::MAX, 0);
-        for (j, (other, back)) in stored.iter().zip(best_of_stored.iter_mut()).enumerate() {
-            let distance = (own[0] ^ other[0]).count_ones()
-                + (own[1] ^ other[1]).count_ones()
-                + (own[2] ^ other[2]).count_ones()
-                + (own[3] ^ other[3]).count_ones();
-            if distance < best.0 {
-                best = (distance, j);
-            }
-            if distance < back.0 {
-                *back = (distance, i);
-            }
-        }
-        if !stored.is_empty() {
-            pairs.push(Pair { query: i, stored: best.1, distance: best.0 });
-        }
-    }
 }

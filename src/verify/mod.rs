@@ -20,6 +20,7 @@ mod affine;
 mod align;
 mod confidence;
 mod evidence;
+mod hamming;
 mod keypoints;
 mod raster;
 mod sketch;

@@ -133,6 +133,7 @@ impl Colours {
 
     /// The colour at (`x`, `y`) in pixels (the middle of the first pixel is at 0.5, 0.5), by bilinear interpolation;
     /// `None` outside the picture.
+    #[inline]
     pub(super) fn sample(&self, x: f32, y: f32) -> Option<[f32; 4]> {
         let (width, height) = (self.width as f32, self.height as f32);
         if !(x >= 0.0 && y >= 0.0 && x < width && y < height) {

@@ -2,7 +2,8 @@
 
 use image::RgbImage;
 
-use super::keypoints::{ANGLES, Bits, Keypoints, LEVELS, MAX_KEYPOINTS, Spot};
+use super::hamming::Bits;
+use super::keypoints::{ANGLES, Keypoints, LEVELS, MAX_KEYPOINTS, Spot};
 use super::raster::{Colours, LONG_SIDES_PX, Plane, Pyramid, SketchError};
 
 /// Which of the sizes is the thumbnail.
