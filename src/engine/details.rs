@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
+use super::miss::first_with_some_left;
 use super::{Desk, Engine, EngineError, Mode, Source, Unanswered};
 use crate::catalog::StoredDetail;
 use crate::clock::Timestamp;
@@ -61,16 +62,8 @@ impl Engine {
             }
         }
         let mut warnings = Vec::new();
-        let mut result = Err(EngineError::NoUpstream);
-        for desk in desks {
-            if let Err(EngineError::Upstream(error)) = &result {
-                warnings.push(format!("{error}; {} is asked instead", desk.guard.profile()));
-            }
-            result = desk.guard.details(offer_id).map(|asked| (desk, asked)).map_err(Into::into);
-            if !matches!(&result, Err(EngineError::Upstream(error)) if error.leaves_room_for_another()) {
-                break;
-            }
-        }
+        let result =
+            first_with_some_left(desks, &mut warnings, |desk, _| Ok(desk.guard.details(offer_id)?));
         match result {
             Ok((desk, AskedDetail { detail, calls, .. })) => {
                 let (profile, fetched_at) = (desk.guard.profile(), self.clock.now());

@@ -124,16 +124,9 @@ impl Engine {
         let byte_digest = seen.byte_digest;
         let photo = self.decoded(&mut seen.photo, query.bytes, timings)?;
         let start = Instant::now();
-        let mut result = Err(EngineError::NoUpstream);
-        for desk in &self.desks {
-            if let Err(EngineError::Upstream(error)) = &result {
-                known.answer.warnings.push(format!("{error}; {} is asked instead", desk.guard.profile()));
-            }
-            result = self.ask_at(desk, photo, byte_digest, query, known).map(|asked| (desk, asked));
-            if !matches!(&result, Err(EngineError::Upstream(error)) if error.leaves_room_for_another()) {
-                break;
-            }
-        }
+        let result = first_with_some_left(&self.desks, &mut known.answer.warnings, |desk, warnings| {
+            self.ask_at(desk, photo, byte_digest, query, warnings)
+        });
         timings.add(Stage::Upstream, start.elapsed());
         result
     }
@@ -144,7 +137,7 @@ impl Engine {
         photo: &Photo,
         byte_digest: Digest,
         query: &Query<'_>,
-        known: &mut Known,
+        warnings: &mut Vec<String>,
     ) -> Result<Asked, EngineError> {
         if query.mode == Mode::Default {
             self.refuse_what_was_refused(desk, byte_digest)?;
@@ -164,11 +157,11 @@ impl Engine {
             self.catalog.remember_refusal(byte_digest, &refusal)?;
         }
         let asked = result?;
-        known.answer.warnings.extend(prepared.warnings.iter().map(ToString::to_string));
+        warnings.extend(prepared.warnings.iter().map(ToString::to_string));
         let page_size = desk.guard.max_page_size();
         if query.params.page_size > page_size {
             let profile = desk.guard.profile();
-            known.answer.warnings.push(format!("{profile} gives at most {page_size} offers a page"));
+            warnings.push(format!("{profile} gives at most {page_size} offers a page"));
         }
         Ok(asked)
     }
@@ -291,4 +284,24 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Asks one upstream after the other: the next one when the one before is not going to bill the question, which
+/// `warnings` then tells.
+pub(super) fn first_with_some_left<'d, T>(
+    desks: impl IntoIterator<Item = &'d Desk>,
+    warnings: &mut Vec<String>,
+    mut ask: impl FnMut(&Desk, &mut Vec<String>) -> Result<T, EngineError>,
+) -> Result<(&'d Desk, T), EngineError> {
+    let mut result = Err(EngineError::NoUpstream);
+    for desk in desks {
+        if let Err(EngineError::Upstream(error)) = &result {
+            warnings.push(format!("{error}; {} is asked instead", desk.guard.profile()));
+        }
+        result = ask(desk, warnings).map(|answer| (desk, answer));
+        if !matches!(&result, Err(EngineError::Upstream(error)) if error.leaves_room_for_another()) {
+            break;
+        }
+    }
+    result
 }

@@ -15,9 +15,9 @@ use reqwest::blocking::{Client, Response};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::LOCATION;
 
-pub use address::is_public;
+use crate::http::{USER_AGENT, innermost, install_tls_provider};
 
-const USER_AGENT: &str = concat!("tongkuan/", env!("CARGO_PKG_VERSION"));
+pub use address::is_public;
 
 /// How much is fetched, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Fetcher {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        crate::tls::install_provider();
+        install_tls_provider();
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(self.limits.timeout)
@@ -206,15 +206,6 @@ fn failure(url: &Url, error: &reqwest::Error) -> FetchError {
     }
     let why = if error.is_timeout() { "it takes too long".to_owned() } else { innermost(error) };
     FetchError::Failed { url: shown(url), why }
-}
-
-/// The cause at the bottom, which does not hold the address.
-fn innermost(error: &reqwest::Error) -> String {
-    let Some(mut cause) = error.source() else { return "no further cause".to_owned() };
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string().chars().take(200).collect()
 }
 
 /// The system's resolver without addresses that are not public: what is checked is what is connected to.

@@ -25,9 +25,7 @@ pub fn canonical_image_url(address: &str) -> Option<String> {
     }
     url.set_fragment(None);
     let host = url.host_str()?.to_owned();
-    let is_alibaba = DOMAINS.iter().any(|domain| {
-        host.strip_suffix(domain).is_some_and(|front| front.is_empty() || front.ends_with('.'))
-    });
+    let is_alibaba = is_host_of(&host, &DOMAINS);
     let path = url.path().to_owned();
     let lower = path.to_ascii_lowercase();
     if lower.rsplit('.').next() == Some("svg") {
@@ -46,6 +44,12 @@ pub fn canonical_image_url(address: &str) -> Option<String> {
     }
     url.set_path(&undecorated(&path));
     Some(url.into())
+}
+
+/// Whether `host` is one of `domains` or below one.
+pub(crate) fn is_host_of(host: &str, domains: &[&str]) -> bool {
+    let is_within = |front: &str| front.is_empty() || front.ends_with('.');
+    domains.iter().any(|domain| host.strip_suffix(domain).is_some_and(is_within))
 }
 
 /// `name.310x310.jpg_250x250.jpg` as `name.jpg`.

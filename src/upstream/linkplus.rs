@@ -47,9 +47,8 @@ impl Upstream for LinkplusUpstream {
         PROFILE
     }
 
-    /// No picture is uploaded, so these only bound what is prepared in vain.
     fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
+        UploadLimits::OF_NO_UPLOAD
     }
 
     fn max_page_size(&self) -> u32 {

@@ -213,6 +213,12 @@ pub struct UploadLimits {
     pub takes_region: bool,
 }
 
+impl UploadLimits {
+    /// Of a dialect to which no picture is uploaded: these only bound what is prepared in vain.
+    const OF_NO_UPLOAD: Self =
+        Self { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false };
+}
+
 /// One dialect of picture search. Blocking; called from any thread; makes at most the requests that one
 /// search needs (a token request included) and never retries a search by itself: [`guard`] does.
 pub trait Upstream: Send + Sync {

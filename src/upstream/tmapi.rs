@@ -18,7 +18,7 @@ use super::{
     UpstreamPage, lenient,
 };
 use crate::clock::Clock;
-use crate::offer::{Offer, Supplier};
+use crate::offer::{Offer, Supplier, is_host_of};
 
 /// The profile's name in the configuration and the catalogue.
 pub const PROFILE: &str = "tmapi";
@@ -138,9 +138,8 @@ impl Upstream for TmapiUpstream {
         PROFILE
     }
 
-    /// No picture is uploaded, so these only bound what is prepared in vain.
     fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
+        UploadLimits::OF_NO_UPLOAD
     }
 
     fn max_page_size(&self) -> u32 {
@@ -209,9 +208,7 @@ pub fn classify(http_status: u16, code: &str) -> UpstreamErrorKind {
 fn is_at_alibaba(url: &str) -> bool {
     let url = reqwest::Url::parse(url).ok();
     let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
-    ALIBABA
-        .iter()
-        .any(|owner| host.strip_suffix(owner).is_some_and(|sub| sub.is_empty() || sub.ends_with('.')))
+    is_host_of(host, &ALIBABA)
 }
 
 fn read_offer(item: &Value) -> Option<Offer> {

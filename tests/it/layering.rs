@@ -31,15 +31,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // Judges the engine from outside, as the command line does.
     ("eval", &["dice", "drawing", "engine", "offer", "photo", "photo_id"]),
-    ("fetch", &["tls"]),
+    ("fetch", &["http"]),
+    ("http", &[]),
     ("index", &["embed", "photo_id"]),
     ("offer", &["clock"]),
     ("photo", &[]),
     ("photo_id", &[]),
     ("sandbox", &["clock", "dice", "drawing", "offer", "photo", "upstream"]),
     ("tensor", &["photo"]),
-    ("tls", &[]),
-    ("upstream", &["clock", "offer", "tls"]),
+    ("upstream", &["clock", "offer", "http"]),
     ("verdict", &["embed", "index", "photo_id", "verify"]),
     ("verify", &[]),
 ];

@@ -4,7 +4,6 @@
 mod ask;
 mod tape;
 
-use std::error::Error as _;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use time::format_description::well_known::Rfc2822;
 
 use super::{Secret, UpstreamError, UpstreamErrorKind};
 use crate::clock::Timestamp;
+use crate::http::{USER_AGENT, innermost, install_tls_provider};
 
 pub(super) use ask::Ask;
 pub use tape::{Tape, TapeError};
@@ -27,7 +27,6 @@ const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// A host that does not take a connection within this time is not there; the rest of the time is for the
 /// answer.
 const MAX_CONNECT: Duration = Duration::from_secs(10);
-const USER_AGENT: &str = concat!("tongkuan/", env!("CARGO_PKG_VERSION"));
 
 /// The client side of one address. Blocking: build, use and drop it outside of async tasks.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ impl Wire {
         if timeout.is_zero() {
             return Err(fault("timeout must be longer than 0 s"));
         }
-        crate::tls::install_provider();
+        install_tls_provider();
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(timeout.min(MAX_CONNECT))
@@ -185,15 +184,6 @@ pub(super) fn unreadable(profile: &'static str, what: &str) -> UpstreamError {
 pub(super) fn quote(words: &str, secrets: &[&Secret]) -> String {
     let blotted = secrets.iter().fold(words.to_owned(), |text, secret| secret.blot(&text));
     blotted.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
-}
-
-/// The cause at the bottom, which never holds the address: that is only in the outermost text.
-fn innermost(error: &reqwest::Error) -> String {
-    let Some(mut cause) = error.source() else { return "no further cause".to_owned() };
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string().chars().take(200).collect()
 }
 
 /// Seconds or an HTTP date; a date in the past is no pause.
