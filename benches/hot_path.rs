@@ -79,7 +79,9 @@ fn self_retrieval(_: &mut Criterion) {
     let found = found.count();
     let graph = pictures
         .iter()
-        .filter(|(id, e)| own(index.search_graph_alone(e, 1).best().map(|b| b.photo_id), id))
+        .filter(|(id, e)| {
+            own(index.search_graph_alone(e, 1).expect("a search").best().map(|b| b.photo_id), id)
+        })
         .count();
     println!("self-retrieval at 20000: index {found}, graph alone {graph}");
 }

@@ -1,7 +1,8 @@
 //! Our part of the comparison that `benches/peers/run.py` makes; `cargo bench --bench peers` alone shows only that.
 //!
 //! `TONGKUAN_PEERS_FOLDER` names a folder (default: a temporary one) for `vectors.f32`, `queries.f32` (rows of 256
-//! little-endian numbers, of length one) and `tongkuan.json`.
+//! little-endian numbers, of length one) and `tongkuan.json`; `TONGKUAN_PEERS_VECTORS` says how many vectors (default:
+//! 50000). How the index is opened is measured in a process of its own.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,11 +12,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use tongkuan::embed::Embedding;
-use tongkuan::index::{Index, IndexOptions};
+use tongkuan::index::{Index, IndexFingerprint, IndexOptions};
 use tongkuan::photo_id::PhotoId;
 
 const DIMENSION: usize = 256;
-const VECTORS: u64 = 50_000;
 const QUERIES: u32 = 1000;
 const K: usize = 10;
 const BREADTHS: [usize; 4] = [16, 32, 64, 128];
@@ -40,8 +40,8 @@ fn vector(i: u64) -> Vec<f32> {
 }
 
 /// A near copy of a stored vector: a cosine of about 0.996.
-fn query(q: u64) -> Vec<f32> {
-    let i = q * (VECTORS / u64::from(QUERIES));
+fn query(q: u64, vectors: u64) -> Vec<f32> {
+    let i = q * (vectors / u64::from(QUERIES));
     vector(i).into_iter().zip(noise(i + 20_000_000)).map(|(v, n)| v + 0.1 * n).collect()
 }
 
@@ -54,11 +54,14 @@ fn write(path: &Path, embeddings: &[Embedding]) {
     fs::write(path, bytes).expect("room on the disk");
 }
 
-/// Resident memory in bytes; 0 where there is no `/proc`.
-fn resident() -> u64 {
+/// Resident memory in bytes, and how much of it is in no file; 0 where there is no `/proc`.
+fn resident() -> (u64, u64) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+    let field = |name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+    };
+    (field("VmRSS:"), field("RssAnon:"))
 }
 
 /// Processor time of this process in seconds, all threads; 0 where there is no `/proc`.
@@ -69,39 +72,93 @@ fn processor_time() -> f64 {
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
+fn options() -> IndexOptions {
+    let options = IndexOptions::new(NonZeroUsize::new(DIMENSION).expect("not 0"));
+    IndexOptions { exact_max: 0, ..options }
+}
+
+fn fingerprint() -> IndexFingerprint {
+    IndexFingerprint("peers".to_owned())
+}
+
+/// In a process of its own: opens what was saved in `saved`, asks once, then all `queries`.
+fn open(saved: &Path, vectors: u64) {
+    let queries = embeddings(u64::from(QUERIES), |q| query(q, vectors));
+    let (rss, anon) = resident();
+    let grown = || {
+        let (now, now_anon) = resident();
+        (now.saturating_sub(rss) / vectors, now_anon.saturating_sub(anon) / vectors)
+    };
+    let start = Instant::now();
+    let index = Index::load(options(), saved, &fingerprint()).expect("the snapshot");
+    let open_ms = start.elapsed().as_secs_f64() * 1e3;
+    let opened = grown();
+    let start = Instant::now();
+    black_box(index.search(&queries[0], K, -1.0).expect("a search"));
+    let first_ms = start.elapsed().as_secs_f64() * 1e3;
+    for query in &queries {
+        black_box(index.search(query, K, -1.0).expect("a search"));
+    }
+    let asked = grown();
+    let start = Instant::now();
+    black_box(index.search_exact(&queries[0], K).expect("a search"));
+    let scan_ms = start.elapsed().as_secs_f64() * 1e3;
+    println!(
+        "opened in {open_ms:.1} ms ({} bytes a vector, {} in no file), first search {first_ms:.1} ms; after {QUERIES} \
+         searches {} bytes a vector, {} in no file; first exact scan {scan_ms:.1} ms",
+        opened.0, opened.1, asked.0, asked.1
+    );
+}
+
 fn main() {
+    let count = std::env::var("TONGKUAN_PEERS_VECTORS").map_or(50_000, |n| n.parse().expect("a number"));
+    if let Some(saved) = std::env::var_os("TONGKUAN_PEERS_OPEN") {
+        return open(Path::new(&saved), count);
+    }
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = std::env::var_os("TONGKUAN_PEERS_FOLDER").map_or(temporary.path().to_owned(), Into::into);
-    let vectors = embeddings(VECTORS, vector);
-    let queries = embeddings(u64::from(QUERIES), query);
+    let vectors = embeddings(count, vector);
+    let queries = embeddings(u64::from(QUERIES), |q| query(q, count));
     write(&folder.join("vectors.f32"), &vectors);
     write(&folder.join("queries.f32"), &queries);
 
-    let options = IndexOptions::new(NonZeroUsize::new(DIMENSION).expect("not 0"));
-    let options = IndexOptions { exact_max: 0, ..options };
-    let pictures = |index: &Index| {
-        let numbered = (1i64..).map(PhotoId).zip(&vectors);
-        index.insert_many(numbered).expect("new pictures");
-        index.catch_up();
-    };
     let two = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
-    let (before, start, start_cpu) = (resident(), Instant::now(), processor_time());
-    let first = Index::new(options);
-    two.install(|| pictures(&first));
+    let ((before, before_anon), start, start_cpu) = (resident(), Instant::now(), processor_time());
+    let first = Index::new(options());
+    two.install(|| {
+        first.insert_many((1i64..).map(PhotoId).zip(&vectors)).expect("new pictures");
+        first.catch_up();
+    });
     let (build_s, build_cpu_s) = (start.elapsed().as_secs_f64(), processor_time() - start_cpu);
-    let bytes = resident().saturating_sub(before) / VECTORS;
+    let peak = resident().0.saturating_sub(before) / count;
+    let saved = tempfile::tempdir_in(&folder).expect("a folder");
+    let start = Instant::now();
+    first.save(saved.path(), &fingerprint()).expect("a snapshot");
+    let save_s = start.elapsed().as_secs_f64();
+    for query in &queries {
+        black_box(first.search(query, K, -1.0).expect("a search"));
+    }
+    let (rss, anon) = resident();
+    let (bytes, anon) = (rss.saturating_sub(before) / count, anon.saturating_sub(before_anon) / count);
+    let lost_by_graph = vectors.iter().step_by(vectors.len().div_ceil(20_000)).filter(|vector| {
+        let found = first.search_graph_alone(vector, 1).expect("a search");
+        found.best().is_none_or(|best| best.score < 1.0)
+    });
+    let lost_by_graph = lost_by_graph.count();
+    let audit = first.audit_graph();
+    drop(first);
+    drop(vectors);
 
     // How broad to search is a property of an index, so there is one for each breadth, from one snapshot.
-    let saved = tempfile::tempdir().expect("a folder");
-    let fingerprint = tongkuan::index::IndexFingerprint("peers".to_owned());
-    first.save(saved.path(), &fingerprint).expect("a snapshot");
-    drop(first);
-    let catalogue: Vec<(PhotoId, Embedding)> = (1i64..).map(PhotoId).zip(vectors).collect();
     let mut rows = String::new();
     for breadth in BREADTHS {
-        let options = IndexOptions { breadth, ..options };
-        let index = Index::load(options, saved.path(), &fingerprint, &catalogue).expect("the snapshot");
+        let index = Index::load(IndexOptions { breadth, ..options() }, saved.path(), &fingerprint());
+        let index = index.expect("the snapshot");
         let search = |query: &Embedding| index.search(query, K, -1.0).expect("a search");
+        // All sums are looked at before the clock starts.
+        for query in &queries {
+            black_box(search(query));
+        }
         let (mut times, start_cpu) = (Vec::new(), processor_time());
         for _ in 0..ROUNDS {
             let start = Instant::now();
@@ -122,11 +179,18 @@ fn main() {
             "{comma}{{\"ef\":{breadth},\"query_ms\":{median},\"query_cpu_ms\":{cpu},\"found\":{found:?}}}"
         )
         .expect("a string takes everything");
-        println!("breadth {breadth}: {median:.4} ms a query");
+        println!("breadth {breadth}: {median:.4} ms a query, {cpu:.4} ms of processor time");
     }
-    println!("built in {build_s:.2} s ({build_cpu_s:.2} s of processor time), {bytes} bytes a vector");
+    println!(
+        "{count} vectors built in {build_s:.2} s ({build_cpu_s:.2} s of processor time), {peak} bytes a vector then; \
+         saved in {save_s:.2} s; {bytes} bytes a vector after {QUERIES} searches, {anon} of them in no file; \
+         {lost_by_graph} of 20000 lost by the graph; {audit:?}"
+    );
     let json = format!(
-        "{{\"name\":\"tongkuan\",\"build_s\":{build_s},\"build_cpu_s\":{build_cpu_s},\"bytes\":{bytes},\"rows\":[{rows}]}}"
+        "{{\"name\":\"tongkuan\",\"build_s\":{build_s},\"build_cpu_s\":{build_cpu_s},\"bytes\":{bytes},\"anon\":{anon},\"rows\":[{rows}]}}"
     );
     fs::write(folder.join("tongkuan.json"), json).expect("room on the disk");
+    let this = std::env::current_exe().expect("this program");
+    let opening = std::process::Command::new(this).env("TONGKUAN_PEERS_OPEN", saved.path()).status();
+    assert!(opening.expect("this program").success());
 }

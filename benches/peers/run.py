@@ -2,8 +2,9 @@
 """The index beside hnswlib, usearch, faiss and hnsw_rs, on the same vectors, in one run.
 
     python3 benches/peers/run.py            # needs cargo and pip; prints a table in Markdown
+    TONGKUAN_PEERS_VECTORS=200000 TONGKUAN_PEERS_WITHOUT=hnsw_rs python3 benches/peers/run.py
 
-50,000 vectors of 256 numbers in clusters of 20 (seeded, made by `benches/peers/main.rs`), 1000 near copies as
+50,000 (or that many) vectors of 256 numbers in clusters of 20 (seeded, made by `benches/peers/main.rs`), 1000 near copies as
 queries, 16 links, 200 places while building. Built on two threads, asked on one. Each library runs in a process of
 its own; its memory is what that process grew by. Recall is against a comparison of every pair. Beside each time
 stands processor time, which a busy machine changes less.
@@ -22,6 +23,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PACKAGES = ["numpy==2.4.6", "hnswlib==0.8.0", "usearch==2.26.6", "faiss-cpu==1.15.1"]
 BREADTHS = [16, 32, 64, 128]
+WITHOUT = os.environ.get("TONGKUAN_PEERS_WITHOUT", "").split(",")
+PEERS = [name for name in ["usearch-i8", "hnswlib", "faiss-sq8"] if name not in WITHOUT]
 K, ROUNDS, LINKS, EF_CONSTRUCTION = 10, 5, 16, 200
 
 
@@ -41,6 +44,7 @@ def measure(name, folder, vectors, queries, build, search):
     before, start, cpu = resident(), time.perf_counter(), processor_time()
     index = build(vectors)
     result = {"name": name, "build_s": time.perf_counter() - start, "build_cpu_s": processor_time() - cpu}
+    search(index, queries, BREADTHS[0])
     result["bytes"] = (resident() - before) // len(vectors)
     result["rows"] = []
     for ef in BREADTHS:
@@ -107,8 +111,8 @@ def peer(name, folder):
             return index.search(queries, K)[1]
 
     elif name == "truth":
-        scores = queries @ vectors.T
-        np.save(folder / "truth.npy", np.argsort(-scores, axis=1)[:, :K])
+        best = [np.argsort(-(query @ vectors.T))[:K] for query in queries]
+        np.save(folder / "truth.npy", np.stack(best))
         return
     elif name == "table":
         print(table(folder, np.load(folder / "truth.npy")))
@@ -119,7 +123,7 @@ def peer(name, folder):
 def table(folder, truth):
     lines = ["| index | build, 2 threads (processor) | bytes a vector | ef | recall@1 | recall@10 | a query (processor) |"]
     lines.append("|---|---|---|---|---|---|---|")
-    for name in ["tongkuan", "usearch-i8", "hnswlib", "faiss-sq8", "hnsw_rs"]:
+    for name in ["tongkuan", *PEERS, *({"hnsw_rs"} - set(WITHOUT))]:
         result = json.loads((folder / f"{name}.json").read_text())
         for row in result["rows"]:
             found = row["found"]
@@ -146,13 +150,15 @@ def main():
         # First everything is built, so that no compiler runs beside a measurement.
         cargo = ["cargo", "build", "--release", "--manifest-path", HERE / "hnsw_rs" / "Cargo.toml"]
         target = ROOT / "target" / "peers"
-        subprocess.run([*cargo, "--target-dir", target], check=True)
+        if "hnsw_rs" not in WITHOUT:
+            subprocess.run([*cargo, "--target-dir", target], check=True)
         bench = ["cargo", "bench", "--bench", "peers"]
         subprocess.run([*bench, "--no-run"], cwd=ROOT, check=True)
         subprocess.run(bench, cwd=ROOT, env=environment, check=True, stdout=sys.stderr)
-        for name in ["usearch-i8", "hnswlib", "faiss-sq8", "truth"]:
+        for name in [*PEERS, "truth"]:
             subprocess.run([python, __file__, name, folder], check=True)
-        subprocess.run([target / "release" / "peer-hnsw-rs", folder], check=True)
+        if "hnsw_rs" not in WITHOUT:
+            subprocess.run([target / "release" / "peer-hnsw-rs", folder], check=True)
         subprocess.run([python, __file__, "table", folder], check=True)
 
 

@@ -10,7 +10,7 @@ use crate::offer::Offer;
 use crate::photo_id::PhotoId;
 
 /// The profile under which the user's own goods are kept, beside those of the upstreams.
-const OWN_PROFILE: &str = "own";
+pub(super) const OWN_PROFILE: &str = "own";
 
 /// The question that an own good answers: any.
 const OWN_PARAMS: &str = "own";

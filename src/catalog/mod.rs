@@ -12,6 +12,7 @@ mod images;
 mod photos;
 mod queue;
 mod refusals;
+mod removals;
 mod schema;
 mod spend;
 mod words;
@@ -31,6 +32,7 @@ pub use images::{ImageCounts, WaitingImage};
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
 pub use refusals::Refusal;
+pub use removals::{Extent, PhotoFilter};
 pub use words::Words;
 
 use crate::embed::Fingerprint;

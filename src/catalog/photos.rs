@@ -95,11 +95,6 @@ impl Catalog {
         })
     }
 
-    /// The newest photo; ids only grow, so this tells whether an index is behind.
-    pub fn last_photo_id(&self) -> Result<Option<PhotoId>, CatalogError> {
-        self.read(|c| c.prepare_cached("SELECT max(photo_id) FROM photos")?.query_row([], |row| row.get(0)))
-    }
-
     pub fn photo_count(&self) -> Result<u64, CatalogError> {
         self.read(|c| c.prepare_cached("SELECT count(*) FROM photos")?.query_row([], |row| row.get(0)))
     }
@@ -121,14 +116,21 @@ impl Catalog {
             .collect::<Result<_, _>>()
         })?;
         rows.into_iter()
-            .map(|(photo_id, bytes)| {
-                let embedding = Embedding::from_le_bytes(&bytes).map_err(|e| CatalogError::Damaged {
-                    place: format!("embedding of photo {}", photo_id.0),
-                    problem: e.to_string(),
-                })?;
-                Ok((photo_id, embedding))
-            })
+            .map(|(photo_id, bytes)| Ok((photo_id, stored_embedding(photo_id, &bytes)?)))
             .collect()
+    }
+
+    /// The embedding of a photo.
+    ///
+    /// # Errors
+    /// As [`Catalog::embeddings_after`].
+    pub fn embedding(&self, photo_id: PhotoId) -> Result<Option<Embedding>, CatalogError> {
+        let bytes: Option<Vec<u8>> = self.read(|c| {
+            c.prepare_cached("SELECT vector FROM embeddings WHERE photo_id = ?1")?
+                .query_row([photo_id], |row| row.get(0))
+                .optional()
+        })?;
+        bytes.map(|bytes| stored_embedding(photo_id, &bytes)).transpose()
     }
 
     /// The sketches of these photos, in their order; `None` for a photo from before there were sketches.
@@ -160,17 +162,20 @@ impl Catalog {
         Ok(stored)
     }
 
-    /// Stores another answer to a photo that is there.
+    /// Stores another answer to a photo that is there; says `false`, and stores nothing, if it is not there any more.
     ///
     /// # Errors
-    /// [`CatalogError`] when the write fails or there is no such photo; nothing has changed then.
-    pub fn store_answer(&self, photo_id: PhotoId, answer: &NewAnswer<'_>) -> Result<(), CatalogError> {
+    /// [`CatalogError`] when the write fails; nothing has changed then.
+    pub fn store_answer(&self, photo_id: PhotoId, answer: &NewAnswer<'_>) -> Result<bool, CatalogError> {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if !transaction.prepare_cached("SELECT 1 FROM photos WHERE photo_id = ?1")?.exists([photo_id])? {
+            return Ok(false);
+        }
         put_answer(&transaction, photo_id, answer)?;
         bump_generation(&transaction)?;
         transaction.commit()?;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -216,6 +221,13 @@ pub(super) fn put_photo(
         .prepare_cached("INSERT OR IGNORE INTO photo_bytes (byte_digest, photo_id) VALUES (?1, ?2)")?
         .execute(params![bytes, photo_id])?;
     Ok(Stored { photo_id, is_new: known.is_none() })
+}
+
+fn stored_embedding(photo_id: PhotoId, bytes: &[u8]) -> Result<Embedding, CatalogError> {
+    Embedding::from_le_bytes(bytes).map_err(|e| CatalogError::Damaged {
+        place: format!("embedding of photo {}", photo_id.0),
+        problem: e.to_string(),
+    })
 }
 
 fn stored_photo(row: &Row<'_>) -> Result<StoredPhoto, rusqlite::Error> {

@@ -6,7 +6,7 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -196,6 +196,16 @@ CREATE TABLE sketches (
     photo_id INTEGER PRIMARY KEY REFERENCES photos,
     sketch   BLOB NOT NULL
 ) STRICT;
+";
+
+const VERSION_4: &str = "
+-- Photos that are gone, in the order in which they went, so that every index can follow.
+CREATE TABLE removals (
+    removal_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    photo_id   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX photo_bytes_by_photo ON photo_bytes (photo_id);
+CREATE INDEX photos_by_time ON photos (added_at_ms);
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

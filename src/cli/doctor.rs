@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use clap::Args;
 use serde_json::json;
 
 use super::FAILED;
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::embed::runtime::{self, Runtime};
-use crate::engine::Progress;
+use crate::engine::{Engine, IndexAudit, Progress};
 
 /// Fetches ONNX Runtime if there is none, and loads it.
 pub(super) fn setup(settings: &Settings) -> Result<ExitCode> {
@@ -25,7 +26,42 @@ pub(super) fn setup(settings: &Settings) -> Result<ExitCode> {
 }
 
 /// Looks at every part and says what is wrong and what to do.
-pub(super) fn doctor(settings: &Settings) -> ExitCode {
+#[derive(Args, Debug)]
+pub(super) struct Doctor {
+    /// Also search for every stored picture, with the index and with its graph alone
+    #[arg(long)]
+    audit: bool,
+    /// Make the index anew if the audit finds fault with it
+    #[arg(long, requires = "audit")]
+    repair: bool,
+}
+
+impl Doctor {
+    pub(super) fn run(&self, settings: &Settings) -> ExitCode {
+        doctor(settings, |engine| self.index(engine))
+    }
+
+    fn index(&self, engine: &Engine) -> Result<String> {
+        if !self.audit {
+            let photos = engine.index_len()?;
+            return Ok(format!("{photos} photos; --audit searches for each"));
+        }
+        let mut audit = engine.audit()?;
+        let mut repaired = "";
+        if self.repair && (!audit.is_sound() || audit.lost_by_graph > 0) {
+            engine.remake_index()?;
+            audit = engine.audit()?;
+            repaired = ", made anew";
+        }
+        let IndexAudit { photos, lost, lost_by_graph, surplus } = audit;
+        let text = format!(
+            "{photos} photos, {lost} not found ({lost_by_graph} by the graph alone), {surplus} too many{repaired}"
+        );
+        if audit.is_sound() { Ok(text) } else { bail!("{text}; run `tongkuan doctor --audit --repair`") }
+    }
+}
+
+fn doctor(settings: &Settings, index: impl Fn(&Engine) -> Result<String>) -> ExitCode {
     let mut checks: Vec<(&str, Result<String>)> = Vec::new();
     checks.push(("configuration", Ok(settings.config_file.display().to_string())));
     let loaded = runtime::locate(&settings.runtime_folder).and_then(|location| Runtime::load(&location));
@@ -38,10 +74,7 @@ pub(super) fn doctor(settings: &Settings) -> ExitCode {
         Err(error) => checks.push(("catalogue", Err(error))),
         Ok(engine) => {
             checks.push(("catalogue", sound(&engine)));
-            checks.push((
-                "index",
-                engine.audit().map(|n| format!("{n} photos, each finds itself")).map_err(Into::into),
-            ));
+            checks.push(("index", index(&engine)));
             if settings.offline {
                 checks.push(("upstream", Ok("not asked (--offline)".to_owned())));
             }
@@ -72,10 +105,10 @@ pub(super) fn doctor(settings: &Settings) -> ExitCode {
     if ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-fn sound(engine: &crate::engine::Engine) -> Result<String> {
+fn sound(engine: &Engine) -> Result<String> {
     let problems = engine.catalog().problems()?;
     if let Some(first) = problems.first() {
-        anyhow::bail!("damaged: {first}; restore {} from a backup", engine.catalog().path().display());
+        bail!("damaged: {first}; restore {} from a backup", engine.catalog().path().display());
     }
     Ok(format!("{} photos, sound", engine.catalog().photo_count()?))
 }

@@ -5,6 +5,7 @@ mod demo;
 mod details;
 mod doctor;
 mod eval;
+mod forget;
 mod harvest;
 mod login;
 mod look;
@@ -69,6 +70,10 @@ enum Command {
     Offers(look::Offers),
     /// Print what is stored about a photo
     Show(look::Show),
+    /// Print the stored pictures that look most like a picture; never asks an upstream
+    Similar(forget::SimilarCommand),
+    /// Remove photos and everything that is stored about them
+    Forget(forget::Forget),
     /// Print everything about one offer: from the catalogue, else from the upstream
     Details(details::DetailsCommand),
     /// Print how much is stored
@@ -92,7 +97,7 @@ enum Command {
     /// Measure the answers on pictures whose right answers are known
     Eval(eval::Eval),
     /// Check this installation and this home folder
-    Doctor,
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command line of this process.
@@ -107,6 +112,8 @@ pub fn run() -> Result<ExitCode> {
         Command::Add(add) => add.run(&settings),
         Command::Offers(offers) => offers.run(&settings),
         Command::Show(show) => show.run(&settings),
+        Command::Similar(similar) => similar.run(&settings),
+        Command::Forget(forget) => forget.run(&settings),
         Command::Details(details) => details.run(&settings),
         Command::Stats => look::stats(&settings),
         Command::Quota => quota::quota(&settings),
@@ -118,7 +125,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Sandbox(sandbox) => sandbox.run(&settings),
         Command::Demo(demo) => demo.run(settings),
         Command::Eval(eval) => eval.run(settings),
-        Command::Doctor => Ok(doctor::doctor(&settings)),
+        Command::Doctor(doctor) => Ok(doctor.run(&settings)),
     }
 }
 

@@ -25,6 +25,7 @@ pub struct EngineBuilder {
     clock: Arc<dyn Clock>,
     limits: PhotoLimits,
     progress: Arc<dyn Progress>,
+    exact_max: Option<usize>,
 }
 
 /// Where the embedder comes from.
@@ -55,6 +56,7 @@ impl EngineBuilder {
             clock: Arc::new(SystemClock),
             limits: PhotoLimits::default(),
             progress: Arc::new(Silent),
+            exact_max: None,
         }
     }
 
@@ -118,6 +120,14 @@ impl EngineBuilder {
         self
     }
 
+    /// For tests: up to so many pictures there is no graph; see [`crate::index::IndexOptions::exact_max`].
+    #[doc(hidden)]
+    #[must_use]
+    pub fn exact_max(mut self, pictures: usize) -> Self {
+        self.exact_max = Some(pictures);
+        self
+    }
+
     /// Opens the home folder, making it when it is not there. ONNX Runtime and the index are loaded when they are
     /// first needed: a picture whose bytes are known needs neither.
     ///
@@ -133,7 +143,7 @@ impl EngineBuilder {
         };
         let desks = self.upstreams.into_iter().map(desk).collect();
         Ok(Engine {
-            index: LiveIndex::new(self.home.join("index"), &embedder.fingerprint),
+            index: LiveIndex::new(self.home.join("index"), &embedder.fingerprint, self.exact_max),
             policy: Policy::new(embedder.thresholds),
             home: self.home,
             catalog,

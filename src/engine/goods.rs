@@ -28,8 +28,9 @@ impl Engine {
         let added_at = self.clock.now();
         let answer = NewAnswer::Own { added_at, offer: good };
         let mut seen = self.look_for_equal(bytes, &mut timings)?;
-        if let Verdict::Hit(same) = seen.verdict {
-            self.catalog.store_answer(same.photo_id, &answer)?;
+        if let Verdict::Hit(same) = seen.verdict
+            && self.catalog.store_answer(same.photo_id, &answer)?
+        {
             return Ok(Added { photo_id: same.photo_id, is_new: false });
         }
         let stored = self.store(&mut seen, bytes, label, &answer, &mut timings)?;

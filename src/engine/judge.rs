@@ -11,8 +11,8 @@ impl Engine {
     pub(super) fn judge(&self, seen: &mut Seen, timings: &mut Timings) -> Result<(), EngineError> {
         let Some(embedding) = &seen.embedding else { return Ok(()) };
         let candidates = timings.measure(Stage::Index, || {
-            let index = self.index.current(&self.catalog, self.progress.as_ref())?;
-            Ok::<_, EngineError>(index.search(embedding, CANDIDATES, self.policy.hit_threshold())?)
+            let query = (embedding, CANDIDATES, self.policy.hit_threshold());
+            self.index.search(&self.catalog, self.progress.as_ref(), query, None)
         })?;
         let sketches = timings.measure(Stage::Catalog, || self.sketches(&candidates))?;
         if let (Some(photo), None, true) = (&seen.photo, &seen.probe, sketches.iter().any(Option::is_some)) {

@@ -2,123 +2,370 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+use serde::Serialize;
 
 use super::{EngineError, Progress};
 use crate::catalog::Catalog;
 use crate::embed::{Embedding, Fingerprint};
-use crate::index::{Index, IndexFingerprint, IndexOptions, LoadError};
+use crate::index::{
+    Candidates, Index, IndexError, IndexFingerprint, IndexOptions, LoadError, PhotoSet, SaveError,
+};
 use crate::photo_id::PhotoId;
 
 /// How many embeddings are read from the catalogue at a time: 8 MB at 256 dimensions.
 const CHUNK: u32 = 8192;
 
-/// A snapshot is written when it saves a later start the linking of at least this many pictures.
+/// A snapshot is written when it saves a later start the linking of at least this many pictures, and one in
+/// [`GROWN_BY`] of those that the last one had: it is written as a whole.
 const WORTH_SAVING: usize = 1000;
+const GROWN_BY: usize = 16;
+
+/// From so many unlinked pictures on somebody links some beside the searches.
+const LAG: usize = 256;
+
+/// An index in which one picture of so many was removed is made anew without them.
+const ONE_REMOVED_OF: usize = 4;
+
+/// So many pictures of a snapshot are compared with the catalogue before it is used.
+const SAMPLES: usize = 16;
+
+/// Above so much the score of a picture with its own vector lies: it is 1.
+const OWN: f32 = 1.0 - 1e-6;
 
 pub(super) struct LiveIndex {
     folder: PathBuf,
     fingerprint: IndexFingerprint,
     options: IndexOptions,
-    opened: Mutex<Option<Opened>>,
+    opened: Mutex<Option<Arc<Index>>>,
+    /// How many pictures the newest snapshot on disk holds.
+    saved: AtomicUsize,
+    /// Held by the one who tells the index what is new in the catalogue.
+    following: Mutex<()>,
+    linking: Arc<AtomicBool>,
 }
 
-struct Opened {
-    index: Arc<Index>,
-    /// How many pictures the newest snapshot on disk holds.
-    saved: usize,
+/// What [`super::Engine::audit`] has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct IndexAudit {
+    /// How many pictures the catalogue has.
+    pub photos: usize,
+    /// How many of them the index does not find by their own vectors.
+    pub lost: usize,
+    /// How many the graph alone does not find; the index finds them all the same.
+    pub lost_by_graph: usize,
+    /// How many pictures the index has that the catalogue has not.
+    pub surplus: usize,
+}
+
+impl IndexAudit {
+    /// Whether the index does what it promises.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.lost == 0 && self.surplus == 0
+    }
 }
 
 impl LiveIndex {
-    pub(super) fn new(folder: PathBuf, fingerprint: &Fingerprint) -> Self {
+    pub(super) fn new(folder: PathBuf, fingerprint: &Fingerprint, exact_max: Option<usize>) -> Self {
         let dimension = NonZeroUsize::new(fingerprint.dimension).unwrap_or(NonZeroUsize::MIN);
+        let options = IndexOptions::new(dimension);
         Self {
             folder,
             fingerprint: IndexFingerprint(fingerprint.digest.clone()),
-            options: IndexOptions::new(dimension),
+            options: IndexOptions { exact_max: exact_max.unwrap_or(options.exact_max), ..options },
             opened: Mutex::new(None),
+            saved: AtomicUsize::new(0),
+            following: Mutex::default(),
+            linking: Arc::default(),
         }
     }
 
-    /// The index with every photo in it that the catalogue holds at this moment, whichever process stored it.
+    /// Searches all photos that the catalogue holds at this moment, whichever process stored or removed them; those of
+    /// `among`, if that is given. See [`Index::search`].
+    pub(super) fn search(
+        &self,
+        catalog: &Catalog,
+        progress: &dyn Progress,
+        (embedding, k, sure_above): (&Embedding, usize, f32),
+        among: Option<&PhotoSet>,
+    ) -> Result<Candidates, EngineError> {
+        self.on_a_whole_one(catalog, progress, |index| {
+            Ok(match among {
+                Some(among) => index.search_among(embedding, k, sure_above, among)?,
+                None => index.search(embedding, k, sure_above)?,
+            })
+        })
+    }
+
+    /// The index with every photo in it that the catalogue holds at this moment.
     pub(super) fn current(
         &self,
         catalog: &Catalog,
         progress: &dyn Progress,
     ) -> Result<Arc<Index>, EngineError> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = opened.as_ref() {
-            for (photo_id, embedding) in embeddings_after(catalog, open.index.last_photo_id())? {
-                open.index.insert(photo_id, &embedding)?;
+        let index = {
+            let mut opened = self.opened();
+            match &*opened {
+                Some(index) => Arc::clone(index),
+                None => Arc::clone(opened.insert(Arc::new(self.open(catalog, progress)?))),
             }
-            return Ok(Arc::clone(&open.index));
+        };
+        self.follow(&index, catalog, &|_, _| {})?;
+        if index.unlinked() >= LAG
+            && index.len() > self.options.exact_max
+            && !self.linking.swap(true, Ordering::AcqRel)
+        {
+            // Beside the searches, not in one: the next picture waits for nobody.
+            let (index, linking) = (Arc::clone(&index), Arc::clone(&self.linking));
+            rayon::spawn(move || {
+                index.link_some();
+                linking.store(false, Ordering::Release);
+            });
         }
-        let open = self.open(catalog, progress)?;
-        Ok(Arc::clone(&opened.insert(open).index))
+        Ok(index)
     }
 
-    fn open(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<Opened, EngineError> {
-        let pictures = embeddings_after(catalog, None)?;
-        match Index::load(self.options, &self.folder, &self.fingerprint, &pictures) {
-            Ok(index) => {
-                let saved = index.len() - index.unlinked();
-                return Ok(Opened { index: Arc::new(index), saved });
-            }
-            // Small homes never have a snapshot: they need none.
-            Err(LoadError::Missing) => {}
-            Err(e) => progress.note(&e.to_string()),
-        }
-        let index = Index::new(self.options);
-        index.insert_many(pictures.iter().map(|(photo_id, embedding)| (*photo_id, embedding)))?;
-        Ok(Opened { index: Arc::new(index), saved: 0 })
+    fn opened(&self) -> MutexGuard<'_, Option<Arc<Index>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Searches for every picture by its own vector. Returns how many there are.
-    pub(super) fn audit(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<usize, EngineError> {
-        let index = self.current(catalog, progress)?;
-        let pictures = embeddings_after(catalog, None)?;
-        for (done, (photo_id, embedding)) in pictures.iter().enumerate() {
-            // An equal vector may belong to another picture: then the score is what counts.
-            let found = index.search(embedding, 1, 0.999)?;
-            if found.best().is_none_or(|best| best.score < 1.0 - 1e-6) {
-                return Err(EngineError::Lost { photo_id: *photo_id });
-            }
-            if pictures.len() >= WORTH_SAVING {
-                progress.step("auditing", done + 1, pictures.len());
-            }
-        }
-        Ok(pictures.len())
-    }
-
-    /// Links what is not linked yet and writes a snapshot, if that makes the next start or search noticeably
-    /// faster. Right answers never depend on it.
-    pub(super) fn settle(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<(), EngineError> {
-        let index = self.current(catalog, progress)?;
-        let saved =
-            self.opened.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |o| o.saved);
-        if index.len() <= self.options.exact_max || index.len() < saved + WORTH_SAVING {
+    /// Tells the index what is new in the catalogue. Whoever finds nothing new waits for nobody.
+    fn follow(
+        &self,
+        index: &Index,
+        catalog: &Catalog,
+        tell: &dyn Fn(usize, usize),
+    ) -> Result<(), EngineError> {
+        let is_behind = || {
+            let now = catalog.extent()?;
+            let behind =
+                index.last_photo_id() < now.last_photo_id || index.removals_seen() < now.last_removal;
+            Ok::<_, EngineError>(behind)
+        };
+        if !is_behind()? {
             return Ok(());
         }
-        progress.note(&format!("linking {} pictures in the index", index.unlinked()));
-        index.catch_up();
-        index.save(&self.folder, &self.fingerprint)?;
-        if let Some(open) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            open.saved = index.len();
+        let _following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
+        // First what came, then what went: what went in between is then not missed.
+        let mut all = None;
+        loop {
+            let chunk = catalog.embeddings_after(index.last_photo_id(), CHUNK)?;
+            index.insert_many(chunk.iter().map(|(photo_id, embedding)| (*photo_id, embedding)))?;
+            if chunk.len() < CHUNK as usize {
+                break;
+            }
+            let all = match all {
+                Some(all) => all,
+                None => *all.insert(photo_count(catalog)?),
+            };
+            tell(index.len(), all);
+        }
+        loop {
+            let chunk = catalog.removals_after(index.removals_seen(), CHUNK)?;
+            let Some((seen, _)) = chunk.last() else { return Ok(()) };
+            let gone: Vec<PhotoId> = chunk.iter().map(|(_, photo_id)| *photo_id).collect();
+            index.remove(&gone, *seen);
+        }
+    }
+
+    fn open(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<Index, EngineError> {
+        match self.load(catalog)? {
+            Ok(index) => {
+                self.saved.store(index.len(), Ordering::Release);
+                return Ok(index);
+            }
+            // Small homes never have a snapshot: they need none.
+            Err(None) => {}
+            Err(Some(why)) => progress.note(&why),
+        }
+        self.anew(catalog, progress)
+    }
+
+    /// The saved index, or why it cannot be used, if there is one.
+    fn load(&self, catalog: &Catalog) -> Result<Result<Index, Option<String>>, EngineError> {
+        let index = match Index::load(self.options, &self.folder, &self.fingerprint) {
+            Ok(index) => index,
+            Err(LoadError::Missing) => return Ok(Err(None)),
+            Err(error) => return Ok(Err(Some(error.to_string()))),
+        };
+        let now = catalog.extent()?;
+        let refused = |what| Ok(Err(Some(format!("{what}; the index is made anew from the catalogue"))));
+        // Numbers only grow, so a catalogue that was put back from a copy lacks the last ones or has others there.
+        if index.removals_seen() > now.last_removal {
+            return refused("the saved index knows of more removals than the catalogue");
+        }
+        let Ok(samples) = index.samples(SAMPLES) else { return refused("the saved index is damaged") };
+        for (photo_id, embedding) in samples {
+            match catalog.embedding(photo_id)? {
+                Some(stored) if stored == embedding => {}
+                None if removed_since(catalog, &index, photo_id)? => {}
+                Some(_) => return refused("the saved index has other vectors than the catalogue"),
+                None => return refused("the saved index has pictures that the catalogue lacks"),
+            }
+        }
+        Ok(Ok(index))
+    }
+
+    /// Makes the index anew in the place of one whose files turned out to be damaged.
+    fn replace(
+        &self,
+        damaged: &Arc<Index>,
+        catalog: &Catalog,
+        progress: &dyn Progress,
+    ) -> Result<(), EngineError> {
+        let mut opened = self.opened();
+        if opened.as_ref().is_some_and(|open| Arc::ptr_eq(open, damaged)) {
+            progress.note(&IndexError::Damaged.to_string());
+            *opened = Some(Arc::new(self.anew(catalog, progress)?));
+            if let Err(error) = Index::discard(&self.folder) {
+                progress.note(&error.to_string());
+            }
         }
         Ok(())
     }
+
+    /// An index of all that the catalogue has, not linked yet.
+    fn anew(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<Index, EngineError> {
+        self.saved.store(0, Ordering::Release);
+        let index = Index::new(self.options);
+        self.follow(&index, catalog, &|done, of| progress.step("reading the catalogue", done, of))?;
+        Ok(index)
+    }
+
+    /// Searches for every picture by its own vector, with the index and with its graph alone.
+    pub(super) fn audit(
+        &self,
+        catalog: &Catalog,
+        progress: &dyn Progress,
+    ) -> Result<IndexAudit, EngineError> {
+        self.on_a_whole_one(catalog, progress, |index| self.audit_of(index, catalog, progress))
+    }
+
+    /// Does something with the index, or with the one made in its place if it turns out to be damaged: that has no file
+    /// that could be.
+    fn on_a_whole_one<T>(
+        &self,
+        catalog: &Catalog,
+        progress: &dyn Progress,
+        job: impl Fn(&Arc<Index>) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        loop {
+            let index = self.current(catalog, progress)?;
+            match job(&index) {
+                Err(EngineError::Index(IndexError::Damaged) | EngineError::Save(SaveError::Damaged)) => {
+                    self.replace(&index, catalog, progress)?
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn audit_of(
+        &self,
+        index: &Index,
+        catalog: &Catalog,
+        progress: &dyn Progress,
+    ) -> Result<IndexAudit, EngineError> {
+        let (all, before) = (photo_count(catalog)?, catalog.extent()?);
+        let mut audit = IndexAudit::default();
+        let mut after = None;
+        loop {
+            let chunk = catalog.embeddings_after(after, CHUNK)?;
+            let Some((last, _)) = chunk.last() else { break };
+            after = Some(*last);
+            let lost = |embedding: &Embedding| {
+                // An equal vector may belong to another picture: then the score is what counts.
+                let is_own = |found: &Candidates| found.best().is_some_and(|best| best.score >= OWN);
+                let by_graph =
+                    index.len() <= self.options.exact_max || is_own(&index.search_graph_alone(embedding, 1)?);
+                Ok::<_, IndexError>((!is_own(&index.search(embedding, 1, 0.999)?), !by_graph))
+            };
+            let found: Result<Vec<_>, _> = chunk.par_iter().map(|(_, embedding)| lost(embedding)).collect();
+            for (lost, by_graph) in found? {
+                audit.photos += 1;
+                audit.lost += usize::from(lost);
+                audit.lost_by_graph += usize::from(by_graph);
+            }
+            if all >= WORTH_SAVING {
+                progress.step("auditing", audit.photos, all);
+            }
+        }
+        // While others store and remove, the numbers of two moments cannot be compared.
+        if catalog.extent()? == before {
+            audit.surplus = index.len().saturating_sub(audit.photos);
+        }
+        Ok(audit)
+    }
+
+    /// Makes the index anew from the catalogue, links it and saves it, whatever is on disk.
+    pub(super) fn remake(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<(), EngineError> {
+        let index = Arc::new(self.anew(catalog, progress)?);
+        index.catch_up_telling(&|done, of| progress.step("linking", done, of));
+        *self.opened() = Some(Arc::clone(&index));
+        self.save(&index)
+    }
+
+    fn save(&self, index: &Index) -> Result<(), EngineError> {
+        index.save(&self.folder, &self.fingerprint)?;
+        self.saved.store(index.len(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives back the room of removed pictures, links what is not linked yet and writes a snapshot, if that makes the
+    /// next start or search noticeably faster. Right answers never depend on it, and searches go on meanwhile.
+    pub(super) fn settle(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<(), EngineError> {
+        self.on_a_whole_one(catalog, progress, |index| self.settle_one(index, catalog, progress))
+    }
+
+    fn settle_one(
+        &self,
+        index: &Arc<Index>,
+        catalog: &Catalog,
+        progress: &dyn Progress,
+    ) -> Result<(), EngineError> {
+        let mut index = Arc::clone(index);
+        let saved = self.saved.load(Ordering::Acquire);
+        let is_worn = index.removed() * ONE_REMOVED_OF > index.len() + index.removed();
+        if is_worn {
+            if index.len() > self.options.exact_max {
+                progress.note(&format!("making the index anew without {} removed pictures", index.removed()));
+            }
+            index = Arc::new(index.compacted(&|done, of| progress.step("linking", done, of))?);
+            *self.opened() = Some(Arc::clone(&index));
+            self.follow(&index, catalog, &|_, _| {})?;
+        }
+        let has_grown =
+            index.len() > self.options.exact_max && index.len() >= saved + WORTH_SAVING.max(saved / GROWN_BY);
+        // What is gone is not to stay in a file.
+        let has_to_go = is_worn && saved > 0;
+        if !has_grown && !has_to_go {
+            return Ok(());
+        }
+        if index.unlinked() > 0 {
+            progress.note(&format!("linking {} pictures in the index", index.unlinked()));
+            index.catch_up_telling(&|done, of| progress.step("linking", done, of));
+        }
+        self.save(&index)
+    }
 }
 
-/// Every embedding after `after`, by ascending id.
-fn embeddings_after(
-    catalog: &Catalog,
-    mut after: Option<PhotoId>,
-) -> Result<Vec<(PhotoId, Embedding)>, EngineError> {
-    let mut all = Vec::new();
+fn photo_count(catalog: &Catalog) -> Result<usize, EngineError> {
+    Ok(usize::try_from(catalog.photo_count()?).unwrap_or(usize::MAX))
+}
+
+/// Whether the catalogue says that a photo was removed after the index was told last.
+fn removed_since(catalog: &Catalog, index: &Index, photo_id: PhotoId) -> Result<bool, EngineError> {
+    let mut seen = index.removals_seen();
     loop {
-        let chunk = catalog.embeddings_after(after, CHUNK)?;
-        let Some((last, _)) = chunk.last() else { return Ok(all) };
-        after = Some(*last);
-        all.extend(chunk);
+        let chunk = catalog.removals_after(seen, CHUNK)?;
+        let Some((last, _)) = chunk.last() else { return Ok(false) };
+        if chunk.iter().any(|(_, removed)| *removed == photo_id) {
+            return Ok(true);
+        }
+        seen = *last;
     }
 }

@@ -202,10 +202,11 @@ impl Engine {
             total: asked.page.total,
             offers: &asked.page.offers,
         };
-        if let Verdict::Hit(matched) = seen.verdict {
-            return Ok(
-                timings.measure(Stage::Catalog, || self.catalog.store_answer(matched.photo_id, &answer))?
-            );
+        // Somebody may have had the photo removed while the upstream was asked: then it is a new one.
+        if let Verdict::Hit(matched) = seen.verdict
+            && timings.measure(Stage::Catalog, || self.catalog.store_answer(matched.photo_id, &answer))?
+        {
+            return Ok(());
         }
         self.store(seen, query.bytes, query.label, &answer, timings)?;
         Ok(())

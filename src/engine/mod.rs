@@ -3,6 +3,7 @@
 mod answer;
 mod builder;
 mod details;
+mod forget;
 mod freshness;
 mod goods;
 mod harvest;
@@ -13,6 +14,7 @@ mod pages;
 mod queue;
 mod quota;
 mod refine;
+mod similar;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,13 +24,16 @@ use std::time::{Duration, Instant};
 pub use answer::{Answer, Inspection, Matched, Outcome, Source, Stage, Timings, Unanswered};
 pub use builder::{EngineBuilder, RuntimeChoice};
 pub use details::Details;
+pub use forget::Forgotten;
 pub use freshness::Freshness;
 pub use goods::Added;
 pub use harvest::{HarvestError, Harvested};
+pub use live_index::IndexAudit;
 pub use pages::MAX_PAGES;
 pub use queue::{Drained, DrainedOne};
 pub use quota::QuotaReport;
 pub use refine::Refine;
+pub use similar::Similar;
 
 use crate::catalog::{
     AnswerKey, Catalog, CatalogError, NewAnswer, NewPhoto, Stored, StoredAnswer, WaitReason,
@@ -122,10 +127,6 @@ pub enum EngineError {
     Sketch(#[from] SketchError),
     #[error(transparent)]
     Save(#[from] SaveError),
-    #[error(
-        "photo {photo_id} does not find itself in the index; delete the folder `index` in the home folder"
-    )]
-    Lost { photo_id: PhotoId },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -260,11 +261,28 @@ impl Engine {
         Ok(())
     }
 
-    /// Searches for every stored picture by its own embedding, and returns how many there are.
+    /// How many pictures the index holds, once it has all that the catalogue has.
     ///
     /// # Errors
-    /// [`EngineError::Lost`] for the first one that does not find itself (or an equal one).
-    pub fn audit(&self) -> Result<usize, EngineError> {
+    /// [`EngineError`] when the index cannot be made.
+    pub fn index_len(&self) -> Result<usize, EngineError> {
+        Ok(self.index.current(&self.catalog, self.progress.as_ref())?.len())
+    }
+
+    /// Makes the index anew from the catalogue, which [`Engine::audit`] may show to be needed.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the catalogue cannot be read or the index cannot be saved.
+    pub fn remake_index(&self) -> Result<(), EngineError> {
+        self.index.remake(&self.catalog, self.progress.as_ref())
+    }
+
+    /// Searches for every stored picture by its own embedding, and counts those that do not find themselves (or an
+    /// equal one).
+    ///
+    /// # Errors
+    /// [`EngineError`] when the catalogue or the index cannot be read.
+    pub fn audit(&self) -> Result<IndexAudit, EngineError> {
         self.index.audit(&self.catalog, self.progress.as_ref())
     }
 

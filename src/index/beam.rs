@@ -27,12 +27,18 @@ impl Beam {
         self.cursor = 0;
     }
 
+    /// Whether a slot that is so near would be kept.
+    #[inline]
+    pub(super) fn may_take(&self, estimate: f32) -> bool {
+        self.places.len() < self.breadth || self.places.last().is_none_or(|worst| estimate > worst.estimate)
+    }
+
     #[inline]
     pub(super) fn offer(&mut self, slot: u32, estimate: f32) {
+        if !self.may_take(estimate) {
+            return;
+        }
         if self.places.len() == self.breadth {
-            if self.places.last().is_some_and(|worst| estimate <= worst.estimate) {
-                return;
-            }
             self.places.pop();
         }
         let place = self.places.partition_point(|near| near.estimate >= estimate);

@@ -92,10 +92,16 @@ impl Contenders {
         Self { places, certain: BinaryHeap::new(), floor: f32::NEG_INFINITY, slots: Vec::new() }
     }
 
+    /// Whether a slot that scores at most `estimate + reach` is still in question.
+    #[inline]
+    pub(super) fn may_take(&self, estimate: f32, reach: f32) -> bool {
+        estimate + reach >= self.floor
+    }
+
     /// Takes note of a slot that scores between `estimate - reach` and `estimate + reach`.
     #[inline]
     pub(super) fn offer(&mut self, slot: u32, estimate: f32, reach: f32) {
-        if estimate + reach >= self.floor {
+        if self.may_take(estimate, reach) {
             self.slots.push((slot, estimate + reach));
             self.reaches(estimate - reach);
         }

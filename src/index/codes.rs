@@ -21,12 +21,11 @@
 //! | 4 to 8 | `error`, `f32`, little-endian |
 //! | 8 on | the codes, one signed byte each, then zeros up to a multiple of 64 |
 
+use std::io;
 use std::sync::Arc;
 
 use super::distance::{self, Kernel, LANES};
-
-/// So many rows share an allocation. Pushing copies the last one while a search holds it: a quarter of a megabyte.
-pub(super) const BLOCK_ROWS: usize = 1024;
+use super::rows::{BLOCK_ROWS, RowFile, RowStore, RowView};
 
 const HEAD: usize = 8;
 
@@ -73,79 +72,113 @@ impl Coded {
     }
 }
 
-/// The codes of all vectors, in slots 0, 1, 2, … A clone is what was there at that moment, and costs nothing.
-#[derive(Clone)]
-pub(super) struct Codes {
+/// How vectors of one dimension are coded and compared.
+#[derive(Clone, Copy)]
+struct Coder {
     dimension: usize,
     stride: usize,
     rounding: f32,
     levels: f32,
-    len: usize,
-    blocks: Arc<Vec<Arc<[u8]>>>,
     kernel: Kernel,
 }
 
-impl Codes {
+/// The codes of all vectors, in slots 0, 1, 2, …
+pub(super) struct CodeStore {
+    coder: Coder,
+    rows: RowStore,
+}
+
+impl CodeStore {
     pub(super) fn new(dimension: usize) -> Self {
-        Self {
-            dimension,
-            stride: HEAD + dimension.next_multiple_of(LANES),
-            rounding: rounding(dimension),
-            levels: levels(dimension),
-            len: 0,
-            blocks: Arc::default(),
-            kernel: Kernel::detect(),
-        }
+        let stride = stride(dimension);
+        let (rounding, levels) = (rounding(dimension), levels(dimension));
+        let coder = Coder { dimension, stride, rounding, levels, kernel: Kernel::detect() };
+        Self { coder, rows: RowStore::new(stride) }
     }
 
+    /// Makes room for a vector more.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    pub(super) fn make_room(&self) -> io::Result<()> {
+        self.rows.make_room()
+    }
+
+    /// Puts a unit vector of our dimension into the next slot. One at a time.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    pub(super) fn push(&self, vector: &[f32]) -> io::Result<()> {
+        self.rows.push(|row| encode(vector, self.coder.levels, row))
+    }
+
+    /// Takes in the codes that a snapshot holds, while there are none.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    pub(super) fn read(&self, file: &Arc<RowFile>) -> io::Result<()> {
+        self.rows.read(file)
+    }
+
+    /// Has the codes of whole blocks read from the file of a snapshot.
+    pub(super) fn adopt(&self, file: &Arc<RowFile>) {
+        self.rows.adopt(file);
+    }
+
+    /// What is in the first `len` slots.
+    pub(super) fn view(&self, len: usize) -> Codes {
+        Codes { coder: self.coder, len, rows: self.rows.view() }
+    }
+}
+
+/// Bytes of a row.
+pub(super) fn stride(dimension: usize) -> usize {
+    HEAD + dimension.next_multiple_of(LANES)
+}
+
+/// The codes in slots 0 to `len`. A clone costs nothing.
+#[derive(Clone)]
+pub(super) struct Codes {
+    coder: Coder,
+    len: usize,
+    rows: RowView,
+}
+
+impl Codes {
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Puts a unit vector of our dimension into the next slot.
-    pub(super) fn push(&mut self, vector: &[f32]) {
-        let (block, row) = (self.len / BLOCK_ROWS, self.len % BLOCK_ROWS);
-        let blocks = Arc::make_mut(&mut self.blocks);
-        if block == blocks.len() {
-            blocks.push(Arc::from(vec![0; BLOCK_ROWS * self.stride]));
-        }
-        // A search may hold the last block just now; then it keeps the old one and we go on with a copy.
-        let rows = Arc::make_mut(&mut blocks[block]);
-        encode(vector, self.levels, &mut rows[row * self.stride..(row + 1) * self.stride]);
-        self.len += 1;
+    /// The rows as they are stored.
+    pub(super) fn rows(&self) -> &RowView {
+        &self.rows
     }
 
     /// The codes of a unit vector of our dimension.
     pub(super) fn coded(&self, vector: &[f32]) -> Coded {
-        debug_assert_eq!(vector.len(), self.dimension);
-        let mut row = vec![0; self.stride];
-        encode(vector, self.levels, &mut row);
+        debug_assert_eq!(vector.len(), self.coder.dimension);
+        let mut row = vec![0; self.coder.stride];
+        encode(vector, self.coder.levels, &mut row);
         Coded(row)
-    }
-
-    #[inline]
-    fn bytes(&self, slot: u32) -> &[u8] {
-        let start = slot as usize % BLOCK_ROWS * self.stride;
-        &self.blocks[slot as usize / BLOCK_ROWS][start..start + self.stride]
     }
 
     /// The codes in a slot before `len`.
     #[inline]
     pub(super) fn row(&self, slot: u32) -> Row<'_> {
-        Row::of(self.bytes(slot))
+        Row::of(self.rows.row(slot))
     }
 
     /// Asks for a slot's codes to be at hand soon.
     #[inline]
     pub(super) fn prefetch(&self, slot: u32) {
-        distance::prefetch(self.bytes(slot));
+        distance::prefetch(self.rows.row(slot));
     }
 
     /// An estimate of the cosine of two vectors, off by at most [`Codes::reach`].
     #[inline]
     #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
     pub(super) fn estimate(&self, a: Row<'_>, b: Row<'_>) -> f32 {
-        a.scale * b.scale * self.kernel.product(a.codes, b.codes) as f32
+        a.scale * b.scale * self.coder.kernel.product(a.codes, b.codes) as f32
     }
 
     /// The estimates for the vectors in `slots`, each handed to `each` with its slot, in their order.
@@ -156,7 +189,9 @@ impl Codes {
             let row = self.row(slot);
             (row.codes, (slot, query.scale * row.scale))
         });
-        self.kernel.products(query.codes, rows, |(slot, scale), product| each(slot, scale * product as f32));
+        self.coder
+            .kernel
+            .products(query.codes, rows, |(slot, scale), product| each(slot, scale * product as f32));
     }
 
     /// The estimates for all of a block from its row `skipped` on: slot, estimate, and how far it may be off.
@@ -171,12 +206,13 @@ impl Codes {
     ) {
         let first = block * BLOCK_ROWS;
         let filled = self.len.saturating_sub(first).min(BLOCK_ROWS);
-        let rows = self.blocks[block].chunks_exact(self.stride).take(filled).zip(first..).skip(skipped);
-        let rows = rows.map(|(bytes, slot)| {
+        let skipped = skipped.min(filled);
+        let rows = self.rows.rows_of(block, skipped..filled).chunks_exact(self.coder.stride);
+        let rows = rows.zip(first + skipped..).map(|(bytes, slot)| {
             let row = Row::of(bytes);
             (row.codes, (slot as u32, query.scale * row.scale, self.reach(query, row)))
         });
-        self.kernel.products(query.codes, rows, |(slot, scale, reach), product| {
+        self.coder.kernel.products(query.codes, rows, |(slot, scale, reach), product| {
             each(slot, scale * product as f32, reach);
         });
     }
@@ -184,7 +220,7 @@ impl Codes {
     /// How far an estimate may be from the score: the score lies between estimate - reach and estimate + reach.
     #[inline]
     pub(super) fn reach(&self, a: Row<'_>, b: Row<'_>) -> f32 {
-        a.error + b.error + self.rounding
+        a.error + b.error + self.coder.rounding
     }
 }
 
@@ -230,7 +266,7 @@ fn encode(vector: &[f32], levels: f32, row: &mut [u8]) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Codes;
+    use super::CodeStore;
     use crate::embed::{Embedding, similarity};
 
     fn unit(dimension: usize) -> impl Strategy<Value = Embedding> {
@@ -248,7 +284,7 @@ mod tests {
         #[test]
         fn a_score_is_never_farther_from_its_estimate_than_the_bound((a, b) in pair(), nearly in any::<bool>()) {
             let b = if nearly { a.clone() } else { b };
-            let codes = Codes::new(a.dimension());
+            let codes = CodeStore::new(a.dimension()).view(0);
             let (coded_a, coded_b) = (codes.coded(a.as_slice()), codes.coded(b.as_slice()));
             let off = (codes.estimate(coded_a.row(), coded_b.row()) - similarity(a.as_slice(), b.as_slice())).abs();
             let reach = codes.reach(coded_a.row(), coded_b.row());
@@ -260,18 +296,19 @@ mod tests {
     fn a_very_long_vector_is_coded_without_overflow() {
         let dimension = 200_000;
         let vector = Embedding::new(vec![1.0; dimension]).unwrap();
-        let codes = Codes::new(dimension);
+        let codes = CodeStore::new(dimension).view(0);
         let coded = codes.coded(vector.as_slice());
         assert!((codes.estimate(coded.row(), coded.row()) - 1.0).abs() < 1e-4);
     }
 
     #[test]
     fn what_was_handed_out_does_not_change_when_more_is_pushed() {
-        let mut codes = Codes::new(3);
+        let store = CodeStore::new(3);
         let vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
-        codes.push(&vectors[0]);
-        let before = codes.clone();
-        codes.push(&vectors[1]);
+        store.push(&vectors[0]).unwrap();
+        let before = store.view(1);
+        store.push(&vectors[1]).unwrap();
+        let codes = store.view(2);
         assert_eq!((before.len(), codes.len()), (1, 2));
         let query = codes.coded(&vectors[0]);
         assert!(before.estimate(query.row(), before.row(0)) > 0.99);

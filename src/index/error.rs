@@ -19,6 +19,10 @@ pub enum IndexError {
     NoPhoto(PhotoId),
     #[error("an index holds two thousand million pictures, and this one has them; use a second home folder")]
     Full,
+    #[error("the system has no memory left for the index; end other programs, or store fewer pictures here")]
+    NoMemory,
+    #[error("the saved index was damaged while it was in use; it is made anew from the catalogue")]
+    Damaged,
 }
 
 /// Why the index was not saved. The previous snapshot, if any, is intact.
@@ -27,6 +31,8 @@ pub enum IndexError {
 pub enum SaveError {
     #[error("cannot write {}: {source}; check free space and permissions", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("the saved index was damaged while it was in use; it is made anew from the catalogue")]
+    Damaged,
 }
 
 /// Why a saved index is not used. Always remedied by making the index anew from the catalogue and saving that.
@@ -47,10 +53,6 @@ pub enum LoadError {
         "the saved index differs in {what}: {found} there, {wanted} here; it is made anew from the catalogue"
     )]
     Differs { what: &'static str, found: String, wanted: String },
-    #[error("the catalogue lacks {missing} pictures of the saved index; it is made anew from the catalogue")]
-    CatalogueBehind { missing: usize },
-    #[error("the catalogue has other vectors than the saved index; it is made anew from the catalogue")]
-    OtherVectors,
-    #[error("the catalogue cannot be indexed: {0}")]
-    Catalogue(#[from] IndexError),
+    #[error("the system has no memory left for the index; end other programs, or store fewer pictures here")]
+    NoMemory,
 }

@@ -10,6 +10,7 @@
 //! Every linked slot but a lone first one is a neighbour of somebody in the lowest layer, for ever, see [`Rows`].
 
 use std::cell::RefCell;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +36,7 @@ thread_local! {
 #[derive(Default)]
 struct Scratch {
     beam: Beam,
+    wanted: Beam,
     seen: Seen,
     fresh: Vec<u32>,
 }
@@ -104,7 +106,7 @@ impl Graph {
             }
             let mut plan = Vec::with_capacity(layer + 1);
             for layer in (0..=layer.min(top)).rev() {
-                walk.layer(layer, start, EF_CONSTRUCTION, scratch);
+                walk.layer(layer, start, EF_CONSTRUCTION, scratch, |_| {});
                 let found: Vec<Near> = scratch.beam.found().filter(|near| near.slot != slot).collect();
                 start = found.first().map_or(start, |nearest| nearest.slot);
                 plan.push((layer, diverse(codes, &found, LINKS), found));
@@ -199,6 +201,43 @@ impl Graph {
 
     /// Up to `breadth` slots that are near `query`, nearest first, most of the nearest among them.
     pub(super) fn search(&self, codes: &Codes, query: Row<'_>, breadth: usize) -> Vec<Near> {
+        self.walk(codes, query, breadth, |_| {}, |scratch| scratch.beam.found().collect())
+    }
+
+    /// Up to `count` slots that are `wanted`, nearest first: of all that are met while `breadth` are kept in view.
+    pub(super) fn search_for(
+        &self,
+        codes: &Codes,
+        query: Row<'_>,
+        breadth: usize,
+        count: usize,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Vec<Near> {
+        let start = |scratch: &mut Scratch| {
+            scratch.wanted.reset(count.max(1));
+            std::mem::take(&mut scratch.wanted)
+        };
+        let mut kept = SCRATCH.with_borrow_mut(start);
+        let meet = |near: Near| {
+            if kept.may_take(near.estimate) && wanted(near.slot) {
+                kept.offer(near.slot, near.estimate);
+            }
+        };
+        self.walk(codes, query, breadth, meet, |_| Vec::new());
+        let found = kept.found().collect();
+        SCRATCH.with_borrow_mut(|scratch| scratch.wanted = kept);
+        found
+    }
+
+    /// Has `meet` look at each slot that is met in the lowest layer, and `end` at what is in view in the end.
+    fn walk(
+        &self,
+        codes: &Codes,
+        query: Row<'_>,
+        breadth: usize,
+        meet: impl FnMut(Near),
+        end: impl FnOnce(&Scratch) -> Vec<Near>,
+    ) -> Vec<Near> {
         let entry = self.entry.load(Ordering::Acquire);
         let rows = self.links.rows();
         if entry == NONE || entry as usize >= codes.len().min(rows.room()) || breadth == 0 {
@@ -210,8 +249,8 @@ impl Graph {
             for layer in (1..=layer_of(entry)).rev() {
                 start = walk.greedy(layer, start);
             }
-            walk.layer(0, start, breadth, scratch);
-            scratch.beam.found().collect()
+            walk.layer(0, start, breadth, scratch, meet);
+            end(scratch)
         })
     }
 
@@ -288,67 +327,20 @@ impl Graph {
         }
     }
 
-    /// The graph over slots before `slots`, which are all that are linked, while nobody links:
-    ///
-    /// ```text
-    /// where searches begin          u32
-    /// for each slot, for each of its layers from the lowest up
-    ///   how many neighbours         u8
-    ///   the neighbours              u32 each
-    /// ```
-    /// All numbers are little-endian.
-    pub(super) fn to_bytes(&self, slots: usize) -> Vec<u8> {
-        let rows = self.links.with_room(slots);
-        let mut bytes = self.entry.load(Ordering::Acquire).to_le_bytes().to_vec();
-        for slot in 0..u32::try_from(slots).unwrap_or(NONE) {
-            for layer in 0..=layer_of(slot) {
-                let at = bytes.len();
-                bytes.push(0);
-                for neighbour in rows.neighbours(layer, slot) {
-                    bytes.extend_from_slice(&neighbour.to_le_bytes());
-                    bytes[at] += 1;
-                }
-            }
-        }
-        bytes
+    /// Writes the graph over slots before `slots`, which are all that are linked, while nobody links: where searches
+    /// begin in four bytes, little-endian, then the rows.
+    pub(super) fn write_to(&self, slots: usize, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&self.entry.load(Ordering::Acquire).to_le_bytes())?;
+        self.links.with_room(slots).write_to(slots, out)
     }
 
-    /// What [`Graph::to_bytes`] wrote, or nothing if it cannot have written that.
+    /// What [`Graph::write_to`] wrote, or nothing if it cannot have written that.
     pub(super) fn from_bytes(bytes: &[u8], slots: usize) -> Option<Self> {
-        fn number(bytes: &mut &[u8]) -> Option<u32> {
-            let (number, rest) = bytes.split_first_chunk::<4>()?;
-            *bytes = rest;
-            Some(u32::from_le_bytes(*number))
-        }
-        let mut rest = bytes;
-        let entry = number(&mut rest)?;
-        let links = Links::new();
-        let rows = links.with_room(slots);
-        let there = |slot: u32, layer: usize| (slot as usize) < slots && layer_of(slot) >= layer;
-        if entry != NONE && !there(entry, 0) {
-            return None;
-        }
-        let mut neighbours = Vec::with_capacity(LOWEST_LINKS);
-        for slot in 0..u32::try_from(slots).ok()? {
-            for layer in 0..=layer_of(slot) {
-                let (&count, after) = rest.split_first()?;
-                rest = after;
-                if usize::from(count) > rows.row(layer, slot).len() {
-                    return None;
-                }
-                neighbours.clear();
-                for _ in 0..count {
-                    neighbours.push(number(&mut rest).filter(|&neighbour| there(neighbour, layer))?);
-                }
-                rows.write(layer, slot, &neighbours);
-                if layer == 0 {
-                    for &neighbour in &neighbours {
-                        rows.gained(neighbour);
-                    }
-                }
-            }
-        }
-        rest.is_empty().then(|| Self::with(links, entry))
+        let (entry, mut rest) = bytes.split_first_chunk::<4>()?;
+        let entry = u32::from_le_bytes(*entry);
+        let links = Links::read(&mut rest, slots)?;
+        let fits = rest.is_empty() && (entry == NONE || (entry as usize) < slots);
+        fits.then(|| Self::with(links, entry))
     }
 }
 
@@ -430,13 +422,24 @@ impl Walk<'_> {
     }
 
     /// Fills the beam with the nearest of a layer, looking from `start` on.
-    fn layer(&self, layer: usize, start: u32, breadth: usize, scratch: &mut Scratch) {
-        let Scratch { beam, seen, fresh } = scratch;
+    fn layer(
+        &self,
+        layer: usize,
+        start: u32,
+        breadth: usize,
+        scratch: &mut Scratch,
+        mut meet: impl FnMut(Near),
+    ) {
+        let Scratch { beam, seen, fresh, .. } = scratch;
         let limit = self.limit();
         beam.reset(breadth);
         seen.reset(limit);
         seen.first_time(start);
-        beam.offer(start, self.codes.estimate(self.query, self.codes.row(start)));
+        let mut meet = |beam: &mut Beam, slot, estimate| {
+            beam.offer(slot, estimate);
+            meet(Near { slot, estimate });
+        };
+        meet(beam, start, self.codes.estimate(self.query, self.codes.row(start)));
         while let Some(slot) = beam.next() {
             fresh.clear();
             for neighbour in self.rows.neighbours(layer, slot) {
@@ -449,7 +452,7 @@ impl Walk<'_> {
             if let Some(next) = beam.likely_next() {
                 prefetch(self.rows.row(layer, next));
             }
-            self.codes.estimates(self.query, fresh, |slot, estimate| beam.offer(slot, estimate));
+            self.codes.estimates(self.query, fresh, |slot, estimate| meet(beam, slot, estimate));
         }
     }
 }
@@ -458,26 +461,33 @@ impl Walk<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::codes::CodeStore;
     use super::{Codes, Graph};
 
     /// A graph over `slots` points of a circle.
     fn circle(slots: u16) -> (Codes, Graph) {
-        let (mut codes, graph) = (Codes::new(2), Graph::new());
+        let (codes, graph) = (CodeStore::new(2), Graph::new());
         for slot in 0..slots {
             let turn = f32::from(slot) / f32::from(slots) * std::f32::consts::TAU;
-            codes.push(&[turn.cos(), turn.sin()]);
-            graph.insert(&codes, u32::from(slot));
+            codes.push(&[turn.cos(), turn.sin()]).unwrap();
+            graph.insert(&codes.view(usize::from(slot) + 1), u32::from(slot));
         }
-        (codes, graph)
+        (codes.view(usize::from(slots)), graph)
+    }
+
+    fn bytes_of(graph: &Graph, slots: u16) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        graph.write_to(usize::from(slots), &mut bytes).unwrap();
+        bytes
     }
 
     proptest! {
         #[test]
         fn a_graph_read_back_is_the_one_that_was_written(slots in 0u16..200) {
             let (_, graph) = circle(slots);
-            let bytes = graph.to_bytes(usize::from(slots));
+            let bytes = bytes_of(&graph, slots);
             let again = Graph::from_bytes(&bytes, usize::from(slots)).unwrap();
-            prop_assert_eq!(again.to_bytes(usize::from(slots)), bytes);
+            prop_assert_eq!(bytes_of(&again, slots), bytes);
             prop_assert_eq!(again.audit(), graph.audit());
         }
 
@@ -486,7 +496,7 @@ mod tests {
             slots in 1u16..100, at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
         ) {
             let (codes, graph) = circle(slots);
-            let mut bytes = graph.to_bytes(usize::from(slots));
+            let mut bytes = bytes_of(&graph, slots);
             let at = at.index(bytes.len());
             if cut { bytes.truncate(at) } else { bytes[at] = byte }
             if let Some(graph) = Graph::from_bytes(&bytes, usize::from(slots)) {

@@ -11,10 +11,11 @@
 //! Each slot counts the rows of the lowest layer that lead to it. The last of them is never given up: a link is
 //! counted after it is written and uncounted before it is removed, so the count is never above the truth.
 
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::codes::BLOCK_ROWS;
+use super::rows::BLOCK_ROWS;
 
 /// Neighbours in a row of the upper layers.
 pub(super) const LINKS: usize = 16;
@@ -57,8 +58,25 @@ fn atomics(count: usize, value: u32) -> impl Iterator<Item = AtomicU32> {
     (0..count).map(move |_| AtomicU32::new(value))
 }
 
+/// The next `count` numbers of `bytes`, which are little-endian.
+fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<impl Iterator<Item = AtomicU32> + use<'a>> {
+    let (numbers, rest) = bytes.split_at_checked(4 * count)?;
+    *bytes = rest;
+    Some(numbers.as_chunks::<4>().0.iter().map(|number| AtomicU32::new(u32::from_le_bytes(*number))))
+}
+
 impl Block {
     fn new(number: usize) -> Self {
+        let (first_row, rows) = Self::upper_rows(number);
+        Self {
+            lowest: atomics(BLOCK_ROWS * LOWEST_LINKS, NONE).collect(),
+            counts: atomics(BLOCK_ROWS, 0).collect(),
+            upper: Arc::new(Upper { first_row, links: atomics(rows * LINKS, NONE).collect() }),
+        }
+    }
+
+    /// For each slot its first row in the upper layers, and how many rows there are.
+    fn upper_rows(number: usize) -> (Box<[u16]>, usize) {
         let mut rows = 0_usize;
         let first_row = (number * BLOCK_ROWS..(number + 1) * BLOCK_ROWS).map(|slot| {
             let layers = u32::try_from(slot).map_or(0, layer_of);
@@ -66,12 +84,21 @@ impl Block {
             rows += layers;
             if layers == 0 { NO_ROW } else { u16::try_from(first).unwrap_or(NO_ROW) }
         });
-        let first_row: Box<[u16]> = first_row.collect();
-        Self {
-            lowest: atomics(BLOCK_ROWS * LOWEST_LINKS, NONE).collect(),
-            counts: atomics(BLOCK_ROWS, 0).collect(),
-            upper: Arc::new(Upper { first_row, links: atomics(rows * LINKS, NONE).collect() }),
-        }
+        (first_row.collect(), rows)
+    }
+
+    /// All numbers of the block, in the order in which they are written and read.
+    fn numbers(&self) -> impl Iterator<Item = &AtomicU32> {
+        self.lowest.iter().chain(self.counts.iter()).chain(&self.upper.links)
+    }
+
+    fn read(number: usize, bytes: &mut &[u8]) -> Option<Self> {
+        let (first_row, rows) = Self::upper_rows(number);
+        Some(Self {
+            lowest: take(bytes, BLOCK_ROWS * LOWEST_LINKS)?.collect(),
+            counts: take(bytes, BLOCK_ROWS)?.collect(),
+            upper: Arc::new(Upper { first_row, links: take(bytes, rows * LINKS)?.collect() }),
+        })
     }
 }
 
@@ -97,6 +124,19 @@ impl Links {
         Rows(Arc::clone(&blocks))
     }
 
+    /// Reads what [`Rows::write_to`] wrote for `slots` slots; nothing if it cannot have written that.
+    pub(super) fn read(bytes: &mut &[u8], slots: usize) -> Option<Self> {
+        let blocks = (0..slots.div_ceil(BLOCK_ROWS)).map(|number| Block::read(number, bytes));
+        let links = Self(RwLock::new(Arc::new(blocks.collect::<Option<_>>()?)));
+        let rows = links.rows();
+        let there = |slot: u32, layer| (slot as usize) < slots && (layer == 0 || layer_of(slot) >= layer);
+        let fits = |slot: u32, layer| {
+            rows.neighbours(layer, slot).all(|near| there(slot, layer) && there(near, layer))
+        };
+        let all = u32::try_from(rows.room()).ok()?;
+        (0..all).all(|slot| (0..=layer_of(slot)).all(|layer| fits(slot, layer))).then_some(links)
+    }
+
     /// Rows as they are and will be.
     pub(super) fn rows(&self) -> Rows {
         Rows(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
@@ -110,6 +150,17 @@ impl Rows {
     /// Slots before this one have rows.
     pub(super) fn room(&self) -> usize {
         self.0.len() * BLOCK_ROWS
+    }
+
+    /// Writes the rows of the first `slots` slots, while nobody links: for each block the lowest layer, the counts, the
+    /// upper layers, each number in four bytes, little-endian. There is room for so many slots.
+    pub(super) fn write_to(&self, slots: usize, out: &mut impl Write) -> io::Result<()> {
+        for block in &self.0[..slots.div_ceil(BLOCK_ROWS)] {
+            for number in block.numbers() {
+                out.write_all(&number.load(Ordering::Acquire).to_le_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// The row of a slot in a layer that it is in: `LOWEST_LINKS` entries in the lowest, `LINKS` in others.

@@ -14,53 +14,64 @@
 //! So the graph speeds up hits and costs misses nothing that matters: a miss goes on to spend a second and money
 //! upstream, the scan takes milliseconds.
 //!
-//! The catalogue is the truth and the index a cache of it. [`Index::save`] keeps only the graph, which is what
-//! takes long to make; vectors come from the catalogue, and [`Index::load`] compares the two.
+//! Pictures that were removed are passed over by all of them; [`Index::compacted`] gives their room back.
+//!
+//! The catalogue is the truth and the index a cache of it. [`Index::save`] writes all of it into files, and
+//! [`Index::load`] maps them: vectors and codes come into memory as far as searches touch them, and their sums are
+//! looked at then. What the catalogue has beyond the snapshot the caller inserts and removes afterwards.
 
 mod beam;
 mod candidates;
+mod checksum;
 mod codes;
 mod distance;
 mod error;
 mod graph;
 mod links;
+mod photo_set;
+mod rows;
 mod shelf;
 mod snapshot;
+mod table;
+mod tags;
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
 pub use candidates::{Candidate, Candidates};
 pub use error::{IndexError, LoadError, SaveError};
+pub use photo_set::PhotoSet;
 pub use snapshot::IndexFingerprint;
 
 use crate::embed::Embedding;
 use crate::photo_id::PhotoId;
 use graph::Graph;
 pub use graph::GraphAudit;
-use shelf::{Shelf, Shelved, View};
+use rows::Damage;
+use shelf::{Shelf, View};
 
-/// So many pictures are linked by one [`Index::insert`], itself included, until the graph has caught up.
-const LINKS_PER_INSERT: usize = 4;
-
-/// So many pictures are linked by [`Index::catch_up`] at a stretch.
+/// So many pictures are linked at a stretch.
 const LINKS_PER_STRETCH: usize = 512;
 
 /// Above so many results wanted the graph has no advantage left.
 const GRAPH_MAX_K: usize = 512;
+
+/// Among `n` of `len` pictures the graph has to look at `len / n` times as many, and each of the `n` can be looked at
+/// instead. At 50,000 the first takes 0.12 ms times `len / n`, the second 0.08 us times `n`: as long where `n * n` is
+/// about this times `len`.
+const FEW_SQUARED: usize = 1500;
 
 /// How an [`Index`] works. Results are right with any of these; only speed differs.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexOptions {
     /// Numbers per vector.
     pub dimension: NonZeroUsize,
-    /// Up to so many pictures there is no graph and every search is exact.
+    /// Up to so many pictures there is no graph, and every search among so few is exact.
     pub exact_max: usize,
     /// How many points a graph search keeps in view; more finds more and takes longer.
     pub breadth: usize,
@@ -78,79 +89,83 @@ impl IndexOptions {
     }
 }
 
-/// All stored pictures by what they look like. Searches run while others insert, link or save.
+/// All stored pictures by what they look like. Searches run while others insert, remove, link or save, and wait for none
+/// of them.
 pub struct Index {
     options: IndexOptions,
-    shelf: RwLock<Shelf>,
+    shelf: Shelf,
     graph: Graph,
     /// Pictures in slots before this one are in the graph, or their equals are.
     linked: AtomicUsize,
     /// Held by whoever adds to the graph, or needs it to stand still.
     linking: Mutex<()>,
+    damage: Damage,
 }
 
 impl Index {
     /// An empty index.
     #[must_use]
     pub fn new(options: IndexOptions) -> Self {
-        Self::with(options, Shelf::new(options.dimension.get()), Graph::new(), 0)
-    }
-
-    fn with(options: IndexOptions, shelf: Shelf, graph: Graph, linked: usize) -> Self {
         Self {
             options,
-            shelf: RwLock::new(shelf),
-            graph,
-            linked: AtomicUsize::new(linked),
+            shelf: Shelf::new(options.dimension.get()),
+            graph: Graph::new(),
+            linked: AtomicUsize::new(0),
             linking: Mutex::new(()),
+            damage: Damage::default(),
         }
     }
 
-    /// Adds one picture, which the next search finds. Takes microseconds up to `exact_max` pictures, then up to a
-    /// millisecond, because it also links up to four pictures that the graph lags behind.
+    /// Adds one picture, which the next search finds; takes microseconds. [`Index::link_some`] or [`Index::catch_up`]
+    /// makes searches fast again when many have come.
     ///
     /// # Errors
-    /// [`IndexError`] for a vector of another dimension or a picture that is here or can be none.
+    /// [`IndexError`] for a vector of another dimension or a picture that is here, was here, or can be none.
     pub fn insert(&self, photo_id: PhotoId, embedding: &Embedding) -> Result<(), IndexError> {
-        let len = {
-            let mut shelf = self.shelf_mut();
-            self.push(&mut shelf, photo_id, embedding)?;
-            shelf.len()
-        };
-        // Whoever is linking already will get to this one; until then the scan of the unlinked finds it.
-        if len > self.options.exact_max
-            && let Ok(_linking) = self.linking.try_lock()
-        {
-            let linked = self.linked.load(Ordering::Acquire);
-            self.link(linked..len.min(linked + LINKS_PER_INSERT), false);
-        }
-        Ok(())
-    }
-
-    /// Adds many pictures without linking them: about a microsecond each, and searches are right at once.
-    /// [`Index::catch_up`] then makes them fast.
-    ///
-    /// # Errors
-    /// [`IndexError`] for the first picture that cannot be added; those before it are in.
-    pub fn insert_many<'a, I>(&self, pictures: I) -> Result<(), IndexError>
-    where
-        I: IntoIterator<Item = (PhotoId, &'a Embedding)>,
-    {
-        for (photo_id, embedding) in pictures {
-            self.push(&mut self.shelf_mut(), photo_id, embedding)?;
-        }
-        Ok(())
-    }
-
-    fn push(&self, shelf: &mut Shelf, photo_id: PhotoId, embedding: &Embedding) -> Result<(), IndexError> {
         self.check_dimension(embedding)?;
         if photo_id.0 <= 0 {
             return Err(IndexError::NoPhoto(photo_id));
         }
-        match shelf.push(photo_id, embedding.as_slice()) {
-            Shelved::Yes => Ok(()),
-            Shelved::AlreadyThere => Err(IndexError::Duplicate(photo_id)),
-            Shelved::Full => Err(IndexError::Full),
+        self.shelf.push(photo_id, embedding.as_slice())
+    }
+
+    /// Adds many pictures.
+    ///
+    /// # Errors
+    /// As [`Index::insert`], for the first picture that cannot be added; those before it are in.
+    pub fn insert_many<'a, I>(&self, pictures: I) -> Result<(), IndexError>
+    where
+        I: IntoIterator<Item = (PhotoId, &'a Embedding)>,
+    {
+        pictures.into_iter().try_for_each(|(photo_id, embedding)| self.insert(photo_id, embedding))
+    }
+
+    /// Takes pictures out, so that the next search finds none of them; those that are not here are passed over. `seen`
+    /// is for the caller to remember how far in the catalogue's list of removals this was, see
+    /// [`Index::removals_seen`]. Their room is given back by [`Index::compacted`].
+    pub fn remove(&self, photo_ids: &[PhotoId], seen: i64) {
+        self.shelf.remove(photo_ids, seen);
+    }
+
+    /// The greatest `seen` that [`Index::remove`] was told, in this process or before the index was saved; 0 at first.
+    #[must_use]
+    pub fn removals_seen(&self) -> i64 {
+        self.shelf.removals_seen()
+    }
+
+    /// How many pictures were removed and still take room.
+    #[must_use]
+    pub fn removed(&self) -> usize {
+        self.shelf.removed()
+    }
+
+    /// Links a stretch of what is not linked yet, on this thread, unless somebody is linking.
+    pub fn link_some(&self) {
+        if let Ok(_linking) = self.linking.try_lock() {
+            let (linked, len) = (self.linked.load(Ordering::Acquire), self.shelf.len());
+            if len > self.options.exact_max {
+                self.link(linked..len.min(linked + LINKS_PER_STRETCH), false);
+            }
         }
     }
 
@@ -158,18 +173,24 @@ impl Index {
     /// nothing up to `exact_max` pictures. Searches and inserts go on meanwhile. Not to be called from inside a
     /// rayon task: the wait for another `catch_up` could be for work of the waiting thread itself.
     pub fn catch_up(&self) {
+        self.catch_up_telling(&|_, _| {});
+    }
+
+    /// As [`Index::catch_up`], and `tell`s after each stretch how many of how many are linked.
+    pub fn catch_up_telling(&self, tell: &dyn Fn(usize, usize)) {
         let _linking = self.linking();
         let before = self.linked.load(Ordering::Acquire);
         loop {
-            let len = self.len();
+            let len = self.shelf.len();
             let linked = self.linked.load(Ordering::Acquire);
             if len <= self.options.exact_max || linked == len {
                 if linked > before {
-                    self.graph.mend(self.shelf().view().codes());
+                    self.graph.mend(self.shelf.view().codes());
                 }
                 return;
             }
             self.link(linked..len.min(linked + LINKS_PER_STRETCH), true);
+            tell(self.linked.load(Ordering::Acquire), len);
         }
     }
 
@@ -178,16 +199,14 @@ impl Index {
     pub fn unlinked(&self) -> usize {
         // In this order: the other way round a picture could be linked in between.
         let linked = self.linked.load(Ordering::Acquire);
-        self.len().saturating_sub(linked)
+        self.shelf.len().saturating_sub(linked)
     }
 
     /// Puts the next `slots` into the graph. The caller holds `linking`.
     fn link(&self, slots: Range<usize>, parallel: bool) {
         let end = slots.end;
-        let (mut fresh, view) = {
-            let shelf = self.shelf();
-            (shelf.first_of_their_kind(slots), shelf.view())
-        };
+        let view = self.shelf.view();
+        let mut fresh = self.shelf.first_of_their_kind(slots);
         fresh.retain(|&(_, photo_id)| !(self.options.graph_loses)(photo_id));
         let insert = |(slot, _): &(u32, PhotoId)| self.graph.insert(view.codes(), *slot);
         if parallel {
@@ -204,76 +223,146 @@ impl Index {
     /// then one that belongs among them is missing.
     ///
     /// # Errors
-    /// [`IndexError::Dimension`].
+    /// [`IndexError::Dimension`]; [`IndexError::Damaged`] when a file of the snapshot turns out not to be as it was
+    /// written: then this index is to be thrown away.
     pub fn search(&self, query: &Embedding, k: usize, sure_above: f32) -> Result<Candidates, IndexError> {
-        self.check_dimension(query)?;
-        // Before the graph is asked: what is linked while it answers is then seen twice rather than not at all.
-        let linked = self.linked.load(Ordering::Acquire);
-        let view = self.shelf().view();
-        let wanted = k.min(view.len());
-        if view.len() > self.options.exact_max && linked > 0 && wanted <= GRAPH_MAX_K {
-            let found = self.search_by_graph(query, wanted, linked, &view);
-            if found.len() == wanted && found.best().is_some_and(|best| best.score >= sure_above) {
-                return Ok(found);
-            }
-        }
-        Ok(view.scan(query.as_slice(), wanted))
+        self.search_in(query, k, sure_above, None)
+    }
+
+    /// As [`Index::search`], as if nothing but the pictures of `among` were stored.
+    ///
+    /// # Errors
+    /// As [`Index::search`].
+    pub fn search_among(
+        &self,
+        query: &Embedding,
+        k: usize,
+        sure_above: f32,
+        among: &PhotoSet,
+    ) -> Result<Candidates, IndexError> {
+        self.search_in(query, k, sure_above, Some(among))
     }
 
     /// The best `k` pictures by looking at all of them.
     ///
     /// # Errors
-    /// [`IndexError::Dimension`].
+    /// As [`Index::search`].
     pub fn search_exact(&self, query: &Embedding, k: usize) -> Result<Candidates, IndexError> {
         self.search(query, k, f32::INFINITY)
     }
 
-    fn search_by_graph(&self, query: &Embedding, k: usize, linked: usize, view: &View) -> Candidates {
-        let (query, codes) = (query.as_slice(), view.codes());
+    fn search_in(
+        &self,
+        query: &Embedding,
+        k: usize,
+        sure_above: f32,
+        among: Option<&PhotoSet>,
+    ) -> Result<Candidates, IndexError> {
+        self.check_dimension(query)?;
+        // Before the graph is asked: what is linked while it answers is then seen twice rather than not at all.
+        let linked = self.linked.load(Ordering::Acquire);
+        let view = self.shelf.view();
+        let found = self.find(query.as_slice(), k, sure_above, among, linked, &view);
+        if self.damage.load(Ordering::Acquire) { Err(IndexError::Damaged) } else { Ok(found) }
+    }
+
+    fn find(
+        &self,
+        query: &[f32],
+        k: usize,
+        sure_above: f32,
+        among: Option<&PhotoSet>,
+        linked: usize,
+        view: &View,
+    ) -> Candidates {
+        let kept = among.map_or(view.pictures(), |among| among.len().min(view.pictures()));
+        if let Some(among) = among
+            && kept * kept <= FEW_SQUARED * view.len()
+        {
+            let slots = among.iter().filter_map(|photo_id| self.shelf.slot(view, photo_id));
+            let contenders = view.contenders_of(&view.codes().coded(query), k.max(1), slots);
+            return view.best_of(query, k, contenders);
+        }
+        let wanted = k.min(kept);
+        if kept > self.options.exact_max && linked > 0 && wanted <= GRAPH_MAX_K {
+            let found = self.find_by_graph(query, wanted, among, kept, linked, view);
+            if found.len() == wanted && found.best().is_some_and(|best| best.score >= sure_above) {
+                return found;
+            }
+        }
+        view.scan(query, wanted, among)
+    }
+
+    /// `kept`: how many of all pictures are wanted, at least 1.
+    fn find_by_graph(
+        &self,
+        query: &[f32],
+        k: usize,
+        among: Option<&PhotoSet>,
+        kept: usize,
+        linked: usize,
+        view: &View,
+    ) -> Candidates {
+        let codes = view.codes();
         let coded = codes.coded(query);
-        let mut contenders = view.contenders(&coded, k.max(1), linked);
-        for near in self.graph.search(codes, coded.row(), self.options.breadth.max(k)) {
+        let mut contenders = view.contenders(&coded, k.max(1), linked, among);
+        let breadth = self.options.breadth.max(k);
+        let near = if kept == view.len() {
+            self.graph.search(codes, coded.row(), breadth)
+        } else {
+            let broader = broader(breadth, kept, view);
+            let stands = |slot| self.shelf.stands_for_some(slot, among);
+            self.graph.search_for(codes, coded.row(), broader, breadth, stands)
+        };
+        for near in near {
             // What has been linked since is in the scan already.
             if (near.slot as usize) < linked {
                 contenders.offer(near.slot, near.estimate, codes.reach(coded.row(), codes.row(near.slot)));
             }
         }
-        let scored: Vec<(u32, f32)> =
-            contenders.into_slots().map(|slot| (slot, view.score(query, slot))).collect();
-        let mut found = Vec::with_capacity(scored.len());
-        let shelf = self.shelf();
-        shelf.twins_of(query, &mut found);
-        for (slot, score) in scored {
-            shelf.add_ring(slot, score, &mut found);
-        }
-        drop(shelf);
-        Candidates::best_of(found, k)
-    }
-
-    /// What the graph alone would answer, for measuring it.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn search_graph_alone(&self, query: &Embedding, k: usize) -> Candidates {
-        let view = self.shelf().view();
-        let coded = view.codes().coded(query.as_slice());
         let mut found = Vec::new();
-        for near in self.graph.search(view.codes(), coded.row(), self.options.breadth.max(k)) {
-            self.shelf().add_ring(near.slot, view.score(query.as_slice(), near.slot), &mut found);
+        self.shelf.twins_of(view, query, among, &mut found);
+        for (slot, score) in view.scores(query, contenders.into_slots()) {
+            self.shelf.add_ring(slot, score, among, &mut found);
         }
         Candidates::best_of(found, k)
     }
 
-    /// Counts what must hold of the graph, while nobody links: inserts wait.
+    /// What the graph alone would answer, for measuring and auditing it.
+    ///
+    /// # Errors
+    /// As [`Index::search`].
+    pub fn search_graph_alone(&self, query: &Embedding, k: usize) -> Result<Candidates, IndexError> {
+        self.check_dimension(query)?;
+        let view = self.shelf.view();
+        let coded = view.codes().coded(query.as_slice());
+        let (breadth, kept) = (self.options.breadth.max(k), view.pictures().max(1));
+        let stands = |slot| self.shelf.stands_for_some(slot, None);
+        let broader = broader(breadth, kept, &view);
+        let near = self.graph.search_for(view.codes(), coded.row(), broader, breadth, stands);
+        let mut found = Vec::new();
+        let near = near.into_iter().map(|near| near.slot).filter(|&slot| (slot as usize) < view.len());
+        for (slot, score) in view.scores(query.as_slice(), near) {
+            self.shelf.add_ring(slot, score, None, &mut found);
+        }
+        if self.damage.load(Ordering::Acquire) {
+            Err(IndexError::Damaged)
+        } else {
+            Ok(Candidates::best_of(found, k))
+        }
+    }
+
+    /// Counts what must hold of the graph, while nobody links.
     #[must_use]
     pub fn audit_graph(&self) -> GraphAudit {
         let _linking = self.linking();
         self.graph.audit()
     }
 
-    /// How many pictures there are.
+    /// How many pictures there are, without those that were removed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shelf().len()
+        self.shelf.view().pictures()
     }
 
     #[must_use]
@@ -281,57 +370,96 @@ impl Index {
         self.len() == 0
     }
 
-    /// The greatest picture number. Pictures may have come in another order, so smaller ones can be missing.
+    /// The greatest picture number that was ever inserted. Pictures may have come in another order, so smaller ones can
+    /// be missing.
     #[must_use]
     pub fn last_photo_id(&self) -> Option<PhotoId> {
-        self.shelf().last_photo_id()
+        self.shelf.last_photo_id()
+    }
+
+    /// About `count` pictures from all over, the last one among them, with their vectors: to be compared with the
+    /// catalogue's. Pictures that were removed are not shown.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`].
+    pub fn samples(&self, count: usize) -> Result<Vec<(PhotoId, Embedding)>, IndexError> {
+        let view = self.shelf.view();
+        let step = (view.len() / count.max(1)).max(1);
+        let pictures = view.there().rev().step_by(step).map(|slot| view.picture(slot));
+        let read = |(photo_id, vector)| Embedding::new(vector).map(|embedding| (photo_id, embedding));
+        let samples: Result<Vec<_>, _> = pictures.map(read).collect();
+        samples.ok().filter(|_| !self.damage.load(Ordering::Acquire)).ok_or(IndexError::Damaged)
+    }
+
+    /// The same pictures without the room of those that were removed, linked anew; this one goes on answering meanwhile.
+    /// What it is told meanwhile the new one has to be told as well: it goes on from the same [`Index::last_photo_id`]
+    /// and [`Index::removals_seen`] as this one had at the beginning.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`], [`IndexError::NoMemory`].
+    pub fn compacted(&self, tell: &dyn Fn(usize, usize)) -> Result<Self, IndexError> {
+        let (view, extent) = self.shelf.standstill(&mut std::io::sink()).map_err(|_| IndexError::NoMemory)?;
+        let fresh = Self::new(self.options);
+        let mut pushed = Ok(());
+        view.each(|photo_id, vector| {
+            if pushed.is_ok() {
+                pushed = fresh.shelf.push(photo_id, vector);
+            }
+        });
+        pushed?;
+        if self.damage.load(Ordering::Acquire) {
+            return Err(IndexError::Damaged);
+        }
+        fresh.shelf.go_on_from(extent);
+        fresh.catch_up_telling(tell);
+        Ok(fresh)
     }
 
     /// Writes what [`Index::load`] can read, into the directory `dir`, which is made if need be. A crash leaves
     /// the previous snapshot. Searches and inserts go on meanwhile; a second save, of this process or another,
-    /// waits.
+    /// waits. From then on codes and vectors are read from the files, and their memory goes back to the system.
     ///
     /// # Errors
     /// [`SaveError`]; the previous snapshot is still there.
     pub fn save(&self, dir: &Path, fingerprint: &IndexFingerprint) -> Result<(), SaveError> {
         let _linking = self.linking();
-        let linked = self.linked.load(Ordering::Acquire);
-        let (ids, vectors) = {
-            let shelf = self.shelf();
-            (shelf.ids(0..linked).collect(), shelf.sum(0..linked))
+        let contents = snapshot::Contents {
+            options: &self.options,
+            fingerprint,
+            shelf: &self.shelf,
+            graph: &self.graph,
+            linked: self.linked.load(Ordering::Acquire),
+            damage: &self.damage,
         };
-        let contents = snapshot::Contents::of(&self.options, fingerprint, ids, vectors);
-        snapshot::write(dir, &contents, &self.graph.to_bytes(linked))
+        if let Some(files) = snapshot::write(dir, &contents)? {
+            self.shelf.adopt(&files);
+        }
+        Ok(())
     }
 
-    /// The index of all pictures in `catalogue`, in any order, with the graph that was saved in `dir`. Pictures
-    /// that were not saved are inserted but not linked, see [`Index::catch_up`]; none is forgotten, whatever its
-    /// number. Without a usable snapshot make a new index from the catalogue: it answers at once, too.
+    /// The index that was saved in `dir`, with the pictures that it had then. Takes time and memory for about 160 bytes
+    /// a picture; the rest is read as it is needed.
     ///
     /// # Errors
-    /// [`LoadError`] when there is no snapshot, or one that is damaged, or one of other pictures, another model,
-    /// other parameters or another machine; and when `catalogue` itself does not fit.
+    /// [`LoadError`] when there is no snapshot, or one that is damaged, or one of another model, other parameters or
+    /// another format. Damage of codes and vectors shows later, as [`IndexError::Damaged`].
     pub fn load(
         options: IndexOptions,
         dir: &Path,
         fingerprint: &IndexFingerprint,
-        catalogue: &[(PhotoId, Embedding)],
     ) -> Result<Self, LoadError> {
-        let (contents, graph) = snapshot::read(dir, &options, fingerprint)?;
-        let mut unsaved: HashMap<PhotoId, &Embedding> = catalogue.iter().map(|(id, e)| (*id, e)).collect();
-        // In the order of the slots that the graph knows them by; then the rest, in the catalogue's order.
-        let saved: Vec<_> = contents.ids().filter_map(|id| Some((id, unsaved.remove(&id)?))).collect();
-        let linked = saved.len();
-        if linked < contents.len() {
-            return Err(LoadError::CatalogueBehind { missing: contents.len() - linked });
-        }
-        let index = Self::with(options, Shelf::new(options.dimension.get()), graph, linked);
-        let rest = catalogue.iter().filter(|(id, _)| unsaved.contains_key(id)).map(|(id, e)| (*id, e));
-        index.insert_many(saved.into_iter().chain(rest))?;
-        if index.shelf().sum(0..linked) != contents.vectors() {
-            return Err(LoadError::OtherVectors);
-        }
-        Ok(index)
+        let damage = Damage::default();
+        let snapshot::Read { shelf, graph, linked } = snapshot::read(dir, &options, fingerprint, &damage)?;
+        let linked = AtomicUsize::new(linked);
+        Ok(Self { options, shelf, graph, linked, linking: Mutex::new(()), damage })
+    }
+
+    /// Removes what was saved in `dir`.
+    ///
+    /// # Errors
+    /// [`SaveError`] when that cannot be done.
+    pub fn discard(dir: &Path) -> Result<(), SaveError> {
+        snapshot::discard(dir)
     }
 
     fn check_dimension(&self, embedding: &Embedding) -> Result<(), IndexError> {
@@ -339,19 +467,16 @@ impl Index {
         if expected == got { Ok(()) } else { Err(IndexError::Dimension { expected, got }) }
     }
 
-    // A panic while a lock is held leaves what it guards whole (vectors are only ever added), so go on with it.
-
-    fn shelf(&self) -> RwLockReadGuard<'_, Shelf> {
-        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn shelf_mut(&self) -> RwLockWriteGuard<'_, Shelf> {
-        self.shelf.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn linking(&self) -> MutexGuard<'_, ()> {
+        // A panic while it is held leaves the graph whole: links are written one by one.
         self.linking.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many to keep in view so that about `breadth` of them are among the `kept` that are wanted; twice as many where
+/// most are passed over, because what is wanted lies farther apart there.
+fn broader(breadth: usize, kept: usize, view: &View) -> usize {
+    breadth * view.len() / kept * if 2 * kept < view.len() { 2 } else { 1 }
 }
 
 impl std::fmt::Debug for Index {

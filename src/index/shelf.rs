@@ -1,14 +1,23 @@
 //! All vectors, one after the other: what exact answers are made of.
+//!
+//! One at a time adds or removes; searches never wait for that. A slot is published by raising `len` when all of it is
+//! written, and only then known to tables and rings.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::io::{self, Write};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
+use super::IndexError;
 use super::candidates::{Candidate, Candidates, Contenders};
-use super::codes::{BLOCK_ROWS, Coded, Codes};
+use super::checksum::mix;
+use super::codes::{CodeStore, Coded, Codes};
+use super::photo_set::PhotoSet;
+use super::rows::{BLOCK_ROWS, RowFile, RowStore, RowView};
+use super::table::Table;
+use super::tags::{TagStore, Tags};
 use crate::embed::similarity;
 use crate::photo_id::PhotoId;
 
@@ -19,127 +28,292 @@ const PARALLEL_ROWS: usize = 128 * BLOCK_ROWS;
 /// A slot has to leave the top bit of an `u32` free.
 const MAX_SLOTS: u32 = 1 << 31;
 
-#[derive(Clone, Default)]
-struct Block {
-    ids: Vec<PhotoId>,
-    /// `ids.len() * dimension` numbers.
-    rows: Vec<f32>,
-}
-
 /// Vectors in slots 0, 1, 2, …, which never change.
 pub(super) struct Shelf {
-    now: View,
-    slot_of: HashMap<PhotoId, u32>,
-    /// The hash of a vector (moved on by one where another vector sits) to the first slot that holds it.
-    first_with: HashMap<u64, u32>,
-    /// For each slot the next one with the same vector, round in a ring.
-    next_twin: Vec<u32>,
-    last_photo_id: Option<PhotoId>,
+    codes: CodeStore,
+    /// The vectors as `f32`, little-endian.
+    vectors: RowStore,
+    tags: TagStore,
+    slot_of: Table,
+    /// The first slot with each vector.
+    first_with: Table,
+    len: AtomicUsize,
+    removed: AtomicUsize,
+    /// The greatest number that was ever here; 0 for none.
+    last_photo_id: AtomicI64,
+    changing: Mutex<Changing>,
 }
 
-/// Where a picture came to stand.
-pub(super) enum Shelved {
-    Yes,
-    AlreadyThere,
-    Full,
+/// What only those need who add or remove.
+#[derive(Clone, Copy, Default)]
+struct Changing {
+    /// How many different vectors there are.
+    distinct: usize,
+    removals_seen: i64,
+}
+
+/// What a snapshot says of a shelf beside its tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) slots: usize,
+    pub(super) removed: usize,
+    pub(super) last_photo_id: i64,
+    pub(super) removals_seen: i64,
 }
 
 impl Shelf {
     pub(super) fn new(dimension: usize) -> Self {
         Self {
-            now: View { dimension, blocks: Arc::default(), codes: Codes::new(dimension) },
-            slot_of: HashMap::new(),
-            first_with: HashMap::new(),
-            next_twin: Vec::new(),
-            last_photo_id: None,
+            codes: CodeStore::new(dimension),
+            vectors: RowStore::new(4 * dimension),
+            tags: TagStore::default(),
+            slot_of: Table::with_room(0),
+            first_with: Table::with_room(0),
+            len: AtomicUsize::new(0),
+            removed: AtomicUsize::new(0),
+            last_photo_id: AtomicI64::new(0),
+            changing: Mutex::default(),
         }
     }
 
+    /// A shelf from its files, or nothing if no shelf can have written these tags.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    pub(super) fn read(
+        dimension: usize,
+        extent: Extent,
+        tags: &[u8],
+        files: Option<&[Arc<RowFile>; 2]>,
+    ) -> io::Result<Option<Self>> {
+        let shelf = Self::new(dimension);
+        let Some(store) = TagStore::read(tags, extent.slots) else { return Ok(None) };
+        let shelf = Self {
+            tags: store,
+            slot_of: Table::with_room(extent.slots),
+            first_with: Table::with_room(extent.slots),
+            len: AtomicUsize::new(extent.slots),
+            removed: AtomicUsize::new(extent.removed),
+            last_photo_id: AtomicI64::new(extent.last_photo_id),
+            ..shelf
+        };
+        if let Some([codes, vectors]) = files {
+            shelf.codes.read(codes)?;
+            shelf.vectors.read(vectors)?;
+        }
+        let tags = shelf.tags.view();
+        let (mut in_ring, mut distinct) = (vec![false; extent.slots], 0);
+        for slot in slots_of(0..extent.slots) {
+            shelf.slot_of.add(slot as usize, slot, |slot| hash_of_id(tags.photo_id(slot)));
+            if in_ring[slot as usize] {
+                continue;
+            }
+            shelf.first_with.add(distinct, slot, |slot| tags.hash(slot));
+            distinct += 1;
+            let mut twin = slot;
+            loop {
+                in_ring[twin as usize] = true;
+                twin = tags.next_twin(twin);
+                if twin == slot {
+                    break;
+                }
+                if in_ring[twin as usize] {
+                    return Ok(None);
+                }
+            }
+        }
+        *shelf.changing() = Changing { distinct, removals_seen: extent.removals_seen };
+        Ok(Some(shelf))
+    }
+
+    /// How many slots are taken, those of removed pictures included.
     pub(super) fn len(&self) -> usize {
-        self.now.len()
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// In how many slots the picture was removed.
+    pub(super) fn removed(&self) -> usize {
+        self.removed.load(Ordering::Acquire)
     }
 
     pub(super) fn last_photo_id(&self) -> Option<PhotoId> {
-        self.last_photo_id
+        Some(PhotoId(self.last_photo_id.load(Ordering::Acquire))).filter(|id| id.0 > 0)
+    }
+
+    pub(super) fn removals_seen(&self) -> i64 {
+        self.changing().removals_seen
+    }
+
+    /// For a shelf that takes another's place.
+    pub(super) fn go_on_from(&self, extent: Extent) {
+        self.last_photo_id.fetch_max(extent.last_photo_id, Ordering::AcqRel);
+        self.changing().removals_seen = extent.removals_seen;
     }
 
     /// Puts `vector`, of our dimension, into the next slot.
-    pub(super) fn push(&mut self, photo_id: PhotoId, vector: &[f32]) -> Shelved {
-        let slot = match u32::try_from(self.len()) {
-            Ok(slot) if slot < MAX_SLOTS => slot,
-            _ => return Shelved::Full,
-        };
-        match self.slot_of.entry(photo_id) {
-            Entry::Occupied(_) => return Shelved::AlreadyThere,
-            Entry::Vacant(vacant) => vacant.insert(slot),
-        };
-        match self.find(vector) {
-            Ok(twin) => {
-                self.next_twin.push(self.next_twin[twin as usize]);
-                self.next_twin[twin as usize] = slot;
-            }
-            Err(free_key) => {
-                self.first_with.insert(free_key, slot);
-                self.next_twin.push(slot);
+    pub(super) fn push(&self, photo_id: PhotoId, vector: &[f32]) -> Result<(), IndexError> {
+        let mut changing = self.changing();
+        let len = self.len.load(Ordering::Relaxed);
+        let slot = u32::try_from(len).ok().filter(|slot| *slot < MAX_SLOTS).ok_or(IndexError::Full)?;
+        let tags = self.tags.with_room_for(slot);
+        let key = hash_of_id(photo_id);
+        if self.slot_of.find(key, |slot| tags.photo_id(slot) == photo_id).is_some() {
+            return Err(IndexError::Duplicate(photo_id));
+        }
+        let hash = hash(vector);
+        let first = self.find(&self.view(), vector, hash);
+        // Room for both first: their rows stand beside each other.
+        let pushed = self.codes.make_room().and_then(|()| {
+            self.vectors.push(|row| write_vector(vector, row))?;
+            self.codes.push(vector)
+        });
+        pushed.map_err(|_| IndexError::NoMemory)?;
+        tags.write(slot, photo_id, hash);
+        self.len.store(len + 1, Ordering::Release);
+        if let Some(first) = first {
+            tags.set_next_twin(slot, tags.next_twin(first));
+            tags.set_next_twin(first, slot);
+        } else {
+            self.first_with.add(changing.distinct, slot, |slot| tags.hash(slot));
+            changing.distinct += 1;
+        }
+        self.slot_of.add(len, slot, |slot| hash_of_id(tags.photo_id(slot)));
+        self.last_photo_id.fetch_max(photo_id.0, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Takes pictures out; those that are not here are none's loss. `seen` is for the caller to remember.
+    pub(super) fn remove(&self, photo_ids: &[PhotoId], seen: i64) {
+        let mut changing = self.changing();
+        let view = self.view();
+        for slot in photo_ids.iter().filter_map(|&photo_id| self.slot(&view, photo_id)) {
+            if view.tags.remove(slot) {
+                self.removed.fetch_add(1, Ordering::AcqRel);
             }
         }
-        self.now.push(photo_id, vector);
-        self.last_photo_id = self.last_photo_id.max(Some(photo_id));
-        Shelved::Yes
+        changing.removals_seen = changing.removals_seen.max(seen);
     }
 
-    /// The first slot that holds `vector`, or the key under which it would be filed.
-    fn find(&self, vector: &[f32]) -> Result<u32, u64> {
-        let mut key = hash(vector);
-        while let Some(&slot) = self.first_with.get(&key) {
-            if self.now.vector(slot) == vector {
-                return Ok(slot);
-            }
-            key = key.wrapping_add(1);
-        }
-        Err(key)
+    /// Where a picture stands, or stood before it was removed.
+    pub(super) fn slot(&self, view: &View, photo_id: PhotoId) -> Option<u32> {
+        let is_it = |slot: u32| (slot as usize) < view.len && view.tags.photo_id(slot) == photo_id;
+        self.slot_of.find(hash_of_id(photo_id), is_it)
     }
 
-    /// Pictures in the order of their slots.
-    pub(super) fn ids(&self, slots: Range<usize>) -> impl Iterator<Item = PhotoId> {
-        slots_of(slots).map(|slot| self.now.id(slot))
-    }
-
-    /// A number that differs, but for one case in 2^64, when any vector in `slots` does.
-    pub(super) fn sum(&self, slots: Range<usize>) -> u64 {
-        slots_of(slots).fold(0, |sum, slot| mix(sum ^ hash(self.now.vector(slot))))
+    /// The first slot that holds `vector`, whose hash is `hash`.
+    fn find(&self, view: &View, vector: &[f32], hash: u32) -> Option<u32> {
+        let is_it = |slot: u32| {
+            (slot as usize) < view.len && view.tags.hash(slot) == hash && view.holds(slot, vector)
+        };
+        self.first_with.find(hash, is_it)
     }
 
     /// Those of `slots` whose vector no earlier slot holds.
     pub(super) fn first_of_their_kind(&self, slots: Range<usize>) -> Vec<(u32, PhotoId)> {
+        let tags = self.tags.view();
         slots_of(slots)
-            .filter(|&slot| self.find(self.now.vector(slot)) == Ok(slot))
-            .map(|slot| (slot, self.now.id(slot)))
+            .filter(|&slot| self.first_with.find(tags.hash(slot), |it| it == slot).is_some())
+            .map(|slot| (slot, tags.photo_id(slot)))
             .collect()
     }
 
-    /// Every picture whose vector is exactly `query`, with score 1.
-    pub(super) fn twins_of(&self, query: &[f32], into: &mut Vec<Candidate>) {
-        if let Ok(slot) = self.find(query) {
-            self.add_ring(slot, 1.0, into);
+    /// Every picture of `among` whose vector is exactly `query`, with score 1.
+    pub(super) fn twins_of(
+        &self,
+        view: &View,
+        query: &[f32],
+        among: Option<&PhotoSet>,
+        into: &mut Vec<Candidate>,
+    ) {
+        if let Some(slot) = self.find(view, query, hash(query)) {
+            self.add_ring(slot, 1.0, among, into);
         }
     }
 
-    /// Every picture with the vector of `slot`, with that `score`.
-    pub(super) fn add_ring(&self, slot: u32, score: f32, into: &mut Vec<Candidate>) {
+    /// Every picture of `among` with the vector of `slot`, with that `score`.
+    pub(super) fn add_ring(
+        &self,
+        slot: u32,
+        score: f32,
+        among: Option<&PhotoSet>,
+        into: &mut Vec<Candidate>,
+    ) {
+        self.ring(slot, |tags, twin| {
+            if tags.is_wanted(twin, among) {
+                into.push(Candidate { photo_id: tags.photo_id(twin), score });
+            }
+            true
+        });
+    }
+
+    /// Whether a picture of `among` has the vector of `slot`.
+    pub(super) fn stands_for_some(&self, slot: u32, among: Option<&PhotoSet>) -> bool {
+        let mut found = false;
+        self.ring(slot, |tags, twin| {
+            found = tags.is_wanted(twin, among);
+            !found
+        });
+        found
+    }
+
+    /// Goes round the ring of `slot` while `each` says to go on.
+    fn ring(&self, slot: u32, mut each: impl FnMut(&Tags, u32) -> bool) {
+        let mut tags = self.tags.view();
         let mut twin = slot;
-        loop {
-            into.push(Candidate { photo_id: self.now.id(twin), score });
-            twin = self.next_twin[twin as usize];
+        while each(&tags, twin) {
+            twin = tags.next_twin(twin);
             if twin == slot {
-                break;
+                return;
+            }
+            // One that has just come may lie in a block that was not there before.
+            if !tags.has_room_for(twin) {
+                tags = self.tags.view();
             }
         }
     }
 
     /// What is there now, to be searched without holding anybody up.
     pub(super) fn view(&self) -> View {
-        self.now.clone()
+        let len = self.len();
+        View {
+            len,
+            removed: self.removed(),
+            codes: self.codes.view(len),
+            vectors: self.vectors.view(),
+            tags: self.tags.view(),
+        }
+    }
+
+    /// What is there now, and its tags as [`Shelf::read`] wants them, while nobody adds or removes.
+    pub(super) fn standstill(&self, tags: &mut impl Write) -> io::Result<(View, Extent)> {
+        let changing = self.changing();
+        let view = self.view();
+        let extent = Extent {
+            slots: view.len,
+            removed: view.removed,
+            last_photo_id: self.last_photo_id.load(Ordering::Acquire),
+            removals_seen: changing.removals_seen,
+        };
+        view.tags.write_to(slots_of(0..view.len), tags)?;
+        Ok((view, extent))
+    }
+
+    /// Has whole blocks of codes and vectors read from these files, which hold what we do.
+    pub(super) fn adopt(&self, [codes, vectors]: &[Arc<RowFile>; 2]) {
+        self.codes.adopt(codes);
+        self.vectors.adopt(vectors);
+    }
+
+    // Nothing panics while it is held that leaves a row without the other.
+    fn changing(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tags {
+    #[inline]
+    fn is_wanted(&self, slot: u32, among: Option<&PhotoSet>) -> bool {
+        !self.is_removed(slot) && among.is_none_or(|among| among.contains(self.photo_id(slot)))
     }
 }
 
@@ -149,88 +323,140 @@ fn slots_of(slots: Range<usize>) -> Range<u32> {
     end(slots.start)..end(slots.end)
 }
 
+/// The upper half of a sum.
+fn upper(sum: u64) -> u32 {
+    (sum >> 32) as u32
+}
+
+fn hash_of_id(photo_id: PhotoId) -> u32 {
+    upper(mix(mix(photo_id.0.cast_unsigned())))
+}
+
 /// The same on every machine, because snapshots hold it.
-fn hash(vector: &[f32]) -> u64 {
+fn hash(vector: &[f32]) -> u32 {
     let (pairs, rest) = vector.as_chunks::<2>();
     let sum = pairs.iter().fold(vector.len() as u64, |sum, [a, b]| {
         mix(sum ^ (u64::from(a.to_bits()) << 32 | u64::from(b.to_bits())))
     });
-    rest.iter().fold(sum, |sum, value| mix(sum ^ u64::from(value.to_bits())))
+    upper(mix(rest.iter().fold(sum, |sum, value| mix(sum ^ u64::from(value.to_bits())))))
 }
 
-/// A number for a number, one for one, in which every bit depends on most.
-fn mix(number: u64) -> u64 {
-    let product = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    product ^ (product >> 32)
+fn write_vector(vector: &[f32], row: &mut [u8]) {
+    for (place, value) in row.as_chunks_mut::<4>().0.iter_mut().zip(vector) {
+        *place = value.to_le_bytes();
+    }
+}
+
+fn values(row: &[u8]) -> impl Iterator<Item = f32> {
+    row.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value))
 }
 
 /// The shelf at one moment. A clone costs nothing.
 #[derive(Clone)]
 pub(super) struct View {
-    dimension: usize,
-    blocks: Arc<Vec<Arc<Block>>>,
+    len: usize,
+    removed: usize,
     codes: Codes,
+    vectors: RowView,
+    tags: Tags,
 }
 
 impl View {
     pub(super) fn len(&self) -> usize {
-        self.codes.len()
+        self.len
+    }
+
+    /// How many pictures there are, without those that were removed.
+    pub(super) fn pictures(&self) -> usize {
+        self.len - self.removed
     }
 
     pub(super) fn codes(&self) -> &Codes {
         &self.codes
     }
 
-    fn push(&mut self, photo_id: PhotoId, vector: &[f32]) {
-        debug_assert_eq!(vector.len(), self.dimension);
-        let blocks = Arc::make_mut(&mut self.blocks);
-        if blocks.last().is_none_or(|block| block.ids.len() == BLOCK_ROWS) {
-            blocks.push(Arc::default());
+    pub(super) fn vectors(&self) -> &RowView {
+        &self.vectors
+    }
+
+    fn holds(&self, slot: u32, vector: &[f32]) -> bool {
+        let row = self.vectors.row(slot).as_chunks::<4>().0;
+        row.iter().zip(vector).all(|(stored, value)| *stored == value.to_le_bytes())
+    }
+
+    /// The vector in a slot, into `vector`.
+    fn read_vector(&self, slot: u32, vector: &mut Vec<f32>) {
+        vector.clear();
+        vector.extend(values(self.vectors.row(slot)));
+    }
+
+    /// All pictures that are there, with their vectors.
+    pub(super) fn each(&self, mut each: impl FnMut(PhotoId, &[f32])) {
+        let mut vector = Vec::new();
+        for slot in self.there() {
+            self.read_vector(slot, &mut vector);
+            each(self.tags.photo_id(slot), &vector);
         }
-        if let Some(block) = blocks.last_mut() {
-            // A search may hold the last block just now; then it keeps the old one and we go on with a copy.
-            let block = Arc::make_mut(block);
-            block.ids.push(photo_id);
-            block.rows.extend_from_slice(vector);
-        }
-        self.codes.push(vector);
     }
 
-    fn vector(&self, slot: u32) -> &[f32] {
-        let start = slot as usize % BLOCK_ROWS * self.dimension;
-        &self.blocks[slot as usize / BLOCK_ROWS].rows[start..start + self.dimension]
+    /// Slots of pictures that were not removed.
+    pub(super) fn there(&self) -> impl DoubleEndedIterator<Item = u32> {
+        slots_of(0..self.len).filter(|&slot| !self.tags.is_removed(slot))
     }
 
-    fn id(&self, slot: u32) -> PhotoId {
-        self.blocks[slot as usize / BLOCK_ROWS].ids[slot as usize % BLOCK_ROWS]
+    /// Whose slot it is, and the vector in it.
+    pub(super) fn picture(&self, slot: u32) -> (PhotoId, Vec<f32>) {
+        (self.tags.photo_id(slot), values(self.vectors.row(slot)).collect())
     }
 
-    /// The score of the vector in a slot.
-    pub(super) fn score(&self, query: &[f32], slot: u32) -> f32 {
-        similarity(query, self.vector(slot))
+    /// The scores of the vectors in `slots`.
+    pub(super) fn scores(
+        &self,
+        query: &[f32],
+        slots: impl Iterator<Item = u32>,
+    ) -> impl Iterator<Item = (u32, f32)> {
+        let mut vector = Vec::with_capacity(query.len());
+        slots.map(move |slot| {
+            self.read_vector(slot, &mut vector);
+            (slot, similarity(query, &vector))
+        })
     }
 
-    /// The best `k` by looking at every one: what a scan over the vectors gives, see `codes`.
-    pub(super) fn scan(&self, query: &[f32], k: usize) -> Candidates {
-        let places = k.min(self.len()).max(1);
-        let contenders = self.contenders(&self.codes.coded(query), places, 0);
-        let scored = contenders
-            .into_slots()
-            .map(|slot| Candidate { photo_id: self.id(slot), score: self.score(query, slot) });
+    /// The best `k` of `among` by looking at every one: what a scan over the vectors gives, see `codes`.
+    pub(super) fn scan(&self, query: &[f32], k: usize, among: Option<&PhotoSet>) -> Candidates {
+        let places = k.min(self.len).max(1);
+        let contenders = self.contenders(&self.codes.coded(query), places, 0, among);
+        self.best_of(query, k, contenders)
+    }
+
+    /// The best `k` of the contenders.
+    pub(super) fn best_of(&self, query: &[f32], k: usize, contenders: Contenders) -> Candidates {
+        let scored = self.scores(query, contenders.into_slots());
+        let scored = scored.map(|(slot, score)| Candidate { photo_id: self.tags.photo_id(slot), score });
         Candidates::best_of(scored.collect(), k)
     }
 
-    /// Those of the slots from `first_slot` on that may be among the best `places >= 1`.
-    pub(super) fn contenders(&self, query: &Coded, places: usize, first_slot: usize) -> Contenders {
-        let blocks = first_slot / BLOCK_ROWS..self.blocks.len();
+    /// Those of the slots from `first_slot` on, of pictures of `among`, that may be among the best `places >= 1`.
+    pub(super) fn contenders(
+        &self,
+        query: &Coded,
+        places: usize,
+        first_slot: usize,
+        among: Option<&PhotoSet>,
+    ) -> Contenders {
+        let blocks = first_slot / BLOCK_ROWS..self.len.div_ceil(BLOCK_ROWS);
+        let all_wanted = self.removed == 0 && among.is_none();
         let scan_block = |contenders: &mut Contenders, block: usize| {
             let skipped = first_slot.saturating_sub(block * BLOCK_ROWS);
             self.codes.scan_block(query.row(), block, skipped, |slot, estimate, reach| {
-                contenders.offer(slot, estimate, reach);
+                // Most are too far away, and then it does not matter whose they are.
+                if all_wanted || contenders.may_take(estimate, reach) && self.tags.is_wanted(slot, among) {
+                    contenders.offer(slot, estimate, reach);
+                }
             });
         };
         let mut all = Contenders::new(places);
-        if self.len().saturating_sub(first_slot) < PARALLEL_ROWS {
+        if self.len.saturating_sub(first_slot) < PARALLEL_ROWS {
             blocks.for_each(|block| scan_block(&mut all, block));
             return all;
         }
@@ -242,5 +468,20 @@ impl View {
             },
         );
         parts.reduce(|| Contenders::new(places), Contenders::and)
+    }
+
+    /// Those of `slots` that may be among the best `places >= 1`, if they are there.
+    pub(super) fn contenders_of(
+        &self,
+        query: &Coded,
+        places: usize,
+        slots: impl Iterator<Item = u32>,
+    ) -> Contenders {
+        let mut contenders = Contenders::new(places);
+        for slot in slots.filter(|&slot| !self.tags.is_removed(slot)) {
+            let row = self.codes.row(slot);
+            contenders.offer(slot, self.codes.estimate(query.row(), row), self.codes.reach(query.row(), row));
+        }
+        contenders
     }
 }

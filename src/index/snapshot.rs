@@ -1,39 +1,47 @@
-//! The graph on disk.
+//! The index on disk.
 //!
 //! ```text
 //! index/
 //!   lock                   held shared while reading, exclusively while writing
 //!   snapshot-<n>/          the greatest n counts; complete when it has this name
-//!     header               magic, format, SHA-256 of the rest, the rest: `Header` in bincode
-//!     graph                see `Graph::to_bytes`
+//!     header               magic, format, sum of the rest, the rest: `Header` in bincode
+//!     state                tags (`Tags::write_to`), sums of codes and of vectors, graph (`Graph::write_to`)
+//!     codes                a row a slot, see `codes`
+//!     vectors              a row a slot: `f32`
 //!   snapshot-<n>.partial/  being written, or left by a crash
 //! ```
-//! Order of writing: files into `.partial`, each flushed to the disk, then the directory, then renamed, then the
-//! parent flushed, then older ones removed. Not a byte of a graph is believed before its checksum is right.
+//! All numbers are little-endian. Order of writing: files into `.partial`, each flushed to the disk, then the directory,
+//! then renamed, then the parent flushed, then older ones removed.
+//!
+//! `header` and `state`, about 160 bytes a picture, are read and summed up before anything else. `codes` and `vectors`
+//! are only mapped; their sums are looked at when their rows are (`rows`).
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bincode::{Decode, Encode};
-use sha2::{Digest, Sha256};
 
+use super::checksum::{Summed, checksum, file_sum};
 use super::graph::{EF_CONSTRUCTION, Graph};
 use super::links::LINKS;
-use super::{IndexOptions, LoadError, SaveError};
-use crate::photo_id::PhotoId;
+use super::rows::{BLOCK_ROWS, Damage, LEAF_ROWS, RowFile, RowView, leaf_sums, map_whole};
+use super::shelf::{Extent, Shelf};
+use super::{IndexOptions, LoadError, SaveError, codes};
 
 const MAGIC: [u8; 8] = *b"TKINDEX\n";
-/// Raised with every change of the header, of what the graph's bytes mean, or of who is in which layer. 1 was
-/// `hnsw_rs`.
-const FORMAT: u32 = 2;
-const GRAPH: &str = "graph";
+/// Raised with every change of the files, of what their bytes mean, or of who is in which layer. 1 was `hnsw_rs`, 2 had
+/// no vectors.
+const FORMAT: u32 = 3;
+const STATE: &str = "state";
+const CODES: &str = "codes";
+const VECTORS: &str = "vectors";
 const HEADER: &str = "header";
 const LOCK: &str = "lock";
 const PREFIX: &str = "snapshot-";
 const PARTIAL: &str = ".partial";
-
-type Sha = [u8; 32];
 
 /// What made the vectors: model, its digest, preprocessing version. Vectors under different fingerprints cannot
 /// be compared.
@@ -42,44 +50,39 @@ pub struct IndexFingerprint(pub String);
 
 /// What a snapshot is of.
 #[derive(Debug, Encode, Decode)]
-pub(super) struct Contents {
+struct Header {
     fingerprint: IndexFingerprint,
     dimension: u64,
     links: u64,
     ef_construction: u64,
-    /// Pictures that are in the graph or have an equal there, in the order of their slots.
-    ids: Vec<i64>,
-    /// `Shelf::sum` of their vectors.
-    vectors: u64,
+    slots: u64,
+    /// Slots before this one are in the graph, or their equals are.
+    linked: u64,
+    removed: u64,
+    last_photo_id: i64,
+    removals_seen: i64,
+    state_bytes: u64,
+    state_sum: u64,
+    tag_bytes: u64,
 }
 
-impl Contents {
-    pub(super) fn of(
-        options: &IndexOptions,
-        fingerprint: &IndexFingerprint,
-        ids: Vec<PhotoId>,
-        vectors: u64,
-    ) -> Self {
+impl Header {
+    /// What is wanted, with nothing in it.
+    fn of(options: &IndexOptions, fingerprint: &IndexFingerprint) -> Self {
         Self {
             fingerprint: fingerprint.clone(),
             dimension: options.dimension.get() as u64,
             links: LINKS as u64,
             ef_construction: EF_CONSTRUCTION as u64,
-            ids: ids.into_iter().map(|id| id.0).collect(),
-            vectors,
+            slots: 0,
+            linked: 0,
+            removed: 0,
+            last_photo_id: 0,
+            removals_seen: 0,
+            state_bytes: 0,
+            state_sum: 0,
+            tag_bytes: 0,
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    pub(super) fn ids(&self) -> impl Iterator<Item = PhotoId> {
-        self.ids.iter().map(|&id| PhotoId(id))
-    }
-
-    pub(super) fn vectors(&self) -> u64 {
-        self.vectors
     }
 
     /// Whether a graph of `self` can serve where `wanted` is wanted.
@@ -92,16 +95,29 @@ impl Contents {
         differs("links per point", self.links.to_string(), wanted.links.to_string())?;
         differs("build breadth", self.ef_construction.to_string(), wanted.ef_construction.to_string())
     }
+
+    fn extent(&self) -> Option<Extent> {
+        Some(Extent {
+            slots: usize::try_from(self.slots).ok()?,
+            removed: usize::try_from(self.removed).ok().filter(|_| self.removed <= self.slots)?,
+            last_photo_id: self.last_photo_id,
+            removals_seen: self.removals_seen,
+        })
+    }
 }
 
-#[derive(Encode, Decode)]
-struct Header<C> {
-    contents: C,
-    graph: Sha,
+/// What is to be written. Nobody links meanwhile.
+pub(super) struct Contents<'a> {
+    pub(super) options: &'a IndexOptions,
+    pub(super) fingerprint: &'a IndexFingerprint,
+    pub(super) shelf: &'a Shelf,
+    pub(super) graph: &'a Graph,
+    pub(super) linked: usize,
+    pub(super) damage: &'a Damage,
 }
 
-/// Writes a snapshot.
-pub(super) fn write(dir: &Path, contents: &Contents, graph: &[u8]) -> Result<(), SaveError> {
+/// Writes a snapshot, and returns its codes and vectors (none if it has no picture).
+pub(super) fn write(dir: &Path, contents: &Contents<'_>) -> Result<Option<[Arc<RowFile>; 2]>, SaveError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| SaveError::Io { path, source }
@@ -120,59 +136,177 @@ pub(super) fn write(dir: &Path, contents: &Contents, graph: &[u8]) -> Result<(),
     let name = dir.join(format!("{PREFIX}{number}"));
     let partial = dir.join(format!("{PREFIX}{number}{PARTIAL}"));
     fs::create_dir(&partial).map_err(at(&partial))?;
-
-    let graph_path = partial.join(GRAPH);
-    write_file(&graph_path, &[graph]).map_err(at(&graph_path))?;
-    let header_path = partial.join(HEADER);
-    let header = Header { contents, graph: Sha256::digest(graph).into() };
-    write_header(&header_path, &header).map_err(at(&header_path))?;
+    let files = write_files(&partial, contents).map_err(at(&partial))?;
+    // All rows have been read by now.
+    if contents.damage.load(Ordering::Acquire) {
+        return Err(SaveError::Damaged);
+    }
     sync_dir(&partial).map_err(at(&partial))?;
     fs::rename(&partial, &name).map_err(at(&name))?;
     sync_dir(dir).map_err(at(dir))?;
     for (_, old) in snapshots {
-        fs::remove_dir_all(&old).map_err(at(&old))?;
+        // Where a file that is in use cannot be removed, the next one who saves does it.
+        let _ = fs::remove_dir_all(&old);
+    }
+    Ok(files)
+}
+
+/// Removes all snapshots.
+pub(super) fn discard(dir: &Path) -> Result<(), SaveError> {
+    let io = |source| SaveError::Io { path: dir.to_owned(), source };
+    if dir.is_dir() {
+        let lock = open_lock(dir).map_err(io)?;
+        lock.lock().map_err(io)?;
+        let (snapshots, _) = entries(dir).map_err(io)?;
+        snapshots.iter().try_for_each(|(_, path)| fs::remove_dir_all(path)).map_err(io)?;
     }
     Ok(())
 }
 
-/// Reads the newest snapshot. Nothing is used that is not as it was written.
+fn write_files(folder: &Path, contents: &Contents<'_>) -> io::Result<Option<[Arc<RowFile>; 2]>> {
+    let mut state = Summed::new(create(&folder.join(STATE))?);
+    let (view, extent) = contents.shelf.standstill(&mut state)?;
+    let slots = extent.slots;
+    let tag_bytes = 16 * slots as u64 + 8 * slots.div_ceil(64) as u64;
+    let (codes, code_sums) = write_rows(&folder.join(CODES), view.codes().rows(), slots)?;
+    let (vectors, vector_sums) = write_rows(&folder.join(VECTORS), view.vectors(), slots)?;
+    for sum in code_sums.iter().chain(&vector_sums) {
+        state.write_all(&sum.to_le_bytes())?;
+    }
+    contents.graph.write_to(contents.linked, &mut state)?;
+    let (state, state_sum) = state.finish()?;
+    state.sync_all()?;
+    let header = Header {
+        slots: slots as u64,
+        linked: contents.linked as u64,
+        removed: extent.removed as u64,
+        last_photo_id: extent.last_photo_id,
+        removals_seen: extent.removals_seen,
+        state_bytes: state.metadata()?.len(),
+        state_sum,
+        tag_bytes,
+        ..Header::of(contents.options, contents.fingerprint)
+    };
+    write_header(&folder.join(HEADER), &header)?;
+    let open = |file, rows: &RowView, sums: Vec<u64>| {
+        RowFile::open(file, rows.row_bytes(), slots, sums.into(), Arc::clone(contents.damage))
+    };
+    let codes = open(&codes, view.codes().rows(), code_sums)?;
+    let vectors = open(&vectors, view.vectors(), vector_sums)?;
+    Ok(codes.zip(vectors).map(|(codes, vectors)| [Arc::new(codes), Arc::new(vectors)]))
+}
+
+/// Writes the first `slots` rows, and returns their sums.
+fn write_rows(path: &Path, rows: &RowView, slots: usize) -> io::Result<(File, Vec<u64>)> {
+    let mut file = create(path)?;
+    let mut sums = Vec::with_capacity(slots.div_ceil(LEAF_ROWS));
+    for block in 0..slots.div_ceil(BLOCK_ROWS) {
+        let first = block * BLOCK_ROWS;
+        let bytes = rows.rows_of(block, 0..(slots - first).min(BLOCK_ROWS));
+        sums.extend(leaf_sums(bytes, rows.row_bytes(), first));
+        file.write_all(bytes)?;
+    }
+    file.sync_all()?;
+    Ok((file, sums))
+}
+
+/// What was read of a snapshot.
+pub(super) struct Read {
+    pub(super) shelf: Shelf,
+    pub(super) graph: Graph,
+    pub(super) linked: usize,
+}
+
+/// Reads the newest snapshot. Nothing is used that is not as it was written; what is wrong with codes and vectors is
+/// noted in `damage` when they are looked at.
 pub(super) fn read(
     dir: &Path,
     options: &IndexOptions,
     fingerprint: &IndexFingerprint,
-) -> Result<(Contents, Graph), LoadError> {
+    damage: &Damage,
+) -> Result<Read, LoadError> {
     if !dir.is_dir() {
         return Err(LoadError::Missing);
     }
     let lock_path = dir.join(LOCK);
-    // So that nobody removes the files before they are read.
+    // So that nobody removes the files before they are open.
     let lock = open_lock(dir).map_err(|source| LoadError::Io { path: lock_path.clone(), source })?;
     lock.lock_shared().map_err(|source| LoadError::Io { path: lock_path, source })?;
 
     let (snapshots, _) = entries(dir).map_err(|source| LoadError::Io { path: dir.to_owned(), source })?;
     let (_, newest) = snapshots.into_iter().max().ok_or(LoadError::Missing)?;
     let header = read_header(&newest.join(HEADER))?;
-    let contents = header.contents;
-    contents.check(&Contents::of(options, fingerprint, Vec::new(), 0))?;
-    let path = newest.join(GRAPH);
-    let bytes = fs::read(&path).map_err(|source| unreadable(&path, source))?;
-    let whole = Sha::from(Sha256::digest(&bytes)) == header.graph;
-    let graph = if whole { Graph::from_bytes(&bytes, contents.len()) } else { None };
-    graph.map(|graph| (contents, graph)).ok_or(LoadError::Damaged { path })
+    header.check(&Header::of(options, fingerprint))?;
+    let damaged = |path: &Path| LoadError::Damaged { path: path.to_owned() };
+    let path = newest.join(STATE);
+    let file = File::open(&path).map_err(|source| unreadable(&path, source))?;
+    let length = file.metadata().map_err(|source| unreadable(&path, source))?.len();
+    if length != header.state_bytes || length == 0 {
+        return Err(damaged(&path));
+    }
+    let state = map_whole(&file).map_err(|source| unreadable(&path, source))?;
+    if file_sum(&state) != header.state_sum {
+        return Err(damaged(&path));
+    }
+    let parts = Parts::of(&header, &state).ok_or_else(|| damaged(&path))?;
+    let open = |name, row_bytes, sums: &[u8]| {
+        let path = newest.join(name);
+        let file = File::open(&path).map_err(|source| unreadable(&path, source))?;
+        let sums = sums.as_chunks::<8>().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect();
+        RowFile::open(&file, row_bytes, parts.extent.slots, sums, Arc::clone(damage))
+            .map_err(|source| unreadable(&path, source))?
+            .map(Arc::new)
+            .ok_or_else(|| damaged(&path))
+    };
+    let dimension = options.dimension.get();
+    let files = if parts.extent.slots == 0 {
+        None
+    } else {
+        let codes = open(CODES, codes::stride(dimension), parts.code_sums)?;
+        Some([codes, open(VECTORS, 4 * dimension, parts.vector_sums)?])
+    };
+    let shelf = Shelf::read(dimension, parts.extent, parts.tags, files.as_ref());
+    let shelf = shelf.map_err(|_| LoadError::NoMemory)?.ok_or_else(|| damaged(&path))?;
+    let graph = Graph::from_bytes(parts.graph, parts.linked).ok_or_else(|| damaged(&path))?;
+    Ok(Read { shelf, graph, linked: parts.linked })
 }
 
-fn write_header(path: &Path, header: &Header<&Contents>) -> io::Result<()> {
+/// What stands in `state`.
+struct Parts<'a> {
+    extent: Extent,
+    linked: usize,
+    tags: &'a [u8],
+    code_sums: &'a [u8],
+    vector_sums: &'a [u8],
+    graph: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(header: &Header, state: &'a [u8]) -> Option<Self> {
+        let extent = header.extent()?;
+        let linked = usize::try_from(header.linked).ok().filter(|linked| *linked <= extent.slots)?;
+        let (tags, rest) = state.split_at_checked(usize::try_from(header.tag_bytes).ok()?)?;
+        let sum_bytes = 8 * extent.slots.div_ceil(LEAF_ROWS);
+        let (code_sums, rest) = rest.split_at_checked(sum_bytes)?;
+        let (vector_sums, graph) = rest.split_at_checked(sum_bytes)?;
+        Some(Self { extent, linked, tags, code_sums, vector_sums, graph })
+    }
+}
+
+fn write_header(path: &Path, header: &Header) -> io::Result<()> {
     let body = bincode::encode_to_vec(header, bincode::config::standard()).map_err(io::Error::other)?;
-    write_file(path, &[&MAGIC, &FORMAT.to_le_bytes(), &Sha256::digest(&body), &body])
-}
-
-fn write_file(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
-    parts.iter().try_for_each(|part| file.write_all(part))?;
+    let mut file = create(path)?;
+    for part in [&MAGIC[..], &FORMAT.to_le_bytes(), &checksum(&body, 0).to_le_bytes(), &body] {
+        file.write_all(part)?;
+    }
     file.sync_all()
 }
 
-fn read_header(path: &Path) -> Result<Header<Contents>, LoadError> {
+fn create(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create_new(true).open(path)
+}
+
+fn read_header(path: &Path) -> Result<Header, LoadError> {
     let damaged = || LoadError::Damaged { path: path.to_owned() };
     let bytes = fs::read(path).map_err(|source| unreadable(path, source))?;
     let rest = bytes.strip_prefix(&MAGIC).ok_or_else(damaged)?;
@@ -181,11 +315,11 @@ fn read_header(path: &Path) -> Result<Header<Contents>, LoadError> {
     if format != FORMAT {
         return Err(LoadError::OtherFormat { found: format, known: FORMAT });
     }
-    let (sum, body) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
-    if Sha256::digest(body).as_slice() != sum {
+    let (sum, body) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+    if checksum(body, 0) != u64::from_le_bytes(*sum) {
         return Err(damaged());
     }
-    let (header, read): (Header<Contents>, usize) =
+    let (header, read): (Header, usize) =
         bincode::decode_from_slice(body, bincode::config::standard()).map_err(|_| damaged())?;
     if read == body.len() { Ok(header) } else { Err(damaged()) }
 }

@@ -152,6 +152,21 @@ impl Bench {
             .unwrap()
     }
 
+    /// One whose index has a graph from the third picture on.
+    pub(crate) fn engine_with_graph(&self) -> Engine {
+        self.graph_builder(self.home.path()).open().unwrap()
+    }
+
+    /// The same, on another home folder, and without an end to its budget.
+    pub(crate) fn graph_builder(&self, home: &std::path::Path) -> EngineBuilder {
+        let policy = GuardPolicy { daily_budget: u32::MAX, ..GuardPolicy::default() };
+        Engine::builder(home).embedder(self.embedder.clone()).clock(self.clock.clone()).exact_max(2).upstream(
+            self.upstream.clone(),
+            policy,
+            Freshness::default(),
+        )
+    }
+
     pub(crate) fn calls(&self) -> u32 {
         self.upstream.calls()
     }

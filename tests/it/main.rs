@@ -4,6 +4,7 @@
 mod battery;
 mod catalog;
 mod cli;
+mod crash;
 mod details;
 mod embedding;
 mod engine;
@@ -16,7 +17,9 @@ mod layering;
 mod ledger;
 mod photo;
 mod photo_bad;
+mod removals;
 mod sandbox;
+mod snapshot;
 mod soak;
 mod spending;
 mod tape;

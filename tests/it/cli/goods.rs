@@ -67,7 +67,7 @@ fn the_doctor_finds_a_sound_home_sound_and_a_damaged_one_damaged() {
     let sound = shell.run(&["--json", "doctor"]);
     assert_eq!(sound.status, 0, "{sound:?}");
     assert!(sound.lines().iter().all(|line| line["state"] == "ok"), "{sound:?}");
-    assert!(sound.out.contains("1 photos, each finds itself"), "{}", sound.out);
+    assert!(sound.out.contains("1 photos; --audit"), "{}", sound.out);
     shell.write("home/catalog.sqlite", b"this was a catalogue once");
     for name in ["home/catalog.sqlite-wal", "home/catalog.sqlite-shm"] {
         let _ = std::fs::remove_file(shell.path(name));
@@ -78,4 +78,33 @@ fn the_doctor_finds_a_sound_home_sound_and_a_damaged_one_damaged() {
         damaged.out.contains("FAILED  catalogue") && damaged.out.contains("catalog.sqlite"),
         "{damaged:?}"
     );
+}
+
+#[test]
+fn what_is_forgotten_by_number_or_by_file_is_gone_and_the_audit_finds_the_rest() {
+    let shell = Shell::alone();
+    for seed in 1..=3 {
+        shell.write(&format!("mine/{seed}.png"), &png(seed));
+    }
+    shell.run(&["add", text(&shell.path("mine"))]);
+    let second = shell.path("mine/2.png");
+    let similar = shell.run(&["--json", "similar", text(&second), "--kind", "own", "-k", "2"]);
+    let similar = &similar.json()["similar"];
+    assert_eq!(similar.as_array().unwrap().len(), 2);
+    assert_eq!((&similar[0]["label"], &similar[0]["similarity"]), (&"2.png".into(), &100.into()));
+    assert_eq!(shell.run(&["similar", text(&second), "--kind", "query"]).status, 1);
+
+    let number = |place: usize| similar[place]["photo_id"].as_i64().unwrap();
+    let (other, own) = (number(1), number(0));
+    let ran = shell.run(&["--json", "forget", &other.to_string(), text(&second), "77", "no-such.png"]);
+    assert_eq!(ran.status, 2, "{ran:?}");
+    assert!(ran.err.contains("no photo 77") && ran.err.contains("no-such.png"), "{}", ran.err);
+    assert_eq!(ran.lines(), [serde_json::json!({"forgotten": other}), serde_json::json!({"forgotten": own})]);
+    assert_eq!(shell.run(&["--offline", "search", text(&second)]).status, 1);
+    let old = shell.run(&["forget", "--older-than", "0"]);
+    assert_eq!((old.status, old.out.as_str()), (0, ""), "own goods stay: {old:?}");
+
+    let audited = shell.run(&["--json", "--offline", "doctor", "--audit", "--repair"]);
+    let index = audited.lines().into_iter().find(|check| check["check"] == "index").unwrap();
+    assert_eq!(index["detail"], "1 photos, 0 not found (0 by the graph alone), 0 too many");
 }

@@ -1,0 +1,56 @@
+//! The nearest stored pictures, for people who want to look for themselves.
+
+use serde::Serialize;
+
+use super::{Engine, EngineError, Timings};
+use crate::catalog::{PhotoFilter, PhotoKind};
+use crate::clock::Timestamp;
+use crate::index::PhotoSet;
+use crate::photo::Photo;
+use crate::photo_id::PhotoId;
+use crate::verdict::similarity_percent;
+
+/// A stored picture and how alike it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Similar {
+    pub photo_id: PhotoId,
+    pub kind: PhotoKind,
+    pub label: String,
+    pub added_at: Timestamp,
+    /// 0 to 100.
+    pub similarity: u8,
+    /// Cosine, -1 to 1.
+    pub score: f32,
+}
+
+impl Engine {
+    /// The `k` stored pictures that look most like this one, of those that `filter` means, best first: all of them and
+    /// exactly, without a verdict. Never asks an upstream.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the picture cannot be read or the home folder fails.
+    pub fn similar(&self, bytes: &[u8], k: usize, filter: &PhotoFilter) -> Result<Vec<Similar>, EngineError> {
+        let embedding = self.embed(&Photo::decode(bytes, &self.limits)?, &mut Timings::default())?;
+        let among: Option<PhotoSet> = if *filter == PhotoFilter::default() {
+            None
+        } else {
+            Some(self.catalog.photos(filter)?.into_iter().collect())
+        };
+        let query = (&embedding, k, f32::INFINITY);
+        let found = self.index.search(&self.catalog, self.progress.as_ref(), query, among.as_ref())?;
+        let mut similar = Vec::with_capacity(found.len());
+        for candidate in &found {
+            // One that has gone since is none.
+            let Some(photo) = self.catalog.photo(candidate.photo_id)? else { continue };
+            similar.push(Similar {
+                photo_id: photo.photo_id,
+                kind: photo.kind,
+                label: photo.label,
+                added_at: photo.added_at,
+                similarity: similarity_percent(candidate.score),
+                score: candidate.score,
+            });
+        }
+        Ok(similar)
+    }
+}

@@ -1,0 +1,86 @@
+//! Some of the stored pictures.
+
+use std::collections::HashMap;
+
+use crate::photo_id::PhotoId;
+
+/// So many numbers share an entry.
+const SPAN: i64 = 1024;
+const WORDS: usize = 16;
+
+/// Some pictures, by number: a bit each where they lie close together, as they do in a catalogue.
+#[derive(Clone, Debug, Default)]
+pub struct PhotoSet {
+    spans: HashMap<i64, [u64; WORDS]>,
+    len: usize,
+}
+
+/// Span, word and bit of a picture.
+#[expect(clippy::cast_possible_truncation, reason = "0 to 1023")]
+fn place(photo_id: PhotoId) -> (i64, usize, u64) {
+    let within = photo_id.0.rem_euclid(SPAN) as usize;
+    (photo_id.0.div_euclid(SPAN), within / 64, 1 << (within % 64))
+}
+
+impl PhotoSet {
+    #[must_use]
+    pub fn contains(&self, photo_id: PhotoId) -> bool {
+        let (span, word, bit) = place(photo_id);
+        self.spans.get(&span).is_some_and(|words| words[word] & bit != 0)
+    }
+
+    /// How many pictures there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = PhotoId> {
+        self.spans.iter().flat_map(|(span, words)| {
+            let bits = (0..SPAN).zip(words.iter().flat_map(|word| (0..64).map(move |bit| word >> bit & 1)));
+            bits.filter(|(_, bit)| *bit == 1).map(move |(within, _)| PhotoId(span * SPAN + within))
+        })
+    }
+}
+
+impl FromIterator<PhotoId> for PhotoSet {
+    fn from_iter<I: IntoIterator<Item = PhotoId>>(photo_ids: I) -> Self {
+        let mut set = Self::default();
+        for photo_id in photo_ids {
+            let (span, word, bit) = place(photo_id);
+            let word = &mut set.spans.entry(span).or_default()[word];
+            set.len += usize::from(*word & bit == 0);
+            *word |= bit;
+        }
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::PhotoSet;
+    use crate::photo_id::PhotoId;
+
+    proptest! {
+        #[test]
+        fn a_set_holds_what_was_put_in_and_nothing_else(
+            ids in proptest::collection::vec(prop_oneof![-5i64..3000, any::<i64>()], 0..200), other in any::<i64>(),
+        ) {
+            let set: PhotoSet = ids.iter().map(|&id| PhotoId(id)).collect();
+            let expected: BTreeSet<i64> = ids.into_iter().collect();
+            prop_assert_eq!(set.iter().map(|id| id.0).collect::<BTreeSet<_>>(), expected.clone());
+            prop_assert_eq!(set.len(), expected.len());
+            prop_assert_eq!(set.contains(PhotoId(other)), expected.contains(&other));
+        }
+    }
+}

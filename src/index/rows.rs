@@ -1,0 +1,320 @@
+//! Rows of bytes, all of one length: written once, one after the other, and from then on only read. Those that a
+//! snapshot holds are read from its file, which the system keeps in memory as far as it is used.
+//!
+//! All `unsafe` of the index that concerns memory is in this file. Why it is sound:
+//! - A [`Filling`] block hands out, for reading, only rows before `filled`, and writes only the row at `filled`, which
+//!   nobody else does while the one who holds `writing` is at it. So no byte is written while somebody may read it.
+//!   The number is raised after the row is written (release) and looked at before it is read (acquire).
+//! - A [`RowFile`] maps a file of a snapshot. Those are never written again after they have got their name; who
+//!   replaces a snapshot removes the name only, and the file lives on for as long as it is mapped. Another program that
+//!   writes into it or cuts it off breaks this; nobody can rule that out and map a file.
+//!
+//! Nothing of a file is used before its sum is right: each [`LEAF_ROWS`] rows have one, looked at when the first of them
+//! is read. What is wrong is noted, and the index believes nothing that was found meanwhile.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use memmap2::{Mmap, MmapMut, MmapRaw};
+
+use super::checksum::checksum;
+
+/// So many rows share a block.
+pub(super) const BLOCK_ROWS: usize = 1024;
+/// So many rows of a file share a sum. Divides [`BLOCK_ROWS`].
+pub(super) const LEAF_ROWS: usize = 64;
+
+/// Says for all parts of an index that something of it was not as it was written.
+pub(super) type Damage = Arc<AtomicBool>;
+
+/// A block in memory, to which rows are added.
+struct Filling {
+    /// Memory of its own, which goes back to the system as a whole when the rows are in a file.
+    memory: MmapRaw,
+    row_bytes: usize,
+    filled: AtomicUsize,
+    writing: Mutex<()>,
+}
+
+impl Filling {
+    /// Room for [`BLOCK_ROWS`] rows of `row_bytes >= 1` bytes.
+    fn new(row_bytes: usize) -> io::Result<Self> {
+        let memory = MmapMut::map_anon(BLOCK_ROWS * row_bytes)?.into();
+        Ok(Self { memory, row_bytes, filled: AtomicUsize::new(0), writing: Mutex::default() })
+    }
+
+    /// Has the next row written, if there is one left. It is all zeros before.
+    fn push(&self, write: impl FnOnce(&mut [u8])) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = self.filled.load(Ordering::Relaxed);
+        if row == BLOCK_ROWS {
+            return;
+        }
+        // SAFETY: `row` is below `BLOCK_ROWS`, so its bytes lie within the memory. They are initialised (the system
+        // gives zeros), nobody reads them because `filled` is not above `row`, and no other writer is here.
+        let bytes = unsafe {
+            std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(row * self.row_bytes), self.row_bytes)
+        };
+        write(bytes);
+        self.filled.store(row + 1, Ordering::Release);
+    }
+
+    /// All rows that are there.
+    #[inline]
+    fn rows(&self) -> &[u8] {
+        let filled = self.filled.load(Ordering::Acquire);
+        // SAFETY: the first `filled` rows lie within the memory, are initialised and never written again.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), filled * self.row_bytes) }
+    }
+}
+
+const UNSEEN: u8 = 0;
+const SEEN: u8 = 1;
+
+/// Rows in a file of a snapshot.
+pub(super) struct RowFile {
+    map: Mmap,
+    row_bytes: usize,
+    sums: Box<[u64]>,
+    /// For each sum whether it was looked at.
+    seen: Box<[AtomicU8]>,
+    damage: Damage,
+}
+
+impl RowFile {
+    /// `file` with one sum for each [`LEAF_ROWS`] rows; nothing when it does not have that many rows, which are at
+    /// least one.
+    ///
+    /// # Errors
+    /// When the system cannot map it.
+    pub(super) fn open(
+        file: &File,
+        row_bytes: usize,
+        rows: usize,
+        sums: Box<[u64]>,
+        damage: Damage,
+    ) -> io::Result<Option<Self>> {
+        let fits = file.metadata()?.len() == (rows * row_bytes) as u64;
+        if !fits || rows == 0 || sums.len() != rows.div_ceil(LEAF_ROWS) {
+            return Ok(None);
+        }
+        // SAFETY: see the top of this file.
+        let map = unsafe { Mmap::map(file)? };
+        let seen = (0..sums.len()).map(|_| AtomicU8::new(UNSEEN)).collect();
+        Ok((map.len() == rows * row_bytes).then_some(Self { map, row_bytes, sums, seen, damage }))
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.map.len() / self.row_bytes
+    }
+
+    /// Rows one after the other, once their sums were looked at.
+    #[inline]
+    pub(super) fn rows(&self, rows: Range<usize>) -> &[u8] {
+        for leaf in rows.start / LEAF_ROWS..rows.end.div_ceil(LEAF_ROWS) {
+            if self.seen.get(leaf).is_some_and(|seen| seen.load(Ordering::Relaxed) == UNSEEN) {
+                self.look_at(leaf);
+            }
+        }
+        &self.map[rows.start * self.row_bytes..rows.end * self.row_bytes]
+    }
+
+    #[cold]
+    fn look_at(&self, leaf: usize) {
+        let leaf_bytes = LEAF_ROWS * self.row_bytes;
+        let end = self.map.len().min((leaf + 1) * leaf_bytes);
+        if checksum(&self.map[leaf * leaf_bytes..end], leaf as u64) != self.sums[leaf] {
+            self.damage.store(true, Ordering::Release);
+        }
+        self.seen[leaf].store(SEEN, Ordering::Relaxed);
+    }
+}
+
+/// Maps a file that is read as a whole, at once and only once.
+///
+/// # Errors
+/// When the system cannot map it.
+pub(super) fn map_whole(file: &File) -> io::Result<Mmap> {
+    // SAFETY: see the top of this file.
+    unsafe { Mmap::map(file) }
+}
+
+/// The sums of rows that stand one after the other, as [`RowFile::open`] wants them. `first_row` starts a leaf.
+pub(super) fn leaf_sums(rows: &[u8], row_bytes: usize, first_row: usize) -> impl Iterator<Item = u64> {
+    let places = (first_row / LEAF_ROWS) as u64..;
+    places.zip(rows.chunks(LEAF_ROWS * row_bytes)).map(|(place, leaf)| checksum(leaf, place))
+}
+
+#[derive(Clone)]
+enum Block {
+    Filling(Arc<Filling>),
+    Mapped { file: Arc<RowFile>, first_row: usize },
+}
+
+/// Rows 0, 1, 2, …, to which one writer at a time adds.
+pub(super) struct RowStore {
+    row_bytes: usize,
+    blocks: RwLock<Arc<Vec<Block>>>,
+}
+
+impl RowStore {
+    /// No rows yet, of `row_bytes >= 1` bytes each.
+    pub(super) fn new(row_bytes: usize) -> Self {
+        Self { row_bytes, blocks: RwLock::default() }
+    }
+
+    /// Makes room for a row more.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    pub(super) fn make_room(&self) -> io::Result<()> {
+        if let Some(Block::Filling(last)) = self.handle().last()
+            && last.filled.load(Ordering::Relaxed) < BLOCK_ROWS
+        {
+            return Ok(());
+        }
+        let block = Block::Filling(Arc::new(Filling::new(self.row_bytes)?));
+        // Once in a thousand times; whoever searches meanwhile keeps the list that he has.
+        Arc::make_mut(&mut self.blocks.write().unwrap_or_else(PoisonError::into_inner)).push(block);
+        Ok(())
+    }
+
+    /// Adds a row, which is all zeros before it is written. One at a time.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    pub(super) fn push(&self, write: impl FnOnce(&mut [u8])) -> io::Result<()> {
+        self.make_room()?;
+        if let Some(Block::Filling(last)) = self.handle().last() {
+            last.push(write);
+        }
+        Ok(())
+    }
+
+    /// Takes all rows of `file` in, while there are none: whole blocks from there, the others into memory.
+    ///
+    /// # Errors
+    /// When the system has no memory left.
+    pub(super) fn read(&self, file: &Arc<RowFile>) -> io::Result<()> {
+        self.adopt(file);
+        let whole = file.len() / BLOCK_ROWS * BLOCK_ROWS;
+        file.rows(whole..file.len())
+            .chunks_exact(self.row_bytes)
+            .try_for_each(|stored| self.push(|row| row.copy_from_slice(stored)))
+    }
+
+    /// Has whole blocks that `file` holds read from there. Its rows are the first of ours, and the same.
+    pub(super) fn adopt(&self, file: &Arc<RowFile>) {
+        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
+        let blocks = Arc::make_mut(&mut blocks);
+        for number in 0..file.len() / BLOCK_ROWS {
+            let block = Block::Mapped { file: Arc::clone(file), first_row: number * BLOCK_ROWS };
+            match blocks.get_mut(number) {
+                Some(place) => *place = block,
+                None => blocks.push(block),
+            }
+        }
+    }
+
+    fn handle(&self) -> Arc<Vec<Block>> {
+        Arc::clone(&self.blocks.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is there now, and what is added to the last block.
+    pub(super) fn view(&self) -> RowView {
+        RowView { row_bytes: self.row_bytes, blocks: self.handle() }
+    }
+}
+
+/// A handle on rows. A clone costs nothing.
+#[derive(Clone)]
+pub(super) struct RowView {
+    row_bytes: usize,
+    blocks: Arc<Vec<Block>>,
+}
+
+impl RowView {
+    pub(super) fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    #[inline]
+    pub(super) fn row(&self, row: u32) -> &[u8] {
+        let (block, row) = (row as usize / BLOCK_ROWS, row as usize % BLOCK_ROWS);
+        match &self.blocks[block] {
+            Block::Filling(block) => &block.rows()[row * self.row_bytes..(row + 1) * self.row_bytes],
+            Block::Mapped { file, first_row } => file.rows(first_row + row..first_row + row + 1),
+        }
+    }
+
+    /// Some rows of a block, one after the other.
+    pub(super) fn rows_of(&self, block: usize, rows: Range<usize>) -> &[u8] {
+        match &self.blocks[block] {
+            Block::Filling(block) => &block.rows()[rows.start * self.row_bytes..rows.end * self.row_bytes],
+            Block::Mapped { file, first_row } => file.rows(first_row + rows.start..first_row + rows.end),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use super::{BLOCK_ROWS, Damage, RowFile, RowStore, leaf_sums};
+
+    fn number(row: &[u8]) -> u32 {
+        u32::from_le_bytes(row.try_into().unwrap())
+    }
+
+    #[test]
+    fn rows_are_read_while_others_are_added() {
+        let store = RowStore::new(4);
+        let rows = 3 * u32::try_from(BLOCK_ROWS).unwrap();
+        store.push(|row| row.copy_from_slice(&0u32.to_le_bytes())).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for i in 1..rows {
+                    store.push(|row| row.copy_from_slice(&i.to_le_bytes())).unwrap();
+                }
+            });
+            while store.view().blocks.len() < 3 {
+                assert_eq!(number(store.view().row(0)), 0);
+            }
+        });
+        assert!((0..rows).all(|i| number(store.view().row(i)) == i));
+    }
+
+    #[test]
+    fn rows_of_a_file_are_those_that_were_added_and_damage_is_noted_when_it_is_read() {
+        let store = RowStore::new(4);
+        let count = u32::try_from(BLOCK_ROWS).unwrap() + 70;
+        let mut bytes = Vec::new();
+        for i in 0..count {
+            store.push(|row| row.copy_from_slice(&i.to_le_bytes())).unwrap();
+            bytes.extend(i.to_le_bytes());
+        }
+        let sums: Box<[u64]> = leaf_sums(&bytes, 4, 0).collect();
+        bytes[4 * 1000] ^= 1;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let damage = Damage::default();
+        let rows = bytes.len() / 4;
+        let open = |rows, sums| RowFile::open(&file, 4, rows, sums, Arc::clone(&damage)).unwrap();
+        assert!(open(rows - 1, sums.clone()).is_none(), "of another length");
+        assert!(open(rows, sums[1..].into()).is_none(), "with a sum too few");
+        store.adopt(&Arc::new(open(rows, sums).unwrap()));
+        let view = store.view();
+        assert!((0..900).chain(1024..count).all(|i| number(view.row(i)) == i));
+        assert!(!damage.load(Ordering::Acquire), "nobody has read it yet");
+        view.row(999);
+        assert!(damage.load(Ordering::Acquire));
+    }
+}
