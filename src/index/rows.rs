@@ -114,11 +114,20 @@ impl RowFile {
         self.map.len() / self.row_bytes
     }
 
-    /// Rows one after the other, once their sums were looked at.
+    /// A row, once its sum was looked at.
     #[inline]
+    fn row(&self, row: usize) -> &[u8] {
+        let leaf = row / LEAF_ROWS;
+        if self.seen[leaf].load(Ordering::Acquire) == UNSEEN {
+            self.look_at(leaf);
+        }
+        &self.map[row * self.row_bytes..][..self.row_bytes]
+    }
+
+    /// Rows one after the other, once their sums were looked at.
     pub(super) fn rows(&self, rows: Range<usize>) -> &[u8] {
         for leaf in rows.start / LEAF_ROWS..rows.end.div_ceil(LEAF_ROWS) {
-            if self.seen.get(leaf).is_some_and(|seen| seen.load(Ordering::Relaxed) == UNSEEN) {
+            if self.seen[leaf].load(Ordering::Acquire) == UNSEEN {
                 self.look_at(leaf);
             }
         }
@@ -132,7 +141,8 @@ impl RowFile {
         if checksum(&self.map[leaf * leaf_bytes..end], leaf as u64) != self.sums[leaf] {
             self.damage.store(true, Ordering::Release);
         }
-        self.seen[leaf].store(SEEN, Ordering::Relaxed);
+        // Release: whoever passes the sum by also sees what it showed.
+        self.seen[leaf].store(SEEN, Ordering::Release);
     }
 }
 
@@ -248,8 +258,8 @@ impl RowView {
     pub(super) fn row(&self, row: u32) -> &[u8] {
         let (block, row) = (row as usize / BLOCK_ROWS, row as usize % BLOCK_ROWS);
         match &self.blocks[block] {
-            Block::Filling(block) => &block.rows()[row * self.row_bytes..(row + 1) * self.row_bytes],
-            Block::Mapped { file, first_row } => file.rows(first_row + row..first_row + row + 1),
+            Block::Filling(block) => &block.rows()[row * self.row_bytes..][..self.row_bytes],
+            Block::Mapped { file, first_row } => file.row(first_row + row),
         }
     }
 

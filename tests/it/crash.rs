@@ -42,7 +42,8 @@ fn work(home: &Path, first: u32) {
         });
         for seed in first..first + 400 {
             let mut go_on = say("storing", seed);
-            engine.search(&query(&png(seed))).unwrap();
+            let answer = engine.search(&query(&png(seed))).unwrap();
+            assert!(answer.unanswered.is_none(), "{answer:?}");
             go_on &= say("stored", seed);
             let old = first + u32::try_from(mix(u64::from(seed)) % u64::from(seed - first + 1)).unwrap();
             if seed % 5 == 4

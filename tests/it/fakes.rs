@@ -157,9 +157,13 @@ impl Bench {
         self.graph_builder(self.home.path()).open().unwrap()
     }
 
-    /// The same, on another home folder, and without an end to its budget.
+    /// The same, on another home folder, with neither an end to its budget nor a pause between calls.
     pub(crate) fn graph_builder(&self, home: &std::path::Path) -> EngineBuilder {
-        let policy = GuardPolicy { daily_budget: u32::MAX, ..GuardPolicy::default() };
+        let policy = GuardPolicy {
+            daily_budget: u32::MAX,
+            min_interval: std::time::Duration::ZERO,
+            ..GuardPolicy::default()
+        };
         Engine::builder(home).embedder(self.embedder.clone()).clock(self.clock.clone()).exact_max(2).upstream(
             self.upstream.clone(),
             policy,
