@@ -208,7 +208,8 @@ def make(args):
     seed = args.seed
     items = items_of_dev(args.dev, seed) if args.dev else items_of_tars(args.tars, seed)
     rng = np.random.default_rng(seed + 1)
-    others = [items[i][1] for i in rng.permutation(len(items))[:60]]
+    # None of them is stored: a collage with a stored picture in it is that picture, too.
+    others = [items[i][1] for i in rng.permutation(len(items)) if not items[i][3]][:60]
     every = {**edits.ALL, "cast": cast, "light": light, "combo": combo,
              "poster": lambda p, r: poster(p, r, others), "collage": lambda p, r: collage(p, r, others),
              "scene": lambda p, r: scene(p, r, others)}
