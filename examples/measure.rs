@@ -30,9 +30,11 @@ fn main() -> Result<()> {
     let folder = Path::new(&folder);
     let table = std::fs::read_to_string(folder.join("queries.tsv"))?;
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split('\t').collect()).collect();
-    let candidates: Vec<Vec<(usize, f32)>> =
-        rows.iter().map(|row| row[6].split(',').map(near).collect()).collect::<Result<_>>()?;
-    let mut ids: Vec<usize> = candidates.iter().flatten().map(|(id, _)| *id).collect();
+    // Those near the whole picture, and those near a part of it.
+    let list = |text: &&str| text.split_terminator(',').map(near).collect::<Result<Vec<_>>>();
+    let candidates: Vec<Vec<Vec<(usize, f32)>>> =
+        rows.iter().map(|row| row[6..8].iter().map(list).collect()).collect::<Result<_>>()?;
+    let mut ids: Vec<usize> = candidates.iter().flatten().flatten().map(|(id, _)| *id).collect();
     ids.sort_unstable();
     ids.dedup();
     let sketch_of = |id: &usize| -> Result<(usize, Sketch)> {
@@ -40,19 +42,23 @@ fn main() -> Result<()> {
         Ok((*id, Sketch::of(photo.as_image())?))
     };
     let sketches: BTreeMap<usize, Sketch> = ids.par_iter().map(sketch_of).collect::<Result<_>>()?;
-    let measured = |(row, near): (&Vec<&str>, &Vec<(usize, f32)>)| -> Result<String> {
+    let measured = |(row, lists): (&Vec<&str>, &Vec<Vec<(usize, f32)>>)| -> Result<String> {
         let photo = read(&folder.join("queries").join(format!("{}.jpg", row[0])))?;
         let probe = Probe::of(photo.as_image())?;
-        let list: Vec<Candidate<'_>> =
-            near.iter().map(|(id, cosine)| Candidate { sketch: &sketches[id], cosine: *cosine }).collect();
         let mut lines = String::new();
-        for ((id, _), evidence) in near.iter().zip(measure(&probe, &list)) {
-            let Some(evidence) = evidence else { continue };
-            write!(lines, "{}\t{id}", row[..6].join("\t"))?;
-            for value in evidence.values() {
-                write!(lines, "\t{value:.4}")?;
+        for near in lists {
+            let list: Vec<Candidate<'_>> = near
+                .iter()
+                .map(|(id, cosine)| Candidate { sketch: &sketches[id], cosine: *cosine })
+                .collect();
+            for ((id, _), evidence) in near.iter().zip(measure(&probe, &list)) {
+                let Some(evidence) = evidence else { continue };
+                write!(lines, "{}\t{id}", row[..6].join("\t"))?;
+                for value in evidence.values() {
+                    write!(lines, "\t{value:.4}")?;
+                }
+                lines.push('\n');
             }
-            lines.push('\n');
         }
         Ok(lines)
     };

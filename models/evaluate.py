@@ -120,16 +120,16 @@ def queries(items, seed):
                     yield index, "recolour", names[k], edits.apply(names[k], other, rng)
 
 
-def extract(items, configs, seed, batch=16):
-    """Return (meta, {config: GeM features}) for every query."""
-    run = export.session(export.build(unit=False).SerializeToString())
+def extract(items, configs, seed, ranges, batch=16):
+    """Return (meta, {config: GeM features}) for every query; in 32-bit floats without `ranges`."""
+    run = export.session(export.build(ranges=ranges).SerializeToString())
     meta, rows = [], {config: [] for config in configs}
     pending = {config: [] for config in configs}
 
     def flush():
         for config in configs:
             if pending[config]:
-                rows[config].append(run.run(None, {"pixels": np.stack(pending[config])})[0])
+                rows[config].append(export.embed(run, np.stack(pending[config])))
                 pending[config].clear()
 
     for index, kind, edit, picture in queries(items, seed):
@@ -282,7 +282,7 @@ def speed(path):
     times = []
     for _ in range(60):
         start = time.thread_time()
-        run.run(None, {"pixels": pixels})
+        export.embed(run, pixels)
         times.append(time.thread_time() - start)
     times = sorted(times[10:])
     return 1000 * times[0], 1000 * times[len(times) // 2]
@@ -294,12 +294,13 @@ def main():
     )
     parser.add_argument("--dev", required=True, metavar="DIR", help="folder of held-out JPEG pictures")
     parser.add_argument("--model", default=HERE / "efficientnet-lite0-gem", type=Path, metavar="DIR",
-                        help="folder with manifest.json and projection.npz (default: the committed model)")
+                        help="folder with manifest.json and fitted.npz (default: the committed model)")
     parser.add_argument("--head", action="append", default=[], metavar="NAME=FILE",
                         help="another projection to compare, a file written by export.py, or `none`")
     parser.add_argument("--every-resize", action="store_true", help="compare every resize and filter")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="use N single pictures (0: all)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the split and the edits (default 7)")
+    parser.add_argument("--float", action="store_true", help="compute the features in 32-bit floats")
     parser.add_argument("--cache", type=Path, metavar="FILE", help="keep the features in this .npz file")
     args = parser.parse_args()
 
@@ -309,19 +310,17 @@ def main():
     shipped = (manifest["input"]["resize"], manifest["input"]["filter"])
     configs = [(h, f) for h in pictures.RESIZES for f in pictures.FILTERS] if args.every_resize else [shipped]
     items = plan(args.dev, args.limit, args.seed)
+    own, ranges = export.load_fitted(args.model / "fitted.npz")
     if args.cache and args.cache.exists():
         with np.load(args.cache) as saved:
             meta = [(int(i), str(k), str(e)) for i, k, e in zip(saved["index"], saved["kind"], saved["edit"])]
             features = {c: saved["-".join(c)] for c in configs}
     else:
-        meta, features = extract(items, configs, args.seed)
+        meta, features = extract(items, configs, args.seed, None if args.float else ranges)
         if args.cache:
             np.savez(args.cache, index=[m[0] for m in meta], kind=[m[1] for m in meta],
                      edit=[m[2] for m in meta], **{"-".join(c): f for c, f in features.items()})
-    heads = {}
-    own = args.model / "projection.npz"
-    if own.exists():
-        heads["committed"] = read_head(own)
+    heads = {} if own is None else {"committed": own}
     for text in args.head:
         name, path = text.split("=", 1)
         heads[name] = read_head(path)

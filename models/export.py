@@ -1,19 +1,20 @@
-"""Export EfficientNet-Lite0 + GeM (+ projection) to one ONNX file.
+"""Export EfficientNet-Lite0 + GeM over windows + projection to one ONNX file of 8-bit integers.
 
 Steps: load the weights, fold batch normalisation into the convolutions, cut the classifier,
-pool the last feature map with GeM (p = 3), normalise, centre and project, normalise again.
+round weights and activations to bytes, average the cubes of the last feature map over windows
+and take the cube root (GeM, p = 3), normalise, centre and project, normalise again.
 
-The projection is fitted once on unlabelled pictures and stored as `projection.npz` beside
-the model, so that the file can be exported again without those pictures. The thresholds of
-an existing manifest are kept: choose them anew with evaluate.py after a new fit.
+What was learnt from unlabelled pictures (the range of every activation, the projection) is
+stored as `fitted.npz` beside the model, so that the file can be exported again without them. The
+thresholds of an existing manifest are kept: choose them anew with evaluate.py after a new fit.
 
 Examples
-  Export again from the committed projection:
+  Export again from what was fitted:
     python models/export.py
-  Fit the projection anew, then export:
+  Fit anew, then export:
     python models/export.py --fit train-0.tar train-1.tar train-2.tar
-  Export the plain 1280 GeM features:
-    python models/export.py --head none --out /tmp/raw --name raw-gem
+  The same in 32-bit floats, without a projection:
+    python models/export.py --head none --float --out /tmp/raw --name raw-gem
 """
 
 from __future__ import annotations
@@ -37,8 +38,14 @@ OPSET = 17
 IR_VERSION = 8
 GEM_P = 3.0
 GEM_FLOOR = 1e-6
+CELL = 32  # pixels of the input to a cell of the last feature map
+SECOND_LOOK = 448  # side of the input when parts of a picture are looked at
+# Weights go up to 64 where pairs of products are summed in 16 bits on processors without VNNI:
+# 2 * 255 * 64 fits, 2 * 255 * 127 would be cut off. Depthwise convolutions sum in 32 bits.
+WEIGHT_MAX = {"dense": 64, "depthwise": 127}
+CALIBRATION_STRIDE = 42  # every so manieth picture; of 12,600 they are 300
 NAME = "efficientnet-lite0-gem"
-VERSION = "1"
+VERSION = "2"
 
 
 def fold(kernel, tensors, norm):
@@ -50,9 +57,25 @@ def fold(kernel, tensors, norm):
     return (kernel * scale[:, None, None, None]).astype(np.float32), bias.astype(np.float32)
 
 
+def byte_scale(low, high):
+    """(scale, zero point) that spread the bytes over `low` to `high`; zero is met exactly."""
+    low, high = min(low, 0.0), max(high, 1e-6)
+    scale = np.float32((high - low) / 255)
+    return scale, np.uint8(np.clip(round(-low / float(scale)), 0, 255))
+
+
+def kernel_scale(kernel, groups):
+    """float32 size of a step of each output channel's weights."""
+    top = WEIGHT_MAX["dense" if groups == 1 else "depthwise"]
+    return np.maximum(np.abs(kernel).max((1, 2, 3)), 1e-12).astype(np.float32) / np.float32(top)
+
+
 class Graph:
-    def __init__(self):
-        self.nodes, self.initialisers = [], []
+    """Nodes and constants so far. With `ranges` (activation: (low, high)) everything is bytes."""
+
+    def __init__(self, ranges=None):
+        self.nodes, self.initialisers, self.ranges = [], [], ranges
+        self.activations = []
 
     def constant(self, name, values):
         self.initialisers.append(numpy_helper.from_array(np.asarray(values), name))
@@ -62,95 +85,183 @@ class Graph:
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
-    def conv(self, x, name, kernel, bias, size, stride, groups, activate):
-        """Convolution with TensorFlow's SAME padding for the fixed input size."""
+    def activation(self, x):
+        """Round `x` to bytes, if this graph does."""
+        self.activations.append(x)
+        if self.ranges is None:
+            return x
+        scale, zero = byte_scale(*self.ranges[x])
+        names = [self.constant(f"{x}.scale", scale), self.constant(f"{x}.zero", zero)]
+        return self.node("DequantizeLinear", [self.node("QuantizeLinear", [x, *names], f"{x}.bytes"), *names], f"{x}.rounded")
+
+    def kernel(self, x, name, kernel, bias, groups):
+        if self.ranges is None:
+            return [self.constant(f"{name}.weight", kernel), self.constant(f"{name}.bias", bias)]
+        step = byte_scale(*self.ranges[x.removesuffix(".rounded")])[0]
+        # A channel of next to no weights lives by its bias, which must fit 32 bits, sums included.
+        scale = np.maximum(kernel_scale(kernel, groups), np.abs(bias) / (step * np.float32(2**30)))
+        whole = np.rint(kernel / scale[:, None, None, None]).astype(np.int8)
+        bias_scale = scale * step
+        whole_bias = np.rint(bias.astype(np.float64) / bias_scale).astype(np.int32)
+        inputs = []
+        for part, values, steps in (("weight", whole, scale), ("bias", whole_bias, bias_scale)):
+            full = f"{name}.{part}"
+            names = [
+                self.constant(f"{full}.bytes", values),
+                self.constant(f"{full}.scale", steps),
+                self.constant(f"{full}.zero", np.zeros(len(steps), values.dtype)),
+            ]
+            inputs.append(self.node("DequantizeLinear", names, full, axis=0))
+        return inputs
+
+    def conv(self, x, name, kernel, bias, stride, groups, activate):
+        """Convolution with TensorFlow's SAME padding for sides that are multiples of 32."""
         k = kernel.shape[2]
-        pad = max((-(-size // stride) - 1) * stride + k - size, 0)
+        pad = k - stride
         before, after = pad // 2, pad - pad // 2
+        # Among bytes a range within 0 to 6 does what the clip does.
+        clip = activate and self.ranges is None
         x = self.node(
             "Conv",
-            [x, self.constant(f"{name}.weight", kernel), self.constant(f"{name}.bias", bias)],
-            name,
+            [x, *self.kernel(x, name, kernel, bias, groups)],
+            f"{name}.unclipped" if clip else name,
             kernel_shape=[k, k],
             strides=[stride, stride],
             pads=[before, before, after, after],
             group=groups,
         )
-        return self.node("Clip", [x, "zero", "six"], f"{name}.relu6") if activate else x
+        if clip:
+            x = self.node("Clip", [x, "zero", "six"], name)
+        return self.activation(x)
 
 
 def features(graph, tensors):
-    """Append the backbone up to the last feature map, [N, 1280, 7, 7]."""
-    graph.constant("zero", np.float32(0))
-    graph.constant("six", np.float32(6))
-    size = pictures.SIZE
+    """Append the backbone up to the last feature map, [N, 1280, height / 32, width / 32]."""
+    if graph.ranges is None:
+        graph.constant("zero", np.float32(0))
+        graph.constant("six", np.float32(6))
+    x = graph.activation("pixels")
     kernel, bias = fold(tensors["_conv_stem.weight"], tensors, "_bn0")
-    x = graph.conv("pixels", "stem", kernel, bias, size, 2, 1, True)
-    size //= 2
+    x = graph.conv(x, "stem", kernel, bias, 2, 1, True)
     for index, _, stride, expansion, cin, cout in weights.blocks():
         source, prefix, name = x, f"_blocks.{index}", f"block{index}"
         if expansion != 1:
             kernel, bias = fold(tensors[f"{prefix}._expand_conv.weight"], tensors, f"{prefix}._bn0")
-            x = graph.conv(x, f"{name}.expand", kernel, bias, size, 1, 1, True)
+            x = graph.conv(x, f"{name}.expand", kernel, bias, 1, 1, True)
         kernel, bias = fold(tensors[f"{prefix}._depthwise_conv.weight"], tensors, f"{prefix}._bn1")
-        x = graph.conv(x, f"{name}.depthwise", kernel, bias, size, stride, cin * expansion, True)
-        size //= stride
+        x = graph.conv(x, f"{name}.depthwise", kernel, bias, stride, cin * expansion, True)
         kernel, bias = fold(tensors[f"{prefix}._project_conv.weight"], tensors, f"{prefix}._bn2")
-        x = graph.conv(x, f"{name}.project", kernel, bias, size, 1, 1, False)
+        x = graph.conv(x, f"{name}.project", kernel, bias, 1, 1, False)
         if stride == 1 and cin == cout:
-            x = graph.node("Add", [x, source], f"{name}.add")
+            x = graph.activation(graph.node("Add", [x, source], f"{name}.add"))
     kernel, bias = fold(tensors["_conv_head.weight"], tensors, "_bn1")
-    return graph.conv(x, "head", kernel, bias, size, 1, 1, True)
+    return graph.conv(x, "head", kernel, bias, 1, 1, True)
 
 
 def normalise(graph, x, output):
-    norm = graph.node("ReduceL2", [x], f"{output}.norm", axes=[1], keepdims=1)
+    norm = graph.node("ReduceL2", [x], f"{output}.norm", axes=[2], keepdims=1)
     safe = graph.node("Max", [norm, "tiny"], f"{output}.safe")
     return graph.node("Div", [x, safe], output)
 
 
-def build(head=None, unit=True) -> onnx.ModelProto:
-    """Build the model. `head` is None or {"mean": [1280], "matrix": [1280, D]}."""
-    graph = Graph()
-    x = features(graph, weights.load())
+def windowed(graph, x):
+    """GeM over each row of `windows`, [R, cells]: the share that each cell has in it. [N, R, 1280]."""
     graph.constant("gem.floor", np.float32(GEM_FLOOR))
     graph.constant("gem.root", np.float32(1 / GEM_P))
     x = graph.node("Max", [x, "gem.floor"], "gem.clamped")
     square = graph.node("Mul", [x, x], "gem.square")
     cube = graph.node("Mul", [square, x], "gem.cube")
-    x = graph.node("ReduceMean", [cube], "gem.mean", axes=[2, 3], keepdims=0)
-    dimension = weights.FEATURES
-    if not unit:
-        graph.node("Pow", [x, "gem.root"], "embedding")
+    # [N, 1280, h, w] to [N, cells, 1280]
+    flat = graph.node("Reshape", [cube, graph.constant("gem.shape", np.array([0, 0, -1]))], "gem.flat")
+    turned = graph.node("Transpose", [flat], "gem.turned", perm=[0, 2, 1])
+    return graph.node("Pow", [graph.node("MatMul", ["windows", turned], "gem.mean"), "gem.root"], "gem")
+
+
+def build(head=None, ranges=None, outputs=None) -> onnx.ModelProto:
+    """Build the model. `head` is None or {"mean": [1280], "matrix": [1280, D]}.
+
+    Without `ranges` it computes in 32-bit floats. With `outputs` it is the backbone alone and
+    gives the activations of these names.
+    """
+    graph = Graph(ranges)
+    x = features(graph, weights.load())
+    given = [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 3, "height", "width"])]
+    if outputs is not None:
+        made = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", f"{n}.c", f"{n}.h", f"{n}.w"]) for n in outputs]
     else:
         graph.constant("tiny", np.float32(1e-12))
-        x = graph.node("Pow", [x, "gem.root"], "gem")
+        given.append(helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["R", "cells"]))
+        x, dimension = windowed(graph, x), weights.FEATURES
         if head is None:
             normalise(graph, x, "embedding")
         else:
             x = normalise(graph, x, "gem.unit")
-            x = graph.node(
-                "Sub", [x, graph.constant("head.mean", head["mean"].astype(np.float32))], "centred"
-            )
+            x = graph.node("Sub", [x, graph.constant("head.mean", head["mean"].astype(np.float32))], "centred")
             matrix = graph.constant("head.matrix", head["matrix"].astype(np.float32))
-            x = graph.node("MatMul", [x, matrix], "projected")
-            normalise(graph, x, "embedding")
+            normalise(graph, graph.node("MatMul", [x, matrix], "projected"), "embedding")
             dimension = head["matrix"].shape[1]
-    side = pictures.SIZE
+        made = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", "R", dimension])]
     model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "tongkuan_embedding",
-            [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 3, side, side])],
-            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", dimension])],
-            graph.initialisers,
-        ),
+        helper.make_graph(graph.nodes, "tongkuan_embedding", given, made, graph.initialisers),
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="tongkuan models/export.py",
     )
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def whole(side=pictures.SIZE):
+    """The one window that is the whole picture, [1, cells]."""
+    cells = (side // CELL) ** 2
+    return np.full((1, cells), 1 / cells, np.float32)
+
+
+def embed(run, pixels):
+    """Embeddings [N, D] of whole pictures, pixels [N, 3, SIZE, SIZE]."""
+    return run.run(["embedding"], {"pixels": pixels, "windows": whole(pixels.shape[-1])})[0][:, 0]
+
+
+def halves(side):
+    """Sixteen windows of half the side, evenly spread, [16, cells]; src/embed/windows.rs has the same ones."""
+    n = side // CELL
+    places = [(2 * step * (n - n // 2) + 3) // 6 for step in range(4)]
+    windows = np.zeros((16, n, n), np.float32)
+    for i, (top, left) in enumerate((y, x) for y in places for x in places):
+        windows[i, top : top + n // 2, left : left + n // 2] = 1 / (n // 2) ** 2
+    return windows.reshape(16, -1)
+
+
+def embed_parts(run, pixels):
+    """Embeddings [N, 16, D] of parts of pictures, pixels [N, 3, SECOND_LOOK, SECOND_LOOK]."""
+    return run.run(["embedding"], {"pixels": pixels, "windows": halves(pixels.shape[-1])})[0]
+
+
+def activations():
+    """The names of everything that is rounded to bytes."""
+    graph = Graph()
+    features(graph, weights.load())
+    return graph.activations
+
+
+def ranges_of(tars):
+    """{activation: (low, high)} over pictures spread over `tars`.
+
+    The least and the greatest value that any of them gave. Cutting off the outermost 1 % of the
+    pictures' extremes found fewer scenes and posters: GeM lives on large values.
+    """
+    names = [name for name in activations() if name != "pixels"]
+    run = session(build(outputs=names).SerializeToString())
+    ends = []
+    for i, (_, picture) in enumerate(pictures.from_tars(tars)):
+        if i % CALIBRATION_STRIDE:
+            continue
+        pixels = pictures.to_pixels(pictures.resize(picture, "pad", "bilinear"))[None]
+        ends.append([(values.min(), values.max()) for values in run.run(names, {"pixels": pixels})])
+    ends = np.array(ends)
+    low, high = ends[..., 0].min(0), ends[..., 1].max(0)
+    ends_of_pixels = tuple((v / 255 - pictures.MEAN[0]) / pictures.STD[0] for v in (0, 255))
+    return {"pixels": ends_of_pixels, **{n: (float(a), float(b)) for n, a, b in zip(names, low, high)}}
 
 
 def session(model, threads=1):
@@ -166,12 +277,12 @@ def unit_rows(x):
 
 
 def gem_of(stream, run, how, filter_name, batch=16):
-    """Return the raw GeM features [n, 1280] of a stream of RGB pictures."""
+    """Return the unit GeM features [n, 1280] of a stream of RGB pictures."""
     rows, pending = [], []
 
     def flush():
         if pending:
-            rows.append(run.run(None, {"pixels": np.stack(pending)})[0])
+            rows.append(embed(run, np.stack(pending)))
             pending.clear()
 
     for picture in stream:
@@ -182,7 +293,7 @@ def gem_of(stream, run, how, filter_name, batch=16):
     return np.concatenate(rows)
 
 
-def training_features(tars, how, filter_name, seed):
+def training_features(tars, ranges, how, filter_name, seed):
     """GeM features of the training pictures, two edits and a recolour of every third one.
 
     Returns (features, meta): meta rows are (picture, edit), edit -1 for the picture itself and
@@ -209,7 +320,7 @@ def training_features(tars, how, filter_name, seed):
             if i % 1000 == 0:
                 print(f"{i} pictures", file=sys.stderr, flush=True)
 
-    run = session(build(unit=False).SerializeToString())
+    run = session(build(ranges=ranges).SerializeToString())
     return gem_of(stream(), run, how, filter_name), np.array(meta)
 
 
@@ -255,17 +366,43 @@ def fit(features, meta, kind, dimension, shrink):
     return {"mean": mean.astype(np.float32), "matrix": matrix.astype(np.float32)}
 
 
-def self_check(data, head):
-    """The ONNX file must agree with the same head computed in float64."""
+def save_fitted(path, head, ranges):
+    arrays = dict(head or {})
+    if ranges is not None:
+        arrays["range_names"] = np.array(list(ranges))
+        arrays["range_ends"] = np.array(list(ranges.values()), np.float64)
+    np.savez(path, **arrays)
+
+
+def load_fitted(path):
+    """(head, ranges) as `build` takes them."""
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: give --fit TAR..., or --head none --float")
+    with np.load(path) as arrays:
+        head = {"mean": arrays["mean"], "matrix": arrays["matrix"]} if "mean" in arrays else None
+        ranges = None
+        if "range_names" in arrays:
+            ends = [(float(a), float(b)) for a, b in arrays["range_ends"]]
+            ranges = dict(zip(arrays["range_names"].tolist(), ends))
+    return head, ranges
+
+
+def self_check(data, head, ranges):
+    """The ONNX file must agree with the same head computed in float64, over whole pictures and windows."""
     rng = np.random.default_rng(1)
     side = pictures.SIZE
     pixels = rng.uniform(-1, 1, (3, 3, side, side)).astype(np.float32)
-    expected = unit_rows(session(build(unit=False).SerializeToString()).run(None, {"pixels": pixels})[0].astype(np.float64))
+    shares = rng.uniform(0, 1, (5, (side // CELL) ** 2)).astype(np.float32)
+    shares /= shares.sum(1, keepdims=True)
+    given = {"pixels": pixels, "windows": np.concatenate([whole(), shares])}
+    features_only = session(build(ranges=ranges).SerializeToString())
+    expected = features_only.run(None, given)[0].astype(np.float64)
     if head is not None:
-        expected = unit_rows((expected - head["mean"]) @ head["matrix"])
-    got = session(data).run(None, {"pixels": pixels})[0]
-    worst = float((expected * got).sum(1).min())
-    if worst < 0.99999 or abs(np.linalg.norm(got, axis=1) - 1).max() > 1e-5:
+        expected = (expected - head["mean"]) @ head["matrix"]
+        expected /= np.linalg.norm(expected, axis=2, keepdims=True)
+    got = session(data).run(None, given)[0]
+    worst = float((expected * got).sum(2).min())
+    if worst < 0.99999 or abs(np.linalg.norm(got, axis=2) - 1).max() > 1e-5:
         raise SystemExit(f"the exported model disagrees with its parts: cosine {worst}")
     return worst
 
@@ -275,9 +412,10 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--fit", nargs="+", metavar="TAR",
-                        help="fit the projection on the pictures in these tar files (order matters)")
+                        help="fit ranges and projection on the pictures in these tar files (order matters)")
+    parser.add_argument("--float", action="store_true", help="export 32-bit floats instead of bytes")
     parser.add_argument("--head", choices=("pca", "pca-whiten", "edit", "none"), default="edit",
-                        help="which projection --fit fits; `none` exports 1280 features (default: %(default)s)")
+                        help="which projection to fit; `none` exports 1280 features (default: %(default)s)")
     parser.add_argument("--dimension", type=int, default=256, help="output dimension (default 256)")
     parser.add_argument("--shrink", type=float, default=0.1, help="shrinkage of `edit` (default %(default)s)")
     parser.add_argument("--seed", type=int, default=20240607, help="seed of the edits (default %(default)s)")
@@ -287,39 +425,38 @@ def main():
                         help="how --fit resizes; squash lets no white margin into the fit (default: %(default)s)")
     parser.add_argument("--cache", type=Path, metavar="FILE", help="keep the training features in this .npz")
     parser.add_argument("--out", type=Path, default=HERE / NAME, metavar="DIR",
-                        help="folder for model.onnx, projection.npz and manifest.json (default: %(default)s)")
+                        help="folder for model.onnx, fitted.npz and manifest.json (default: %(default)s)")
     parser.add_argument("--name", default=NAME, help="name in the manifest (default: %(default)s)")
     args = parser.parse_args()
 
     args.out.mkdir(parents=True, exist_ok=True)
-    stored = args.out / "projection.npz"
-    if args.head == "none":
-        head = None
-    elif args.fit:
+    stored = args.out / "fitted.npz"
+    if args.fit:
+        ranges = None if args.float else ranges_of(args.fit)
         if args.cache and args.cache.exists():
             with np.load(args.cache) as saved:
                 features_, meta = saved["F"], saved["meta"]
         else:
-            features_, meta = training_features(args.fit, args.fit_resize, args.filter, args.seed)
+            features_, meta = training_features(args.fit, ranges, args.fit_resize, args.filter, args.seed)
             if args.cache:
                 np.savez(args.cache, F=features_, meta=meta)
-        head = fit(features_, meta, args.head, args.dimension, args.shrink)
-        np.savez(stored, **head)
+        head = None if args.head == "none" else fit(features_, meta, args.head, args.dimension, args.shrink)
+        save_fitted(stored, head, ranges)
+    elif args.head == "none" and args.float:
+        head, ranges = None, None
     else:
-        if not stored.exists():
-            raise SystemExit(f"{stored} is missing: give --fit TAR..., or --head none")
-        with np.load(stored) as arrays:
-            head = {"mean": arrays["mean"], "matrix": arrays["matrix"]}
+        head, ranges = load_fitted(stored)
+        head, ranges = None if args.head == "none" else head, None if args.float else ranges
 
-    data = build(head).SerializeToString(deterministic=True)
-    worst = self_check(data, head)
+    data = build(head, ranges).SerializeToString(deterministic=True)
+    worst = self_check(data, head, ranges)
     (args.out / "model.onnx").write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     path = args.out / "manifest.json"
     manifest = json.loads(path.read_text()) if path.exists() else {}
     dimension = weights.FEATURES if head is None else int(head["matrix"].shape[1])
     manifest = {
-        "format": 1,
+        "format": 2,
         "name": args.name,
         "version": manifest.get("version", VERSION),
         "file": "model.onnx",
@@ -335,6 +472,7 @@ def main():
             "filter": args.filter,
         },
         "output": {"name": "embedding", "dimension": dimension},
+        "windows": {"input": "windows", "cell_px": CELL, "second_look_px": SECOND_LOOK},
         "licence": "Apache-2.0",
         # Chosen by evaluate.py, kept when a model is exported again.
         "thresholds": manifest.get("thresholds", {"same_picture": 1.0, "review": 0.0}),

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-SIZE = 224
+SIZE = 256
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "catmull_rom": Image.Resampling.BICUBIC,  # Pillow's bicubic has a = -0.5
     "lanczos3": Image.Resampling.LANCZOS,
 }
 RESIZES = ("squash", "pad")
-MEAN = (0.5, 0.5, 0.5)
+MEAN = (127 / 255,) * 3  # with this STD, every value of a byte is met exactly by a byte of the quantised input
 STD = (0.5, 0.5, 0.5)
 
 
@@ -37,22 +37,22 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def resize(picture: Image.Image, how: str, filter_name: str) -> Image.Image:
-    """Resize to SIZE x SIZE: `squash` ignores the aspect ratio, `pad` keeps it on white."""
+def resize(picture: Image.Image, how: str, filter_name: str, size: int = SIZE) -> Image.Image:
+    """Resize to size x size: `squash` ignores the aspect ratio, `pad` keeps it on white."""
     resample = FILTERS[filter_name]
     if how == "squash":
-        return picture.resize((SIZE, SIZE), resample)
-    scale = SIZE / max(picture.size)
+        return picture.resize((size, size), resample)
+    scale = size / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
-    canvas = Image.new("RGB", (SIZE, SIZE), (255, 255, 255))
+    canvas = Image.new("RGB", (size, size), (255, 255, 255))
     canvas.paste(
-        picture.resize((width, height), resample), ((SIZE - width) // 2, (SIZE - height) // 2)
+        picture.resize((width, height), resample), ((size - width) // 2, (size - height) // 2)
     )
     return canvas
 
 
 def to_pixels(picture: Image.Image, mean=MEAN, std=STD) -> np.ndarray:
-    """Return float32 [3, SIZE, SIZE]."""
+    """Return float32 [3, height, width]."""
     values = np.asarray(picture, np.float32) / np.float32(255)
     values = (values - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(values.transpose(2, 0, 1))

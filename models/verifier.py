@@ -1,15 +1,15 @@
 """Make pictures to fit the verifier on, fit its confidence, and report.
 
-  make    write stored pictures, seeded queries and each query's 20 nearest stored pictures
+  make    write stored pictures, seeded queries, and for each query the stored pictures nearest to it and its parts
   fit     fit boosted trees on the measurements of `make`d queries, write src/verify/weights.rs
   report  what share of the queries is answered at 1 % and 0.1 % false hits
 
 `cargo run --release --example measure -- DIR FILE` turns a made folder into measurements.
 
 Queries
-  positive  8 of 16 edits of each stored picture (edits.py, and below: cast, light, poster, combo)
-  unseen    8 of them of pictures that are not stored
-  variant   all 16 of each colour that is not stored while another colour is (`--dev` only)
+  positive  9 of 18 edits of each stored picture (edits.py, and below: cast to combo)
+  unseen    9 of them of pictures that are not stored
+  variant   all 18 of each colour that is not stored while another colour is (`--dev` only)
   recolour  a stored picture with another colour of the thing alone (15 %: of everything), edited
   swap      a stored picture whose middle, 20-45 % of its area, shows something else, edited
 With `--posters`, every picture is set into a poster first, and there are only
@@ -93,6 +93,28 @@ def poster(picture, rng, others):
         ink = tuple(int(v) for v in rng.integers(0, 256, 3))
         edits.text(draw, rng, at, ink, max(8, int(width * rng.uniform(0.03, 0.08))))
     return canvas
+
+
+def collage(picture, rng, others):
+    """One of four squares."""
+    cell, gap = int(rng.integers(200, 321)), int(rng.integers(0, 9))
+    canvas = Image.new("RGB", (2 * cell + gap,) * 2, (255, 255, 255))
+    mine, fit = int(rng.integers(4)), rng.random() < 0.5
+    for place in range(4):
+        tile = picture if place == mine else others[int(rng.integers(len(others)))]
+        tile = ImageOps.pad(tile, (cell, cell), color=(255, 255, 255)) if fit else ImageOps.fit(tile, (cell, cell))
+        canvas.paste(tile, (place % 2 * (cell + gap), place // 2 * (cell + gap)))
+    return edits.jpeg(canvas, 85)
+
+
+def scene(picture, rng, others):
+    """A little turned on another picture that is out of focus, 40-75 % of its width."""
+    ground = ImageOps.fit(others[int(rng.integers(len(others)))], (560, 560)).filter(ImageFilter.GaussianBlur(3))
+    small = ImageOps.contain(picture, (int(560 * rng.uniform(0.4, 0.75)),) * 2).convert("RGBA")
+    small = small.rotate(rng.uniform(-6, 6), Image.Resampling.BICUBIC, expand=True)
+    room = [560 - side for side in small.size]
+    ground.paste(small, tuple(int(rng.uniform(min(0, r), max(0, r))) for r in room), small)
+    return edits.jpeg(ground, 85)
 
 
 def combo(picture, rng):
@@ -186,15 +208,19 @@ def make(args):
     seed = args.seed
     items = items_of_dev(args.dev, seed) if args.dev else items_of_tars(args.tars, seed)
     rng = np.random.default_rng(seed + 1)
-    others = [items[i][1] for i in rng.permutation(len(items))[:60]]
+    # None of them is stored: a collage with a stored picture in it is that picture, too.
+    others = [items[i][1] for i in rng.permutation(len(items)) if not items[i][3]][:60]
     every = {**edits.ALL, "cast": cast, "light": light, "combo": combo,
-             "poster": lambda p, r: poster(p, r, others)}
+             "poster": lambda p, r: poster(p, r, others), "collage": lambda p, r: collage(p, r, others),
+             "scene": lambda p, r: scene(p, r, others)}
     names = list(every)
     run = export.session(str(HERE / "efficientnet-lite0-gem" / "model.onnx"))
 
-    def embed(batch):
-        pixels = [pictures.to_pixels(pictures.resize(p, "pad", "bilinear")) for p in batch]
-        return run.run(None, {"pixels": np.stack(pixels)})[0]
+    def embed(batch, parts=False):
+        """[N, D], or of sixteen parts each [N, 16, D]."""
+        side = export.SECOND_LOOK if parts else pictures.SIZE
+        pixels = np.stack([pictures.to_pixels(pictures.resize(p, "pad", "bilinear", side)) for p in batch])
+        return export.embed_parts(run, pixels) if parts else export.embed(run, pixels)
 
     if args.posters:
         posters(args, items, others, every, embed)
@@ -214,7 +240,7 @@ def make(args):
             name, picture, variant, is_stored, _ = items[i]
             r = np.random.default_rng([seed, zlib.crc32(name.encode())])
             kind = "positive" if is_stored else "variant" if variant else "unseen"
-            for k in r.choice(len(names), 16 if kind == "variant" else 8, replace=False):
+            for k in r.choice(len(names), 18 if kind == "variant" else 9, replace=False):
                 yield i, kind, names[k], "-", every[names[k]](picture, r)
             if not is_stored:
                 continue
@@ -264,16 +290,24 @@ def posters(args, items, others, every, embed):
 
 
 def write(out, items, queries, column, vectors, embed):
-    """Writes the queries with their 20 nearest stored pictures."""
+    """Writes the queries with their 20 nearest stored pictures, and up to 20 others that are near to parts of them."""
     number, pending = 0, []
     with open(out / "queries.tsv", "w") as table:
 
         def flush():
             nonlocal number
-            for (i, kind, edit, note, picture), row in zip(pending, embed([p[4] for p in pending]) @ vectors.T):
+            asked = [p[4] for p in pending]
+            scores = zip(pending, embed(asked) @ vectors.T, embed(asked, parts=True) @ vectors.T)
+            for (i, kind, edit, note, picture), row, parts in scores:
                 picture.save(out / "queries" / f"{number}.jpg", quality=88)
-                near = ",".join(f"{c}:{row[c]:.5f}" for c in np.argsort(-row)[:20])
-                fields = [number, kind, edit, note, items[i][4], column.get(i, -1), near]
+                near = np.argsort(-row)[:20]
+                # As the engine does: the four nearest to each part, of those the best 20.
+                best = parts.max(0)
+                near_parts = np.unique(np.argsort(-parts, 1)[:, :4])
+                near_parts = near_parts[~np.isin(near_parts, near) | (best[near_parts] > row[near_parts])]
+                near_parts = near_parts[np.argsort(-best[near_parts])][:20]
+                lists = [",".join(f"{c}:{of[c]:.5f}" for c in which) for of, which in ((row, near), (best, near_parts))]
+                fields = [number, kind, edit, note, items[i][4], column.get(i, -1), *lists]
                 table.write("\t".join(map(str, fields)) + "\n")
                 number += 1
             pending.clear()

@@ -146,6 +146,23 @@ impl Policy {
         }
     }
 
+    /// Judges the stored pictures nearest to parts of a picture that as a whole was judged `whole`. That a part looks
+    /// alike is no reason for a review: parts of different pictures often do. What can be laid over it is.
+    #[must_use]
+    pub fn judge_parts(&self, whole: Verdict, candidates: &Candidates, findings: &[Finding<'_>]) -> Verdict {
+        let by_parts = self.judge(candidates, findings);
+        let sure = |verdict: &Verdict| match verdict {
+            Verdict::Hit(matched) | Verdict::Review(matched) => matched.confidence,
+            Verdict::Miss { .. } => None,
+        };
+        match sure(&by_parts) {
+            Some(confidence) if confidence >= REVIEW_CONFIDENCE && Some(confidence) > sure(&whole) => {
+                by_parts
+            }
+            _ => whole,
+        }
+    }
+
     /// How sure it is that the candidate is the picture, and what would be said of it.
     fn opinion(&self, candidate: &Candidate, finding: &Finding<'_>) -> (f32, Match) {
         let confidence = finding.sketch.map(|_| finding.evidence.map_or(0.0, |e| e.confidence()));

@@ -8,9 +8,12 @@ mod onnx;
 mod pins;
 pub mod runtime;
 mod similarity;
+mod windows;
 
 pub use embedding::{Embedding, EmbeddingError};
-pub use model::{Fingerprint, MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, Thresholds};
+pub use model::{
+    Fingerprint, MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, Thresholds, WindowSpec,
+};
 pub use onnx::OnnxEmbedder;
 pub(crate) use similarity::similarity;
 
@@ -31,6 +34,21 @@ pub trait Embedder: Send + Sync {
     /// # Errors
     /// [`EmbedError`] when the runtime or the model fails.
     fn embed(&self, tensor: &Tensor) -> Result<Embedding, EmbedError>;
+
+    /// What a tensor for [`Embedder::embed_parts`] looks like; `None` when this embedder only knows whole pictures.
+    fn parts_input(&self) -> Option<TensorSpec> {
+        None
+    }
+
+    /// Embeddings of sixteen parts of the picture, each half as wide and half as high, evenly spread: of what stands in
+    /// a collage or on a scene, for example. They live in the same space as those of whole pictures.
+    ///
+    /// # Errors
+    /// [`EmbedError`] when the runtime or the model fails.
+    fn embed_parts(&self, tensor: &Tensor) -> Result<Vec<Embedding>, EmbedError> {
+        let _ = tensor;
+        Ok(Vec::new())
+    }
 }
 
 /// Why there is no embedding.
@@ -49,6 +67,10 @@ pub enum EmbedError {
     Run(String),
     #[error("the model gave {found} numbers, its manifest promises {expected}; correct the manifest")]
     Dimension { expected: usize, found: usize },
+    #[error(
+        "a tensor of {width_px}x{height_px} does not fall into the model's cells of {cell_px}; correct the manifest"
+    )]
+    Cells { width_px: usize, height_px: usize, cell_px: u32 },
     #[error("the model's output is no embedding: {0}")]
     Embedding(#[from] EmbeddingError),
 }

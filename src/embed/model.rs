@@ -11,7 +11,7 @@ use crate::photo::Digest;
 use crate::tensor::{PREPROCESSING_VERSION, TensorSpec};
 
 /// The newest manifest format this code reads.
-pub const MANIFEST_FORMAT: u32 = 1;
+pub const MANIFEST_FORMAT: u32 = 2;
 
 /// The largest ONNX file that is read, in bytes.
 const MAX_MODEL_BYTES: u64 = 1 << 30;
@@ -24,7 +24,7 @@ const DEFAULT_ONNX: &[u8] = include_bytes!("../../models/efficientnet-lite0-gem/
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`MANIFEST_FORMAT`].
+    /// 1 to [`MANIFEST_FORMAT`]; from 2 on there may be `windows`.
     pub format: u32,
     pub name: String,
     pub version: String,
@@ -34,6 +34,9 @@ pub struct Manifest {
     pub sha256: String,
     pub input: TensorSpec,
     pub output: OutputSpec,
+    /// Left out by a model that can only embed whole pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowSpec>,
     pub licence: String,
     pub thresholds: Thresholds,
 }
@@ -41,9 +44,36 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputSpec {
-    /// The output's name in the ONNX graph; its shape is `[1, dimension]`.
+    /// The output's name in the ONNX graph; its shape is `[1, dimension]`, or `[1, windows, dimension]` for a model with
+    /// [`WindowSpec`].
     pub name: String,
     pub dimension: usize,
+}
+
+/// How a model is told which parts of the input to embed: its second input, `f32`, `[windows, cells]`, has for each
+/// window a row of the share that each cell has in it. Cells are squares of the input, row by row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSpec {
+    /// The second input's name in the ONNX graph.
+    pub input: String,
+    /// Side of a cell; the input's sides are multiples of it.
+    pub cell_px: u32,
+    /// Side of the (larger, square) input when parts of a picture are looked at.
+    pub second_look_px: u32,
+}
+
+impl WindowSpec {
+    /// Whether inputs of these sides fall into whole cells, and a half of them into at least one.
+    fn fits(&self, width_px: u32, height_px: u32) -> bool {
+        let whole = |side_px: u32| {
+            self.cell_px > 0 && side_px.is_multiple_of(self.cell_px) && side_px >= 2 * self.cell_px
+        };
+        whole(width_px)
+            && whole(height_px)
+            && whole(self.second_look_px)
+            && (1..=4096).contains(&self.second_look_px)
+    }
 }
 
 /// The cosines, in -1..=1, at which this model's scores mean something; measured, see the model's card.
@@ -74,7 +104,7 @@ pub enum ModelError {
     Io { path: PathBuf, source: std::io::Error },
     #[error("{} is not a model manifest: {source}; models/README.md shows the fields", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
-    #[error("{}: manifest format {found} is not known here (known: {MANIFEST_FORMAT}); use a newer tongkuan", path.display())]
+    #[error("{}: manifest format {found} is not known here (known: 1 to {MANIFEST_FORMAT}); use a newer tongkuan", path.display())]
     Format { path: PathBuf, found: u32 },
     #[error("{}: {problem}; correct the manifest", path.display())]
     Invalid { path: PathBuf, problem: &'static str },
@@ -122,7 +152,7 @@ impl Model {
         let invalid = |problem| ModelError::Invalid { path: path.to_path_buf(), problem };
         let manifest: Manifest = serde_json::from_str(text)
             .map_err(|source| ModelError::Manifest { path: path.to_path_buf(), source })?;
-        if manifest.format != MANIFEST_FORMAT {
+        if !(1..=MANIFEST_FORMAT).contains(&manifest.format) {
             return Err(ModelError::Format { path: path.to_path_buf(), found: manifest.format });
         }
         let (input, cosines) = (&manifest.input, &manifest.thresholds);
@@ -134,6 +164,11 @@ impl Model {
         }
         if !(1..=4096).contains(&manifest.output.dimension) {
             return Err(invalid("output dimension must be 1 to 4096"));
+        }
+        if manifest.windows.as_ref().is_some_and(|w| !w.fits(input.width_px, input.height_px)) {
+            return Err(invalid(
+                "windows: the sides of the input and second_look_px must be multiples of cell_px, at least two",
+            ));
         }
         let ordered = -1.0 <= cosines.review && cosines.review <= cosines.same_picture;
         if !(ordered && cosines.same_picture <= 1.0) {

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ndarray::Array2;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 
 use super::model::{Fingerprint, Model, Thresholds};
 use super::runtime::Runtime;
-use super::{EmbedError, Embedder, Embedding};
+use super::{EmbedError, Embedder, Embedding, windows};
 use crate::tensor::{Tensor, TensorSpec};
 
 /// Runs a [`Model`] with ONNX Runtime. Sessions are made when a thread first finds none free and kept after, so
@@ -38,8 +39,11 @@ impl OnnxEmbedder {
             found: names.join(", "),
         };
         let inputs: Vec<String> = session.inputs().iter().map(|i| i.name().to_owned()).collect();
-        if !inputs.contains(&manifest.input.name) {
-            return Err(missing("input", &manifest.input.name, inputs));
+        let wanted = std::iter::once(&manifest.input.name).chain(manifest.windows.as_ref().map(|w| &w.input));
+        for name in wanted {
+            if !inputs.contains(name) {
+                return Err(missing("input", name, inputs));
+            }
         }
         let outputs: Vec<String> = session.outputs().iter().map(|o| o.name().to_owned()).collect();
         if !outputs.contains(&manifest.output.name) {
@@ -56,6 +60,53 @@ impl OnnxEmbedder {
             .with_intra_threads(self.intra_threads)?
             .with_intra_op_spinning(false)?
             .commit_from_memory(self.model.onnx())
+    }
+
+    fn dimension(&self) -> usize {
+        self.model.manifest().output.dimension
+    }
+
+    /// Windows over the cells that `tensor` falls into; `None` for a model that knows no windows.
+    fn windows(
+        &self,
+        tensor: &Tensor,
+        make: fn(usize, usize) -> Array2<f32>,
+    ) -> Result<Option<Array2<f32>>, EmbedError> {
+        let Some(spec) = &self.model.manifest().windows else { return Ok(None) };
+        let &[_, _, height_px, width_px] = tensor.as_array().shape() else { return Ok(None) };
+        let cell_px = spec.cell_px as usize;
+        let fits = |side_px: usize| side_px.is_multiple_of(cell_px) && side_px >= 2 * cell_px;
+        if !fits(height_px) || !fits(width_px) {
+            return Err(EmbedError::Cells { width_px, height_px, cell_px: spec.cell_px });
+        }
+        Ok(Some(make(height_px / cell_px, width_px / cell_px)))
+    }
+
+    /// One embedding for each window, or the one of the whole picture without.
+    fn run(&self, tensor: &Tensor, windows: Option<Array2<f32>>) -> Result<Vec<Embedding>, EmbedError> {
+        let manifest = self.model.manifest();
+        let failed = |e: ort::Error| EmbedError::Run(e.to_string());
+        let expected = windows.as_ref().map_or(1, Array2::nrows) * self.dimension();
+        let mut session = self.take().map_err(|e| EmbedError::Load(e.to_string()))?;
+        let values = {
+            // Views: cloning a value of ort 2.0.0-rc.15 dead-locks.
+            let pixels = TensorRef::from_array_view(tensor.as_array()).map_err(failed)?;
+            let mut inputs = ort::inputs![manifest.input.name.as_str() => pixels];
+            if let (Some(spec), Some(windows)) = (&manifest.windows, &windows) {
+                let view = TensorRef::from_array_view(windows).map_err(failed)?;
+                inputs.push((spec.input.as_str().into(), view.into()));
+            }
+            let outputs = session.run(inputs).map_err(failed)?;
+            let (_, values) =
+                outputs[manifest.output.name.as_str()].try_extract_tensor::<f32>().map_err(failed)?;
+            values.to_vec()
+        };
+        self.give_back(session);
+        if values.len() != expected {
+            return Err(EmbedError::Dimension { expected, found: values.len() });
+        }
+        let rows = values.chunks_exact(self.dimension());
+        rows.map(|row| Ok(Embedding::new(row.to_vec())?)).collect()
     }
 
     fn take(&self) -> Result<Session, ort::Error> {
@@ -82,25 +133,22 @@ impl Embedder for OnnxEmbedder {
     }
 
     fn embed(&self, tensor: &Tensor) -> Result<Embedding, EmbedError> {
+        let windows = self.windows(tensor, windows::whole)?;
+        let mut embeddings = self.run(tensor, windows)?;
+        embeddings.pop().ok_or(EmbedError::Dimension { expected: self.dimension(), found: 0 })
+    }
+
+    fn parts_input(&self) -> Option<TensorSpec> {
         let manifest = self.model.manifest();
-        let mut session = self.take().map_err(|e| EmbedError::Load(e.to_string()))?;
-        let values = {
-            // A view: cloning a value of ort 2.0.0-rc.15 dead-locks.
-            let input =
-                TensorRef::from_array_view(tensor.as_array()).map_err(|e| EmbedError::Run(e.to_string()))?;
-            let outputs = session
-                .run(ort::inputs![manifest.input.name.as_str() => input])
-                .map_err(|e| EmbedError::Run(e.to_string()))?;
-            let (_, values) = outputs[manifest.output.name.as_str()]
-                .try_extract_tensor::<f32>()
-                .map_err(|e| EmbedError::Run(e.to_string()))?;
-            values.to_vec()
-        };
-        self.give_back(session);
-        if values.len() != manifest.output.dimension {
-            return Err(EmbedError::Dimension { expected: manifest.output.dimension, found: values.len() });
+        let side_px = manifest.windows.as_ref()?.second_look_px;
+        Some(TensorSpec { width_px: side_px, height_px: side_px, ..manifest.input.clone() })
+    }
+
+    fn embed_parts(&self, tensor: &Tensor) -> Result<Vec<Embedding>, EmbedError> {
+        match self.windows(tensor, windows::halves)? {
+            Some(windows) => self.run(tensor, Some(windows)),
+            None => Ok(Vec::new()),
         }
-        Ok(Embedding::new(values)?)
     }
 }
 

@@ -152,7 +152,7 @@ impl EngineBuilder {
             clock: self.clock,
             limits: self.limits,
             progress: self.progress,
-            preprocessors: Mutex::default(),
+            preprocessors: Default::default(),
             turn_ended: (Mutex::default(), Condvar::new()),
             saved: SavedCalls::default(),
             asking_details: Mutex::default(),

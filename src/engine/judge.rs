@@ -1,28 +1,86 @@
 //! Is one of the nearest stored pictures this one? Puts index, catalogue, verifier and policy together.
 
 use super::{CANDIDATES, Engine, EngineError, Seen, Stage, Timings};
-use crate::index::Candidates;
+use crate::embed::Embedding;
+use crate::index::{self, Candidates};
+use crate::photo::Photo;
 use crate::photo_id::PhotoId;
-use crate::verdict::Finding;
+use crate::verdict::{Finding, Policy, Verdict};
 use crate::verify::{Candidate, Probe, Sketch, measure};
 
+/// How many stored pictures near one part of a picture are looked at, and near all parts together.
+const CANDIDATES_PER_PART: usize = 4;
+const CANDIDATES_BY_PARTS: usize = 20;
+
 impl Engine {
-    /// Judges the picture in question by its embedding, and by the sketches of the stored pictures near it.
+    /// Judges the picture in question by its embedding, and by the sketches of the stored pictures near it; when that
+    /// gives no hit, by what its parts look like: a collage or a scene is none of the pictures in it as a whole.
     pub(super) fn judge(&self, seen: &mut Seen, timings: &mut Timings) -> Result<(), EngineError> {
         let Some(embedding) = &seen.embedding else { return Ok(()) };
         let candidates = timings.measure(Stage::Index, || {
             let query = (embedding, CANDIDATES, self.policy.hit_threshold());
             self.index.search(&self.catalog, self.progress.as_ref(), query, None)
         })?;
-        let sketches = timings.measure(Stage::Catalog, || self.sketches(&candidates))?;
-        if let (Some(photo), None, true) = (&seen.photo, &seen.probe, sketches.iter().any(Option::is_some)) {
-            seen.probe = Some(timings.measure(Stage::Verdict, || Probe::of(photo.as_image()))?);
+        seen.verdict = self.judge_candidates(
+            &mut seen.probe,
+            seen.photo.as_ref(),
+            &candidates,
+            timings,
+            |policy, found| policy.judge(&candidates, found),
+        )?;
+        let first = seen.verdict;
+        if matches!(first, Verdict::Hit(_)) || candidates.is_empty() {
+            return Ok(());
         }
-        seen.verdict = timings.measure(Stage::Verdict, || {
-            let findings = findings(seen.probe.as_ref(), &candidates, &sketches);
-            self.policy.judge(&candidates, &findings)
-        });
+        if seen.parts.is_none() {
+            seen.parts =
+                Some(seen.photo.as_ref().map_or(Ok(Vec::new()), |photo| self.embed_parts(photo, timings))?);
+        }
+        let by_parts =
+            timings.measure(Stage::Index, || self.near_parts(seen.parts.as_deref(), &candidates))?;
+        if !by_parts.is_empty() {
+            seen.verdict = self.judge_candidates(
+                &mut seen.probe,
+                seen.photo.as_ref(),
+                &by_parts,
+                timings,
+                |policy, found| policy.judge_parts(first, &by_parts, found),
+            )?;
+        }
         Ok(())
+    }
+
+    /// Compares candidates with the picture in question, and has `judge` say what follows.
+    fn judge_candidates(
+        &self,
+        probe: &mut Option<Probe>,
+        photo: Option<&Photo>,
+        candidates: &Candidates,
+        timings: &mut Timings,
+        judge: impl FnOnce(&Policy, &[Finding<'_>]) -> Verdict,
+    ) -> Result<Verdict, EngineError> {
+        let sketches = timings.measure(Stage::Catalog, || self.sketches(candidates))?;
+        if let (Some(photo), None, true) = (photo, &probe, sketches.iter().any(Option::is_some)) {
+            *probe = Some(timings.measure(Stage::Verdict, || Probe::of(photo.as_image()))?);
+        }
+        Ok(timings.measure(Stage::Verdict, || {
+            judge(&self.policy, &findings(probe.as_ref(), candidates, &sketches))
+        }))
+    }
+
+    /// The stored pictures nearest to any of the parts, without those of `known` that are nearer to the whole. What the graph overlooks is not looked
+    /// for: this is a second look already.
+    fn near_parts(&self, parts: Option<&[Embedding]>, known: &Candidates) -> Result<Candidates, EngineError> {
+        let mut near = Vec::new();
+        for part in parts.unwrap_or_default() {
+            let query = (part, CANDIDATES_PER_PART, -1.0);
+            near.extend(self.index.search(&self.catalog, self.progress.as_ref(), query, None)?);
+        }
+        let nearer_as_a_whole = |near: &index::Candidate| {
+            known.iter().any(|known| known.photo_id == near.photo_id && known.score >= near.score)
+        };
+        near.retain(|candidate| !nearer_as_a_whole(candidate));
+        Ok(Candidates::best_of(near, CANDIDATES_BY_PARTS))
     }
 
     /// The candidates' sketches. One that cannot be read is worth a note; the picture is then judged without it.

@@ -43,7 +43,7 @@ use crate::embed::{EmbedError, Embedding};
 use crate::index::{IndexError, SaveError};
 use crate::photo::{Digest, Photo, PhotoError, PhotoLimits};
 use crate::photo_id::PhotoId;
-use crate::tensor::{Preprocessor, TensorError};
+use crate::tensor::{Preprocessor, Tensor, TensorError, TensorSpec};
 use crate::upstream::guard::{Guard, GuardError};
 use crate::upstream::{PrepareError, SearchParams, UpstreamError};
 use crate::verdict::{Match, Policy, Rule, Verdict, similarity_percent};
@@ -166,7 +166,8 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     limits: PhotoLimits,
     progress: Arc<dyn Progress>,
-    preprocessors: Mutex<Vec<Preprocessor>>,
+    /// For whole pictures, and for a second look at parts of them.
+    preprocessors: [Mutex<Vec<Preprocessor>>; 2],
     /// Told whenever somebody of this process has stopped asking.
     turn_ended: (Mutex<()>, Condvar),
     saved: SavedCalls,
@@ -188,6 +189,8 @@ struct Seen {
     photo: Option<Photo>,
     /// Not there for a picture whose bytes or pixels were known: it was never embedded.
     embedding: Option<Embedding>,
+    /// There once parts of the picture were looked at.
+    parts: Option<Vec<Embedding>>,
     /// There once the picture was compared with stored ones.
     probe: Option<Probe>,
 }
@@ -357,13 +360,13 @@ impl Engine {
         let equal = |photo_id, rule| Verdict::Hit(Match::equal(photo_id, rule));
         if let Some(photo_id) = known {
             let verdict = equal(photo_id, Rule::SameBytes);
-            return Ok(Seen { byte_digest, verdict, photo: None, embedding: None, probe: None });
+            return Ok(Seen { byte_digest, verdict, photo: None, embedding: None, parts: None, probe: None });
         }
         let photo = timings.measure(Stage::Decode, || Photo::decode(bytes, &self.limits))?;
         let known = timings.measure(Stage::Catalog, || self.catalog.photo_by_pixels(photo.pixel_digest()))?;
         let verdict =
             known.map_or(Verdict::Miss { nearest: None }, |photo_id| equal(photo_id, Rule::SamePixels));
-        Ok(Seen { byte_digest, verdict, photo: Some(photo), embedding: None, probe: None })
+        Ok(Seen { byte_digest, verdict, photo: Some(photo), embedding: None, parts: None, probe: None })
     }
 
     /// Looks at the catalogue and the index once more, without decoding or embedding again.
@@ -379,12 +382,29 @@ impl Engine {
 
     fn embed(&self, photo: &Photo, timings: &mut Timings) -> Result<Embedding, EngineError> {
         let embedder = timings.measure(Stage::Embed, || self.embedder.get(self.progress.as_ref()))?;
-        let idle = self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut preprocessor = idle.unwrap_or_else(|| Preprocessor::new(embedder.input().clone()));
-        let tensor = timings.measure(Stage::Tensor, || preprocessor.tensor(photo));
-        self.preprocessors.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
-        let tensor = tensor?;
+        let tensor = self.tensor(&self.preprocessors[0], embedder.input(), photo, timings)?;
         Ok(timings.measure(Stage::Embed, || embedder.embed(&tensor))?)
+    }
+
+    fn embed_parts(&self, photo: &Photo, timings: &mut Timings) -> Result<Vec<Embedding>, EngineError> {
+        let embedder = timings.measure(Stage::Embed, || self.embedder.get(self.progress.as_ref()))?;
+        let Some(input) = embedder.parts_input() else { return Ok(Vec::new()) };
+        let tensor = self.tensor(&self.preprocessors[1], &input, photo, timings)?;
+        Ok(timings.measure(Stage::Embed, || embedder.embed_parts(&tensor))?)
+    }
+
+    fn tensor(
+        &self,
+        idle: &Mutex<Vec<Preprocessor>>,
+        spec: &TensorSpec,
+        photo: &Photo,
+        timings: &mut Timings,
+    ) -> Result<Tensor, EngineError> {
+        let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut preprocessor = taken.unwrap_or_else(|| Preprocessor::new(spec.clone()));
+        let tensor = timings.measure(Stage::Tensor, || preprocessor.tensor(photo));
+        idle.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
+        Ok(tensor?)
     }
 
     /// What the home folder alone can answer.

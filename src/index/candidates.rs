@@ -23,11 +23,12 @@ fn better_first(a: &Candidate, b: &Candidate) -> Ordering {
 pub struct Candidates(Vec<Candidate>);
 
 impl Candidates {
-    /// The best `k` of `found`, where a picture found twice counts once.
-    pub(super) fn best_of(mut found: Vec<Candidate>, k: usize) -> Self {
-        found.sort_unstable_by(better_first);
-        // A picture has one score, so its repetitions are neighbours now.
+    /// The best `k` of `found`, where a picture found twice counts once, with its better score.
+    #[must_use]
+    pub fn best_of(mut found: Vec<Candidate>, k: usize) -> Self {
+        found.sort_unstable_by(|a, b| a.photo_id.cmp(&b.photo_id).then(better_first(a, b)));
         found.dedup_by_key(|candidate| candidate.photo_id);
+        found.sort_unstable_by(better_first);
         found.truncate(k);
         Self(found)
     }

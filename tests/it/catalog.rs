@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tongkuan::catalog::{Catalog, CatalogError, Subject, Turn, Words};
 use tongkuan::clock::Timestamp;
+use tongkuan::embed::Fingerprint;
 use tongkuan::engine::{Engine, Freshness, Outcome, Query};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{Booking, CallOutcome, GuardPolicy, Ledger, LedgerError, QuotaDay, SearchParams};
 
-use crate::embedding::real_embedder;
-use crate::fakes::{Bench, png, query};
+use crate::fakes::{Bench, FakeEmbedder, png, query};
 
 fn booking(now: Timestamp, budget: u32) -> Booking {
     Booking { profile: "fake", day: QuotaDay::of(now), budget, now, min_interval: Duration::from_secs(1) }
@@ -121,7 +121,7 @@ fn a_process_killed_while_it_stores_loses_nothing_acknowledged() {
     assert!(audit.is_sound() && audit.photos == photos, "{audit:?}");
 }
 
-/// Catalogues of earlier formats are kept as they were written, by the program of their time and with the real model.
+/// Catalogues of earlier formats are kept as they were written, by the program of their time and with its model.
 #[test]
 fn catalogues_of_earlier_formats_are_migrated_and_answer() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
@@ -129,7 +129,10 @@ fn catalogues_of_earlier_formats_are_migrated_and_answer() {
         let home = tempfile::tempdir().unwrap();
         let file = data.join(format!("catalog/v{version}.sqlite"));
         std::fs::copy(file, home.path().join("catalog.sqlite")).unwrap();
-        let engine = Engine::builder(home.path()).embedder(Arc::new(real_embedder())).open().unwrap();
+        // The model of that time: nothing is embedded here.
+        let mut embedder = FakeEmbedder::new();
+        embedder.fingerprint = written_with(&home.path().join("catalog.sqlite"));
+        let engine = Engine::builder(home.path()).embedder(Arc::new(embedder)).open().unwrap();
         assert_eq!(engine.audit().unwrap().photos, 2);
         let params = SearchParams { page_size: 3, ..SearchParams::default() };
         for (file, offers, first) in [("wide.jpg", 3, "864704291266"), ("square.jpg", 1, "A-1")] {
@@ -146,6 +149,13 @@ fn catalogues_of_earlier_formats_are_migrated_and_answer() {
         assert_eq!(engine.catalog().image_counts().unwrap().waiting, 3);
         assert_eq!(engine.catalog().queue_counts().unwrap().deferred, waiting);
     }
+}
+
+fn written_with(catalog: &Path) -> Fingerprint {
+    let file = rusqlite::Connection::open(catalog).unwrap();
+    let text: String =
+        file.query_row("SELECT value FROM meta WHERE key = 'model'", [], |row| row.get(0)).unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 #[test]

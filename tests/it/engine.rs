@@ -1,10 +1,11 @@
 //! The whole line, on fakes: what it asks, what it stores, and what it leaves alone.
 
-use image::ImageFormat;
 use image::imageops::{FilterType, resize};
+use image::{ImageFormat, RgbImage};
 use tongkuan::catalog::CatalogError;
 use tongkuan::clock::Clock;
 use tongkuan::engine::{EngineError, Freshness, Mode, Outcome, Query, Source};
+use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{GuardError, GuardPolicy, QuotaDay, SearchParams, UpstreamErrorKind, WhyNot};
 use tongkuan::verdict::Rule;
 
@@ -101,6 +102,55 @@ fn a_damaged_sketch_is_worth_a_note_and_no_crash() {
     assert_eq!(file.execute("UPDATE sketches SET sketch = x'0103'", []).unwrap(), 1);
     let smaller = encoded(&resize(&picture(1), 96, 72, FilterType::CatmullRom), ImageFormat::Png);
     assert_eq!(engine.search(&query(&smaller)).unwrap().verdict, Outcome::Hit);
+}
+
+/// Four pictures in one, two by two.
+fn collage(seeds: [u32; 4]) -> Vec<u8> {
+    let mut whole = RgbImage::new(320, 240);
+    for (seed, (x, y)) in seeds.into_iter().zip([(0, 0), (160, 0), (0, 120), (160, 120)]) {
+        image::imageops::replace(&mut whole, &picture(seed), x, y);
+    }
+    encoded(&whole, ImageFormat::Png)
+}
+
+#[test]
+fn a_stored_picture_in_a_collage_is_a_hit_on_the_second_look() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    for seed in 1..8 {
+        engine.search(&query(&png(seed))).unwrap();
+    }
+    let (calls, looks) = (bench.calls(), bench.second_looks());
+    let answer = engine.search(&query(&collage([21, 22, 5, 23]))).unwrap();
+    assert_eq!(answer.verdict, Outcome::Hit, "{answer:?}");
+    assert_eq!(answer.rule, Some(Rule::SamePicture));
+    assert_eq!(answer.matched.unwrap().photo_id, PhotoId(5));
+    assert_eq!((bench.calls(), bench.second_looks()), (calls, looks + 1));
+}
+
+#[test]
+fn a_collage_of_pictures_that_are_not_stored_is_a_miss_after_one_second_look() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    for seed in 1..8 {
+        engine.search(&query(&png(seed))).unwrap();
+    }
+    let looks = bench.second_looks();
+    let answer = engine.search(&query(&collage([21, 22, 24, 23]))).unwrap();
+    assert_eq!((answer.verdict, answer.upstream_calls), (Outcome::Miss, 1), "{answer:?}");
+    // Whoever is about to ask looks at the catalogue again, but not at the picture.
+    assert_eq!(bench.second_looks(), looks + 1);
+}
+
+#[test]
+fn a_hit_on_the_whole_picture_takes_no_second_look() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    engine.search(&query(&png(1))).unwrap();
+    assert_eq!(bench.second_looks(), 0, "nothing is stored that a part could be like");
+    let smaller = encoded(&resize(&picture(1), 96, 72, FilterType::CatmullRom), ImageFormat::Png);
+    assert_eq!(engine.search(&query(&smaller)).unwrap().verdict, Outcome::Hit);
+    assert_eq!(bench.second_looks(), 0);
 }
 
 #[test]
@@ -231,7 +281,8 @@ fn two_engines_on_one_home_see_what_the_other_stores() {
 fn a_home_of_another_model_is_refused_with_the_remedy() {
     let bench = Bench::new();
     drop(bench.engine());
-    let other = FakeEmbedder { digest: "another", ..FakeEmbedder::new() };
+    let mut other = FakeEmbedder::new();
+    other.fingerprint.digest = "another".to_owned();
     let error = bench.builder().embedder(std::sync::Arc::new(other)).open().unwrap_err();
     assert!(matches!(error, EngineError::Catalog(CatalogError::OtherModel { .. })), "{error}");
     assert!(error.to_string().contains("--home"), "{error}");

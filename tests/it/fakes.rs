@@ -18,8 +18,9 @@ use tongkuan::upstream::{
 /// Sees a picture as 8 x 8 x 3 numbers.
 pub(crate) struct FakeEmbedder {
     pub(crate) spec: TensorSpec,
-    pub(crate) digest: &'static str,
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) inferences: AtomicU32,
+    pub(crate) second_looks: AtomicU32,
 }
 
 impl FakeEmbedder {
@@ -34,13 +35,15 @@ impl FakeEmbedder {
             resize: ResizePolicy::Squash,
             filter: ResizeFilter::Bilinear,
         };
-        Self { spec, digest: "fake", inferences: AtomicU32::new(0) }
+        let fingerprint =
+            Fingerprint { model: "fake 1".to_owned(), dimension: 192, digest: "fake".to_owned() };
+        Self { spec, fingerprint, inferences: AtomicU32::new(0), second_looks: AtomicU32::new(0) }
     }
 }
 
 impl Embedder for FakeEmbedder {
     fn fingerprint(&self) -> Fingerprint {
-        Fingerprint { model: "fake 1".to_owned(), dimension: 192, digest: self.digest.to_owned() }
+        self.fingerprint.clone()
     }
 
     fn input(&self) -> &TensorSpec {
@@ -54,6 +57,21 @@ impl Embedder for FakeEmbedder {
     fn embed(&self, tensor: &Tensor) -> Result<Embedding, EmbedError> {
         self.inferences.fetch_add(1, Ordering::SeqCst);
         Ok(Embedding::new(tensor.as_array().iter().copied().collect())?)
+    }
+
+    fn parts_input(&self) -> Option<TensorSpec> {
+        Some(TensorSpec { width_px: 16, height_px: 16, ..self.spec.clone() })
+    }
+
+    fn embed_parts(&self, tensor: &Tensor) -> Result<Vec<Embedding>, EmbedError> {
+        self.second_looks.fetch_add(1, Ordering::SeqCst);
+        let starts = [0, 3, 5, 8];
+        let parts = starts.iter().flat_map(|top| starts.iter().map(move |left| (*top, *left)));
+        let part = |(top, left)| {
+            let values = tensor.as_array().slice(ndarray::s![0, .., top..top + 8, left..left + 8]);
+            Ok(Embedding::new(values.iter().copied().collect())?)
+        };
+        parts.map(part).collect()
     }
 }
 
@@ -173,6 +191,10 @@ impl Bench {
 
     pub(crate) fn calls(&self) -> u32 {
         self.upstream.calls()
+    }
+
+    pub(crate) fn second_looks(&self) -> u32 {
+        self.embedder.second_looks.load(Ordering::SeqCst)
     }
 
     pub(crate) fn inferences(&self) -> u32 {
