@@ -12,22 +12,25 @@ impl Engine {
         let Some(embedding) = &seen.embedding else { return Ok(()) };
         let candidates = timings.measure(Stage::Index, || {
             let index = self.index.current(&self.catalog, self.progress.as_ref())?;
-            Ok::<_, EngineError>(index.search(embedding, CANDIDATES, self.policy.hit_threshold())?)
+            seen.policy = self.bound.policy(index.len() as u64, self.progress.as_ref());
+            Ok::<_, EngineError>(index.search(embedding, CANDIDATES, seen.policy.hit_threshold())?)
         })?;
-        let sketches = timings.measure(Stage::Catalog, || self.sketches(&candidates))?;
+        let (sketches, said) = timings.measure(Stage::Catalog, || {
+            Ok::<_, EngineError>((self.sketches(&candidates)?, self.catalog.said_of(&ids(&candidates))?))
+        })?;
         if let (Some(photo), None, true) = (&seen.photo, &seen.probe, sketches.iter().any(Option::is_some)) {
             seen.probe = Some(timings.measure(Stage::Verdict, || Probe::of(photo.as_image()))?);
         }
         seen.verdict = timings.measure(Stage::Verdict, || {
             let findings = findings(seen.probe.as_ref(), &candidates, &sketches);
-            self.policy.judge(&candidates, &findings)
+            seen.policy.judge(&candidates, &findings, &|a, b| said.of(a, b))
         });
         Ok(())
     }
 
     /// The candidates' sketches. One that cannot be read is worth a note; the picture is then judged without it.
     fn sketches(&self, candidates: &Candidates) -> Result<Vec<Option<Sketch>>, EngineError> {
-        let ids: Vec<PhotoId> = candidates.iter().map(|candidate| candidate.photo_id).collect();
+        let ids = ids(candidates);
         let read = |(id, bytes): (&PhotoId, Option<Vec<u8>>)| {
             Sketch::from_bytes(&bytes?)
                 .map_err(|error| self.progress.note(&format!("photo {id}: {error}")))
@@ -35,6 +38,10 @@ impl Engine {
         };
         Ok(ids.iter().zip(self.catalog.sketches(&ids)?).map(read).collect())
     }
+}
+
+fn ids(candidates: &Candidates) -> Vec<PhotoId> {
+    candidates.iter().map(|candidate| candidate.photo_id).collect()
 }
 
 fn findings<'s>(
