@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use tongkuan::calibration::Line;
 use tongkuan::embed::runtime::{self, Runtime};
 use tongkuan::embed::{Embedder, Embedding, Model, OnnxEmbedder};
 use tongkuan::engine::{Engine, Mode, Outcome, Query, RuntimeChoice};
@@ -71,7 +72,8 @@ fn counts() -> impl Iterator<Item = u64> {
 fn self_retrieval(_: &mut Criterion) {
     let pictures = pictures(20_000);
     let index = index_of(&pictures);
-    let sure = Policy::new(Model::built_in().expect("the built-in model").manifest().thresholds);
+    let sure =
+        Policy::new(Model::built_in().expect("the built-in model").manifest().thresholds, Line::UNCALIBRATED);
     let own = |found: Option<PhotoId>, id: &PhotoId| found == Some(*id);
     let found = pictures.iter().filter(|(id, e)| {
         own(index.search(e, 1, sure.hit_threshold()).expect("a search").best().map(|b| b.photo_id), id)
@@ -106,7 +108,7 @@ fn stages(c: &mut Criterion) {
 
 fn index(c: &mut Criterion) {
     let model = Model::built_in().expect("the built-in model");
-    let policy = Policy::new(model.manifest().thresholds);
+    let policy = Policy::new(model.manifest().thresholds, Line::UNCALIBRATED);
     for count in counts() {
         let pictures = pictures(count);
         let start = std::time::Instant::now();
@@ -134,7 +136,7 @@ fn index(c: &mut Criterion) {
         });
         let candidates = index.search(&far, 20, policy.hit_threshold()).expect("a search");
         c.bench_function(&format!("verdict at {count}"), |b| {
-            b.iter(|| policy.judge(black_box(&candidates), &[]))
+            b.iter(|| policy.judge(black_box(&candidates), &[], &|_, _| None))
         });
     }
 }

@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::Line;
 use crate::embed::Thresholds;
 use crate::index::{Candidate, Candidates};
 use crate::photo_id::PhotoId;
-use crate::verify::{Doubt, Evidence, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, Sketch};
+use crate::verify::{Doubt, Evidence, REVIEW_CONFIDENCE, Sketch};
 
 /// Why a stored picture was taken for the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub enum Rule {
     /// The pictures, laid over each other, agree; or, for a stored picture without a sketch, the embeddings are near
     /// enough.
     SamePicture,
+    /// A person has said that the picture, recognised by one of the other rules, is the same as this one.
+    Remembered,
 }
 
 impl fmt::Display for Rule {
@@ -28,6 +31,7 @@ impl fmt::Display for Rule {
             Self::SameBytes => "same_bytes",
             Self::SamePixels => "same_pixels",
             Self::SamePicture => "same_picture",
+            Self::Remembered => "remembered",
         })
     }
 }
@@ -43,13 +47,16 @@ pub struct Match {
     pub confidence: Option<f32>,
     /// What speaks against it, unless it is a hit.
     pub doubt: Option<Doubt>,
+    /// What was measured where the two lie over each other; `None` for equal bytes or pixels, and where nothing was
+    /// measured.
+    pub evidence: Option<Evidence>,
 }
 
 impl Match {
     /// Equal bytes or pixels leave no doubt.
     #[must_use]
     pub fn equal(photo_id: PhotoId, rule: Rule) -> Self {
-        Self { photo_id, rule, score: 1.0, confidence: Some(1.0), doubt: None }
+        Self { photo_id, rule, score: 1.0, confidence: Some(1.0), doubt: None, evidence: None }
     }
 }
 
@@ -73,17 +80,21 @@ pub enum Verdict {
     Miss { nearest: Option<Match> },
 }
 
+/// What a person has said of two stored pictures: that they are the same (`true`), that they are not, or nothing.
+pub type Said<'s> = &'s dyn Fn(PhotoId, PhotoId) -> Option<bool>;
+
 /// Where the lines between hit, review and miss are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     thresholds: Thresholds,
+    line: Line,
 }
 
 impl Policy {
-    /// `thresholds` come from the model's manifest; see its card for how they were measured.
+    /// `thresholds` come from the model's manifest (see its card for how they were measured), `line` from a calibration.
     #[must_use]
-    pub fn new(thresholds: Thresholds) -> Self {
-        Self { thresholds }
+    pub fn new(thresholds: Thresholds, line: Line) -> Self {
+        Self { thresholds, line }
     }
 
     /// The cosine from which on a candidate without a sketch is a hit.
@@ -92,27 +103,29 @@ impl Policy {
         self.thresholds.same_picture
     }
 
-    /// The share of unseen pictures that the threshold was measured to let through, 0..=1; `None` when the model's
-    /// manifest states none.
+    /// From which confidence on a candidate with a sketch is a hit, and what that promises.
     #[must_use]
-    pub fn max_false_hit(&self) -> Option<f64> {
-        self.thresholds.max_false_hit
+    pub fn line(&self) -> Line {
+        self.line
     }
 
     /// The line that decides about `matched`: on its confidence or, for a stored picture without a sketch, on its
-    /// score.
+    /// score; and the share of unseen pictures, 0..=1, that it is known to let through at most.
     #[must_use]
-    pub fn line_for(&self, matched: Option<&Match>) -> f32 {
+    pub fn line_for(&self, matched: Option<&Match>) -> (f32, Option<f64>) {
         match matched {
-            Some(Match { confidence: None, .. }) => self.thresholds.same_picture,
-            _ => SAME_PICTURE_CONFIDENCE,
+            Some(Match { confidence: None, .. }) => {
+                (self.thresholds.same_picture, self.thresholds.max_false_hit)
+            }
+            _ => (self.line.confidence, self.line.max_false_hit),
         }
     }
 
     /// Judges the nearest stored pictures, best first, each with what was found of it (in the same order; what is
-    /// missing at the end has no sketch).
+    /// missing at the end has no sketch). What a person has `said` outranks the scores: pictures that are the same are
+    /// no rivals, and one that was told apart from another is not answered with where that other is nearer.
     #[must_use]
-    pub fn judge(&self, candidates: &Candidates, findings: &[Finding<'_>]) -> Verdict {
+    pub fn judge(&self, candidates: &Candidates, findings: &[Finding<'_>], said: Said<'_>) -> Verdict {
         let finding = |place: usize| findings.get(place).copied().unwrap_or_default();
         let opinions: Vec<(f32, Match)> = candidates
             .iter()
@@ -129,12 +142,25 @@ impl Policy {
             }
         }
         let (sure, matched) = opinions[surest];
-        if sure >= SAME_PICTURE_CONFIDENCE {
-            let rival = |place: usize| {
-                opinions[place].0 >= SAME_PICTURE_CONFIDENCE && are_rivals(&finding(surest), &finding(place))
+        let line = self.line.confidence;
+        if sure >= line {
+            let others = || opinions.iter().enumerate().map(|(place, (sure, m))| (place, *sure, m));
+            let told_apart = |(_, other_sure, other): (usize, f32, &Match)| {
+                other_sure >= REVIEW_CONFIDENCE
+                    && other.score >= matched.score
+                    && said(matched.photo_id, other.photo_id) == Some(false)
             };
-            if (0..opinions.len()).any(rival) {
-                return Verdict::Review(Match { doubt: Some(Doubt::SeveralEqual), ..matched });
+            let rival = |(place, other_sure, other): (usize, f32, &Match)| {
+                other_sure >= line
+                    && said(matched.photo_id, other.photo_id) != Some(true)
+                    && are_rivals(&finding(surest), &finding(place))
+            };
+            let in_doubt = |doubt| Verdict::Review(Match { doubt: Some(doubt), ..matched });
+            if others().any(told_apart) {
+                return in_doubt(Doubt::ToldApart);
+            }
+            if others().any(rival) {
+                return in_doubt(Doubt::SeveralEqual);
             }
             Verdict::Hit(Match { doubt: None, ..matched })
         } else if sure >= REVIEW_CONFIDENCE {
@@ -149,8 +175,14 @@ impl Policy {
     /// Judges the stored pictures nearest to parts of a picture that as a whole was judged `whole`. That a part looks
     /// alike is no reason for a review: parts of different pictures often do. What can be laid over it is.
     #[must_use]
-    pub fn judge_parts(&self, whole: Verdict, candidates: &Candidates, findings: &[Finding<'_>]) -> Verdict {
-        let by_parts = self.judge(candidates, findings);
+    pub fn judge_parts(
+        &self,
+        whole: Verdict,
+        candidates: &Candidates,
+        findings: &[Finding<'_>],
+        said: Said<'_>,
+    ) -> Verdict {
+        let by_parts = self.judge(candidates, findings, said);
         let sure = |verdict: &Verdict| match verdict {
             Verdict::Hit(matched) | Verdict::Review(matched) => matched.confidence,
             Verdict::Miss { .. } => None,
@@ -172,14 +204,17 @@ impl Policy {
             Finding { evidence: Some(evidence), .. } => evidence.doubt(),
         };
         // Nearness alone is enough or it is not; whatever is sure by its sketch goes before it.
-        let near = candidate.score >= self.thresholds.same_picture;
-        let sure = confidence.unwrap_or(if near { SAME_PICTURE_CONFIDENCE } else { 0.0 });
+        let promised = self.thresholds.max_false_hit.zip(self.line.max_false_hit);
+        let near = candidate.score >= self.thresholds.same_picture
+            && promised.is_none_or(|(by_nearness, asked)| by_nearness <= asked);
+        let sure = confidence.unwrap_or(if near { self.line.confidence } else { 0.0 });
         let matched = Match {
             photo_id: candidate.photo_id,
             rule: Rule::SamePicture,
             score: candidate.score,
             confidence,
             doubt: Some(doubt),
+            evidence: finding.evidence,
         };
         (sure, matched)
     }

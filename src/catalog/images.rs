@@ -76,6 +76,7 @@ impl Catalog {
     pub fn store_image(&self, image_id: i64, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError> {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.must_be_mine(&transaction)?;
         let stored = put_photo(&transaction, photo)?;
         link(&transaction, image_id, stored.photo_id)?;
         bump_generation(&transaction)?;

@@ -7,19 +7,22 @@
 mod answers;
 mod asking;
 mod breakers;
+mod calibrations;
 mod details;
 mod images;
 mod photos;
 mod queue;
+mod reembed;
 mod refusals;
 mod removals;
 mod schema;
 mod spend;
+mod told;
 mod words;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -31,8 +34,10 @@ pub use details::StoredDetail;
 pub use images::{ImageCounts, WaitingImage};
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
+pub use reembed::{FetchedPhoto, Lacks};
 pub use refusals::Refusal;
 pub use removals::{Extent, PhotoFilter};
+pub use told::{Said, ToldPair};
 pub use words::Words;
 
 use crate::embed::Fingerprint;
@@ -60,9 +65,15 @@ pub enum CatalogError {
     TooNew { found: usize, known: usize },
     #[error(
         "this home was made with the model {stored}, this program runs {current}: their vectors cannot be \
-         compared; use that model again (--model), or choose another home with --home"
+         compared; use that model again (--model), embed the pictures anew (`tongkuan reembed --from FOLDER`), or choose \
+         another home with --home"
     )]
     OtherModel { stored: String, current: String },
+    #[error(
+        "another process has given this home to another model meanwhile (`tongkuan reembed`); start this program again \
+         with that model"
+    )]
+    ModelChanged,
     #[error("the catalogue is damaged at {place}: {problem}; run `tongkuan doctor`")]
     Damaged { place: String, problem: String },
     #[error("the catalogue failed: {0}")]
@@ -75,6 +86,8 @@ pub struct Catalog {
     writer: Mutex<Connection>,
     /// Readers never wait for the writer (WAL); there are as many as threads that ever read at the same time.
     idle_readers: Mutex<Vec<Connection>>,
+    /// The fingerprint, as JSON, of the model that this process has claimed the home for.
+    model: OnceLock<String>,
     presence: Presence,
 }
 
@@ -108,6 +121,7 @@ impl Catalog {
             path,
             writer: Mutex::new(writer),
             idle_readers: Mutex::default(),
+            model: OnceLock::new(),
             presence: Presence::default(),
         })
     }
@@ -129,6 +143,7 @@ impl Catalog {
         }
         let stored = self.stored_model()?.unwrap_or_else(|| fingerprint.clone());
         if stored == *fingerprint {
+            let _ = self.model.set(mine);
             return Ok(());
         }
         Err(CatalogError::OtherModel { stored: stored.to_string(), current: fingerprint.to_string() })

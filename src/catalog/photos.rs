@@ -99,10 +99,21 @@ impl Catalog {
         self.read(|c| c.prepare_cached("SELECT count(*) FROM photos")?.query_row([], |row| row.get(0)))
     }
 
+    /// What a photo looks like to the home's model; `None` when it has no vector.
+    ///
+    /// # Errors
+    /// As [`Catalog::embeddings_after`].
+    pub fn embedding(&self, photo_id: PhotoId) -> Result<Option<Embedding>, CatalogError> {
+        let before = PhotoId(photo_id.0 - 1);
+        let next = self.embeddings_after(Some(before), 1)?;
+        Ok(next.into_iter().find(|(id, _)| *id == photo_id).map(|(_, embedding)| embedding))
+    }
+
     /// Up to `limit` embeddings of the photos after `after`, by ascending id.
     ///
     /// # Errors
-    /// [`CatalogError::Damaged`] names the photo whose vector cannot be read.
+    /// [`CatalogError::Damaged`] names the photo whose vector cannot be read; [`CatalogError::ModelChanged`] when the home
+    /// has gone over to another model since it was claimed.
     pub fn embeddings_after(
         &self,
         after: Option<PhotoId>,
@@ -110,27 +121,21 @@ impl Catalog {
     ) -> Result<Vec<(PhotoId, Embedding)>, CatalogError> {
         let rows: Vec<(PhotoId, Vec<u8>)> = self.read(|c| {
             c.prepare_cached(
-                "SELECT photo_id, vector FROM embeddings WHERE photo_id > ?1 ORDER BY photo_id LIMIT ?2",
+                "SELECT photo_id, vector FROM embeddings
+                 WHERE photo_id > ?1 AND (?3 IS NULL OR ?3 IS (SELECT value FROM meta WHERE key = 'model'))
+                 ORDER BY photo_id LIMIT ?2",
             )?
-            .query_map(params![after.map_or(0, |id| id.0), limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map(params![after.map_or(0, |id| id.0), limit, self.model.get()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
             .collect::<Result<_, _>>()
         })?;
+        if rows.is_empty() && !self.is_mine()? {
+            return Err(CatalogError::ModelChanged);
+        }
         rows.into_iter()
             .map(|(photo_id, bytes)| Ok((photo_id, stored_embedding(photo_id, &bytes)?)))
             .collect()
-    }
-
-    /// The embedding of a photo.
-    ///
-    /// # Errors
-    /// As [`Catalog::embeddings_after`].
-    pub fn embedding(&self, photo_id: PhotoId) -> Result<Option<Embedding>, CatalogError> {
-        let bytes: Option<Vec<u8>> = self.read(|c| {
-            c.prepare_cached("SELECT vector FROM embeddings WHERE photo_id = ?1")?
-                .query_row([photo_id], |row| row.get(0))
-                .optional()
-        })?;
-        bytes.map(|bytes| stored_embedding(photo_id, &bytes)).transpose()
     }
 
     /// The sketches of these photos, in their order; `None` for a photo from before there were sketches.
@@ -155,8 +160,23 @@ impl Catalog {
     pub fn store(&self, photo: &NewPhoto<'_>, answer: &NewAnswer<'_>) -> Result<Stored, CatalogError> {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.must_be_mine(&transaction)?;
         let stored = put_photo(&transaction, photo)?;
         put_answer(&transaction, stored.photo_id, answer)?;
+        bump_generation(&transaction)?;
+        transaction.commit()?;
+        Ok(stored)
+    }
+
+    /// Stores a photo that has no answer yet.
+    ///
+    /// # Errors
+    /// As [`Catalog::store`].
+    pub fn store_photo(&self, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError> {
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.must_be_mine(&transaction)?;
+        let stored = put_photo(&transaction, photo)?;
         bump_generation(&transaction)?;
         transaction.commit()?;
         Ok(stored)

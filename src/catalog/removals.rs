@@ -25,7 +25,7 @@ pub struct PhotoFilter {
 /// How far the catalogue has come: an index that knows all this is not behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The newest photo there is; numbers only grow.
+    /// The newest photo that has a vector; numbers only grow.
     pub last_photo_id: Option<PhotoId>,
     /// The number of the last removal, 0 for none.
     pub last_removal: i64,
@@ -82,13 +82,18 @@ impl Catalog {
         })
     }
 
+    /// How far the catalogue has come.
+    ///
+    /// # Errors
+    /// [`CatalogError::ModelChanged`] when the vectors are no longer those of the model that this was opened for.
     pub fn extent(&self) -> Result<Extent, CatalogError> {
-        self.read(|c| {
+        let extent = self.read(|c| {
             c.prepare_cached(
-                "SELECT (SELECT max(photo_id) FROM photos), (SELECT coalesce(max(removal_id), 0) FROM removals)",
+                "SELECT (SELECT max(photo_id) FROM embeddings), (SELECT coalesce(max(removal_id), 0) FROM removals)",
             )?
             .query_row([], |row| Ok(Extent { last_photo_id: row.get(0)?, last_removal: row.get(1)? }))
-        })
+        })?;
+        if self.is_mine()? { Ok(extent) } else { Err(CatalogError::ModelChanged) }
     }
 
     /// The photos that `filter` means, by ascending number.

@@ -6,7 +6,7 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+const MIGRATIONS: [&str; 5] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -199,6 +199,26 @@ CREATE TABLE sketches (
 ";
 
 const VERSION_4: &str = "
+-- What people have said of two pictures, the lower id first; how sure the verifier was, where it could be asked.
+CREATE TABLE told (
+    photo_a    INTEGER NOT NULL REFERENCES photos ON DELETE CASCADE,
+    photo_b    INTEGER NOT NULL REFERENCES photos ON DELETE CASCADE,
+    same       INTEGER NOT NULL CHECK (same IN (0, 1)),
+    confidence REAL,
+    told_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (photo_a, photo_b),
+    CHECK (photo_a < photo_b)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX told_by_second ON told (photo_b);
+
+-- Vectors of the model in meta.next_model, until all that can be had are there and take the place of the others.
+CREATE TABLE next_embeddings (
+    photo_id INTEGER PRIMARY KEY REFERENCES photos ON DELETE CASCADE,
+    vector   BLOB NOT NULL
+) STRICT;
+";
+
+const VERSION_5: &str = "
 -- Photos that are gone, in the order in which they went, so that every index can follow.
 CREATE TABLE removals (
     removal_id INTEGER PRIMARY KEY AUTOINCREMENT,

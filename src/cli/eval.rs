@@ -12,10 +12,11 @@ use super::add::pictures_in;
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
-use crate::eval::{MakeOptions, Manifest, Measures, Summary, evaluate, make, write_html};
+use crate::eval::{MakeOptions, Manifest, Measures, Recolours, Summary, evaluate, make, write_html};
 
 /// Store the references of a manifest in a temporary home folder, search for its queries, and print how good the
-/// answers are. Nothing is spent, and your own home folder is not touched.
+/// answers are. Nothing is spent, and your own home folder is not touched. With --max-false-hit, a cut-off is chosen for
+/// that share, too, and the exit status is 1 if the engine makes more false hits.
 #[derive(Args, Debug)]
 pub(super) struct Eval {
     /// NDJSON with lines like {"path":"a.jpg","role":"reference","item":"A"} and
@@ -23,9 +24,6 @@ pub(super) struct Eval {
     /// or of one without a reference, must not be answered; "negative":"recolour" or "variant" labels it in the report
     #[arg(required_unless_present = "make", conflicts_with = "make")]
     manifest: Option<PathBuf>,
-    /// Choose a cut-off for this share of false hits, too, and exit with status 1 if the engine itself makes more
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    max_false_hit: Option<f64>,
     /// Write a report with the worst mistakes as one HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -44,16 +42,6 @@ pub(super) struct Eval {
     limit: Option<usize>,
 }
 
-/// A share, 0 to 1.
-fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
-    if (0.0..=1.0).contains(&share) {
-        Ok(share)
-    } else {
-        Err("use 0 to 1: 0.01 is one in a hundred".to_owned())
-    }
-}
-
 impl Eval {
     pub(super) fn run(&self, settings: Settings) -> Result<ExitCode> {
         match (&self.make, &self.out, &self.manifest) {
@@ -64,7 +52,7 @@ impl Eval {
     }
 
     fn make(&self, settings: &Settings, folder: &Path, out: &Path) -> Result<ExitCode> {
-        let options = MakeOptions { seed: self.seed, limit: self.limit };
+        let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::Turned };
         let made = make(folder, &pictures_in(folder)?, out, options, &Terminal::new())?;
         for error in &made.unreadable {
             eprintln!("tongkuan: {error}");
@@ -90,13 +78,13 @@ impl Eval {
     fn evaluate(&self, settings: Settings, manifest: &Path) -> Result<ExitCode> {
         let manifest = Manifest::read(manifest)?;
         let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
-        let json = settings.json;
+        let (json, max_false_hit) = (settings.json, settings.max_false_hit);
         let engine = settings.without_upstream(home.path()).engine(true)?;
         let evaluation = evaluate(&engine, manifest, &Terminal::new())?;
         for bad in &evaluation.bad_lines {
             eprintln!("tongkuan: {bad}");
         }
-        let summary = Summary::of(&evaluation, self.max_false_hit);
+        let summary = Summary::of(&evaluation, max_false_hit);
         let mut out = std::io::stdout().lock();
         if json {
             writeln!(out, "{}", serde_json::to_string(&summary)?)?;
@@ -106,7 +94,7 @@ impl Eval {
         if let Some(path) = &self.html {
             write_html(path, &evaluation, &summary)?;
         }
-        let kept = match (self.max_false_hit, summary.all.false_hit_rate) {
+        let kept = match (max_false_hit, summary.all.false_hit_rate) {
             (Some(most), Some(rate)) => rate <= most,
             _ => true,
         };

@@ -72,7 +72,7 @@ fn photo_of(engine: &Engine, named: &Path) -> Result<PhotoId> {
         return Ok(photo_id);
     }
     let bytes = read_bytes(named, &PhotoLimits::default())?;
-    engine.stored(&bytes)?.context("not stored: neither these bytes nor these pixels")
+    engine.photo_of(&bytes)?.context("not stored: neither these bytes nor these pixels")
 }
 
 /// Which stored pictures look most like this one? No verdict, no upstream: for a look of one's own.

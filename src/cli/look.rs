@@ -52,9 +52,10 @@ fn print_photo(settings: &Settings, engine: &crate::engine::Engine, photo_id: Ph
         bail!("there is no photo {} in {}", photo_id.0, engine.home().display());
     };
     let answers = engine.catalog().answers(photo_id)?;
+    let told = engine.catalog().told_of(photo_id)?;
     let mut out = std::io::stdout().lock();
     if settings.json {
-        writeln!(out, "{}", json!({"matched": photo, "answers": answers}))?;
+        writeln!(out, "{}", json!({"matched": photo, "answers": answers, "told": told}))?;
         return Ok(found(true));
     }
     writeln!(
@@ -62,6 +63,10 @@ fn print_photo(settings: &Settings, engine: &crate::engine::Engine, photo_id: Ph
         "photo {}: {} ({}x{} {}, stored {})",
         photo.photo_id.0, photo.label, photo.width_px, photo.height_px, photo.format, photo.added_at
     )?;
+    for pair in &told {
+        let word = if pair.same { "the same as" } else { "not the same as" };
+        writeln!(out, "  {word} photo {}, somebody said {}", pair.other, pair.told_at)?;
+    }
     for answer in &answers {
         writeln!(out, "{} [{}] {}", answer.profile, answer.params, answer.fetched_at)?;
         show::offers(&mut out, &answer.offers)?;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod add;
+mod calibrate;
 mod demo;
 mod details;
 mod doctor;
@@ -10,10 +11,12 @@ mod harvest;
 mod login;
 mod look;
 mod quota;
+mod reembed;
 mod sandbox;
 mod search;
 mod settings;
 mod show;
+mod told;
 mod upstreams;
 
 use std::process::ExitCode;
@@ -35,6 +38,7 @@ Without credentials there is no upstream: known pictures are answered, nothing i
 
 A configuration file:
   home = \"/srv/tongkuan\"
+  max_false_hit = 0.01                 how many searches for new pictures may be answered falsely
   harvest = true                       fetch the offers' pictures after each search
   fetch_from = [\"http://10.0.0.7\"]     pictures may come from here, although it is no public address
   upstreams = [\"aop\", \"article\"]      the next one takes over when one has nothing left
@@ -94,6 +98,14 @@ enum Command {
     Sandbox(sandbox::SandboxCommand),
     /// Show the whole thing at work, on rendered goods or on a folder of your own pictures
     Demo(demo::Demo),
+    /// Remember that two pictures are the same, whatever the scores say
+    Same(told::Told),
+    /// Remember that two pictures are not the same
+    NotSame(told::Told),
+    /// Set the line between hit and review on pictures like yours
+    Calibrate(calibrate::Calibrate),
+    /// Give this home folder to another model, or make the sketches that are missing
+    Reembed(reembed::Reembed),
     /// Measure the answers on pictures whose right answers are known
     Eval(eval::Eval),
     /// Check this installation and this home folder
@@ -124,6 +136,10 @@ pub fn run() -> Result<ExitCode> {
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),
         Command::Demo(demo) => demo.run(settings),
+        Command::Same(told) => told.run(&settings, true),
+        Command::NotSame(told) => told.run(&settings, false),
+        Command::Calibrate(calibrate) => calibrate.run(settings),
+        Command::Reembed(reembed) => reembed.run(&settings),
         Command::Eval(eval) => eval.run(settings),
         Command::Doctor(doctor) => Ok(doctor.run(&settings)),
     }

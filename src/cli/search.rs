@@ -69,6 +69,9 @@ pub(super) struct Search {
     /// Afterwards fetch the pictures of the offers, so that they are hits the next time (see `tongkuan harvest`)
     #[arg(long, conflicts_with = "offline")]
     harvest: bool,
+    /// Print what the verdict rests on (--json always does)
+    #[arg(long)]
+    explain: bool,
 }
 
 fn words(text: &str) -> Result<Words, String> {
@@ -98,6 +101,9 @@ impl Search {
                         writeln!(out, "{}", self.json(path, &answer)?)?;
                     } else {
                         show::answer(&mut out, &path.display().to_string(), &answer)?;
+                        if self.explain {
+                            show::explanation(&mut out, &answer.explain)?;
+                        }
                     }
                 }
                 // One bad picture does not stop the others.

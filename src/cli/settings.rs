@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::show::Terminal;
 use super::upstreams::{Profile, UpstreamFile, UpstreamSettings};
 use crate::embed::{Model, runtime};
-use crate::engine::{Engine, RuntimeChoice};
+use crate::engine::{Engine, EngineBuilder, RuntimeChoice};
 use crate::fetch::{FetchLimits, Fetcher};
 use crate::photo::PhotoLimits;
 use crate::upstream::Tape;
@@ -44,6 +44,10 @@ pub(super) struct Common {
     /// Calls a day and upstream, over all processes on the home folder (default: 500)
     #[arg(long, env = "TONGKUAN_DAILY_BUDGET", global = true, value_name = "N")]
     pub(super) daily_budget: Option<u32>,
+    /// How many of the searches for pictures that are not stored may be answered falsely, 0 to 1 (default: 0.01); the
+    /// line between hit and review follows from it
+    #[arg(long, env = "TONGKUAN_MAX_FALSE_HIT", global = true, value_name = "SHARE", value_parser = share)]
+    pub(super) max_false_hit: Option<f64>,
     /// Write down what is said to and by the upstreams, without secrets, in a new file
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "replay")]
     pub(super) record: Option<PathBuf>,
@@ -58,6 +62,7 @@ pub(super) struct Common {
 struct ConfigFile {
     home: Option<PathBuf>,
     model: Option<PathBuf>,
+    max_false_hit: Option<f64>,
     /// Fetch the offers' pictures after each search.
     harvest: bool,
     /// Addresses from which pictures may be fetched although they are not public.
@@ -76,6 +81,8 @@ pub(super) struct Settings {
     pub(super) json: bool,
     pub(super) offline: bool,
     pub(super) harvest: bool,
+    /// `None` where nobody has named one.
+    pub(super) max_false_hit: Option<f64>,
     fetch_from: Vec<String>,
     model: Option<PathBuf>,
     record: Option<PathBuf>,
@@ -92,6 +99,11 @@ impl Settings {
             (None, None) => PathBuf::from("config.toml"),
         };
         let file = read_config(&config_file, common.config.is_some())?;
+        if let Some(share) = file.max_false_hit {
+            share_of(share).map_err(|problem| {
+                anyhow::anyhow!("{}: max_false_hit is {share}: {problem}", config_file.display())
+            })?;
+        }
         let home = common.home.clone().or(file.home);
         let home = home.or_else(|| folders.as_ref().map(|f| f.data_dir().to_path_buf()));
         let Some(home) = home else { bail!("this system names no data folder; choose one with --home") };
@@ -103,6 +115,7 @@ impl Settings {
             json: common.json,
             offline: common.offline,
             harvest: file.harvest,
+            max_false_hit: common.max_false_hit.or(file.max_false_hit),
             fetch_from: file.fetch_from,
             model: common.model.clone().or(file.model),
             record: common.record.clone(),
@@ -116,6 +129,11 @@ impl Settings {
         self.home = home.to_path_buf();
         self.upstreams = Vec::new();
         self
+    }
+
+    /// As [`Settings::without_upstream`], with no bound but the default: for who measures how sure the engine is.
+    pub(super) fn on_its_own(self, home: &Path) -> Self {
+        Self { max_false_hit: None, ..self.without_upstream(home) }
     }
 
     /// Settings for a home folder of its own that talks to a sandbox, for the demo.
@@ -137,12 +155,20 @@ impl Settings {
         })
     }
 
-    /// Opens the home folder with these settings.
-    pub(super) fn engine(&self, may_fetch_runtime: bool) -> Result<Engine> {
-        let mut builder = Engine::builder(&self.home)
+    /// An engine on the home folder that asks nobody and has the default bound.
+    pub(super) fn builder(&self, may_fetch_runtime: bool) -> Result<EngineBuilder> {
+        Ok(Engine::builder(&self.home)
             .model(Arc::new(self.model()?))
             .runtime(self.runtime(may_fetch_runtime && !self.offline))
-            .progress(Arc::new(Terminal::new()));
+            .progress(Arc::new(Terminal::new())))
+    }
+
+    /// Opens the home folder with these settings.
+    pub(super) fn engine(&self, may_fetch_runtime: bool) -> Result<Engine> {
+        let mut builder = self.builder(may_fetch_runtime)?;
+        if let Some(share) = self.max_false_hit {
+            builder = builder.max_false_hit(share);
+        }
         let tape = match (&self.record, &self.replay) {
             (Some(file), _) => Some(Arc::new(Tape::record(file)?)),
             (None, Some(file)) => Some(Arc::new(Tape::replay(file)?)),
@@ -168,6 +194,19 @@ impl Settings {
     pub(super) fn upstream(&self, profile: Profile) -> Result<&UpstreamSettings> {
         let found = self.upstreams.iter().find(|settings| settings.profile == profile);
         found.with_context(|| format!("the upstream {profile} is not configured; see `tongkuan --help`"))
+    }
+}
+
+/// A share of searches.
+fn share(text: &str) -> Result<f64, String> {
+    share_of(text.parse().map_err(|_| format!("{text:?} is not a number"))?)
+}
+
+fn share_of(share: f64) -> Result<f64, String> {
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("use 0 to 1: 0.01 is one in a hundred".to_owned())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::{Answer, Outcome, Progress, Source};
+use crate::engine::{Answer, Explanation, Outcome, Progress, Source};
 
 /// Notes as lines, steps as a bar (only where standard error is a terminal).
 #[derive(Debug)]
@@ -69,6 +69,41 @@ pub(super) fn answer(out: &mut impl Write, label: &str, answer: &Answer) -> std:
         writeln!(out, "  note: {warning}")?;
     }
     offers(out, &answer.offers)
+}
+
+/// What an answer rests on, for people.
+pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::io::Result<()> {
+    let Some(photo_id) = explain.photo_id else { return writeln!(out, "  because: nothing is stored") };
+    let rule = explain.rule.map_or("no rule".to_owned(), |rule| rule.to_string());
+    writeln!(out, "  because: photo {photo_id}, {rule}")?;
+    if let Some(recognised) = explain.recognised {
+        writeln!(out, "    somebody said it is the same as photo {recognised}, which was recognised")?;
+    }
+    let number = |value: Option<f32>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    writeln!(out, "    cosine {}, confidence {}", number(explain.score), number(explain.confidence))?;
+    if let Some(geometry) = &explain.geometry {
+        writeln!(
+            out,
+            "    scale {:.2}, turned {:.1} degrees{}, {} keypoints agree; {:.0} % of it in sight, over {:.0} % of the picture",
+            geometry.scale,
+            geometry.turn_degrees,
+            if geometry.mirrored { ", mirrored" } else { "" },
+            geometry.keypoints,
+            geometry.overlap_stored * 100.0,
+            geometry.overlap_query * 100.0
+        )?;
+    }
+    if let Some(colours) = explain.colour_agreement {
+        writeln!(out, "    {:.0} % of its colours are found in their places", colours * 100.0)?;
+    }
+    let promise = explain
+        .max_false_hit
+        .map_or("nothing promised".to_owned(), |share| format!("at most {:.2} % false hits", share * 100.0));
+    writeln!(out, "    line {:.4}: {promise}, {}", explain.threshold, explain.calibrated_on)?;
+    match explain.doubt {
+        Some(doubt) => writeln!(out, "    against it: {doubt}"),
+        None => Ok(()),
+    }
 }
 
 fn source(answer: &Answer) -> String {

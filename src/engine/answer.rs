@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::catalog::{PhotoKind, StoredAnswer};
+use super::Explanation;
+use crate::catalog::{PhotoKind, StoredAnswer, StoredPhoto};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
@@ -42,6 +43,12 @@ pub struct Matched {
     pub label: String,
 }
 
+impl From<StoredPhoto> for Matched {
+    fn from(photo: StoredPhoto) -> Self {
+        Self { photo_id: photo.photo_id, kind: photo.kind, label: photo.label }
+    }
+}
+
 /// The answer to one search. Serialises to the object that `tongkuan search --json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answer {
@@ -59,8 +66,9 @@ pub struct Answer {
     pub why: Option<Doubt>,
     /// The confidence from which on a picture is a hit; where the matched picture has no sketch, the score.
     pub threshold: f32,
-    /// The share of unseen pictures that the threshold was measured to let through; `null` when the model's
-    /// manifest states none. It is not yet calibrated on the user's own corpus.
+    /// With 95 % certainty at most this share of the searches for pictures that are not stored passes the threshold:
+    /// what was asked for or, where the calibration cannot promise that with so many pictures stored, what it can.
+    /// `null` when nothing is known about the model.
     pub max_false_hit: Option<f64>,
     pub source: Source,
     /// When the offers were fetched from the upstream or, for own goods, stored.
@@ -79,6 +87,8 @@ pub struct Answer {
     /// Why the upstream did not answer, when it should have. What is there beside it is the best that is known here:
     /// nothing, or the offers of the stored picture that stands out.
     pub unanswered: Option<Unanswered>,
+    /// What the verdict rests on.
+    pub explain: Explanation,
     /// What the user should know all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::bound::Bound;
 use super::live_index::LiveIndex;
 use super::quota::SavedCalls;
 use super::{Desk, Engine, EngineError, Freshness, Progress, Silent};
@@ -14,7 +15,6 @@ use crate::embed::{EmbedError, Embedder, Fingerprint, Model, OnnxEmbedder, Thres
 use crate::photo::PhotoLimits;
 use crate::upstream::Upstream;
 use crate::upstream::guard::{Guard, GuardPolicy};
-use crate::verdict::Policy;
 
 /// Chooses the parts of an [`Engine`]. Without further choice it uses the built-in model on ONNX Runtime, the
 /// default limits, and no upstream: it then answers what it knows and never asks.
@@ -24,6 +24,7 @@ pub struct EngineBuilder {
     upstreams: Vec<(Arc<dyn Upstream>, GuardPolicy, Freshness)>,
     clock: Arc<dyn Clock>,
     limits: PhotoLimits,
+    max_false_hit: Option<f64>,
     progress: Arc<dyn Progress>,
     exact_max: Option<usize>,
 }
@@ -55,6 +56,7 @@ impl EngineBuilder {
             upstreams: Vec::new(),
             clock: Arc::new(SystemClock),
             limits: PhotoLimits::default(),
+            max_false_hit: None,
             progress: Arc::new(Silent),
             exact_max: None,
         }
@@ -114,6 +116,15 @@ impl EngineBuilder {
         self
     }
 
+    /// The share, 0..=1, of the searches for pictures that are not stored that may be answered falsely: the line
+    /// between hit and review follows from it. By default what the calibration was made for, one in a hundred if it is the
+    /// shipped one; a model without a calibration then promises nothing.
+    #[must_use]
+    pub fn max_false_hit(mut self, share: f64) -> Self {
+        self.max_false_hit = Some(share);
+        self
+    }
+
     #[must_use]
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.progress = progress;
@@ -132,11 +143,20 @@ impl EngineBuilder {
     /// first needed: a picture whose bytes are known needs neither.
     ///
     /// # Errors
-    /// [`EngineError`] when the home folder cannot be used, or belongs to another model.
+    /// [`EngineError`] when the home folder cannot be used, or belongs to another model, and when the false-hit bound
+    /// cannot be kept.
     pub fn open(self) -> Result<Engine, EngineError> {
+        self.assemble(true)
+    }
+
+    /// An engine that does not `claim` the home for its model may read it, but must compare and store no vectors.
+    pub(super) fn assemble(self, claim: bool) -> Result<Engine, EngineError> {
         let embedder = LazyEmbedder::new(self.embedder)?;
         let catalog = Arc::new(Catalog::open(&self.home)?);
-        catalog.claim_model(&embedder.fingerprint)?;
+        if claim {
+            catalog.claim_model(&embedder.fingerprint)?;
+        }
+        let bound = Bound::open(&catalog, &embedder.fingerprint, embedder.thresholds, self.max_false_hit)?;
         let desk = |(upstream, policy, freshness)| Desk {
             guard: Guard::new(upstream, Arc::clone(&catalog) as _, Arc::clone(&self.clock), policy),
             freshness,
@@ -144,7 +164,7 @@ impl EngineBuilder {
         let desks = self.upstreams.into_iter().map(desk).collect();
         Ok(Engine {
             index: LiveIndex::new(self.home.join("index"), &embedder.fingerprint, self.exact_max),
-            policy: Policy::new(embedder.thresholds),
+            bound,
             home: self.home,
             catalog,
             embedder,

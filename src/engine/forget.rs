@@ -40,7 +40,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`] when the picture cannot be read or the home folder fails.
-    pub fn stored(&self, bytes: &[u8]) -> Result<Option<PhotoId>, EngineError> {
+    pub fn photo_of(&self, bytes: &[u8]) -> Result<Option<PhotoId>, EngineError> {
         Ok(match self.look_for_equal(bytes, &mut Timings::default())?.verdict {
             Verdict::Hit(equal) => Some(equal.photo_id),
             Verdict::Review(_) | Verdict::Miss { .. } => None,

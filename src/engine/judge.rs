@@ -1,9 +1,9 @@
 //! Is one of the nearest stored pictures this one? Puts index, catalogue, verifier and policy together.
 
 use super::{CANDIDATES, Engine, EngineError, Seen, Stage, Timings};
+use crate::catalog::Said;
 use crate::embed::Embedding;
 use crate::index::{self, Candidates};
-use crate::photo::Photo;
 use crate::photo_id::PhotoId;
 use crate::verdict::{Finding, Policy, Verdict};
 use crate::verify::{Candidate, Probe, Sketch, measure};
@@ -18,58 +18,53 @@ impl Engine {
     pub(super) fn judge(&self, seen: &mut Seen, timings: &mut Timings) -> Result<(), EngineError> {
         let Some(embedding) = &seen.embedding else { return Ok(()) };
         let candidates = timings.measure(Stage::Index, || {
-            let query = (embedding, CANDIDATES, self.policy.hit_threshold());
+            seen.policy = self.bound.policy(self.index_len()? as u64, self.progress.as_ref());
+            let query = (embedding, CANDIDATES, seen.policy.hit_threshold());
             self.index.search(&self.catalog, self.progress.as_ref(), query, None)
         })?;
-        seen.verdict = self.judge_candidates(
-            &mut seen.probe,
-            seen.photo.as_ref(),
-            &candidates,
-            timings,
-            |policy, found| policy.judge(&candidates, found),
-        )?;
-        let first = seen.verdict;
-        if matches!(first, Verdict::Hit(_)) || candidates.is_empty() {
+        let near = |policy: &Policy, findings: &[Finding<'_>], said: &Said| {
+            policy.judge(&candidates, findings, &|a, b| said.of(a, b))
+        };
+        seen.verdict = self.compare(seen, &candidates, near, timings)?;
+        let whole = seen.verdict;
+        if matches!(whole, Verdict::Hit(_)) || candidates.is_empty() {
             return Ok(());
         }
-        if seen.parts.is_none() {
-            seen.parts =
-                Some(seen.photo.as_ref().map_or(Ok(Vec::new()), |photo| self.embed_parts(photo, timings))?);
+        if let (None, Some(photo)) = (&seen.parts, &seen.photo) {
+            seen.parts = Some(self.embed_parts(photo, timings)?);
         }
-        let by_parts =
+        let candidates =
             timings.measure(Stage::Index, || self.near_parts(seen.parts.as_deref(), &candidates))?;
-        if !by_parts.is_empty() {
-            seen.verdict = self.judge_candidates(
-                &mut seen.probe,
-                seen.photo.as_ref(),
-                &by_parts,
-                timings,
-                |policy, found| policy.judge_parts(first, &by_parts, found),
-            )?;
+        if !candidates.is_empty() {
+            let near_parts = |policy: &Policy, findings: &[Finding<'_>], said: &Said| {
+                policy.judge_parts(whole, &candidates, findings, &|a, b| said.of(a, b))
+            };
+            seen.verdict = self.compare(seen, &candidates, near_parts, timings)?;
         }
         Ok(())
     }
 
-    /// Compares candidates with the picture in question, and has `judge` say what follows.
-    fn judge_candidates(
+    /// Lays the candidates over the picture in question, and has `judge` say what follows.
+    fn compare(
         &self,
-        probe: &mut Option<Probe>,
-        photo: Option<&Photo>,
+        seen: &mut Seen,
         candidates: &Candidates,
+        judge: impl FnOnce(&Policy, &[Finding<'_>], &Said) -> Verdict,
         timings: &mut Timings,
-        judge: impl FnOnce(&Policy, &[Finding<'_>]) -> Verdict,
     ) -> Result<Verdict, EngineError> {
-        let sketches = timings.measure(Stage::Catalog, || self.sketches(candidates))?;
-        if let (Some(photo), None, true) = (photo, &probe, sketches.iter().any(Option::is_some)) {
-            *probe = Some(timings.measure(Stage::Verdict, || Probe::of(photo.as_image()))?);
+        let (sketches, said) = timings.measure(Stage::Catalog, || {
+            Ok::<_, EngineError>((self.sketches(candidates)?, self.catalog.said_of(&ids(candidates))?))
+        })?;
+        if let (Some(photo), None, true) = (&seen.photo, &seen.probe, sketches.iter().any(Option::is_some)) {
+            seen.probe = Some(timings.measure(Stage::Verdict, || Probe::of(photo.as_image()))?);
         }
         Ok(timings.measure(Stage::Verdict, || {
-            judge(&self.policy, &findings(probe.as_ref(), candidates, &sketches))
+            judge(&seen.policy, &findings(seen.probe.as_ref(), candidates, &sketches), &said)
         }))
     }
 
-    /// The stored pictures nearest to any of the parts, without those of `known` that are nearer to the whole. What the graph overlooks is not looked
-    /// for: this is a second look already.
+    /// The stored pictures nearest to any of the parts, without those of `known` that are nearer to the whole. What
+    /// the graph overlooks is not looked for: this is a second look already.
     fn near_parts(&self, parts: Option<&[Embedding]>, known: &Candidates) -> Result<Candidates, EngineError> {
         let mut near = Vec::new();
         for part in parts.unwrap_or_default() {
@@ -85,7 +80,7 @@ impl Engine {
 
     /// The candidates' sketches. One that cannot be read is worth a note; the picture is then judged without it.
     fn sketches(&self, candidates: &Candidates) -> Result<Vec<Option<Sketch>>, EngineError> {
-        let ids: Vec<PhotoId> = candidates.iter().map(|candidate| candidate.photo_id).collect();
+        let ids = ids(candidates);
         let read = |(id, bytes): (&PhotoId, Option<Vec<u8>>)| {
             Sketch::from_bytes(&bytes?)
                 .map_err(|error| self.progress.note(&format!("photo {id}: {error}")))
@@ -93,6 +88,10 @@ impl Engine {
         };
         Ok(ids.iter().zip(self.catalog.sketches(&ids)?).map(read).collect())
     }
+}
+
+fn ids(candidates: &Candidates) -> Vec<PhotoId> {
+    candidates.iter().map(|candidate| candidate.photo_id).collect()
 }
 
 fn findings<'s>(

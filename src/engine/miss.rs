@@ -85,7 +85,7 @@ impl Engine {
             };
             let was_stored = matches!(subject, Subject::Stored(_));
             let turn = timings.measure(Stage::Catalog, || {
-                self.catalog.take_turn(subject, &params, self.policy.hit_threshold())
+                self.catalog.take_turn(subject, &params, seen.policy.hit_threshold())
             })?;
             // Whoever asked until now may have stored the answer.
             let newest = self.catalog.generation()?;

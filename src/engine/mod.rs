@@ -1,8 +1,10 @@
 //! The whole algorithm on one screen: [`Engine::search`].
 
 mod answer;
+mod bound;
 mod builder;
 mod details;
+mod explain;
 mod forget;
 mod freshness;
 mod goods;
@@ -13,8 +15,10 @@ mod miss;
 mod pages;
 mod queue;
 mod quota;
+mod reembed;
 mod refine;
 mod similar;
+mod told;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,8 +26,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use answer::{Answer, Inspection, Matched, Outcome, Source, Stage, Timings, Unanswered};
+pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};
 pub use details::Details;
+pub use explain::{Explanation, Geometry};
 pub use forget::Forgotten;
 pub use freshness::Freshness;
 pub use goods::Added;
@@ -32,9 +38,12 @@ pub use live_index::IndexAudit;
 pub use pages::MAX_PAGES;
 pub use queue::{Drained, DrainedOne};
 pub use quota::QuotaReport;
+pub use reembed::{Originals, Reembedded, Refilled};
 pub use refine::Refine;
 pub use similar::Similar;
+pub use told::{Pointed, Told};
 
+use crate::calibration::TooFewPairs;
 use crate::catalog::{
     AnswerKey, Catalog, CatalogError, NewAnswer, NewPhoto, Stored, StoredAnswer, WaitReason,
 };
@@ -49,6 +58,7 @@ use crate::upstream::{PrepareError, SearchParams, UpstreamError};
 use crate::verdict::{Match, Policy, Rule, Verdict, similarity_percent};
 use crate::verify::{Probe, Sketch, SketchError};
 
+use bound::Bound;
 use freshness::Standing;
 use live_index::LiveIndex;
 use quota::SavedCalls;
@@ -130,9 +140,22 @@ pub enum EngineError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
+    TooFewPairs(#[from] TooFewPairs),
+    #[error(
+        "there is no calibration for the model {model}, so no false-hit bound can be promised: make one on pictures of \
+         yours (`tongkuan calibrate FOLDER`), or leave --max-false-hit away"
+    )]
+    Uncalibrated { model: String },
+    #[error(transparent)]
     Prepare(#[from] PrepareError),
     #[error(transparent)]
     Upstream(#[from] GuardError),
+    #[error("there is no photo {photo_id}; `tongkuan search` names the photo that it matched")]
+    NoSuchPhoto { photo_id: PhotoId },
+    #[error("it is not photo {photo_id} any more: its address shows another picture by now")]
+    OtherPicture { photo_id: PhotoId },
+    #[error("both are photo {photo_id}, by their bytes or pixels: there is nothing to tell apart")]
+    OnePhoto { photo_id: PhotoId },
     #[error("no upstream is configured; `tongkuan --help` tells how to name one")]
     NoUpstream,
 }
@@ -160,7 +183,7 @@ pub struct Engine {
     catalog: Arc<Catalog>,
     index: LiveIndex,
     embedder: builder::LazyEmbedder,
-    policy: Policy,
+    bound: Bound,
     /// In the order in which they are asked.
     desks: Vec<Desk>,
     clock: Arc<dyn Clock>,
@@ -185,6 +208,8 @@ struct Desk {
 struct Seen {
     byte_digest: Digest,
     verdict: Verdict,
+    /// What the verdict was drawn by.
+    policy: Policy,
     /// Not there for a picture whose bytes were known: it was never decoded.
     photo: Option<Photo>,
     /// Not there for a picture whose bytes or pixels were known: it was never embedded.
@@ -360,13 +385,31 @@ impl Engine {
         let equal = |photo_id, rule| Verdict::Hit(Match::equal(photo_id, rule));
         if let Some(photo_id) = known {
             let verdict = equal(photo_id, Rule::SameBytes);
-            return Ok(Seen { byte_digest, verdict, photo: None, embedding: None, parts: None, probe: None });
+            let policy = self.bound.newest();
+            return Ok(Seen {
+                byte_digest,
+                verdict,
+                policy,
+                photo: None,
+                embedding: None,
+                parts: None,
+                probe: None,
+            });
         }
         let photo = timings.measure(Stage::Decode, || Photo::decode(bytes, &self.limits))?;
         let known = timings.measure(Stage::Catalog, || self.catalog.photo_by_pixels(photo.pixel_digest()))?;
         let verdict =
             known.map_or(Verdict::Miss { nearest: None }, |photo_id| equal(photo_id, Rule::SamePixels));
-        Ok(Seen { byte_digest, verdict, photo: Some(photo), embedding: None, parts: None, probe: None })
+        let policy = self.bound.newest();
+        Ok(Seen {
+            byte_digest,
+            verdict,
+            policy,
+            photo: Some(photo),
+            embedding: None,
+            parts: None,
+            probe: None,
+        })
     }
 
     /// Looks at the catalogue and the index once more, without decoding or embedding again.
@@ -382,19 +425,18 @@ impl Engine {
 
     fn embed(&self, photo: &Photo, timings: &mut Timings) -> Result<Embedding, EngineError> {
         let embedder = timings.measure(Stage::Embed, || self.embedder.get(self.progress.as_ref()))?;
-        let tensor = self.tensor(&self.preprocessors[0], embedder.input(), photo, timings)?;
+        let tensor = Self::tensor(&self.preprocessors[0], embedder.input(), photo, timings)?;
         Ok(timings.measure(Stage::Embed, || embedder.embed(&tensor))?)
     }
 
     fn embed_parts(&self, photo: &Photo, timings: &mut Timings) -> Result<Vec<Embedding>, EngineError> {
         let embedder = timings.measure(Stage::Embed, || self.embedder.get(self.progress.as_ref()))?;
         let Some(input) = embedder.parts_input() else { return Ok(Vec::new()) };
-        let tensor = self.tensor(&self.preprocessors[1], &input, photo, timings)?;
+        let tensor = Self::tensor(&self.preprocessors[1], &input, photo, timings)?;
         Ok(timings.measure(Stage::Embed, || embedder.embed_parts(&tensor))?)
     }
 
     fn tensor(
-        &self,
         idle: &Mutex<Vec<Preprocessor>>,
         spec: &TensorSpec,
         photo: &Photo,
@@ -416,14 +458,23 @@ impl Engine {
         if matches!(query.mode, Mode::Refresh | Mode::Bypass) {
             return Ok(Known { answer, standing: None });
         }
-        let Some(stored) = self.stored_answer(matched.photo_id, query, timings)? else {
-            return Ok(Known { answer, standing: None });
+        let mut known = Known { answer, standing: None };
+        let stored = match self.stored_answer(matched.photo_id, query, timings)? {
+            Some(own) => own,
+            None => match self.remembered(matched.photo_id, query, timings)? {
+                Some((photo_id, stored)) => {
+                    self.name_remembered(&mut known, photo_id)?;
+                    stored
+                }
+                None => return Ok(known),
+            },
         };
         let standing = self.freshness_of(&stored.profile).judge(&stored, self.clock.now(), query.max_age);
-        answer.verdict = Outcome::Hit;
-        answer.stale = standing != Standing::Fresh;
-        answer.take_stored(stored);
-        Ok(Known { answer, standing: Some(standing) })
+        known.standing = Some(standing);
+        known.answer.verdict = Outcome::Hit;
+        known.answer.stale = standing != Standing::Fresh;
+        known.answer.take_stored(stored);
+        Ok(known)
     }
 
     fn stored_answer(
@@ -453,6 +504,7 @@ impl Engine {
             Some(m) => timings.measure(Stage::Catalog, || self.catalog.photo(m.photo_id))?,
             None => None,
         };
+        let (threshold, max_false_hit) = seen.policy.line_for(matched.as_ref());
         Ok(Answer {
             verdict: outcome,
             rule: matched.map(|m| m.rule),
@@ -460,18 +512,19 @@ impl Engine {
             score,
             confidence: matched.and_then(|m| m.confidence),
             why: matched.and_then(|m| m.doubt),
-            threshold: self.policy.line_for(matched.as_ref()),
-            max_false_hit: self.policy.max_false_hit(),
+            threshold,
+            max_false_hit,
             source: Source::None,
             fetched_at: None,
             stale: false,
-            matched: photo.map(|p| Matched { photo_id: p.photo_id, kind: p.kind, label: p.label }),
+            matched: photo.map(Matched::from),
             offers: Vec::new(),
             total_offers: None,
             filtered_out: 0,
             timings_ms: Timings::default(),
             upstream_calls: 0,
             unanswered: None,
+            explain: Explanation::of(seen, self.bound.calibrated_on),
             warnings: Vec::new(),
         })
     }

@@ -159,7 +159,7 @@ impl EngineError {
     #[must_use]
     pub fn lies_in_the_picture(&self) -> bool {
         match self {
-            Self::Photo(_) | Self::Tensor(_) | Self::Prepare(_) => true,
+            Self::Photo(_) | Self::Tensor(_) | Self::Prepare(_) | Self::OtherPicture { .. } => true,
             Self::Upstream(GuardError::Upstream { error, .. }) => {
                 matches!(error.kind, UpstreamErrorKind::Image | UpstreamErrorKind::Param)
             }

@@ -36,6 +36,17 @@ pub struct MakeOptions {
     pub seed: u64,
     /// Use at most this many pictures, picked by the seed; families stay whole.
     pub limit: Option<usize>,
+    pub recolours: Recolours,
+}
+
+/// What becomes of the colour of goods in a query that must not be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recolours {
+    /// Another hue.
+    Turned,
+    /// Another hue, or paler, stronger, lighter or darker: what goods are sold in, and harder to tell from a photo that
+    /// was toned.
+    All,
 }
 
 /// What was made.
@@ -112,7 +123,8 @@ pub fn make(
         fs::create_dir_all(&part).map_err(|source| EvalError::Write { path: part.clone(), source })?;
     }
     let others = Unseen(sources.iter().filter(|s| !s.stored && !s.is_variant).cloned().collect());
-    let work = |source: Source| Workshop { out, seed: options.seed, others: &others }.make(&source);
+    let workshop = Workshop { out, options, others: &others };
+    let work = |source: Source| workshop.make(&source);
     let (mut lines, mut unreadable) = (Vec::new(), Vec::new());
     let total = sources.len();
     for result in for_each(sources, "making", progress, work) {
@@ -235,7 +247,7 @@ enum Failure {
 
 struct Workshop<'a> {
     out: &'a Path,
-    seed: u64,
+    options: MakeOptions,
     others: &'a Unseen,
 }
 
@@ -267,7 +279,7 @@ impl Workshop<'_> {
             lines.push(query(path, Some(edit), Some(source.item.clone()), negative));
         }
         let mut dice = self.dice(number, EDITS.len());
-        if let (true, Some(other)) = (stored, recoloured(&picture, &mut dice)) {
+        if let (true, Some(other)) = (stored, recoloured(&picture, self.options.recolours, &mut dice)) {
             // Once as it is, then under some of the edits.
             let path = format!("queries/{number:05}-recolour.jpg");
             self.write(&path, &jpeg(&other, RECOLOUR_QUALITY))?;
@@ -292,7 +304,7 @@ impl Workshop<'_> {
     }
 
     fn dice(&self, number: usize, stream: usize) -> Dice {
-        Dice::of(&[self.seed, 1, number as u64, stream as u64])
+        Dice::of(&[self.options.seed, 1, number as u64, stream as u64])
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), Failure> {

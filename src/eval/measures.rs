@@ -5,13 +5,11 @@
 
 use serde::Serialize;
 
+use crate::calibration::upper_bound;
 use crate::engine::Outcome;
 
 /// The precisions for which the recall is told.
 const PRECISIONS: [f64; 3] = [0.9, 0.99, 0.999];
-
-/// How sure the upper bounds are.
-const SURENESS: f64 = 0.95;
 
 /// One query as the measures see it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,34 +191,6 @@ pub fn micro_ap(judged: &[Judged]) -> Option<f64> {
     (seen > 0).then(|| sum / to_f64(seen))
 }
 
-/// One-sided Clopper-Pearson bound: the share below which the true one is with 95 % certainty, when `k` of `n` were
-/// seen. It takes the `n` for independent; edits of one picture are not, so the truth is a little wider. `None` when
-/// `n` is 0.
-#[must_use]
-pub fn upper_bound(k: usize, n: usize) -> Option<f64> {
-    if n == 0 || k >= n {
-        return (n > 0).then_some(1.0);
-    }
-    let (mut low, mut high) = (0.0, 1.0);
-    for _ in 0..60 {
-        let middle = f64::midpoint(low, high);
-        if at_most(k, n, middle) > 1.0 - SURENESS { low = middle } else { high = middle }
-    }
-    Some(high)
-}
-
-/// The probability of at most `k` of `n` when each has probability `p`, which is inside 0 to 1.
-fn at_most(k: usize, n: usize, p: f64) -> f64 {
-    let odds = p.ln() - (-p).ln_1p();
-    let mut log_term = to_f64(n) * (-p).ln_1p();
-    let mut sum = log_term.exp();
-    for i in 0..k {
-        log_term += to_f64(n - i).ln() - to_f64(i + 1).ln() + odds;
-        sum += log_term.exp();
-    }
-    sum
-}
-
 /// The value below which the share `part` (0 to 1) of `values` lies, by nearest rank; `None` when there are none.
 #[must_use]
 pub fn percentile(values: &mut [f64], part: f64) -> Option<f64> {
@@ -342,16 +312,6 @@ mod tests {
         let none = Cutoff::choose(&all, 0.0);
         assert_eq!(none.confidence, None);
         assert_eq!(none.applied(&all).hit_rate, Some(0.0));
-    }
-
-    #[test]
-    fn the_upper_bound_is_that_of_clopper_and_pearson() {
-        // 1 - 0.05^(1/n) for none; the others are the 95 % points of beta(k + 1, n - k), from SciPy 1.17.
-        near(upper_bound(0, 100), 0.029_513_0);
-        near(upper_bound(0, 2568), 0.001_165_9);
-        near(upper_bound(1, 10), 0.394_163_3);
-        near(upper_bound(12, 4000), 0.004_856_1);
-        assert_eq!((upper_bound(5, 5), upper_bound(0, 0)), (Some(1.0), None));
     }
 
     #[test]

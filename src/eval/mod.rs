@@ -8,6 +8,7 @@
     reason = "pixels and samples change hands in every line of the edits, all far below 2^23"
 )]
 
+mod calibrating;
 mod edits;
 mod make;
 mod manifest;
@@ -23,10 +24,10 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-pub use make::{LabelProblem, Made, MakeOptions, make};
+pub use make::{LabelProblem, Made, MakeOptions, Recolours, make};
 pub use manifest::{BadLine, Line, LineProblem, Manifest, Negative, Role};
 pub use measures::{
-    AtCutoff, Cutoff, Judged, Measures, RecallAtPrecision, Step, micro_ap, percentile, sweep, upper_bound,
+    AtCutoff, Cutoff, Judged, Measures, RecallAtPrecision, Step, micro_ap, percentile, sweep,
 };
 pub use report::{html, write_html};
 pub use summary::{StageTime, Summary};

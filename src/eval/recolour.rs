@@ -3,6 +3,7 @@
 
 use image::{Rgb, RgbImage};
 
+use super::Recolours;
 use crate::dice::Dice;
 
 /// Mean difference, 0 to 255 over all samples, that a new colour must make to count as one. `recolour` in
@@ -24,9 +25,9 @@ const RIM: f32 = 0.08;
 const MOST_GROUND: f32 = 0.2;
 
 /// `picture` in another colour; `None` when it has too little of any for the change to show.
-pub(super) fn recoloured(picture: &RgbImage, dice: &mut Dice) -> Option<RgbImage> {
+pub(super) fn recoloured(picture: &RgbImage, recolours: Recolours, dice: &mut Dice) -> Option<RgbImage> {
     let strongest = strongest_hue(picture)?;
-    let turn = 60.0 + 240.0 * dice.unit();
+    let change = Change::any(recolours, dice);
     let mut out = picture.clone();
     let mut difference = 0.0;
     for pixel in out.pixels_mut() {
@@ -34,7 +35,7 @@ pub(super) fn recoloured(picture: &RgbImage, dice: &mut Dice) -> Option<RgbImage
         let apart = ((hue - strongest + 540.0) % 360.0 - 180.0).abs();
         let weight = ramp(chroma, CHROMA.0, CHROMA.1) * (1.0 - ramp(apart, REACH_DEGREES.0, REACH_DEGREES.1));
         if weight > 0.0 {
-            let turned = turned(*pixel, turn);
+            let turned = change.of(*pixel);
             for (channel, new) in pixel.0.iter_mut().zip(turned) {
                 let old = f32::from(*channel);
                 *channel = (old + (new - old) * weight).round().clamp(0.0, 255.0) as u8;
@@ -100,15 +101,48 @@ fn hue_chroma_value(Rgb(samples): Rgb<u8>) -> (f32, f32, f32) {
     ((sixth * 60.0 + 360.0) % 360.0, chroma, value)
 }
 
-/// The pixel with its hue turned, samples 0 to 255; chroma and value stay.
-fn turned(pixel: Rgb<u8>, degrees: f32) -> [f32; 3] {
-    let (hue, chroma, value) = hue_chroma_value(pixel);
-    let sixth = (hue + degrees) % 360.0 / 60.0;
-    // Each channel follows one wave, a third of the circle apart.
-    [5.0, 3.0, 1.0].map(|offset: f32| {
-        let at = (offset + sixth) % 6.0;
-        (value - chroma * at.min(4.0 - at).clamp(0.0, 1.0)) * 255.0
-    })
+/// What happens to the colour of the goods.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    turn_degrees: f32,
+    /// Factor of the saturation.
+    saturation: f32,
+    /// Factor of the value ...
+    dark: f32,
+    /// ... and the share of the way from there to white.
+    light: f32,
+}
+
+impl Change {
+    const NONE: Self = Self { turn_degrees: 0.0, saturation: 1.0, dark: 1.0, light: 0.0 };
+
+    /// Ranges as in models/verifier.py, but for the hue.
+    fn any(recolours: Recolours, dice: &mut Dice) -> Self {
+        let manner = if recolours == Recolours::All { dice.below(7) } else { 0 };
+        let (first, second) = (dice.unit(), if manner > 0 { dice.unit() } else { 0.0 });
+        match manner {
+            3 => Self { saturation: 0.35 * first, ..Self::NONE },
+            4 => Self { saturation: 1.8 + 0.8 * first, turn_degrees: 345.0 + 30.0 * second, ..Self::NONE },
+            5 => Self { light: 0.4 + 0.35 * first, saturation: 0.4 + 0.5 * second, ..Self::NONE },
+            6 => Self { dark: 0.3 + 0.3 * first, ..Self::NONE },
+            _ => Self { turn_degrees: 60.0 + 240.0 * first, ..Self::NONE },
+        }
+    }
+
+    /// The pixel in its new colour, samples 0 to 255.
+    fn of(&self, pixel: Rgb<u8>) -> [f32; 3] {
+        let (hue, chroma, value) = hue_chroma_value(pixel);
+        let sixth = (hue + self.turn_degrees) % 360.0 / 60.0;
+        let saturation = if value > 0.0 { (chroma / value * self.saturation).min(1.0) } else { 0.0 };
+        let darker = value * self.dark;
+        let value = darker + (1.0 - darker) * self.light;
+        let chroma = saturation * value;
+        // Each channel follows one wave, a third of the circle apart.
+        [5.0, 3.0, 1.0].map(|offset: f32| {
+            let at = (offset + sixth) % 6.0;
+            (value - chroma * at.min(4.0 - at).clamp(0.0, 1.0)) * 255.0
+        })
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +163,7 @@ mod tests {
     #[test]
     fn the_goods_change_colour_and_the_ground_and_other_colours_stay() {
         let before = red_disc_on_white();
-        let after = recoloured(&before, &mut Dice::of(&[1])).unwrap();
+        let after = recoloured(&before, Recolours::Turned, &mut Dice::of(&[1])).unwrap();
         assert_eq!(after.get_pixel(2, 2), before.get_pixel(2, 2));
         assert_eq!(after.get_pixel(50, 95), before.get_pixel(50, 95));
         let (hue, ..) = hue_chroma_value(*after.get_pixel(50, 50));
@@ -142,23 +176,40 @@ mod tests {
         let mut brush = Brush::new(100, 100, Transform::identity());
         brush.fill(&Outline::oval(50.0, 50.0, 30.0, 30.0), Tint::rgb(240, 240, 238));
         brush.lay_over(&mut picture);
-        assert!(recoloured(&picture, &mut Dice::of(&[1])).is_none());
+        assert!(recoloured(&picture, Recolours::All, &mut Dice::of(&[1])).is_none());
     }
 
     #[test]
     fn a_grey_picture_has_no_colour_to_change() {
         let grey = RgbImage::from_fn(40, 40, |x, y| Rgb([(x * y % 256) as u8; 3]));
-        assert!(recoloured(&grey, &mut Dice::of(&[1])).is_none());
+        assert!(recoloured(&grey, Recolours::All, &mut Dice::of(&[1])).is_none());
     }
 
     #[test]
     fn a_turn_by_nothing_changes_nothing() {
         for pixel in [[200, 30, 30], [12, 200, 99], [7, 8, 200], [255, 255, 255], [0, 0, 0], [90, 90, 12]] {
-            for (new, old) in turned(Rgb(pixel), 0.0).into_iter().zip(pixel) {
+            for (new, old) in Change::NONE.of(Rgb(pixel)).into_iter().zip(pixel) {
                 assert!((new - f32::from(old)).abs() < 0.01, "{new} {old}");
             }
         }
-        let [r, g, b] = turned(Rgb([200, 30, 30]), 120.0);
+        let turn = Change { turn_degrees: 120.0, ..Change::NONE };
+        let [r, g, b] = turn.of(Rgb([200, 30, 30]));
         assert!((r - 30.0).abs() < 0.01 && (g - 200.0).abs() < 0.01 && (b - 30.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn goods_also_come_paler_lighter_and_darker() {
+        let before = red_disc_on_white();
+        let (_, chroma, value) = hue_chroma_value(*before.get_pixel(50, 50));
+        let mut found = [false; 3];
+        for seed in 0..60 {
+            let Some(after) = recoloured(&before, Recolours::All, &mut Dice::of(&[seed])) else { continue };
+            let (_, new_chroma, new_value) = hue_chroma_value(*after.get_pixel(50, 50));
+            found[0] |= new_chroma < chroma / 2.0 && (new_value - value).abs() < 0.01;
+            found[1] |= new_value > value + 0.05;
+            found[2] |= new_value < value * 0.7;
+            assert_eq!(after.get_pixel(50, 95), before.get_pixel(50, 95), "another colour stays");
+        }
+        assert_eq!(found, [true; 3]);
     }
 }

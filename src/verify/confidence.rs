@@ -1,14 +1,19 @@
 //! How sure is it? A fitted function of the evidence, and words for what stands against it.
 
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::evidence::Evidence;
 use super::weights::TREES;
 
-/// From this confidence on, a picture is taken for the same. Of queries whose original is not stored, a third of them
-/// with goods of another colour, at most 1 % reach it: the upper 95 % bound over the fitting pictures, each half judged
-/// by trees fitted on the other (`models/verifier.py report`, docs/benchmarks/verifier-fit.md). It is also where a stricter
-/// mix, with posters whose goods have another colour, was measured at 1 %.
+/// From this confidence on, a picture is taken for the same where no calibration says otherwise. Of queries whose
+/// original is not stored, a third of them with goods of another colour, at most 1 % reach it: the upper 95 % bound over
+/// the fitting pictures, each half judged by trees fitted on the other (`models/verifier.py report`,
+/// docs/benchmarks/verifier-fit.md). It is also where a stricter mix, with posters whose goods have another colour, was
+/// measured at 1 %.
 pub const SAME_PICTURE_CONFIDENCE: f32 = 0.84;
 
 /// From this confidence on, a picture stands out.
@@ -17,6 +22,20 @@ pub const REVIEW_CONFIDENCE: f32 = 0.3;
 /// A tree of depth 4: fifteen questions (measurement, threshold), the children of `i` at `2 i + 1` (not above the
 /// threshold) and `2 i + 2`, and sixteen answers.
 pub(super) type Tree = ([(u8, f32); 15], [f32; 16]);
+
+/// Names the fitted weights, in hexadecimal: confidences of other weights are other numbers.
+#[must_use]
+pub fn weights_digest() -> &'static str {
+    static DIGEST: LazyLock<String> = LazyLock::new(|| {
+        let bytes = Sha256::digest(include_bytes!("weights.rs"));
+        bytes.iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    });
+    &DIGEST
+}
 
 /// Why a picture that stands out was not taken for the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -31,6 +50,8 @@ pub enum Doubt {
     ShapesDiffer,
     /// Several stored pictures that differ among themselves agree equally well.
     SeveralEqual,
+    /// A person has said that it is not the same as another stored picture, which this one resembles as well.
+    ToldApart,
     /// The stored picture has no sketch, so that only the embeddings speak, and not clearly enough.
     NoSketch,
     /// Nothing stands out, but all of it together falls short.
@@ -44,6 +65,7 @@ impl std::fmt::Display for Doubt {
             Self::ColoursDiffer => "colours_differ",
             Self::ShapesDiffer => "shapes_differ",
             Self::SeveralEqual => "several_equal",
+            Self::ToldApart => "told_apart",
             Self::NoSketch => "no_sketch",
             Self::Uncertain => "uncertain",
         })

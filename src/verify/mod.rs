@@ -26,7 +26,7 @@ mod raster;
 mod sketch;
 mod weights;
 
-pub use confidence::{Doubt, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
+pub use confidence::{Doubt, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, weights_digest};
 pub use evidence::Evidence;
 pub use raster::SketchError;
 pub use sketch::{Probe, SKETCH_FORMAT, Sketch, SketchBytesError};

@@ -1,5 +1,6 @@
 //! The command line as people and pipelines use it: the real binary, in a home folder of its own.
 
+mod bound;
 mod eval;
 mod fetch;
 mod goods;

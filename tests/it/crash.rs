@@ -47,7 +47,7 @@ fn work(home: &Path, first: u32) {
             go_on &= say("stored", seed);
             let old = first + u32::try_from(mix(u64::from(seed)) % u64::from(seed - first + 1)).unwrap();
             if seed % 5 == 4
-                && let Some(photo_id) = engine.stored(&png(old)).unwrap()
+                && let Some(photo_id) = engine.photo_of(&png(old)).unwrap()
             {
                 go_on &= say("forgetting", old);
                 engine.forget(&[photo_id]).unwrap();
@@ -107,7 +107,7 @@ fn take_note(said: &[(String, u32)], there: &mut BTreeSet<u32>, engine: &Engine)
     if let Some((what, seed)) = said.last()
         && ["storing", "forgetting"].contains(&what.as_str())
     {
-        if engine.stored(&png(*seed)).unwrap().is_some() {
+        if engine.photo_of(&png(*seed)).unwrap().is_some() {
             there.insert(*seed);
         } else {
             there.remove(seed);
@@ -135,7 +135,7 @@ fn nothing_acknowledged_is_lost_and_nothing_comes_up_that_nobody_stored() {
         assert!(audit.is_sound() && audit.photos == there.len(), "{audit:?}, expected {}", there.len());
         for (_, seed) in &said {
             let png = png(*seed);
-            assert_eq!(engine.stored(&png).unwrap().is_some(), there.contains(seed), "picture {seed}");
+            assert_eq!(engine.photo_of(&png).unwrap().is_some(), there.contains(seed), "picture {seed}");
             if there.contains(seed) {
                 assert_eq!(engine.search(&query(&png)).unwrap().offers.len(), 2, "picture {seed}");
             }
@@ -144,7 +144,7 @@ fn nothing_acknowledged_is_lost_and_nothing_comes_up_that_nobody_stored() {
     }
     let engine = bench.engine_with_graph();
     for seed in 0..first {
-        assert_eq!(engine.stored(&png(seed)).unwrap().is_some(), there.contains(&seed), "picture {seed}");
+        assert_eq!(engine.photo_of(&png(seed)).unwrap().is_some(), there.contains(&seed), "picture {seed}");
     }
     println!("{rounds} kills, {first} pictures stored, {} of them not forgotten, none lost", there.len());
     assert_eq!(bench.calls(), 0, "all that is stored is answered from here");

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use image::{ImageFormat, Rgb, RgbImage};
 use tongkuan::engine::{Outcome, Silent};
 use tongkuan::eval::{
-    EvalError, LabelProblem, Line, LineProblem, Made, MakeOptions, Manifest, Negative, Role, Summary,
-    evaluate, html, make,
+    EvalError, LabelProblem, Line, LineProblem, Made, MakeOptions, Manifest, Negative, Recolours, Role,
+    Summary, evaluate, html, make,
 };
 
 use crate::fakes::{Bench, encoded, picture, png};
@@ -76,13 +76,13 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
-const SEED_7: MakeOptions = MakeOptions { seed: 7, limit: None };
+const SEED_7: MakeOptions = MakeOptions { seed: 7, limit: None, recolours: Recolours::Turned };
 
 #[test]
 fn a_manifest_made_twice_with_one_seed_is_byte_for_byte_the_same() {
     let folder = Folder::new();
     folder.goods();
-    let seeded = |seed| MakeOptions { seed, limit: Some(4) };
+    let seeded = |seed| MakeOptions { seed, limit: Some(4), recolours: Recolours::All };
     folder.made("one", seeded(7));
     folder.made("two", seeded(7));
     folder.made("three", seeded(8));
@@ -115,7 +115,7 @@ fn half_of_the_pictures_are_stored_unchanged_and_every_picture_is_asked_for_unde
 fn a_limit_takes_so_many_pictures_and_no_more() {
     let folder = Folder::new();
     folder.goods();
-    let made = folder.made("out", MakeOptions { seed: 1, limit: Some(4) });
+    let made = folder.made("out", MakeOptions { seed: 1, limit: Some(4), recolours: Recolours::Turned });
     let items: std::collections::BTreeSet<_> =
         lines(&made.manifest).into_iter().filter_map(|l| l.item).collect();
     assert_eq!((made.references, items.len()), (2, 4));

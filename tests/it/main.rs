@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod battery;
+mod bound;
 mod catalog;
 mod cli;
 mod crash;
@@ -17,11 +18,13 @@ mod layering;
 mod ledger;
 mod photo;
 mod photo_bad;
+mod reembed;
 mod removals;
 mod sandbox;
 mod snapshot;
 mod soak;
 mod spending;
 mod tape;
+mod told;
 mod upstream;
 mod verify;

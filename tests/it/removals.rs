@@ -163,7 +163,7 @@ fn a_forgotten_picture_is_a_miss_in_every_process_at_once_and_what_was_spent_sta
         here.search(&query(&png(seed))).unwrap();
         there.search(&query(&png(seed))).unwrap();
     }
-    let gone = here.stored(&png(1)).unwrap().unwrap();
+    let gone = here.photo_of(&png(1)).unwrap().unwrap();
     assert_eq!(here.forget(&[gone, PhotoId(99)]).unwrap().photo_ids, [gone]);
     assert_eq!(here.forget(&[gone]).unwrap().photo_ids, []);
     for engine in [&here, &there, &bench.engine()] {
@@ -180,7 +180,7 @@ fn a_forgotten_picture_is_a_miss_in_every_process_at_once_and_what_was_spent_sta
     assert!(here.catalog().problems().unwrap().is_empty());
     // It may come again, under a number that nobody had.
     there.search(&query(&png(1))).unwrap();
-    assert_eq!((bench.calls(), there.stored(&png(1)).unwrap()), (4, Some(PhotoId(4))));
+    assert_eq!((bench.calls(), there.photo_of(&png(1)).unwrap()), (4, Some(PhotoId(4))));
 }
 
 #[test]

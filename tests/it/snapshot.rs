@@ -154,7 +154,7 @@ fn an_engine_opens_what_was_saved_and_follows_the_catalogue_from_there() {
     settled(&bench, 20);
     let other = bench.engine();
     other.search(&query(&png(20))).unwrap();
-    let gone = other.stored(&png(3)).unwrap().unwrap();
+    let gone = other.photo_of(&png(3)).unwrap().unwrap();
     other.forget(&[gone]).unwrap();
     let audit = bench.engine_with_graph().audit().unwrap();
     assert!(audit.is_sound() && audit.photos == 20, "{audit:?}");

@@ -1,0 +1,119 @@
+//! Is the bound on false hits kept on pictures that the calibration did not see?
+//!
+//! Makes queries of a folder's pictures as `tongkuan calibrate` does, asks them, and splits the pictures by lot into two
+//! halves, 20 times: one half draws the line, the other tells how many false hits that line lets through. Then the same
+//! for the shipped calibration, which has seen neither half.
+//!
+//! `cargo run --release --example bound -- FOLDER SEED...`
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tongkuan::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, Sample, upper_bound};
+use tongkuan::embed::{Model, runtime};
+use tongkuan::engine::{Engine, Progress, RuntimeChoice};
+use tongkuan::eval::{Asked, Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
+
+const SPLITS: u64 = 20;
+const BOUNDS: [f64; 3] = [0.02, 0.01, 0.005];
+
+struct Lines;
+
+impl Progress for Lines {
+    fn note(&self, text: &str) {
+        eprintln!("{text}");
+    }
+
+    fn step(&self, what: &str, done: usize, of: usize) {
+        if done.is_multiple_of(2000) {
+            eprintln!("{what} {done} of {of}");
+        }
+    }
+}
+
+/// The number of the picture that a query was made of.
+fn picture_of(asked: &Asked) -> u64 {
+    let name = asked.line.path.trim_start_matches("queries/");
+    name.split('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Heads or tails for a picture in a split: the same for all that was made of it.
+fn is_first(asked: &Asked, split: u64) -> bool {
+    let mut x = (picture_of(asked) << 8 | split).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (x ^ (x >> 27)) & 1 == 0
+}
+
+fn evaluated(folder: &Path, seed: u64) -> Result<Evaluation> {
+    let work = tempfile::tempdir()?;
+    let mut pictures: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e != "ndjson"))
+        .collect();
+    pictures.sort();
+    let options = MakeOptions { seed, limit: None, recolours: Recolours::All };
+    let made = make(folder, &pictures, &work.path().join("set"), options, &Lines)?;
+    let folder = runtime::shared_folder().context("this system names no data folder")?;
+    let engine = Engine::builder(work.path().join("home"))
+        .runtime(RuntimeChoice { folder, may_fetch: true, intra_threads: 1 })
+        .open()?;
+    Ok(evaluate(&engine, Manifest::read(&made.manifest)?, &Lines)?)
+}
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().context("give a folder of pictures and seeds")?;
+    let model = Model::built_in()?.fingerprint();
+    let shipped = Calibration::shipped().context("no shipped calibration")?;
+    for seed in arguments {
+        let evaluation = evaluated(Path::new(&folder), seed.parse()?)?;
+        let all = evaluation.calibration(&model, DEFAULT_MAX_FALSE_HIT, |_| true);
+        println!(
+            "seed {seed}: {} stored; {} unseen, {} look-alikes",
+            all.stored, all.unseen.queries, all.look_alikes.queries
+        );
+        for bound in BOUNDS {
+            let mut lines: BTreeMap<&str, Vec<(f32, f64)>> = BTreeMap::new();
+            for split in 0..SPLITS {
+                let own = evaluation.calibration(&model, bound, |asked| is_first(asked, split));
+                let test = evaluation.calibration(&model, bound, |asked| !is_first(asked, split));
+                for (name, calibration) in [("own", &own), ("shipped", shipped)] {
+                    if let Ok(line) = calibration.line(bound, all.stored) {
+                        let realised = test.realised(line.confidence);
+                        lines.entry(name).or_default().push((line.confidence, realised));
+                    }
+                }
+            }
+            for (name, found) in lines {
+                let mut rates: Vec<f64> = found.iter().map(|(_, rate)| *rate).collect();
+                rates.sort_by(f64::total_cmp);
+                let over = rates.iter().filter(|rate| **rate > bound).count();
+                let mut cuts: Vec<f32> = found.iter().map(|(cut, _)| *cut).collect();
+                cuts.sort_by(f32::total_cmp);
+                let answered = evaluation.answered_at(cuts[cuts.len() / 2]).unwrap_or(0.0);
+                println!(
+                    "| {seed} | {:.1} % | {name} | {} | {:.3} to {:.3} | {:.2} % | {:.2} % | {over} | {:.1} % |",
+                    bound * 100.0,
+                    found.len(),
+                    cuts[0],
+                    cuts[cuts.len() - 1],
+                    rates[rates.len() / 2] * 100.0,
+                    rates[rates.len() - 1] * 100.0,
+                    answered * 100.0
+                );
+            }
+        }
+        for cut in [0.3, 0.5, 0.7, 0.84, 0.9] {
+            let reach = |sample: &Sample| sample.confidences.iter().filter(|c| **c >= cut).count();
+            let (unseen, alike) = (reach(&all.unseen), reach(&all.look_alikes));
+            let bound = upper_bound(alike, all.look_alikes.queries).unwrap_or(1.0);
+            println!(
+                "{cut}: unseen {unseen}, look-alikes {alike} (at most {:.2} %), answered {:.1} %",
+                bound * 100.0,
+                evaluation.answered_at(cut).unwrap_or(0.0) * 100.0
+            );
+        }
+    }
+    Ok(())
+}

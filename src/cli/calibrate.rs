@@ -1,0 +1,137 @@
+//! `tongkuan calibrate`: how sure must the engine be, on pictures like the user's own?
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+
+use super::add::pictures_in;
+use super::settings::Settings;
+use super::show::Terminal;
+use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
+use crate::catalog::Catalog;
+use crate::eval::{Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
+
+/// So many of the pairs that the engine was surest of are shown.
+const SHOWN: usize = 5;
+
+/// Set the line between hit and review for pictures like yours: half of a folder's pictures are stored in a temporary
+/// home folder, edits of all and recoloured goods are searched for, and the lowest confidence is chosen that keeps false
+/// hits within --max-false-hit. The home folder is only written to at the end, so an interrupted run changes nothing.
+/// Without a folder: print what is in use.
+#[derive(Args, Debug)]
+pub(super) struct Calibrate {
+    /// Pictures of different goods; labels.ndjson in it may say which show the same (see `eval --make`)
+    folder: Option<PathBuf>,
+    /// Go back to the calibration that travels with the program
+    #[arg(long, conflicts_with = "folder")]
+    reset: bool,
+    /// The same pictures and seed make the same calibration
+    #[arg(long, value_name = "N", default_value_t = 7, requires = "folder")]
+    seed: u64,
+    /// Use at most this many pictures of the folder
+    #[arg(long, value_name = "N", requires = "folder")]
+    limit: Option<usize>,
+}
+
+impl Calibrate {
+    pub(super) fn run(&self, settings: Settings) -> Result<ExitCode> {
+        if let Some(folder) = &self.folder {
+            return self.calibrate(settings, folder);
+        }
+        if self.reset {
+            Catalog::open(&settings.home)?.keep_calibration(None)?;
+        }
+        let engine = settings.engine(false)?;
+        let (line, on) = (engine.line()?, engine.calibrated_on());
+        if settings.json {
+            println!(
+                "{}",
+                json!({"threshold": line.confidence, "max_false_hit": line.max_false_hit, "calibrated_on": on})
+            );
+        } else {
+            let promised = line.max_false_hit.map_or("nothing is promised".to_owned(), |share| {
+                format!("at most {:.2} % false hits", share * 100.0)
+            });
+            println!("hits from confidence {:.4} on: {promised} ({on})", line.confidence);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn calibrate(&self, settings: Settings, folder: &Path) -> Result<ExitCode> {
+        let asked = settings.max_false_hit.unwrap_or(DEFAULT_MAX_FALSE_HIT);
+        let (json, model) = (settings.json, settings.model()?.fingerprint());
+        let catalog = Catalog::open(&settings.home)?;
+        let terminal = Terminal::new();
+        let set = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let pictures = pictures_in(folder)?;
+        let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::All };
+        let made = make(folder, &pictures, &set.path().join("set"), options, &terminal)?;
+        for error in &made.unreadable {
+            eprintln!("tongkuan: {error}");
+        }
+        let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
+        let engine = settings.on_its_own(home.path()).engine(true)?;
+        let usable = pictures.len().min(self.limit.unwrap_or(usize::MAX)) - made.unreadable.len();
+        let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, &terminal)?;
+        let calibration = evaluation.calibration(&model, asked, |_| true);
+        let stored = catalog.photo_count()?;
+        let line = match calibration.line(asked, stored) {
+            Ok(line) => line,
+            Err(refused) => return Err(too_few(refused, usable)),
+        };
+        catalog.keep_calibration(Some(&calibration))?;
+        let answered = evaluation.answered_at(line.confidence);
+        let mut out = std::io::stdout().lock();
+        if json {
+            let report = json!({"threshold": line.confidence, "max_false_hit": asked, "seed": self.seed,
+                "pictures": usable, "pairs": calibration.pairs(), "answered": answered,
+                "unseen": calibration.unseen.queries, "look_alikes": calibration.look_alikes.queries,
+                "model": evaluation.model});
+            writeln!(out, "{report}")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        writeln!(
+            out,
+            "hits from confidence {:.4} on: at most {:.2} % false hits, on {} pairs of {} pictures",
+            line.confidence,
+            asked * 100.0,
+            calibration.pairs(),
+            usable
+        )?;
+        if let Some(answered) = answered {
+            writeln!(
+                out,
+                "edited copies of stored pictures that are answered there: {:.1} %",
+                answered * 100.0
+            )?;
+        }
+        nearest_mistakes(&mut out, &evaluation)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Two pictures of one good that are not labelled as such look like the worst mistake: the user should know of them.
+fn nearest_mistakes(out: &mut impl Write, evaluation: &Evaluation) -> Result<()> {
+    let pairs = evaluation.surest_unseen(SHOWN);
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "taken for another picture soonest (if both show one item, say so in labels.ndjson):")?;
+    for (confidence, query, stored) in pairs {
+        writeln!(out, "  {confidence:.4}  {query}  {stored}")?;
+    }
+    Ok(())
+}
+
+/// The refusal, with the number of pictures that would do.
+fn too_few(refused: TooFewPairs, pictures: usize) -> anyhow::Error {
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let needed = (pictures as f64 * refused.times).ceil() as usize;
+    anyhow::anyhow!(
+        "{refused}. The folder has {pictures} usable pictures; about {needed} like them are needed. Nothing was changed"
+    )
+}

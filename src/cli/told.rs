@@ -1,0 +1,80 @@
+//! `tongkuan same` and `not-same`: what a person says of two pictures outranks every score.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::found;
+use super::search::label_of;
+use super::settings::Settings;
+use crate::engine::Pointed;
+use crate::photo::{PhotoLimits, read_bytes};
+use crate::photo_id::PhotoId;
+
+/// Two pictures: numbers of stored photos, as `search` prints them, or files. A file that is not stored is stored. A file
+/// whose name is a number is named with its folder (./17).
+#[derive(Args, Debug)]
+pub(super) struct Told {
+    #[arg(value_name = "PHOTO|FILE")]
+    one: String,
+    #[arg(value_name = "PHOTO|FILE")]
+    other: String,
+    /// Take back whatever was said of the two
+    #[arg(long)]
+    forget: bool,
+}
+
+/// A picture as it was named on the command line.
+enum Named {
+    Photo(PhotoId),
+    File { bytes: Vec<u8>, label: String },
+}
+
+impl Named {
+    fn parse(text: &str) -> Result<Self> {
+        if let Ok(number) = text.parse() {
+            return Ok(Self::Photo(PhotoId(number)));
+        }
+        let path = Path::new(text);
+        Ok(Self::File { bytes: read_bytes(path, &PhotoLimits::default())?, label: label_of(path) })
+    }
+
+    fn pointed(&self) -> Pointed<'_> {
+        match self {
+            Self::Photo(photo_id) => Pointed::Photo(*photo_id),
+            Self::File { bytes, label } => Pointed::File { bytes, label },
+        }
+    }
+}
+
+impl Told {
+    pub(super) fn run(&self, settings: &Settings, same: bool) -> Result<ExitCode> {
+        let (one, other) = (Named::parse(&self.one)?, Named::parse(&self.other)?);
+        let engine = settings.engine(true)?;
+        if self.forget {
+            let forgotten = engine.forget_told(one.pointed(), other.pointed())?;
+            if settings.json {
+                println!("{}", json!({"forgotten": forgotten}));
+            } else if forgotten {
+                println!("forgotten");
+            } else {
+                bail!("nothing was said of these two");
+            }
+            return Ok(found(forgotten));
+        }
+        let told = engine.tell(one.pointed(), other.pointed(), same)?;
+        if settings.json {
+            println!("{}", serde_json::to_string(&told)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let [a, b] = told.photos;
+        println!("photo {a} and photo {b} are {}the same: remembered", if same { "" } else { "not " });
+        for photo in told.stored {
+            println!("  photo {photo} is new: it was not stored before");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

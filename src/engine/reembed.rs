@@ -1,0 +1,161 @@
+//! Another model for a home that has vectors already: the pictures are embedded again, from wherever they can be had.
+
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{Engine, EngineBuilder, EngineError, HarvestError, Timings};
+use crate::catalog::Lacks;
+use crate::fetch::Fetcher;
+use crate::photo::{Digest, Photo, read_bytes};
+use crate::photo_id::PhotoId;
+use crate::verify::Sketch;
+
+/// Addresses taken from the catalogue at a time.
+const CHUNK: u32 = 256;
+
+/// Where the pictures may be had again; the catalogue keeps no originals.
+#[derive(Debug)]
+pub struct Originals<'a> {
+    /// Files, in any order and of any name: they are told by their bytes.
+    pub files: Vec<PathBuf>,
+    /// Fetches the pictures of offers anew.
+    pub fetcher: Option<&'a Fetcher>,
+    /// Go over to the new model even if there are pictures that could not be had. They stay known by their bytes and
+    /// pixels, but no copy of them is recognised.
+    pub leave_the_rest: bool,
+}
+
+/// What [`EngineBuilder::reembed`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reembedded {
+    /// The model to whose vectors the home goes over.
+    pub model: String,
+    /// Vectors made now.
+    pub embedded: u64,
+    /// Sketches made now, for photos from before there were any.
+    pub sketched: u64,
+    /// Originals that could not be read or fetched, or are other pictures by now.
+    pub failed: u64,
+    /// Photos that still lack a vector of the model.
+    pub without_vector: u64,
+    pub without_sketch: u64,
+    /// Whether the home belongs to the model now.
+    pub done: bool,
+}
+
+/// What became of one original.
+#[derive(Debug)]
+pub struct Refilled {
+    /// Its path or address.
+    pub original: String,
+    /// What the photo lacked, and now has; `None` when no photo lacked anything.
+    pub result: Result<Option<(PhotoId, Lacks)>, HarvestError>,
+}
+
+impl EngineBuilder {
+    /// Makes what the photos of a home lack to be searched with the chosen model: vectors of that model and, for photos
+    /// from before there were any, sketches. The old vectors serve until the new ones are complete, so searches with
+    /// the old model go on meanwhile; then the home goes over at once, and processes that still run the old model are
+    /// refused with that reason. Whatever ends this, it is taken up again by calling it again. `each` hears of every
+    /// original.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder or the model fails.
+    pub fn reembed(
+        self,
+        originals: &Originals<'_>,
+        each: &(dyn Fn(&Refilled) + Sync),
+    ) -> Result<Reembedded, EngineError> {
+        let engine = self.assemble(false)?;
+        engine.catalog.gather_for(&engine.embedder.fingerprint)?;
+        let mut found: Vec<Refilled> = Vec::new();
+        let refill = |original: String, bytes: Result<Vec<u8>, HarvestError>, expected: Option<PhotoId>| {
+            let result = bytes.and_then(|bytes| Ok(engine.refill(&bytes, expected)?));
+            let refilled = Refilled { original, result };
+            each(&refilled);
+            refilled
+        };
+        let by_file = originals.files.par_iter().map(|path| {
+            let bytes = read_bytes(path, &engine.limits).map_err(|error| EngineError::from(error).into());
+            refill(path.display().to_string(), bytes, None)
+        });
+        found.extend(by_file.collect::<Vec<_>>());
+        let mut after = 0;
+        while let Some(fetcher) = originals.fetcher {
+            let chunk = engine.catalog.fetched_photos(after, CHUNK)?;
+            let Some(last) = chunk.last() else { break };
+            after = last.image_id;
+            for image in chunk {
+                let lacks = engine.catalog.lacks(image.photo_id, &engine.embedder.fingerprint)?;
+                if lacks.vector || lacks.sketch {
+                    let bytes = fetcher.fetch(&image.url).map_err(HarvestError::from);
+                    found.push(refill(image.url, bytes, Some(image.photo_id)));
+                }
+            }
+        }
+        engine.finish(found, originals.leave_the_rest)
+    }
+}
+
+impl Engine {
+    /// Fills what the photo with these bytes or pixels lacks. `expected`: the photo that it has to be.
+    fn refill(
+        &self,
+        bytes: &[u8],
+        expected: Option<PhotoId>,
+    ) -> Result<Option<(PhotoId, Lacks)>, EngineError> {
+        let mut photo = None;
+        let mut known = self.catalog.photo_by_bytes(Digest::of(bytes))?;
+        if known.is_none() {
+            let decoded = photo.insert(Photo::decode(bytes, &self.limits)?);
+            known = self.catalog.photo_by_pixels(decoded.pixel_digest())?;
+        }
+        if let (Some(photo_id), true) = (expected, known != expected) {
+            return Err(EngineError::OtherPicture { photo_id });
+        }
+        let Some(photo_id) = known else { return Ok(None) };
+        let lacks = self.catalog.lacks(photo_id, &self.embedder.fingerprint)?;
+        if !lacks.vector && !lacks.sketch {
+            return Ok(None);
+        }
+        let photo = match photo {
+            Some(photo) => photo,
+            None => Photo::decode(bytes, &self.limits)?,
+        };
+        let vector = lacks.vector.then(|| self.embed(&photo, &mut Timings::default())).transpose()?;
+        let sketch = lacks.sketch.then(|| Sketch::of(photo.as_image())).transpose()?;
+        let sketch = sketch.map(|sketch| sketch.to_bytes());
+        self.catalog.fill(photo_id, &self.embedder.fingerprint, vector.as_ref(), sketch.as_deref())?;
+        Ok(Some((photo_id, lacks)))
+    }
+
+    fn finish(&self, found: Vec<Refilled>, leave_the_rest: bool) -> Result<Reembedded, EngineError> {
+        let mut done = Reembedded { model: self.embedder.fingerprint.to_string(), ..Reembedded::default() };
+        for Refilled { result, .. } in found {
+            match result {
+                Ok(Some((_, lacks))) => {
+                    done.embedded += u64::from(lacks.vector);
+                    done.sketched += u64::from(lacks.sketch);
+                }
+                Ok(None) => {}
+                Err(HarvestError::Engine(error)) if !error.lies_in_the_picture() => return Err(error),
+                Err(_) => done.failed += 1,
+            }
+        }
+        (done.without_vector, done.without_sketch) = self.catalog.lacking(&self.embedder.fingerprint)?;
+        done.done = self.catalog.go_over_to(&self.embedder.fingerprint, leave_the_rest)?;
+        if done.done && done.embedded > 0 {
+            // What it has linked are other vectors, or too few: it is made anew.
+            let folder = self.home.join("index");
+            if let Err(error) = std::fs::remove_dir_all(&folder)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                self.progress
+                    .note(&format!("cannot delete {}: {error}; delete it by hand", folder.display()));
+            }
+        }
+        Ok(done)
+    }
+}

@@ -1,0 +1,68 @@
+//! What an evaluation says of the line between hit and review.
+
+use super::measures::share;
+use super::{Asked, Evaluation};
+use crate::calibration::{CALIBRATION_FORMAT, Calibration, Sample};
+use crate::embed::Fingerprint;
+use crate::verify::weights_digest;
+
+impl Evaluation {
+    /// How sure the engine, with the model of this fingerprint, was of those of the `counted` queries that must not be
+    /// answered, for a share of false hits that is to be allowed (0..=1): the labelled ones are look-alikes, the others like no stored picture.
+    #[must_use]
+    pub fn calibration(
+        &self,
+        model: &Fingerprint,
+        max_false_hit: f64,
+        counted: impl Fn(&Asked) -> bool,
+    ) -> Calibration {
+        let of = |is_look_alike: bool| {
+            let counted = self.unseen().filter(|asked| counted(asked));
+            Sample::of(counted.filter(|a| a.line.negative.is_some() == is_look_alike).map(sureness))
+        };
+        Calibration {
+            format: CALIBRATION_FORMAT,
+            model: model.digest.clone(),
+            verifier: weights_digest().to_owned(),
+            max_false_hit,
+            stored: self.references.len() as u64,
+            unseen: of(false),
+            look_alikes: of(true),
+        }
+    }
+
+    /// The share, 0..=1, of the queries for stored items that are answered rightly from this confidence on; `None` when
+    /// there are none.
+    #[must_use]
+    pub fn answered_at(&self, confidence: f32) -> Option<f64> {
+        let seen = || self.queries.iter().filter(|asked| asked.judged.seen);
+        share(seen().filter(|a| a.judged.right && sureness(a) >= confidence).count(), seen().count())
+    }
+
+    /// The queries that must not be answered, but that the engine was surest of: confidence, query, stored picture. Only
+    /// those that stand out.
+    #[must_use]
+    pub fn surest_unseen(&self, limit: usize) -> Vec<(f32, &str, &str)> {
+        let mut all: Vec<&Asked> = self.unseen().collect();
+        all.sort_by(|a, b| b.judged.confidence.total_cmp(&a.judged.confidence));
+        let named = all.into_iter().filter_map(|asked| {
+            let stored = self.references.get(&asked.best?)?.first()?;
+            Some((sureness(asked), asked.line.path.as_str(), stored.path.as_str()))
+        });
+        named
+            .take_while(|(confidence, ..)| *confidence >= crate::verify::REVIEW_CONFIDENCE)
+            .take(limit)
+            .collect()
+    }
+
+    fn unseen(&self) -> impl Iterator<Item = &Asked> {
+        self.queries.iter().filter(|asked| !asked.judged.seen)
+    }
+}
+
+/// The confidence as the engine had it.
+fn sureness(asked: &Asked) -> f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "it was an f32 before")]
+    let confidence = asked.judged.confidence as f32;
+    confidence
+}

@@ -1,0 +1,161 @@
+//! The line between hit and review: what it promises, and whether goods that it was not drawn on keep the promise.
+
+use std::sync::Arc;
+
+use image::imageops::{FilterType, resize};
+use tongkuan::calibration::{CALIBRATION_FORMAT, Calibration, Line, Sample};
+use tongkuan::embed::Embedder;
+use tongkuan::engine::{CalibratedOn, Engine, EngineError, Silent};
+use tongkuan::eval::{Asked, MakeOptions, Manifest, Recolours, evaluate, make};
+use tongkuan::sandbox::{Catalogue, View};
+use tongkuan::verify::{REVIEW_CONFIDENCE, weights_digest};
+
+use crate::fakes::{Bench, FakeEmbedder, offer, png, query};
+
+/// A calibration of the fake model: none of `unseen` searches stands out, `sure` of as many look-alikes do, at 0.9.
+fn calibration(unseen: usize, sure: usize) -> Calibration {
+    let sample = |sure| Sample { queries: unseen, confidences: vec![0.9; sure] };
+    let verifier = weights_digest().to_owned();
+    Calibration {
+        format: CALIBRATION_FORMAT,
+        model: "fake".to_owned(),
+        verifier,
+        max_false_hit: 0.5,
+        stored: 4,
+        unseen: sample(0),
+        look_alikes: sample(sure),
+    }
+}
+
+fn keep(bench: &Bench, calibration: &Calibration) {
+    bench.engine().catalog().keep_calibration(Some(calibration)).unwrap();
+}
+
+#[test]
+fn a_model_without_a_calibration_promises_nothing_and_refuses_a_bound() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    assert_eq!((engine.line().unwrap(), engine.calibrated_on()), (Line::UNCALIBRATED, CalibratedOn::Nothing));
+    let refused = bench.builder().max_false_hit(0.01).open().unwrap_err();
+    assert!(matches!(refused, EngineError::Uncalibrated { .. }), "{refused}");
+    assert!(refused.to_string().contains("tongkuan calibrate"), "{refused}");
+}
+
+#[test]
+fn the_homes_own_calibration_draws_the_line_and_the_answer_says_so() {
+    let bench = Bench::new();
+    keep(&bench, &calibration(5000, 200));
+    let engine = bench.builder().max_false_hit(0.01).open().unwrap();
+    let line = engine.line().unwrap();
+    assert!(line.confidence > 0.9 && engine.calibrated_on() == CalibratedOn::Own, "{line:?}");
+    engine.add_own(&offer("A-1"), &png(1), "a.png").unwrap();
+    let answer = engine.search(&query(&png(2))).unwrap();
+    assert!((answer.threshold - line.confidence).abs() < f32::EPSILON, "{answer:?}");
+    assert_eq!(answer.max_false_hit, Some(0.01));
+    // Who allows more draws it lower; who names nothing has what it was made for.
+    assert_eq!(bench.engine().search(&query(&png(2))).unwrap().max_false_hit, Some(0.5));
+    let lax = bench.builder().max_false_hit(0.2).open().unwrap().line().unwrap();
+    assert!(lax.confidence < 0.9, "{lax:?}");
+}
+
+#[test]
+fn a_calibration_of_other_weights_or_another_model_is_not_used() {
+    let bench = Bench::new();
+    for other in [
+        Calibration { verifier: "other".to_owned(), ..calibration(5000, 0) },
+        Calibration { model: "other".to_owned(), ..calibration(5000, 0) },
+    ] {
+        keep(&bench, &other);
+        assert_eq!(bench.engine().calibrated_on(), CalibratedOn::Nothing);
+    }
+}
+
+#[test]
+fn a_bound_that_the_pairs_cannot_support_is_refused_with_how_many_would() {
+    let bench = Bench::new();
+    keep(&bench, &calibration(200, 0));
+    let refused = bench.builder().max_false_hit(0.001).open().unwrap_err();
+    let EngineError::TooFewPairs(too_few) = &refused else { panic!("{refused}") };
+    assert!(too_few.needed > 400 && refused.to_string().contains(&too_few.needed.to_string()), "{refused}");
+}
+
+#[test]
+fn with_more_pictures_than_the_calibration_can_vouch_for_the_answer_says_what_it_promises() {
+    let bench = Bench::new();
+    // At 4 stored pictures 0.95 % is possible; each doubling adds to it.
+    keep(&bench, &calibration(320, 0));
+    let engine = bench.builder().max_false_hit(0.01).open().unwrap();
+    for seed in 0..5 {
+        engine.add_own(&offer(&format!("A-{seed}")), &png(seed), "a.png").unwrap();
+    }
+    let answer = engine.search(&query(&png(9))).unwrap();
+    let promised = answer.max_false_hit.unwrap();
+    assert!(promised > 0.01 && promised < 0.02, "{promised}");
+}
+
+#[test]
+fn people_who_tell_pictures_apart_raise_the_line() {
+    let bench = Bench::new();
+    keep(&bench, &calibration(2000, 16));
+    let line = |bench: &Bench| bench.builder().max_false_hit(0.01).open().unwrap().line().unwrap().confidence;
+    let before = line(&bench);
+    let engine = bench.engine();
+    let now = tongkuan::clock::Timestamp::from_unix_ms(0);
+    let ids: Vec<_> = (0..30)
+        .map(|seed| engine.add_own(&offer(&format!("A-{seed}")), &png(seed), "a.png").unwrap().photo_id)
+        .collect();
+    for &id in &ids[1..] {
+        engine.catalog().tell((ids[0], id), false, Some(0.95), now).unwrap();
+    }
+    assert!(before < 0.9 && line(&bench) > 0.9, "{before} then {}", line(&bench));
+}
+
+/// The number of the picture that a made query was made of.
+fn picture_of(asked: &Asked) -> u64 {
+    let name = asked.line.path.trim_start_matches("queries/");
+    name.split('-').next().unwrap().parse().unwrap()
+}
+
+/// Two searches in ten: what some dozens of goods can support.
+const BOUND: f64 = 0.2;
+
+#[test]
+fn goods_that_the_calibration_did_not_see_keep_its_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pictures, set) = (folder.path().join("goods"), folder.path().join("set"));
+    std::fs::create_dir_all(&pictures).unwrap();
+    let goods = Catalogue::new(1688);
+    let files: Vec<_> = (0..30)
+        .map(|i| {
+            let path = pictures.join(format!("{i:02}.png"));
+            let drawn = goods.picture(&goods.goods()[i * 9 % goods.goods().len()], View::Main);
+            resize(&drawn, 240, 240, FilterType::Triangle).save(&path).unwrap();
+            path
+        })
+        .collect();
+    let options = MakeOptions { seed: 5, limit: None, recolours: Recolours::All };
+    let made = make(&pictures, &files, &set, options, &Silent).unwrap();
+    let embedder = Arc::new(FakeEmbedder::new());
+    let model = embedder.fingerprint();
+    let engine = Engine::builder(folder.path().join("home")).embedder(embedder).open().unwrap();
+    let evaluation = evaluate(&engine, Manifest::read(&made.manifest).unwrap(), &Silent).unwrap();
+    let (mut over, mut worst, mut lines) = (0, 0.0_f64, Vec::new());
+    for split in 0..20_u64 {
+        // Every picture falls into one half by lot, with all that was made of it.
+        let first = |asked: &Asked| {
+            let mut x = (picture_of(asked) << 8 | split).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (x ^ (x >> 27)) & 1 == 0
+        };
+        let calibration = evaluation.calibration(&model, BOUND, first);
+        let line = calibration.line(BOUND, 15).unwrap();
+        let realised = evaluation.calibration(&model, BOUND, |asked| !first(asked)).realised(line.confidence);
+        lines.push(line.confidence);
+        over += u32::from(realised > BOUND);
+        worst = worst.max(realised);
+    }
+    // It is drawn somewhere, and not by the floor alone.
+    assert!(lines.iter().any(|line| *line > REVIEW_CONFIDENCE), "{lines:?}");
+    // The bound holds with 95 % certainty: one of twenty may lie above.
+    assert!(over <= 1, "{over} of 20 splits lie above the bound, the worst at {worst}");
+}
