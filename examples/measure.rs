@@ -46,6 +46,7 @@ impl Measured {
             for value in evidence.values() {
                 write!(lines, "\t{value:.4}")?;
             }
+            lines.push('\n');
         }
         Ok(lines)
     }
