@@ -31,6 +31,9 @@ fn near(text: &str) -> Result<(usize, f32)> {
     Ok((id.parse()?, cosine.parse()?))
 }
 
+/// Candidates and their cosines.
+type Near = Vec<(usize, f32)>;
+
 /// A query and its measured candidates.
 struct Measured {
     /// query, kind, edit, note, half, own
@@ -64,7 +67,7 @@ fn measured(path: &Path) -> Result<Vec<Measured>> {
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     // Those near the whole picture, and those near a part of it.
     let list = |text: &&str| text.split_terminator(',').map(near).collect::<Result<Vec<_>>>();
-    let candidates: Vec<Vec<Vec<(usize, f32)>>> =
+    let candidates: Vec<Vec<Near>> =
         rows.iter().map(|row| row[6..8].iter().map(list).collect()).collect::<Result<_>>()?;
     let ids: BTreeSet<usize> = candidates.iter().flatten().flatten().map(|(id, _)| *id).collect();
     let sketch_of = |id: &usize| -> Result<(usize, Sketch)> {
@@ -80,7 +83,7 @@ fn measured(path: &Path) -> Result<Vec<Measured>> {
         sketches.len(),
         bytes / sketches.len().max(1)
     );
-    let one = |(row, lists): (&Vec<&str>, &Vec<Vec<(usize, f32)>>)| -> Result<Measured> {
+    let one = |(row, lists): (&Vec<&str>, &Vec<Near>)| -> Result<Measured> {
         let photo = read(&folder.join("queries").join(format!("{}.jpg", row[0])))?;
         let probe = Probe::of(photo.as_image())?;
         let mut found = Vec::new();

@@ -83,16 +83,16 @@ impl OnnxEmbedder {
     }
 
     /// One embedding for each window, or the one of the whole picture without.
-    fn run(&self, tensor: &Tensor, windows: Option<Array2<f32>>) -> Result<Vec<Embedding>, EmbedError> {
+    fn run(&self, tensor: &Tensor, windows: Option<&Array2<f32>>) -> Result<Vec<Embedding>, EmbedError> {
         let manifest = self.model.manifest();
         let failed = |e: ort::Error| EmbedError::Run(e.to_string());
-        let expected = windows.as_ref().map_or(1, Array2::nrows) * self.dimension();
+        let expected = windows.map_or(1, Array2::nrows) * self.dimension();
         let mut session = self.take().map_err(|e| EmbedError::Load(e.to_string()))?;
         let values = {
             // Views: cloning a value of ort 2.0.0-rc.15 dead-locks.
             let pixels = TensorRef::from_array_view(tensor.as_array()).map_err(failed)?;
             let mut inputs = ort::inputs![manifest.input.name.as_str() => pixels];
-            if let (Some(spec), Some(windows)) = (&manifest.windows, &windows) {
+            if let (Some(spec), Some(windows)) = (&manifest.windows, windows) {
                 let view = TensorRef::from_array_view(windows).map_err(failed)?;
                 inputs.push((spec.input.as_str().into(), view.into()));
             }
@@ -134,7 +134,7 @@ impl Embedder for OnnxEmbedder {
 
     fn embed(&self, tensor: &Tensor) -> Result<Embedding, EmbedError> {
         let windows = self.windows(tensor, windows::whole)?;
-        let mut embeddings = self.run(tensor, windows)?;
+        let mut embeddings = self.run(tensor, windows.as_ref())?;
         embeddings.pop().ok_or(EmbedError::Dimension { expected: self.dimension(), found: 0 })
     }
 
@@ -146,7 +146,7 @@ impl Embedder for OnnxEmbedder {
 
     fn embed_parts(&self, tensor: &Tensor) -> Result<Vec<Embedding>, EmbedError> {
         match self.windows(tensor, windows::halves)? {
-            Some(windows) => self.run(tensor, Some(windows)),
+            Some(windows) => self.run(tensor, Some(&windows)),
             None => Ok(Vec::new()),
         }
     }

@@ -407,19 +407,18 @@ impl Engine {
 
     fn embed(&self, photo: &Photo, timings: &mut Timings) -> Result<Embedding, EngineError> {
         let embedder = timings.measure(Stage::Embed, || self.embedder.get(self.progress.as_ref()))?;
-        let tensor = self.tensor(&self.preprocessors[0], embedder.input(), photo, timings)?;
+        let tensor = Self::tensor(&self.preprocessors[0], embedder.input(), photo, timings)?;
         Ok(timings.measure(Stage::Embed, || embedder.embed(&tensor))?)
     }
 
     fn embed_parts(&self, photo: &Photo, timings: &mut Timings) -> Result<Vec<Embedding>, EngineError> {
         let embedder = timings.measure(Stage::Embed, || self.embedder.get(self.progress.as_ref()))?;
         let Some(input) = embedder.parts_input() else { return Ok(Vec::new()) };
-        let tensor = self.tensor(&self.preprocessors[1], &input, photo, timings)?;
+        let tensor = Self::tensor(&self.preprocessors[1], &input, photo, timings)?;
         Ok(timings.measure(Stage::Embed, || embedder.embed_parts(&tensor))?)
     }
 
     fn tensor(
-        &self,
         idle: &Mutex<Vec<Preprocessor>>,
         spec: &TensorSpec,
         photo: &Photo,
