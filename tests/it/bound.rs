@@ -156,6 +156,7 @@ fn goods_that_the_calibration_did_not_see_keep_its_bound() {
     }
     // It is drawn somewhere, and not by the floor alone.
     assert!(lines.iter().any(|line| *line > REVIEW_CONFIDENCE), "{lines:?}");
-    // The bound holds with 95 % certainty: one of twenty may lie above.
-    assert!(over <= 1, "{over} of 20 splits lie above the bound, the worst at {worst}");
+    // With 95 % certainty means one of twenty, were searches independent; what is made of one picture is not, and some
+    // fifteen pictures are few (docs/benchmarks/bound.md has the figures for hundreds).
+    assert!(over <= 4, "{over} of 20 splits lie above the bound, the worst at {worst}");
 }
