@@ -4,7 +4,7 @@
 //! halves, 20 times: one half draws the line, the other tells how many false hits that line lets through. Then the same
 //! for the shipped calibration, which has seen neither half.
 //!
-//! `cargo run --release --example bound -- FOLDER SEED...`
+//! `cargo run --release --example bound -- models/efficientnet-lite0-gem/calibration.json FOLDER SEED...`
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,9 +63,11 @@ fn evaluated(folder: &Path, seed: u64) -> Result<Evaluation> {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let folder = arguments.next().context("give a folder of pictures and seeds")?;
+    let usage = "give the shipped calibration, a folder of pictures and seeds";
+    let shipped = std::fs::read_to_string(arguments.next().context(usage)?)?;
+    let shipped = Calibration::from_json(&shipped).context("not a calibration")?;
+    let folder = arguments.next().context(usage)?;
     let model = Model::built_in()?.fingerprint();
-    let shipped = Calibration::shipped().context("no shipped calibration")?;
     for seed in arguments {
         let evaluation = evaluated(Path::new(&folder), seed.parse()?)?;
         let all = evaluation.calibration(&model, DEFAULT_MAX_FALSE_HIT, |_| true);
@@ -78,7 +80,10 @@ fn main() -> Result<()> {
             for split in 0..SPLITS {
                 let own = evaluation.calibration(&model, bound, |asked| is_first(asked, split));
                 let test = evaluation.calibration(&model, bound, |asked| !is_first(asked, split));
-                for (name, calibration) in [("own", &own), ("shipped", shipped)] {
+                for (name, calibration) in [("own", &own), ("shipped", &shipped)] {
+                    if calibration.model != model.digest {
+                        continue;
+                    }
                     if let Ok(line) = calibration.line(bound, all.stored) {
                         let realised = test.realised(line.confidence);
                         lines.entry(name).or_default().push((line.confidence, realised));

@@ -49,6 +49,7 @@ impl Measured {
             for value in evidence.values() {
                 write!(lines, "\t{value:.4}")?;
             }
+            lines.push('\n');
         }
         Ok(lines)
     }

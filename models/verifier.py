@@ -242,7 +242,7 @@ def make(args):
         asked = range(len(items))
     elif args.fresh:
         unseen = [i for i, item in enumerate(items) if not item[3] and item[0] not in SECOND_TAKES]
-        asked = sorted(stored[:1500] + unseen)
+        asked = sorted(stored[: args.limit or 1500] + unseen[: args.limit])
     else:  # enough to fit on; the other stored pictures are there to be mistaken for them
         asked = sorted(stored[:750] + [i for i, item in enumerate(items) if not item[3]][:480])
 
@@ -277,7 +277,7 @@ def posters(args, items, others, every, embed):
     """Stores posters and asks for edits of them and for the same posters of other colours."""
     rng = np.random.default_rng(args.seed + 2)
     names = [name for name in every if name != "poster"]
-    asked = [i for i in rng.permutation(len(items)) if items[i][3]][:500]
+    asked = [i for i in rng.permutation(len(items)) if items[i][3]][: args.limit or 500]
     column = {int(i): c for c, i in enumerate(asked)}
     vectors = []
     for i, c in column.items():
@@ -289,7 +289,7 @@ def posters(args, items, others, every, embed):
         for i, c in column.items():
             r = np.random.default_rng([args.seed + 3, c])
             placed = poster(items[i][1], np.random.default_rng([args.seed, c]), others)
-            for k in r.choice(len(names), 4, replace=False):
+            for k in r.choice(len(names), 1 if args.fresh else 4, replace=False):
                 yield i, "positive", names[k], "-", every[names[k]](placed, r)
             for edited in (False, True, False):
                 found = recolour(items[i][1], r)
@@ -539,6 +539,7 @@ def main():
     c.add_argument("--out", type=Path, required=True, metavar="DIR")
     c.add_argument("--posters", action="store_true", help="set every picture into a poster first")
     c.add_argument("--fresh", action="store_true", help="the pictures of the tar files that are not fitted on")
+    c.add_argument("--limit", type=int, metavar="N", help="with --fresh: ask for so few stored and so few unseen pictures")
     c.add_argument("--seed", type=int, default=7)
     c.set_defaults(run=make)
     c = commands.add_parser("fit")

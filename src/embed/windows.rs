@@ -11,7 +11,7 @@ pub(super) fn whole(rows: usize, columns: usize) -> Array2<f32> {
 }
 
 /// Sixteen windows of half the rows and half the columns, evenly spread: shape `[16, cells]`. Rows and columns are at
-/// least two. That many and of that size found every picture of a collage again (docs/benchmarks/second-look.md).
+/// least two. That many and of that size find nearly every picture of a collage again (docs/benchmarks/second-look.md).
 pub(super) fn halves(rows: usize, columns: usize) -> Array2<f32> {
     let (height, width) = (rows / 2, columns / 2);
     // Rounded to the nearest cell.

@@ -6,7 +6,7 @@ use crate::embed::Embedding;
 use crate::index::{self, Candidates};
 use crate::photo_id::PhotoId;
 use crate::verdict::{Finding, Policy, Verdict};
-use crate::verify::{Candidate, Probe, Sketch, measure};
+use crate::verify::{Candidate, Doubt, Probe, Sketch, measure};
 
 /// How many stored pictures near one part of a picture are looked at, and near all parts together.
 const CANDIDATES_PER_PART: usize = 4;
@@ -27,7 +27,9 @@ impl Engine {
         };
         seen.verdict = self.compare(seen, &candidates, near, timings)?;
         let whole = seen.verdict;
-        if matches!(whole, Verdict::Hit(_)) || candidates.is_empty() {
+        // Where a person's word speaks against the best of them, parts of the picture would only bring it up again.
+        let told_apart = matches!(whole, Verdict::Review(m) if m.doubt == Some(Doubt::ToldApart));
+        if told_apart || matches!(whole, Verdict::Hit(_)) || candidates.is_empty() {
             return Ok(());
         }
         if let (None, Some(photo)) = (&seen.parts, &seen.photo) {

@@ -66,12 +66,12 @@ fn each_picture_of_a_collage_is_nearest_to_a_part_of_it() {
     let mut preprocessor = Preprocessor::new(embedder.input().clone());
     let mut collage = RgbImage::new(2 * TILE_PX, 2 * TILE_PX);
     let mut wholes = Vec::new();
-    for (place, file) in ["square.jpg", "turned.jpg", "lossy.webp", "deep.png"].into_iter().enumerate() {
+    for (place, file) in (0_i64..).zip(["square.jpg", "turned.jpg", "lossy.webp", "deep.png"]) {
         let photo = decode(&std::fs::read(folder.join(file)).unwrap());
         wholes.push(embedder.embed(&preprocessor.tensor(&photo).unwrap()).unwrap());
         let picture = RgbImage::from_raw(photo.width_px(), photo.height_px(), photo.rgb().to_vec()).unwrap();
         let tile = imageops::resize(&picture, TILE_PX, TILE_PX, imageops::FilterType::Triangle);
-        let (x, y) = (place as i64 % 2 * i64::from(TILE_PX), place as i64 / 2 * i64::from(TILE_PX));
+        let (x, y) = (place % 2 * i64::from(TILE_PX), place / 2 * i64::from(TILE_PX));
         imageops::replace(&mut collage, &tile, x, y);
     }
     let photo = decode(&encoded(&collage, ImageFormat::Png));

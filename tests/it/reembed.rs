@@ -14,7 +14,7 @@ use crate::fakes::{Bench, FakeEmbedder, encoded, offer, picture, png, query};
 /// The same home with another model.
 fn other_model(bench: &Bench) -> EngineBuilder {
     let mut embedder = FakeEmbedder::new();
-    embedder.fingerprint.digest = "other".to_owned();
+    embedder.fingerprint.digest = "other".into();
     Engine::builder(bench.home.path()).embedder(Arc::new(embedder)).clock(bench.clock.clone())
 }
 
