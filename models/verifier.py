@@ -23,8 +23,8 @@ Examples
     python models/verifier.py make --dev dev --posters --out /tmp/dev-posters
     cargo run --release --example measure -- /tmp/fit /tmp/fit.tsv
     (and so for the other three)
-    python models/verifier.py make --tars train-0.tar train-1.tar train-2.tar --fresh --out /tmp/fresh
-    python models/verifier.py make --tars train-0.tar train-1.tar train-2.tar --fresh --posters --out /tmp/fresh-posters
+    python models/verifier.py make --tars train-0.tar train-1.tar train-2.tar --fresh --limit 800 --out /tmp/fresh
+    python models/verifier.py make --tars train-0.tar train-1.tar train-2.tar --fresh --posters --limit 500 --out /tmp/fresh-posters
     cargo run --release --example measure -- /tmp/fresh models/efficientnet-lite0-gem/calibration.json 6403 /tmp/fresh-posters
     python models/verifier.py fit /tmp/fit.tsv /tmp/posters.tsv --weights src/verify/weights.rs
     python models/verifier.py report --fitted /tmp/fit.tsv /tmp/posters.tsv --other /tmp/dev.tsv \\
