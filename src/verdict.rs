@@ -191,7 +191,13 @@ impl Policy {
             Some(confidence) if confidence >= REVIEW_CONFIDENCE && Some(confidence) > sure(&whole) => {
                 by_parts
             }
-            _ => whole,
+            _ => match (whole, candidates.best()) {
+                (Verdict::Miss { nearest }, Some(best)) if nearest.is_none_or(|n| n.score < best.score) => {
+                    let finding = findings.first().copied().unwrap_or_default();
+                    Verdict::Miss { nearest: Some(self.opinion(best, &finding).1) }
+                }
+                _ => whole,
+            },
         }
     }
 
