@@ -89,9 +89,10 @@ fn a_wide_margin_and_a_banner_are_forgiven_as_a_rule() {
         overlay(&mut canvas, p, i64::from(p.width() / 4), 20);
         canvas
     };
-    // Little is left of thin goods in a wide margin, and a banner over plain ground might as well be other goods: often
-    // enough it is too much. (Of photos hardly any is lost by a margin: docs/benchmarks/verifier.md.)
-    let at_most = some_goods().count() / 3;
+    // Little is left of thin goods in a wide margin, and a banner over plain ground might as well be other goods: of drawn
+    // goods, without any texture, up to four in ten are too little. Of photos hardly any is lost by a margin
+    // (docs/benchmarks/verifier.md).
+    let at_most = some_goods().count() * 2 / 5;
     let lost = lost_by(padded);
     assert!(lost.len() <= at_most, "{lost:?}");
     let stamped = |p: &RgbImage| {
