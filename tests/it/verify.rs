@@ -89,19 +89,19 @@ fn a_wide_margin_and_a_banner_are_forgiven_as_a_rule() {
         overlay(&mut canvas, p, i64::from(p.width() / 4), 20);
         canvas
     };
-    // Little is left of thin goods in a wide margin, and a banner over plain ground might as well be other goods: of drawn
-    // goods, without any texture, up to four in ten are too little. Of photos hardly any is lost by a margin
-    // (docs/benchmarks/verifier.md).
-    let at_most = some_goods().count() * 2 / 5;
+    // Little is left of thin goods in a wide margin: now and then it is too much.
+    let all = some_goods().count();
     let lost = lost_by(padded);
-    assert!(lost.len() <= at_most, "{lost:?}");
+    assert!(lost.len() <= all / 6, "{lost:?}");
     let stamped = |p: &RgbImage| {
         let mut stamped = p.clone();
         overlay(&mut stamped, &RgbImage::from_pixel(p.width(), p.height() / 8, Rgb([200, 30, 40])), 0, 0);
         stamped
     };
+    // A banner over plain ground might as well be other goods: that is the edit of which most are lost, of drawn goods
+    // nearly half, of photos a third (docs/benchmarks/verifier.md).
     let lost = lost_by(stamped);
-    assert!(lost.len() <= at_most, "{lost:?}");
+    assert!(lost.len() <= all / 2, "{lost:?}");
 }
 
 #[test]
