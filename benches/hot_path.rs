@@ -8,6 +8,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[path = "clusters/mod.rs"]
+mod clusters;
+
+use clusters::{DIMENSION, near_copy, noise, vector};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tongkuan::calibration::Line;
 use tongkuan::embed::runtime::{self, Runtime};
@@ -21,36 +25,14 @@ use tongkuan::sandbox::{Catalogue, View};
 use tongkuan::tensor::Preprocessor;
 use tongkuan::verdict::Policy;
 
-const DIMENSION: usize = 256;
 const SEED: u64 = 1688;
 
 fn runtime_folder() -> PathBuf {
     runtime::shared_folder().expect("a data folder")
 }
 
-/// Repeatable noise in -1..1 (SplitMix64).
-fn noise(seed: u64) -> impl Iterator<Item = f32> {
-    (1u64..).map(move |i| {
-        let mut z = (seed ^ SEED)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(i.wrapping_mul(0xD1B5_4A32_D192_ED03));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        f32::from(u16::try_from((z >> 48) & 0xFFFF).expect("16 bits")) / 32768.0 - 1.0
-    })
-}
-
-/// Vectors in clusters of 20, as colour variants and look-alikes are.
-fn vector(i: u64) -> Vec<f32> {
-    noise(i / 20).zip(noise(i + 10_000_000)).take(DIMENSION).map(|(centre, own)| centre + 0.6 * own).collect()
-}
-
 fn pictures(count: u64) -> Vec<(PhotoId, Embedding)> {
-    (0..count)
-        .map(|i| {
-            (PhotoId(i64::try_from(i).expect("small") + 1), Embedding::new(vector(i)).expect("a vector"))
-        })
-        .collect()
+    (0..count).map(|i| (PhotoId(i64::try_from(i).expect("small") + 1), vector(i))).collect()
 }
 
 fn index_of(pictures: &[(PhotoId, Embedding)]) -> Index {
@@ -114,12 +96,8 @@ fn index(c: &mut Criterion) {
         let start = std::time::Instant::now();
         let index = index_of(&pictures);
         println!("index of {count}: built in {:.1} s", start.elapsed().as_secs_f64());
-        let near = |i: u64| {
-            let values = vector(i).into_iter().zip(noise(i + 20_000_000)).map(|(v, n)| v + 0.1 * n);
-            Embedding::new(values.collect()).expect("a vector")
-        };
         let queries: Vec<(u64, Embedding)> =
-            (0..500).map(|q| q * (count / 500)).map(|i| (i, near(i))).collect();
+            (0..500).map(|q| q * (count / 500)).map(|i| (i, near_copy(i))).collect();
         let first = |i: &u64, e: &Embedding| {
             let found = index.search(e, 20, policy.hit_threshold()).expect("a search");
             found.best().is_some_and(|best| best.photo_id == pictures[usize::try_from(*i).expect("small")].0)
@@ -164,7 +142,7 @@ fn home_of(count: u64) -> tempfile::TempDir {
             .and_then(|mut insert| insert.execute([digest.as_bytes()]))
             .expect("a photo");
         let photo_id = transaction.last_insert_rowid();
-        let embedding = Embedding::new(vector(i)).expect("a vector");
+        let embedding = vector(i);
         let vector: Vec<u8> = embedding.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
         transaction
             .prepare_cached("INSERT INTO photo_bytes (byte_digest, photo_id) VALUES (?1, ?2)")

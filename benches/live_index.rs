@@ -9,40 +9,20 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+#[path = "clusters/mod.rs"]
+mod clusters;
+
+use clusters::{DIMENSION, near_copy, vector};
 use tongkuan::embed::Embedding;
 use tongkuan::index::{Index, IndexFingerprint, IndexOptions, PhotoSet};
 use tongkuan::photo_id::PhotoId;
 
-const DIMENSION: usize = 256;
-const SEED: u64 = 1688;
 const QUERIES: u64 = 2000;
 /// As the engine asks: a near copy has a cosine of about 0.996, a miss is below.
 const SURE_ABOVE: f32 = 0.9;
 
-/// Repeatable noise in -1..1 (SplitMix64).
-fn noise(seed: u64) -> impl Iterator<Item = f32> {
-    (1u64..).map(move |i| {
-        let mut z = (seed ^ SEED)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(i.wrapping_mul(0xD1B5_4A32_D192_ED03));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        f32::from(u16::try_from((z >> 48) & 0xFFFF).expect("16 bits")) / 32768.0 - 1.0
-    })
-}
-
-/// Clusters of 20, as colour variants and look-alikes are.
-fn vector(i: u64) -> Vec<f32> {
-    noise(i / 20).zip(noise(i + 10_000_000)).take(DIMENSION).map(|(centre, own)| centre + 0.6 * own).collect()
-}
-
 fn picture(i: u64) -> (PhotoId, Embedding) {
-    (PhotoId(i64::try_from(i).expect("small") + 1), Embedding::new(vector(i)).expect("a vector"))
-}
-
-fn near_copy(i: u64) -> Embedding {
-    let values = vector(i).into_iter().zip(noise(i + 20_000_000)).map(|(v, n)| v + 0.1 * n);
-    Embedding::new(values.collect()).expect("a vector")
+    (PhotoId(i64::try_from(i).expect("small") + 1), vector(i))
 }
 
 /// The median, the 99th and 99.9th of a hundred, and the greatest, in milliseconds.

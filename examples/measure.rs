@@ -13,10 +13,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
-use tongkuan::calibration::{CALIBRATION_FORMAT, Calibration, DEFAULT_MAX_FALSE_HIT, Sample};
+use tongkuan::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, Sample};
 use tongkuan::embed::Model;
 use tongkuan::photo::{Photo, PhotoLimits, read_bytes};
-use tongkuan::verify::{Candidate, Evidence, Probe, Sketch, measure, weights_digest};
+use tongkuan::verify::{Candidate, Evidence, Probe, Sketch, measure};
 
 const USAGE: &str = "give a folder made by models/verifier.py and a file to write";
 
@@ -105,15 +105,9 @@ fn calibration(measured: &[Measured], stored: u64) -> Result<Calibration> {
         let chosen = measured.iter().filter(|query| kinds.contains(&query.fields[1].as_str()));
         Sample::of(chosen.map(Measured::surest))
     };
-    Ok(Calibration {
-        format: CALIBRATION_FORMAT,
-        model: Model::built_in()?.fingerprint().digest,
-        verifier: weights_digest().to_owned(),
-        max_false_hit: DEFAULT_MAX_FALSE_HIT,
-        stored,
-        unseen: of(&["unseen"]),
-        look_alikes: of(&["variant", "recolour", "posted", "swap"]),
-    })
+    let model = Model::built_in()?.fingerprint().digest;
+    let look_alikes = of(&["variant", "recolour", "posted", "swap"]);
+    Ok(Calibration::new(&model, DEFAULT_MAX_FALSE_HIT, stored, of(&["unseen"]), look_alikes))
 }
 
 fn main() -> Result<()> {

@@ -222,14 +222,19 @@ def embed(run, pixels):
     return run.run(["embedding"], {"pixels": pixels, "windows": whole(pixels.shape[-1])})[0][:, 0]
 
 
-def halves(side):
-    """Sixteen windows of half the side, evenly spread, [16, cells]; src/embed/windows.rs has the same ones."""
+def windows(side, cells, steps):
+    """steps x steps windows of `cells` cells a side, evenly spread, [steps ** 2, all cells]."""
     n = side // CELL
-    places = [(2 * step * (n - n // 2) + 3) // 6 for step in range(4)]
-    windows = np.zeros((16, n, n), np.float32)
+    places = [round(i * (n - cells) / max(1, steps - 1)) for i in range(steps)]
+    rows = np.zeros((steps * steps, n, n), np.float32)
     for i, (top, left) in enumerate((y, x) for y in places for x in places):
-        windows[i, top : top + n // 2, left : left + n // 2] = 1 / (n // 2) ** 2
-    return windows.reshape(16, -1)
+        rows[i, top : top + cells, left : left + cells] = 1 / cells**2
+    return rows.reshape(len(rows), -1)
+
+
+def halves(side):
+    """Sixteen windows of half the side, [16, cells]; src/embed/windows.rs has the same ones."""
+    return windows(side, side // CELL // 2, 4)
 
 
 def embed_parts(run, pixels):

@@ -29,16 +29,6 @@ def pixels(path, size):
         return pictures.to_pixels(pictures.resize(pictures.to_rgb(opened), "pad", "bilinear", size))[None]
 
 
-def windows(side, cells, steps):
-    """steps x steps windows of `cells` cells a side, evenly spread, [steps ** 2, all cells]."""
-    n = side // export.CELL
-    places = [round(i * (n - cells) / max(1, steps - 1)) for i in range(steps)]
-    rows = np.zeros((steps * steps, n, n), np.float32)
-    for i, (top, left) in enumerate((y, x) for y in places for x in places):
-        rows[i, top : top + cells, left : left + cells] = 1 / cells**2
-    return rows.reshape(len(rows), -1)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path, help="of a set made by tongkuan eval --make")
@@ -62,9 +52,9 @@ def main():
     for side in SIDES:
         n = side // export.CELL
         looks = {
-            "whole": windows(side, n, 1),
-            "9 of 3/4": windows(side, round(n * 3 / 4), 3),
-            "16 halves": windows(side, n // 2, 4),
+            "whole": export.whole(side),
+            "9 of 3/4": export.windows(side, round(n * 3 / 4), 3),
+            "16 halves": export.windows(side, n // 2, 4),
         }
         rows, spent = [], 0.0
         for query in asked:

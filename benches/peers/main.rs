@@ -11,42 +11,23 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
+#[path = "../clusters/mod.rs"]
+mod clusters;
+
+use clusters::{DIMENSION, near_copy, vector};
 use tongkuan::embed::Embedding;
 use tongkuan::index::{Index, IndexFingerprint, IndexOptions};
 use tongkuan::photo_id::PhotoId;
 
-const DIMENSION: usize = 256;
 const QUERIES: u32 = 1000;
 const K: usize = 10;
 const BREADTHS: [usize; 4] = [16, 32, 64, 128];
 const ROUNDS: u32 = 5;
-const SEED: u64 = 1688;
 
-/// Repeatable noise in -1..1 (SplitMix64).
-fn noise(seed: u64) -> impl Iterator<Item = f32> {
-    (1u64..).map(move |i| {
-        let mut z = (seed ^ SEED)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(i.wrapping_mul(0xD1B5_4A32_D192_ED03));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        f32::from(u16::try_from((z >> 48) & 0xFFFF).expect("16 bits")) / 32768.0 - 1.0
-    })
-}
-
-/// Clusters of 20, as colour variants and look-alikes are.
-fn vector(i: u64) -> Vec<f32> {
-    noise(i / 20).zip(noise(i + 10_000_000)).take(DIMENSION).map(|(centre, own)| centre + 0.6 * own).collect()
-}
-
-/// A near copy of a stored vector: a cosine of about 0.996.
-fn query(q: u64, vectors: u64) -> Vec<f32> {
-    let i = q * (vectors / u64::from(QUERIES));
-    vector(i).into_iter().zip(noise(i + 20_000_000)).map(|(v, n)| v + 0.1 * n).collect()
-}
-
-fn embeddings(count: u64, vector: impl Fn(u64) -> Vec<f32>) -> Vec<Embedding> {
-    (0..count).map(|i| Embedding::new(vector(i)).expect("a vector")).collect()
+/// Near copies of vectors from all over.
+fn queries(vectors: u64) -> Vec<Embedding> {
+    let step = vectors / u64::from(QUERIES);
+    (0..u64::from(QUERIES)).map(|q| near_copy(q * step)).collect()
 }
 
 fn write(path: &Path, embeddings: &[Embedding]) {
@@ -83,7 +64,7 @@ fn fingerprint() -> IndexFingerprint {
 
 /// In a process of its own: opens what was saved in `saved`, asks once, then all `queries`.
 fn open(saved: &Path, vectors: u64) {
-    let queries = embeddings(u64::from(QUERIES), |q| query(q, vectors));
+    let queries = queries(vectors);
     let (rss, anon) = resident();
     let grown = || {
         let (now, now_anon) = resident();
@@ -117,8 +98,8 @@ fn main() {
     }
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = std::env::var_os("TONGKUAN_PEERS_FOLDER").map_or(temporary.path().to_owned(), Into::into);
-    let vectors = embeddings(count, vector);
-    let queries = embeddings(u64::from(QUERIES), |q| query(q, count));
+    let vectors = (0..count).map(vector).collect::<Vec<_>>();
+    let queries = queries(count);
     write(&folder.join("vectors.f32"), &vectors);
     write(&folder.join("queries.f32"), &queries);
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use clopper_pearson::upper_bound;
 
-use crate::verify::{REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
+use crate::verify::{REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, weights_digest};
 
 /// The newest calibration format this code reads.
 pub const CALIBRATION_FORMAT: u32 = 1;
@@ -138,6 +138,14 @@ impl Sample {
 }
 
 impl Calibration {
+    /// Of searches that an engine with these verifier's weights and the model of this fingerprint's digest has made
+    /// among `stored` pictures.
+    #[must_use]
+    pub fn new(model: &str, max_false_hit: f64, stored: u64, unseen: Sample, look_alikes: Sample) -> Self {
+        let (model, verifier) = (model.to_owned(), weights_digest().to_owned());
+        Self { format: CALIBRATION_FORMAT, model, verifier, max_false_hit, stored, unseen, look_alikes }
+    }
+
     /// The one that travels with the program: for the built-in model, on pictures that nothing was fitted on
     /// (docs/benchmarks/bound.md). `None` only in a program that was built with a file that is none.
     #[must_use]

@@ -1,8 +1,6 @@
 //! The home's own calibration, if its user made one.
 
-use rusqlite::OptionalExtension;
-
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, meta};
 use crate::calibration::Calibration;
 
 const KEY: &str = "calibration";
@@ -14,9 +12,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.
     pub fn calibration(&self) -> Result<Option<Calibration>, CatalogError> {
-        let text: Option<String> = self.read(|c| {
-            c.query_row("SELECT value FROM meta WHERE key = ?1", [KEY], |row| row.get(0)).optional()
-        })?;
+        let text = self.read(|c| meta(c, KEY))?;
         Ok(text.and_then(|text| Calibration::from_json(&text)))
     }
 

@@ -154,9 +154,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Damaged`] when the entry cannot be read.
     pub fn stored_model(&self) -> Result<Option<Fingerprint>, CatalogError> {
-        let text: Option<String> = self.read(|c| {
-            c.query_row("SELECT value FROM meta WHERE key = 'model'", [], |row| row.get(0)).optional()
-        })?;
+        let text = self.read(|c| meta(c, "model"))?;
         text.map(|text| {
             serde_json::from_str(&text)
                 .map_err(|e| CatalogError::Damaged { place: "meta.model".to_owned(), problem: e.to_string() })
@@ -232,6 +230,14 @@ impl fmt::Debug for Catalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Catalog").field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+/// An entry of the table of single values.
+fn meta(connection: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
 }
 
 /// Part of every transaction that changes photos or answers.

@@ -134,7 +134,13 @@ impl Catalog {
             return Err(CatalogError::ModelChanged);
         }
         rows.into_iter()
-            .map(|(photo_id, bytes)| Ok((photo_id, stored_embedding(photo_id, &bytes)?)))
+            .map(|(photo_id, bytes)| {
+                let embedding = Embedding::from_le_bytes(&bytes).map_err(|e| CatalogError::Damaged {
+                    place: format!("embedding of photo {}", photo_id.0),
+                    problem: e.to_string(),
+                })?;
+                Ok((photo_id, embedding))
+            })
             .collect()
     }
 
@@ -189,7 +195,7 @@ impl Catalog {
     pub fn store_answer(&self, photo_id: PhotoId, answer: &NewAnswer<'_>) -> Result<bool, CatalogError> {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if !transaction.prepare_cached("SELECT 1 FROM photos WHERE photo_id = ?1")?.exists([photo_id])? {
+        if !is_stored(&transaction, photo_id)? {
             return Ok(false);
         }
         put_answer(&transaction, photo_id, answer)?;
@@ -243,11 +249,9 @@ pub(super) fn put_photo(
     Ok(Stored { photo_id, is_new: known.is_none() })
 }
 
-fn stored_embedding(photo_id: PhotoId, bytes: &[u8]) -> Result<Embedding, CatalogError> {
-    Embedding::from_le_bytes(bytes).map_err(|e| CatalogError::Damaged {
-        place: format!("embedding of photo {}", photo_id.0),
-        problem: e.to_string(),
-    })
+/// Whether the photo is there; for transactions that are about to change something about it.
+pub(super) fn is_stored(transaction: &Transaction<'_>, photo_id: PhotoId) -> Result<bool, rusqlite::Error> {
+    transaction.prepare_cached("SELECT 1 FROM photos WHERE photo_id = ?1")?.exists([photo_id])
 }
 
 fn stored_photo(row: &Row<'_>) -> Result<StoredPhoto, rusqlite::Error> {

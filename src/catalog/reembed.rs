@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Catalog, CatalogError, bump_generation};
+use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::embed::{Embedding, Fingerprint};
 use crate::photo_id::PhotoId;
 
@@ -163,11 +163,4 @@ impl Catalog {
         let stored = meta(transaction, "model")?;
         if stored.as_ref() == Some(mine) { Ok(()) } else { Err(CatalogError::ModelChanged) }
     }
-}
-
-fn meta(connection: &rusqlite::Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
-    connection
-        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
-        .query_row([key], |row| row.get(0))
-        .optional()
 }

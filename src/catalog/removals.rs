@@ -6,6 +6,7 @@
 use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::answers::OWN_PROFILE;
+use super::photos::is_stored;
 use super::{Catalog, CatalogError, PhotoKind, bump_generation};
 use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
@@ -140,9 +141,7 @@ impl Catalog {
 }
 
 fn forget_one(transaction: &Transaction<'_>, photo_id: PhotoId) -> Result<bool, rusqlite::Error> {
-    let is_there =
-        transaction.prepare_cached("SELECT 1 FROM photos WHERE photo_id = ?1")?.exists([photo_id])?;
-    if !is_there {
+    if !is_stored(transaction, photo_id)? {
         return Ok(false);
     }
     let own_goods: Vec<String> = transaction

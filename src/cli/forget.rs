@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::FAILED;
 use super::settings::Settings;
+use super::told::Named;
 use crate::catalog::{PhotoFilter, PhotoKind};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::Engine;
@@ -64,15 +65,15 @@ impl Forget {
 }
 
 fn photo_of(engine: &Engine, named: &Path) -> Result<PhotoId> {
-    if let Some(number) = named.to_str().and_then(|text| text.parse().ok()) {
-        let photo_id = PhotoId(number);
-        if engine.catalog().photo(photo_id)?.is_none() {
-            bail!("there is no photo {number} in {}", engine.home().display());
+    match Named::parse(named)? {
+        Named::Photo(photo_id) if engine.catalog().photo(photo_id)?.is_none() => {
+            bail!("there is no photo {photo_id} in {}", engine.home().display())
         }
-        return Ok(photo_id);
+        Named::Photo(photo_id) => Ok(photo_id),
+        Named::File { bytes, .. } => {
+            engine.photo_of(&bytes)?.context("not stored: neither these bytes nor these pixels")
+        }
     }
-    let bytes = read_bytes(named, &PhotoLimits::default())?;
-    engine.photo_of(&bytes)?.context("not stored: neither these bytes nor these pixels")
 }
 
 /// Which stored pictures look most like this one? No verdict, no upstream: for a look of one's own.

@@ -1,6 +1,6 @@
 //! `tongkuan same` and `not-same`: what a person says of two pictures outranks every score.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -19,26 +19,26 @@ use crate::photo_id::PhotoId;
 #[derive(Args, Debug)]
 pub(super) struct Told {
     #[arg(value_name = "PHOTO|FILE")]
-    one: String,
+    one: PathBuf,
     #[arg(value_name = "PHOTO|FILE")]
-    other: String,
+    other: PathBuf,
     /// Take back whatever was said of the two
     #[arg(long)]
     forget: bool,
 }
 
 /// A picture as it was named on the command line.
-enum Named {
+pub(super) enum Named {
     Photo(PhotoId),
     File { bytes: Vec<u8>, label: String },
 }
 
 impl Named {
-    fn parse(text: &str) -> Result<Self> {
-        if let Ok(number) = text.parse() {
+    /// A number is that of a photo, anything else a file, which is read.
+    pub(super) fn parse(path: &Path) -> Result<Self> {
+        if let Some(number) = path.to_str().and_then(|text| text.parse().ok()) {
             return Ok(Self::Photo(PhotoId(number)));
         }
-        let path = Path::new(text);
         Ok(Self::File { bytes: read_bytes(path, &PhotoLimits::default())?, label: label_of(path) })
     }
 

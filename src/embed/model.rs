@@ -64,15 +64,18 @@ pub struct WindowSpec {
 }
 
 impl WindowSpec {
-    /// Whether inputs of these sides fall into whole cells, and a half of them into at least one.
-    fn fits(&self, width_px: u32, height_px: u32) -> bool {
-        let whole = |side_px: u32| {
-            self.cell_px > 0 && side_px.is_multiple_of(self.cell_px) && side_px >= 2 * self.cell_px
-        };
-        whole(width_px)
-            && whole(height_px)
-            && whole(self.second_look_px)
-            && (1..=4096).contains(&self.second_look_px)
+    /// How many cells a side of so many pixels falls into, at least two; `None` if they would not be whole, or fewer.
+    pub(super) fn cells(&self, side_px: usize) -> Option<usize> {
+        let cells = side_px.checked_div(self.cell_px as usize)?;
+        (cells >= 2 && cells * self.cell_px as usize == side_px).then_some(cells)
+    }
+
+    /// Whether inputs of all these sides, and of a second look, fall into cells.
+    fn fits(&self, sides_px: [u32; 2]) -> bool {
+        let second_look_px = self.second_look_px;
+        let [width_px, height_px] = sides_px;
+        let whole = |side_px: u32| self.cells(side_px as usize).is_some();
+        [width_px, height_px, second_look_px].into_iter().all(whole) && (1..=4096).contains(&second_look_px)
     }
 }
 
@@ -165,7 +168,7 @@ impl Model {
         if !(1..=4096).contains(&manifest.output.dimension) {
             return Err(invalid("output dimension must be 1 to 4096"));
         }
-        if manifest.windows.as_ref().is_some_and(|w| !w.fits(input.width_px, input.height_px)) {
+        if manifest.windows.as_ref().is_some_and(|w| !w.fits([input.width_px, input.height_px])) {
             return Err(invalid(
                 "windows: the sides of the input and second_look_px must be multiples of cell_px, at least two",
             ));

@@ -74,12 +74,10 @@ impl OnnxEmbedder {
     ) -> Result<Option<Array2<f32>>, EmbedError> {
         let Some(spec) = &self.model.manifest().windows else { return Ok(None) };
         let &[_, _, height_px, width_px] = tensor.as_array().shape() else { return Ok(None) };
-        let cell_px = spec.cell_px as usize;
-        let fits = |side_px: usize| side_px.is_multiple_of(cell_px) && side_px >= 2 * cell_px;
-        if !fits(height_px) || !fits(width_px) {
+        let Some((rows, columns)) = spec.cells(height_px).zip(spec.cells(width_px)) else {
             return Err(EmbedError::Cells { width_px, height_px, cell_px: spec.cell_px });
-        }
-        Ok(Some(make(height_px / cell_px, width_px / cell_px)))
+        };
+        Ok(Some(make(rows, columns)))
     }
 
     /// One embedding for each window, or the one of the whole picture without.

@@ -55,26 +55,26 @@ impl Bound {
         asked: Option<f64>,
     ) -> Result<Self, EngineError> {
         let fits = |c: &Calibration| c.model == fingerprint.digest && c.verifier == weights_digest();
-        let own = catalog.calibration()?.filter(fits);
-        let calibrated_on = match &own {
-            Some(_) => CalibratedOn::Own,
-            None if Calibration::shipped().is_some_and(fits) => CalibratedOn::Shipped,
-            None => CalibratedOn::Nothing,
+        let shipped = || Calibration::shipped().filter(|c| fits(c)).cloned();
+        let (mut calibration, calibrated_on) = match catalog.calibration()?.filter(fits) {
+            Some(own) => (Some(own), CalibratedOn::Own),
+            None => shipped().map_or((None, CalibratedOn::Nothing), |c| (Some(c), CalibratedOn::Shipped)),
         };
-        let mut calibration = own.or_else(|| Calibration::shipped().filter(|c| fits(c)).cloned());
         if let Some(calibration) = &mut calibration {
             // Whom a person told apart, the engine took for each other: more look-alikes.
             for confidence in catalog.told_apart_confidences()? {
                 calibration.look_alikes.add(confidence);
             }
         }
+        if calibration.is_none() && asked.is_some() {
+            return Err(EngineError::Uncalibrated { model: fingerprint.to_string() });
+        }
         let made_for = calibration.as_ref().map_or(DEFAULT_MAX_FALSE_HIT, |c| c.max_false_hit);
-        let line = match (&calibration, asked) {
-            (Some(calibration), asked) => calibration.line(asked.unwrap_or(made_for), 0)?,
-            (None, None) => Line::UNCALIBRATED,
-            (None, Some(_)) => return Err(EngineError::Uncalibrated { model: fingerprint.to_string() }),
-        };
         let asked = asked.unwrap_or(made_for);
+        let line = match &calibration {
+            Some(calibration) => calibration.line(asked, 0)?,
+            None => Line::UNCALIBRATED,
+        };
         Ok(Self { asked, thresholds, calibration, calibrated_on, newest: Mutex::new((0, line)) })
     }
 

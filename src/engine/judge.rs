@@ -17,10 +17,12 @@ impl Engine {
     /// gives no hit, by what its parts look like: a collage or a scene is none of the pictures in it as a whole.
     pub(super) fn judge(&self, seen: &mut Seen, timings: &mut Timings) -> Result<(), EngineError> {
         let Some(embedding) = &seen.embedding else { return Ok(()) };
-        let candidates = timings.measure(Stage::Index, || {
-            seen.policy = self.bound.policy(self.index_len()? as u64, self.progress.as_ref());
-            let query = (embedding, CANDIDATES, seen.policy.hit_threshold());
-            self.index.search(&self.catalog, self.progress.as_ref(), query, None)
+        let candidates;
+        (seen.policy, candidates) = timings.measure(Stage::Index, || {
+            self.on_the_index(|index| {
+                let policy = self.bound.policy(index.len() as u64, self.progress.as_ref());
+                Ok((policy, index.search(embedding, CANDIDATES, policy.hit_threshold())?))
+            })
         })?;
         let near = |policy: &Policy, findings: &[Finding<'_>], said: &Said| {
             policy.judge(&candidates, findings, &|a, b| said.of(a, b))
@@ -68,11 +70,17 @@ impl Engine {
     /// The stored pictures nearest to any of the parts, without those of `known` that are nearer to the whole. What
     /// the graph overlooks is not looked for: this is a second look already.
     fn near_parts(&self, parts: Option<&[Embedding]>, known: &Candidates) -> Result<Candidates, EngineError> {
-        let mut near = Vec::new();
-        for part in parts.unwrap_or_default() {
-            let query = (part, CANDIDATES_PER_PART, -1.0);
-            near.extend(self.index.search(&self.catalog, self.progress.as_ref(), query, None)?);
+        let parts = parts.unwrap_or_default();
+        if parts.is_empty() {
+            return Ok(Candidates::default());
         }
+        let mut near = self.on_the_index(|index| {
+            let mut near = Vec::new();
+            for part in parts {
+                near.extend(index.search(part, CANDIDATES_PER_PART, -1.0)?);
+            }
+            Ok(near)
+        })?;
         let nearer_as_a_whole = |near: &index::Candidate| {
             known.iter().any(|known| known.photo_id == near.photo_id && known.score >= near.score)
         };

@@ -11,9 +11,7 @@ use serde::Serialize;
 use super::{EngineError, Progress};
 use crate::catalog::Catalog;
 use crate::embed::{Embedding, Fingerprint};
-use crate::index::{
-    Candidates, Index, IndexError, IndexFingerprint, IndexOptions, LoadError, PhotoSet, SaveError,
-};
+use crate::index::{Candidates, Index, IndexError, IndexFingerprint, IndexOptions, LoadError, SaveError};
 use crate::photo_id::PhotoId;
 
 /// How many embeddings are read from the catalogue at a time: 8 MB at 256 dimensions.
@@ -84,24 +82,8 @@ impl LiveIndex {
         }
     }
 
-    /// Searches all photos that the catalogue holds at this moment, whichever process stored or removed them; those of
-    /// `among`, if that is given. See [`Index::search`].
-    pub(super) fn search(
-        &self,
-        catalog: &Catalog,
-        progress: &dyn Progress,
-        (embedding, k, sure_above): (&Embedding, usize, f32),
-        among: Option<&PhotoSet>,
-    ) -> Result<Candidates, EngineError> {
-        self.on_a_whole_one(catalog, progress, |index| {
-            Ok(match among {
-                Some(among) => index.search_among(embedding, k, sure_above, among)?,
-                None => index.search(embedding, k, sure_above)?,
-            })
-        })
-    }
-
-    /// The index with every photo in it that the catalogue holds at this moment.
+    /// The index with every photo in it that the catalogue holds at this moment, whichever process stored or removed
+    /// them.
     pub(super) fn current(
         &self,
         catalog: &Catalog,
@@ -221,11 +203,16 @@ impl LiveIndex {
         if opened.as_ref().is_some_and(|open| Arc::ptr_eq(open, damaged)) {
             progress.note(&IndexError::Damaged.to_string());
             *opened = Some(Arc::new(self.anew(catalog, progress)?));
-            if let Err(error) = Index::discard(&self.folder) {
-                progress.note(&error.to_string());
-            }
+            self.discard(progress);
         }
         Ok(())
+    }
+
+    /// Removes what is saved on disk. Where that cannot be done, a note tells so.
+    pub(super) fn discard(&self, progress: &dyn Progress) {
+        if let Err(error) = Index::discard(&self.folder) {
+            progress.note(&error.to_string());
+        }
     }
 
     /// An index of all that the catalogue has, not linked yet.
@@ -245,9 +232,9 @@ impl LiveIndex {
         self.on_a_whole_one(catalog, progress, |index| self.audit_of(index, catalog, progress))
     }
 
-    /// Does something with the index, or with the one made in its place if it turns out to be damaged: that has no file
-    /// that could be.
-    fn on_a_whole_one<T>(
+    /// Does something with the index, see [`LiveIndex::current`], or with the one made in its place if it turns out to be
+    /// damaged: that has no file that could be.
+    pub(super) fn on_a_whole_one<T>(
         &self,
         catalog: &Catalog,
         progress: &dyn Progress,

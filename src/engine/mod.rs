@@ -49,7 +49,7 @@ use crate::catalog::{
 };
 use crate::clock::Clock;
 use crate::embed::{EmbedError, Embedding};
-use crate::index::{IndexError, SaveError};
+use crate::index::{Index, IndexError, SaveError};
 use crate::photo::{Digest, Photo, PhotoError, PhotoLimits};
 use crate::photo_id::PhotoId;
 use crate::tensor::{Preprocessor, Tensor, TensorError, TensorSpec};
@@ -295,6 +295,10 @@ impl Engine {
     /// [`EngineError`] when the index cannot be made.
     pub fn index_len(&self) -> Result<usize, EngineError> {
         Ok(self.index.current(&self.catalog, self.progress.as_ref())?.len())
+    }
+
+    fn on_the_index<T>(&self, job: impl Fn(&Index) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        self.index.on_a_whole_one(&self.catalog, self.progress.as_ref(), |index| job(index))
     }
 
     /// Makes the index anew from the catalogue, which [`Engine::audit`] may show to be needed.

@@ -148,13 +148,7 @@ impl Engine {
         done.done = self.catalog.go_over_to(&self.embedder.fingerprint, leave_the_rest)?;
         if done.done && done.embedded > 0 {
             // What it has linked are other vectors, or too few: it is made anew.
-            let folder = self.home.join("index");
-            if let Err(error) = std::fs::remove_dir_all(&folder)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                self.progress
-                    .note(&format!("cannot delete {}: {error}; delete it by hand", folder.display()));
-            }
+            self.index.discard(self.progress.as_ref());
         }
         Ok(done)
     }

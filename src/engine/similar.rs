@@ -36,8 +36,12 @@ impl Engine {
         } else {
             Some(self.catalog.photos(filter)?.into_iter().collect())
         };
-        let query = (&embedding, k, f32::INFINITY);
-        let found = self.index.search(&self.catalog, self.progress.as_ref(), query, among.as_ref())?;
+        let found = self.on_the_index(|index| {
+            Ok(match &among {
+                Some(among) => index.search_among(&embedding, k, f32::INFINITY, among)?,
+                None => index.search_exact(&embedding, k)?,
+            })
+        })?;
         let mut similar = Vec::with_capacity(found.len());
         for candidate in &found {
             // One that has gone since is none.

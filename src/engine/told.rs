@@ -78,10 +78,7 @@ impl Engine {
     fn known_photo(&self, pointed: Pointed<'_>) -> Result<Option<PhotoId>, EngineError> {
         match pointed {
             Pointed::Photo(photo_id) => Ok(Some(photo_id)),
-            Pointed::File { bytes, .. } => {
-                let seen = self.look_for_equal(bytes, &mut Timings::default())?;
-                Ok(seen.best().map(|equal| equal.photo_id))
-            }
+            Pointed::File { bytes, .. } => self.photo_of(bytes),
         }
     }
 

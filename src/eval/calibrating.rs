@@ -2,9 +2,8 @@
 
 use super::measures::share;
 use super::{Asked, Evaluation};
-use crate::calibration::{CALIBRATION_FORMAT, Calibration, Sample};
+use crate::calibration::{Calibration, Sample};
 use crate::embed::Fingerprint;
-use crate::verify::weights_digest;
 
 impl Evaluation {
     /// How sure the engine, with the model of this fingerprint, was of those of the `counted` queries that must not be
@@ -20,15 +19,7 @@ impl Evaluation {
             let counted = self.unseen().filter(|asked| counted(asked));
             Sample::of(counted.filter(|a| a.line.negative.is_some() == is_look_alike).map(sureness))
         };
-        Calibration {
-            format: CALIBRATION_FORMAT,
-            model: model.digest.clone(),
-            verifier: weights_digest().to_owned(),
-            max_false_hit,
-            stored: self.references.len() as u64,
-            unseen: of(false),
-            look_alikes: of(true),
-        }
+        Calibration::new(&model.digest, max_false_hit, self.references.len() as u64, of(false), of(true))
     }
 
     /// The share, 0..=1, of the queries for stored items that are answered rightly from this confidence on; `None` when

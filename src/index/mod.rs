@@ -263,7 +263,8 @@ impl Index {
         let linked = self.linked.load(Ordering::Acquire);
         let view = self.shelf.view();
         let found = self.find(query.as_slice(), k, sure_above, among, linked, &view);
-        if self.damage.load(Ordering::Acquire) { Err(IndexError::Damaged) } else { Ok(found) }
+        self.undamaged()?;
+        Ok(found)
     }
 
     fn find(
@@ -345,11 +346,8 @@ impl Index {
         for (slot, score) in view.scores(query.as_slice(), near) {
             self.shelf.add_ring(slot, score, None, &mut found);
         }
-        if self.damage.load(Ordering::Acquire) {
-            Err(IndexError::Damaged)
-        } else {
-            Ok(Candidates::best_of(found, k))
-        }
+        self.undamaged()?;
+        Ok(Candidates::best_of(found, k))
     }
 
     /// Counts what must hold of the graph, while nobody links.
@@ -387,8 +385,9 @@ impl Index {
         let step = (view.len() / count.max(1)).max(1);
         let pictures = view.there().rev().step_by(step).map(|slot| view.picture(slot));
         let read = |(photo_id, vector)| Embedding::new(vector).map(|embedding| (photo_id, embedding));
-        let samples: Result<Vec<_>, _> = pictures.map(read).collect();
-        samples.ok().filter(|_| !self.damage.load(Ordering::Acquire)).ok_or(IndexError::Damaged)
+        let samples = pictures.map(read).collect::<Result<_, _>>().map_err(|_| IndexError::Damaged)?;
+        self.undamaged()?;
+        Ok(samples)
     }
 
     /// The same pictures without the room of those that were removed, linked anew; this one goes on answering meanwhile.
@@ -407,9 +406,7 @@ impl Index {
             }
         });
         pushed?;
-        if self.damage.load(Ordering::Acquire) {
-            return Err(IndexError::Damaged);
-        }
+        self.undamaged()?;
         fresh.shelf.go_on_from(extent);
         fresh.catch_up_telling(tell);
         Ok(fresh)
@@ -460,6 +457,11 @@ impl Index {
     /// [`SaveError`] when that cannot be done.
     pub fn discard(dir: &Path) -> Result<(), SaveError> {
         snapshot::discard(dir)
+    }
+
+    /// Whether what was read of the snapshot's files until now was as it was written: to be asked after reading.
+    fn undamaged(&self) -> Result<(), IndexError> {
+        if self.damage.load(Ordering::Acquire) { Err(IndexError::Damaged) } else { Ok(()) }
     }
 
     fn check_dimension(&self, embedding: &Embedding) -> Result<(), IndexError> {

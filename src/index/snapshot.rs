@@ -29,6 +29,7 @@ use super::graph::{EF_CONSTRUCTION, Graph};
 use super::links::LINKS;
 use super::rows::{BLOCK_ROWS, Damage, LEAF_ROWS, RowFile, RowView, leaf_sums, map_whole};
 use super::shelf::{Extent, Shelf};
+use super::tags::Tags;
 use super::{IndexOptions, LoadError, SaveError, codes};
 
 const MAGIC: [u8; 8] = *b"TKINDEX\n";
@@ -167,7 +168,6 @@ fn write_files(folder: &Path, contents: &Contents<'_>) -> io::Result<Option<[Arc
     let mut state = Summed::new(create(&folder.join(STATE))?);
     let (view, extent) = contents.shelf.standstill(&mut state)?;
     let slots = extent.slots;
-    let tag_bytes = 16 * slots as u64 + 8 * slots.div_ceil(64) as u64;
     let (codes, code_sums) = write_rows(&folder.join(CODES), view.codes().rows(), slots)?;
     let (vectors, vector_sums) = write_rows(&folder.join(VECTORS), view.vectors(), slots)?;
     for sum in code_sums.iter().chain(&vector_sums) {
@@ -184,7 +184,7 @@ fn write_files(folder: &Path, contents: &Contents<'_>) -> io::Result<Option<[Arc
         removals_seen: extent.removals_seen,
         state_bytes: state.metadata()?.len(),
         state_sum,
-        tag_bytes,
+        tag_bytes: Tags::bytes_of(slots) as u64,
         ..Header::of(contents.options, contents.fingerprint)
     };
     write_header(&folder.join(HEADER), &header)?;

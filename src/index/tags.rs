@@ -146,6 +146,11 @@ impl Tags {
         block.removed[at / 64].fetch_or(bit, Ordering::AcqRel) & bit == 0
     }
 
+    /// How many bytes [`Tags::write_to`] writes for `slots` slots.
+    pub(super) fn bytes_of(slots: usize) -> usize {
+        (8 + 4 + 4) * slots + 8 * slots.div_ceil(64)
+    }
+
     /// Writes the tags of `slots`, which start at 0, while nobody pushes or removes.
     pub(super) fn write_to(&self, slots: Range<u32>, out: &mut impl Write) -> io::Result<()> {
         for slot in slots.clone() {
