@@ -32,6 +32,7 @@ import json
 import math
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,9 @@ import pictures
 
 HERE = Path(__file__).resolve().parent
 NEGATIVES = ("unseen", "variant", "recolour")
+# Of a background of so many pictures, the mean over so many.
+BACKGROUND, NEAREST = 3000, 3
+WEIGHTS = (0.25, 0.5, 1.0)
 
 
 def families(names):
@@ -120,9 +124,9 @@ def queries(items, seed):
                     yield index, "recolour", names[k], edits.apply(names[k], other, rng)
 
 
-def extract(items, configs, seed, ranges, batch=16):
-    """Return (meta, {config: GeM features}) for every query; in 32-bit floats without `ranges`."""
-    run = export.session(export.build(ranges=ranges).SerializeToString())
+def extract(items, configs, seed, fitted, batch=16):
+    """Return (meta, {config: GeM features}) for every query; in 32-bit floats without `fitted.ranges`."""
+    run = export.session(export.build(replace(fitted, head=None)).SerializeToString())
     meta, rows = [], {config: [] for config in configs}
     pending = {config: [] for config in configs}
 
@@ -175,19 +179,26 @@ def cut(scores, rate, bound=False):
     return float(np.nextafter(ordered[k], np.float32(2))) if k < len(ordered) else -1.0
 
 
-class Result:
-    """Cosines of every query under one projection."""
+def headed(features, head):
+    x = export.unit_rows(features.astype(np.float64))
+    return x if head is None else export.unit_rows((x - head["mean"]) @ head["matrix"])
 
-    def __init__(self, features, meta, items, head):
-        x = export.unit_rows(features.astype(np.float64))
-        if head is not None:
-            x = export.unit_rows((x - head["mean"]) @ head["matrix"])
+
+class Result:
+    """Cosines of every query under one projection; less `weight` times the mean of those with the NEAREST pictures of a
+    `background`, if there is one (score normalisation, as SSCD does it)."""
+
+    def __init__(self, features, meta, items, head, background=None, weight=0.0):
+        x = headed(features, head)
         self.kind = np.array([m[1] for m in meta])
         self.edit = np.array([m[2] for m in meta])
         index = np.array([m[0] for m in meta])
         self.half = np.array([items[i][4] for i in index])
         stored = self.kind == "stored"
         cosines = x[~stored] @ x[stored].T
+        if background is not None:
+            nearest = -np.sort(-(x[~stored] @ headed(background, head).T), 1)[:, :NEAREST]
+            cosines -= weight * nearest.mean(1, keepdims=True)
         where = {item: column for column, item in enumerate(index[stored])}
         self.kind, self.edit, self.half, index = (
             a[~stored] for a in (self.kind, self.edit, self.half, index)
@@ -300,6 +311,7 @@ def main():
     parser.add_argument("--every-resize", action="store_true", help="compare every resize and filter")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="use N single pictures (0: all)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the split and the edits (default 7)")
+    parser.add_argument("--background", nargs="+", metavar="TAR", help="compare normalised scores, too, by these pictures")
     parser.add_argument("--float", action="store_true", help="compute the features in 32-bit floats")
     parser.add_argument("--cache", type=Path, metavar="FILE", help="keep the features in this .npz file")
     args = parser.parse_args()
@@ -310,13 +322,15 @@ def main():
     shipped = (manifest["input"]["resize"], manifest["input"]["filter"])
     configs = [(h, f) for h in pictures.RESIZES for f in pictures.FILTERS] if args.every_resize else [shipped]
     items = plan(args.dev, args.limit, args.seed)
-    own, ranges = export.load_fitted(args.model / "fitted.npz")
+    fitted = export.Fitted.load(args.model / "fitted.npz")
+    own = fitted.head
     if args.cache and args.cache.exists():
         with np.load(args.cache) as saved:
             meta = [(int(i), str(k), str(e)) for i, k, e in zip(saved["index"], saved["kind"], saved["edit"])]
             features = {c: saved["-".join(c)] for c in configs}
     else:
-        meta, features = extract(items, configs, args.seed, None if args.float else ranges)
+        meta, features = extract(
+            items, configs, args.seed, replace(fitted, ranges=None) if args.float else fitted)
         if args.cache:
             np.savez(args.cache, index=[m[0] for m in meta], kind=[m[1] for m in meta],
                      edit=[m[2] for m in meta], **{"-".join(c): f for c, f in features.items()})
@@ -330,6 +344,14 @@ def main():
         for name, head in heads.items():
             label = f"{name}, {config[0]}, {config[1]}" if args.every_resize else name
             results[label] = Result(features[config], meta, items, head)
+    if args.background:
+        run = export.session(export.build(replace(fitted, head=None)).SerializeToString())
+        others = [picture for _, picture in pictures.from_tars(args.background)]
+        chosen = np.random.default_rng(args.seed).permutation(len(others))[:BACKGROUND]
+        background = export.gem_of((others[i] for i in chosen), run, *shipped)
+        for weight in WEIGHTS:
+            normalised = Result(features[shipped], meta, items, own, background, weight)
+            results[f"normalised, {weight}"] = normalised
     first = next(iter(results.values()))
     for half in "AB":
         counts = {k: int(((first.kind == k) & (first.half == half)).sum()) for k in ("positive", *NEGATIVES)}

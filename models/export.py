@@ -13,7 +13,9 @@ Examples
     python models/export.py
   Fit anew, then export:
     python models/export.py --fit train-0.tar train-1.tar train-2.tar
-  The same in 32-bit floats, without a projection:
+  With the layers that training/train.py trained:
+    python models/export.py --fit train-0.tar train-1.tar train-2.tar --trained trained/trained.npz
+  In 32-bit floats, without a projection:
     python models/export.py --head none --float --out /tmp/raw --name raw-gem
 """
 
@@ -23,6 +25,7 @@ import argparse
 import hashlib
 import json
 import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +48,7 @@ SECOND_LOOK = 448  # side of the input when parts of a picture are looked at
 WEIGHT_MAX = {"dense": 64, "depthwise": 127}
 CALIBRATION_STRIDE = 42  # every so manieth picture; of 12,600 they are 300
 NAME = "efficientnet-lite0-gem"
-VERSION = "2"
+VERSION = "3"
 
 
 def fold(kernel, tensors, norm):
@@ -55,6 +58,50 @@ def fold(kernel, tensors, norm):
     )
     bias = tensors[f"{norm}.bias"] - tensors[f"{norm}.running_mean"] * scale
     return (kernel * scale[:, None, None, None]).astype(np.float32), bias.astype(np.float32)
+
+
+def folded(tensors, name):
+    """(kernel, bias) of the convolution of this name in the graph: trained anew, or as its authors left it."""
+    if f"{name}.kernel" in tensors:
+        return tensors[f"{name}.kernel"], tensors[f"{name}.bias"]
+    place, _, part = name.partition(".")
+    if not part:
+        return fold(tensors[f"_conv_{place}.weight"], tensors, {"stem": "_bn0", "head": "_bn1"}[place])
+    prefix = f"_blocks.{place.removeprefix('block')}"
+    norm = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[part]
+    return fold(tensors[f"{prefix}._{part}_conv.weight"], tensors, f"{prefix}.{norm}")
+
+
+@dataclass
+class Fitted:
+    """What was learnt from pictures; the backbone as its authors left it, in floats, without a head, if nothing was."""
+
+    head: dict | None = None  # {"mean": [1280], "matrix": [1280, D]}
+    ranges: dict | None = None  # {activation: (low, high)}
+    trained: dict = field(default_factory=dict)  # {"LAYER.kernel", "LAYER.bias": folded, as training/train.py left them}
+
+    def tensors(self):
+        return {**weights.load(), **self.trained}
+
+    def save(self, path):
+        arrays = {**(self.head or {}), **self.trained}
+        if self.ranges is not None:
+            arrays["range_names"] = np.array(list(self.ranges))
+            arrays["range_ends"] = np.array(list(self.ranges.values()), np.float64)
+        np.savez(path, **arrays)
+
+    @staticmethod
+    def load(path):
+        if not path.exists():
+            raise SystemExit(f"{path} is missing: give --fit TAR..., or --head none --float")
+        with np.load(path) as arrays:
+            head = {"mean": arrays["mean"], "matrix": arrays["matrix"]} if "mean" in arrays else None
+            ranges = None
+            if "range_names" in arrays:
+                ends = [(float(a), float(b)) for a, b in arrays["range_ends"]]
+                ranges = dict(zip(arrays["range_names"].tolist(), ends))
+            trained = {name: arrays[name] for name in arrays if name.endswith((".kernel", ".bias"))}
+        return Fitted(head, ranges, trained)
 
 
 def byte_scale(low, high):
@@ -141,21 +188,16 @@ def features(graph, tensors):
         graph.constant("zero", np.float32(0))
         graph.constant("six", np.float32(6))
     x = graph.activation("pixels")
-    kernel, bias = fold(tensors["_conv_stem.weight"], tensors, "_bn0")
-    x = graph.conv(x, "stem", kernel, bias, 2, 1, True)
+    x = graph.conv(x, "stem", *folded(tensors, "stem"), 2, 1, True)
     for index, _, stride, expansion, cin, cout in weights.blocks():
-        source, prefix, name = x, f"_blocks.{index}", f"block{index}"
+        source, name = x, f"block{index}"
         if expansion != 1:
-            kernel, bias = fold(tensors[f"{prefix}._expand_conv.weight"], tensors, f"{prefix}._bn0")
-            x = graph.conv(x, f"{name}.expand", kernel, bias, 1, 1, True)
-        kernel, bias = fold(tensors[f"{prefix}._depthwise_conv.weight"], tensors, f"{prefix}._bn1")
-        x = graph.conv(x, f"{name}.depthwise", kernel, bias, stride, cin * expansion, True)
-        kernel, bias = fold(tensors[f"{prefix}._project_conv.weight"], tensors, f"{prefix}._bn2")
-        x = graph.conv(x, f"{name}.project", kernel, bias, 1, 1, False)
+            x = graph.conv(x, f"{name}.expand", *folded(tensors, f"{name}.expand"), 1, 1, True)
+        x = graph.conv(x, f"{name}.depthwise", *folded(tensors, f"{name}.depthwise"), stride, cin * expansion, True)
+        x = graph.conv(x, f"{name}.project", *folded(tensors, f"{name}.project"), 1, 1, False)
         if stride == 1 and cin == cout:
             x = graph.activation(graph.node("Add", [x, source], f"{name}.add"))
-    kernel, bias = fold(tensors["_conv_head.weight"], tensors, "_bn1")
-    return graph.conv(x, "head", kernel, bias, 1, 1, True)
+    return graph.conv(x, "head", *folded(tensors, "head"), 1, 1, True)
 
 
 def normalise(graph, x, output):
@@ -177,14 +219,14 @@ def windowed(graph, x):
     return graph.node("Pow", [graph.node("MatMul", ["windows", turned], "gem.mean"), "gem.root"], "gem")
 
 
-def build(head=None, ranges=None, outputs=None) -> onnx.ModelProto:
-    """Build the model. `head` is None or {"mean": [1280], "matrix": [1280, D]}.
+def build(fitted, outputs=None) -> onnx.ModelProto:
+    """Build the model.
 
-    Without `ranges` it computes in 32-bit floats. With `outputs` it is the backbone alone and
+    Without ranges it computes in 32-bit floats. With `outputs` it is the backbone alone and
     gives the activations of these names.
     """
-    graph = Graph(ranges)
-    x = features(graph, weights.load())
+    graph = Graph(fitted.ranges)
+    x = features(graph, fitted.tensors())
     given = [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 3, "height", "width"])]
     if outputs is not None:
         made = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", f"{n}.c", f"{n}.h", f"{n}.w"]) for n in outputs]
@@ -192,6 +234,7 @@ def build(head=None, ranges=None, outputs=None) -> onnx.ModelProto:
         graph.constant("tiny", np.float32(1e-12))
         given.append(helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["R", "cells"]))
         x, dimension = windowed(graph, x), weights.FEATURES
+        head = fitted.head
         if head is None:
             normalise(graph, x, "embedding")
         else:
@@ -249,14 +292,14 @@ def activations():
     return graph.activations
 
 
-def ranges_of(tars):
+def ranges_of(tars, trained):
     """{activation: (low, high)} over pictures spread over `tars`.
 
     The least and the greatest value that any of them gave. Cutting off the outermost 1 % of the
     pictures' extremes found fewer scenes and posters: GeM lives on large values.
     """
     names = [name for name in activations() if name != "pixels"]
-    run = session(build(outputs=names).SerializeToString())
+    run = session(build(Fitted(trained=trained), names).SerializeToString())
     ends = []
     for i, (_, picture) in enumerate(pictures.from_tars(tars)):
         if i % CALIBRATION_STRIDE:
@@ -325,7 +368,7 @@ def training_features(tars, ranges, how, filter_name, seed):
             if i % 1000 == 0:
                 print(f"{i} pictures", file=sys.stderr, flush=True)
 
-    run = session(build(ranges=ranges).SerializeToString())
+    run = session(build(Fitted(None, ranges)).SerializeToString())
     return gem_of(stream(), run, how, filter_name), np.array(meta)
 
 
@@ -371,28 +414,7 @@ def fit(features, meta, kind, dimension, shrink):
     return {"mean": mean.astype(np.float32), "matrix": matrix.astype(np.float32)}
 
 
-def save_fitted(path, head, ranges):
-    arrays = dict(head or {})
-    if ranges is not None:
-        arrays["range_names"] = np.array(list(ranges))
-        arrays["range_ends"] = np.array(list(ranges.values()), np.float64)
-    np.savez(path, **arrays)
-
-
-def load_fitted(path):
-    """(head, ranges) as `build` takes them."""
-    if not path.exists():
-        raise SystemExit(f"{path} is missing: give --fit TAR..., or --head none --float")
-    with np.load(path) as arrays:
-        head = {"mean": arrays["mean"], "matrix": arrays["matrix"]} if "mean" in arrays else None
-        ranges = None
-        if "range_names" in arrays:
-            ends = [(float(a), float(b)) for a, b in arrays["range_ends"]]
-            ranges = dict(zip(arrays["range_names"].tolist(), ends))
-    return head, ranges
-
-
-def self_check(data, head, ranges):
+def self_check(data, fitted):
     """The ONNX file must agree with the same head computed in float64, over whole pictures and windows."""
     rng = np.random.default_rng(1)
     side = pictures.SIZE
@@ -400,8 +422,9 @@ def self_check(data, head, ranges):
     shares = rng.uniform(0, 1, (5, (side // CELL) ** 2)).astype(np.float32)
     shares /= shares.sum(1, keepdims=True)
     given = {"pixels": pixels, "windows": np.concatenate([whole(), shares])}
-    features_only = session(build(ranges=ranges).SerializeToString())
+    features_only = session(build(replace(fitted, head=None)).SerializeToString())
     expected = features_only.run(None, given)[0].astype(np.float64)
+    head = fitted.head
     if head is not None:
         expected = (expected - head["mean"]) @ head["matrix"]
         expected /= np.linalg.norm(expected, axis=2, keepdims=True)
@@ -418,6 +441,8 @@ def main():
     )
     parser.add_argument("--fit", nargs="+", metavar="TAR",
                         help="fit ranges and projection on the pictures in these tar files (order matters)")
+    parser.add_argument("--trained", type=Path, metavar="FILE",
+                        help="with --fit: layers and projection from training/train.py; only the ranges are fitted")
     parser.add_argument("--float", action="store_true", help="export 32-bit floats instead of bytes")
     parser.add_argument("--head", choices=("pca", "pca-whiten", "edit", "none"), default="edit",
                         help="which projection to fit; `none` exports 1280 features (default: %(default)s)")
@@ -436,8 +461,16 @@ def main():
 
     args.out.mkdir(parents=True, exist_ok=True)
     stored = args.out / "fitted.npz"
-    if args.fit:
-        ranges = None if args.float else ranges_of(args.fit)
+    if args.trained:
+        if not args.fit:
+            parser.error("--trained needs --fit TAR..., for the ranges of the layers that were trained")
+        with np.load(args.trained) as arrays:
+            head = {name: arrays[name] for name in ("mean", "matrix")}
+            trained = {name: arrays[name] for name in arrays if name not in head}
+        fitted = Fitted(head, None if args.float else ranges_of(args.fit, trained), trained)
+        fitted.save(stored)
+    elif args.fit:
+        ranges = None if args.float else ranges_of(args.fit, {})
         if args.cache and args.cache.exists():
             with np.load(args.cache) as saved:
                 features_, meta = saved["F"], saved["meta"]
@@ -446,20 +479,22 @@ def main():
             if args.cache:
                 np.savez(args.cache, F=features_, meta=meta)
         head = None if args.head == "none" else fit(features_, meta, args.head, args.dimension, args.shrink)
-        save_fitted(stored, head, ranges)
+        fitted = Fitted(head, ranges)
+        fitted.save(stored)
     elif args.head == "none" and args.float:
-        head, ranges = None, None
+        fitted = Fitted()
     else:
-        head, ranges = load_fitted(stored)
-        head, ranges = None if args.head == "none" else head, None if args.float else ranges
+        fitted = Fitted.load(stored)
+        fitted = Fitted(
+            None if args.head == "none" else fitted.head, None if args.float else fitted.ranges, fitted.trained)
 
-    data = build(head, ranges).SerializeToString(deterministic=True)
-    worst = self_check(data, head, ranges)
+    data = build(fitted).SerializeToString(deterministic=True)
+    worst = self_check(data, fitted)
     (args.out / "model.onnx").write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     path = args.out / "manifest.json"
     manifest = json.loads(path.read_text()) if path.exists() else {}
-    dimension = weights.FEATURES if head is None else int(head["matrix"].shape[1])
+    dimension = weights.FEATURES if fitted.head is None else int(fitted.head["matrix"].shape[1])
     manifest = {
         "format": 2,
         "name": args.name,

@@ -62,31 +62,32 @@ def rounded(x, ends):
     return (np.clip(np.rint(x / scale) + zero, 0, 255) - zero) * scale
 
 
-def forward(pixels, tensors, head, ranges):
+def forward(pixels, fitted):
     """Embedding [N, D] of pixels [N, 3, SIZE, SIZE]."""
+    tensors, head, ranges = fitted.tensors(), fitted.head, fitted.ranges
     step = float(export.byte_scale(*ranges["pixels"])[0])
     x = rounded(pixels.astype(np.float64), ranges["pixels"])
 
-    def layer(x, step, name, weight, norm, stride, groups, clip):
+    def layer(x, step, name, stride, groups, clip):
         """(rounded output, its step)."""
-        kernel, bias = export.fold(tensors[f"{weight}.weight"], tensors, norm)
+        kernel, bias = export.folded(tensors, name)
         steps = np.maximum(export.kernel_scale(kernel, groups), np.abs(bias) / np.float32(step * 2**30))
         kernel = np.rint(kernel / steps[:, None, None, None]) * steps[:, None, None, None]
         y = convolve(x, kernel.astype(np.float64), stride, groups) + bias[None, :, None, None]
         y = rounded(np.clip(y, 0, 6) if clip else y, ranges[name])
         return y, float(export.byte_scale(*ranges[name])[0])
 
-    x, step = layer(x, step, "stem", "_conv_stem", "_bn0", 2, 1, True)
+    x, step = layer(x, step, "stem", 2, 1, True)
     for index, _, stride, expansion, cin, cout in weights.blocks():
-        p, n, y, s = f"_blocks.{index}", f"block{index}", x, step
+        n, y, s = f"block{index}", x, step
         if expansion != 1:
-            y, s = layer(y, s, f"{n}.expand", f"{p}._expand_conv", f"{p}._bn0", 1, 1, True)
-        y, s = layer(y, s, f"{n}.depthwise", f"{p}._depthwise_conv", f"{p}._bn1", stride, cin * expansion, True)
-        y, s = layer(y, s, f"{n}.project", f"{p}._project_conv", f"{p}._bn2", 1, 1, False)
+            y, s = layer(y, s, f"{n}.expand", 1, 1, True)
+        y, s = layer(y, s, f"{n}.depthwise", stride, cin * expansion, True)
+        y, s = layer(y, s, f"{n}.project", 1, 1, False)
         if stride == 1 and cin == cout:
             y, s = rounded(x + y, ranges[f"{n}.add"]), float(export.byte_scale(*ranges[f"{n}.add"])[0])
         x, step = y, s
-    x, _ = layer(x, step, "head", "_conv_head", "_bn1", 1, 1, True)
+    x, _ = layer(x, step, "head", 1, 1, True)
     x = np.mean(np.maximum(x, 1e-6) ** 3, axis=(2, 3)) ** (1 / 3)
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
     x = (x - head["mean"].astype(np.float64)) @ head["matrix"].astype(np.float64)
@@ -184,8 +185,7 @@ def main():
 
     manifest = json.loads((args.model / "manifest.json").read_text())
     given = manifest["input"]
-    head, ranges = export.load_fitted(args.model / "fitted.npz")
-    tensors = weights.load()
+    fitted = export.Fitted.load(args.model / "fitted.npz")
     rows, pixels = [], []
     for name in FILES:
         with Image.open(args.pictures / name) as opened:
@@ -193,7 +193,7 @@ def main():
         rows.append({"file": name, "width_px": picture.width, "height_px": picture.height})
         resized = pictures.resize(picture, given["resize"], given["filter"])
         pixels.append(pictures.to_pixels(resized, given["mean"], given["std"]))
-    embeddings = forward(np.stack(pixels), tensors, head, ranges)
+    embeddings = forward(np.stack(pixels), fitted)
     for row, embedding in zip(rows, embeddings):
         row["embedding"] = [round(float(v), 6) for v in embedding]
     golden = {"model_sha256": manifest["sha256"], "pictures": rows}

@@ -209,6 +209,20 @@ def items_of_tars(tars, seed, fresh):
     return [(*loaded[i], False, bool(rng.random() < 0.85), "AB"[int(rng.integers(2))]) for i in left]
 
 
+def asked(items, fresh, limit):
+    """Places of the pictures of tar files whose edits are asked for; the other stored ones are there to be mistaken for
+    them."""
+    stored = [i for i, item in enumerate(items) if item[3]]
+    unseen = [i for i, item in enumerate(items) if not item[3] and not (fresh and item[0] in SECOND_TAKES)]
+    return sorted(stored[: limit or 1500] + unseen[:limit] if fresh else stored[:750] + unseen[:480])
+
+
+def posters_asked(items, seed, limit):
+    """Places of the pictures that are set into posters."""
+    rng = np.random.default_rng(seed + 2)
+    return [int(i) for i in rng.permutation(len(items)) if items[i][3]][: limit or 500]
+
+
 def make(args):
     out = args.out
     for folder in ("stored", "queries"):
@@ -238,16 +252,9 @@ def make(args):
     column = {item: c for c, item in enumerate(stored)}
     for item, c in column.items():
         items[item][1].save(out / "stored" / f"{c}.jpg", quality=92)
-    if args.dev:
-        asked = range(len(items))
-    elif args.fresh:
-        unseen = [i for i, item in enumerate(items) if not item[3] and item[0] not in SECOND_TAKES]
-        asked = sorted(stored[: args.limit or 1500] + unseen[: args.limit])
-    else:  # enough to fit on; the other stored pictures are there to be mistaken for them
-        asked = sorted(stored[:750] + [i for i, item in enumerate(items) if not item[3]][:480])
 
     def queries():
-        for i in asked:
+        for i in range(len(items)) if args.dev else asked(items, args.fresh, args.limit):
             name, picture, variant, is_stored, _ = items[i]
             r = np.random.default_rng([seed, zlib.crc32(name.encode())])
             kind = "positive" if is_stored else "variant" if variant else "unseen"
@@ -275,10 +282,8 @@ def make(args):
 
 def posters(args, items, others, every, embed):
     """Stores posters and asks for edits of them and for the same posters of other colours."""
-    rng = np.random.default_rng(args.seed + 2)
     names = [name for name in every if name != "poster"]
-    asked = [i for i in rng.permutation(len(items)) if items[i][3]][: args.limit or 500]
-    column = {int(i): c for c, i in enumerate(asked)}
+    column = {i: c for c, i in enumerate(posters_asked(items, args.seed, args.limit))}
     vectors = []
     for i, c in column.items():
         placed = poster(items[i][1], np.random.default_rng([args.seed, c]), others)
@@ -328,7 +333,7 @@ def write(out, items, queries, column, vectors, embed, sizes=()):
                 for file, size in zip([table, *smaller], [len(row), *sizes]):
                     if file is table or kind == "unseen":
                         lists = candidate_lists(row[:size], parts[:, :size])
-                        fields = [number, kind, edit, note, items[i][4], column.get(i, -1), *lists]
+                        fields = [number, kind, edit, note, items[i][4], column.get(i, -1), i, *lists]
                         file.write("\t".join(map(str, fields)) + "\n")
                 number += 1
             pending.clear()
