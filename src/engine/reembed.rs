@@ -1,6 +1,7 @@
 //! Another model for a home that has vectors already: the pictures are embedded again, from wherever they can be had.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -54,6 +55,21 @@ pub struct Refilled {
     pub result: Result<Option<(PhotoId, Lacks)>, HarvestError>,
 }
 
+impl Reembedded {
+    fn count(&mut self, result: Result<Option<(PhotoId, Lacks)>, HarvestError>) -> Result<(), EngineError> {
+        match result {
+            Ok(Some((_, lacks))) => {
+                self.embedded += u64::from(lacks.vector);
+                self.sketched += u64::from(lacks.sketch);
+            }
+            Ok(None) => {}
+            Err(HarvestError::Engine(error)) if !error.lies_in_the_picture() => return Err(error),
+            Err(_) => self.failed += 1,
+        }
+        Ok(())
+    }
+}
+
 impl EngineBuilder {
     /// Makes what the photos of a home lack to be searched with the chosen model: vectors of that model and, for photos
     /// from before there were any, sketches. The old vectors serve until the new ones are complete, so searches with
@@ -70,18 +86,18 @@ impl EngineBuilder {
     ) -> Result<Reembedded, EngineError> {
         let engine = self.assemble(false)?;
         engine.catalog.gather_for(&engine.embedder.fingerprint)?;
-        let mut found: Vec<Refilled> = Vec::new();
+        let done = Mutex::new(Reembedded::default());
+        // Fails where the home does; what lies in one picture is counted.
         let refill = |original: String, bytes: Result<Vec<u8>, HarvestError>, expected: Option<PhotoId>| {
             let result = bytes.and_then(|bytes| Ok(engine.refill(&bytes, expected)?));
             let refilled = Refilled { original, result };
             each(&refilled);
-            refilled
+            done.lock().unwrap_or_else(PoisonError::into_inner).count(refilled.result)
         };
-        let by_file = originals.files.par_iter().map(|path| {
+        originals.files.par_iter().try_for_each(|path| {
             let bytes = read_bytes(path, &engine.limits).map_err(|error| EngineError::from(error).into());
             refill(path.display().to_string(), bytes, None)
-        });
-        found.extend(by_file.collect::<Vec<_>>());
+        })?;
         let mut after = 0;
         while let Some(fetcher) = originals.fetcher {
             let chunk = engine.catalog.fetched_photos(after, CHUNK)?;
@@ -91,11 +107,11 @@ impl EngineBuilder {
                 let lacks = engine.catalog.lacks(image.photo_id, &engine.embedder.fingerprint)?;
                 if lacks.vector || lacks.sketch {
                     let bytes = fetcher.fetch(&image.url).map_err(HarvestError::from);
-                    found.push(refill(image.url, bytes, Some(image.photo_id)));
+                    refill(image.url, bytes, Some(image.photo_id))?;
                 }
             }
         }
-        engine.finish(found, originals.leave_the_rest)
+        engine.finish(done.into_inner().unwrap_or_else(PoisonError::into_inner), originals.leave_the_rest)
     }
 }
 
@@ -131,19 +147,8 @@ impl Engine {
         Ok(Some((photo_id, lacks)))
     }
 
-    fn finish(&self, found: Vec<Refilled>, leave_the_rest: bool) -> Result<Reembedded, EngineError> {
-        let mut done = Reembedded { model: self.embedder.fingerprint.to_string(), ..Reembedded::default() };
-        for Refilled { result, .. } in found {
-            match result {
-                Ok(Some((_, lacks))) => {
-                    done.embedded += u64::from(lacks.vector);
-                    done.sketched += u64::from(lacks.sketch);
-                }
-                Ok(None) => {}
-                Err(HarvestError::Engine(error)) if !error.lies_in_the_picture() => return Err(error),
-                Err(_) => done.failed += 1,
-            }
-        }
+    fn finish(&self, mut done: Reembedded, leave_the_rest: bool) -> Result<Reembedded, EngineError> {
+        done.model = self.embedder.fingerprint.to_string();
         (done.without_vector, done.without_sketch) = self.catalog.lacking(&self.embedder.fingerprint)?;
         done.done = self.catalog.go_over_to(&self.embedder.fingerprint, leave_the_rest)?;
         if done.done && done.embedded > 0 {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongkuan::catalog::{ImageCounts, PhotoKind, Words};
-use tongkuan::engine::{Answer, Engine, Freshness, Harvested, Mode, Outcome, Query, Refine};
+use tongkuan::engine::{Answer, Engine, Freshness, Harvested, Mode, Originals, Outcome, Query, Refine};
 use tongkuan::fetch::{FetchLimits, Fetcher};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 use tongkuan::upstream::{ArticleConfig, ArticleUpstream, GuardPolicy, SearchParams, Secret, WhyNot};
 use tongkuan::verdict::Rule;
 
-use crate::fakes::{Bench, png, query};
+use crate::fakes::{Bench, FakeEmbedder, png, query};
 
 /// An engine on the fake embedder that asks a real sandbox.
 struct Shop {
@@ -102,6 +102,42 @@ fn a_harvest_goes_on_where_it_was_stopped_and_fetches_nothing_twice() {
     let params = SearchParams { page_size: 10, ..SearchParams::default() };
     shop.engine.search(&Query { params, ..query(&png(1)) }).unwrap();
     assert_eq!(shop.counts().waiting, 0);
+}
+
+#[test]
+fn pictures_of_offers_are_fetched_anew_for_another_model_and_one_that_is_another_picture_by_now_is_counted() {
+    let shop = Shop::new(500);
+    shop.search(&png(1));
+    assert_eq!(shop.harvest(Some(3)).stored, 3);
+    // Beside them, what was searched with: of that there is a file.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("1.png");
+    std::fs::write(&file, png(1)).unwrap();
+    let raw = rusqlite::Connection::open(shop.bench.home.path().join("catalog.sqlite")).unwrap();
+    let urls = "SELECT url FROM offer_images WHERE state = 'stored' ORDER BY image_id";
+    let urls: Vec<String> =
+        raw.prepare(urls).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    raw.execute("UPDATE offer_images SET url = 'gone:' || url WHERE url = ?1", [&urls[0]]).unwrap();
+    raw.execute("UPDATE offer_images SET url = ?1 WHERE url = ?2", [&urls[0], &urls[1]]).unwrap();
+    drop(raw);
+    let mut embedder = FakeEmbedder::new();
+    embedder.fingerprint.digest = "other".into();
+    let embedder = Arc::new(embedder);
+    let reembed = |files: Vec<_>, leave_the_rest| {
+        let builder = Engine::builder(shop.bench.home.path()).embedder(embedder.clone());
+        let originals = Originals { files, fetcher: Some(&shop.fetcher), leave_the_rest };
+        builder.clock(shop.bench.clock.clone()).reembed(&originals, &|_| {}).unwrap()
+    };
+    let first = reembed(vec![file.clone()], false);
+    assert_eq!(
+        (first.embedded, first.failed, first.without_vector, first.done),
+        (2, 2, 2, false),
+        "{first:?}"
+    );
+    let fetches = shop.sandbox().counters().image_fetches;
+    let second = reembed(vec![file], true);
+    assert_eq!((second.embedded, second.without_vector, second.done), (0, 2, true), "{second:?}");
+    assert_eq!(shop.sandbox().counters().image_fetches, fetches + 1, "only what still lacks a vector");
 }
 
 #[test]
