@@ -32,15 +32,10 @@ impl Progress for Lines {
     }
 }
 
-/// The number of the picture that a query was made of.
-fn picture_of(asked: &Asked) -> u64 {
-    let name = asked.line.path.trim_start_matches("queries/");
-    name.split('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
 /// Heads or tails for a picture in a split: the same for all that was made of it.
 fn is_first(asked: &Asked, split: u64) -> bool {
-    let mut x = (picture_of(asked) << 8 | split).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let picture: u64 = asked.made_of().parse().unwrap_or(0);
+    let mut x = (picture << 8 | split).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (x ^ (x >> 27)) & 1 == 0
 }

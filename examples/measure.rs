@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -36,7 +36,8 @@ type Near = Vec<(usize, f32)>;
 
 /// A query and its measured candidates.
 struct Measured {
-    /// query, kind, edit, note, half, own
+    folder: PathBuf,
+    /// query, kind, edit, note, half, own, made of
     fields: Vec<String>,
     found: Vec<(usize, Evidence)>,
 }
@@ -45,13 +46,18 @@ impl Measured {
     fn lines(&self) -> Result<String> {
         let mut lines = String::new();
         for (id, evidence) in &self.found {
-            write!(lines, "{}\t{id}", self.fields.join("\t"))?;
+            write!(lines, "{}\t{id}", self.fields[..6].join("\t"))?;
             for value in evidence.values() {
                 write!(lines, "\t{value:.4}")?;
             }
             lines.push('\n');
         }
         Ok(lines)
+    }
+
+    /// Names the picture that the query was made of.
+    fn made_of(&self) -> (&Path, &str) {
+        (&self.folder, &self.fields[6])
     }
 
     fn surest(&self) -> f32 {
@@ -68,7 +74,7 @@ fn measured(path: &Path) -> Result<Vec<Measured>> {
     // Those near the whole picture, and those near a part of it.
     let list = |text: &&str| text.split_terminator(',').map(near).collect::<Result<Vec<_>>>();
     let candidates: Vec<Vec<Near>> =
-        rows.iter().map(|row| row[6..8].iter().map(list).collect()).collect::<Result<_>>()?;
+        rows.iter().map(|row| row[7..9].iter().map(list).collect()).collect::<Result<_>>()?;
     let ids: BTreeSet<usize> = candidates.iter().flatten().flatten().map(|(id, _)| *id).collect();
     let sketch_of = |id: &usize| -> Result<(usize, Sketch)> {
         let photo = read(&folder.join("stored").join(format!("{id}.jpg")))?;
@@ -95,7 +101,11 @@ fn measured(path: &Path) -> Result<Vec<Measured>> {
             let evidence = measure(&probe, &list);
             found.extend(near.iter().zip(evidence).filter_map(|((id, _), e)| Some((*id, e?))));
         }
-        Ok(Measured { fields: row[..6].iter().map(ToString::to_string).collect(), found })
+        Ok(Measured {
+            folder: folder.to_path_buf(),
+            fields: row[..7].iter().map(ToString::to_string).collect(),
+            found,
+        })
     };
     rows.par_iter().zip(&candidates).map(one).collect()
 }
@@ -103,7 +113,8 @@ fn measured(path: &Path) -> Result<Vec<Measured>> {
 fn calibration(measured: &[Measured], stored: u64) -> Result<Calibration> {
     let of = |kinds: &[&str]| {
         let chosen = measured.iter().filter(|query| kinds.contains(&query.fields[1].as_str()));
-        Sample::of(chosen.map(Measured::surest))
+        // The picture: the folder, and the item's place in it.
+        Sample::of(chosen.map(|query| (query.made_of(), query.surest())))
     };
     let model = Model::built_in()?.fingerprint().digest;
     let look_alikes = of(&["variant", "recolour", "posted", "swap"]);

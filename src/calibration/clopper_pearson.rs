@@ -4,8 +4,7 @@
 const SURENESS: f64 = 0.95;
 
 /// One-sided Clopper-Pearson bound: the share below which the true one is with 95 % certainty, when `k` of `n` were
-/// seen. It takes the `n` for independent; edits of one picture are not, so the truth is a little wider. `None` when
-/// `n` is 0.
+/// seen, independently. `None` when `n` is 0.
 #[must_use]
 pub fn upper_bound(k: usize, n: usize) -> Option<f64> {
     if n == 0 || k >= n {

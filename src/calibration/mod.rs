@@ -2,13 +2,15 @@
 //!
 //! A [`Calibration`] holds how sure the engine was about pictures that it must not answer, and how many pictures were
 //! stored then. [`Calibration::line`] is the lowest confidence at which the false hits are few enough: not those that
-//! were counted but the upper 95 % bound of Clopper and Pearson (Biometrika 26, 1934), corrected for the number of
-//! pictures that are stored now. A bound that the pairs cannot support is refused with the number that would.
+//! were counted but the upper 95 % bound of Clopper and Pearson (Biometrika 26, 1934), corrected for the edits of one
+//! picture, which are not independent, and for the number of pictures that are stored now. A bound that the pairs cannot support is refused with the number that would.
 //!
 //! Pure: no I/O, no clock. How well the bound is kept is in docs/benchmarks/bound.md.
 
 mod clopper_pearson;
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ pub use clopper_pearson::upper_bound;
 use crate::verify::{REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, weights_digest};
 
 /// The newest calibration format this code reads.
-pub const CALIBRATION_FORMAT: u32 = 1;
+pub const CALIBRATION_FORMAT: u32 = 2;
 
 /// The share of false hits that is allowed if nobody names another.
 pub const DEFAULT_MAX_FALSE_HIT: f64 = 0.01;
@@ -55,9 +57,13 @@ pub struct Calibration {
 #[serde(deny_unknown_fields)]
 pub struct Sample {
     pub queries: usize,
+    /// Pictures that the queries were made of.
+    pub pictures: usize,
     /// How sure the engine was of the surest stored picture, 0..=1, for those searches in which that is at least
     /// [`REVIEW_CONFIDENCE`]; the surest first.
     pub confidences: Vec<f32>,
+    /// For each of the `confidences`, the number of the picture, below `pictures`.
+    pub made_of: Vec<usize>,
 }
 
 /// From where on a stored picture may be the answer.
@@ -97,22 +103,32 @@ pub struct TooFewPairs {
 }
 
 impl Sample {
-    /// Of all `confidences`, in any order, those that could matter.
+    /// Of all searches, in any order, those that could matter: what names the picture that a query was made of, and the
+    /// confidence.
     #[must_use]
-    pub fn of(confidences: impl IntoIterator<Item = f32>) -> Self {
-        let mut sample = Self::default();
-        for confidence in confidences {
-            sample.add(confidence);
+    pub fn of<Picture: Eq + Hash>(searches: impl IntoIterator<Item = (Picture, f32)>) -> Self {
+        let (mut sample, mut numbers) = (Self::default(), HashMap::new());
+        for (picture, confidence) in searches {
+            let next = numbers.len();
+            let number = *numbers.entry(picture).or_insert(next);
+            sample.pictures = numbers.len();
+            sample.count(number, confidence);
         }
         sample
     }
 
-    /// Counts one more search.
+    /// Counts one more search, for a picture of its own.
     pub fn add(&mut self, confidence: f32) {
+        self.pictures += 1;
+        self.count(self.pictures - 1, confidence);
+    }
+
+    fn count(&mut self, picture: usize, confidence: f32) {
         self.queries += 1;
         if confidence >= REVIEW_CONFIDENCE {
-            let place = self.confidences.partition_point(|&c| c > confidence);
+            let place = self.reach(confidence);
             self.confidences.insert(place, confidence);
+            self.made_of.insert(place, picture);
         }
     }
 
@@ -120,10 +136,44 @@ impl Sample {
         self.confidences.partition_point(|&c| c >= confidence)
     }
 
-    /// With 95 % certainty at most this share of such searches reaches `confidence`.
+    /// How many times wider the share of searches that stand out scatters than if the queries were independent, at
+    /// least 1: the design effect of a sample in clusters, here the queries made of one picture (Kish, Survey Sampling,
+    /// 1965). With `k` of `n` that stand out, `k_i` of picture `i` of `C`, it is the variance of `k / n` over the
+    /// pictures, `C / (C - 1) (sum of k_i^2 - k^2 / C) / n^2`, by that of independent ones, `p (1 - p) / n`. Taken
+    /// where the most stand out: of few it could not be told.
+    fn design_effect(&self) -> f64 {
+        let (k, n, pictures) = (self.confidences.len() as u64, self.queries as u64, self.pictures as u64);
+        if k == 0 || k == n || pictures < 2 {
+            return 1.0;
+        }
+        let mut of_picture: HashMap<usize, u64> = HashMap::new();
+        for picture in &self.made_of {
+            *of_picture.entry(*picture).or_default() += 1;
+        }
+        let squares = to_f64(of_picture.values().map(|k| k * k).sum());
+        let (k, n, pictures) = (to_f64(k), to_f64(n), to_f64(pictures));
+        let clustered = pictures / (pictures - 1.0) * (squares - k * k / pictures) / (n * n);
+        (clustered / (k / n * (1.0 - k / n) / n)).max(1.0)
+    }
+
+    /// So many independent searches would tell as much.
+    fn effective_queries(&self) -> f64 {
+        to_f64(self.queries as u64) / self.design_effect()
+    }
+
+    /// With 95 % certainty at most this share of such searches reaches `confidence`: Clopper and Pearson with the
+    /// effective numbers in the place of those that were counted (Korn and Graubard, Survey Methodology 24, 1998).
     fn bound(&self, confidence: f32) -> f64 {
+        let effect = self.design_effect();
+        let reach = (to_f64(self.reach(confidence) as u64) / effect).ceil();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most the counts they were made of"
+        )]
+        let (reach, queries) = (reach as usize, self.effective_queries() as usize);
         // Nothing is known of a kind that was never tried.
-        upper_bound(self.reach(confidence), self.queries).unwrap_or(1.0)
+        upper_bound(reach, queries).unwrap_or(1.0)
     }
 
     fn realised(&self, confidence: f32) -> f64 {
@@ -132,6 +182,9 @@ impl Sample {
 
     fn is_sound(&self) -> bool {
         self.confidences.len() <= self.queries
+            && self.pictures <= self.queries
+            && self.made_of.len() == self.confidences.len()
+            && self.made_of.iter().all(|picture| *picture < self.pictures)
             && self.confidences.iter().all(|c| (0.0..=1.0).contains(c))
             && self.confidences.is_sorted_by(|a, b| a >= b)
     }
@@ -233,7 +286,7 @@ impl Calibration {
 
     /// The bound when none of the searches is answered, with the limit of `n` times the bound for large `n`: ln 20.
     fn least_of_many(&self, stored: u64) -> f64 {
-        let least = |sample: &Sample| 20_f64.ln() / to_f64(sample.queries.max(1) as u64);
+        let least = |sample: &Sample| 20_f64.ln() / sample.effective_queries().max(1.0);
         (1.0 - LOOK_ALIKES) * least(&self.unseen) * self.growth(stored)
             + LOOK_ALIKES * least(&self.look_alikes)
     }
@@ -269,9 +322,28 @@ mod tests {
 
     /// `queries` searches, those that stand out with confidences just below 1, a thousandth apart.
     fn sample(queries: usize, standing_out: u16) -> Sample {
-        let mut sample = Sample::of((0..standing_out).map(|i| 0.99 - f32::from(i) / 1000.0));
-        sample.queries = queries;
+        let mut sample = Sample::of((0..standing_out).map(|i| (i, 0.99 - f32::from(i) / 1000.0)));
+        (sample.queries, sample.pictures) = (queries, queries);
         sample
+    }
+
+    /// `pictures` with ten queries each; of those of every twentieth picture `standing_out` stand out.
+    fn clustered(pictures: u16, standing_out: u16) -> Sample {
+        let queries = (0..pictures).flat_map(|picture| (0..10).map(move |query| (picture, query)));
+        Sample::of(queries.map(|(picture, query)| {
+            (picture, if picture % 20 == 0 && query < standing_out { 0.9 } else { 0.0 })
+        }))
+    }
+
+    #[test]
+    fn queries_of_one_picture_that_stand_out_together_count_as_fewer() {
+        let (apart, together) = (clustered(400, 1), clustered(40, 10));
+        assert_eq!((apart.queries, together.queries), (4000, 400));
+        assert!((apart.design_effect() - 1.0).abs() < 1e-9, "{}", apart.design_effect());
+        // All or none of ten: they tell as much as one. 40 / 39 for the mean that is estimated from them.
+        assert!((together.design_effect() - 10.0 * 40.0 / 39.0).abs() < 1e-9, "{}", together.design_effect());
+        assert!(together.bound(0.9) > upper_bound(20, 400).expect("some"));
+        assert!(together.bound(0.9) >= upper_bound(2, 40).expect("some"));
     }
 
     #[test]
@@ -323,13 +395,22 @@ mod tests {
     fn what_is_written_is_read_and_what_is_not_sound_is_not() {
         let good = calibration(sample(300, 3), sample(300, 30));
         assert_eq!(Calibration::from_json(&good.to_json()).as_ref(), Some(&good));
-        let unsorted = Sample { queries: 9, confidences: vec![0.5, 0.6] };
-        let beyond = Sample { queries: 9, confidences: vec![1.5] };
-        let too_many = Sample { queries: 1, confidences: vec![0.6, 0.5] };
-        for bad in [unsorted, beyond, too_many] {
+        let of = |queries: usize, confidences: &[f32], made_of: &[usize]| {
+            let (confidences, made_of) = (confidences.to_vec(), made_of.to_vec());
+            Sample { queries, pictures: queries, confidences, made_of }
+        };
+        let unsorted = of(9, &[0.5, 0.6], &[0, 1]);
+        let beyond = of(9, &[1.5], &[0]);
+        let too_many = of(1, &[0.6, 0.5], &[0, 0]);
+        let of_no_picture = of(9, &[0.6], &[9]);
+        let of_fewer_pictures = of(9, &[0.6, 0.5], &[0]);
+        for bad in [unsorted, beyond, too_many, of_no_picture, of_fewer_pictures] {
             assert_eq!(Calibration::from_json(&calibration(bad, sample(9, 0)).to_json()), None);
         }
-        assert_eq!(Calibration::from_json(&Calibration { format: 2, ..good }.to_json()), None);
+        assert_eq!(
+            Calibration::from_json(&Calibration { format: CALIBRATION_FORMAT + 1, ..good }.to_json()),
+            None
+        );
         assert_eq!(Calibration::from_json("{}"), None);
     }
 

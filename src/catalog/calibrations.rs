@@ -1,9 +1,23 @@
 //! The home's own calibration, if its user made one.
 
+use rusqlite::TransactionBehavior;
+
 use super::{Catalog, CatalogError, meta};
 use crate::calibration::Calibration;
 
 const KEY: &str = "calibration";
+const CHANGES_KEY: &str = "calibrations";
+
+/// Part of every transaction that changes the calibration, or what people have told apart.
+pub(super) fn bump_calibrations(transaction: &rusqlite::Transaction<'_>) -> Result<(), rusqlite::Error> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO meta (key, value) VALUES (?1, '1')
+             ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+        )?
+        .execute([CHANGES_KEY])?;
+    Ok(())
+}
 
 impl Catalog {
     /// The calibration that was made for this home, for whatever model. One that cannot be read is none: the shipped
@@ -21,14 +35,26 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the write fails.
     pub fn keep_calibration(&self, calibration: Option<&Calibration>) -> Result<(), CatalogError> {
-        let writer = self.writer();
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         match calibration {
-            Some(calibration) => writer.execute(
+            Some(calibration) => transaction.execute(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
                 [KEY, &calibration.to_json()],
             )?,
-            None => writer.execute("DELETE FROM meta WHERE key = ?1", [KEY])?,
+            None => transaction.execute("DELETE FROM meta WHERE key = ?1", [KEY])?,
         };
+        bump_calibrations(&transaction)?;
+        transaction.commit()?;
         Ok(())
+    }
+
+    /// How often anything that a line is drawn by was changed: who has drawn one knows by it when to draw it anew.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn calibrations(&self) -> Result<u64, CatalogError> {
+        let times = self.read(|c| meta(c, CHANGES_KEY))?;
+        Ok(times.and_then(|times| times.parse().ok()).unwrap_or(0))
     }
 }

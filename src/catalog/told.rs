@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{TransactionBehavior, params};
 use serde::Serialize;
 
+use super::calibrations::bump_calibrations;
 use super::{Catalog, CatalogError, bump_generation};
 use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
@@ -61,6 +62,7 @@ impl Catalog {
             params![a, b, same, confidence, told_at.unix_ms()],
         )?;
         bump_generation(&transaction)?;
+        bump_calibrations(&transaction)?;
         transaction.commit()?;
         Ok(())
     }
@@ -76,6 +78,7 @@ impl Catalog {
         let gone =
             transaction.execute("DELETE FROM told WHERE photo_a = ?1 AND photo_b = ?2", params![a, b])?;
         bump_generation(&transaction)?;
+        bump_calibrations(&transaction)?;
         transaction.commit()?;
         Ok(gone > 0)
     }

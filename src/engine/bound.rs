@@ -1,7 +1,7 @@
 //! Which line keeps the false hits as few as the user allows? Of the home's own calibration, else the shipped one.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Engine, EngineError, Progress};
 use crate::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, Line};
@@ -34,12 +34,23 @@ impl fmt::Display for CalibratedOn {
 
 /// The lines of one home, by how many pictures it stores.
 pub(super) struct Bound {
-    asked: f64,
+    fingerprint: Fingerprint,
     thresholds: Thresholds,
+    /// The share of false hits that the user allows; `None` for what the calibration was made for.
+    asked: Option<f64>,
+    now: Mutex<Now>,
+}
+
+/// What was found when it was last looked at.
+struct Now {
+    /// [`Catalog::calibrations`] then.
+    calibrations: u64,
     calibration: Option<Calibration>,
-    pub(super) calibrated_on: CalibratedOn,
-    /// The newest line and the number of pictures that it is for.
-    newest: Mutex<(u64, Line)>,
+    calibrated_on: CalibratedOn,
+    asked: f64,
+    /// The number of pictures that the line is for.
+    stored: u64,
+    line: Line,
 }
 
 impl Bound {
@@ -54,6 +65,61 @@ impl Bound {
         thresholds: Thresholds,
         asked: Option<f64>,
     ) -> Result<Self, EngineError> {
+        let mut now = Now::read(catalog, fingerprint, asked)?;
+        if now.calibration.is_none() && asked.is_some() {
+            return Err(EngineError::Uncalibrated { model: fingerprint.to_string() });
+        }
+        if let Some(calibration) = &now.calibration {
+            now.line = calibration.line(now.asked, 0)?;
+        }
+        Ok(Self { fingerprint: fingerprint.clone(), thresholds, asked, now: Mutex::new(now) })
+    }
+
+    /// The policy with `stored` pictures, by the newest calibration, whichever process made it. Where that cannot
+    /// promise what was asked for any more, the line is that of the largest home for which it could, and the policy says
+    /// what it promises here.
+    pub(super) fn policy(
+        &self,
+        catalog: &Catalog,
+        stored: u64,
+        progress: &dyn Progress,
+    ) -> Result<Policy, EngineError> {
+        // Doublings are fine enough, and a new line for each picture would cost more than it tells.
+        let stored = stored.max(1).next_power_of_two();
+        let calibrations = catalog.calibrations()?;
+        let mut now = self.now();
+        if now.calibrations != calibrations {
+            *now = Now::read(catalog, &self.fingerprint, self.asked)?;
+        }
+        if let (true, Some(calibration)) = (now.stored != stored, &now.calibration) {
+            now.line = calibration.line(now.asked, stored).unwrap_or_else(|refused| {
+                progress.note(&refused.to_string());
+                line_of_the_largest(calibration, now.asked, stored)
+            });
+            now.stored = stored;
+        }
+        Ok(Policy::new(self.thresholds, now.line))
+    }
+
+    /// The policy of the last search.
+    pub(super) fn newest(&self) -> Policy {
+        Policy::new(self.thresholds, self.now().line)
+    }
+
+    pub(super) fn calibrated_on(&self) -> CalibratedOn {
+        self.now().calibrated_on
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Now {
+    /// Without a line yet.
+    fn read(catalog: &Catalog, fingerprint: &Fingerprint, asked: Option<f64>) -> Result<Self, EngineError> {
+        // First: what changes after this is read at the next look.
+        let calibrations = catalog.calibrations()?;
         let fits = |c: &Calibration| c.model == fingerprint.digest && c.verifier == weights_digest();
         let shipped = || Calibration::shipped().filter(|c| fits(c)).cloned();
         let (mut calibration, calibrated_on) = match catalog.calibration()?.filter(fits) {
@@ -66,53 +132,24 @@ impl Bound {
                 calibration.look_alikes.add(confidence);
             }
         }
-        if calibration.is_none() && asked.is_some() {
-            return Err(EngineError::Uncalibrated { model: fingerprint.to_string() });
-        }
         let made_for = calibration.as_ref().map_or(DEFAULT_MAX_FALSE_HIT, |c| c.max_false_hit);
         let asked = asked.unwrap_or(made_for);
-        let line = match &calibration {
-            Some(calibration) => calibration.line(asked, 0)?,
-            None => Line::UNCALIBRATED,
-        };
-        Ok(Self { asked, thresholds, calibration, calibrated_on, newest: Mutex::new((0, line)) })
+        Ok(Self { calibrations, calibration, calibrated_on, asked, stored: 0, line: Line::UNCALIBRATED })
     }
+}
 
-    /// The policy with `stored` pictures. Where the calibration cannot promise what was asked for any more, the line is
-    /// that of the largest home for which it could, and the policy says what it promises here.
-    pub(super) fn policy(&self, stored: u64, progress: &dyn Progress) -> Policy {
-        // Doublings are fine enough, and a new line for each picture would cost more than it tells.
-        let stored = stored.max(1).next_power_of_two();
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (true, Some(calibration)) = (newest.0 != stored, &self.calibration) {
-            let line = calibration.line(self.asked, stored).unwrap_or_else(|refused| {
-                progress.note(&refused.to_string());
-                self.line_of_the_largest(calibration, stored)
-            });
-            *newest = (stored, line);
-        }
-        Policy::new(self.thresholds, newest.1)
-    }
-
-    fn line_of_the_largest(&self, calibration: &Calibration, stored: u64) -> Line {
-        let mut fewer = std::iter::successors(Some(stored / 2), |n| (*n > 0).then_some(n / 2));
-        let largest = fewer.find_map(|n| calibration.line(self.asked, n).ok());
-        let line = largest.unwrap_or_else(|| calibration.strictest(stored));
-        Line { max_false_hit: Some(calibration.bound(line.confidence, stored)), ..line }
-    }
-
-    /// The policy of the last search.
-    pub(super) fn newest(&self) -> Policy {
-        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        Policy::new(self.thresholds, newest.1)
-    }
+fn line_of_the_largest(calibration: &Calibration, asked: f64, stored: u64) -> Line {
+    let mut fewer = std::iter::successors(Some(stored / 2), |n| (*n > 0).then_some(n / 2));
+    let largest = fewer.find_map(|n| calibration.line(asked, n).ok());
+    let line = largest.unwrap_or_else(|| calibration.strictest(stored));
+    Line { max_false_hit: Some(calibration.bound(line.confidence, stored)), ..line }
 }
 
 impl Engine {
     /// Where the line between hit and review comes from.
     #[must_use]
     pub fn calibrated_on(&self) -> CalibratedOn {
-        self.bound.calibrated_on
+        self.bound.calibrated_on()
     }
 
     /// The line with as many pictures as are stored now.
@@ -121,6 +158,6 @@ impl Engine {
     /// [`EngineError`] when the home folder fails.
     pub fn line(&self) -> Result<Line, EngineError> {
         let stored = self.catalog.photo_count()?;
-        Ok(self.bound.policy(stored, self.progress.as_ref()).line())
+        Ok(self.bound.policy(&self.catalog, stored, self.progress.as_ref())?.line())
     }
 }

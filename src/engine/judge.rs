@@ -20,7 +20,7 @@ impl Engine {
         let candidates;
         (seen.policy, candidates) = timings.measure(Stage::Index, || {
             self.on_the_index(|index| {
-                let policy = self.bound.policy(index.len() as u64, self.progress.as_ref());
+                let policy = self.bound.policy(&self.catalog, index.len() as u64, self.progress.as_ref())?;
                 Ok((policy, index.search(embedding, CANDIDATES, policy.hit_threshold())?))
             })
         })?;

@@ -528,7 +528,7 @@ impl Engine {
             timings_ms: Timings::default(),
             upstream_calls: 0,
             unanswered: None,
-            explain: Explanation::of(seen, self.bound.calibrated_on),
+            explain: Explanation::of(seen, self.bound.calibrated_on()),
             warnings: Vec::new(),
         })
     }

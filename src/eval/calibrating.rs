@@ -7,7 +7,8 @@ use crate::embed::Fingerprint;
 
 impl Evaluation {
     /// How sure the engine, with the model of this fingerprint, was of those of the `counted` queries that must not be
-    /// answered, for a share of false hits that is to be allowed (0..=1): the labelled ones are look-alikes, the others like no stored picture.
+    /// answered, for a share of false hits that is to be allowed (0..=1): the labelled ones are look-alikes, the others
+    /// like no stored picture.
     #[must_use]
     pub fn calibration(
         &self,
@@ -17,7 +18,8 @@ impl Evaluation {
     ) -> Calibration {
         let of = |is_look_alike: bool| {
             let counted = self.unseen().filter(|asked| counted(asked));
-            Sample::of(counted.filter(|a| a.line.negative.is_some() == is_look_alike).map(sureness))
+            let kind = counted.filter(|asked| asked.line.negative.is_some() == is_look_alike);
+            Sample::of(kind.map(|asked| (asked.made_of(), sureness(asked))))
         };
         Calibration::new(&model.digest, max_false_hit, self.references.len() as u64, of(false), of(true))
     }
@@ -48,6 +50,14 @@ impl Evaluation {
 
     fn unseen(&self) -> impl Iterator<Item = &Asked> {
         self.queries.iter().filter(|asked| !asked.judged.seen)
+    }
+}
+
+impl Asked {
+    /// What names the picture that the query was made of: the query itself, if its line does not say.
+    #[must_use]
+    pub fn made_of(&self) -> &str {
+        self.line.made_of.as_deref().unwrap_or(&self.line.path)
     }
 }
 

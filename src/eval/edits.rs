@@ -175,10 +175,7 @@ fn square(picture: &RgbImage, side: u32, whole: bool) -> RgbImage {
         imageops::replace(&mut out, &small, i64::from(x), i64::from(y));
         return out;
     }
-    let short = picture.width().min(picture.height());
-    let (x, y) = ((picture.width() - short) / 2, (picture.height() - short) / 2);
-    let middle = imageops::crop_imm(picture, x, y, short, short).to_image();
-    imageops::resize(&middle, side, side, FilterType::Triangle)
+    filled(picture, side, side)
 }
 
 /// Two by two squares, the picture in one of them.
@@ -244,6 +241,29 @@ fn on_poster(picture: &RgbImage, dice: &mut Dice, _: &dyn Others) -> RgbImage {
     out
 }
 
+/// Other goods over 20 to 45 % of the picture, near its middle: what a seller does who keeps the poster or the ground. As
+/// `swap` in models/verifier.py.
+pub(super) fn swapped(picture: &RgbImage, dice: &mut Dice, others: &dyn Others) -> RgbImage {
+    let (area, shape) = (between(dice, 0.2, 0.45), between(dice, 0.7, 1.4));
+    let part = |side: u32, share: f32| ((side as f32 * share.sqrt()) as u32).clamp(1, side);
+    let (w, h) = (part(picture.width(), area * shape), part(picture.height(), area / shape));
+    let mut place =
+        |side: u32, part: u32| i64::from(((side - part) as f32 * between(dice, 0.25, 0.75)) as u32);
+    let (x, y) = (place(picture.width(), w), place(picture.height(), h));
+    let mut out = picture.clone();
+    imageops::replace(&mut out, &filled(&others.another(dice), w, h), x, y);
+    out
+}
+
+/// The middle of `picture`, as much of it as has that shape, at this size.
+fn filled(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let scale = (picture.width() as f32 / width as f32).min(picture.height() as f32 / height as f32);
+    let part = |side: u32, all: u32| ((side as f32 * scale) as u32).clamp(1, all);
+    let (w, h) = (part(width, picture.width()), part(height, picture.height()));
+    let (x, y) = ((picture.width() - w) / 2, (picture.height() - h) / 2);
+    imageops::resize(&imageops::crop_imm(picture, x, y, w, h).to_image(), width, height, FilterType::Triangle)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,6 +314,19 @@ mod tests {
             let resized = resize(&picture, &mut Dice::of(&[seed]), &Plain);
             assert!((220..=310).contains(&resized.width()), "{}", resized.width());
         }
+    }
+
+    #[test]
+    fn other_goods_take_their_share_of_the_picture_and_the_rim_stays() {
+        let picture = sample(200, 150);
+        for seed in 0..20 {
+            let swapped = swapped(&picture, &mut Dice::of(&[seed]), &Plain);
+            let changed = swapped.pixels().zip(picture.pixels()).filter(|(new, old)| new != old).count();
+            let share = changed as f64 / f64::from(200 * 150);
+            assert!((0.18..=0.46).contains(&share), "{share}");
+            assert_eq!(swapped.get_pixel(0, 0), picture.get_pixel(0, 0));
+        }
+        assert_eq!(swapped(&sample(1, 1), &mut Dice::of(&[1]), &Plain).dimensions(), (1, 1));
     }
 
     #[test]

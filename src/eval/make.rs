@@ -9,7 +9,7 @@ use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
 
-use super::edits::{EDITS, Edit, Others, scaled_to};
+use super::edits::{EDITS, Edit, Others, scaled_to, swapped};
 use super::manifest::{Line, Negative, Role, ndjson};
 use super::recolour::recoloured;
 use super::{EvalError, for_each};
@@ -23,8 +23,8 @@ const LABELS: &str = "labels.ndjson";
 /// Pictures are scaled to this long side, in pixels, before they are edited: shops show about that.
 const MAX_SIDE_PX: u32 = 800;
 
-/// JPEG quality of a picture that was only given another colour.
-const RECOLOUR_QUALITY: u8 = 88;
+/// JPEG quality of a picture that was only given another colour, or other goods.
+const MADE_QUALITY: u8 = 88;
 
 /// Edits of a picture in another colour: as many as in models/evaluate.py.
 const RECOLOUR_EDITS: usize = 4;
@@ -98,7 +98,7 @@ struct Source {
 
 /// Makes a manifest and its pictures in the folder `out`, which must be empty or not exist, from `pictures` below
 /// `folder`. Edits are those of models/edits.py and more; a stored picture in another colour is a query that must not
-/// be answered. Without `labels.ndjson` in `folder`, or for a picture that it does not name, a picture is an item of
+/// be answered, nor one with other goods in its middle. Without `labels.ndjson` in `folder`, or for a picture that it does not name, a picture is an item of
 /// its own.
 ///
 /// # Errors
@@ -263,6 +263,7 @@ impl Workshop<'_> {
             item,
             edit: edit.map(|edit| edit.name.to_owned()),
             negative,
+            made_of: Some(format!("{number:05}")),
         };
         let mut lines = Vec::new();
         if stored {
@@ -270,7 +271,7 @@ impl Workshop<'_> {
             let path = format!("references/{number:05}.{ending}");
             self.write(&path, &bytes)?;
             let item = Some(source.item.clone());
-            lines.push(Line { path, role: Role::Reference, item, edit: None, negative: None });
+            lines.push(Line { path, role: Role::Reference, item, edit: None, negative: None, made_of: None });
         }
         let negative = source.is_variant.then_some(Negative::Variant);
         for (stream, edit) in EDITS.iter().enumerate() {
@@ -282,7 +283,7 @@ impl Workshop<'_> {
         if let (true, Some(other)) = (stored, recoloured(&picture, self.options.recolours, &mut dice)) {
             // Once as it is, then under some of the edits.
             let path = format!("queries/{number:05}-recolour.jpg");
-            self.write(&path, &jpeg(&other, RECOLOUR_QUALITY))?;
+            self.write(&path, &jpeg(&other, MADE_QUALITY))?;
             lines.push(query(path, None, None, Some(Negative::Recolour)));
             let mut streams: Vec<usize> = (0..EDITS.len()).collect();
             dice.shuffle(&mut streams);
@@ -292,6 +293,18 @@ impl Workshop<'_> {
                 self.write(&path, &self.edited(&other, edit, number, EDITS.len() + 1 + stream))?;
                 lines.push(query(path, Some(edit), None, Some(Negative::Recolour)));
             }
+        }
+        if stored {
+            // Once as it is, then under one of the edits.
+            let mut dice = self.dice(number, 2 * EDITS.len() + 1);
+            let other = swapped(&picture, &mut dice, self.others);
+            let path = format!("queries/{number:05}-swap.jpg");
+            self.write(&path, &jpeg(&other, MADE_QUALITY))?;
+            lines.push(query(path, None, None, Some(Negative::Swap)));
+            let edit = &EDITS[dice.below(EDITS.len())];
+            let path = format!("queries/{number:05}-swap-{}.jpg", edit.name);
+            self.write(&path, &self.edited(&other, edit, number, 2 * EDITS.len() + 2))?;
+            lines.push(query(path, Some(edit), None, Some(Negative::Swap)));
         }
         Ok(lines)
     }

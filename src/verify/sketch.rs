@@ -4,7 +4,7 @@ use image::RgbImage;
 
 use super::hamming::Bits;
 use super::keypoints::{ANGLES, Keypoints, LEVELS, MAX_KEYPOINTS, Spot};
-use super::raster::{Colours, LONG_SIDES_PX, Plane, Pyramid, SketchError};
+use super::raster::{Colours, LONG_SIDES_PX, Plane, Pyramid, Samples, SketchError};
 
 /// Which of the sizes is the thumbnail.
 const THUMBNAIL_LEVEL: usize = 4;
@@ -41,7 +41,9 @@ pub enum SketchBytesError {
 /// A picture in question, ready to be compared with sketches.
 pub struct Probe {
     /// From large to small, at several sizes.
-    pub(super) colours: Vec<Colours>,
+    sizes: Vec<Samples>,
+    /// As large as those of sketches.
+    pub(super) thumbnail: Colours,
     pub(super) keypoints: Keypoints,
 }
 
@@ -56,29 +58,31 @@ impl Probe {
     /// [`SketchError`] for a picture without pixels.
     pub fn of(picture: &RgbImage) -> Result<Self, SketchError> {
         let pyramid = Pyramid::of(picture)?;
-        Ok(Self { keypoints: Keypoints::of(&pyramid.lumas), colours: pyramid.colours })
+        let sizes = pyramid.colours.iter().map(Samples::of).collect();
+        // The colours start at the second size.
+        let thumbnail = pyramid.colours[THUMBNAIL_LEVEL - 1].clone();
+        Ok(Self { keypoints: Keypoints::of(&pyramid.lumas), sizes, thumbnail })
     }
 
     /// What to keep of the picture.
     #[must_use]
     pub fn sketch(&self) -> Sketch {
-        // The colours start at the second size.
-        Sketch::new(&self.colours[THUMBNAIL_LEVEL - 1], self.keypoints.clone())
+        Sketch::new(&self.thumbnail, self.keypoints.clone())
     }
 
     /// Width and height in units of the longer side.
     pub(super) fn extent(&self) -> (f32, f32) {
-        let largest = &self.colours[0];
+        let largest = &self.sizes[0];
         (largest.width as f32 / largest.long_side(), largest.height as f32 / largest.long_side())
     }
 
     /// The size at which one pixel is nearest to `step` of the longer side.
-    pub(super) fn size_for(&self, step: f32) -> &Colours {
-        let off = |colours: &Colours| (colours.long_side() * step).ln().abs();
-        let mut best = &self.colours[0];
-        for colours in &self.colours[1..] {
-            if off(colours) < off(best) {
-                best = colours;
+    pub(super) fn size_for(&self, step: f32) -> &Samples {
+        let off = |size: &Samples| (size.long_side() * step).ln().abs();
+        let mut best = &self.sizes[0];
+        for size in &self.sizes[1..] {
+            if off(size) < off(best) {
+                best = size;
             }
         }
         best

@@ -109,6 +109,9 @@ fn half_of_the_pictures_are_stored_unchanged_and_every_picture_is_asked_for_unde
     let recoloured: Vec<_> =
         of(Role::Query).filter(|line| line.negative == Some(Negative::Recolour)).collect();
     assert!(!recoloured.is_empty() && recoloured.iter().all(|line| line.item.is_none()));
+    let swapped: Vec<_> = of(Role::Query).filter(|line| line.negative == Some(Negative::Swap)).collect();
+    assert_eq!(swapped.len(), 2 * made.references);
+    assert!(swapped.iter().all(|line| line.item.is_none() && line.made_of.is_some()));
 }
 
 #[test]
