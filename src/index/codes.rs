@@ -168,10 +168,12 @@ impl Codes {
         Row::of(self.rows.row(slot))
     }
 
-    /// Asks for a slot's codes to be at hand soon.
+    /// The codes in a slot as they are stored, which are asked to be at hand soon.
     #[inline]
-    pub(super) fn prefetch(&self, slot: u32) {
-        distance::prefetch(self.rows.row(slot));
+    pub(super) fn prefetch(&self, slot: u32) -> &[u8] {
+        let row = self.rows.row(slot);
+        distance::prefetch(row);
+        row
     }
 
     /// An estimate of the cosine of two vectors, off by at most [`Codes::reach`].
@@ -183,10 +185,21 @@ impl Codes {
 
     /// The estimates for the vectors in `slots`, each handed to `each` with its slot, in their order.
     #[inline]
+    pub(super) fn estimates(&self, query: Row<'_>, slots: &[u32], each: impl FnMut(u32, f32)) {
+        self.estimates_of(query, slots.iter().map(|&slot| (slot, self.rows.row(slot))), each);
+    }
+
+    /// As [`Codes::estimates`], for slots with their codes as they are stored.
+    #[inline]
     #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
-    pub(super) fn estimates(&self, query: Row<'_>, slots: &[u32], mut each: impl FnMut(u32, f32)) {
-        let rows = slots.iter().map(|&slot| {
-            let row = self.row(slot);
+    pub(super) fn estimates_of<'a>(
+        &self,
+        query: Row<'_>,
+        rows: impl Iterator<Item = (u32, &'a [u8])>,
+        mut each: impl FnMut(u32, f32),
+    ) {
+        let rows = rows.map(|(slot, bytes)| {
+            let row = Row::of(bytes);
             (row.codes, (slot, query.scale * row.scale))
         });
         self.coder
