@@ -25,7 +25,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::distance::{self, Kernel, LANES};
-use super::rows::{BLOCK_ROWS, RowFile, RowStore, RowView};
+use super::rows::{BLOCK_ROWS, Mapped, RowStore, RowView};
 
 const HEAD: usize = 8;
 
@@ -85,7 +85,7 @@ struct Coder {
 /// The codes of all vectors, in slots 0, 1, 2, …
 pub(super) struct CodeStore {
     coder: Coder,
-    rows: RowStore,
+    rows: RowStore<Mapped>,
 }
 
 impl CodeStore {
@@ -116,12 +116,12 @@ impl CodeStore {
     ///
     /// # Errors
     /// When the system has no memory left.
-    pub(super) fn read(&self, file: &Arc<RowFile>) -> io::Result<()> {
+    pub(super) fn read(&self, file: &Arc<Mapped>) -> io::Result<()> {
         self.rows.read(file)
     }
 
     /// Has the codes of whole blocks read from the file of a snapshot.
-    pub(super) fn adopt(&self, file: &Arc<RowFile>) {
+    pub(super) fn adopt(&self, file: &Arc<Mapped>) {
         self.rows.adopt(file);
     }
 
@@ -141,7 +141,7 @@ pub(super) fn stride(dimension: usize) -> usize {
 pub(super) struct Codes {
     coder: Coder,
     len: usize,
-    rows: RowView,
+    rows: RowView<Mapped>,
 }
 
 impl Codes {
@@ -150,7 +150,7 @@ impl Codes {
     }
 
     /// The rows as they are stored.
-    pub(super) fn rows(&self) -> &RowView {
+    pub(super) fn rows(&self) -> &RowView<Mapped> {
         &self.rows
     }
 
