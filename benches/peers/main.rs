@@ -2,13 +2,14 @@
 //!
 //! `TONGKUAN_PEERS_FOLDER` names a folder (default: a temporary one) for `vectors.f32`, `queries.f32` (rows of 256
 //! little-endian numbers, of length one) and `tongkuan.json`; `TONGKUAN_PEERS_VECTORS` says how many vectors (default:
-//! 50000). How the index is opened is measured in a process of its own.
+//! 50000). `TONGKUAN_PEERS_FROM` names a folder with two such files (`benches/peers/embed.py` makes them), to be taken
+//! instead of clusters; then the default is all. How the index is opened is measured in a process of its own.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 #[path = "../clusters/mod.rs"]
@@ -24,10 +25,21 @@ const K: usize = 10;
 const BREADTHS: [usize; 4] = [16, 32, 64, 128];
 const ROUNDS: u32 = 5;
 
-/// Near copies of vectors from all over.
-fn queries(vectors: u64) -> Vec<Embedding> {
+/// Vectors, and near copies of some from all over.
+fn clusters(vectors: u64) -> [Vec<Embedding>; 2] {
     let step = vectors / u64::from(QUERIES);
-    (0..u64::from(QUERIES)).map(|q| near_copy(q * step)).collect()
+    [(0..vectors).map(vector).collect(), (0..u64::from(QUERIES)).map(|q| near_copy(q * step)).collect()]
+}
+
+fn read(path: &Path) -> Vec<Embedding> {
+    let bytes = fs::read(path).expect("a file of vectors");
+    let (rows, rest) = bytes.as_chunks::<{ 4 * DIMENSION }>();
+    assert!(rest.is_empty() && !rows.is_empty(), "{}: rows of {DIMENSION} numbers", path.display());
+    let embedding = |row: &[u8; 4 * DIMENSION]| {
+        let values = row.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value));
+        Embedding::new(values.collect()).expect("a vector")
+    };
+    rows.iter().map(embedding).collect()
 }
 
 fn write(path: &Path, embeddings: &[Embedding]) {
@@ -62,17 +74,18 @@ fn fingerprint() -> IndexFingerprint {
     IndexFingerprint("peers".to_owned())
 }
 
-/// In a process of its own: opens what was saved in `saved`, asks once, then all `queries`.
-fn open(saved: &Path, vectors: u64) {
-    let queries = queries(vectors);
+/// In a process of its own: opens what was saved in `saved`, asks once, then all queries of its parent.
+fn open(saved: &Path) {
+    let queries = read(&saved.with_file_name("queries.f32"));
     let (rss, anon) = resident();
+    let start = Instant::now();
+    let index = Index::load(options(), saved, &fingerprint()).expect("the snapshot");
+    let open_ms = start.elapsed().as_secs_f64() * 1e3;
+    let vectors = index.len() as u64;
     let grown = || {
         let (now, now_anon) = resident();
         (now.saturating_sub(rss) / vectors, now_anon.saturating_sub(anon) / vectors)
     };
-    let start = Instant::now();
-    let index = Index::load(options(), saved, &fingerprint()).expect("the snapshot");
-    let open_ms = start.elapsed().as_secs_f64() * 1e3;
     let opened = grown();
     let start = Instant::now();
     black_box(index.search(&queries[0], K, -1.0).expect("a search"));
@@ -85,21 +98,29 @@ fn open(saved: &Path, vectors: u64) {
     black_box(index.search_exact(&queries[0], K).expect("a search"));
     let scan_ms = start.elapsed().as_secs_f64() * 1e3;
     println!(
-        "opened in {open_ms:.1} ms ({} bytes a vector, {} in no file), first search {first_ms:.1} ms; after {QUERIES} \
+        "opened in {open_ms:.1} ms ({} bytes a vector, {} in no file), first search {first_ms:.1} ms; after {} \
          searches {} bytes a vector, {} in no file; first exact scan {scan_ms:.1} ms",
-        opened.0, opened.1, asked.0, asked.1
+        opened.0,
+        opened.1,
+        queries.len(),
+        asked.0,
+        asked.1
     );
 }
 
 fn main() {
-    let count = std::env::var("TONGKUAN_PEERS_VECTORS").map_or(50_000, |n| n.parse().expect("a number"));
     if let Some(saved) = std::env::var_os("TONGKUAN_PEERS_OPEN") {
-        return open(Path::new(&saved), count);
+        return open(Path::new(&saved));
     }
+    let wanted = std::env::var("TONGKUAN_PEERS_VECTORS").ok().map(|n| n.parse::<u64>().expect("a number"));
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = std::env::var_os("TONGKUAN_PEERS_FOLDER").map_or(temporary.path().to_owned(), Into::into);
-    let vectors = (0..count).map(vector).collect::<Vec<_>>();
-    let queries = queries(count);
+    let [mut vectors, queries] = match std::env::var_os("TONGKUAN_PEERS_FROM").map(PathBuf::from) {
+        Some(from) => ["vectors.f32", "queries.f32"].map(|name| read(&from.join(name))),
+        None => clusters(wanted.unwrap_or(50_000)),
+    };
+    vectors.truncate(wanted.map_or(usize::MAX, |n| usize::try_from(n).expect("fits")));
+    let (count, asked) = (vectors.len() as u64, u32::try_from(queries.len()).expect("few"));
     write(&folder.join("vectors.f32"), &vectors);
     write(&folder.join("queries.f32"), &queries);
 
@@ -121,7 +142,9 @@ fn main() {
     }
     let (rss, anon) = resident();
     let (bytes, anon) = (rss.saturating_sub(before) / count, anon.saturating_sub(before_anon) / count);
-    let lost_by_graph = vectors.iter().step_by(vectors.len().div_ceil(20_000)).filter(|vector| {
+    let looked_for = vectors.iter().step_by(vectors.len().div_ceil(20_000));
+    let looked_for_len = looked_for.len();
+    let lost_by_graph = looked_for.filter(|vector| {
         let found = first.search_graph_alone(vector, 1).expect("a search");
         found.best().is_none_or(|best| best.score < 1.0)
     });
@@ -146,10 +169,10 @@ fn main() {
             for query in &queries {
                 black_box(search(query));
             }
-            times.push(start.elapsed().as_secs_f64() * 1e3 / f64::from(QUERIES));
+            times.push(start.elapsed().as_secs_f64() * 1e3 / f64::from(asked));
         }
         // Its clock ticks in hundredths of a second, so over all rounds together.
-        let cpu = (processor_time() - start_cpu) * 1e3 / f64::from(ROUNDS * QUERIES);
+        let cpu = (processor_time() - start_cpu) * 1e3 / f64::from(ROUNDS * asked);
         times.sort_by(f64::total_cmp);
         let median = times[times.len() / 2];
         let found: Vec<Vec<i64>> =
@@ -164,8 +187,8 @@ fn main() {
     }
     println!(
         "{count} vectors built in {build_s:.2} s ({build_cpu_s:.2} s of processor time), {peak} bytes a vector then; \
-         saved in {save_s:.2} s; {bytes} bytes a vector after {QUERIES} searches, {anon} of them in no file; \
-         {lost_by_graph} of 20000 lost by the graph; {audit:?}"
+         saved in {save_s:.2} s; {bytes} bytes a vector after {asked} searches, {anon} of them in no file; \
+         {lost_by_graph} of {looked_for_len} lost by the graph; {audit:?}"
     );
     let json = format!(
         "{{\"name\":\"tongkuan\",\"build_s\":{build_s},\"build_cpu_s\":{build_cpu_s},\"bytes\":{bytes},\"anon\":{anon},\"rows\":[{rows}]}}"

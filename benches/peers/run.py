@@ -3,6 +3,7 @@
 
     python3 benches/peers/run.py            # needs cargo and pip; prints a table in Markdown
     TONGKUAN_PEERS_VECTORS=200000 TONGKUAN_PEERS_WITHOUT=hnsw_rs python3 benches/peers/run.py
+    TONGKUAN_PEERS_FROM=FOLDER python3 benches/peers/run.py    # vectors and queries made by embed.py
 
 50,000 (or that many) vectors of 256 numbers in clusters of 20 (seeded, made by `benches/peers/main.rs`), 1000 near copies as
 queries, 16 links, 200 places while building. Built on two threads, asked on one. Each library runs in a process of
@@ -111,7 +112,11 @@ def peer(name, folder):
             return index.search(queries, K)[1]
 
     elif name == "truth":
-        best = [np.argsort(-(query @ vectors.T))[:K] for query in queries]
+        best = []
+        for query in queries:
+            scores = vectors @ query
+            some = np.argpartition(-scores, K)[:K]
+            best.append(some[np.argsort(-scores[some], kind="stable")])
         np.save(folder / "truth.npy", np.stack(best))
         return
     elif name == "table":

@@ -128,9 +128,22 @@ impl Contenders {
         self
     }
 
-    pub(super) fn into_slots(self) -> impl Iterator<Item = u32> {
-        let floor = self.floor;
-        self.slots.into_iter().filter(move |(_, most)| *most >= floor).map(|(slot, _)| slot)
+    /// Has `score` score, the most promising first, until no other slot can be among the best `places`: slots with
+    /// their scores, the best among them.
+    pub(super) fn scored(self, mut score: impl FnMut(u32) -> f32) -> Vec<(u32, f32)> {
+        let mut slots = self.slots;
+        slots.retain(|(_, most)| *most >= self.floor);
+        slots.sort_unstable_by(|(_, a), (_, b)| b.total_cmp(a));
+        let (mut best, mut scored) = (Self::new(self.places), Vec::with_capacity(slots.len()));
+        for (slot, most) in slots {
+            if most < best.floor {
+                break;
+            }
+            let score = score(slot);
+            best.reaches(score);
+            scored.push((slot, score));
+        }
+        scored
     }
 }
 
@@ -156,3 +169,24 @@ impl PartialEq for Worse {
 }
 
 impl Eq for Worse {}
+
+#[cfg(test)]
+mod tests {
+    use super::Contenders;
+
+    #[test]
+    fn only_those_are_scored_that_can_still_be_among_the_best() {
+        let scores = [0.50, 0.90, 0.70, 0.80, 0.10, 0.85];
+        let mut contenders = Contenders::new(2);
+        for (slot, score) in (0..).zip(scores) {
+            contenders.offer(slot, score + 0.01, 0.06);
+        }
+        let mut asked = Vec::new();
+        let scored = contenders.scored(|slot| {
+            asked.push(slot);
+            scores[slot as usize]
+        });
+        assert_eq!(scored, [(1, 0.90), (5, 0.85), (3, 0.80)]);
+        assert_eq!(asked, [1, 5, 3], "0.70 is at most 0.77");
+    }
+}

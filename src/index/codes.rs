@@ -25,7 +25,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::distance::{self, Kernel, LANES};
-use super::rows::{BLOCK_ROWS, RowFile, RowStore, RowView};
+use super::rows::{BLOCK_ROWS, Mapped, RowStore, RowView};
 
 const HEAD: usize = 8;
 
@@ -85,7 +85,7 @@ struct Coder {
 /// The codes of all vectors, in slots 0, 1, 2, …
 pub(super) struct CodeStore {
     coder: Coder,
-    rows: RowStore,
+    rows: RowStore<Mapped>,
 }
 
 impl CodeStore {
@@ -116,12 +116,12 @@ impl CodeStore {
     ///
     /// # Errors
     /// When the system has no memory left.
-    pub(super) fn read(&self, file: &Arc<RowFile>) -> io::Result<()> {
+    pub(super) fn read(&self, file: &Arc<Mapped>) -> io::Result<()> {
         self.rows.read(file)
     }
 
     /// Has the codes of whole blocks read from the file of a snapshot.
-    pub(super) fn adopt(&self, file: &Arc<RowFile>) {
+    pub(super) fn adopt(&self, file: &Arc<Mapped>) {
         self.rows.adopt(file);
     }
 
@@ -141,7 +141,7 @@ pub(super) fn stride(dimension: usize) -> usize {
 pub(super) struct Codes {
     coder: Coder,
     len: usize,
-    rows: RowView,
+    rows: RowView<Mapped>,
 }
 
 impl Codes {
@@ -150,7 +150,7 @@ impl Codes {
     }
 
     /// The rows as they are stored.
-    pub(super) fn rows(&self) -> &RowView {
+    pub(super) fn rows(&self) -> &RowView<Mapped> {
         &self.rows
     }
 
@@ -168,10 +168,12 @@ impl Codes {
         Row::of(self.rows.row(slot))
     }
 
-    /// Asks for a slot's codes to be at hand soon.
+    /// The codes in a slot as they are stored, which are asked to be at hand soon.
     #[inline]
-    pub(super) fn prefetch(&self, slot: u32) {
-        distance::prefetch(self.rows.row(slot));
+    pub(super) fn prefetch(&self, slot: u32) -> &[u8] {
+        let row = self.rows.row(slot);
+        distance::prefetch(row);
+        row
     }
 
     /// An estimate of the cosine of two vectors, off by at most [`Codes::reach`].
@@ -183,10 +185,21 @@ impl Codes {
 
     /// The estimates for the vectors in `slots`, each handed to `each` with its slot, in their order.
     #[inline]
+    pub(super) fn estimates(&self, query: Row<'_>, slots: &[u32], each: impl FnMut(u32, f32)) {
+        self.estimates_of(query, slots.iter().map(|&slot| (slot, self.rows.row(slot))), each);
+    }
+
+    /// As [`Codes::estimates`], for slots with their codes as they are stored.
+    #[inline]
     #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
-    pub(super) fn estimates(&self, query: Row<'_>, slots: &[u32], mut each: impl FnMut(u32, f32)) {
-        let rows = slots.iter().map(|&slot| {
-            let row = self.row(slot);
+    pub(super) fn estimates_of<'a>(
+        &self,
+        query: Row<'_>,
+        rows: impl Iterator<Item = (u32, &'a [u8])>,
+        mut each: impl FnMut(u32, f32),
+    ) {
+        let rows = rows.map(|(slot, bytes)| {
+            let row = Row::of(bytes);
             (row.codes, (slot, query.scale * row.scale))
         });
         self.coder

@@ -38,7 +38,6 @@ struct Scratch {
     beam: Beam,
     wanted: Beam,
     seen: Seen,
-    fresh: Vec<u32>,
 }
 
 /// A graph over the slots that were linked, whose vectors are distinct.
@@ -109,7 +108,8 @@ impl Graph {
                 walk.layer(layer, start, EF_CONSTRUCTION, scratch, |_| {});
                 let found: Vec<Near> = scratch.beam.found().filter(|near| near.slot != slot).collect();
                 start = found.first().map_or(start, |nearest| nearest.slot);
-                plan.push((layer, diverse(codes, &found, LINKS), found));
+                // A full row, not half of one: built in less than twice the time, and far fewer are lost.
+                plan.push((layer, diverse(codes, &found, rows.row(layer, slot).len()), found));
             }
             plan
         });
@@ -154,6 +154,9 @@ impl Graph {
                 rows.gained(slot);
             }
             return;
+        }
+        for &neighbour in &neighbours {
+            codes.prefetch(neighbour);
         }
         let mut nearest = Vec::with_capacity(neighbours.len());
         codes.estimates(codes.row(at), &neighbours, |slot, estimate| nearest.push(Near { slot, estimate }));
@@ -368,14 +371,20 @@ fn make_room(rows: &Rows, kept: &mut Vec<u32>, spared: u32) -> bool {
 /// they lead into different directions. Where all lies in one direction, the nearest make up the [`FEWEST`].
 fn diverse(codes: &Codes, nearest: &[Near], count: usize) -> Vec<u32> {
     let mut chosen = Vec::with_capacity(count);
-    for near in nearest {
-        if chosen.len() == count {
-            break;
-        }
-        let row = codes.row(near.slot);
-        if chosen.iter().all(|&slot| codes.estimate(row, codes.row(slot)) < near.estimate) {
-            chosen.push(near.slot);
-        }
+    let (mut open, mut left, mut slots) = (nearest.to_vec(), Vec::with_capacity(nearest.len()), Vec::new());
+    // Of what is left, all nearer to the one just chosen than to the middle go: many products with one row.
+    while let Some((first, others)) = open.split_first()
+        && chosen.len() < count
+    {
+        chosen.push(first.slot);
+        slots.clear();
+        slots.extend(others.iter().map(|near| near.slot));
+        let mut others = others.iter();
+        codes.estimates(codes.row(first.slot), &slots, |_, estimate| {
+            left.extend(others.next().filter(|near| estimate < near.estimate));
+        });
+        std::mem::swap(&mut open, &mut left);
+        left.clear();
     }
     if chosen.len() < FEWEST.min(count) {
         let others: Vec<u32> =
@@ -430,7 +439,8 @@ impl Walk<'_> {
         scratch: &mut Scratch,
         mut meet: impl FnMut(Near),
     ) {
-        let Scratch { beam, seen, fresh, .. } = scratch;
+        let Scratch { beam, seen, .. } = scratch;
+        let mut fresh = Vec::with_capacity(LOWEST_LINKS);
         let limit = self.limit();
         beam.reset(breadth);
         seen.reset(limit);
@@ -444,15 +454,15 @@ impl Walk<'_> {
             fresh.clear();
             for neighbour in self.rows.neighbours(layer, slot) {
                 if (neighbour as usize) < limit && seen.first_time(neighbour) {
-                    self.codes.prefetch(neighbour);
-                    fresh.push(neighbour);
+                    fresh.push((neighbour, self.codes.prefetch(neighbour)));
                 }
             }
             // Most of the time nothing nearer turns up, and this is whose row is read next.
             if let Some(next) = beam.likely_next() {
                 prefetch(self.rows.row(layer, next));
             }
-            self.codes.estimates(self.query, fresh, |slot, estimate| meet(beam, slot, estimate));
+            let rows = fresh.iter().copied();
+            self.codes.estimates_of(self.query, rows, |slot, estimate| meet(beam, slot, estimate));
         }
     }
 }

@@ -17,8 +17,8 @@
 //! Pictures that were removed are passed over by all of them; [`Index::compacted`] gives their room back.
 //!
 //! The catalogue is the truth and the index a cache of it. [`Index::save`] writes all of it into files, and
-//! [`Index::load`] maps them: vectors and codes come into memory as far as searches touch them, and their sums are
-//! looked at then. What the catalogue has beyond the snapshot the caller inserts and removes afterwards.
+//! [`Index::load`] opens them: codes are mapped, vectors read as searches want them, and their sums are looked at
+//! then. What the catalogue has beyond the snapshot the caller inserts and removes afterwards.
 
 mod beam;
 mod candidates;
@@ -50,6 +50,7 @@ pub use snapshot::IndexFingerprint;
 
 use crate::embed::Embedding;
 use crate::photo_id::PhotoId;
+use beam::Near;
 use graph::Graph;
 pub use graph::GraphAudit;
 use rows::Damage;
@@ -323,7 +324,7 @@ impl Index {
         }
         let mut found = Vec::new();
         self.shelf.twins_of(view, query, among, &mut found);
-        for (slot, score) in view.scores(query, contenders.into_slots()) {
+        for (slot, score) in contenders.scored(view.scorer(query)) {
             self.shelf.add_ring(slot, score, among, &mut found);
         }
         Candidates::best_of(found, k)
@@ -342,9 +343,9 @@ impl Index {
         let broader = broader(breadth, kept, &view);
         let near = self.graph.search_for(view.codes(), coded.row(), broader, breadth, stands);
         let mut found = Vec::new();
-        let near = near.into_iter().map(|near| near.slot).filter(|&slot| (slot as usize) < view.len());
-        for (slot, score) in view.scores(query.as_slice(), near) {
-            self.shelf.add_ring(slot, score, None, &mut found);
+        let mut score = view.scorer(query.as_slice());
+        for Near { slot, .. } in near.into_iter().filter(|near| (near.slot as usize) < view.len()) {
+            self.shelf.add_ring(slot, score(slot), None, &mut found);
         }
         self.undamaged()?;
         Ok(Candidates::best_of(found, k))

@@ -15,7 +15,7 @@ use super::candidates::{Candidate, Candidates, Contenders};
 use super::checksum::mix;
 use super::codes::{CodeStore, Coded, Codes};
 use super::photo_set::PhotoSet;
-use super::rows::{BLOCK_ROWS, RowFile, RowStore, RowView};
+use super::rows::{BLOCK_ROWS, Mapped, ReadAt, RowStore, RowView};
 use super::table::Table;
 use super::tags::{TagStore, Tags};
 use crate::embed::similarity;
@@ -32,7 +32,7 @@ const MAX_SLOTS: u32 = 1 << 31;
 pub(super) struct Shelf {
     codes: CodeStore,
     /// The vectors as `f32`, little-endian.
-    vectors: RowStore,
+    vectors: RowStore<ReadAt>,
     tags: TagStore,
     slot_of: Table,
     /// The first slot with each vector.
@@ -50,6 +50,12 @@ struct Changing {
     /// How many different vectors there are.
     distinct: usize,
     removals_seen: i64,
+}
+
+/// The files of a snapshot that rows are read from.
+pub(super) struct RowFiles {
+    pub(super) codes: Arc<Mapped>,
+    pub(super) vectors: Arc<ReadAt>,
 }
 
 /// What a snapshot says of a shelf beside its tags.
@@ -84,7 +90,7 @@ impl Shelf {
         dimension: usize,
         extent: Extent,
         tags: &[u8],
-        files: Option<&[Arc<RowFile>; 2]>,
+        files: Option<&RowFiles>,
     ) -> io::Result<Option<Self>> {
         let shelf = Self::new(dimension);
         let Some(store) = TagStore::read(tags, extent.slots) else { return Ok(None) };
@@ -97,9 +103,9 @@ impl Shelf {
             last_photo_id: AtomicI64::new(extent.last_photo_id),
             ..shelf
         };
-        if let Some([codes, vectors]) = files {
-            shelf.codes.read(codes)?;
-            shelf.vectors.read(vectors)?;
+        if let Some(files) = files {
+            shelf.codes.read(&files.codes)?;
+            shelf.vectors.read(&files.vectors)?;
         }
         let tags = shelf.tags.view();
         let (mut in_ring, mut distinct) = (vec![false; extent.slots], 0);
@@ -299,9 +305,9 @@ impl Shelf {
     }
 
     /// Has whole blocks of codes and vectors read from these files, which hold what we do.
-    pub(super) fn adopt(&self, [codes, vectors]: &[Arc<RowFile>; 2]) {
-        self.codes.adopt(codes);
-        self.vectors.adopt(vectors);
+    pub(super) fn adopt(&self, files: &RowFiles) {
+        self.codes.adopt(&files.codes);
+        self.vectors.adopt(&files.vectors);
     }
 
     // Nothing panics while it is held that leaves a row without the other.
@@ -357,7 +363,7 @@ pub(super) struct View {
     len: usize,
     removed: usize,
     codes: Codes,
-    vectors: RowView,
+    vectors: RowView<ReadAt>,
     tags: Tags,
 }
 
@@ -375,26 +381,27 @@ impl View {
         &self.codes
     }
 
-    pub(super) fn vectors(&self) -> &RowView {
+    pub(super) fn vectors(&self) -> &RowView<ReadAt> {
         &self.vectors
     }
 
     fn holds(&self, slot: u32, vector: &[f32]) -> bool {
-        let row = self.vectors.row(slot).as_chunks::<4>().0;
+        let mut buffer = Vec::new();
+        let row = self.vectors.read(slot, &mut buffer).as_chunks::<4>().0;
         row.iter().zip(vector).all(|(stored, value)| *stored == value.to_le_bytes())
     }
 
-    /// The vector in a slot, into `vector`.
-    fn read_vector(&self, slot: u32, vector: &mut Vec<f32>) {
+    /// The vector in a slot, into `vector`; `buffer` is for its bytes.
+    fn read_vector(&self, slot: u32, buffer: &mut Vec<u8>, vector: &mut Vec<f32>) {
         vector.clear();
-        vector.extend(values(self.vectors.row(slot)));
+        vector.extend(values(self.vectors.read(slot, buffer)));
     }
 
     /// All pictures that are there, with their vectors.
     pub(super) fn each(&self, mut each: impl FnMut(PhotoId, &[f32])) {
-        let mut vector = Vec::new();
+        let (mut buffer, mut vector) = (Vec::new(), Vec::new());
         for slot in self.there() {
-            self.read_vector(slot, &mut vector);
+            self.read_vector(slot, &mut buffer, &mut vector);
             each(self.tags.photo_id(slot), &vector);
         }
     }
@@ -406,20 +413,16 @@ impl View {
 
     /// Whose slot it is, and the vector in it.
     pub(super) fn picture(&self, slot: u32) -> (PhotoId, Vec<f32>) {
-        (self.tags.photo_id(slot), values(self.vectors.row(slot)).collect())
+        (self.tags.photo_id(slot), values(self.vectors.read(slot, &mut Vec::new())).collect())
     }
 
-    /// The scores of the vectors in `slots`.
-    pub(super) fn scores(
-        &self,
-        query: &[f32],
-        slots: impl Iterator<Item = u32>,
-    ) -> impl Iterator<Item = (u32, f32)> {
-        let mut vector = Vec::with_capacity(query.len());
-        slots.map(move |slot| {
-            self.read_vector(slot, &mut vector);
-            (slot, similarity(query, &vector))
-        })
+    /// Scores the vectors in slots.
+    pub(super) fn scorer(&self, query: &[f32]) -> impl FnMut(u32) -> f32 {
+        let (mut buffer, mut vector) = (Vec::new(), Vec::with_capacity(query.len()));
+        move |slot| {
+            self.read_vector(slot, &mut buffer, &mut vector);
+            similarity(query, &vector)
+        }
     }
 
     /// The best `k` of `among` by looking at every one: what a scan over the vectors gives, see `codes`.
@@ -431,7 +434,7 @@ impl View {
 
     /// The best `k` of the contenders.
     pub(super) fn best_of(&self, query: &[f32], k: usize, contenders: Contenders) -> Candidates {
-        let scored = self.scores(query, contenders.into_slots());
+        let scored = contenders.scored(self.scorer(query)).into_iter();
         let scored = scored.map(|(slot, score)| Candidate { photo_id: self.tags.photo_id(slot), score });
         Candidates::best_of(scored.collect(), k)
     }

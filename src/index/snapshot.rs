@@ -13,8 +13,8 @@
 //! All numbers are little-endian. Order of writing: files into `.partial`, each flushed to the disk, then the directory,
 //! then renamed, then the parent flushed, then older ones removed.
 //!
-//! `header` and `state`, about 160 bytes a picture, are read and summed up before anything else. `codes` and `vectors`
-//! are only mapped; their sums are looked at when their rows are (`rows`).
+//! `header` and `state`, about 160 bytes a picture, are read and summed up before anything else. `codes` is only mapped,
+//! `vectors` only opened; their sums are looked at when their rows are (`rows`).
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,8 +27,8 @@ use bincode::{Decode, Encode};
 use super::checksum::{Summed, checksum, file_sum};
 use super::graph::{EF_CONSTRUCTION, Graph};
 use super::links::LINKS;
-use super::rows::{BLOCK_ROWS, Damage, LEAF_ROWS, RowFile, RowView, leaf_sums, map_whole};
-use super::shelf::{Extent, Shelf};
+use super::rows::{BLOCK_ROWS, Damage, LEAF_ROWS, Mapped, ReadAt, RowFile, RowView, leaf_sums, map_whole};
+use super::shelf::{Extent, RowFiles, Shelf};
 use super::tags::Tags;
 use super::{IndexOptions, LoadError, SaveError, codes};
 
@@ -118,7 +118,7 @@ pub(super) struct Contents<'a> {
 }
 
 /// Writes a snapshot, and returns its codes and vectors (none if it has no picture).
-pub(super) fn write(dir: &Path, contents: &Contents<'_>) -> Result<Option<[Arc<RowFile>; 2]>, SaveError> {
+pub(super) fn write(dir: &Path, contents: &Contents<'_>) -> Result<Option<RowFiles>, SaveError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| SaveError::Io { path, source }
@@ -164,7 +164,7 @@ pub(super) fn discard(dir: &Path) -> Result<(), SaveError> {
     Ok(())
 }
 
-fn write_files(folder: &Path, contents: &Contents<'_>) -> io::Result<Option<[Arc<RowFile>; 2]>> {
+fn write_files(folder: &Path, contents: &Contents<'_>) -> io::Result<Option<RowFiles>> {
     let mut state = Summed::new(create(&folder.join(STATE))?);
     let (view, extent) = contents.shelf.standstill(&mut state)?;
     let slots = extent.slots;
@@ -188,21 +188,21 @@ fn write_files(folder: &Path, contents: &Contents<'_>) -> io::Result<Option<[Arc
         ..Header::of(contents.options, contents.fingerprint)
     };
     write_header(&folder.join(HEADER), &header)?;
-    let open = |file, rows: &RowView, sums: Vec<u64>| {
-        RowFile::open(file, rows.row_bytes(), slots, sums.into(), Arc::clone(contents.damage))
-    };
-    let codes = open(&codes, view.codes().rows(), code_sums)?;
-    let vectors = open(&vectors, view.vectors(), vector_sums)?;
-    Ok(codes.zip(vectors).map(|(codes, vectors)| [Arc::new(codes), Arc::new(vectors)]))
+    let damage = || Arc::clone(contents.damage);
+    let codes = Mapped::open(codes, view.codes().rows().row_bytes(), slots, code_sums.into(), damage())?;
+    let vectors = ReadAt::open(vectors, view.vectors().row_bytes(), slots, vector_sums.into(), damage())?;
+    let files = codes.zip(vectors);
+    Ok(files.map(|(codes, vectors)| RowFiles { codes: Arc::new(codes), vectors: Arc::new(vectors) }))
 }
 
 /// Writes the first `slots` rows, and returns their sums.
-fn write_rows(path: &Path, rows: &RowView, slots: usize) -> io::Result<(File, Vec<u64>)> {
+fn write_rows(path: &Path, rows: &RowView<impl RowFile>, slots: usize) -> io::Result<(File, Vec<u64>)> {
     let mut file = create(path)?;
+    let mut buffer = Vec::new();
     let mut sums = Vec::with_capacity(slots.div_ceil(LEAF_ROWS));
     for block in 0..slots.div_ceil(BLOCK_ROWS) {
         let first = block * BLOCK_ROWS;
-        let bytes = rows.rows_of(block, 0..(slots - first).min(BLOCK_ROWS));
+        let bytes = rows.read_rows(block, 0..(slots - first).min(BLOCK_ROWS), &mut buffer);
         sums.extend(leaf_sums(bytes, rows.row_bytes(), first));
         file.write_all(bytes)?;
     }
@@ -249,26 +249,34 @@ pub(super) fn read(
         return Err(damaged(&path));
     }
     let parts = Parts::of(&header, &state).ok_or_else(|| damaged(&path))?;
-    let open = |name, row_bytes, sums: &[u8]| {
-        let path = newest.join(name);
-        let file = File::open(&path).map_err(|source| unreadable(&path, source))?;
-        let sums = sums.as_chunks::<8>().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect();
-        RowFile::open(&file, row_bytes, parts.extent.slots, sums, Arc::clone(damage))
-            .map_err(|source| unreadable(&path, source))?
-            .map(Arc::new)
-            .ok_or_else(|| damaged(&path))
-    };
     let dimension = options.dimension.get();
-    let files = if parts.extent.slots == 0 {
+    let slots = parts.extent.slots;
+    let files = if slots == 0 {
         None
     } else {
-        let codes = open(CODES, codes::stride(dimension), parts.code_sums)?;
-        Some([codes, open(VECTORS, 4 * dimension, parts.vector_sums)?])
+        let codes = open_rows(&newest.join(CODES), codes::stride(dimension), slots, parts.code_sums, damage)?;
+        let vectors = open_rows(&newest.join(VECTORS), 4 * dimension, slots, parts.vector_sums, damage)?;
+        Some(RowFiles { codes, vectors })
     };
     let shelf = Shelf::read(dimension, parts.extent, parts.tags, files.as_ref());
     let shelf = shelf.map_err(|_| LoadError::NoMemory)?.ok_or_else(|| damaged(&path))?;
     let graph = Graph::from_bytes(parts.graph, parts.linked).ok_or_else(|| damaged(&path))?;
     Ok(Read { shelf, graph, linked: parts.linked })
+}
+
+fn open_rows<F: RowFile>(
+    path: &Path,
+    row_bytes: usize,
+    slots: usize,
+    sums: &[u8],
+    damage: &Damage,
+) -> Result<Arc<F>, LoadError> {
+    let file = File::open(path).map_err(|source| unreadable(path, source))?;
+    let sums = sums.as_chunks::<8>().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect();
+    F::open(file, row_bytes, slots, sums, Arc::clone(damage))
+        .map_err(|source| unreadable(path, source))?
+        .map(Arc::new)
+        .ok_or_else(|| LoadError::Damaged { path: path.to_owned() })
 }
 
 /// What stands in `state`.
