@@ -178,16 +178,18 @@ fn goods_that_the_calibration_did_not_see_keep_its_bound() {
             (x ^ (x >> 27)) & 1 == 0
         };
         let calibration = evaluation.calibration(&model, BOUND, first);
-        let line = calibration.line(BOUND, 24).unwrap();
+        // A half that cannot promise it says so; then there is no line that could break the promise.
+        let Ok(line) = calibration.line(BOUND, 24) else { continue };
         let realised = evaluation.calibration(&model, BOUND, |asked| !first(asked)).realised(line.confidence);
         lines.push(line.confidence);
         over += u32::from(realised > BOUND);
         worst = worst.max(realised);
         sum += realised;
     }
+    assert!(lines.len() >= 15, "only {} of 20 halves support the bound", lines.len());
     // It is drawn somewhere, and not by the floor alone.
     assert!(lines.iter().any(|line| *line > REVIEW_CONFIDENCE), "{lines:?}");
-    assert!(sum / 20.0 < BOUND, "{} on average", sum / 20.0);
+    assert!(sum / lines.len() as f64 <= BOUND, "{sum} over {} splits", lines.len());
     // What 95 % certainty means.
     assert!(over <= 1, "{over} of 20 splits lie above the bound, the worst at {worst}");
 }
