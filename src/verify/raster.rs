@@ -50,11 +50,14 @@ pub(super) struct Pyramid {
     /// For all but the smallest three sizes.
     pub(super) lumas: Vec<Plane>,
     /// For all sizes from the second on.
-    pub(super) colours: Vec<Colours>,
+    pub(super) samples: Vec<Samples>,
+    /// At the size of `thumbnail_level`.
+    pub(super) thumbnail: Colours,
 }
 
 impl Pyramid {
-    pub(super) fn of(picture: &RgbImage) -> Result<Self, SketchError> {
+    /// `thumbnail_level`: which of the sizes is the thumbnail's, not the first.
+    pub(super) fn of(picture: &RgbImage, thumbnail_level: usize) -> Result<Self, SketchError> {
         let (width_px, height_px) = picture.dimensions();
         let refuse = |reason: &dyn ToString| SketchError { width_px, height_px, reason: reason.to_string() };
         if width_px == 0 || height_px == 0 {
@@ -64,17 +67,20 @@ impl Pyramid {
         let (width, height) = (width_px as usize, height_px as usize);
         let mut last = resized(&mut resizer, picture.as_raw(), width, height, LONG_SIDES_PX[0])
             .map_err(|error| refuse(&error))?;
-        let (mut lumas, mut colours) = (vec![last.luma()], Vec::new());
+        let (mut lumas, mut samples, mut thumbnail) = (vec![last.luma()], Vec::new(), None);
         for (level, long_px) in LONG_SIDES_PX.into_iter().enumerate().skip(1) {
             last = resized(&mut resizer, &last.samples, last.width, last.height, long_px)
                 .map_err(|error| refuse(&error))?;
-            let coloured = last.colours();
             if level < LONG_SIDES_PX.len() - 3 {
-                lumas.push(coloured.luma());
+                lumas.push(last.luma());
             }
-            colours.push(coloured);
+            if level == thumbnail_level {
+                thumbnail = Some(last.colours());
+            }
+            samples.push(last.sampled());
         }
-        Ok(Self { lumas, colours })
+        let thumbnail = thumbnail.unwrap_or_else(|| last.colours());
+        Ok(Self { lumas, samples, thumbnail })
     }
 }
 
@@ -119,16 +125,26 @@ impl Rgb {
         let pixels = self.samples.chunks_exact(3).map(luma_chroma).collect();
         Colours { width: self.width, height: self.height, pixels }
     }
+
+    fn sampled(&self) -> Samples {
+        let (width, height) = (self.width, self.height);
+        let mut rimmed = Vec::with_capacity((width + 2) * (height + 2));
+        let row_into = |rimmed: &mut Vec<[f32; 4]>, y: usize| {
+            let row = &self.samples[y * width * 3..(y + 1) * width * 3];
+            rimmed.push(luma_chroma(&row[..3]));
+            rimmed.extend(row.chunks_exact(3).map(luma_chroma));
+            rimmed.push(luma_chroma(&row[(width - 1) * 3..]));
+        };
+        row_into(&mut rimmed, 0);
+        (0..height).for_each(|y| row_into(&mut rimmed, y));
+        row_into(&mut rimmed, height - 1);
+        Samples { width, height, rimmed }
+    }
 }
 
 impl Colours {
     pub(super) fn long_side(&self) -> f32 {
         self.width.max(self.height) as f32
-    }
-
-    pub(super) fn luma(&self) -> Plane {
-        let values = self.pixels.iter().map(|pixel| pixel[0]).collect();
-        Plane { width: self.width, height: self.height, values }
     }
 }
 
@@ -142,19 +158,6 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    pub(super) fn of(colours: &Colours) -> Self {
-        let (width, height) = (colours.width, colours.height);
-        let mut rimmed = Vec::with_capacity((width + 2) * (height + 2));
-        for y in 0..height + 2 {
-            let row = y.saturating_sub(1).min(height - 1) * width;
-            let row = &colours.pixels[row..row + width];
-            rimmed.push(row[0]);
-            rimmed.extend_from_slice(row);
-            rimmed.push(row[width - 1]);
-        }
-        Self { width, height, rimmed }
-    }
-
     pub(super) fn long_side(&self) -> f32 {
         self.width.max(self.height) as f32
     }

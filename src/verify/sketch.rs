@@ -57,11 +57,8 @@ impl Probe {
     /// # Errors
     /// [`SketchError`] for a picture without pixels.
     pub fn of(picture: &RgbImage) -> Result<Self, SketchError> {
-        let pyramid = Pyramid::of(picture)?;
-        let sizes = pyramid.colours.iter().map(Samples::of).collect();
-        // The colours start at the second size.
-        let thumbnail = pyramid.colours[THUMBNAIL_LEVEL - 1].clone();
-        Ok(Self { keypoints: Keypoints::of(&pyramid.lumas), sizes, thumbnail })
+        let Pyramid { lumas, samples, thumbnail } = Pyramid::of(picture, THUMBNAIL_LEVEL)?;
+        Ok(Self { keypoints: Keypoints::of(&lumas), sizes: samples, thumbnail })
     }
 
     /// What to keep of the picture.
