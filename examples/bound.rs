@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use tongkuan::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, Sample, upper_bound};
 use tongkuan::embed::{Model, runtime};
 use tongkuan::engine::{Engine, Progress, RuntimeChoice};
-use tongkuan::eval::{Asked, Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
+use tongkuan::eval::{Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
 
 const SPLITS: u64 = 20;
 const BOUNDS: [f64; 3] = [0.02, 0.01, 0.005];
@@ -30,14 +30,6 @@ impl Progress for Lines {
             eprintln!("{what} {done} of {of}");
         }
     }
-}
-
-/// Heads or tails for a picture in a split: the same for all that was made of it.
-fn is_first(asked: &Asked, split: u64) -> bool {
-    let picture: u64 = asked.made_of().parse().unwrap_or(0);
-    let mut x = (picture << 8 | split).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (x ^ (x >> 27)) & 1 == 0
 }
 
 fn evaluated(folder: &Path, seed: u64) -> Result<Evaluation> {
@@ -73,8 +65,8 @@ fn main() -> Result<()> {
         for bound in BOUNDS {
             let mut lines: BTreeMap<&str, Vec<(f32, f64)>> = BTreeMap::new();
             for split in 0..SPLITS {
-                let own = evaluation.calibration(&model, bound, |asked| is_first(asked, split));
-                let test = evaluation.calibration(&model, bound, |asked| !is_first(asked, split));
+                let own = evaluation.calibration(&model, bound, |asked| asked.is_in_first_half(split));
+                let test = evaluation.calibration(&model, bound, |asked| !asked.is_in_first_half(split));
                 for (name, calibration) in [("own", &own), ("shipped", &shipped)] {
                     if calibration.model != model.digest {
                         continue;

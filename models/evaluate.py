@@ -124,9 +124,9 @@ def queries(items, seed):
                     yield index, "recolour", names[k], edits.apply(names[k], other, rng)
 
 
-def extract(items, configs, seed, fitted, batch=16):
-    """Return (meta, {config: GeM features}) for every query; in 32-bit floats without `fitted.ranges`."""
-    run = export.session(export.build(replace(fitted, head=None)).SerializeToString())
+def extract(items, configs, seed, bare, batch=16):
+    """Return (meta, {config: GeM features}) for every query; `bare` is without a head."""
+    run = export.session(export.build(bare).SerializeToString())
     meta, rows = [], {config: [] for config in configs}
     pending = {config: [] for config in configs}
 
@@ -323,14 +323,13 @@ def main():
     configs = [(h, f) for h in pictures.RESIZES for f in pictures.FILTERS] if args.every_resize else [shipped]
     items = plan(args.dev, args.limit, args.seed)
     fitted = export.Fitted.load(args.model / "fitted.npz")
-    own = fitted.head
+    own, bare = fitted.head, replace(fitted, head=None, ranges=None if args.float else fitted.ranges)
     if args.cache and args.cache.exists():
         with np.load(args.cache) as saved:
             meta = [(int(i), str(k), str(e)) for i, k, e in zip(saved["index"], saved["kind"], saved["edit"])]
             features = {c: saved["-".join(c)] for c in configs}
     else:
-        meta, features = extract(
-            items, configs, args.seed, replace(fitted, ranges=None) if args.float else fitted)
+        meta, features = extract(items, configs, args.seed, bare)
         if args.cache:
             np.savez(args.cache, index=[m[0] for m in meta], kind=[m[1] for m in meta],
                      edit=[m[2] for m in meta], **{"-".join(c): f for c, f in features.items()})
@@ -345,7 +344,7 @@ def main():
             label = f"{name}, {config[0]}, {config[1]}" if args.every_resize else name
             results[label] = Result(features[config], meta, items, head)
     if args.background:
-        run = export.session(export.build(replace(fitted, head=None)).SerializeToString())
+        run = export.session(export.build(bare).SerializeToString())
         others = [picture for _, picture in pictures.from_tars(args.background)]
         chosen = np.random.default_rng(args.seed).permutation(len(others))[:BACKGROUND]
         background = export.gem_of((others[i] for i in chosen), run, *shipped)

@@ -136,7 +136,7 @@ def main():
     parser.add_argument("views", type=Path, metavar="DIR", help="made by views.py")
     parser.add_argument("--start", type=Path, required=True, metavar="DIR", help="as views.py was given")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--pictures", type=int, default=160, help="of a step (default %(default)s)")
     parser.add_argument("--rate", type=float, default=2e-4, help="of the projection; a quarter of it for the convolutions")
     parser.add_argument("--entropy", type=float, default=0.5, help="weight of KoLeo (default %(default)s)")

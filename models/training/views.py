@@ -47,15 +47,13 @@ def edits_of(others):
 
 def chosen(tars, seed):
     """(pictures to learn from, pictures for the grounds of posters), each [(name, picture)]."""
-    learnt, grounds = [], []
+    learnt = []
     for fresh, limit in ((False, None), (True, 800)):
         items = verifier.items_of_tars(tars, seed, fresh)
         posters = verifier.posters_asked(items, seed, 500)
         asked = set(verifier.asked(items, fresh, limit)) | set(posters)
         learnt += [items[i][:2] for i in range(len(items)) if items[i][3] and i not in asked]
-        if not fresh:
-            grounds = [items[i][1] for i in range(len(items)) if items[i][3] and i not in asked][:200]
-    return learnt, grounds
+    return learnt, [picture for _, picture in learnt[:200]]
 
 
 def views_of(name, picture, every, seed):

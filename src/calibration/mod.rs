@@ -3,7 +3,8 @@
 //! A [`Calibration`] holds how sure the engine was about pictures that it must not answer, and how many pictures were
 //! stored then. [`Calibration::line`] is the lowest confidence at which the false hits are few enough: not those that
 //! were counted but the upper 95 % bound of Clopper and Pearson (Biometrika 26, 1934), corrected for the edits of one
-//! picture, which are not independent, and for the number of pictures that are stored now. A bound that the pairs cannot support is refused with the number that would.
+//! picture, which are not independent, and for the number of pictures that are stored now. A bound that the pairs cannot
+//! support is refused with the number that would.
 //!
 //! Pure: no I/O, no clock. How well the bound is kept is in docs/benchmarks/bound.md.
 
@@ -156,22 +157,18 @@ impl Sample {
         (clustered / (k / n * (1.0 - k / n) / n)).max(1.0)
     }
 
-    /// So many independent searches would tell as much.
-    fn effective_queries(&self) -> f64 {
-        to_f64(self.queries as u64) / self.design_effect()
-    }
-
     /// With 95 % certainty at most this share of such searches reaches `confidence`: Clopper and Pearson with the
     /// effective numbers in the place of those that were counted (Korn and Graubard, Survey Methodology 24, 1998).
     fn bound(&self, confidence: f32) -> f64 {
         let effect = self.design_effect();
         let reach = (to_f64(self.reach(confidence) as u64) / effect).ceil();
+        let queries = to_f64(self.queries as u64) / effect;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "at most the counts they were made of"
         )]
-        let (reach, queries) = (reach as usize, self.effective_queries() as usize);
+        let (reach, queries) = (reach as usize, queries as usize);
         // Nothing is known of a kind that was never tried.
         upper_bound(reach, queries).unwrap_or(1.0)
     }
@@ -286,7 +283,8 @@ impl Calibration {
 
     /// The bound when none of the searches is answered, with the limit of `n` times the bound for large `n`: ln 20.
     fn least_of_many(&self, stored: u64) -> f64 {
-        let least = |sample: &Sample| 20_f64.ln() / sample.effective_queries().max(1.0);
+        let least =
+            |sample: &Sample| 20_f64.ln() / (to_f64(sample.queries as u64) / sample.design_effect()).max(1.0);
         (1.0 - LOOK_ALIKES) * least(&self.unseen) * self.growth(stored)
             + LOOK_ALIKES * least(&self.look_alikes)
     }

@@ -59,6 +59,17 @@ impl Asked {
     pub fn made_of(&self) -> &str {
         self.line.made_of.as_deref().unwrap_or(&self.line.path)
     }
+
+    /// Heads or tails for the picture that it was made of, the same for all that was made of that: for who draws a line by
+    /// one half of the pictures and tests it on the other. Each `split` has its own lot. Pictures are told by their
+    /// numbers, as [`make`](super::make) gives them.
+    #[must_use]
+    pub fn is_in_first_half(&self, split: u64) -> bool {
+        let picture: u64 = self.made_of().parse().unwrap_or(0);
+        let mut x = (picture << 8 | split).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (x ^ (x >> 27)) & 1 == 0
+    }
 }
 
 /// The confidence as the engine had it.

@@ -78,7 +78,7 @@ const UNSEEN: u8 = 0;
 const SEEN: u8 = 1;
 
 /// The sums of the rows of a file, and which of them were looked at.
-struct Leaves {
+pub(super) struct Leaves {
     rows: usize,
     row_bytes: usize,
     sums: Box<[u64]>,
@@ -134,6 +134,14 @@ impl Leaves {
 
 /// Rows in a file of a snapshot.
 pub(super) trait RowFile: Sized {
+    /// `file`, whose length is that of all leaves; nothing when it is not any more.
+    ///
+    /// # Errors
+    /// When the system cannot map it.
+    fn with(file: File, leaves: Leaves) -> io::Result<Option<Self>>;
+
+    fn leaves(&self) -> &Leaves;
+
     /// `file` with one sum for each [`LEAF_ROWS`] rows; nothing when it does not have that many rows, which are at
     /// least one.
     ///
@@ -145,10 +153,17 @@ pub(super) trait RowFile: Sized {
         rows: usize,
         sums: Box<[u64]>,
         damage: Damage,
-    ) -> io::Result<Option<Self>>;
+    ) -> io::Result<Option<Self>> {
+        match Leaves::of(&file, row_bytes, rows, sums, damage)? {
+            Some(leaves) => Self::with(file, leaves),
+            None => Ok(None),
+        }
+    }
 
     /// How many rows there are.
-    fn len(&self) -> usize;
+    fn len(&self) -> usize {
+        self.leaves().rows
+    }
 
     /// Rows one after the other, once their sums were looked at. `buffer` is for those that are in no memory.
     fn rows<'a>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<u8>) -> &'a [u8];
@@ -184,21 +199,14 @@ impl Mapped {
 }
 
 impl RowFile for Mapped {
-    fn open(
-        file: File,
-        row_bytes: usize,
-        rows: usize,
-        sums: Box<[u64]>,
-        damage: Damage,
-    ) -> io::Result<Option<Self>> {
-        let Some(leaves) = Leaves::of(&file, row_bytes, rows, sums, damage)? else { return Ok(None) };
+    fn with(file: File, leaves: Leaves) -> io::Result<Option<Self>> {
         // SAFETY: see the top of this file.
         let map = unsafe { Mmap::map(&file)? };
-        Ok((map.len() == rows * row_bytes).then_some(Self { map, leaves }))
+        Ok((map.len() == leaves.rows * leaves.row_bytes).then_some(Self { map, leaves }))
     }
 
-    fn len(&self) -> usize {
-        self.leaves.rows
+    fn leaves(&self) -> &Leaves {
+        &self.leaves
     }
 
     fn rows<'a>(&'a self, rows: Range<usize>, _buffer: &'a mut Vec<u8>) -> &'a [u8] {
@@ -231,19 +239,12 @@ impl ReadAt {
 }
 
 impl RowFile for ReadAt {
-    fn open(
-        file: File,
-        row_bytes: usize,
-        rows: usize,
-        sums: Box<[u64]>,
-        damage: Damage,
-    ) -> io::Result<Option<Self>> {
-        let leaves = Leaves::of(&file, row_bytes, rows, sums, damage)?;
-        Ok(leaves.map(|leaves| Self { file, leaves }))
+    fn with(file: File, leaves: Leaves) -> io::Result<Option<Self>> {
+        Ok(Some(Self { file, leaves }))
     }
 
-    fn len(&self) -> usize {
-        self.leaves.rows
+    fn leaves(&self) -> &Leaves {
+        &self.leaves
     }
 
     fn rows<'a>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<u8>) -> &'a [u8] {
