@@ -22,6 +22,9 @@ const CHUNK: u32 = 8192;
 const WORTH_SAVING: usize = 1000;
 const GROWN_BY: usize = 16;
 
+/// While a whole index is linked it is saved after each such part of it.
+const LINKED_PARTS: usize = 4;
+
 /// From so many unlinked pictures on somebody links some beside the searches.
 const LAG: usize = 256;
 
@@ -291,9 +294,22 @@ impl LiveIndex {
     /// Makes the index anew from the catalogue, links it and saves it, whatever is on disk.
     pub(super) fn remake(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<(), EngineError> {
         let index = Arc::new(self.anew(catalog, progress)?);
-        index.catch_up_telling(&|done, of| progress.step("linking", done, of));
-        *self.opened() = Some(Arc::clone(&index));
-        self.save(&index)
+        let saved = self.link_and_save(&index, progress);
+        *self.opened() = Some(index);
+        saved
+    }
+
+    /// Links what is not linked yet and saves. Where that takes long there are snapshots before and in between: whoever
+    /// is killed goes on from the last one, and vectors that a file holds take no memory while the others are linked.
+    fn link_and_save(&self, index: &Index, progress: &dyn Progress) -> Result<(), EngineError> {
+        let part = WORTH_SAVING.max(index.len() / LINKED_PARTS);
+        let tell = |done, of| progress.step("linking", done, of);
+        while index.len() > self.options.exact_max && index.unlinked() > part {
+            self.save(index)?;
+            index.link_more(part, &tell);
+        }
+        index.link_more(usize::MAX, &tell);
+        self.save(index)
     }
 
     fn save(&self, index: &Index) -> Result<(), EngineError> {
@@ -325,8 +341,10 @@ impl LiveIndex {
             *self.opened() = Some(Arc::clone(&index));
             self.follow(&index, catalog, &|_, _| {})?;
         }
-        let has_grown =
-            index.len() > self.options.exact_max && index.len() >= saved + WORTH_SAVING.max(saved / GROWN_BY);
+        let worth = WORTH_SAVING.max(saved / GROWN_BY);
+        // A snapshot that was made while the index was being linked holds pictures without links.
+        let has_grown = index.len() > self.options.exact_max
+            && (index.len() >= saved + worth || index.unlinked() >= worth);
         // What is gone is not to stay in a file.
         let has_to_go = is_worn && saved > 0;
         if !has_grown && !has_to_go {
@@ -334,9 +352,8 @@ impl LiveIndex {
         }
         if index.unlinked() > 0 {
             progress.note(&format!("linking {} pictures in the index", index.unlinked()));
-            index.catch_up_telling(&|done, of| progress.step("linking", done, of));
         }
-        self.save(&index)
+        self.link_and_save(&index, progress)
     }
 }
 

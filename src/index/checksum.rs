@@ -17,6 +17,10 @@ pub(super) fn mix(number: u64) -> u64 {
 
 /// The sum of `bytes`, which stand at place `place` of something greater: a piece in another's place is damage, too.
 pub(super) fn checksum(bytes: &[u8], place: u64) -> u64 {
+    // A fuzzer does not guess sums, and is to get at what they guard.
+    if cfg!(fuzzing) {
+        return 0;
+    }
     let mut sums = [1, 2, 3, 4];
     let (words, rest) = bytes.as_chunks::<8>();
     let (fours, few) = words.as_chunks::<4>();

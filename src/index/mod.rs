@@ -174,23 +174,25 @@ impl Index {
     /// nothing up to `exact_max` pictures. Searches and inserts go on meanwhile. Not to be called from inside a
     /// rayon task: the wait for another `catch_up` could be for work of the waiting thread itself.
     pub fn catch_up(&self) {
-        self.catch_up_telling(&|_, _| {});
+        self.link_more(usize::MAX, &|_, _| {});
     }
 
-    /// As [`Index::catch_up`], and `tell`s after each stretch how many of how many are linked.
-    pub fn catch_up_telling(&self, tell: &dyn Fn(usize, usize)) {
+    /// As [`Index::catch_up`], but no more than `most` pictures, and `tell`s after each stretch how many of how many
+    /// are linked.
+    pub fn link_more(&self, most: usize, tell: &dyn Fn(usize, usize)) {
         let _linking = self.linking();
         let before = self.linked.load(Ordering::Acquire);
         loop {
             let len = self.shelf.len();
             let linked = self.linked.load(Ordering::Acquire);
-            if len <= self.options.exact_max || linked == len {
+            let end = len.min(before.saturating_add(most));
+            if len <= self.options.exact_max || linked >= end {
                 if linked > before {
                     self.graph.mend(self.shelf.view().codes());
                 }
                 return;
             }
-            self.link(linked..len.min(linked + LINKS_PER_STRETCH), true);
+            self.link(linked..end.min(linked + LINKS_PER_STRETCH), true);
             tell(self.linked.load(Ordering::Acquire), len);
         }
     }
@@ -409,7 +411,7 @@ impl Index {
         pushed?;
         self.undamaged()?;
         fresh.shelf.go_on_from(extent);
-        fresh.catch_up_telling(tell);
+        fresh.link_more(usize::MAX, tell);
         Ok(fresh)
     }
 

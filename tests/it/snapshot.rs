@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use proptest::prelude::*;
 use tongkuan::catalog::{NewAnswer, NewPhoto};
 use tongkuan::clock::Clock;
 use tongkuan::embed::Embedding;
-use tongkuan::engine::{Mode, Outcome, Query};
+use tongkuan::engine::{Mode, Outcome, Progress, Query};
 use tongkuan::index::{Index, IndexError, IndexFingerprint, IndexOptions, LoadError};
 use tongkuan::photo::{Digest, PhotoFormat};
 
@@ -200,6 +200,59 @@ fn an_engine_makes_a_damaged_index_anew_even_when_the_damage_shows_in_the_middle
         let audit = engine.audit().unwrap();
         assert!(audit.is_sound() && audit.photos == 1100, "{name}: {audit:?}");
     }
+}
+
+/// Remembers how far linking was, and copies `folder` when it is past 1000 pictures for the first time: what somebody
+/// leaves who is killed there.
+struct Watched {
+    folder: PathBuf,
+    copy: PathBuf,
+    linked: Mutex<Vec<usize>>,
+}
+
+impl Watched {
+    fn new(folder: &Path, copy: &Path) -> Arc<Self> {
+        Arc::new(Self { folder: folder.to_owned(), copy: copy.to_owned(), linked: Mutex::default() })
+    }
+}
+
+impl Progress for Watched {
+    fn note(&self, _: &str) {}
+
+    fn step(&self, what: &str, done: usize, _: usize) {
+        if what == "linking" {
+            self.linked.lock().unwrap().push(done);
+            if done > 1000 && !self.copy.exists() {
+                for file in walk(&self.folder) {
+                    let to = self.copy.join(file.strip_prefix(&self.folder).unwrap());
+                    fs::create_dir_all(to.parent().unwrap()).unwrap();
+                    fs::copy(file, to).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_is_killed_while_an_index_is_linked_goes_on_from_what_was_linked() {
+    let bench = Bench::new();
+    store_many(&bench, 3100);
+    let (index, copy) = (bench.home.path().join("index"), bench.home.path().join("copy"));
+    let watched = Watched::new(&index, &copy);
+    let engine = bench.graph_builder(bench.home.path()).progress(watched.clone()).open().unwrap();
+    engine.remake_index().unwrap();
+    assert_eq!(watched.linked.lock().unwrap().first(), Some(&512));
+    drop(engine);
+    fs::remove_dir_all(&index).unwrap();
+    fs::rename(&copy, &index).unwrap();
+
+    let watched = Watched::new(&index, &copy);
+    let engine = bench.graph_builder(bench.home.path()).progress(watched.clone()).open().unwrap();
+    engine.settle_index().unwrap();
+    let linked = watched.linked.lock().unwrap();
+    assert!(linked.iter().all(|done| *done > 1000) && linked.last() == Some(&3100), "{linked:?}");
+    let audit = engine.audit().unwrap();
+    assert!(audit.is_sound() && audit.photos == 3100, "{audit:?}");
 }
 
 #[test]
