@@ -36,6 +36,8 @@ const MAGIC: [u8; 8] = *b"TKINDEX\n";
 /// Raised with every change of the files, of what their bytes mean, or of who is in which layer. 1 was `hnsw_rs`, 2 had
 /// no vectors.
 const FORMAT: u32 = 3;
+/// More than any header has, so that a damaged one cannot ask for much memory.
+const HEADER_MAX_BYTES: usize = 1 << 16;
 const STATE: &str = "state";
 const CODES: &str = "codes";
 const VECTORS: &str = "vectors";
@@ -291,7 +293,8 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(header: &Header, state: &'a [u8]) -> Option<Self> {
-        let extent = header.extent()?;
+        // A slot takes more than a byte here, so that nothing below overflows.
+        let extent = header.extent().filter(|extent| extent.slots <= state.len())?;
         let linked = usize::try_from(header.linked).ok().filter(|linked| *linked <= extent.slots)?;
         let (tags, rest) = state.split_at_checked(usize::try_from(header.tag_bytes).ok()?)?;
         let sum_bytes = 8 * extent.slots.div_ceil(LEAF_ROWS);
@@ -301,8 +304,12 @@ impl<'a> Parts<'a> {
     }
 }
 
+fn header_config() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<HEADER_MAX_BYTES>()
+}
+
 fn write_header(path: &Path, header: &Header) -> io::Result<()> {
-    let body = bincode::encode_to_vec(header, bincode::config::standard()).map_err(io::Error::other)?;
+    let body = bincode::encode_to_vec(header, header_config()).map_err(io::Error::other)?;
     let mut file = create(path)?;
     for part in [&MAGIC[..], &FORMAT.to_le_bytes(), &checksum(&body, 0).to_le_bytes(), &body] {
         file.write_all(part)?;
@@ -328,7 +335,7 @@ fn read_header(path: &Path) -> Result<Header, LoadError> {
         return Err(damaged());
     }
     let (header, read): (Header, usize) =
-        bincode::decode_from_slice(body, bincode::config::standard()).map_err(|_| damaged())?;
+        bincode::decode_from_slice(body, header_config()).map_err(|_| damaged())?;
     if read == body.len() { Ok(header) } else { Err(damaged()) }
 }
 
@@ -368,4 +375,62 @@ fn entries(dir: &Path) -> io::Result<(Vec<(u64, PathBuf)>, Vec<PathBuf>)> {
 /// Makes new names in `dir` last. Only Unix can open a directory for that; elsewhere the rename itself must do.
 fn sync_dir(dir: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+
+    fn read_with(change: impl FnOnce(&mut Header)) -> Result<Read, LoadError> {
+        let folder = tempfile::tempdir().unwrap();
+        let options = IndexOptions::new(NonZeroUsize::new(2).unwrap());
+        let fingerprint = IndexFingerprint("a model".to_owned());
+        let (shelf, damage) = (Shelf::new(2), Damage::default());
+        shelf.push(crate::photo_id::PhotoId(1), &[0.6, 0.8]).unwrap();
+        let contents = Contents {
+            options: &options,
+            fingerprint: &fingerprint,
+            shelf: &shelf,
+            graph: &Graph::new(),
+            linked: 0,
+            damage: &damage,
+        };
+        write(folder.path(), &contents).unwrap();
+        let path = folder.path().join("snapshot-1").join(HEADER);
+        let mut header = read_header(&path).unwrap();
+        change(&mut header);
+        fs::remove_file(&path).unwrap();
+        write_header(&path, &header).unwrap();
+        read(folder.path(), &options, &fingerprint, &damage)
+    }
+
+    #[test]
+    fn sizes_that_nothing_can_have_are_damage_even_where_all_sums_are_right() {
+        assert!(read_with(|_| {}).is_ok());
+        for size in [2, u64::MAX / 16, u64::MAX / 8 + 2, u64::MAX] {
+            let changes: [fn(&mut Header, u64); 5] = [
+                |header, size| header.slots = size,
+                |header, size| header.linked = size,
+                |header, size| header.removed = size,
+                |header, size| header.tag_bytes = size,
+                |header, size| header.state_bytes = size,
+            ];
+            for change in changes {
+                let read = read_with(|header| change(header, size));
+                assert!(matches!(read, Err(LoadError::Damaged { .. })), "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_with_a_name_longer_than_any_memory_is_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(HEADER);
+        let body = bincode::encode_to_vec(1_u64 << 63, bincode::config::standard()).unwrap();
+        let parts = [&MAGIC[..], &FORMAT.to_le_bytes(), &checksum(&body, 0).to_le_bytes(), &body];
+        fs::write(&path, parts.concat()).unwrap();
+        assert!(matches!(read_header(&path), Err(LoadError::Damaged { .. })));
+    }
 }
