@@ -22,7 +22,7 @@ use tongkuan::photo_id::PhotoId;
 
 const QUERIES: u32 = 1000;
 const K: usize = 10;
-const BREADTHS: [usize; 8] = [12, 16, 24, 32, 48, 64, 96, 128];
+const BREADTHS: [usize; 10] = [10, 12, 16, 24, 32, 48, 64, 96, 128, 192];
 const ROUNDS: u32 = 5;
 
 /// Vectors, and near copies of some from all over.

@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PACKAGES = ["numpy==2.4.6", "hnswlib==0.8.0", "usearch==2.26.6", "faiss-cpu==1.15.1"]
-BREADTHS = [12, 16, 24, 32, 48, 64, 96, 128]
+BREADTHS = [10, 12, 16, 24, 32, 48, 64, 96, 128, 192]
 # The recall at which times are compared.
 WANTED = 0.99
 WITHOUT = os.environ.get("TONGKUAN_PEERS_WITHOUT", "").split(",")
