@@ -132,7 +132,15 @@ fn nothing_acknowledged_is_lost_and_nothing_comes_up_that_nobody_stored() {
         let engine = bench.engine_with_graph();
         take_note(&said, &mut there, &engine);
         let audit = engine.audit().unwrap();
-        assert!(audit.is_sound() && audit.photos == there.len(), "{audit:?}, expected {}", there.len());
+        let gone = || {
+            there.iter().filter(|seed| engine.photo_of(&png(**seed)).unwrap().is_none()).collect::<Vec<_>>()
+        };
+        assert!(
+            audit.is_sound() && audit.photos == there.len(),
+            "{audit:?}, expected {}; gone: {:?}; said: {said:?}",
+            there.len(),
+            gone()
+        );
         for (_, seed) in &said {
             let png = png(*seed);
             assert_eq!(engine.photo_of(&png).unwrap().is_some(), there.contains(seed), "picture {seed}");

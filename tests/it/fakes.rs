@@ -206,12 +206,16 @@ pub(crate) fn query(bytes: &[u8]) -> Query<'_> {
     Query::new(bytes, "a.jpg")
 }
 
-/// A picture that no other seed's is like: coarse coloured blocks.
+/// A picture that no other seed's is like: coarse coloured blocks (the last step of `SplitMix64`).
 pub(crate) fn picture(seed: u32) -> RgbImage {
-    let hash = |x: u32| x.wrapping_add(seed.wrapping_mul(7919)).wrapping_mul(2_654_435_761).rotate_left(13);
+    let hash = |n: u64| {
+        let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
     RgbImage::from_fn(160, 120, |x, y| {
-        let [r, g, b, _] =
-            hash((x / 20) * 31 + (y / 15) * 17 + seed).wrapping_mul(2_246_822_519).to_le_bytes();
+        let [r, g, b, ..] = hash(u64::from(seed) << 32 | u64::from(y / 15 * 8 + x / 20)).to_le_bytes();
         Rgb([r, g, b])
     })
 }

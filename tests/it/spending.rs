@@ -257,7 +257,7 @@ fn what_only_a_person_can_mend_is_asked_once_and_said_to_all() {
 fn a_hundred_edited_copies_of_an_unseen_picture_at_once_make_one_call_over_two_engines() {
     let bench = Bench::new();
     let engines = [bench.engine(), bench.engine()];
-    let copies: Vec<Vec<u8>> = (0..100).map(|i| edited(1, 80 + i)).collect();
+    let copies: Vec<Vec<u8>> = (0..100).map(|i| edited(2, 80 + i)).collect();
     let hanging = bench.upstream.hanging.lock().unwrap();
     std::thread::scope(|scope| {
         let searches: Vec<_> = copies
