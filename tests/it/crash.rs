@@ -10,19 +10,11 @@ use std::time::{Duration, Instant};
 
 use tongkuan::engine::Engine;
 
-use crate::fakes::{Bench, png, query};
+use crate::fakes::{Bench, mix, png, query};
 
 const SEED: u64 = 20_261_125;
 const HOME: &str = "TONGKUAN_TEST_CRASH_IN";
 const FIRST: &str = "TONGKUAN_TEST_CRASH_FROM";
-
-/// The last step of `SplitMix64`.
-fn mix(n: u64) -> u64 {
-    let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ SEED;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
 
 /// Says what it is going to do, does it, says that it is done, for ever; the index is saved all the while.
 fn work(home: &Path, first: u32) {
@@ -45,7 +37,8 @@ fn work(home: &Path, first: u32) {
             let answer = engine.search(&query(&png(seed))).unwrap();
             assert!(answer.unanswered.is_none(), "{answer:?}");
             go_on &= say("stored", seed);
-            let old = first + u32::try_from(mix(u64::from(seed)) % u64::from(seed - first + 1)).unwrap();
+            let old =
+                first + u32::try_from(mix(u64::from(seed), SEED) % u64::from(seed - first + 1)).unwrap();
             if seed % 5 == 4
                 && let Some(photo_id) = engine.photo_of(&png(old)).unwrap()
             {
@@ -124,8 +117,8 @@ fn nothing_acknowledged_is_lost_and_nothing_comes_up_that_nobody_stored() {
     let bench = Bench::new();
     let (mut there, mut first) = (BTreeSet::new(), 0);
     for round in 0..rounds {
-        let lines = usize::try_from(mix(2 * round) % 40).unwrap() + 1;
-        let pause = Duration::from_micros(mix(2 * round + 1) % 20_000);
+        let lines = usize::try_from(mix(2 * round, SEED) % 40).unwrap() + 1;
+        let pause = Duration::from_micros(mix(2 * round + 1, SEED) % 20_000);
         println!("round {round} of seed {SEED}: killed after {lines} lines and {pause:?}");
         let said = killed_after(bench.home.path(), first, lines, pause);
         first = said.iter().map(|(_, seed)| seed + 1).max().unwrap().max(first);

@@ -206,16 +206,18 @@ pub(crate) fn query(bytes: &[u8]) -> Query<'_> {
     Query::new(bytes, "a.jpg")
 }
 
-/// A picture that no other seed's is like: coarse coloured blocks (the last step of `SplitMix64`).
+/// Repeatable numbers without a pattern: the last step of `SplitMix64`.
+pub(crate) fn mix(n: u64, seed: u64) -> u64 {
+    let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A picture that no other seed's is like: coarse coloured blocks.
 pub(crate) fn picture(seed: u32) -> RgbImage {
-    let hash = |n: u64| {
-        let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    };
     RgbImage::from_fn(160, 120, |x, y| {
-        let [r, g, b, ..] = hash(u64::from(seed) << 32 | u64::from(y / 15 * 8 + x / 20)).to_le_bytes();
+        let [r, g, b, ..] = mix(u64::from(seed) << 32 | u64::from(y / 15 * 8 + x / 20), 0).to_le_bytes();
         Rgb([r, g, b])
     })
 }

@@ -14,20 +14,12 @@ use tongkuan::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, QuotaDay, SearchParams, Secret,
 };
 
-use crate::fakes::{FakeEmbedder, encoded, picture, query};
+use crate::fakes::{FakeEmbedder, encoded, mix, picture, query};
 
 const THREADS: u64 = 8;
 const SEED: u64 = 20_261_124;
 /// 2026-11-24 10:00 in China.
 const MORNING: Timestamp = Timestamp::from_unix_ms(1_795_485_600_000);
-
-/// The last step of `SplitMix64`.
-fn mix(n: u64) -> u64 {
-    let mut z = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ SEED;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
 
 /// What somebody asks: a picture, one of eight files of it, and a page.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,10 +33,10 @@ struct Wish {
 impl Wish {
     /// The `n`th of all. Few pictures are asked for often, many seldom.
     fn of(n: u64, pictures: u32) -> Self {
-        let dice = mix(n);
+        let dice = mix(n, SEED);
         let spread = |bits: u64| u32::try_from(bits % u64::from(pictures)).unwrap();
         let rare = spread(dice >> 8);
-        let often = spread(dice >> 40).min(spread(mix(n + 1_000_000_007)));
+        let often = spread(dice >> 40).min(spread(mix(n + 1_000_000_007, SEED)));
         Self {
             picture: if dice.is_multiple_of(4) { rare } else { rare.min(often) },
             side: 88 + 8 * u32::try_from((dice >> 32) % 8).unwrap(),

@@ -56,10 +56,15 @@ impl Both {
     }
 }
 
-/// Near copies of stored vectors, and vectors that are like none.
+/// Of some stored vectors.
+fn near_copies() -> impl Iterator<Item = Embedding> {
+    (0..VECTORS).step_by(29).map(near_copy)
+}
+
+/// Near copies, and vectors that are like none.
 fn queries() -> impl Iterator<Item = Embedding> {
     let strange = |n: u64| Embedding::new(noise(n + 40_000_000).take(DIMENSION).collect()).expect("a vector");
-    (0..VECTORS).step_by(29).map(near_copy).chain((0..60).map(strange))
+    near_copies().chain((0..60).map(strange))
 }
 
 #[test]
@@ -79,7 +84,7 @@ fn no_answer_of_hnsw_rs_is_better_than_an_exact_one() {
 fn the_graph_finds_what_hnsw_rs_finds() {
     let both = Both::of((0..VECTORS).map(vector).collect());
     let (mut found, mut wanted) = (0, 0);
-    for query in (0..VECTORS).step_by(29).map(near_copy) {
+    for query in near_copies() {
         let ours = both.ours.search_graph_alone(&query, K).expect("a search");
         let ours: HashSet<i64> = ours.iter().map(|candidate| candidate.photo_id.0 - 1).collect();
         let theirs = both.ask_theirs(&query);
