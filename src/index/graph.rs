@@ -83,6 +83,12 @@ impl Graph {
         }
     }
 
+    /// Makes room for slots before `end`. To be called before several threads link some of them: whoever links meets
+    /// what others link meanwhile, and his handle on rows has to hold that.
+    pub(super) fn make_room(&self, end: usize) {
+        self.links.with_room(end);
+    }
+
     /// Links `slot`, which is not linked yet. Several threads may do so at once; in `codes` are all slots that are
     /// linked or being linked.
     pub(super) fn insert(&self, codes: &Codes, slot: u32) {

@@ -211,6 +211,7 @@ impl Index {
         let view = self.shelf.view();
         let mut fresh = self.shelf.first_of_their_kind(slots);
         fresh.retain(|&(_, photo_id)| !(self.options.graph_loses)(photo_id));
+        self.graph.make_room(end);
         let insert = |(slot, _): &(u32, PhotoId)| self.graph.insert(view.codes(), *slot);
         if parallel {
             fresh.par_iter().for_each(insert)
