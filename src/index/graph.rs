@@ -14,6 +14,8 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rayon::prelude::*;
+
 use super::beam::{Beam, Near, Seen};
 use super::codes::{Codes, Row};
 use super::distance::prefetch;
@@ -83,16 +85,20 @@ impl Graph {
         }
     }
 
-    /// Makes room for slots before `end`. To be called before several threads link some of them: whoever links meets
-    /// what others link meanwhile, and his handle on rows has to hold that.
-    pub(super) fn make_room(&self, end: usize) {
-        self.links.with_room(end);
+    /// Links `slots`, which are not linked yet, on this thread or in `parallel` on all of the current rayon pool, while
+    /// nobody else links. In `codes` are these slots and all that are linked.
+    pub(super) fn insert(&self, codes: &Codes, slots: &[u32], parallel: bool) {
+        let Some(&last) = slots.iter().max() else { return };
+        // One handle for all threads: each meets what the others link meanwhile, and has to have its rows.
+        let rows = self.links.with_room(last as usize + 1);
+        if parallel {
+            slots.par_iter().for_each(|&slot| self.insert_one(codes, &rows, slot));
+        } else {
+            slots.iter().for_each(|&slot| self.insert_one(codes, &rows, slot));
+        }
     }
 
-    /// Links `slot`, which is not linked yet. Several threads may do so at once; in `codes` are all slots that are
-    /// linked or being linked.
-    pub(super) fn insert(&self, codes: &Codes, slot: u32) {
-        let rows = self.links.with_room(slot as usize + 1);
+    fn insert_one(&self, codes: &Codes, rows: &Rows, slot: u32) {
         let mut entry = self.entry.load(Ordering::Acquire);
         if entry == NONE {
             let _entering = lock(&self.entering);
@@ -103,7 +109,7 @@ impl Graph {
             }
         }
         let plan = SCRATCH.with_borrow_mut(|scratch| {
-            let walk = Walk { codes, rows: &rows, query: codes.row(slot) };
+            let walk = Walk { codes, rows, query: codes.row(slot) };
             let (layer, top) = (layer_of(slot), layer_of(entry));
             let mut start = entry;
             for layer in (layer + 1..=top).rev() {
@@ -129,12 +135,12 @@ impl Graph {
                 }
             }
             for &neighbour in chosen {
-                self.link_back(codes, &rows, *layer, neighbour, slot);
+                self.link_back(codes, rows, *layer, neighbour, slot);
             }
             if *layer == 0 && rows.led_to(slot) == 0 {
                 // Somebody can. Were all rows full of last links, there would be more of those than slots.
                 let nearest = found.iter().map(|near| near.slot);
-                self.lead_to(&rows, slot, &nearest.chain(self.slots(&rows)));
+                self.lead_to(rows, slot, &nearest.chain(self.slots(rows)));
             }
         }
         if layer_of(slot) > layer_of(entry) {
@@ -478,17 +484,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::codes::CodeStore;
-    use super::{Codes, Graph};
+    use super::super::rows::BLOCK_ROWS;
+    use super::{Codes, Graph, GraphAudit};
 
     /// A graph over `slots` points of a circle.
-    fn circle(slots: u16) -> (Codes, Graph) {
+    fn circle(slots: u16, parallel: bool) -> (Codes, Graph) {
         let (codes, graph) = (CodeStore::new(2), Graph::new());
         for slot in 0..slots {
             let turn = f32::from(slot) / f32::from(slots) * std::f32::consts::TAU;
             codes.push(&[turn.cos(), turn.sin()]).unwrap();
-            graph.insert(&codes.view(usize::from(slot) + 1), u32::from(slot));
         }
-        (codes.view(usize::from(slots)), graph)
+        let (codes, slots) = (codes.view(usize::from(slots)), (0..u32::from(slots)).collect::<Vec<_>>());
+        graph.insert(&codes, &slots, parallel);
+        (codes, graph)
     }
 
     fn bytes_of(graph: &Graph, slots: u16) -> Vec<u8> {
@@ -497,10 +505,21 @@ mod tests {
         bytes
     }
 
+    #[test]
+    fn many_threads_at_once_link_slots_of_several_blocks() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build().unwrap();
+        for _ in 0..4 {
+            let slots = u16::try_from(2 * BLOCK_ROWS + 1).unwrap();
+            let (_, graph) = pool.install(|| circle(slots, true));
+            let GraphAudit { linked, without_way_in, .. } = graph.audit();
+            assert_eq!((linked, without_way_in), (usize::from(slots), 0));
+        }
+    }
+
     proptest! {
         #[test]
         fn a_graph_read_back_is_the_one_that_was_written(slots in 0u16..200) {
-            let (_, graph) = circle(slots);
+            let (_, graph) = circle(slots, false);
             let bytes = bytes_of(&graph, slots);
             let again = Graph::from_bytes(&bytes, usize::from(slots)).unwrap();
             prop_assert_eq!(bytes_of(&again, slots), bytes);
@@ -511,7 +530,7 @@ mod tests {
         fn bytes_that_no_graph_wrote_are_refused_or_lead_nowhere_that_is_not(
             slots in 1u16..100, at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
         ) {
-            let (codes, graph) = circle(slots);
+            let (codes, graph) = circle(slots, false);
             let mut bytes = bytes_of(&graph, slots);
             let at = at.index(bytes.len());
             if cut { bytes.truncate(at) } else { bytes[at] = byte }

@@ -41,8 +41,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rayon::prelude::*;
-
 pub use candidates::{Candidate, Candidates};
 pub use error::{IndexError, LoadError, SaveError};
 pub use photo_set::PhotoSet;
@@ -211,13 +209,8 @@ impl Index {
         let view = self.shelf.view();
         let mut fresh = self.shelf.first_of_their_kind(slots);
         fresh.retain(|&(_, photo_id)| !(self.options.graph_loses)(photo_id));
-        self.graph.make_room(end);
-        let insert = |(slot, _): &(u32, PhotoId)| self.graph.insert(view.codes(), *slot);
-        if parallel {
-            fresh.par_iter().for_each(insert)
-        } else {
-            fresh.iter().for_each(insert)
-        }
+        let slots: Vec<u32> = fresh.into_iter().map(|(slot, _)| slot).collect();
+        self.graph.insert(view.codes(), &slots, parallel);
         self.linked.store(end, Ordering::Release);
     }
 
