@@ -487,16 +487,21 @@ mod tests {
     use super::super::rows::BLOCK_ROWS;
     use super::{Codes, Graph, GraphAudit};
 
-    /// A graph over `slots` points of a circle.
-    fn circle(slots: u16, parallel: bool) -> (Codes, Graph) {
-        let (codes, graph) = (CodeStore::new(2), Graph::new());
+    /// Codes of `slots` points of a circle.
+    fn circle(slots: u16) -> Codes {
+        let codes = CodeStore::new(2);
         for slot in 0..slots {
             let turn = f32::from(slot) / f32::from(slots) * std::f32::consts::TAU;
             codes.push(&[turn.cos(), turn.sin()]).unwrap();
         }
-        let (codes, slots) = (codes.view(usize::from(slots)), (0..u32::from(slots)).collect::<Vec<_>>());
-        graph.insert(&codes, &slots, parallel);
-        (codes, graph)
+        codes.view(usize::from(slots))
+    }
+
+    /// A graph over all of a circle.
+    fn graph_over(codes: &Codes) -> Graph {
+        let graph = Graph::new();
+        graph.insert(codes, &(0..u32::try_from(codes.len()).unwrap()).collect::<Vec<_>>(), false);
+        graph
     }
 
     fn bytes_of(graph: &Graph, slots: u16) -> Vec<u8> {
@@ -506,20 +511,26 @@ mod tests {
     }
 
     #[test]
-    fn many_threads_at_once_link_slots_of_several_blocks() {
+    fn threads_that_link_meet_slots_that_others_link_meanwhile_in_new_blocks() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build().unwrap();
-        for _ in 0..4 {
-            let slots = u16::try_from(2 * BLOCK_ROWS + 1).unwrap();
-            let (_, graph) = pool.install(|| circle(slots, true));
+        let blocks = 32;
+        let codes = circle(u16::try_from(blocks * BLOCK_ROWS).unwrap());
+        for _ in 0..64 {
+            let graph = Graph::new();
+            // Each stretch needs new blocks, and each thread starts in another one.
+            let slots: Vec<u32> = (0..u32::try_from(codes.len()).unwrap()).step_by(BLOCK_ROWS / 8).collect();
+            for stretch in slots.chunks(64) {
+                pool.install(|| graph.insert(&codes, stretch, true));
+            }
             let GraphAudit { linked, without_way_in, .. } = graph.audit();
-            assert_eq!((linked, without_way_in), (usize::from(slots), 0));
+            assert_eq!((linked, without_way_in), (slots.len(), 0));
         }
     }
 
     proptest! {
         #[test]
         fn a_graph_read_back_is_the_one_that_was_written(slots in 0u16..200) {
-            let (_, graph) = circle(slots, false);
+            let graph = graph_over(&circle(slots));
             let bytes = bytes_of(&graph, slots);
             let again = Graph::from_bytes(&bytes, usize::from(slots)).unwrap();
             prop_assert_eq!(bytes_of(&again, slots), bytes);
@@ -530,7 +541,8 @@ mod tests {
         fn bytes_that_no_graph_wrote_are_refused_or_lead_nowhere_that_is_not(
             slots in 1u16..100, at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
         ) {
-            let (codes, graph) = circle(slots, false);
+            let codes = circle(slots);
+            let graph = graph_over(&codes);
             let mut bytes = bytes_of(&graph, slots);
             let at = at.index(bytes.len());
             if cut { bytes.truncate(at) } else { bytes[at] = byte }
