@@ -94,7 +94,9 @@ impl Graph {
         if parallel {
             slots.par_iter().for_each(|&slot| self.insert_one(codes, &rows, slot));
         } else {
-            slots.iter().for_each(|&slot| self.insert_one(codes, &rows, slot));
+            for &slot in slots {
+                self.insert_one(codes, &rows, slot);
+            }
         }
     }
 
