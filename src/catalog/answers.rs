@@ -3,10 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 
+use super::filter::category_number;
 use super::words::{self, Words};
 use super::{Catalog, CatalogError, images};
 use crate::clock::Timestamp;
-use crate::offer::Offer;
+use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
 
 /// The profile under which the user's own goods are kept, beside those of the upstreams.
@@ -267,6 +268,7 @@ fn put_offer(
         )?
         .execute(params![profile, offer.offer_id.as_str(), body, updated_at.unix_ms()])?;
     index_title(transaction, profile, offer.offer_id.as_str(), &offer.title)?;
+    note_categories(transaction, profile, &offer.offer_id, &offer.category_ids)?;
     if profile != OWN_PROFILE {
         images::await_image(transaction, profile, offer)?;
     }
@@ -276,6 +278,22 @@ fn put_offer(
              VALUES (?1, (SELECT coalesce(max(rank) + 1, 0) FROM answer_offers WHERE answer_id = ?1), ?2, ?3, ?4)",
         )?
         .execute(params![answer_id, profile, offer.offer_id.as_str(), offer.similarity])?;
+    Ok(())
+}
+
+/// Keeps that an offer is of these categories, beside those that were told of it before.
+pub(super) fn note_categories(
+    transaction: &Transaction<'_>,
+    profile: &str,
+    offer_id: &OfferId,
+    category_ids: &[u64],
+) -> Result<(), rusqlite::Error> {
+    let mut note = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO offer_categories (category_id, profile, offer_id) VALUES (?1, ?2, ?3)",
+    )?;
+    for &category_id in category_ids {
+        note.execute(params![category_number(category_id), profile, offer_id.as_str()])?;
+    }
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! What upstreams have told about single offers, and when.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
 use serde::Serialize;
 
+use super::answers::note_categories;
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
@@ -30,12 +31,16 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let body = serde_json::to_string(detail)
             .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
-        self.writer().execute(
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute(
             "INSERT INTO offer_details (profile, offer_id, body, fetched_at_ms) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (profile, offer_id)
              DO UPDATE SET body = excluded.body, fetched_at_ms = excluded.fetched_at_ms",
             params![profile, offer_id.as_str(), body, fetched_at.unix_ms()],
         )?;
+        note_categories(&transaction, profile, offer_id, &detail.offer.category_ids)?;
+        transaction.commit()?;
         Ok(())
     }
 

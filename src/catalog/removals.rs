@@ -1,4 +1,4 @@
-//! Photos that go, and which photos are meant.
+//! Photos that go.
 //!
 //! What was spent stays: no money comes back with a picture. So do the offers that upstreams named, which are about goods
 //! and not about the picture; own goods go with their last picture.
@@ -7,21 +7,9 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::answers::OWN_PROFILE;
 use super::photos::is_stored;
-use super::{Catalog, CatalogError, PhotoKind, bump_generation};
+use super::{Catalog, CatalogError, PhotoFilter, PhotoKind, bump_generation};
 use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
-
-/// Which photos are meant: those that fulfil all that is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PhotoFilter {
-    pub kind: Option<PhotoKind>,
-    /// Stored then or later.
-    pub added_since: Option<Timestamp>,
-    /// Stored before then.
-    pub added_before: Option<Timestamp>,
-    /// Answered by this upstream.
-    pub profile: Option<String>,
-}
 
 /// How far the catalogue has come: an index that knows all this is not behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,33 +85,6 @@ impl Catalog {
         if self.is_mine()? { Ok(extent) } else { Err(CatalogError::ModelChanged) }
     }
 
-    /// The photos that `filter` means, by ascending number.
-    pub fn photos(&self, filter: &PhotoFilter) -> Result<Vec<PhotoId>, CatalogError> {
-        let kind = match filter.kind {
-            None => "1",
-            Some(PhotoKind::Own) => "kind = 'own'",
-            Some(PhotoKind::Query) => "kind = 'query' AND NOT harvested_only",
-            Some(PhotoKind::Offer) => "kind = 'query' AND harvested_only",
-        };
-        let harvested_only = "(EXISTS (SELECT 1 FROM offer_images i WHERE i.photo_id = p.photo_id)
-              AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.photo_id = p.photo_id))";
-        let sql = format!(
-            "SELECT photo_id FROM photos p WHERE {}
-             AND (?1 IS NULL OR added_at_ms >= ?1) AND (?2 IS NULL OR added_at_ms < ?2)
-             AND (?3 IS NULL OR EXISTS (SELECT 1 FROM answers a WHERE a.photo_id = p.photo_id AND a.profile = ?3))
-             ORDER BY photo_id",
-            kind.replace("harvested_only", harvested_only)
-        );
-        let ms = |at: Option<Timestamp>| at.map(Timestamp::unix_ms);
-        self.read(|c| {
-            c.prepare_cached(&sql)?
-                .query_map(params![ms(filter.added_since), ms(filter.added_before), filter.profile], |row| {
-                    row.get(0)
-                })?
-                .collect()
-        })
-    }
-
     /// The pictures of searches that were stored, and last answered by an upstream, before `time`. Own goods are none,
     /// nor are pictures of offers.
     pub fn searched_before(&self, time: Timestamp) -> Result<Vec<PhotoId>, CatalogError> {
@@ -166,6 +127,7 @@ fn forget_one(transaction: &Transaction<'_>, photo_id: PhotoId) -> Result<bool, 
             "DELETE FROM offer_titles WHERE rowid IN
              (SELECT offer_number FROM offer_numbers WHERE profile = ?1 AND offer_id = ?2)",
             "DELETE FROM offer_numbers WHERE profile = ?1 AND offer_id = ?2",
+            "DELETE FROM offer_categories WHERE profile = ?1 AND offer_id = ?2",
             "DELETE FROM offers WHERE profile = ?1 AND offer_id = ?2",
         ] {
             transaction.prepare_cached(statement)?.execute(key)?;

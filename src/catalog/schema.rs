@@ -6,7 +6,7 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 5] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
+const MIGRATIONS: [&str; 6] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -226,6 +226,21 @@ CREATE TABLE removals (
 ) STRICT;
 CREATE INDEX photo_bytes_by_photo ON photo_bytes (photo_id);
 CREATE INDEX photos_by_time ON photos (added_at_ms);
+";
+
+const VERSION_6: &str = "
+-- The price of an offer as a number to look for; the price itself is in the body.
+ALTER TABLE offers ADD COLUMN price_yuan REAL
+    GENERATED ALWAYS AS (CASE WHEN json_valid(body) THEN CAST(body ->> '$.price' AS REAL) END) VIRTUAL;
+CREATE INDEX offers_by_price ON offers (price_yuan);
+
+-- Every category that an offer, stored or not, was ever told to be of.
+CREATE TABLE offer_categories (
+    category_id INTEGER NOT NULL,
+    profile     TEXT NOT NULL,
+    offer_id    TEXT NOT NULL,
+    PRIMARY KEY (category_id, profile, offer_id)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

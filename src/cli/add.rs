@@ -31,7 +31,8 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 #[derive(Args, Debug)]
 pub(super) struct Add {
     /// A folder (each picture in it is a good, its file name the id and title), or an NDJSON file with lines like
-    /// {"path":"a.jpg","id":"A-1","title":"...","price":"59.00"}; paths are relative to that file
+    /// {"path":"a.jpg","id":"A-1","title":"...","price":"59.00","category_ids":[1031]};
+    /// all but path and id may be missing; paths are relative to that file
     source: PathBuf,
 }
 
@@ -42,6 +43,8 @@ struct Line {
     id: String,
     title: Option<String>,
     price: Option<Price>,
+    #[serde(default)]
+    category_ids: Vec<u64>,
     detail_url: Option<String>,
 }
 
@@ -93,8 +96,8 @@ fn folder(root: &Path) -> Result<Vec<Task>> {
     let paths = pictures_in(root)?;
     let task = |path: PathBuf| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let good = own_good(&id_from_name(&stem), Some(stem.clone()), None, None);
-        (path.display().to_string(), good.map(|good| (path, good)))
+        let id = OfferId::new(id_from_name(&stem)).map_err(Into::into);
+        (path.display().to_string(), id.map(|id| (path, Offer::new(id, stem))))
     };
     Ok(paths.into_iter().map(task).collect())
 }
@@ -147,21 +150,16 @@ fn parse(file: &Path, place: String, line: &str) -> Task {
     }
     let parsed = serde_json::from_str::<Line>(line).context("not a good: needs at least path and id");
     match parsed {
-        Ok(Line { path, id, title, price, detail_url }) => {
-            let picture = file.parent().unwrap_or(Path::new("")).join(path);
-            let good = own_good(&id, title, price, detail_url);
-            (id, good.map(|good| (picture, good)))
+        Ok(line) => {
+            let picture = file.parent().unwrap_or(Path::new("")).join(&line.path);
+            (line.id.clone(), own_good(line).map(|good| (picture, good)))
         }
         Err(error) => (place, Err(error)),
     }
 }
 
-fn own_good(
-    id: &str,
-    title: Option<String>,
-    price: Option<Price>,
-    detail_url: Option<String>,
-) -> Result<Offer> {
-    let title = title.unwrap_or_else(|| id.to_owned());
-    Ok(Offer { price, detail_url, ..Offer::new(OfferId::new(id)?, title) })
+fn own_good(line: Line) -> Result<Offer> {
+    let Line { id, title, price, category_ids, detail_url, path: _ } = line;
+    let title = title.unwrap_or_else(|| id.clone());
+    Ok(Offer { price, category_ids, detail_url, ..Offer::new(OfferId::new(id)?, title) })
 }

@@ -1,4 +1,4 @@
-//! `tongkuan forget` and `similar`.
+//! `tongkuan forget`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::FAILED;
 use super::settings::Settings;
 use super::told::Named;
-use crate::catalog::{PhotoFilter, PhotoKind};
-use crate::clock::{Clock, SystemClock};
 use crate::engine::Engine;
-use crate::photo::{PhotoLimits, read_bytes};
 use crate::photo_id::PhotoId;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -73,64 +70,5 @@ fn photo_of(engine: &Engine, named: &Path) -> Result<PhotoId> {
         Named::File { bytes, .. } => {
             engine.photo_of(&bytes)?.context("not stored: neither these bytes nor these pixels")
         }
-    }
-}
-
-/// Which stored pictures look most like this one? No verdict, no upstream: for a look of one's own.
-#[derive(Args, Debug)]
-pub(super) struct SimilarCommand {
-    picture: PathBuf,
-    /// Pictures printed at the most
-    #[arg(short = 'k', long, value_name = "N", default_value_t = 10)]
-    count: usize,
-    /// Only pictures of this kind
-    #[arg(long)]
-    kind: Option<Kind>,
-    /// Only pictures stored in the last so many days
-    #[arg(long, value_name = "DAYS")]
-    newer_than: Option<u32>,
-    /// Only pictures stored longer ago
-    #[arg(long, value_name = "DAYS")]
-    older_than: Option<u32>,
-    /// Only pictures that this upstream has answered
-    #[arg(long, value_name = "PROFILE")]
-    answered_by: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
-    /// Somebody searched with it
-    Query,
-    /// Of an own good
-    Own,
-    /// Of an offer, and nobody has searched with it
-    Offer,
-}
-
-impl SimilarCommand {
-    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let engine = settings.engine(true)?;
-        let bytes = read_bytes(&self.picture, &PhotoLimits::default())?;
-        let ago = |days: u32| SystemClock.now().minus(DAY * days);
-        let filter = PhotoFilter {
-            kind: self.kind.map(|kind| match kind {
-                Kind::Query => PhotoKind::Query,
-                Kind::Own => PhotoKind::Own,
-                Kind::Offer => PhotoKind::Offer,
-            }),
-            added_since: self.newer_than.map(ago),
-            added_before: self.older_than.map(ago),
-            profile: self.answered_by.clone(),
-        };
-        let similar = engine.similar(&bytes, self.count, &filter)?;
-        let mut out = std::io::stdout().lock();
-        if settings.json {
-            writeln!(out, "{}", json!({"similar": similar}))?;
-        } else {
-            for it in &similar {
-                writeln!(out, "{:>3}  photo {:<8} {}", it.similarity, it.photo_id.0, it.label)?;
-            }
-        }
-        Ok(super::found(!similar.is_empty()))
     }
 }

@@ -16,14 +16,17 @@ mod sandbox;
 mod search;
 mod settings;
 mod show;
+mod similar;
 mod told;
 mod upstreams;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use settings::{Common, Settings};
+
+use crate::offer::Price;
 
 const ABOUT: &str = "Have we seen this picture before, and what did 1688 say about it?";
 
@@ -75,7 +78,7 @@ enum Command {
     /// Print what is stored about a photo
     Show(look::Show),
     /// Print the stored pictures that look most like a picture; never asks an upstream
-    Similar(forget::SimilarCommand),
+    Similar(similar::Similar),
     /// Remove photos and everything that is stored about them
     Forget(forget::Forget),
     /// Print everything about one offer: from the catalogue, else from the upstream
@@ -143,6 +146,13 @@ pub fn run() -> Result<ExitCode> {
         Command::Eval(eval) => eval.run(settings),
         Command::Doctor(doctor) => Ok(doctor.run(&settings)),
     }
+}
+
+fn check_prices(min: Option<Price>, max: Option<Price>) -> Result<()> {
+    if min.zip(max).is_some_and(|(min, max)| min > max) {
+        bail!("--price-min is above --price-max");
+    }
+    Ok(())
 }
 
 /// Exit status of a command that found what it was asked for, or not.

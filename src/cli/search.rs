@@ -86,9 +86,7 @@ fn days(text: &str) -> Result<f64, String> {
 
 impl Search {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        if self.price_min.zip(self.price_max).is_some_and(|(min, max)| min > max) {
-            bail!("--price-min is above --price-max");
-        }
+        super::check_prices(self.price_min, self.price_max)?;
         let engine = settings.engine(true)?;
         let fetcher = settings.fetcher()?;
         let (mut all_hits, mut failed) = (true, false);

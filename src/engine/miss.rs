@@ -8,6 +8,7 @@ use super::{
 };
 use crate::catalog::{Asking, NewAnswer, Refusal, Subject, Turn, WaitReason};
 use crate::clock::Timestamp;
+use crate::offer::Offer;
 use crate::photo::{Digest, Photo};
 use crate::upstream::guard::{Asked, GuardError, WhyNot};
 use crate::upstream::{QuotaDay, UpstreamError, UpstreamErrorKind, prepare};
@@ -156,7 +157,8 @@ impl Engine {
             };
             self.catalog.remember_refusal(byte_digest, &refusal)?;
         }
-        let asked = result?;
+        let mut asked = result?;
+        note_category(&mut asked.page.offers, query.params.category_id);
         warnings.extend(prepared.warnings.iter().map(ToString::to_string));
         let page_size = desk.guard.max_page_size();
         if query.params.page_size > page_size {
@@ -305,4 +307,14 @@ pub(super) fn first_with_some_left<'d, T>(
         }
     }
     result
+}
+
+/// An upstream that was asked about one category alone has told that all it answered is of it.
+fn note_category(offers: &mut [Offer], asked: Option<u64>) {
+    let Some(asked) = asked else { return };
+    for offer in offers {
+        if !offer.category_ids.contains(&asked) {
+            offer.category_ids.insert(0, asked);
+        }
+    }
 }

@@ -141,6 +141,9 @@ pub struct Offer {
     pub title: String,
     pub price: Option<Price>,
     pub min_order_quantity: Option<u32>,
+    /// The upstream's numbers of the offer's category and of those above it, the topmost first; as many as are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub category_ids: Vec<u64>,
     /// Pieces or orders of the last 30 days, as the upstream counts them.
     #[serde(default)]
     pub month_sold: Option<u32>,
@@ -165,6 +168,7 @@ impl Offer {
             title: title.into(),
             price: None,
             min_order_quantity: None,
+            category_ids: Vec::new(),
             month_sold: None,
             similarity: None,
             image_url: None,

@@ -251,6 +251,7 @@ fn read_offer(product: &Value) -> Option<Offer> {
         title: lenient::text(&product["title"]).unwrap_or_default(),
         price: lenient::price(&product["price"]),
         min_order_quantity: lenient::count(&product["minOrderQuantity"]),
+        category_ids: Vec::new(),
         month_sold: None,
         seen_at: None,
         similarity: lenient::percent(&product["similarity"]),
@@ -273,6 +274,7 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         price: lenient::price(&sale["priceRanges"][0]["price"])
             .or_else(|| skus.iter().filter_map(|sku| sku.price).min()),
         min_order_quantity: lenient::count(&sale["minOrderQuantity"]),
+        category_ids: lenient::category_ids([&product["categoryID"]]),
         month_sold: None,
         seen_at: None,
         similarity: None,

@@ -48,6 +48,11 @@ pub(super) fn price(value: &Value) -> Option<Price> {
     Price::from_str(written.trim_start_matches(['¥', '￥'])).ok()
 }
 
+/// The numbers of categories in `values`; 0 is none.
+pub(super) fn category_ids<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<u64> {
+    values.into_iter().filter_map(count).filter(|&id| id != 0).collect()
+}
+
 /// An id; a number with a fraction is none.
 pub(super) fn offer_id(value: &Value) -> Option<OfferId> {
     if value.is_f64() { None } else { OfferId::new(text(value)?).ok() }
@@ -143,6 +148,12 @@ mod tests {
             assert_eq!(flag(&no), Some(false), "{no}");
         }
         assert_eq!(flag(&json!(null)), None);
+    }
+
+    #[test]
+    fn categories_are_those_that_can_be_read_in_their_order() {
+        let told = [json!("1031"), json!(7), json!(null), json!(0), json!(-3), json!("shoes"), json!(" 12 ")];
+        assert_eq!(category_ids(&told), [1031, 7, 12]);
     }
 
     #[test]

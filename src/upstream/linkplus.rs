@@ -108,6 +108,7 @@ fn read_offer(row: &Value) -> Option<Offer> {
         title: lenient::text(&row["subject"]).unwrap_or_default(),
         price: fen.and_then(|fen| Price::from_yuan(Decimal::new(fen, 2)).ok()),
         min_order_quantity: lenient::count(&row["quantityBegin"]),
+        category_ids: lenient::category_ids([&row["categoryId"]]),
         month_sold: None,
         seen_at: None,
         similarity: None,

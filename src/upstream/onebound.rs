@@ -239,6 +239,7 @@ fn read_offer(row: &Value) -> Option<Offer> {
         title: lenient::text(&row["title"]).unwrap_or_default(),
         price: lenient::price(&row["price"]),
         min_order_quantity: None,
+        category_ids: Vec::new(),
         month_sold: lenient::count(&row["sales"]),
         seen_at: None,
         similarity: None,

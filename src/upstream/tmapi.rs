@@ -217,6 +217,7 @@ fn read_offer(item: &Value) -> Option<Offer> {
         title: lenient::first_text(item, &["title", "title_origin"]).unwrap_or_default(),
         price: lenient::price(&item["price"]),
         min_order_quantity: lenient::count(&item["quantity_begin"]),
+        category_ids: lenient::category_ids(item["category_path"].as_array().into_iter().flatten()),
         month_sold: None,
         seen_at: None,
         similarity: None,

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tongkuan::catalog::{Catalog, CatalogError, Subject, Turn, Words};
+use tongkuan::catalog::{Catalog, CatalogError, GoodsFilter, PhotoFilter, Subject, Turn, Words};
 use tongkuan::clock::Timestamp;
 use tongkuan::embed::Fingerprint;
 use tongkuan::engine::{Engine, Freshness, Outcome, Query};
@@ -125,7 +125,7 @@ fn a_process_killed_while_it_stores_loses_nothing_acknowledged() {
 #[test]
 fn catalogues_of_earlier_formats_are_migrated_and_answer() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    for (version, waiting) in [(1, 0), (2, 1), (3, 1)] {
+    for (version, waiting) in [(1, 0), (2, 1), (3, 1), (5, 1)] {
         let home = tempfile::tempdir().unwrap();
         let file = data.join(format!("catalog/v{version}.sqlite"));
         std::fs::copy(file, home.path().join("catalog.sqlite")).unwrap();
@@ -147,6 +147,10 @@ fn catalogues_of_earlier_formats_are_migrated_and_answer() {
             assert!(found.iter().any(|found| found.offer.offer_id.as_str() == first));
         }
         assert_eq!(engine.catalog().image_counts().unwrap().waiting, 3);
+        let price =
+            GoodsFilter { price_min: "73.2".parse().ok(), price_max: "73.2".parse().ok(), category_id: None };
+        let filter = PhotoFilter { goods: price, ..PhotoFilter::default() };
+        assert_eq!(engine.catalog().photos(&filter).unwrap(), [PhotoId(1)]);
         assert_eq!(engine.catalog().queue_counts().unwrap().deferred, waiting);
     }
 }

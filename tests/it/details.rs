@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tongkuan::catalog::{GoodsFilter, PhotoFilter};
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
 use tongkuan::engine::{Engine, EngineError, Freshness, Mode, Source};
 use tongkuan::offer::{OfferDetail, OfferId};
+use tongkuan::photo_id::PhotoId;
 use tongkuan::sandbox::{Sandbox, SandboxOptions};
 use tongkuan::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardError, GuardPolicy, SearchParams, Secret,
@@ -77,6 +79,9 @@ fn both_dialects_tell_the_same_of_an_offer() {
         aop.skus.iter().all(|sku| sku.price.is_some() && sku.sku_id.is_some() && sku.image_url.is_some())
     );
     assert_eq!(article.skus, aop.skus);
+    for detail in [&article, &aop] {
+        assert_eq!(detail.offer.category_ids, [good.category_id]);
+    }
     assert_eq!((article.image_urls, article.attributes), (aop.image_urls, aop.attributes));
     assert_eq!((article.offer.title, article.offer.price), (aop.offer.title, aop.offer.price));
     assert_eq!(scene.sandbox.counters().details_ok, 2);
@@ -104,6 +109,20 @@ fn details_that_are_known_cost_no_call_until_they_are_too_old() {
     assert_eq!(engine.details(&id, Mode::Default).unwrap().upstream_calls, 1);
     assert_eq!(engine.details(&id, Mode::Refresh).unwrap().upstream_calls, 1);
     assert_eq!(scene.sandbox.counters().details_ok, 3);
+}
+
+#[test]
+fn a_category_that_details_told_is_known_of_the_offer_from_then_on() {
+    let scene = Scene::new(SandboxOptions { min_interval_ms: 0, ..SandboxOptions::default() });
+    let engine = scene.engine(scene.article());
+    let answer = engine.search(&query(&png(1))).unwrap();
+    let number: u64 = answer.offers[0].offer_id.as_str().parse().unwrap();
+    let category_id = Some(scene.sandbox.catalogue().find(number).unwrap().category_id);
+    let goods = GoodsFilter { category_id, ..GoodsFilter::default() };
+    let photos = || engine.catalog().photos(&PhotoFilter { goods, ..PhotoFilter::default() }).unwrap();
+    assert_eq!(photos(), []);
+    engine.details(&answer.offers[0].offer_id, Mode::Default).unwrap();
+    assert_eq!(photos(), [PhotoId(1)]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tongkuan::catalog::{ImageCounts, PhotoKind, Words};
+use tongkuan::catalog::{GoodsFilter, ImageCounts, PhotoFilter, PhotoKind, Words};
 use tongkuan::engine::{Answer, Engine, Freshness, Harvested, Mode, Originals, Outcome, Query, Refine};
 use tongkuan::fetch::{FetchLimits, Fetcher};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
@@ -87,6 +87,30 @@ fn a_suppliers_own_picture_is_a_hit_after_the_harvest_and_names_its_offer_first(
         PhotoKind::Query,
         "by now somebody has searched with it"
     );
+}
+
+#[test]
+fn harvested_pictures_can_be_looked_for_by_the_prices_of_their_offers() {
+    let shop = Shop::new(500);
+    let offers = shop.search(&png(1)).offers;
+    shop.harvest(None);
+    let price = offers[7].price;
+    let goods = GoodsFilter { price_min: price, price_max: price, category_id: None };
+    let filter = PhotoFilter { kind: Some(PhotoKind::Offer), goods, ..PhotoFilter::default() };
+    let mut found: Vec<_> = shop.engine.catalog().photos(&filter).unwrap();
+    let mut expected: Vec<_> = offers
+        .iter()
+        .filter(|offer| offer.price == price)
+        .map(|offer| {
+            let catalogue = shop.sandbox().catalogue();
+            let good = catalogue.find(offer.offer_id.as_str().parse().unwrap()).unwrap();
+            shop.engine.photo_of(&catalogue.jpeg(good, View::Main)).unwrap().unwrap()
+        })
+        .collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert!(!found.is_empty() && found.len() < 20);
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod photo_bad;
 mod reembed;
 mod removals;
 mod sandbox;
+mod similar;
 mod snapshot;
 mod soak;
 mod spending;

@@ -37,6 +37,7 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         price: lenient::price(&ranges[0]["price"]).or_else(|| skus.iter().filter_map(|sku| sku.price).min()),
         min_order_quantity: lenient::count(&product["minOrderQuantity"])
             .or_else(|| lenient::count(&ranges[0]["startQuantity"])),
+        category_ids: lenient::category_ids([&product["categoryId"]]),
         month_sold: None,
         seen_at: None,
         similarity: None,

@@ -54,6 +54,9 @@ fn read_offer(row: &Value) -> Option<Offer> {
         title: lenient::first_text(row, &["subject", "subjectTrans"]).unwrap_or_default(),
         price: lenient::price(&row["priceInfo"]["price"]),
         min_order_quantity: lenient::count(&row["minOrderQuantity"]),
+        category_ids: lenient::category_ids(
+            ["topCategoryId", "secondCategoryId", "thirdCategoryId"].map(|key| &row[key]),
+        ),
         month_sold: lenient::count(&row["monthSold"]),
         seen_at: None,
         similarity: None,

@@ -139,6 +139,13 @@ fn every_question_about_a_picture_has_an_answer_of_its_own() {
         let again = ask(question);
         assert_eq!((again["upstream_calls"].as_u64(), &again["offers"]), (Some(0), &first["offers"]));
     }
+    // What was found in a category, or for a price, can be looked for among it.
+    let wrong = ["--category", "1"];
+    for filter in [&["--category", &category][..], &["--price-min", "10", "--price-max", "60"]] {
+        let similar = shell.run(&[&["similar", text(&picture)], filter].concat());
+        assert!(similar.status == 0 && similar.out.contains("a.jpg"), "{similar:?}");
+    }
+    assert_eq!(shell.run(&[&["similar", text(&picture)], &wrong[..]].concat()).status, 1);
     assert_eq!(ask(&["--refresh"])["upstream_calls"], 1);
     assert_eq!(ask(&["--bypass"])["upstream_calls"], 1);
     assert_eq!(shell.run(&["search", "a.jpg", "--price-min", "9", "--price-max", "1"]).status, 2);

@@ -19,6 +19,7 @@ pub(crate) fn offers() -> Vec<Offer> {
         title: format!("offer {id}"),
         price: Some(yuan(price)),
         min_order_quantity: Some(2),
+        category_ids: Vec::new(),
         month_sold: None,
         seen_at: None,
         similarity: Some(90),
