@@ -41,7 +41,7 @@ fn main() {
     let (build_s, build_cpu_s) = (start.elapsed().as_secs_f64(), processor_time() - start_cpu);
     let bytes = resident().saturating_sub(before) / vectors.len() as u64;
     let mut out = String::new();
-    for ef in [16, 32, 64, 128] {
+    for ef in [10, 12, 16, 24, 32, 48, 64, 96, 128, 192] {
         let mut times = Vec::new();
         let cpu = processor_time();
         for _ in 0..ROUNDS {
