@@ -38,7 +38,7 @@ impl Engine {
         };
         let found = self.on_the_index(|index| {
             Ok(match &among {
-                Some(among) => index.search_among(&embedding, k, f32::INFINITY, among)?,
+                Some(among) => index.search_among(&embedding, k, among)?,
                 None => index.search_exact(&embedding, k)?,
             })
         })?;

@@ -29,6 +29,9 @@ use super::rows::{BLOCK_ROWS, Mapped, RowStore, RowView};
 
 const HEAD: usize = 8;
 
+/// Codes are asked for so many slots before they are multiplied where slots do not follow each other.
+const SLOTS_AHEAD: usize = 8;
+
 /// For what is rounded away while an error is summed up, at most a share of 1e-7 for each eighth number.
 const WIDER: f32 = 1.001;
 
@@ -224,6 +227,21 @@ impl Codes {
         let rows = rows.zip(first + skipped..).map(|(bytes, slot)| {
             let row = Row::of(bytes);
             (row.codes, (slot as u32, query.scale * row.scale, self.reach(query, row)))
+        });
+        self.coder.kernel.products(query.codes, rows, |(slot, scale, reach), product| {
+            each(slot, scale * product as f32, reach);
+        });
+    }
+
+    /// As [`Codes::scan_block`], for some slots, wherever they lie.
+    #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
+    pub(super) fn scan_slots(&self, query: Row<'_>, slots: &[u32], mut each: impl FnMut(u32, f32, f32)) {
+        let rows = slots.iter().enumerate().map(|(at, &slot)| {
+            if let Some(&ahead) = slots.get(at + SLOTS_AHEAD) {
+                self.prefetch(ahead);
+            }
+            let row = self.row(slot);
+            (row.codes, (slot, query.scale * row.scale, self.reach(query, row)))
         });
         self.coder.kernel.products(query.codes, rows, |(slot, scale, reach), product| {
             each(slot, scale * product as f32, reach);

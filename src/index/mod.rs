@@ -10,6 +10,7 @@
 //! | above, something sure is near | the graph, every candidate scored again with the stored vector |
 //! | above, nothing sure is near | the exact scan, before a miss is declared |
 //! | pictures not yet in the graph | an exact scan over those |
+//! | some of the pictures only | an exact scan over those |
 //!
 //! So the graph speeds up hits and costs misses nothing that matters: a miss goes on to spend a second and money
 //! upstream, the scan takes milliseconds.
@@ -60,10 +61,9 @@ const LINKS_PER_STRETCH: usize = 512;
 /// Above so many results wanted the graph has no advantage left.
 const GRAPH_MAX_K: usize = 512;
 
-/// Among `n` of `len` pictures the graph has to look at `len / n` times as many, and each of the `n` can be looked at
-/// instead. At 50,000 the first takes 0.12 ms times `len / n`, the second 0.08 us times `n`: as long where `n * n` is
-/// about this times `len`.
-const FEW_SQUARED: usize = 1500;
+/// A picture takes about so many times as long where pictures here and there are looked at as where all are:
+/// docs/benchmarks/index-peers.md, "Among some".
+const FEW_OF: usize = 5;
 
 /// How an [`Index`] works. Results are right with any of these; only speed differs.
 #[derive(Clone, Copy, Debug)]
@@ -223,21 +223,13 @@ impl Index {
     /// [`IndexError::Dimension`]; [`IndexError::Damaged`] when a file of the snapshot turns out not to be as it was
     /// written: then this index is to be thrown away.
     pub fn search(&self, query: &Embedding, k: usize, sure_above: f32) -> Result<Candidates, IndexError> {
-        self.search_in(query, k, sure_above, None)
-    }
-
-    /// As [`Index::search`], as if nothing but the pictures of `among` were stored.
-    ///
-    /// # Errors
-    /// As [`Index::search`].
-    pub fn search_among(
-        &self,
-        query: &Embedding,
-        k: usize,
-        sure_above: f32,
-        among: &PhotoSet,
-    ) -> Result<Candidates, IndexError> {
-        self.search_in(query, k, sure_above, Some(among))
+        self.check_dimension(query)?;
+        // Before the graph is asked: what is linked while it answers is then seen twice rather than not at all.
+        let linked = self.linked.load(Ordering::Acquire);
+        let view = self.shelf.view();
+        let found = self.find(query.as_slice(), k, sure_above, linked, &view);
+        self.undamaged()?;
+        Ok(found)
     }
 
     /// The best `k` pictures by looking at all of them.
@@ -248,68 +240,51 @@ impl Index {
         self.search(query, k, f32::INFINITY)
     }
 
-    fn search_in(
+    /// The best `k` of the pictures of `among` by looking at all of those: nothing is lost, however few are wanted.
+    ///
+    /// # Errors
+    /// As [`Index::search`].
+    pub fn search_among(
         &self,
         query: &Embedding,
         k: usize,
-        sure_above: f32,
-        among: Option<&PhotoSet>,
+        among: &PhotoSet,
     ) -> Result<Candidates, IndexError> {
         self.check_dimension(query)?;
-        // Before the graph is asked: what is linked while it answers is then seen twice rather than not at all.
-        let linked = self.linked.load(Ordering::Acquire);
         let view = self.shelf.view();
-        let found = self.find(query.as_slice(), k, sure_above, among, linked, &view);
+        let found = if FEW_OF * among.len() <= view.len() {
+            view.scan_slots(query.as_slice(), k, &self.shelf.slots(&view, among))
+        } else {
+            view.scan(query.as_slice(), k, Some(among))
+        };
         self.undamaged()?;
         Ok(found)
     }
 
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        sure_above: f32,
-        among: Option<&PhotoSet>,
-        linked: usize,
-        view: &View,
-    ) -> Candidates {
-        let kept = among.map_or(view.pictures(), |among| among.len().min(view.pictures()));
-        if let Some(among) = among
-            && kept * kept <= FEW_SQUARED * view.len()
-        {
-            let slots = among.iter().filter_map(|photo_id| self.shelf.slot(view, photo_id));
-            let contenders = view.contenders_of(&view.codes().coded(query), k.max(1), slots);
-            return view.best_of(query, k, contenders);
-        }
-        let wanted = k.min(kept);
-        if kept > self.options.exact_max && linked > 0 && wanted <= GRAPH_MAX_K {
-            let found = self.find_by_graph(query, wanted, among, kept, linked, view);
+    fn find(&self, query: &[f32], k: usize, sure_above: f32, linked: usize, view: &View) -> Candidates {
+        let wanted = k.min(view.pictures());
+        // The graph cannot answer exactly.
+        let may_graph = sure_above < f32::INFINITY && linked > 0 && wanted <= GRAPH_MAX_K;
+        if may_graph && view.pictures() > self.options.exact_max {
+            let found = self.find_by_graph(query, wanted, linked, view);
             if found.len() == wanted && found.best().is_some_and(|best| best.score >= sure_above) {
                 return found;
             }
         }
-        view.scan(query, wanted, among)
+        view.scan(query, wanted, None)
     }
 
-    /// `kept`: how many of all pictures are wanted, at least 1.
-    fn find_by_graph(
-        &self,
-        query: &[f32],
-        k: usize,
-        among: Option<&PhotoSet>,
-        kept: usize,
-        linked: usize,
-        view: &View,
-    ) -> Candidates {
+    /// Of at least 1 picture.
+    fn find_by_graph(&self, query: &[f32], k: usize, linked: usize, view: &View) -> Candidates {
         let codes = view.codes();
         let coded = codes.coded(query);
-        let mut contenders = view.contenders(&coded, k.max(1), linked, among);
+        let mut contenders = view.contenders(&coded, k.max(1), linked, None);
         let breadth = self.options.breadth.max(k);
-        let near = if kept == view.len() {
+        let near = if view.pictures() == view.len() {
             self.graph.search(codes, coded.row(), breadth)
         } else {
-            let broader = broader(breadth, kept, view);
-            let stands = |slot| self.shelf.stands_for_some(slot, among);
+            let stands = |slot| self.shelf.stands_for_some(slot);
+            let broader = broader(breadth, view.pictures(), view);
             self.graph.search_for(codes, coded.row(), broader, breadth, stands)
         };
         for near in near {
@@ -319,9 +294,9 @@ impl Index {
             }
         }
         let mut found = Vec::new();
-        self.shelf.twins_of(view, query, among, &mut found);
+        self.shelf.twins_of(view, query, &mut found);
         for (slot, score) in contenders.scored(view.scorer(query)) {
-            self.shelf.add_ring(slot, score, among, &mut found);
+            self.shelf.add_ring(slot, score, &mut found);
         }
         Candidates::best_of(found, k)
     }
@@ -335,13 +310,13 @@ impl Index {
         let view = self.shelf.view();
         let coded = view.codes().coded(query.as_slice());
         let (breadth, kept) = (self.options.breadth.max(k), view.pictures().max(1));
-        let stands = |slot| self.shelf.stands_for_some(slot, None);
+        let stands = |slot| self.shelf.stands_for_some(slot);
         let broader = broader(breadth, kept, &view);
         let near = self.graph.search_for(view.codes(), coded.row(), broader, breadth, stands);
         let mut found = Vec::new();
         let mut score = view.scorer(query.as_slice());
         for Near { slot, .. } in near.into_iter().filter(|near| (near.slot as usize) < view.len()) {
-            self.shelf.add_ring(slot, score(slot), None, &mut found);
+            self.shelf.add_ring(slot, score(slot), &mut found);
         }
         self.undamaged()?;
         Ok(Candidates::best_of(found, k))

@@ -1,6 +1,6 @@
 //! Some of the stored pictures.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::photo_id::PhotoId;
 
@@ -11,7 +11,7 @@ const WORDS: usize = 16;
 /// Some pictures, by number: a bit each where they lie close together, as they do in a catalogue.
 #[derive(Clone, Debug, Default)]
 pub struct PhotoSet {
-    spans: HashMap<i64, [u64; WORDS]>,
+    spans: BTreeMap<i64, [u64; WORDS]>,
     len: usize,
 }
 
@@ -40,13 +40,20 @@ impl PhotoSet {
         self.len == 0
     }
 
-    /// All of them, in no order.
+    /// All of them, by their numbers.
     pub fn iter(&self) -> impl Iterator<Item = PhotoId> {
         self.spans.iter().flat_map(|(span, words)| {
-            let bits = (0..SPAN).zip(words.iter().flat_map(|word| (0..64).map(move |bit| word >> bit & 1)));
-            bits.filter(|(_, bit)| *bit == 1).map(move |(within, _)| PhotoId(span * SPAN + within))
+            let firsts = (span * SPAN..).step_by(64);
+            firsts.zip(words).flat_map(|(first, word)| set_bits(*word).map(move |bit| PhotoId(first + bit)))
         })
     }
+}
+
+/// The numbers of the bits that are set, from the lowest on.
+fn set_bits(word: u64) -> impl Iterator<Item = i64> {
+    let without_lowest = |word: &u64| Some(word & word.wrapping_sub(1));
+    let rest = std::iter::successors(Some(word), without_lowest).take_while(|rest| *rest != 0);
+    rest.map(|rest| i64::from(rest.trailing_zeros()))
 }
 
 impl FromIterator<PhotoId> for PhotoSet {

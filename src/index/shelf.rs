@@ -25,6 +25,13 @@ use crate::photo_id::PhotoId;
 /// one; 34,000 take longer with both, and on a busy machine all do.
 const PARALLEL_ROWS: usize = 128 * BLOCK_ROWS;
 
+/// As [`PARALLEL_ROWS`], for slots here and there, which take longer: docs/benchmarks/index-peers.md, "Among some".
+const PARALLEL_SLOTS: usize = 8 * SLOTS_AT_A_TIME;
+const SLOTS_AT_A_TIME: usize = 1024;
+
+/// So many slots are looked at for a picture before the table is asked.
+const LOOK_BACK: usize = 32;
+
 /// A slot has to leave the top bit of an `u32` free.
 const MAX_SLOTS: u32 = 1 << 31;
 
@@ -206,6 +213,32 @@ impl Shelf {
         self.slot_of.find(hash_of_id(photo_id), is_it)
     }
 
+    /// Where the pictures of `among` stand that are there.
+    ///
+    /// Mostly pictures stand in the order of their numbers, and few are missing in between. So a picture stands as far
+    /// from the one before it as their numbers are apart, or a little before: that is looked at before the table is.
+    pub(super) fn slots(&self, view: &View, among: &PhotoSet) -> Vec<u32> {
+        let mut slots = Vec::with_capacity(among.len().min(view.len));
+        // Slot less number, of the picture before.
+        let mut shift = 0;
+        for photo_id in among.iter() {
+            let near = Self::up_to(view, photo_id.0.saturating_add(shift), photo_id);
+            if let Some(slot) = near.or_else(|| self.slot(view, photo_id)) {
+                shift = i64::from(slot) - photo_id.0;
+                slots.push(slot);
+            }
+        }
+        slots
+    }
+
+    /// The slot of a picture if it is `slot` or a little before, as long as greater numbers are between.
+    fn up_to(view: &View, slot: i64, photo_id: PhotoId) -> Option<u32> {
+        let last = u32::try_from(slot).ok().filter(|last| (*last as usize) < view.len)?;
+        let greater = |slot: &u32| view.tags.photo_id(*slot) > photo_id;
+        let slot = (0..=last).rev().take(LOOK_BACK).find(|slot| !greater(slot))?;
+        (view.tags.photo_id(slot) == photo_id).then_some(slot)
+    }
+
     /// The first slot that holds `vector`, whose hash is `hash`.
     fn find(&self, view: &View, vector: &[f32], hash: u32) -> Option<u32> {
         let is_it = |slot: u32| {
@@ -223,40 +256,28 @@ impl Shelf {
             .collect()
     }
 
-    /// Every picture of `among` whose vector is exactly `query`, with score 1.
-    pub(super) fn twins_of(
-        &self,
-        view: &View,
-        query: &[f32],
-        among: Option<&PhotoSet>,
-        into: &mut Vec<Candidate>,
-    ) {
+    /// Every picture whose vector is exactly `query`, with score 1.
+    pub(super) fn twins_of(&self, view: &View, query: &[f32], into: &mut Vec<Candidate>) {
         if let Some(slot) = self.find(view, query, hash(query)) {
-            self.add_ring(slot, 1.0, among, into);
+            self.add_ring(slot, 1.0, into);
         }
     }
 
-    /// Every picture of `among` with the vector of `slot`, with that `score`.
-    pub(super) fn add_ring(
-        &self,
-        slot: u32,
-        score: f32,
-        among: Option<&PhotoSet>,
-        into: &mut Vec<Candidate>,
-    ) {
+    /// Every picture with the vector of `slot`, with that `score`.
+    pub(super) fn add_ring(&self, slot: u32, score: f32, into: &mut Vec<Candidate>) {
         self.ring(slot, |tags, twin| {
-            if tags.is_wanted(twin, among) {
+            if !tags.is_removed(twin) {
                 into.push(Candidate { photo_id: tags.photo_id(twin), score });
             }
             true
         });
     }
 
-    /// Whether a picture of `among` has the vector of `slot`.
-    pub(super) fn stands_for_some(&self, slot: u32, among: Option<&PhotoSet>) -> bool {
+    /// Whether a picture that is there has the vector of `slot`.
+    pub(super) fn stands_for_some(&self, slot: u32) -> bool {
         let mut found = false;
         self.ring(slot, |tags, twin| {
-            found = tags.is_wanted(twin, among);
+            found = !tags.is_removed(twin);
             !found
         });
         found
@@ -432,8 +453,28 @@ impl View {
         self.best_of(query, k, contenders)
     }
 
+    /// The best `k` of those of `slots` that are there, as [`View::scan`].
+    pub(super) fn scan_slots(&self, query: &[f32], k: usize, slots: &[u32]) -> Candidates {
+        let (places, coded) = (k.min(slots.len()).max(1), self.codes.coded(query));
+        let scan_chunk = |mut contenders: Contenders, slots: &[u32]| {
+            self.codes.scan_slots(coded.row(), slots, |slot, estimate, reach| {
+                if contenders.may_take(estimate, reach) && !self.tags.is_removed(slot) {
+                    contenders.offer(slot, estimate, reach);
+                }
+            });
+            contenders
+        };
+        let contenders = if slots.len() < PARALLEL_SLOTS {
+            scan_chunk(Contenders::new(places), slots)
+        } else {
+            let parts = slots.par_chunks(SLOTS_AT_A_TIME).fold(|| Contenders::new(places), scan_chunk);
+            parts.reduce(|| Contenders::new(places), Contenders::and)
+        };
+        self.best_of(query, k, contenders)
+    }
+
     /// The best `k` of the contenders.
-    pub(super) fn best_of(&self, query: &[f32], k: usize, contenders: Contenders) -> Candidates {
+    fn best_of(&self, query: &[f32], k: usize, contenders: Contenders) -> Candidates {
         let scored = contenders.scored(self.scorer(query)).into_iter();
         let scored = scored.map(|(slot, score)| Candidate { photo_id: self.tags.photo_id(slot), score });
         Candidates::best_of(scored.collect(), k)
@@ -472,19 +513,47 @@ impl View {
         );
         parts.reduce(|| Contenders::new(places), Contenders::and)
     }
+}
 
-    /// Those of `slots` that may be among the best `places >= 1`, if they are there.
-    pub(super) fn contenders_of(
-        &self,
-        query: &Coded,
-        places: usize,
-        slots: impl Iterator<Item = u32>,
-    ) -> Contenders {
-        let mut contenders = Contenders::new(places);
-        for slot in slots.filter(|&slot| !self.tags.is_removed(slot)) {
-            let row = self.codes.row(slot);
-            contenders.offer(slot, self.codes.estimate(query.row(), row), self.codes.reach(query.row(), row));
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::Shelf;
+    use crate::index::PhotoSet;
+    use crate::photo_id::PhotoId;
+
+    proptest! {
+        #[test]
+        fn pictures_are_where_the_table_says_in_whatever_order_they_came(
+            ids in proptest::collection::btree_set(prop_oneof![8 => 1i64..600, 1 => 1i64..=i64::MAX], 1..300),
+            swaps in proptest::collection::vec(any::<(prop::sample::Index, prop::sample::Index)>(), 0..150),
+            others in proptest::collection::vec(prop_oneof![-5i64..700, any::<i64>()], 0..50),
+            one_in in 1usize..20,
+        ) {
+            let mut order: Vec<i64> = ids.into_iter().collect();
+            for (a, b) in swaps {
+                let (a, b) = (a.index(order.len()), b.index(order.len()));
+                order.swap(a, b);
+            }
+            let shelf = Shelf::new(2);
+            for (&id, value) in order.iter().zip(0u16..) {
+                shelf.push(PhotoId(id), &[f32::from(value), 1.0]).unwrap();
+            }
+            let view = shelf.view();
+            // A picture that came after the view is not in it.
+            let later = PhotoId((1..=i64::MAX).find(|id| !order.contains(id)).unwrap());
+            shelf.push(later, &[0.0, 1.0]).unwrap();
+
+            let among: PhotoSet =
+                order.iter().copied().step_by(one_in).chain(others).map(PhotoId).chain([later]).collect();
+            let slots = shelf.slots(&view, &among);
+            let expected: BTreeSet<u32> =
+                (0u32..).zip(&order).filter(|(_, id)| among.contains(PhotoId(**id))).map(|(slot, _)| slot).collect();
+            prop_assert_eq!(slots.len(), expected.len());
+            prop_assert_eq!(slots.into_iter().collect::<BTreeSet<_>>(), expected);
         }
-        contenders
     }
 }
