@@ -211,38 +211,46 @@ impl Codes {
     }
 
     /// The estimates for all of a block from its row `skipped` on: slot, estimate, and how far it may be off.
-    #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
     #[expect(clippy::cast_possible_truncation, reason = "slots are below 2^31")]
     pub(super) fn scan_block(
         &self,
         query: Row<'_>,
         block: usize,
         skipped: usize,
-        mut each: impl FnMut(u32, f32, f32),
+        each: impl FnMut(u32, f32, f32),
     ) {
         let first = block * BLOCK_ROWS;
         let filled = self.len.saturating_sub(first).min(BLOCK_ROWS);
         let skipped = skipped.min(filled);
         let rows = self.rows.rows_of(block, skipped..filled).chunks_exact(self.coder.stride);
-        let rows = rows.zip(first + skipped..).map(|(bytes, slot)| {
-            let row = Row::of(bytes);
-            (row.codes, (slot as u32, query.scale * row.scale, self.reach(query, row)))
-        });
-        self.coder.kernel.products(query.codes, rows, |(slot, scale, reach), product| {
-            each(slot, scale * product as f32, reach);
-        });
+        self.scan(
+            query,
+            rows.zip(first + skipped..).map(|(bytes, slot)| (slot as u32, Row::of(bytes))),
+            each,
+        );
     }
 
     /// As [`Codes::scan_block`], for some slots, wherever they lie.
-    #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
-    pub(super) fn scan_slots(&self, query: Row<'_>, slots: &[u32], mut each: impl FnMut(u32, f32, f32)) {
+    pub(super) fn scan_slots(&self, query: Row<'_>, slots: &[u32], each: impl FnMut(u32, f32, f32)) {
         let rows = slots.iter().enumerate().map(|(at, &slot)| {
             if let Some(&ahead) = slots.get(at + SLOTS_AHEAD) {
                 self.prefetch(ahead);
             }
-            let row = self.row(slot);
-            (row.codes, (slot, query.scale * row.scale, self.reach(query, row)))
+            (slot, self.row(slot))
         });
+        self.scan(query, rows, each);
+    }
+
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
+    fn scan<'a>(
+        &self,
+        query: Row<'_>,
+        rows: impl Iterator<Item = (u32, Row<'a>)>,
+        mut each: impl FnMut(u32, f32, f32),
+    ) {
+        let rows =
+            rows.map(|(slot, row)| (row.codes, (slot, query.scale * row.scale, self.reach(query, row))));
         self.coder.kernel.products(query.codes, rows, |(slot, scale, reach), product| {
             each(slot, scale * product as f32, reach);
         });

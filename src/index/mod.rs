@@ -274,7 +274,6 @@ impl Index {
         view.scan(query, wanted, None)
     }
 
-    /// Of at least 1 picture.
     fn find_by_graph(&self, query: &[f32], k: usize, linked: usize, view: &View) -> Candidates {
         let codes = view.codes();
         let coded = codes.coded(query);
@@ -284,7 +283,7 @@ impl Index {
             self.graph.search(codes, coded.row(), breadth)
         } else {
             let stands = |slot| self.shelf.stands_for_some(slot);
-            let broader = broader(breadth, view.pictures(), view);
+            let broader = broader(breadth, view);
             self.graph.search_for(codes, coded.row(), broader, breadth, stands)
         };
         for near in near {
@@ -309,10 +308,9 @@ impl Index {
         self.check_dimension(query)?;
         let view = self.shelf.view();
         let coded = view.codes().coded(query.as_slice());
-        let (breadth, kept) = (self.options.breadth.max(k), view.pictures().max(1));
+        let breadth = self.options.breadth.max(k);
         let stands = |slot| self.shelf.stands_for_some(slot);
-        let broader = broader(breadth, kept, &view);
-        let near = self.graph.search_for(view.codes(), coded.row(), broader, breadth, stands);
+        let near = self.graph.search_for(view.codes(), coded.row(), broader(breadth, &view), breadth, stands);
         let mut found = Vec::new();
         let mut score = view.scorer(query.as_slice());
         for Near { slot, .. } in near.into_iter().filter(|near| (near.slot as usize) < view.len()) {
@@ -447,10 +445,11 @@ impl Index {
     }
 }
 
-/// How many to keep in view so that about `breadth` of them are among the `kept` that are wanted; twice as many where
-/// most are passed over, because what is wanted lies farther apart there.
-fn broader(breadth: usize, kept: usize, view: &View) -> usize {
-    breadth * view.len() / kept * if 2 * kept < view.len() { 2 } else { 1 }
+/// How many to keep in view so that about `breadth` of them were not removed; twice as many where most were, because what
+/// is left lies farther apart there.
+fn broader(breadth: usize, view: &View) -> usize {
+    let left = view.pictures().max(1);
+    breadth * view.len() / left * if 2 * left < view.len() { 2 } else { 1 }
 }
 
 impl std::fmt::Debug for Index {

@@ -234,9 +234,9 @@ impl Shelf {
     /// The slot of a picture if it is `slot` or a little before, as long as greater numbers are between.
     fn up_to(view: &View, slot: i64, photo_id: PhotoId) -> Option<u32> {
         let last = u32::try_from(slot).ok().filter(|last| (*last as usize) < view.len)?;
-        let greater = |slot: &u32| view.tags.photo_id(*slot) > photo_id;
-        let slot = (0..=last).rev().take(LOOK_BACK).find(|slot| !greater(slot))?;
-        (view.tags.photo_id(slot) == photo_id).then_some(slot)
+        let mut before = (0..=last).rev().take(LOOK_BACK).map(|slot| (slot, view.tags.photo_id(slot)));
+        let (slot, found) = before.find(|(_, it)| *it <= photo_id)?;
+        (found == photo_id).then_some(slot)
     }
 
     /// The first slot that holds `vector`, whose hash is `hash`.
@@ -456,21 +456,16 @@ impl View {
     /// The best `k` of those of `slots` that are there, as [`View::scan`].
     pub(super) fn scan_slots(&self, query: &[f32], k: usize, slots: &[u32]) -> Candidates {
         let (places, coded) = (k.min(slots.len()).max(1), self.codes.coded(query));
-        let scan_chunk = |mut contenders: Contenders, slots: &[u32]| {
-            self.codes.scan_slots(coded.row(), slots, |slot, estimate, reach| {
+        let chunks: Vec<&[u32]> = slots.chunks(SLOTS_AT_A_TIME).collect();
+        let scan_chunk = |contenders: &mut Contenders, chunk: usize| {
+            self.codes.scan_slots(coded.row(), chunks[chunk], |slot, estimate, reach| {
                 if contenders.may_take(estimate, reach) && !self.tags.is_removed(slot) {
                     contenders.offer(slot, estimate, reach);
                 }
             });
-            contenders
         };
-        let contenders = if slots.len() < PARALLEL_SLOTS {
-            scan_chunk(Contenders::new(places), slots)
-        } else {
-            let parts = slots.par_chunks(SLOTS_AT_A_TIME).fold(|| Contenders::new(places), scan_chunk);
-            parts.reduce(|| Contenders::new(places), Contenders::and)
-        };
-        self.best_of(query, k, contenders)
+        let parallel = slots.len() >= PARALLEL_SLOTS;
+        self.best_of(query, k, gathered(places, 0..chunks.len(), parallel, scan_chunk))
     }
 
     /// The best `k` of the contenders.
@@ -499,19 +494,27 @@ impl View {
                 }
             });
         };
-        let mut all = Contenders::new(places);
-        if self.len.saturating_sub(first_slot) < PARALLEL_ROWS {
-            blocks.for_each(|block| scan_block(&mut all, block));
-            return all;
-        }
-        let parts = blocks.into_par_iter().fold(
-            || Contenders::new(places),
-            |mut contenders, block| {
-                scan_block(&mut contenders, block);
-                contenders
-            },
-        );
-        parts.reduce(|| Contenders::new(places), Contenders::and)
+        let parallel = self.len.saturating_sub(first_slot) >= PARALLEL_ROWS;
+        gathered(places, blocks, parallel, scan_block)
+    }
+}
+
+/// What `scan` finds in the parts, on this thread or on those of the current rayon pool.
+fn gathered(
+    places: usize,
+    parts: Range<usize>,
+    parallel: bool,
+    scan: impl Fn(&mut Contenders, usize) + Sync,
+) -> Contenders {
+    let none = || Contenders::new(places);
+    let with = |mut contenders: Contenders, part: usize| {
+        scan(&mut contenders, part);
+        contenders
+    };
+    if parallel {
+        parts.into_par_iter().fold(none, with).reduce(none, Contenders::and)
+    } else {
+        parts.fold(none(), with)
     }
 }
 
