@@ -1,7 +1,7 @@
 """Make pictures to fit the verifier on, fit its confidence, and report.
 
   make    write stored pictures, seeded queries, and for each query the stored pictures nearest to it and its parts
-  fit     fit boosted trees on the measurements of `make`d queries, write src/verify/weights.rs
+  fit     fit boosted trees on the measurements of `make`d queries, write models/verifier/trees.json
   report  what share of the queries is answered at 1 % and 0.1 % false hits
 
 `cargo run --release --example measure -- DIR FILE` turns a made folder into measurements, or into a calibration.
@@ -26,9 +26,9 @@ Examples
     python models/verifier.py make --tars train-0.tar train-1.tar train-2.tar --fresh --limit 800 --out /tmp/fresh
     python models/verifier.py make --tars train-0.tar train-1.tar train-2.tar --fresh --posters --limit 500 --out /tmp/fresh-posters
     cargo run --release --example measure -- /tmp/fresh models/efficientnet-lite0-gem/calibration.json 6403 /tmp/fresh-posters
-    python models/verifier.py fit /tmp/fit.tsv /tmp/posters.tsv --weights src/verify/weights.rs
+    python models/verifier.py fit /tmp/fit.tsv /tmp/posters.tsv --weights models/verifier/trees.json
     python models/verifier.py report --fitted /tmp/fit.tsv /tmp/posters.tsv --other /tmp/dev.tsv \\
-        /tmp/dev-posters.tsv --weights src/verify/weights.rs
+        /tmp/dev-posters.tsv --weights models/verifier/trees.json
 
 Needs, beside requirements.txt, lightgbm 4.7.
 """
@@ -38,7 +38,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import re
+import json
 import zlib
 from pathlib import Path
 
@@ -401,48 +401,32 @@ def complete(node, depth=0, at=0, questions=None, answers=None):
 
 
 def number(value):
-    return f"{np.float32(value):.6g}" if value != 3.4e38 else "f32::MAX"
-
-
-def literal(value):
-    text = number(value)
-    return text if any(c in text for c in ".eM") else text + ".0"
+    """As the program reads it: six digits of an f32; null where nothing is above."""
+    return None if value == 3.4e38 else float(f"{np.float32(value):.6g}")
 
 
 def fit(args):
     names, rows, x = load_all(args.measured)
     model = boosted(names, rows, x)
-    lines = [
-        "//! The fitted trees; written by `models/verifier.py fit`, not by hand.",
-        f"//! Fitted on {len({r[0] for r in rows})} queries, {len(rows)} measured pairs, {len(names)} measurements.",
-        "",
-        "use super::confidence::Tree;",
-        "",
-        "#[rustfmt::skip]",
-        "#[allow(clippy::unreadable_literal, clippy::excessive_precision, clippy::approx_constant, reason = \"written by a program\")]",
-        f"pub(super) static TREES: [Tree; {TREES}] = [",
-    ]
+    trees = []
     for tree in model.dump_model()["tree_info"]:
         questions, answers = complete(tree["tree_structure"])
-        q = ", ".join(f"({f}, {literal(t)})" for f, t in questions)
-        lines.append(f"    ([{q}], [{', '.join(literal(a) for a in answers)}]),")
-    args.weights.write_text("\n".join([*lines, "];", ""]))
-    print(f"{args.weights}: {TREES} trees")
+        questions = [[feature, number(threshold)] for feature, threshold in questions]
+        trees.append("  " + json.dumps({"questions": questions, "answers": [number(a) for a in answers]}))
+    head = f'{{"format": 1,\n "measurements": {json.dumps(names)},\n "trees": [\n'
+    args.weights.write_text(head + ",\n".join(trees) + "\n ]}\n")
+    print(f"{args.weights}: {TREES} trees on {len({r[0] for r in rows})} queries, {len(rows)} measured pairs")
 
 
 def confidences(path, x):
     total = np.zeros(len(x))
-    for line in Path(path).read_text().splitlines():
-        tree = re.fullmatch(r"    \(\[(.*)\], \[(.*)\]\),", line)
-        if tree:
-            pairs = re.findall(r"\((\d+), ([^)]*)\)", tree[1])
-            answers = np.array([float(v) for v in tree[2].split(", ")])
-            features = np.array([int(f) for f, _ in pairs])
-            thresholds = np.array([3.4e38 if t == "f32::MAX" else float(t) for _, t in pairs])
-            at = np.zeros(len(x), int)
-            for _ in range(DEPTH):
-                at = 2 * at + 1 + (x[np.arange(len(x)), features[at]] > thresholds[at])
-            total += answers[at - len(pairs)]
+    for tree in json.loads(Path(path).read_text())["trees"]:
+        features = np.array([feature for feature, _ in tree["questions"]])
+        thresholds = np.array([3.4e38 if t is None else t for _, t in tree["questions"]])
+        at = np.zeros(len(x), int)
+        for _ in range(DEPTH):
+            at = 2 * at + 1 + (x[np.arange(len(x)), features[at]] > thresholds[at])
+        total += np.array(tree["answers"])[at - len(thresholds)]
     return 1 / (1 + np.exp(-total))
 
 

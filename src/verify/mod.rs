@@ -24,12 +24,13 @@ mod hamming;
 mod keypoints;
 mod raster;
 mod sketch;
-mod weights;
+mod trees;
 
-pub use confidence::{Doubt, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, weights_digest};
+pub use confidence::{Doubt, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
 pub use evidence::Evidence;
 pub use raster::SketchError;
 pub use sketch::{Probe, SKETCH_FORMAT, Sketch, SketchBytesError};
+pub use trees::weights_digest;
 
 use align::{BothBits, Guess, Target};
 
