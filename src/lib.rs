@@ -41,19 +41,25 @@
 
 pub mod calibration;
 pub mod catalog;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+#[cfg(any(feature = "sandbox", feature = "eval"))]
 mod dice;
+#[cfg(any(feature = "sandbox", feature = "eval"))]
 mod drawing;
 pub mod embed;
 pub mod engine;
+#[cfg(feature = "eval")]
 pub mod eval;
 pub mod fetch;
+#[cfg(feature = "upstream")]
 mod http;
 pub mod index;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod tensor;
 pub mod upstream;

@@ -38,7 +38,11 @@ impl Reembed {
             files.extend(pictures_in(folder)?);
         }
         let fetcher = if self.fetch { Some(settings.fetcher()?) } else { None };
-        let originals = Originals { files, fetcher: fetcher.as_ref(), leave_the_rest: self.leave_the_rest };
+        let originals = Originals {
+            files,
+            fetcher: fetcher.as_ref().map(|fetcher| fetcher as _),
+            leave_the_rest: self.leave_the_rest,
+        };
         let done = settings.builder(true)?.reembed(&originals, &|refilled| tell(settings, refilled))?;
         if settings.json {
             println!("{}", serde_json::to_string(&done)?);

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::{FAILED, found, harvest, show};
 use crate::catalog::Words;
 use crate::engine::{Answer, Engine, MAX_PAGES, Mode, Outcome, Query, Refine};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetch as _, Fetcher};
 use crate::offer::Price;
 use crate::photo::{PhotoLimits, read_bytes};
 use crate::upstream::{Region, SearchParams};

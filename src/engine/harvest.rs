@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Engine, EngineError, Timings};
 use crate::catalog::WaitingImage;
-use crate::fetch::{FetchError, Fetcher};
+use crate::fetch::{Fetch, FetchError};
 use crate::photo_id::PhotoId;
 use crate::verdict::Verdict;
 
@@ -56,7 +56,7 @@ impl Engine {
     /// [`EngineError`] when the home folder or the model fails.
     pub fn harvest(
         &self,
-        fetcher: &Fetcher,
+        fetcher: &dyn Fetch,
         limit: Option<u64>,
         each: &mut dyn FnMut(&WaitingImage, &Result<PhotoId, HarvestError>),
     ) -> Result<Harvested, EngineError> {
@@ -76,7 +76,7 @@ impl Engine {
 
     fn harvest_these(
         &self,
-        fetcher: &Fetcher,
+        fetcher: &dyn Fetch,
         waiting: &[WaitingImage],
         harvested: &mut Harvested,
         each: &mut dyn FnMut(&WaitingImage, &Result<PhotoId, HarvestError>),
@@ -122,7 +122,11 @@ impl Engine {
         })
     }
 
-    fn harvest_one(&self, fetcher: &Fetcher, image: &WaitingImage) -> Result<(PhotoId, bool), HarvestError> {
+    fn harvest_one(
+        &self,
+        fetcher: &dyn Fetch,
+        image: &WaitingImage,
+    ) -> Result<(PhotoId, bool), HarvestError> {
         let link = |photo_id| self.catalog.link_image(image.image_id, photo_id).map_err(EngineError::from);
         if let Some(photo_id) = self.catalog.photo_by_url(&image.url).map_err(EngineError::from)? {
             link(photo_id)?;

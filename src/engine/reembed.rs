@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Engine, EngineBuilder, EngineError, HarvestError, Timings};
 use crate::catalog::Lacks;
-use crate::fetch::Fetcher;
+use crate::fetch::Fetch;
 use crate::photo::{Digest, Photo, read_bytes};
 use crate::photo_id::PhotoId;
 use crate::verify::Sketch;
@@ -22,7 +22,7 @@ pub struct Originals<'a> {
     /// Files, in any order and of any name: they are told by their bytes.
     pub files: Vec<PathBuf>,
     /// Fetches the pictures of offers anew.
-    pub fetcher: Option<&'a Fetcher>,
+    pub fetcher: Option<&'a dyn Fetch>,
     /// Go over to the new model even if there are pictures that could not be had. They stay known by their bytes and
     /// pixels, but no copy of them is recognised.
     pub leave_the_rest: bool,

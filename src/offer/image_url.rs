@@ -1,6 +1,6 @@
 //! Which addresses name the same picture at Alibaba?
 
-use reqwest::Url;
+use url::Url;
 
 /// Hosts on which the platform serves pictures (see `https://cbu01.alicdn.com`); any subdomain counts.
 const DOMAINS: [&str; 4] = ["alicdn.com", "aliimg.com", "china.alibaba.com", "tbcdn.cn"];

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 
 pub use image_url::canonical_image_url;
+#[cfg(feature = "upstream")]
 pub(crate) use image_url::is_host_of;
 
 /// The identity of an offer at its source: 1 to 64 ASCII letters, digits, `-` or `_`.

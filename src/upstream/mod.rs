@@ -3,18 +3,26 @@
 //! One trait, [`Upstream`], and a small module for each dialect behind it. [`guard`] stands in front of every
 //! dialect and decides about money and time: budget, pace, retries.
 
+#[cfg(feature = "upstream")]
 pub mod aop;
+#[cfg(feature = "upstream")]
 pub mod article;
 pub mod guard;
 mod ledger;
+#[cfg(feature = "upstream")]
 mod lenient;
+#[cfg(feature = "upstream")]
 pub mod linkplus;
+#[cfg(feature = "upstream")]
 pub mod onebound;
 pub mod prepare;
 mod region;
 mod secret;
+#[cfg(feature = "upstream")]
 pub mod tmapi;
+#[cfg(feature = "upstream")]
 mod token;
+#[cfg(feature = "upstream")]
 mod wire;
 
 use std::fmt;
@@ -25,19 +33,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::offer::{Offer, OfferDetail, OfferId, Price};
 
+#[cfg(feature = "upstream")]
 pub use aop::{AopConfig, AopUpstream};
+#[cfg(feature = "upstream")]
 pub use article::{ArticleConfig, ArticleUpstream};
 pub use guard::{
     Asked, AskedDetail, Booking, Breaker, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError,
     QuotaDay, Reservation, WhyNot,
 };
+#[cfg(feature = "upstream")]
 pub use linkplus::LinkplusUpstream;
+#[cfg(feature = "upstream")]
 pub use onebound::{OneboundConfig, OneboundUpstream};
 pub use prepare::{PrepareError, Prepared, UploadWarning, prepare};
 pub use region::{Region, RegionError};
 pub use secret::Secret;
+#[cfg(feature = "upstream")]
 pub use tmapi::{TmapiConfig, TmapiUpstream};
+#[cfg(feature = "upstream")]
 pub use token::TokenFile;
+#[cfg(feature = "upstream")]
 pub use wire::{Tape, TapeError};
 
 /// What to ask for beside the picture. Part of the identity of a stored answer.
@@ -82,6 +97,7 @@ impl SearchParams {
         key
     }
 
+    #[cfg(feature = "upstream")]
     /// Refuses what no upstream takes, before anything is spent on it.
     fn check(&self, profile: &'static str) -> Result<(), UpstreamError> {
         let fault = if self.page == 0 {
@@ -112,6 +128,7 @@ pub struct UploadPicture {
 }
 
 impl UploadPicture {
+    #[cfg(feature = "upstream")]
     /// The picture's address, for a dialect that looks pictures up by it, and only as a whole.
     fn address(&self, profile: &'static str, params: &SearchParams) -> Result<&str, UpstreamError> {
         let refuse =
@@ -214,6 +231,7 @@ pub struct UploadLimits {
 }
 
 impl UploadLimits {
+    #[cfg(feature = "upstream")]
     /// Of a dialect to which no picture is uploaded: these only bound what is prepared in vain.
     const OF_NO_UPLOAD: Self =
         Self { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false };
@@ -362,6 +380,7 @@ impl UpstreamError {
         Self { profile, kind, code: code.into(), message, retry_after: None, billed: None }
     }
 
+    #[cfg(feature = "upstream")]
     /// A good answer that holds nothing about the offer.
     fn no_such_offer(profile: &'static str, offer_id: &OfferId) -> Self {
         let message = format!("nothing is known there about the offer {offer_id}");

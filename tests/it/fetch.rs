@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tongkuan::fetch::{FetchError, FetchLimits, Fetcher};
+use tongkuan::fetch::{Fetch as _, FetchError, FetchLimits, Fetcher};
 
 use crate::upstream::loopback::{Answer, Loopback};
 
