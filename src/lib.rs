@@ -54,6 +54,7 @@ pub mod index;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
+mod printable;
 pub mod sandbox;
 pub mod tensor;
 pub mod upstream;

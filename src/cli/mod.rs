@@ -1,4 +1,17 @@
 //! The command line.
+//!
+//! All of it prints through `printable`: `println!` and `eprintln!` are those of this module, and [`stdout`] is the only
+//! way to standard output.
+
+/// As the standard one, without what could take over a terminal.
+macro_rules! println {
+    ($($text:tt)*) => { crate::cli::print_line(format_args!($($text)*)) };
+}
+
+/// One line on standard error, whatever is in it.
+macro_rules! eprintln {
+    ($($text:tt)*) => { crate::cli::note_line(format_args!($($text)*)) };
+}
 
 mod add;
 mod calibrate;
@@ -20,13 +33,17 @@ mod similar;
 mod told;
 mod upstreams;
 
+use std::fmt;
+use std::io::{self, StdoutLock, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use settings::{Common, Settings};
 
 use crate::offer::Price;
+use crate::printable::{Printable, line};
 
 const ABOUT: &str = "Have we seen this picture before, and what did 1688 say about it?";
 
@@ -120,7 +137,7 @@ enum Command {
 /// # Errors
 /// Whatever stopped the command; to be printed, with exit status 2.
 pub fn run() -> Result<ExitCode> {
-    let Cli { common, command } = Cli::parse();
+    let Cli { common, command } = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let settings = Settings::resolve(&common)?;
     match command {
         Command::Search(search) => search.run(&settings),
@@ -146,6 +163,41 @@ pub fn run() -> Result<ExitCode> {
         Command::Eval(eval) => eval.run(settings),
         Command::Doctor(doctor) => Ok(doctor.run(&settings)),
     }
+}
+
+/// Says what is wrong with the arguments, which are quoted in it, and ends the process; help and version, too.
+fn refuse(error: &clap::Error) -> ! {
+    if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let text = error.render().to_string();
+        let mut safe = Printable::new(Vec::new());
+        if safe.write_all(text.as_bytes()).is_ok() && safe.into_inner() != text.as_bytes() {
+            let _ = write!(Printable::new(io::stderr().lock()), "{text}");
+            std::process::exit(error.exit_code());
+        }
+    }
+    error.exit()
+}
+
+/// The error and its causes as one line on standard error.
+pub fn print_error(error: &anyhow::Error) {
+    note_line(format_args!("tongkuan: {error:#}"));
+}
+
+type Stdout = Printable<StdoutLock<'static>>;
+
+fn stdout() -> Stdout {
+    Printable::new(io::stdout().lock())
+}
+
+fn print_line(text: fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(stdout(), "{text}") {
+        panic!("standard output failed: {error}");
+    }
+}
+
+fn note_line(text: fmt::Arguments<'_>) {
+    // Where not even this can be written, there is nothing left to say.
+    let _ = writeln!(Printable::new(io::stderr().lock()), "{}", line(text));
 }
 
 fn check_prices(min: Option<Price>, max: Option<Price>) -> Result<()> {
