@@ -161,7 +161,10 @@ mod tests {
     fn what_moves_turns_or_hides_is_written_out() {
         assert_eq!(field("red\u{1b}[31m\u{7}").to_string(), r"red\u001b[31m\u0007");
         assert_eq!(field("a\nb\r\tc\u{7f}\u{9b}2J").to_string(), r"a\u000ab\u000d\u0009c\u007f\u009b2J");
-        assert_eq!(field("\u{202e}gpj.exe\u{2066}\u{200f}\u{61c}").to_string(), r"\u202egpj.exe\u2066\u200f\u061c");
+        assert_eq!(
+            field("\u{202e}gpj.exe\u{2066}\u{200f}\u{61c}").to_string(),
+            r"\u202egpj.exe\u2066\u200f\u061c"
+        );
         assert_eq!(field("\u{feff}\u{200b}\u{2028}\u{e0041}").to_string(), r"\ufeff\u200b\u2028\udb40\udc41");
         assert_eq!(field("马克杯 ½ é 葛\u{e0100} ❤\u{fe0f}").to_string(), "马克杯 ½ é 葛\u{e0100} ❤\u{fe0f}");
     }

@@ -62,7 +62,12 @@ fn print_photo(settings: &Settings, engine: &crate::engine::Engine, photo_id: Ph
     writeln!(
         out,
         "photo {}: {} ({}x{} {}, stored {})",
-        photo.photo_id.0, field(&photo.label), photo.width_px, photo.height_px, photo.format, photo.added_at
+        photo.photo_id.0,
+        field(&photo.label),
+        photo.width_px,
+        photo.height_px,
+        photo.format,
+        photo.added_at
     )?;
     for pair in &told {
         let word = if pair.same { "the same as" } else { "not the same as" };

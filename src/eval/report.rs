@@ -350,5 +350,10 @@ fn number(value: Option<f64>) -> String {
 
 /// Text that may stand anywhere in HTML, as one line.
 fn escaped(text: &str) -> String {
-    field(text).to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    field(text)
+        .to_string()
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

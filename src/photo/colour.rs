@@ -1,7 +1,7 @@
 //! What do a picture's numbers mean? An embedded colour profile (ICC, or CICP in a PNG) says; sRGB comes out.
 //!
-//! Curves and a matrix, which nearly all profiles of RGB and grey pictures are, are computed here, in IEEE arithmetic
-//! without fused operations: the same pixels on every machine, as pixel digests need. Profiles that are tables (CMYK,
+//! Curves and a matrix, which nearly all profiles of RGB and grey pictures are, are computed here, with
+//! integers: the same pixels on every machine, as pixel digests need. Profiles that are tables (CMYK,
 //! some scanners and printers) go through `moxcms`, whose last bit may depend on the processor.
 //!
 //! A profile never makes a picture unreadable. One that is damaged, absurd, too large or made for other samples than
@@ -36,20 +36,26 @@ const MAX_TAGS: usize = 100;
 const HEADER_BYTES: usize = 132;
 const ENTRY_BYTES: usize = 12;
 
-/// Steps of linear light that are told apart: 20 for the smallest step of an 8-bit sRGB sample.
-const LINEAR_STEPS: f32 = 65_535.0;
+/// The largest number for linear light; from 0 on, five steps or more are one of an 8-bit sRGB sample.
+const FULL_LIGHT: i32 = (1 << 14) - 1;
 
-/// Linear light, in [`LINEAR_STEPS`], as an sRGB sample.
-static SRGB_OF_LINEAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let encode = |step: u32| {
-        let linear = f64::from(step) / f64::from(LINEAR_STEPS);
+/// A factor of 1 in a matrix.
+const ONE: f64 = (1u32 << FACTOR_BITS) as f64;
+const FACTOR_BITS: u32 = 13;
+/// Beyond it three products of light and factor might not fit; the largest of ProPhoto is 2.
+const MAX_FACTOR: f64 = 5.0;
+
+/// Linear light, up to [`FULL_LIGHT`], as an sRGB sample.
+static SRGB_OF_LIGHT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let encode = |light: i32| {
+        let linear = f64::from(light) / f64::from(FULL_LIGHT);
         let encoded =
             if linear <= 0.003_130_8 { 12.92 * linear } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within 0 to 255")]
         let sample = (encoded * 255.0).round() as u8;
         sample
     };
-    (0..=u32::from(u16::MAX)).map(encode).collect()
+    (0..=FULL_LIGHT).map(encode).collect()
 });
 
 /// What the samples of a picture are.
@@ -71,7 +77,7 @@ impl Samples {
 pub(super) enum ToSrgb {
     Grey(Box<ColorProfile>),
     /// Curves, then a matrix from linear light to linear light, by rows.
-    Rgb(Box<ColorProfile>, [[f32; 3]; 3]),
+    Rgb(Box<ColorProfile>, [[i32; 3]; 3]),
     RgbTables(Arc<Transform8BitExecutor>),
     CmykTables(Arc<Transform8BitExecutor>),
 }
@@ -125,9 +131,10 @@ impl ToSrgb {
                 if profile.is_matrix_shaper() && profile.pcs == DataColorSpace::Xyz =>
             {
                 let matrix = profile.transform_matrix(&ColorProfile::new_srgb()).v;
-                #[expect(clippy::cast_possible_truncation, reason = "24 bits are plenty")]
-                let matrix = matrix.map(|row| row.map(|factor| factor as f32));
-                Some(Self::Rgb(Box::new(profile.clone()), matrix))
+                let fits = matrix.iter().flatten().all(|factor| factor.abs() <= MAX_FACTOR);
+                #[expect(clippy::cast_possible_truncation, reason = "it is within 16 bits where it is used")]
+                let matrix = matrix.map(|row| row.map(|factor| (factor * ONE).round() as i32));
+                fits.then(|| Self::Rgb(Box::new(profile.clone()), matrix))
             }
             _ => None,
         }
@@ -208,7 +215,7 @@ impl ToSrgb {
         match self {
             Self::Grey(profile) => {
                 let curve = profile.build_gray_linearize_table::<u8, 256, 8>().ok()?;
-                Some(grey(curve.as_slice(), samples, alpha_at, keep))
+                Some(grey(&light(curve.as_slice()), samples, alpha_at, keep))
             }
             Self::Rgb(profile, matrix) => {
                 let curves = [
@@ -216,7 +223,13 @@ impl ToSrgb {
                     profile.build_g_linearize_table::<u8, 256, 8>(false).ok()?,
                     profile.build_b_linearize_table::<u8, 256, 8>(false).ok()?,
                 ];
-                Some(rgb(curves.each_ref().map(|c| c.as_slice()), matrix, samples, alpha_at, keep))
+                Some(rgb(
+                    curves.each_ref().map(|curve| light(curve.as_slice())),
+                    matrix,
+                    samples,
+                    alpha_at,
+                    keep,
+                ))
             }
             Self::RgbTables(tables) => by_tables(tables.as_ref(), samples, 3, alpha_at),
             Self::CmykTables(tables) => by_tables(tables.as_ref(), samples, 4, None),
@@ -228,7 +241,7 @@ impl ToSrgb {
         match self {
             Self::Grey(profile) => {
                 let curve = profile.build_gray_linearize_table::<u16, 65536, 16>().ok()?;
-                Some(grey(curve.as_slice(), samples, alpha_at, narrowed))
+                Some(grey(&light(curve.as_slice()), samples, alpha_at, narrowed))
             }
             Self::Rgb(profile, matrix) => {
                 let curves = [
@@ -236,7 +249,13 @@ impl ToSrgb {
                     profile.build_g_linearize_table::<u16, 65536, 16>(false).ok()?,
                     profile.build_b_linearize_table::<u16, 65536, 16>(false).ok()?,
                 ];
-                Some(rgb(curves.each_ref().map(|c| c.as_slice()), matrix, samples, alpha_at, narrowed))
+                Some(rgb(
+                    curves.each_ref().map(|curve| light(curve.as_slice())),
+                    matrix,
+                    samples,
+                    alpha_at,
+                    narrowed,
+                ))
             }
             Self::RgbTables(_) | Self::CmykTables(_) => {
                 let narrow: Vec<u8> = samples.iter().copied().map(narrowed).collect();
@@ -251,19 +270,29 @@ fn narrowed(sample: u16) -> u8 {
     u8::try_from((u32::from(sample) + 128) / 257).unwrap_or(u8::MAX)
 }
 
-/// Linear light, 0 to 1 (what is outside is clipped), as an sRGB sample.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within 0 to 65535")]
-fn encoded(srgb_of_linear: &[u8], linear: f32) -> u8 {
-    srgb_of_linear[(linear.clamp(0.0, 1.0) * LINEAR_STEPS + 0.5) as usize]
+/// A curve from 0 to 1 in steps of light.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "casts saturate; 14 bits fit"
+)]
+fn light(curve: &[f32]) -> Vec<i32> {
+    curve.iter().map(|&linear| ((linear * FULL_LIGHT as f32).round() as i32).clamp(0, FULL_LIGHT)).collect()
+}
+
+/// Light as an sRGB sample; what is outside of what sRGB can show is clipped.
+#[expect(clippy::cast_sign_loss, reason = "it is not negative")]
+fn encoded(srgb_of_light: &[u8], light: i32) -> u8 {
+    srgb_of_light[light.clamp(0, FULL_LIGHT) as usize]
 }
 
 fn grey<S: Copy + Into<usize>>(
-    curve: &[f32],
+    curve: &[i32],
     samples: &[S],
     alpha_at: Option<usize>,
     alpha: impl Fn(S) -> u8,
 ) -> Vec<u8> {
-    let table: Vec<u8> = curve.iter().map(|&linear| encoded(&SRGB_OF_LINEAR, linear)).collect();
+    let table: Vec<u8> = curve.iter().map(|&light| encoded(&SRGB_OF_LIGHT, light)).collect();
     let mut out = Vec::with_capacity(samples.len());
     for pixel in samples.chunks_exact(alpha_at.map_or(1, |at| at + 1)) {
         out.push(table[pixel[0].into()]);
@@ -273,18 +302,24 @@ fn grey<S: Copy + Into<usize>>(
 }
 
 fn rgb<S: Copy + Into<usize>>(
-    [red, green, blue]: [&[f32]; 3],
-    matrix: &[[f32; 3]; 3],
+    [red, green, blue]: [Vec<i32>; 3],
+    matrix: &[[i32; 3]; 3],
     samples: &[S],
     alpha_at: Option<usize>,
     alpha: impl Fn(S) -> u8,
 ) -> Vec<u8> {
-    let srgb_of_linear: &[u8] = &SRGB_OF_LINEAR;
-    let mut out = Vec::with_capacity(samples.len());
-    for pixel in samples.chunks_exact(alpha_at.map_or(3, |at| at + 1)) {
+    let srgb_of_light: &[u8] = &SRGB_OF_LIGHT;
+    let channels = alpha_at.map_or(3, |at| at + 1);
+    let mut out = vec![0; samples.len()];
+    for (pixel, out) in samples.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
         let (r, g, b) = (red[pixel[0].into()], green[pixel[1].into()], blue[pixel[2].into()]);
-        out.extend(matrix.map(|[of_r, of_g, of_b]| encoded(srgb_of_linear, of_r * r + of_g * g + of_b * b)));
-        out.extend(alpha_at.map(|at| alpha(pixel[at])));
+        for (out, [of_r, of_g, of_b]) in out.iter_mut().zip(matrix) {
+            let light = (of_r * r + of_g * g + of_b * b + (1 << (FACTOR_BITS - 1))) >> FACTOR_BITS;
+            *out = encoded(srgb_of_light, light);
+        }
+        if let Some(at) = alpha_at {
+            out[at] = alpha(pixel[at]);
+        }
     }
     out
 }

@@ -55,7 +55,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // Judges the engine from outside, as the command line does.
-    ("eval", &["calibration", "dice", "drawing", "embed", "engine", "offer", "photo", "photo_id", "printable", "verify"]),
+    (
+        "eval",
+        &[
+            "calibration",
+            "dice",
+            "drawing",
+            "embed",
+            "engine",
+            "offer",
+            "photo",
+            "photo_id",
+            "printable",
+            "verify",
+        ],
+    ),
     ("fetch", &["http"]),
     ("http", &[]),
     ("index", &["embed", "photo_id"]),

@@ -99,7 +99,9 @@ fn goods_and_files_of_any_name_are_printed_plainly_by_every_command() {
         }
     }
     let (unknown, value) = (format!("--{HOSTILE}"), format!("--price-min={HOSTILE}"));
-    for args in [vec![HOSTILE], vec!["search", &unknown], vec!["search", "b.png", &value], vec!["details", HOSTILE]] {
+    for args in
+        [vec![HOSTILE], vec!["search", &unknown], vec!["search", "b.png", &value], vec!["details", HOSTILE]]
+    {
         let refused = run(&shell, &args);
         assert_eq!(refused.status, 2, "{refused:?}");
         assert!(!refused.err.is_empty());
@@ -124,7 +126,8 @@ fn answers_of_an_upstream_are_printed_plainly() {
     let mut changed = 0;
     for table in ["offers", "offer_details"] {
         for key in ["title", "company_name", "name", "value"] {
-            let sql = format!("UPDATE {table} SET body = replace(body, '\"{key}\":\"', '\"{key}\":\"' || ?1)");
+            let sql =
+                format!("UPDATE {table} SET body = replace(body, '\"{key}\":\"', '\"{key}\":\"' || ?1)");
             changed += catalog.execute(&sql, [hostile]).unwrap();
         }
     }
@@ -148,7 +151,10 @@ fn answers_of_an_upstream_are_printed_plainly() {
     let drained = run(&shell, &["drain"]);
     assert!(drained.out.contains(r"\u001b[31m"), "{drained:?}");
     both(&shell, &["harvest", "--limit", "2"]);
-    shell.write("config.toml", config.replace("http://", "http://\u{1b}[31m").replace("min_interval", "x").as_bytes());
+    shell.write(
+        "config.toml",
+        config.replace("http://", "http://\u{1b}[31m").replace("min_interval", "x").as_bytes(),
+    );
     both(&shell, &["quota"]);
 }
 
@@ -183,6 +189,9 @@ fn a_title_of_a_megabyte_does_not_fill_the_screen() {
     let (plain, as_json) = both(&shell, &["search", "b.png"]);
     assert!(plain.out.chars().count() < 1000, "{}", plain.out.len());
     assert!(plain.out.contains("长长…"), "{}", plain.out);
-    assert_eq!(as_json.json()["offers"][0]["title"].as_str().map(|title| title.chars().count()), Some(100_000));
+    assert_eq!(
+        as_json.json()["offers"][0]["title"].as_str().map(|title| title.chars().count()),
+        Some(100_000)
+    );
     assert!(text(&shell.path("b.png")).len() < 1000);
 }
