@@ -95,10 +95,6 @@ impl<W: io::Write> Printable<W> {
         self.to.write_all(text.as_bytes())
     }
 
-    pub(crate) fn into_inner(self) -> W {
-        self.to
-    }
-
     fn put(&mut self, text: &str) -> io::Result<()> {
         let mut plain_from = 0;
         for (at, c) in text.char_indices().filter(|&(_, c)| c != '\n' && !is_plain(c)) {

@@ -38,7 +38,6 @@ use std::io::{self, StdoutLock, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use settings::{Common, Settings};
 
@@ -165,15 +164,25 @@ pub fn run() -> Result<ExitCode> {
     }
 }
 
-/// Says what is wrong with the arguments, which are quoted in it, and ends the process; help and version, too.
+/// Says what is wrong with the arguments and ends the process; also prints help and version. Arguments are quoted in it:
+/// those that would take over a terminal are written out before.
 fn refuse(error: &clap::Error) -> ! {
-    if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let text = error.render().to_string();
-        let mut safe = Printable::new(Vec::new());
-        if safe.write_all(text.as_bytes()).is_ok() && safe.into_inner() != text.as_bytes() {
-            let _ = write!(Printable::new(io::stderr().lock()), "{text}");
-            std::process::exit(error.exit_code());
+    let mut text = error.render().to_string();
+    let mut hostile = false;
+    for argument in std::env::args_os().skip(1) {
+        let argument = argument.to_string_lossy();
+        let value = argument.split_once('=').map_or("", |(_, value)| value);
+        for quoted in [argument.as_ref(), value] {
+            let plain = line(quoted).to_string();
+            if plain != quoted {
+                hostile = true;
+                text = text.replace(quoted, &plain);
+            }
         }
+    }
+    if hostile {
+        let _ = write!(Printable::new(io::stderr().lock()), "{text}");
+        std::process::exit(error.exit_code());
     }
     error.exit()
 }
