@@ -59,6 +59,7 @@ pub mod index;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
+mod printable;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod tensor;

@@ -5,7 +5,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tongkuan: {error:#}");
+            tongkuan::cli::print_error(&error);
             ExitCode::from(2)
         }
     }

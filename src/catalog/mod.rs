@@ -36,7 +36,7 @@ pub use filter::{GoodsFilter, PhotoFilter};
 pub use images::{ImageCounts, WaitingImage};
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
-pub use reembed::{FetchedPhoto, Lacks};
+pub use reembed::{FetchedPhoto, Lacks, Refill};
 pub use refusals::Refusal;
 pub use removals::Extent;
 pub use told::{Said, ToldPair};

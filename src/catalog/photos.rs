@@ -9,7 +9,7 @@ use super::answers::{NewAnswer, put_answer};
 use super::{Catalog, CatalogError, bump_generation};
 use crate::clock::Timestamp;
 use crate::embed::Embedding;
-use crate::photo::{Digest, PhotoFormat};
+use crate::photo::{DECODER_VERSION, Digest, PhotoFormat};
 use crate::photo_id::PhotoId;
 
 /// Where a stored photo came from.
@@ -223,8 +223,8 @@ pub(super) fn put_photo(
     } else {
         transaction
             .prepare_cached(
-                "INSERT INTO photos (kind, label, pixel_digest, width_px, height_px, format, added_at_ms)
-                 VALUES ('query', ?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO photos (kind, label, pixel_digest, width_px, height_px, format, added_at_ms, decoder)
+                 VALUES ('query', ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 photo.label,
@@ -232,7 +232,8 @@ pub(super) fn put_photo(
                 photo.width_px,
                 photo.height_px,
                 photo.format.to_string(),
-                photo.added_at.unix_ms()
+                photo.added_at.unix_ms(),
+                DECODER_VERSION
             ])?;
         let photo_id = PhotoId(transaction.last_insert_rowid());
         transaction

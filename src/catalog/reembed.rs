@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::embed::{Embedding, Fingerprint};
+use crate::photo::{DECODER_VERSION, Digest};
 use crate::photo_id::PhotoId;
 
 /// What a stored photo lacks.
@@ -12,6 +13,17 @@ pub struct Lacks {
     /// A vector of the model that is asked about.
     pub vector: bool,
     pub sketch: bool,
+    /// A look by the decoder of today: with an older one, a picture with a colour profile had other pixels.
+    pub decoding: bool,
+}
+
+/// What is stored of a photo that lacked it.
+#[derive(Clone, Copy, Debug)]
+pub struct Refill<'a> {
+    pub vector: Option<&'a Embedding>,
+    pub sketch: Option<&'a [u8]>,
+    /// What the decoder of today makes of the file.
+    pub pixel_digest: Digest,
 }
 
 /// A photo that came from an address.
@@ -54,28 +66,50 @@ impl Catalog {
                 "SELECT CASE WHEN (SELECT value FROM meta WHERE key = 'model') IS ?2
                         THEN NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.photo_id = p.photo_id)
                         ELSE NOT EXISTS (SELECT 1 FROM next_embeddings n WHERE n.photo_id = p.photo_id) END,
-                        NOT EXISTS (SELECT 1 FROM sketches s WHERE s.photo_id = p.photo_id)
+                        NOT EXISTS (SELECT 1 FROM sketches s WHERE s.photo_id = p.photo_id),
+                        decoder < ?3
                  FROM photos p WHERE photo_id = ?1",
             )?
-            .query_row(params![photo_id, json(next)], |row| {
-                Ok(Lacks { vector: row.get(0)?, sketch: row.get(1)? })
+            .query_row(params![photo_id, json(next), DECODER_VERSION], |row| {
+                Ok(Lacks { vector: row.get(0)?, sketch: row.get(1)?, decoding: row.get(2)? })
             })
             .optional()
         })?;
-        Ok(found.unwrap_or(Lacks { vector: false, sketch: false }))
+        Ok(found.unwrap_or(Lacks { vector: false, sketch: false, decoding: false }))
     }
 
-    /// Stores what a photo lacked.
+    /// Whether the photo is known by these pixels.
+    pub fn has_pixels(&self, photo_id: PhotoId, pixels: Digest) -> Result<bool, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached("SELECT 1 FROM photos WHERE photo_id = ?1 AND pixel_digest = ?2")?
+                .exists(params![photo_id, pixels.as_bytes()])
+        })
+    }
+
+    /// Photos that an older decoder has seen. Those without a colour profile look the same to both.
+    pub fn seen_by_older_decoders(&self) -> Result<u64, CatalogError> {
+        self.read(|c| {
+            c.query_row("SELECT count(*) FROM photos WHERE decoder < ?1", [DECODER_VERSION], |row| row.get(0))
+        })
+    }
+
+    /// Stores what a photo lacked, in place of what was there.
     pub fn fill(
         &self,
         photo_id: PhotoId,
         next: &Fingerprint,
-        vector: Option<&Embedding>,
-        sketch: Option<&[u8]>,
+        refill: &Refill<'_>,
     ) -> Result<(), CatalogError> {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if let Some(vector) = vector {
+        // Another photo may have these pixels already: the file without a profile that this one was made from.
+        transaction
+            .prepare_cached("UPDATE OR IGNORE photos SET pixel_digest = ?2 WHERE photo_id = ?1")?
+            .execute(params![photo_id, refill.pixel_digest.as_bytes()])?;
+        transaction
+            .prepare_cached("UPDATE photos SET decoder = ?2 WHERE photo_id = ?1")?
+            .execute(params![photo_id, DECODER_VERSION])?;
+        if let Some(vector) = refill.vector {
             let mine = meta(&transaction, "model")?.as_deref() == Some(&json(next));
             let table = if mine { "embeddings" } else { "next_embeddings" };
             transaction
@@ -84,9 +118,9 @@ impl Catalog {
                 ))?
                 .execute(params![photo_id, vector.to_le_bytes()])?;
         }
-        if let Some(sketch) = sketch {
+        if let Some(sketch) = refill.sketch {
             transaction
-                .prepare_cached("INSERT OR IGNORE INTO sketches (photo_id, sketch) VALUES (?1, ?2)")?
+                .prepare_cached("INSERT OR REPLACE INTO sketches (photo_id, sketch) VALUES (?1, ?2)")?
                 .execute(params![photo_id, sketch])?;
         }
         transaction.commit()?;

@@ -6,7 +6,7 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 6] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+const MIGRATIONS: [&str; 7] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -241,6 +241,11 @@ CREATE TABLE offer_categories (
     offer_id    TEXT NOT NULL,
     PRIMARY KEY (category_id, profile, offer_id)
 ) STRICT, WITHOUT ROWID;
+";
+
+const VERSION_7: &str = "
+-- The version of the decoder (`DECODER_VERSION`) that saw the photo.
+ALTER TABLE photos ADD COLUMN decoder INTEGER NOT NULL DEFAULT 1;
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

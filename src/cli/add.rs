@@ -75,7 +75,7 @@ impl Add {
             };
             if settings.json {
                 // Standard output is gone: the work is worth finishing all the same.
-                let _ = writeln!(std::io::stdout().lock(), "{text}");
+                let _ = writeln!(super::stdout(), "{text}");
             }
             terminal.step("adding", done.fetch_add(1, Ordering::Relaxed) + 1, total);
         });

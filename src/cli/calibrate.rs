@@ -14,6 +14,7 @@ use super::show::Terminal;
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
 use crate::catalog::Catalog;
 use crate::eval::{Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
+use crate::printable::field;
 
 /// So many of the pairs that the engine was surest of are shown.
 const SHOWN: usize = 5;
@@ -85,7 +86,7 @@ impl Calibrate {
         };
         catalog.keep_calibration(Some(&calibration))?;
         let answered = evaluation.answered_at(line.confidence);
-        let mut out = std::io::stdout().lock();
+        let mut out = super::stdout();
         if json {
             let report = json!({"threshold": line.confidence, "max_false_hit": asked, "seed": self.seed,
                 "pictures": usable, "pairs": calibration.pairs(), "answered": answered,
@@ -122,7 +123,7 @@ fn nearest_mistakes(out: &mut impl Write, evaluation: &Evaluation) -> Result<()>
     }
     writeln!(out, "taken for another picture soonest (if both show one item, say so in labels.ndjson):")?;
     for (confidence, query, stored) in pairs {
-        writeln!(out, "  {confidence:.4}  {query}  {stored}")?;
+        writeln!(out, "  {confidence:.4}  {}  {}", field(query), field(stored))?;
     }
     Ok(())
 }

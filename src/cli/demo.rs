@@ -17,6 +17,7 @@ use super::show::coloured;
 use super::upstreams::UpstreamSettings;
 use crate::engine::{Answer, Engine, Mode, Query};
 use crate::photo::{Photo, PhotoLimits, read_bytes};
+use crate::printable::field;
 use crate::sandbox::{Sandbox, SandboxOptions, View};
 
 /// Own pictures shown at the most: each costs a paced second.
@@ -148,7 +149,7 @@ impl Table {
     fn head(&self) -> Result<()> {
         if !self.json {
             writeln!(
-                std::io::stdout(),
+                super::stdout(),
                 "{:<46} {:<7} {:<13} {:>5} {:>6} {:>6}  {:>9}  stages",
                 "picture",
                 "verdict",
@@ -168,17 +169,18 @@ impl Table {
         if self.json {
             let mut value = serde_json::to_value(&answer)?;
             value["id"] = json!(step.what);
-            writeln!(std::io::stdout(), "{value}")?;
+            writeln!(super::stdout(), "{value}")?;
             return Ok(());
         }
         // Chinese letters are two columns wide.
         let columns: usize = step.what.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
         let padding = " ".repeat(46usize.saturating_sub(columns));
-        let verdict = coloured(answer.verdict, 7);
+        let mut out = super::stdout();
+        write!(out, "{}{padding} ", field(&step.what))?;
+        out.own(&coloured(answer.verdict, 7))?;
         writeln!(
-            std::io::stdout(),
-            "{}{padding} {verdict} {:<13} {:>5} {:>6} {:>6}  {:>6.1} ms  {}",
-            step.what,
+            out,
+            " {:<13} {:>5} {:>6} {:>6}  {:>6.1} ms  {}",
             answer.rule.map(|r| r.to_string()).unwrap_or_default(),
             answer.similarity.map(|s| s.to_string()).unwrap_or_default(),
             answer.upstream_calls,

@@ -10,6 +10,7 @@ use super::settings::Settings;
 use super::{found, show};
 use crate::engine::Mode;
 use crate::offer::{Attribute, OfferDetail, OfferId};
+use crate::printable::{field, line};
 
 /// Asked once (which costs one call, as a search does), then known until the upstream's hard limit for answers. Exit
 /// status: 0 details were printed, 1 nothing is known and nothing could be asked, 2 an error.
@@ -31,20 +32,20 @@ impl DetailsCommand {
             (false, false) => Mode::Default,
         };
         let details = engine.details(&self.offer_id, mode)?;
-        let mut out = std::io::stdout().lock();
+        let mut out = super::stdout();
         if settings.json {
             writeln!(out, "{}", serde_json::to_string(&details)?)?;
             return Ok(found(details.detail.is_some()));
         }
         match &details.detail {
             Some(detail) => print(&mut out, detail)?,
-            None => writeln!(out, "{}: nothing is known", self.offer_id)?,
+            None => writeln!(out, "{}: nothing is known", field(&self.offer_id))?,
         }
         if let (true, Some(fetched_at)) = (details.stale, details.fetched_at) {
             writeln!(out, "  old: fetched {fetched_at}")?;
         }
         for warning in &details.warnings {
-            writeln!(out, "  note: {warning}")?;
+            writeln!(out, "  note: {}", line(warning))?;
         }
         Ok(found(details.detail.is_some()))
     }
@@ -53,16 +54,16 @@ impl DetailsCommand {
 fn print(out: &mut impl Write, detail: &OfferDetail) -> std::io::Result<()> {
     show::offers(out, std::slice::from_ref(&detail.offer))?;
     for Attribute { name, value } in &detail.attributes {
-        writeln!(out, "      {name}: {value}")?;
+        writeln!(out, "      {}: {}", field(name), field(value))?;
     }
     for sku in &detail.skus {
         let what: Vec<&str> = sku.attributes.iter().map(|attribute| attribute.value.as_str()).collect();
         let price = sku.price.map(|price| format!("¥{price}")).unwrap_or_default();
         let stock = sku.stock.map(|pieces| format!("{pieces} pieces")).unwrap_or_default();
-        writeln!(out, "      {:<20} {price:>9}  {stock}", what.join(" "))?;
+        writeln!(out, "      {:<20} {price:>9}  {stock}", field(what.join(" ")))?;
     }
     for url in &detail.image_urls {
-        writeln!(out, "      {url}")?;
+        writeln!(out, "      {}", field(url))?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::show::Terminal;
 use crate::embed::runtime::{self, Runtime};
 use crate::engine::{Engine, IndexAudit, Progress};
+use crate::printable::{field, line};
 
 /// Fetches ONNX Runtime if there is none, and loads it.
 pub(super) fn setup(settings: &Settings) -> Result<ExitCode> {
@@ -20,7 +21,7 @@ pub(super) fn setup(settings: &Settings) -> Result<ExitCode> {
     if settings.json {
         println!("{}", json!({"onnx_runtime": location}));
     } else {
-        println!("ONNX Runtime: {}", location.path.display());
+        println!("ONNX Runtime: {}", field(location.path.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -97,8 +98,8 @@ fn doctor(settings: &Settings, index: impl Fn(&Engine) -> Result<String>) -> Exi
             println!("{}", json!({"check": name, "state": state, "detail": text}));
         } else {
             match result {
-                Ok(text) => println!("ok      {name:<14} {text}"),
-                Err(error) => println!("FAILED  {name:<14} {error:#}"),
+                Ok(text) => println!("ok      {name:<14} {}", line(text)),
+                Err(error) => println!("FAILED  {name:<14} {}", line(format_args!("{error:#}"))),
             }
         }
     }
@@ -110,5 +111,11 @@ fn sound(engine: &Engine) -> Result<String> {
     if let Some(first) = problems.first() {
         bail!("damaged: {first}; restore {} from a backup", engine.catalog().path().display());
     }
-    Ok(format!("{} photos, sound", engine.catalog().photo_count()?))
+    let older = match engine.catalog().seen_by_older_decoders()? {
+        0 => String::new(),
+        older => format!(
+            "; {older} from before colour profiles were honoured (`tongkuan reembed --from FOLDER` looks at the originals again)"
+        ),
+    };
+    Ok(format!("{} photos, sound{older}", engine.catalog().photo_count()?))
 }

@@ -13,6 +13,7 @@ use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
 use crate::eval::{MakeOptions, Manifest, Measures, Recolours, Summary, evaluate, make, write_html};
+use crate::printable::field;
 
 /// Store the references of a manifest in a temporary home folder, search for its queries, and print how good the
 /// answers are. Nothing is spent, and your own home folder is not touched. With --max-false-hit, a cut-off is chosen for
@@ -66,7 +67,7 @@ impl Eval {
         } else {
             println!(
                 "{}: {} references, {} queries (seed {})",
-                made.manifest.display(),
+                field(made.manifest.display()),
                 made.references,
                 made.queries,
                 self.seed
@@ -85,7 +86,7 @@ impl Eval {
             eprintln!("tongkuan: {bad}");
         }
         let summary = Summary::of(&evaluation, max_false_hit);
-        let mut out = std::io::stdout().lock();
+        let mut out = super::stdout();
         if json {
             writeln!(out, "{}", serde_json::to_string(&summary)?)?;
         } else {
@@ -104,7 +105,7 @@ impl Eval {
 
 fn print(out: &mut impl Write, summary: &Summary) -> std::io::Result<()> {
     let all = &summary.all;
-    writeln!(out, "model            {}", summary.model)?;
+    writeln!(out, "model            {}", field(&summary.model))?;
     writeln!(
         out,
         "stored           {} pictures, {:.1} a second",
@@ -185,6 +186,7 @@ fn edits<'a>(
         "edit", "seen", "hits", "at 1 %", "at 0.1 %", "wrong", "first", "unseen", "false", "review"
     )?;
     for (name, m) in groups {
+        let name = field(name);
         let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.hit_rate));
         writeln!(
             out,

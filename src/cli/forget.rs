@@ -47,7 +47,7 @@ impl Forget {
         if let Some(days) = self.older_than {
             gone.extend(engine.forget_older_than(DAY * days)?.photo_ids);
         }
-        let mut out = std::io::stdout().lock();
+        let mut out = super::stdout();
         for photo_id in &gone {
             if settings.json {
                 writeln!(out, "{}", json!({"forgotten": photo_id}))?;

@@ -80,7 +80,7 @@ impl Find {
         let Some(words) = Words::parse(&self.words.join(" ")) else { bail!("there is no word to look for") };
         let engine = settings.engine(false)?;
         let all = engine.catalog().find_offers(&words, self.limit)?;
-        let mut out = std::io::stdout().lock();
+        let mut out = super::stdout();
         let any = !all.is_empty();
         if settings.json {
             for offer in &all {

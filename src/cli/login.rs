@@ -10,6 +10,7 @@ use serde_json::json;
 use super::settings::Settings;
 use super::upstreams::Profile;
 use crate::clock::SystemClock;
+use crate::printable::{field, line};
 use crate::upstream::aop::{PROFILE, authorize_url};
 use crate::upstream::{AopConfig, AopUpstream, TokenFile};
 
@@ -41,7 +42,7 @@ impl Login {
                 println!(
                     "Open this page, agree, and run the command again with --code from the address it leads to:"
                 );
-                println!("  {url}");
+                println!("  {}", line(url));
             }
             return Ok(ExitCode::SUCCESS);
         };
@@ -54,7 +55,7 @@ impl Login {
         if settings.json {
             println!("{}", json!({ "tokens": file.path() }));
         } else {
-            println!("logged in; the tokens are in {}", file.path().display());
+            println!("logged in; the tokens are in {}", field(file.path().display()));
         }
         Ok(ExitCode::SUCCESS)
     }

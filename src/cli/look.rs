@@ -12,6 +12,7 @@ use super::settings::Settings;
 use super::{found, show};
 use crate::photo::{PhotoLimits, read_bytes};
 use crate::photo_id::PhotoId;
+use crate::printable::field;
 use crate::verdict::Verdict;
 
 #[derive(Args, Debug)]
@@ -27,7 +28,7 @@ impl Offers {
             if settings.json {
                 println!("{}", json!({"matched": null, "answers": []}));
             } else {
-                println!("{}: not seen before", self.picture.display());
+                println!("{}: not seen before", field(self.picture.display()));
             }
             return Ok(found(false));
         };
@@ -53,7 +54,7 @@ fn print_photo(settings: &Settings, engine: &crate::engine::Engine, photo_id: Ph
     };
     let answers = engine.catalog().answers(photo_id)?;
     let told = engine.catalog().told_of(photo_id)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = super::stdout();
     if settings.json {
         writeln!(out, "{}", json!({"matched": photo, "answers": answers, "told": told}))?;
         return Ok(found(true));
@@ -61,14 +62,19 @@ fn print_photo(settings: &Settings, engine: &crate::engine::Engine, photo_id: Ph
     writeln!(
         out,
         "photo {}: {} ({}x{} {}, stored {})",
-        photo.photo_id.0, photo.label, photo.width_px, photo.height_px, photo.format, photo.added_at
+        photo.photo_id.0,
+        field(&photo.label),
+        photo.width_px,
+        photo.height_px,
+        photo.format,
+        photo.added_at
     )?;
     for pair in &told {
         let word = if pair.same { "the same as" } else { "not the same as" };
         writeln!(out, "  {word} photo {}, somebody said {}", pair.other, pair.told_at)?;
     }
     for answer in &answers {
-        writeln!(out, "{} [{}] {}", answer.profile, answer.params, answer.fetched_at)?;
+        writeln!(out, "{} [{}] {}", field(&answer.profile), field(&answer.params), answer.fetched_at)?;
         show::offers(&mut out, &answer.offers)?;
     }
     Ok(found(true))
@@ -78,16 +84,16 @@ pub(super) fn stats(settings: &Settings) -> Result<ExitCode> {
     let engine = settings.engine(false)?;
     let counts = engine.catalog().counts()?;
     let model = engine.catalog().stored_model()?.map(|m| m.to_string());
-    let mut out = std::io::stdout().lock();
+    let mut out = super::stdout();
     if settings.json {
         writeln!(out, "{}", json!({"home": engine.home(), "counts": counts, "model": model}))?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(out, "home      {}", engine.home().display())?;
+    writeln!(out, "home      {}", field(engine.home().display()))?;
     writeln!(out, "photos    {} ({} of own goods)", counts.photos, counts.own_photos)?;
     writeln!(out, "answers   {}", counts.answers)?;
     writeln!(out, "offers    {}", counts.offers)?;
     writeln!(out, "file      {} KB", counts.file_bytes / 1000)?;
-    writeln!(out, "model     {}", model.unwrap_or_default())?;
+    writeln!(out, "model     {}", field(model.unwrap_or_default()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,17 @@
 //! The command line.
+//!
+//! All of it prints through `printable`: `println!` and `eprintln!` are those of this module, and [`stdout`] is the only
+//! way to standard output.
+
+/// As the standard one, without what could take over a terminal.
+macro_rules! println {
+    ($($text:tt)*) => { crate::cli::print_line(format_args!($($text)*)) };
+}
+
+/// One line on standard error, whatever is in it.
+macro_rules! eprintln {
+    ($($text:tt)*) => { crate::cli::note_line(format_args!($($text)*)) };
+}
 
 mod add;
 mod calibrate;
@@ -20,6 +33,8 @@ mod similar;
 mod told;
 mod upstreams;
 
+use std::fmt;
+use std::io::{self, StdoutLock, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -27,6 +42,7 @@ use clap::{Parser, Subcommand};
 use settings::{Common, Settings};
 
 use crate::offer::Price;
+use crate::printable::{Printable, line};
 
 const ABOUT: &str = "Have we seen this picture before, and what did 1688 say about it?";
 
@@ -120,7 +136,7 @@ enum Command {
 /// # Errors
 /// Whatever stopped the command; to be printed, with exit status 2.
 pub fn run() -> Result<ExitCode> {
-    let Cli { common, command } = Cli::parse();
+    let Cli { common, command } = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let settings = Settings::resolve(&common)?;
     match command {
         Command::Search(search) => search.run(&settings),
@@ -146,6 +162,51 @@ pub fn run() -> Result<ExitCode> {
         Command::Eval(eval) => eval.run(settings),
         Command::Doctor(doctor) => Ok(doctor.run(&settings)),
     }
+}
+
+/// Says what is wrong with the arguments and ends the process; also prints help and version. Arguments are quoted in it:
+/// those that would take over a terminal are written out before.
+fn refuse(error: &clap::Error) -> ! {
+    let mut text = error.render().to_string();
+    let mut hostile = false;
+    for argument in std::env::args_os().skip(1) {
+        let argument = argument.to_string_lossy();
+        let value = argument.split_once('=').map_or("", |(_, value)| value);
+        for quoted in [argument.as_ref(), value] {
+            let plain = line(quoted).to_string();
+            if plain != quoted {
+                hostile = true;
+                text = text.replace(quoted, &plain);
+            }
+        }
+    }
+    if hostile {
+        let _ = write!(Printable::new(io::stderr().lock()), "{text}");
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
+}
+
+/// The error and its causes as one line on standard error.
+pub fn print_error(error: &anyhow::Error) {
+    note_line(format_args!("tongkuan: {error:#}"));
+}
+
+type Stdout = Printable<StdoutLock<'static>>;
+
+fn stdout() -> Stdout {
+    Printable::new(io::stdout().lock())
+}
+
+fn print_line(text: fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(stdout(), "{text}") {
+        panic!("standard output failed: {error}");
+    }
+}
+
+fn note_line(text: fmt::Arguments<'_>) {
+    // Where not even this can be written, there is nothing left to say.
+    let _ = writeln!(Printable::new(io::stderr().lock()), "{}", line(text));
 }
 
 fn check_prices(min: Option<Price>, max: Option<Price>) -> Result<()> {

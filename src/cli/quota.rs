@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
 use crate::engine::{DrainedOne, Engine, Progress};
+use crate::printable::{field, line};
 
 /// Calls used and left today, when the count begins anew, where today's rate leads, and what was saved.
 pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
@@ -18,7 +19,7 @@ pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
     let reports = engine.quota()?;
     let (saved_today, saved_ever) = engine.saved_calls()?;
     let waiting = engine.catalog().queue_counts()?;
-    let mut out = std::io::stdout().lock();
+    let mut out = super::stdout();
     if settings.json {
         let saved = json!({ "today": saved_today, "ever": saved_ever });
         writeln!(out, "{}", json!({ "upstreams": reports, "calls_saved": saved, "waiting": waiting }))?;
@@ -38,7 +39,7 @@ pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
             report.profile, report.used, report.budget, report.left, report.resets_at
         )?;
         if let (Some(until), Some(why)) = (report.closed_until, &report.closed_because) {
-            writeln!(out, "          not asked before {until}: {why}")?;
+            writeln!(out, "          not asked before {until}: {}", line(why))?;
         }
     }
     writeln!(out, "saved     {saved_today} calls today, {saved_ever} ever")?;
@@ -86,7 +87,7 @@ impl Drain {
                 left.deferred + left.stale
             );
             if let Some(stopped) = &drained.stopped {
-                println!("stopped: {}", stopped.message);
+                println!("stopped: {}", line(&stopped.message));
             }
         }
         Ok(if drained.dropped > 0 { ExitCode::from(FAILED) } else { found(left.deferred + left.stale == 0) })
@@ -94,7 +95,7 @@ impl Drain {
 }
 
 fn report(settings: &Settings, one: &DrainedOne<'_>) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = super::stdout();
     let label = &one.waiting.label;
     match one.result {
         Ok(answer) if settings.json => {
@@ -102,7 +103,7 @@ fn report(settings: &Settings, one: &DrainedOne<'_>) -> Result<()> {
             value["id"] = json!(label);
             writeln!(out, "{value}")?;
         }
-        Ok(answer) => writeln!(out, "{label}: {} offers", answer.offers.len())?,
+        Ok(answer) => writeln!(out, "{}: {} offers", field(label), answer.offers.len())?,
         Err(error) => {
             if settings.json {
                 writeln!(out, "{}", json!({ "id": label, "error": error.to_string() }))?;

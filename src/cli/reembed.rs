@@ -12,7 +12,8 @@ use super::settings::Settings;
 use super::{FAILED, found};
 use crate::engine::{Originals, Reembedded, Refilled};
 
-/// Embed the stored pictures anew with the model of this program (or --model), and make the sketches that are missing.
+/// Embed the stored pictures anew with the model of this program (or --model), make the sketches that are missing, and
+/// look again at pictures whose colour profile was passed over when they were stored (format 6 of the catalogue and older).
 /// The home folder keeps no originals: they are looked for in folders, by their bytes or pixels, and fetched again.
 /// Searches with the old model go on until all vectors are there; interrupted, it is taken up again by the same command.
 #[derive(Args, Debug)]
@@ -65,6 +66,9 @@ fn tell(settings: &Settings, refilled: &Refilled) {
 
 fn print(done: &Reembedded) {
     println!("{} embedded, {} sketched, {} failed", done.embedded, done.sketched, done.failed);
+    if done.recoloured > 0 {
+        println!("{} of them look different with the colour profile of their file", done.recoloured);
+    }
     if done.without_sketch > 0 {
         println!("{} photos have no sketch: they are judged by their vectors alone", done.without_sketch);
     }

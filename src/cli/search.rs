@@ -90,7 +90,7 @@ impl Search {
         let engine = settings.engine(true)?;
         let fetcher = settings.fetcher()?;
         let (mut all_hits, mut failed) = (true, false);
-        let mut out = std::io::stdout().lock();
+        let mut out = super::stdout();
         for path in &self.pictures {
             match self.search(&engine, settings, &fetcher, path) {
                 Ok(answer) => {

@@ -216,5 +216,10 @@ fn read_config(path: &Path, was_named: bool) -> Result<ConfigFile> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !was_named => return Ok(ConfigFile::default()),
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     };
-    toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
+    toml::from_str(&text).map_err(|error| {
+        // One line, where the library would draw the place.
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        anyhow::anyhow!("{} is not a valid configuration: line {line}: {}", path.display(), error.message())
+    })
 }

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::Stdout;
 use crate::engine::{Answer, Explanation, Outcome, Progress, Source};
+use crate::printable::{field, line};
 
 /// Notes as lines, steps as a bar (only where standard error is a terminal).
 #[derive(Debug)]
@@ -52,12 +54,14 @@ pub(super) fn coloured(outcome: Outcome, width: usize) -> String {
 }
 
 /// An answer for people: one line that says what happened, then the offers.
-pub(super) fn answer(out: &mut impl Write, label: &str, answer: &Answer) -> std::io::Result<()> {
+pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io::Result<()> {
     let rule = answer.rule.map(|r| format!(" by {r}")).unwrap_or_default();
     let likeness = answer.similarity.map(|s| format!(", similarity {s}")).unwrap_or_default();
-    writeln!(out, "{label}: {}{rule}{likeness}, {}", coloured(answer.verdict, 0), source(answer))?;
+    write!(out, "{}: ", field(label))?;
+    out.own(&coloured(answer.verdict, 0))?;
+    writeln!(out, "{rule}{likeness}, {}", source(answer))?;
     if let Some(matched) = &answer.matched {
-        writeln!(out, "  matched: photo {} ({})", matched.photo_id.0, matched.label)?;
+        writeln!(out, "  matched: photo {} ({})", matched.photo_id.0, field(&matched.label))?;
     }
     if let (true, Some(fetched_at)) = (answer.stale, answer.fetched_at) {
         writeln!(out, "  old: fetched {fetched_at}")?;
@@ -66,7 +70,7 @@ pub(super) fn answer(out: &mut impl Write, label: &str, answer: &Answer) -> std:
         writeln!(out, "  waits in the queue: `tongkuan drain` asks later")?;
     }
     for warning in &answer.warnings {
-        writeln!(out, "  note: {warning}")?;
+        writeln!(out, "  note: {}", line(warning))?;
     }
     offers(out, &answer.offers)
 }
@@ -128,10 +132,11 @@ pub(super) fn offers(out: &mut impl Write, offers: &[crate::offer::Offer]) -> st
         let company = offer.supplier.company_name.as_deref().unwrap_or("");
         writeln!(
             out,
-            "  {:>2}. {:<14} {price:>9}  {}  {company}",
+            "  {:>2}. {:<14} {price:>9}  {}  {}",
             rank + 1,
-            offer.offer_id.as_str(),
-            offer.title
+            field(offer.offer_id.as_str()),
+            field(&offer.title),
+            field(company)
         )?;
     }
     Ok(())

@@ -14,6 +14,7 @@ use crate::catalog::{GoodsFilter, PhotoFilter, PhotoKind};
 use crate::clock::{Clock, SystemClock};
 use crate::offer::Price;
 use crate::photo::{PhotoLimits, read_bytes};
+use crate::printable::field;
 
 /// Which stored pictures look most like this one? No verdict, no upstream: for a look of one's own.
 #[derive(Args, Debug)]
@@ -77,12 +78,12 @@ impl Similar {
             },
         };
         let similar = engine.similar(&bytes, self.count, &filter)?;
-        let mut out = std::io::stdout().lock();
+        let mut out = super::stdout();
         if settings.json {
             writeln!(out, "{}", json!({"similar": similar}))?;
         } else {
             for it in &similar {
-                writeln!(out, "{:>3}  photo {:<8} {}", it.similarity, it.photo_id.0, it.label)?;
+                writeln!(out, "{:>3}  photo {:<8} {}", it.similarity, it.photo_id.0, field(&it.label))?;
             }
         }
         Ok(super::found(!similar.is_empty()))

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Engine, EngineBuilder, EngineError, HarvestError, Timings};
-use crate::catalog::Lacks;
+use crate::catalog::{Lacks, Refill};
 use crate::fetch::Fetch;
 use crate::photo::{Digest, Photo, read_bytes};
 use crate::photo_id::PhotoId;
@@ -37,11 +37,16 @@ pub struct Reembedded {
     pub embedded: u64,
     /// Sketches made now, for photos from before there were any.
     pub sketched: u64,
+    /// Photos from before colour profiles were honoured that look different with theirs. Their vectors and sketches, which
+    /// are counted above, were made anew.
+    pub recoloured: u64,
     /// Originals that could not be read or fetched, or are other pictures by now.
     pub failed: u64,
     /// Photos that still lack a vector of the model.
     pub without_vector: u64,
     pub without_sketch: u64,
+    /// Photos that were last decoded before colour profiles were honoured: those with one may look wrong.
+    pub decoded_before: u64,
     /// Whether the home belongs to the model now.
     pub done: bool,
 }
@@ -51,7 +56,8 @@ pub struct Reembedded {
 pub struct Refilled {
     /// Its path or address.
     pub original: String,
-    /// What the photo lacked, and now has; `None` when no photo lacked anything.
+    /// What the photo lacked, and now has; `None` when no photo lacked anything. `decoding` is set for a photo that looks
+    /// different to the decoder of today.
     pub result: Result<Option<(PhotoId, Lacks)>, HarvestError>,
 }
 
@@ -61,6 +67,7 @@ impl Reembedded {
             Ok(Some((_, lacks))) => {
                 self.embedded += u64::from(lacks.vector);
                 self.sketched += u64::from(lacks.sketch);
+                self.recoloured += u64::from(lacks.decoding);
             }
             Ok(None) => {}
             Err(HarvestError::Engine(error)) if !error.lies_in_the_picture() => return Err(error),
@@ -71,8 +78,8 @@ impl Reembedded {
 }
 
 impl EngineBuilder {
-    /// Makes what the photos of a home lack to be searched with the chosen model: vectors of that model and, for photos
-    /// from before there were any, sketches. The old vectors serve until the new ones are complete, so searches with
+    /// Makes what the photos of a home lack to be searched with the chosen model: vectors of that model, sketches for photos
+    /// from before there were any, and both anew for pictures whose colour profile was passed over when they were stored. The old vectors serve until the new ones are complete, so searches with
     /// the old model go on meanwhile; then the home goes over at once, and processes that still run the old model are
     /// refused with that reason. Whatever ends this, it is taken up again by calling it again. `each` hears of every
     /// original.
@@ -132,24 +139,32 @@ impl Engine {
             return Err(EngineError::OtherPicture { photo_id });
         }
         let Some(photo_id) = known else { return Ok(None) };
-        let lacks = self.catalog.lacks(photo_id, &self.embedder.fingerprint)?;
-        if !lacks.vector && !lacks.sketch {
+        let mut lacks = self.catalog.lacks(photo_id, &self.embedder.fingerprint)?;
+        if lacks == (Lacks { vector: false, sketch: false, decoding: false }) {
             return Ok(None);
         }
         let photo = match photo {
             Some(photo) => photo,
             None => Photo::decode(bytes, &self.limits)?,
         };
+        // Several files may be one photo, equal to the older decoder. It then looks like the one that comes first here.
+        lacks.decoding &= !self.catalog.has_pixels(photo_id, photo.pixel_digest())?;
+        lacks.vector |= lacks.decoding;
+        lacks.sketch |= lacks.decoding;
         let vector = lacks.vector.then(|| self.embed(&photo, &mut Timings::default())).transpose()?;
         let sketch = lacks.sketch.then(|| Sketch::of(photo.as_image())).transpose()?;
         let sketch = sketch.map(|sketch| sketch.to_bytes());
-        self.catalog.fill(photo_id, &self.embedder.fingerprint, vector.as_ref(), sketch.as_deref())?;
-        Ok(Some((photo_id, lacks)))
+        let pixel_digest = photo.pixel_digest();
+        let refill = Refill { vector: vector.as_ref(), sketch: sketch.as_deref(), pixel_digest };
+        self.catalog.fill(photo_id, &self.embedder.fingerprint, &refill)?;
+        let lacked = lacks.vector || lacks.sketch;
+        Ok(lacked.then_some((photo_id, lacks)))
     }
 
     fn finish(&self, mut done: Reembedded, leave_the_rest: bool) -> Result<Reembedded, EngineError> {
         done.model = self.embedder.fingerprint.to_string();
         (done.without_vector, done.without_sketch) = self.catalog.lacking(&self.embedder.fingerprint)?;
+        done.decoded_before = self.catalog.seen_by_older_decoders()?;
         done.done = self.catalog.go_over_to(&self.embedder.fingerprint, leave_the_rest)?;
         if done.done && done.embedded > 0 {
             // What it has linked are other vectors, or too few: it is made anew.

@@ -14,6 +14,7 @@ use super::summary::Summary;
 use super::{Asked, EvalError, Evaluation};
 use crate::engine::Outcome;
 use crate::photo::{Photo, PhotoLimits, read_bytes};
+use crate::printable::field;
 
 /// Pairs of pictures in each of the two lists of mistakes.
 const MAX_PAIRS: usize = 30;
@@ -347,7 +348,12 @@ fn number(value: Option<f64>) -> String {
     value.map_or("–".to_owned(), |value| format!("{value:.4}"))
 }
 
-/// Text that may stand anywhere in HTML.
+/// Text that may stand anywhere in HTML, as one line.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    field(text)
+        .to_string()
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

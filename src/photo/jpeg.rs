@@ -18,6 +18,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::colour::{MAX_PROFILE_BYTES, Samples, ToSrgb};
 use super::{PhotoError, PhotoFormat, PhotoLimits};
 
 const JPEG: PhotoFormat = PhotoFormat::Jpeg;
@@ -26,12 +27,20 @@ const JPEG: PhotoFormat = PhotoFormat::Jpeg;
 /// 15.
 const MAX_SCANS: usize = 64;
 
+/// How the pieces of a profile begin, in segments APP2; the number of the piece and how many there are follow.
+const PROFILE_SIGNATURE: &[u8] = b"ICC_PROFILE\0";
+
+/// The picture in sRGB as far as it says what it is in, and how to turn it upright.
 pub(super) fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<(DynamicImage, Orientation), PhotoError> {
     let frame = Frame::survey(bytes)?;
     let pixels = limits.admit(frame.width_px.into(), frame.height_px.into())?;
+    let profile = frame.profile();
+    let inks = frame.sampling.len() == 4;
+    let from_inks = profile.as_deref().filter(|_| inks).and_then(|icc| ToSrgb::from_icc(icc, Samples::Cmyk));
     // Peaks: pixels beside coefficients while decoding, then two copies of the pixels while converting or
-    // turning.
-    limits.afford((3 * pixels + frame.coefficient_bytes()).max(6 * pixels))?;
+    // turning, of which the first may be inks.
+    let (decoding, converting) = if from_inks.is_some() { (4, 7) } else { (3, 6) };
+    limits.afford((decoding * pixels + frame.coefficient_bytes()).max(converting * pixels))?;
     if frame.coded_bytes * 8 < frame.least_bits() {
         return Err(PhotoError::truncated(JPEG, "its pixels stop short"));
     }
@@ -49,10 +58,20 @@ pub(super) fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<(DynamicImage
     }
     let turn = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-    let wanted = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    let coded = decoder.input_colorspace();
+    let from_inks = from_inks.filter(|_| matches!(coded, Some(ColorSpace::CMYK | ColorSpace::YCCK)));
+    let wanted = match coded {
+        Some(inks) if from_inks.is_some() => inks,
+        Some(ColorSpace::Luma) => ColorSpace::Luma,
+        _ => ColorSpace::RGB,
+    };
     // Junk between headers harms no pixel, so strictness begins with the entropy-coded data.
     decoder.set_options(options.jpeg_set_out_colorspace(wanted).set_strict_mode(true));
-    let samples = decoder.decode().map_err(|e| from_decoder(&e))?;
+    let mut samples = decoder.decode().map_err(|e| from_decoder(&e))?;
+    if let Some(from_inks) = from_inks {
+        to_inks(&mut samples, wanted == ColorSpace::YCCK);
+        samples = from_inks.from_inks(&samples).unwrap_or_else(|| plainly(&samples));
+    }
 
     let (width, height) = (u32::from(frame.width_px), u32::from(frame.height_px));
     let picture = if grey {
@@ -60,8 +79,40 @@ pub(super) fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<(DynamicImage
     } else {
         RgbImage::from_raw(width, height, samples).map(DynamicImage::ImageRgb8)
     };
-    let picture = picture.ok_or_else(|| PhotoError::corrupt(JPEG, "it has too few pixels"))?;
+    let mut picture = picture.ok_or_else(|| PhotoError::corrupt(JPEG, "it has too few pixels"))?;
+    if let (Some(icc), false) = (profile, inks)
+        && let Some(to_srgb) = ToSrgb::from_icc(&icc, Samples::of(&picture))
+    {
+        picture = to_srgb.apply(picture);
+    }
     Ok((picture, turn.unwrap_or(Orientation::NoTransforms)))
+}
+
+/// Four samples a pixel, as they are stored, become shares of ink. Like all readers, this takes them for stored upside
+/// down (255 is no ink), as Adobe writes them. The first three of YCCK are luma and chroma of the inks themselves.
+fn to_inks(samples: &mut [u8], ycck: bool) {
+    for pixel in samples.as_chunks_mut::<4>().0 {
+        if ycck {
+            let [y, cb, cr, _] = pixel.map(f32::from);
+            let (cb, cr) = (cb - 128.0, cr - 128.0);
+            let inks = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts saturate")]
+            let inks = inks.map(|share| (share + 0.5) as u8);
+            pixel[..3].copy_from_slice(&inks);
+            pixel[3] = 255 - pixel[3];
+        } else {
+            *pixel = pixel.map(|share| 255 - share);
+        }
+    }
+}
+
+/// Inks without a profile that can be used: each takes its share of the light.
+fn plainly(inks: &[u8]) -> Vec<u8> {
+    let light = |ink: u8, black: u8| {
+        let left = u32::from(255 - ink) * u32::from(255 - black);
+        u8::try_from((left + 127) / 255).unwrap_or(u8::MAX)
+    };
+    inks.as_chunks::<4>().0.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| light(ink, k))).collect()
 }
 
 fn from_decoder(error: &DecodeErrors) -> PhotoError {
@@ -75,7 +126,7 @@ fn from_decoder(error: &DecodeErrors) -> PhotoError {
 
 /// What the markers say, read without decoding.
 #[derive(Debug)]
-struct Frame {
+struct Frame<'a> {
     width_px: u16,
     height_px: u16,
     /// Horizontal and vertical sampling factor of each component.
@@ -85,13 +136,16 @@ struct Frame {
     buffered: bool,
     /// Length of the entropy-coded data of all scans.
     coded_bytes: u64,
+    /// The pieces of a colour profile, each with its number and how many there are, as they come.
+    profile_pieces: Vec<&'a [u8]>,
 }
 
-impl Frame {
+impl<'a> Frame<'a> {
     /// Walks the markers from start-of-image to end-of-image.
-    fn survey(bytes: &[u8]) -> Result<Self, PhotoError> {
+    fn survey(bytes: &'a [u8]) -> Result<Self, PhotoError> {
         let mut markers = Markers { bytes, at: 2 };
         let mut frame: Option<Self> = None;
+        let mut profile_pieces = Vec::new();
         let (mut scans, mut coded_bytes) = (0, 0);
         while let Some((marker, payload)) = markers.next_segment()? {
             match marker {
@@ -120,6 +174,7 @@ impl Frame {
                     }
                     coded_bytes += markers.skip_entropy_coded();
                 }
+                0xe2 if scans == 0 => profile_pieces.extend(payload.strip_prefix(PROFILE_SIGNATURE)),
                 // A damaged byte looks like a marker: the decoder would drop what lies between it and the
                 // end.
                 _ if scans > 0 && !frame.as_ref().is_some_and(|f| f.buffered) => {
@@ -128,7 +183,7 @@ impl Frame {
                 _ => {}
             }
         }
-        let frame = frame.filter(|_| scans > 0).map(|frame| Self { coded_bytes, ..frame });
+        let frame = frame.filter(|_| scans > 0).map(|frame| Self { coded_bytes, profile_pieces, ..frame });
         frame.ok_or_else(|| PhotoError::corrupt(JPEG, "it ends before its pixels begin"))
     }
 
@@ -148,6 +203,7 @@ impl Frame {
             progressive,
             buffered: progressive,
             coded_bytes: 0,
+            profile_pieces: Vec::new(),
         };
         let factors_fit = frame.sampling.iter().all(|&(h, v)| (1..=4).contains(&h) && (1..=4).contains(&v));
         if frame.width_px == 0 || frame.height_px == 0 {
@@ -157,6 +213,20 @@ impl Frame {
             return Err(PhotoError::corrupt(JPEG, "its frame header is not valid"));
         }
         Ok(frame)
+    }
+
+    /// The whole profile; `None` when a piece is missing or is there twice.
+    fn profile(&self) -> Option<Vec<u8>> {
+        let &[_, count, ..] = *self.profile_pieces.first()? else { return None };
+        let bytes: usize = self.profile_pieces.iter().map(|piece| piece.len()).sum();
+        if self.profile_pieces.len() != usize::from(count) || bytes > MAX_PROFILE_BYTES {
+            return None;
+        }
+        let piece = |number| {
+            let of_this_number = |piece: &&&[u8]| piece.starts_with(&[number, count]);
+            self.profile_pieces.iter().find(of_this_number).map(|piece| &piece[2..])
+        };
+        Some((1..=count).map(piece).collect::<Option<Vec<_>>>()?.concat())
     }
 
     /// Largest horizontal and vertical sampling factor.

@@ -3,9 +3,10 @@
 //!
 //! Formats are told by content: JPEG, PNG, WebP, GIF and BMP, the first frame of an animation. Every bound in
 //! [`PhotoLimits`] is checked against the header before pixels are allocated, and a decoder that panics is
-//! contained. Colour profiles are not applied: the stored numbers are taken as sRGB, CMYK is converted
-//! plainly.
+//! contained. Embedded colour profiles are honoured: pixels are sRGB. A picture without one is taken for sRGB, and CMYK
+//! without one is converted plainly.
 
+mod colour;
 mod digest;
 mod error;
 mod file;
@@ -51,7 +52,12 @@ impl fmt::Display for PhotoFormat {
     }
 }
 
-/// A decoded picture: 8-bit RGB, row by row from the top, turned upright, laid on white, at least 1 x 1
+/// The version of what [`Photo::decode`] makes of a file: it grows when some pictures come out with other pixels.
+///
+/// 1: embedded colour profiles are passed over. 2: they are honoured. All other pictures are the same, bit for bit.
+pub const DECODER_VERSION: u32 = 2;
+
+/// A decoded picture: 8-bit sRGB, row by row from the top, turned upright, laid on white, at least 1 x 1
 /// pixel.
 #[derive(Clone)]
 pub struct Photo {

@@ -6,6 +6,7 @@ use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, webp::Web
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, Rgb, RgbImage, Rgba, RgbaImage};
 
+use super::colour::{Samples, ToSrgb};
 use super::{PhotoError, PhotoFormat, PhotoLimits, jpeg, webp};
 
 /// Decodes the first frame of `bytes`, which are of the given format.
@@ -26,7 +27,7 @@ pub(super) fn decode(
             let mut bounds = limits.for_image_crate();
             bounds.max_alloc = Some(limits.max_metadata_bytes());
             let decoder = PngDecoder::with_limits(source, bounds).map_err(failed)?;
-            read(decoder, format, 0, limits)?
+            read(decoder, format, 0, limits, png_cicp(bytes))?
         }
         PhotoFormat::WebP => {
             let extra = webp::survey(bytes, limits)?;
@@ -34,11 +35,11 @@ pub(super) fn decode(
             if decoder.has_animation() {
                 decoder.set_background_color(Rgba([255; 4])).map_err(failed)?;
             }
-            read(decoder, format, extra, limits)?
+            read(decoder, format, extra, limits, None)?
         }
         // A frame smaller than the canvas is decoded beside it.
-        PhotoFormat::Gif => read(GifDecoder::new(source).map_err(failed)?, format, 4, limits)?,
-        PhotoFormat::Bmp => read(BmpDecoder::new(source).map_err(failed)?, format, 0, limits)?,
+        PhotoFormat::Gif => read(GifDecoder::new(source).map_err(failed)?, format, 4, limits, None)?,
+        PhotoFormat::Bmp => read(BmpDecoder::new(source).map_err(failed)?, format, 0, limits, None)?,
     };
     let mut upright = DynamicImage::ImageRgb8(on_white(picture));
     upright.apply_orientation(turn);
@@ -52,13 +53,28 @@ fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     (bytes.get(12..16) == Some(b"IHDR")).then_some((side(16)?, side(20)?))
 }
 
-/// Reads all pixels, once the header's size has passed the limits. `extra_bytes`: what the decoder itself
-/// holds for each pixel, besides what it returns.
+/// The four numbers of a PNG's `cICP` chunk, which outranks an ICC profile. `gAMA` and `cHRM` are not asked: most files
+/// that have them are sRGB, whatever they say, and most readers pass over them.
+fn png_cicp(bytes: &[u8]) -> Option<[u8; 4]> {
+    let mut rest = bytes.get(8..)?;
+    loop {
+        let size = usize::try_from(u32::from_be_bytes(*rest.first_chunk()?)).ok()?;
+        match rest.get(4..8)? {
+            b"cICP" if size == 4 => return rest.get(8..)?.first_chunk().copied(),
+            b"IDAT" => return None,
+            _ => rest = rest.get(size.checked_add(12)?..)?,
+        }
+    }
+}
+
+/// Reads all pixels, once the header's size has passed the limits, and brings them to sRGB. `extra_bytes`: what the
+/// decoder itself holds for each pixel, besides what it returns.
 fn read(
     mut decoder: impl ImageDecoder,
     format: PhotoFormat,
     extra_bytes: u64,
     limits: &PhotoLimits,
+    cicp: Option<[u8; 4]>,
 ) -> Result<(DynamicImage, Orientation), PhotoError> {
     let failed = |e: ImageError| PhotoError::from_image(format, limits.max_memory_bytes, &e);
     let (width_px, height_px) = decoder.dimensions();
@@ -71,12 +87,24 @@ fn read(
     let narrowed = if color.bytes_per_pixel() > 4 { 4 } else { 0 };
     let converting = u64::from(color.bytes_per_pixel()) + narrowed + 3;
     let decoding = u64::from(color.bytes_per_pixel()) + extra_bytes;
-    limits.afford(pixels * converting.max(decoding).max(6))?;
+    // Metadata that makes no sense costs the colours or the turn, not the picture.
+    let profile = decoder.icc_profile().ok().flatten().filter(|icc| !icc.is_empty());
+    let coloured = profile.is_some() || cicp.is_some();
+    let recolouring = u64::from(color.bytes_per_pixel()) + if coloured { 4 } else { 0 };
+    limits.afford(pixels * converting.max(decoding).max(recolouring).max(6))?;
 
     decoder.set_limits(limits.for_image_crate()).map_err(failed)?;
-    // Metadata that makes no sense costs the turn, not the picture.
     let turn = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    let samples = Samples::of(&picture);
+    let to_srgb = match cicp {
+        Some(numbers) if samples == Samples::Rgb => ToSrgb::from_cicp(numbers),
+        _ => profile.and_then(|icc| ToSrgb::from_icc(&icc, samples)),
+    };
+    let picture = match to_srgb {
+        Some(to_srgb) => to_srgb.apply(picture),
+        None => picture,
+    };
     Ok((picture, turn))
 }
 

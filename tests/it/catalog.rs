@@ -8,11 +8,14 @@ use std::time::Duration;
 use tongkuan::catalog::{Catalog, CatalogError, GoodsFilter, PhotoFilter, Subject, Turn, Words};
 use tongkuan::clock::Timestamp;
 use tongkuan::embed::Fingerprint;
-use tongkuan::engine::{Engine, Freshness, Outcome, Query};
+use tongkuan::engine::{Engine, Freshness, Mode, Originals, Outcome, Query};
+use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{Booking, CallOutcome, GuardPolicy, Ledger, LedgerError, QuotaDay, SearchParams};
+use tongkuan::verdict::Rule;
+use tongkuan::verify::Sketch;
 
-use crate::fakes::{Bench, FakeEmbedder, png, query};
+use crate::fakes::{Bench, FakeEmbedder, encoded, png, query};
 
 fn booking(now: Timestamp, budget: u32) -> Booking {
     Booking { profile: "fake", day: QuotaDay::of(now), budget, now, min_interval: Duration::from_secs(1) }
@@ -154,6 +157,55 @@ fn catalogues_of_earlier_formats_are_migrated_and_answer() {
         assert_eq!(engine.catalog().photos(&filter).unwrap(), [PhotoId(1)]);
         assert_eq!(engine.catalog().queue_counts().unwrap().deferred, waiting);
     }
+}
+
+/// `v6-colours.sqlite` was written by a program that passed colour profiles over: it knows `colour/p3.png` by the vector, sketch
+/// and pixels of the same samples without a profile, and `photo/rgb.png`, which has none.
+#[test]
+fn pictures_stored_before_colour_profiles_were_honoured_are_counted_and_looked_at_again() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let home = tempfile::tempdir().unwrap();
+    std::fs::copy(data.join("catalog/v6-colours.sqlite"), home.path().join("catalog.sqlite")).unwrap();
+    let builder = || Engine::builder(home.path()).embedder(Arc::new(FakeEmbedder::new()));
+    let decoded = |name: &str| {
+        let bytes = std::fs::read(data.join(name)).unwrap();
+        Photo::decode(&bytes, &PhotoLimits::default()).unwrap()
+    };
+    let (plain, p3) = (decoded("colour/plain.png"), decoded("colour/p3.png"));
+    let local = |engine: &Engine, photo: &Photo| {
+        let bytes = encoded(photo.as_image(), image::ImageFormat::Bmp);
+        let query = Query { mode: Mode::LocalOnly, ..query(&bytes) };
+        engine.search(&query).unwrap().rule
+    };
+    let engine = builder().open().unwrap();
+    assert_eq!(engine.catalog().seen_by_older_decoders().unwrap(), 2);
+    assert_eq!(local(&engine, &plain), Some(Rule::SamePixels), "of another colour, as it was stored");
+    assert_ne!(local(&engine, &p3), Some(Rule::SamePixels));
+    let before = engine.catalog().embedding(PhotoId(1)).unwrap();
+    let untouched = engine.catalog().embedding(PhotoId(2)).unwrap();
+    // The file itself is known all the same.
+    let p3_file = std::fs::read(data.join("colour/p3.png")).unwrap();
+    let answer = engine.search(&Query { mode: Mode::LocalOnly, ..query(&p3_file) }).unwrap();
+    assert_eq!((answer.rule, answer.offers[0].offer_id.as_str()), (Some(Rule::SameBytes), "P3"));
+    drop(engine);
+
+    let files = vec![data.join("photo/rgb.png"), data.join("colour/p3.png"), data.join("colour/adobe.png")];
+    let originals = Originals { files, fetcher: None, leave_the_rest: false };
+    let done = builder().reembed(&originals, &|_| {}).unwrap();
+    assert_eq!((done.recoloured, done.embedded, done.sketched, done.failed), (1, 1, 1, 0));
+    assert_eq!((done.decoded_before, done.done), (0, true));
+    let engine = builder().open().unwrap();
+    assert_eq!(local(&engine, &p3), Some(Rule::SamePixels));
+    assert_ne!(local(&engine, &plain), Some(Rule::SamePixels));
+    assert_ne!(engine.catalog().embedding(PhotoId(1)).unwrap(), before);
+    assert_eq!(engine.catalog().embedding(PhotoId(2)).unwrap(), untouched);
+    let sketch = Sketch::of(p3.as_image()).unwrap().to_bytes();
+    assert_eq!(engine.catalog().sketches(&[PhotoId(1)]).unwrap(), [Some(sketch)]);
+    assert_eq!(engine.audit().unwrap().photos, 2);
+    drop(engine);
+    // Nothing is left to do.
+    let done = builder().reembed(&originals, &|_| {}).unwrap();
+    assert_eq!((done.recoloured, done.embedded, done.sketched), (0, 0, 0));
 }
 
 fn written_with(catalog: &Path) -> Fingerprint {

@@ -4,6 +4,7 @@ mod bound;
 mod eval;
 mod fetch;
 mod goods;
+mod printing;
 mod search;
 mod settings;
 

@@ -5,6 +5,7 @@ mod battery;
 mod bound;
 mod catalog;
 mod cli;
+mod colour;
 mod crash;
 mod details;
 mod embedding;
