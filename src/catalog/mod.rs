@@ -128,6 +128,12 @@ impl Catalog {
         })
     }
 
+    /// Whether a catalogue is in `home`; nothing is opened or made.
+    #[must_use]
+    pub fn is_in(home: &Path) -> bool {
+        home.join(FILE_NAME).is_file()
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,6 +1,6 @@
 //! `tongkuan calibrate`: how sure must the engine be, on pictures like the user's own?
 
-use std::io::Write;
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::add::pictures_in;
+use super::output::complain;
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
@@ -42,21 +43,23 @@ impl Calibrate {
         if let Some(folder) = &self.folder {
             return self.calibrate(settings, folder);
         }
+        settings.require_home()?;
         if self.reset {
             Catalog::open(&settings.home)?.keep_calibration(None)?;
         }
         let engine = settings.engine(false)?;
         let (line, on) = (engine.line()?, engine.calibrated_on());
         if settings.json {
-            println!(
+            writeln!(
+                stdout(),
                 "{}",
                 json!({"threshold": line.confidence, "max_false_hit": line.max_false_hit, "calibrated_on": on})
-            );
+            )?;
         } else {
             let promised = line.max_false_hit.map_or("nothing is promised".to_owned(), |share| {
                 format!("at most {:.2} % false hits", share * 100.0)
             });
-            println!("hits from confidence {:.4} on: {promised} ({on})", line.confidence);
+            writeln!(stdout(), "hits from confidence {:.4} on: {promised} ({on})", line.confidence)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -71,7 +74,7 @@ impl Calibrate {
         let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::All };
         let made = make(folder, &pictures, &set.path().join("set"), options, &terminal)?;
         for error in &made.unreadable {
-            eprintln!("tongkuan: {error}");
+            complain(format_args!("{error}"));
         }
         let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
         let engine = settings.on_its_own(home.path()).engine(true)?;
@@ -85,7 +88,7 @@ impl Calibrate {
         };
         catalog.keep_calibration(Some(&calibration))?;
         let answered = evaluation.answered_at(line.confidence);
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout().lock();
         if json {
             let report = json!({"threshold": line.confidence, "max_false_hit": asked, "seed": self.seed,
                 "pictures": usable, "pairs": calibration.pairs(), "answered": answered,

@@ -1,6 +1,6 @@
 //! `tongkuan demo`: the whole thing at work, on real parts, against an in-process sandbox.
 
-use std::io::Write;
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -43,16 +43,18 @@ impl Step {
 
 impl Demo {
     pub(super) fn run(&self, settings: Settings) -> Result<ExitCode> {
+        settings.network("the demo, which runs a sandbox,")?;
         let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
         let options = SandboxOptions::default();
         let (key, secret) = (options.app_key.clone(), options.app_secret.clone());
         let sandbox = Sandbox::start(options)?;
         let json = settings.json;
         if !json {
-            println!(
+            writeln!(
+                stdout(),
                 "A sandbox stands in for 1688 at {}; the home folder is a fresh one.\n",
                 sandbox.base_url()
-            );
+            )?;
         }
         let upstream = UpstreamSettings::article(sandbox.base_url(), &key, &secret);
         let settings = settings.with_upstream(home.path(), upstream);
@@ -80,12 +82,14 @@ impl Demo {
             table.row(&engine, &step)?;
         }
         if json {
-            println!("{}", json!({"sandbox_counted": counters}));
+            writeln!(stdout(), "{}", json!({"id": null, "sandbox_counted": counters}))?;
         } else {
-            println!(
+            writeln!(
+                stdout(),
                 "\nThe sandbox counted {} search(es) and {} token request(s). What was stored went with the demo.",
-                counters.searches_ok, counters.token_requests
-            );
+                counters.searches_ok,
+                counters.token_requests
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -148,7 +152,7 @@ impl Table {
     fn head(&self) -> Result<()> {
         if !self.json {
             writeln!(
-                std::io::stdout(),
+                stdout(),
                 "{:<46} {:<7} {:<13} {:>5} {:>6} {:>6}  {:>9}  stages",
                 "picture",
                 "verdict",
@@ -168,7 +172,7 @@ impl Table {
         if self.json {
             let mut value = serde_json::to_value(&answer)?;
             value["id"] = json!(step.what);
-            writeln!(std::io::stdout(), "{value}")?;
+            writeln!(stdout(), "{value}")?;
             return Ok(());
         }
         // Chinese letters are two columns wide.
@@ -176,7 +180,7 @@ impl Table {
         let padding = " ".repeat(46usize.saturating_sub(columns));
         let verdict = coloured(answer.verdict, 7);
         writeln!(
-            std::io::stdout(),
+            stdout(),
             "{}{padding} {verdict} {:<13} {:>5} {:>6} {:>6}  {:>6.1} ms  {}",
             step.what,
             answer.rule.map(|r| r.to_string()).unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! `tongkuan eval`: how good are the answers on these pictures?
 
-use std::io::Write;
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::add::pictures_in;
+use super::output::complain;
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
@@ -55,22 +56,24 @@ impl Eval {
         let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::Turned };
         let made = make(folder, &pictures_in(folder)?, out, options, &Terminal::new())?;
         for error in &made.unreadable {
-            eprintln!("tongkuan: {error}");
+            complain(format_args!("{error}"));
         }
         if settings.json {
-            println!(
+            writeln!(
+                stdout(),
                 "{}",
                 json!({"manifest": made.manifest, "references": made.references, "queries": made.queries,
                        "unreadable": made.unreadable.len(), "seed": self.seed})
-            );
+            )?;
         } else {
-            println!(
+            writeln!(
+                stdout(),
                 "{}: {} references, {} queries (seed {})",
                 made.manifest.display(),
                 made.references,
                 made.queries,
                 self.seed
-            );
+            )?;
         }
         Ok(if made.unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
@@ -82,10 +85,10 @@ impl Eval {
         let engine = settings.without_upstream(home.path()).engine(true)?;
         let evaluation = evaluate(&engine, manifest, &Terminal::new())?;
         for bad in &evaluation.bad_lines {
-            eprintln!("tongkuan: {bad}");
+            complain(format_args!("{bad}"));
         }
         let summary = Summary::of(&evaluation, max_false_hit);
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout().lock();
         if json {
             writeln!(out, "{}", serde_json::to_string(&summary)?)?;
         } else {

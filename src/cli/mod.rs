@@ -10,6 +10,7 @@ mod forget;
 mod harvest;
 mod login;
 mod look;
+mod output;
 mod quota;
 mod reembed;
 mod sandbox;
@@ -20,10 +21,13 @@ mod similar;
 mod told;
 mod upstreams;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
+use output::{complain, is_broken_pipe};
 use settings::{Common, Settings};
 
 use crate::offer::Price;
@@ -56,7 +60,8 @@ A configuration file:
   empty_ttl_secs = 86400               for answers without offers
   refused_ttl_secs = 604800            for pictures that the upstream does not take
 
-Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error.";
+Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error, also
+when standard output could not be written to (`tongkuan ... | head`).";
 
 #[derive(Debug, Parser)]
 #[command(name = "tongkuan", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]
@@ -115,12 +120,30 @@ enum Command {
     Doctor(doctor::Doctor),
 }
 
-/// Runs the command line of this process.
-///
-/// # Errors
-/// Whatever stopped the command; to be printed, with exit status 2.
-pub fn run() -> Result<ExitCode> {
-    let Cli { common, command } = Cli::parse();
+/// Runs the command line of this process, and returns its exit status. What stopped a command stands on standard error.
+#[must_use]
+pub fn run() -> ExitCode {
+    match run_command() {
+        Ok(status) => status,
+        Err(error) => {
+            // The reader of `tongkuan ... | head` knows that it went; the status tells others.
+            if !is_broken_pipe(&error) {
+                complain(format_args!("{error:#}"));
+            }
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run_command() -> Result<ExitCode> {
+    let Cli { common, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help is one of these, too.
+        Err(told) => {
+            told.print()?;
+            return Ok(ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(FAILED)));
+        }
+    };
     let settings = Settings::resolve(&common)?;
     match command {
         Command::Search(search) => search.run(&settings),
@@ -144,8 +167,13 @@ pub fn run() -> Result<ExitCode> {
         Command::Calibrate(calibrate) => calibrate.run(settings),
         Command::Reembed(reembed) => reembed.run(&settings),
         Command::Eval(eval) => eval.run(settings),
-        Command::Doctor(doctor) => Ok(doctor.run(&settings)),
+        Command::Doctor(doctor) => doctor.run(&settings),
     }
+}
+
+/// As a picture is named: an empty name is an error of its own line, not of the whole command.
+fn any_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 fn check_prices(min: Option<Price>, max: Option<Price>) -> Result<()> {
@@ -160,5 +188,5 @@ fn found(all: bool) -> ExitCode {
     if all { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// Exit status of a batch in which something failed.
+/// Exit status of a command that failed, and of a batch in which something did.
 const FAILED: u8 = 2;

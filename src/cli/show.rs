@@ -1,10 +1,11 @@
 //! How things look on a terminal: notes and progress on standard error, answers on standard output.
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Write, stdout};
 use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output::complain;
 use crate::engine::{Answer, Explanation, Outcome, Progress, Source};
 
 /// Notes as lines, steps as a bar (only where standard error is a terminal).
@@ -21,7 +22,7 @@ impl Terminal {
 
 impl Progress for Terminal {
     fn note(&self, text: &str) {
-        eprintln!("tongkuan: {text}");
+        complain(format_args!("{text}"));
     }
 
     fn step(&self, what: &str, done: usize, of: usize) {
@@ -47,7 +48,7 @@ pub(super) fn coloured(outcome: Outcome, width: usize) -> String {
         Outcome::Review => ("review", 33),
         Outcome::Miss => ("miss", 36),
     };
-    let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    let plain = !stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
     if plain { format!("{word:width$}") } else { format!("\x1b[{code}m{word:width$}\x1b[0m") }
 }
 

@@ -1,6 +1,6 @@
 //! `tongkuan similar`.
 
-use std::io::Write;
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -58,7 +58,7 @@ enum Kind {
 impl Similar {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         super::check_prices(self.price_min, self.price_max)?;
-        let engine = settings.engine(true)?;
+        let engine = settings.existing_engine(true)?;
         let bytes = read_bytes(&self.picture, &PhotoLimits::default())?;
         let ago = |days: u32| SystemClock.now().minus(Duration::from_hours(24) * days);
         let filter = PhotoFilter {
@@ -77,9 +77,9 @@ impl Similar {
             },
         };
         let similar = engine.similar(&bytes, self.count, &filter)?;
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout().lock();
         if settings.json {
-            writeln!(out, "{}", json!({"similar": similar}))?;
+            writeln!(out, "{}", json!({"id": self.picture.display().to_string(), "similar": similar}))?;
         } else {
             for it in &similar {
                 writeln!(out, "{:>3}  photo {:<8} {}", it.similarity, it.photo_id.0, it.label)?;
