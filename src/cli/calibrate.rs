@@ -4,12 +4,13 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use super::add::pictures_in;
 use super::output::complain;
+use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
@@ -69,15 +70,14 @@ impl Calibrate {
         let (json, model) = (settings.json, settings.model()?.fingerprint());
         let catalog = Catalog::open(&settings.home)?;
         let terminal = Terminal::new();
-        let set = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let scratch = Scratch::new()?;
         let pictures = pictures_in(folder)?;
         let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::All };
-        let made = make(folder, &pictures, &set.path().join("set"), options, &terminal)?;
+        let made = make(folder, &pictures, &scratch.join("set"), options, &terminal)?;
         for error in &made.unreadable {
             complain(format_args!("{error}"));
         }
-        let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
-        let engine = settings.on_its_own(home.path()).engine(true)?;
+        let engine = settings.on_its_own(&scratch.join("home")).engine(true)?;
         let usable = pictures.len().min(self.limit.unwrap_or(usize::MAX)) - made.unreadable.len();
         let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, &terminal)?;
         let calibration = evaluation.calibration(&model, asked, |_| true);

@@ -11,6 +11,7 @@ use image::imageops::{FilterType, resize};
 use serde_json::json;
 
 use super::add::pictures_in;
+use super::scratch::Scratch;
 use super::search::label_of;
 use super::settings::Settings;
 use super::show::coloured;
@@ -44,7 +45,7 @@ impl Step {
 impl Demo {
     pub(super) fn run(&self, settings: Settings) -> Result<ExitCode> {
         settings.network("the demo, which runs a sandbox,")?;
-        let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
+        let scratch = Scratch::new()?;
         let options = SandboxOptions::default();
         let (key, secret) = (options.app_key.clone(), options.app_secret.clone());
         let sandbox = Sandbox::start(options)?;
@@ -57,7 +58,7 @@ impl Demo {
             )?;
         }
         let upstream = UpstreamSettings::article(sandbox.base_url(), &key, &secret);
-        let settings = settings.with_upstream(home.path(), upstream);
+        let settings = settings.with_upstream(&scratch.join("home"), upstream);
         let engine = settings.engine(true)?;
         // Loading the model and drawing the sandbox's goods are no part of any search.
         engine.warm_up()?;

@@ -4,12 +4,13 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use super::add::pictures_in;
 use super::output::complain;
+use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
@@ -80,9 +81,9 @@ impl Eval {
 
     fn evaluate(&self, settings: Settings, manifest: &Path) -> Result<ExitCode> {
         let manifest = Manifest::read(manifest)?;
-        let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
+        let scratch = Scratch::new()?;
         let (json, max_false_hit) = (settings.json, settings.max_false_hit);
-        let engine = settings.without_upstream(home.path()).engine(true)?;
+        let engine = settings.without_upstream(&scratch.join("home")).engine(true)?;
         let evaluation = evaluate(&engine, manifest, &Terminal::new())?;
         for bad in &evaluation.bad_lines {
             complain(format_args!("{bad}"));

@@ -1,5 +1,8 @@
 //! The command line.
 
+// They panic where their reader has gone: see `output`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod add;
 mod calibrate;
 mod demo;
@@ -14,6 +17,7 @@ mod output;
 mod quota;
 mod reembed;
 mod sandbox;
+mod scratch;
 mod search;
 mod settings;
 mod show;
