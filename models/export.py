@@ -24,13 +24,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before it is loaded: later switches come too late
+import onnxruntime  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper
 
 import pictures

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import struct
 import sys
 import zlib
@@ -201,6 +202,7 @@ def main():
     text = f'{{"model_sha256": {json.dumps(golden["model_sha256"])}, "pictures": [\n  {lines}\n]}}\n'
     (args.pictures / "golden.json").write_text(text)
 
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before it is loaded: later switches come too late
     import onnxruntime
 
     data = (args.model / manifest["file"]).read_bytes()

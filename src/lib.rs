@@ -39,6 +39,7 @@
 //!
 //! ARCHITECTURE.md has a line for each module, phrased as the question it answers.
 
+mod access;
 pub mod calibration;
 pub mod catalog;
 #[cfg(feature = "cli")]

@@ -2,17 +2,19 @@
 //! neither another thread nor another process.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{TransactionBehavior, params};
 
 use super::{Catalog, CatalogError};
+use crate::access;
 use crate::embed::{Embedding, similarity};
 use crate::photo_id::PhotoId;
 
 /// Where each process that asks holds a locked file for as long as it lives.
-const FOLDER: &str = "processes";
+pub(super) const FOLDER: &str = "processes";
 
 /// What somebody wants to ask about.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +73,15 @@ impl Presence {
             return Ok(sign.name.clone());
         }
         let folder = home.join(FOLDER);
-        fs::create_dir_all(&folder)?;
-        let (locked, path) = tempfile::Builder::new().prefix("p").tempfile_in(&folder)?.keep()?;
-        locked.lock()?;
+        access::make_folder(&folder)?;
+        let (locked, path) = loop {
+            let (file, path) = tempfile::Builder::new().prefix("p").tempfile_in(&folder)?.keep()?;
+            file.lock()?;
+            // Before it was locked, another process may have taken it for that of a dead one and removed it.
+            if path.try_exists()? {
+                break (file, path);
+            }
+        };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         *sign = Some(Sign { name: name.clone(), path, _locked: locked });
         Ok(name)
@@ -85,9 +93,13 @@ impl Presence {
 }
 
 /// Whether the process that made this file still lives. The file of one that does not is removed.
-fn lives(home: &Path, name: &str) -> bool {
+pub(super) fn lives(home: &Path, name: &str) -> bool {
     let path = home.join(FOLDER).join(name);
-    let Ok(file) = File::open(&path) else { return false };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        // One that may not be opened is another user's, who may well be asking.
+        Err(error) => return error.kind() != ErrorKind::NotFound,
+    };
     let ended = file.try_lock().is_ok();
     if ended {
         let _ = fs::remove_file(&path);

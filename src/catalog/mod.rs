@@ -11,6 +11,7 @@ mod calibrations;
 mod details;
 mod filter;
 mod images;
+mod leftovers;
 mod photos;
 mod queue;
 mod reembed;
@@ -22,6 +23,7 @@ mod told;
 mod words;
 
 use std::fmt;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -42,6 +44,7 @@ pub use removals::Extent;
 pub use told::{Said, ToldPair};
 pub use words::Words;
 
+use crate::access;
 use crate::embed::Fingerprint;
 use crate::photo_id::PhotoId;
 use asking::Presence;
@@ -110,15 +113,20 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the file cannot be opened, is not a catalogue, or is newer than this program.
     pub fn open(home: &Path) -> Result<Self, CatalogError> {
-        std::fs::create_dir_all(home)
-            .map_err(|source| CatalogError::Home { path: home.to_path_buf(), source })?;
+        access::make_home(home).map_err(|source| CatalogError::Home { path: home.to_path_buf(), source })?;
         let path = home.join(FILE_NAME);
+        if !path.exists() {
+            // SQLite gives its journals the permissions of this file.
+            access::open(OpenOptions::new().create(true).truncate(false).write(true), &path)
+                .map_err(|source| CatalogError::Home { path: path.clone(), source })?;
+        }
         let open = |source| CatalogError::Open { path: path.clone(), source };
         let mut writer = connect(&path).map_err(open)?;
         schema::migrate(&mut writer).map_err(|e| match e {
             CatalogError::Sqlite(source) => open(source),
             other => other,
         })?;
+        leftovers::remove(home, &mut writer);
         Ok(Self {
             path,
             writer: Mutex::new(writer),
@@ -126,6 +134,12 @@ impl Catalog {
             model: OnceLock::new(),
             presence: Presence::default(),
         })
+    }
+
+    /// Whether a catalogue is in `home`; nothing is opened or made.
+    #[must_use]
+    pub fn is_in(home: &Path) -> bool {
+        home.join(FILE_NAME).is_file()
     }
 
     #[must_use]

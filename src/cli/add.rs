@@ -1,7 +1,7 @@
 //! `tongkuan add`
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::FAILED;
+use super::output::{BatchOutput, complain};
 use super::search::label_of;
 use super::settings::Settings;
 use super::show::Terminal;
@@ -58,6 +59,7 @@ impl Add {
         let terminal = Terminal::new();
         let done = AtomicUsize::new(0);
         let total = tasks.len();
+        let out = BatchOutput::default();
         let counts = [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)];
         let [new, known, failed] = &counts;
         tasks.into_par_iter().for_each(|(id, task)| {
@@ -69,19 +71,19 @@ impl Add {
                 }
                 Err(error) => {
                     failed.fetch_add(1, Ordering::Relaxed);
-                    eprintln!("tongkuan: {id}: {error:#}");
+                    complain(format_args!("{id}: {error:#}"));
                     json!({"id": id, "error": format!("{error:#}")})
                 }
             };
             if settings.json {
-                // Standard output is gone: the work is worth finishing all the same.
-                let _ = writeln!(super::stdout(), "{text}");
+                out.line(text);
             }
             terminal.step("adding", done.fetch_add(1, Ordering::Relaxed) + 1, total);
         });
         engine.settle_index()?;
         let [new, known, failed] = counts.map(AtomicUsize::into_inner);
-        eprintln!("tongkuan: {new} added, {known} already there, {failed} failed");
+        complain(format_args!("{new} added, {known} already there, {failed} failed"));
+        out.finish()?;
         Ok(if failed > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
     }
 }

@@ -4,11 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use super::add::pictures_in;
+use super::output::{complain, stdout};
+use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
@@ -43,21 +45,23 @@ impl Calibrate {
         if let Some(folder) = &self.folder {
             return self.calibrate(settings, folder);
         }
+        settings.require_home()?;
         if self.reset {
             Catalog::open(&settings.home)?.keep_calibration(None)?;
         }
         let engine = settings.engine(false)?;
         let (line, on) = (engine.line()?, engine.calibrated_on());
         if settings.json {
-            println!(
+            writeln!(
+                stdout(),
                 "{}",
                 json!({"threshold": line.confidence, "max_false_hit": line.max_false_hit, "calibrated_on": on})
-            );
+            )?;
         } else {
             let promised = line.max_false_hit.map_or("nothing is promised".to_owned(), |share| {
                 format!("at most {:.2} % false hits", share * 100.0)
             });
-            println!("hits from confidence {:.4} on: {promised} ({on})", line.confidence);
+            writeln!(stdout(), "hits from confidence {:.4} on: {promised} ({on})", line.confidence)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -67,15 +71,14 @@ impl Calibrate {
         let (json, model) = (settings.json, settings.model()?.fingerprint());
         let catalog = Catalog::open(&settings.home)?;
         let terminal = Terminal::new();
-        let set = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let scratch = Scratch::new()?;
         let pictures = pictures_in(folder)?;
         let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::All };
-        let made = make(folder, &pictures, &set.path().join("set"), options, &terminal)?;
+        let made = make(folder, &pictures, &scratch.join("set"), options, &terminal)?;
         for error in &made.unreadable {
-            eprintln!("tongkuan: {error}");
+            complain(format_args!("{error}"));
         }
-        let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
-        let engine = settings.on_its_own(home.path()).engine(true)?;
+        let engine = settings.on_its_own(&scratch.join("home")).engine(true)?;
         let usable = pictures.len().min(self.limit.unwrap_or(usize::MAX)) - made.unreadable.len();
         let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, &terminal)?;
         let calibration = evaluation.calibration(&model, asked, |_| true);
@@ -86,7 +89,7 @@ impl Calibrate {
         };
         catalog.keep_calibration(Some(&calibration))?;
         let answered = evaluation.answered_at(line.confidence);
-        let mut out = super::stdout();
+        let mut out = stdout();
         if json {
             let report = json!({"threshold": line.confidence, "max_false_hit": asked, "seed": self.seed,
                 "pictures": usable, "pairs": calibration.pairs(), "answered": answered,

@@ -11,6 +11,8 @@ use image::imageops::{FilterType, resize};
 use serde_json::json;
 
 use super::add::pictures_in;
+use super::output::stdout;
+use super::scratch::Scratch;
 use super::search::label_of;
 use super::settings::Settings;
 use super::show::coloured;
@@ -44,19 +46,21 @@ impl Step {
 
 impl Demo {
     pub(super) fn run(&self, settings: Settings) -> Result<ExitCode> {
-        let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
+        settings.network("the demo, which runs a sandbox,")?;
+        let scratch = Scratch::new()?;
         let options = SandboxOptions::default();
         let (key, secret) = (options.app_key.clone(), options.app_secret.clone());
         let sandbox = Sandbox::start(options)?;
         let json = settings.json;
         if !json {
-            println!(
+            writeln!(
+                stdout(),
                 "A sandbox stands in for 1688 at {}; the home folder is a fresh one.\n",
                 sandbox.base_url()
-            );
+            )?;
         }
         let upstream = UpstreamSettings::article(sandbox.base_url(), &key, &secret);
-        let settings = settings.with_upstream(home.path(), upstream);
+        let settings = settings.with_upstream(&scratch.join("home"), upstream);
         let engine = settings.engine(true)?;
         // Loading the model and drawing the sandbox's goods are no part of any search.
         engine.warm_up()?;
@@ -81,12 +85,14 @@ impl Demo {
             table.row(&engine, &step)?;
         }
         if json {
-            println!("{}", json!({"sandbox_counted": counters}));
+            writeln!(stdout(), "{}", json!({"id": null, "sandbox_counted": counters}))?;
         } else {
-            println!(
+            writeln!(
+                stdout(),
                 "\nThe sandbox counted {} search(es) and {} token request(s). What was stored went with the demo.",
-                counters.searches_ok, counters.token_requests
-            );
+                counters.searches_ok,
+                counters.token_requests
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -149,7 +155,7 @@ impl Table {
     fn head(&self) -> Result<()> {
         if !self.json {
             writeln!(
-                super::stdout(),
+                stdout(),
                 "{:<46} {:<7} {:<13} {:>5} {:>6} {:>6}  {:>9}  stages",
                 "picture",
                 "verdict",
@@ -169,13 +175,13 @@ impl Table {
         if self.json {
             let mut value = serde_json::to_value(&answer)?;
             value["id"] = json!(step.what);
-            writeln!(super::stdout(), "{value}")?;
+            writeln!(stdout(), "{value}")?;
             return Ok(());
         }
         // Chinese letters are two columns wide.
         let columns: usize = step.what.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
         let padding = " ".repeat(46usize.saturating_sub(columns));
-        let mut out = super::stdout();
+        let mut out = stdout();
         write!(out, "{}{padding} ", field(&step.what))?;
         out.own(&coloured(answer.verdict, 7))?;
         writeln!(

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use serde_json::json;
 
+use super::output::stdout;
 use super::settings::Settings;
 use super::{found, show};
 use crate::engine::Mode;
@@ -19,22 +21,28 @@ pub(super) struct DetailsCommand {
     /// As `search` prints it
     offer_id: OfferId,
     /// Ask the upstream even if the details are known, and store what it says
-    #[arg(long, conflicts_with = "offline")]
+    #[arg(long)]
     refresh: bool,
 }
 
 impl DetailsCommand {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let engine = settings.engine(false)?;
-        let mode = match (settings.offline, self.refresh) {
+        if self.refresh {
+            settings.network("--refresh")?;
+        }
+        let offline = settings.is_offline();
+        let engine = if offline { settings.existing_engine(false)? } else { settings.engine(false)? };
+        let mode = match (offline, self.refresh) {
             (true, _) => Mode::LocalOnly,
             (false, true) => Mode::Refresh,
             (false, false) => Mode::Default,
         };
         let details = engine.details(&self.offer_id, mode)?;
-        let mut out = super::stdout();
+        let mut out = stdout();
         if settings.json {
-            writeln!(out, "{}", serde_json::to_string(&details)?)?;
+            let mut value = serde_json::to_value(&details)?;
+            value["id"] = json!(self.offer_id);
+            writeln!(out, "{value}")?;
             return Ok(found(details.detail.is_some()));
         }
         match &details.detail {

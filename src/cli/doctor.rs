@@ -1,5 +1,7 @@
 //! `tongkuan doctor` and `setup`: is everything there that is needed?
 
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -7,21 +9,23 @@ use clap::Args;
 use serde_json::json;
 
 use super::FAILED;
+use super::output::stdout;
 use super::settings::Settings;
 use super::show::Terminal;
-use crate::embed::runtime::{self, Runtime};
+use crate::embed::runtime::{self, Runtime, RuntimeLocation};
 use crate::engine::{Engine, IndexAudit, Progress};
 use crate::printable::{field, line};
 
 /// Fetches ONNX Runtime if there is none, and loads it.
 pub(super) fn setup(settings: &Settings) -> Result<ExitCode> {
     let terminal = Terminal::new();
-    let location = runtime::ensure(&settings.runtime_folder, !settings.offline, &|text| terminal.note(text))?;
+    let location =
+        runtime::ensure(&settings.runtime_folder, !settings.is_offline(), &|text| terminal.note(text))?;
     Runtime::load(&location)?;
     if settings.json {
-        println!("{}", json!({"onnx_runtime": location}));
+        writeln!(stdout(), "{}", json!({"onnx_runtime": location}))?;
     } else {
-        println!("ONNX Runtime: {}", field(location.path.display()));
+        writeln!(stdout(), "ONNX Runtime: {}", field(location.path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -38,7 +42,7 @@ pub(super) struct Doctor {
 }
 
 impl Doctor {
-    pub(super) fn run(&self, settings: &Settings) -> ExitCode {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         doctor(settings, |engine| self.index(engine))
     }
 
@@ -62,25 +66,21 @@ impl Doctor {
     }
 }
 
-fn doctor(settings: &Settings, index: impl Fn(&Engine) -> Result<String>) -> ExitCode {
+fn doctor(settings: &Settings, index: impl Fn(&Engine) -> Result<String>) -> Result<ExitCode> {
     let mut checks: Vec<(&str, Result<String>)> = Vec::new();
     checks.push(("configuration", Ok(settings.config_file.display().to_string())));
-    let loaded = runtime::locate(&settings.runtime_folder).and_then(|location| Runtime::load(&location));
-    checks.push((
-        "ONNX Runtime",
-        loaded.map(|runtime| runtime.location().path.display().to_string()).map_err(Into::into),
-    ));
+    checks.push(("ONNX Runtime", runtime_at(&settings.runtime_folder)));
     checks.push(("model", settings.model().map(|model| model.fingerprint().to_string())));
-    match settings.engine(false) {
+    match settings.existing_engine(false) {
         Err(error) => checks.push(("catalogue", Err(error))),
         Ok(engine) => {
             checks.push(("catalogue", sound(&engine)));
             checks.push(("index", index(&engine)));
-            if settings.offline {
+            if settings.is_offline() {
                 checks.push(("upstream", Ok("not asked (--offline)".to_owned())));
             }
-            let answers = if settings.offline { Vec::new() } else { engine.check_upstreams() };
-            if answers.is_empty() && !settings.offline {
+            let answers = if settings.is_offline() { Vec::new() } else { engine.check_upstreams() };
+            if answers.is_empty() && !settings.is_offline() {
                 checks.push(("upstream", Ok("none is configured".to_owned())));
             }
             for (profile, answer) in answers {
@@ -95,15 +95,28 @@ fn doctor(settings: &Settings, index: impl Fn(&Engine) -> Result<String>) -> Exi
                 Ok(text) => ("ok", text.clone()),
                 Err(error) => ("failed", format!("{error:#}")),
             };
-            println!("{}", json!({"check": name, "state": state, "detail": text}));
+            writeln!(stdout(), "{}", json!({"id": name, "check": name, "state": state, "detail": text}))?;
         } else {
             match result {
-                Ok(text) => println!("ok      {name:<14} {}", line(text)),
-                Err(error) => println!("FAILED  {name:<14} {}", line(format_args!("{error:#}"))),
+                Ok(text) => writeln!(stdout(), "ok      {name:<14} {}", line(text))?,
+                Err(error) => writeln!(stdout(), "FAILED  {name:<14} {}", line(format_args!("{error:#}")))?,
             }
         }
     }
-    if ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// Which runtime is loaded, and whether it would tell others about this machine if it were let.
+fn runtime_at(folder: &Path) -> Result<String> {
+    let loaded = Runtime::load(&runtime::locate(folder)?)?;
+    let RuntimeLocation { path, origin } = loaded.location();
+    let telemetry = match runtime::has_telemetry(path) {
+        Ok(false) => "without telemetry".to_owned(),
+        Ok(true) => "with telemetry, which is kept off (ORT_DISABLE_TELEMETRY)".to_owned(),
+        Err(error) => format!("telemetry unknown: {error}"),
+    };
+    let version = loaded.version().unwrap_or("of an unknown version");
+    Ok(format!("{version}, {telemetry}, {origin}: {}", path.display()))
 }
 
 fn sound(engine: &Engine) -> Result<String> {

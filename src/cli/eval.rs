@@ -4,11 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use super::add::pictures_in;
+use super::output::{complain, stdout};
+use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
@@ -56,37 +58,39 @@ impl Eval {
         let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::Turned };
         let made = make(folder, &pictures_in(folder)?, out, options, &Terminal::new())?;
         for error in &made.unreadable {
-            eprintln!("tongkuan: {error}");
+            complain(format_args!("{error}"));
         }
         if settings.json {
-            println!(
+            writeln!(
+                stdout(),
                 "{}",
                 json!({"manifest": made.manifest, "references": made.references, "queries": made.queries,
                        "unreadable": made.unreadable.len(), "seed": self.seed})
-            );
+            )?;
         } else {
-            println!(
+            writeln!(
+                stdout(),
                 "{}: {} references, {} queries (seed {})",
                 field(made.manifest.display()),
                 made.references,
                 made.queries,
                 self.seed
-            );
+            )?;
         }
         Ok(if made.unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
     fn evaluate(&self, settings: Settings, manifest: &Path) -> Result<ExitCode> {
         let manifest = Manifest::read(manifest)?;
-        let home = tempfile::tempdir().context("cannot make a temporary home folder")?;
+        let scratch = Scratch::new()?;
         let (json, max_false_hit) = (settings.json, settings.max_false_hit);
-        let engine = settings.without_upstream(home.path()).engine(true)?;
+        let engine = settings.without_upstream(&scratch.join("home")).engine(true)?;
         let evaluation = evaluate(&engine, manifest, &Terminal::new())?;
         for bad in &evaluation.bad_lines {
-            eprintln!("tongkuan: {bad}");
+            complain(format_args!("{bad}"));
         }
         let summary = Summary::of(&evaluation, max_false_hit);
-        let mut out = super::stdout();
+        let mut out = stdout();
         if json {
             writeln!(out, "{}", serde_json::to_string(&summary)?)?;
         } else {

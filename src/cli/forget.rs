@@ -1,15 +1,15 @@
 //! `tongkuan forget`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::FAILED;
+use super::output::{BatchOutput, complain};
 use super::settings::Settings;
 use super::told::Named;
 use crate::engine::Engine;
@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_hours(24);
 #[derive(Args, Debug)]
 pub(super) struct Forget {
     /// Numbers that `search` prints as matched photo, or picture files (write ./17 for a file of that name)
-    #[arg(value_name = "PHOTO_ID|FILE", required_unless_present = "older_than")]
+    #[arg(value_name = "PHOTO_ID|FILE", value_parser = super::any_path(), required_unless_present = "older_than")]
     photos: Vec<PathBuf>,
     /// All pictures of searches that were stored, and last answered by an upstream, longer ago; own goods and pictures of
     /// offers stay
@@ -32,31 +32,43 @@ pub(super) struct Forget {
 
 impl Forget {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let engine = settings.engine(false)?;
-        let (mut found, mut missing) = (Vec::new(), false);
-        for named in &self.photos {
-            match photo_of(&engine, named) {
-                Ok(photo_id) => found.push(photo_id),
+        let engine = settings.existing_engine(false)?;
+        let named: Vec<_> = self.photos.iter().map(|named| (named, photo_of(&engine, named))).collect();
+        let found: Vec<PhotoId> =
+            named.iter().filter_map(|(_, photo)| photo.as_ref().ok().copied()).collect();
+        engine.forget(&found)?;
+        let old = match self.older_than {
+            Some(days) => engine.forget_older_than(DAY * days)?.photo_ids,
+            None => Vec::new(),
+        };
+        // They are gone: the index is told, whether anybody reads of it or not.
+        let out = BatchOutput::default();
+        let tell = |id: Value, photo_id: PhotoId| {
+            if settings.json {
+                out.line(json!({"id": id, "forgotten": photo_id}));
+            } else {
+                out.line(format_args!("forgotten: photo {photo_id}"));
+            }
+        };
+        let mut missing = false;
+        for (named, photo) in named {
+            let id = named.display().to_string();
+            match photo {
+                Ok(photo_id) => tell(json!(id), photo_id),
                 Err(error) => {
                     missing = true;
-                    eprintln!("tongkuan: {}: {error:#}", named.display());
+                    complain(format_args!("{id}: {error:#}"));
+                    if settings.json {
+                        out.line(json!({"id": id, "error": format!("{error:#}")}));
+                    }
                 }
             }
         }
-        let mut gone = engine.forget(&found)?.photo_ids;
-        if let Some(days) = self.older_than {
-            gone.extend(engine.forget_older_than(DAY * days)?.photo_ids);
+        for photo_id in old {
+            tell(json!(photo_id), photo_id);
         }
-        let mut out = super::stdout();
-        for photo_id in &gone {
-            if settings.json {
-                writeln!(out, "{}", json!({"forgotten": photo_id}))?;
-            } else {
-                writeln!(out, "forgotten: photo {photo_id}")?;
-            }
-        }
-        drop(out);
         engine.settle_index()?;
+        out.finish()?;
         Ok(if missing { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::output::stdout;
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{found, show};
@@ -26,18 +27,20 @@ pub(super) struct Harvest {
 
 impl Harvest {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        if settings.offline {
-            bail!("pictures cannot be fetched with --offline");
-        }
-        let engine = settings.engine(true)?;
-        let harvested = run(&engine, &settings.fetcher()?, self.limit)?;
+        let fetcher = settings.fetcher(settings.network("fetching pictures")?)?;
+        let engine = settings.existing_engine(true)?;
+        let harvested = run(&engine, &fetcher, self.limit)?;
         engine.settle_index()?;
         let images = engine.catalog().image_counts()?;
         let Harvested { stored, known, failed } = harvested;
         if settings.json {
-            println!("{}", json!({ "harvested": harvested, "images": images }));
+            writeln!(stdout(), "{}", json!({ "harvested": harvested, "images": images }))?;
         } else {
-            println!("{stored} stored, {known} known already, {failed} failed, {} waiting", images.waiting);
+            writeln!(
+                stdout(),
+                "{stored} stored, {known} known already, {failed} failed, {} waiting",
+                images.waiting
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -78,13 +81,15 @@ pub(super) struct Find {
 impl Find {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let Some(words) = Words::parse(&self.words.join(" ")) else { bail!("there is no word to look for") };
-        let engine = settings.engine(false)?;
+        let engine = settings.existing_engine(false)?;
         let all = engine.catalog().find_offers(&words, self.limit)?;
-        let mut out = super::stdout();
+        let mut out = stdout();
         let any = !all.is_empty();
         if settings.json {
             for offer in &all {
-                writeln!(out, "{}", serde_json::to_string(offer)?)?;
+                let mut value = serde_json::to_value(offer)?;
+                value["id"] = json!(offer.offer.offer_id);
+                writeln!(out, "{value}")?;
             }
         } else {
             let offers: Vec<_> = all.into_iter().map(|found| found.offer).collect();

@@ -1,12 +1,14 @@
 //! `tongkuan login`: how the app comes to ask in a person's name.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use super::output::stdout;
 use super::settings::Settings;
 use super::upstreams::Profile;
 use crate::clock::SystemClock;
@@ -37,25 +39,24 @@ impl Login {
         let Some(code) = &self.code else {
             let url = authorize_url(&self.authorize_url, &aop.app_key, &self.redirect_uri, "tongkuan")?;
             if settings.json {
-                println!("{}", json!({ "open": url }));
+                writeln!(stdout(), "{}", json!({ "open": url }))?;
             } else {
-                println!(
+                writeln!(
+                    stdout(),
                     "Open this page, agree, and run the command again with --code from the address it leads to:"
-                );
-                println!("  {}", line(url));
+                )?;
+                writeln!(stdout(), "  {}", line(url))?;
             }
             return Ok(ExitCode::SUCCESS);
         };
-        if settings.offline {
-            bail!("a code cannot be changed into tokens with --offline");
-        }
+        settings.network("changing a code into tokens")?;
         let config = aop.gateway(&settings.home);
         let file = TokenFile::of_home(&settings.home, PROFILE);
         AopUpstream::new(config, Arc::new(SystemClock))?.log_in(code, &self.redirect_uri)?;
         if settings.json {
-            println!("{}", json!({ "tokens": file.path() }));
+            writeln!(stdout(), "{}", json!({ "tokens": file.path() }))?;
         } else {
-            println!("logged in; the tokens are in {}", field(file.path().display()));
+            writeln!(stdout(), "logged in; the tokens are in {}", field(file.path().display()))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -6,10 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::output::stdout;
 use super::settings::Settings;
 use super::{found, show};
+use crate::engine::Engine;
 use crate::photo::{PhotoLimits, read_bytes};
 use crate::photo_id::PhotoId;
 use crate::printable::field;
@@ -22,17 +24,18 @@ pub(super) struct Offers {
 
 impl Offers {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let engine = settings.engine(true)?;
+        let engine = settings.existing_engine(true)?;
         let bytes = read_bytes(&self.picture, &PhotoLimits::default())?;
+        let id = json!(self.picture.display().to_string());
         let Verdict::Hit(matched) = engine.recognise(&bytes)? else {
             if settings.json {
-                println!("{}", json!({"matched": null, "answers": []}));
+                writeln!(stdout(), "{}", json!({"id": id, "matched": null, "answers": []}))?;
             } else {
-                println!("{}: not seen before", field(self.picture.display()));
+                writeln!(stdout(), "{}: not seen before", field(self.picture.display()))?;
             }
             return Ok(found(false));
         };
-        print_photo(settings, &engine, matched.photo_id)
+        print_photo(settings, &engine, matched.photo_id, &id)
     }
 }
 
@@ -44,19 +47,25 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        print_photo(settings, &settings.engine(false)?, PhotoId(self.photo_id))
+        print_photo(
+            settings,
+            &settings.existing_engine(false)?,
+            PhotoId(self.photo_id),
+            &json!(self.photo_id),
+        )
     }
 }
 
-fn print_photo(settings: &Settings, engine: &crate::engine::Engine, photo_id: PhotoId) -> Result<ExitCode> {
+/// `id` is what the photo was named by.
+fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Value) -> Result<ExitCode> {
     let Some(photo) = engine.catalog().photo(photo_id)? else {
         bail!("there is no photo {} in {}", photo_id.0, engine.home().display());
     };
     let answers = engine.catalog().answers(photo_id)?;
     let told = engine.catalog().told_of(photo_id)?;
-    let mut out = super::stdout();
+    let mut out = stdout();
     if settings.json {
-        writeln!(out, "{}", json!({"matched": photo, "answers": answers, "told": told}))?;
+        writeln!(out, "{}", json!({"id": id, "matched": photo, "answers": answers, "told": told}))?;
         return Ok(found(true));
     }
     writeln!(
@@ -81,10 +90,10 @@ fn print_photo(settings: &Settings, engine: &crate::engine::Engine, photo_id: Ph
 }
 
 pub(super) fn stats(settings: &Settings) -> Result<ExitCode> {
-    let engine = settings.engine(false)?;
+    let engine = settings.existing_engine(false)?;
     let counts = engine.catalog().counts()?;
     let model = engine.catalog().stored_model()?.map(|m| m.to_string());
-    let mut out = super::stdout();
+    let mut out = stdout();
     if settings.json {
         writeln!(out, "{}", json!({"home": engine.home(), "counts": counts, "model": model}))?;
         return Ok(ExitCode::SUCCESS);

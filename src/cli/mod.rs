@@ -1,17 +1,9 @@
 //! The command line.
 //!
-//! All of it prints through `printable`: `println!` and `eprintln!` are those of this module, and [`stdout`] is the only
-//! way to standard output.
+//! All of it prints through [`output`], which lets nothing through that could take over a terminal.
 
-/// As the standard one, without what could take over a terminal.
-macro_rules! println {
-    ($($text:tt)*) => { crate::cli::print_line(format_args!($($text)*)) };
-}
-
-/// One line on standard error, whatever is in it.
-macro_rules! eprintln {
-    ($($text:tt)*) => { crate::cli::note_line(format_args!($($text)*)) };
-}
+// They panic where their reader has gone, and print what they are given: see `output`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod add;
 mod calibrate;
@@ -23,9 +15,11 @@ mod forget;
 mod harvest;
 mod login;
 mod look;
+mod output;
 mod quota;
 mod reembed;
 mod sandbox;
+mod scratch;
 mod search;
 mod settings;
 mod show;
@@ -33,16 +27,18 @@ mod similar;
 mod told;
 mod upstreams;
 
-use std::fmt;
-use std::io::{self, StdoutLock, Write as _};
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
+use output::{complain, is_broken_pipe};
 use settings::{Common, Settings};
 
 use crate::offer::Price;
-use crate::printable::{Printable, line};
+use crate::printable::line;
 
 const ABOUT: &str = "Have we seen this picture before, and what did 1688 say about it?";
 
@@ -72,7 +68,8 @@ A configuration file:
   empty_ttl_secs = 86400               for answers without offers
   refused_ttl_secs = 604800            for pictures that the upstream does not take
 
-Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error.";
+Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error, also
+when standard output could not be written to (`tongkuan ... | head`).";
 
 #[derive(Debug, Parser)]
 #[command(name = "tongkuan", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]
@@ -131,12 +128,27 @@ enum Command {
     Doctor(doctor::Doctor),
 }
 
-/// Runs the command line of this process.
-///
-/// # Errors
-/// Whatever stopped the command; to be printed, with exit status 2.
-pub fn run() -> Result<ExitCode> {
-    let Cli { common, command } = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
+/// Runs the command line of this process, and returns its exit status. What stopped a command stands on standard error.
+#[must_use]
+pub fn run() -> ExitCode {
+    match run_command() {
+        Ok(status) => status,
+        Err(error) => {
+            // The reader of `tongkuan ... | head` knows that it went; the status tells others.
+            if !is_broken_pipe(&error) {
+                complain(format_args!("{error:#}"));
+            }
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run_command() -> Result<ExitCode> {
+    let Cli { common, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help is one of these, too.
+        Err(told) => return refuse(&told),
+    };
     let settings = Settings::resolve(&common)?;
     match command {
         Command::Search(search) => search.run(&settings),
@@ -160,13 +172,13 @@ pub fn run() -> Result<ExitCode> {
         Command::Calibrate(calibrate) => calibrate.run(settings),
         Command::Reembed(reembed) => reembed.run(&settings),
         Command::Eval(eval) => eval.run(settings),
-        Command::Doctor(doctor) => Ok(doctor.run(&settings)),
+        Command::Doctor(doctor) => doctor.run(&settings),
     }
 }
 
-/// Says what is wrong with the arguments and ends the process; also prints help and version. Arguments are quoted in it:
-/// those that would take over a terminal are written out before.
-fn refuse(error: &clap::Error) -> ! {
+/// Says what is wrong with the arguments; also prints help and version. Arguments are quoted in it: those that would take
+/// over a terminal are written out before.
+fn refuse(error: &clap::Error) -> Result<ExitCode> {
     let mut text = error.render().to_string();
     let mut hostile = false;
     for argument in std::env::args_os().skip(1) {
@@ -181,32 +193,16 @@ fn refuse(error: &clap::Error) -> ! {
         }
     }
     if hostile {
-        let _ = write!(Printable::new(io::stderr().lock()), "{text}");
-        std::process::exit(error.exit_code());
+        write!(output::stderr(), "{text}")?;
+    } else {
+        error.print()?;
     }
-    error.exit()
+    Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED)))
 }
 
-/// The error and its causes as one line on standard error.
-pub fn print_error(error: &anyhow::Error) {
-    note_line(format_args!("tongkuan: {error:#}"));
-}
-
-type Stdout = Printable<StdoutLock<'static>>;
-
-fn stdout() -> Stdout {
-    Printable::new(io::stdout().lock())
-}
-
-fn print_line(text: fmt::Arguments<'_>) {
-    if let Err(error) = writeln!(stdout(), "{text}") {
-        panic!("standard output failed: {error}");
-    }
-}
-
-fn note_line(text: fmt::Arguments<'_>) {
-    // Where not even this can be written, there is nothing left to say.
-    let _ = writeln!(Printable::new(io::stderr().lock()), "{}", line(text));
+/// As a picture is named: an empty name is an error of its own line, not of the whole command.
+fn any_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 fn check_prices(min: Option<Price>, max: Option<Price>) -> Result<()> {
@@ -221,5 +217,5 @@ fn found(all: bool) -> ExitCode {
     if all { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// Exit status of a batch in which something failed.
+/// Exit status of a command that failed, and of a batch in which something did.
 const FAILED: u8 = 2;

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use super::output::{BatchOutput, complain, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
@@ -15,11 +16,11 @@ use crate::printable::{field, line};
 
 /// Calls used and left today, when the count begins anew, where today's rate leads, and what was saved.
 pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
-    let engine = settings.engine(false)?;
+    let engine = settings.existing_engine(false)?;
     let reports = engine.quota()?;
     let (saved_today, saved_ever) = engine.saved_calls()?;
     let waiting = engine.catalog().queue_counts()?;
-    let mut out = super::stdout();
+    let mut out = stdout();
     if settings.json {
         let saved = json!({ "today": saved_today, "ever": saved_ever });
         writeln!(out, "{}", json!({ "upstreams": reports, "calls_saved": saved, "waiting": waiting }))?;
@@ -62,61 +63,61 @@ pub(super) struct Drain {
 
 impl Drain {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        if settings.offline {
-            bail!("the queue cannot be worked off with --offline");
-        }
-        let engine = settings.engine(true)?;
+        settings.network("asking about the pictures that wait")?;
+        let engine = settings.existing_engine(true)?;
         let terminal = Terminal::new();
         let counts = engine.catalog().queue_counts()?;
         let total = usize::try_from(counts.deferred + counts.stale)?;
         let mut done = 0;
+        let out = BatchOutput::default();
         let drained = engine.drain(self.limit, &mut |one| {
             done += 1;
             terminal.step("asking", done, total.max(done));
-            // Standard output is gone: the work is worth finishing all the same.
-            let _ = report(settings, one);
+            report(settings, &out, one);
         })?;
+        out.finish()?;
         let left = engine.catalog().queue_counts()?;
         if settings.json {
-            println!("{}", json!({ "drained": drained, "waiting": left }));
+            writeln!(stdout(), "{}", json!({ "id": null, "drained": drained, "waiting": left }))?;
         } else {
-            println!(
+            writeln!(
+                stdout(),
                 "{} answered, {} dropped, {} still waiting",
                 drained.answered,
                 drained.dropped,
                 left.deferred + left.stale
-            );
+            )?;
             if let Some(stopped) = &drained.stopped {
-                println!("stopped: {}", line(&stopped.message));
+                writeln!(stdout(), "stopped: {}", line(&stopped.message))?;
             }
         }
         Ok(if drained.dropped > 0 { ExitCode::from(FAILED) } else { found(left.deferred + left.stale == 0) })
     }
 }
 
-fn report(settings: &Settings, one: &DrainedOne<'_>) -> Result<()> {
-    let mut out = super::stdout();
+fn report(settings: &Settings, out: &BatchOutput, one: &DrainedOne<'_>) {
     let label = &one.waiting.label;
     match one.result {
-        Ok(answer) if settings.json => {
-            let mut value = serde_json::to_value(answer)?;
-            value["id"] = json!(label);
-            writeln!(out, "{value}")?;
-        }
-        Ok(answer) => writeln!(out, "{}: {} offers", field(label), answer.offers.len())?,
+        Ok(answer) if settings.json => match serde_json::to_value(answer) {
+            Ok(mut value) => {
+                value["id"] = json!(label);
+                out.line(value);
+            }
+            Err(error) => out.line(json!({ "id": label, "error": error.to_string() })),
+        },
+        Ok(answer) => out.line(format_args!("{}: {} offers", field(label), answer.offers.len())),
         Err(error) => {
             if settings.json {
-                writeln!(out, "{}", json!({ "id": label, "error": error.to_string() }))?;
+                out.line(json!({ "id": label, "error": error.to_string() }));
             }
-            eprintln!("tongkuan: {label}: {error}");
+            complain(format_args!("{label}: {error}"));
         }
     }
-    Ok(())
 }
 
 /// Fetches anew what a search has found to be old, once its answers are printed.
 pub(super) fn refresh(settings: &Settings, engine: &Engine) -> Result<()> {
-    if settings.offline || engine.catalog().queue_counts()?.stale == 0 {
+    if settings.is_offline() || engine.catalog().queue_counts()?.stale == 0 {
         return Ok(());
     }
     let terminal = Terminal::new();

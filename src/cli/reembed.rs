@@ -1,5 +1,6 @@
 //! `tongkuan reembed`: vectors of another model, and sketches that are missing, for what is stored.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::add::pictures_in;
+use super::output::{BatchOutput, complain, stdout};
 use super::settings::Settings;
 use super::{FAILED, found};
 use crate::engine::{Originals, Reembedded, Refilled};
@@ -22,7 +24,7 @@ pub(super) struct Reembed {
     #[arg(long, value_name = "DIR")]
     from: Vec<PathBuf>,
     /// Fetch the pictures of offers again from their addresses
-    #[arg(long, conflicts_with = "offline")]
+    #[arg(long)]
     fetch: bool,
     /// Go over to the new model even if originals are missing: those are then recognised by their bytes and pixels only
     #[arg(long)]
@@ -34,51 +36,70 @@ impl Reembed {
         if self.from.is_empty() && !self.fetch && !self.leave_the_rest {
             bail!("name a folder with the originals (--from DIR), or --fetch");
         }
+        let fetcher = match self.fetch {
+            true => Some(settings.fetcher(settings.network("--fetch")?)?),
+            false => None,
+        };
+        settings.require_home()?;
         let mut files = Vec::new();
         for folder in &self.from {
             files.extend(pictures_in(folder)?);
         }
-        let fetcher = if self.fetch { Some(settings.fetcher()?) } else { None };
         let originals = Originals {
             files,
             fetcher: fetcher.as_ref().map(|fetcher| fetcher as _),
             leave_the_rest: self.leave_the_rest,
         };
-        let done = settings.builder(true)?.reembed(&originals, &|refilled| tell(settings, refilled))?;
+        let out = BatchOutput::default();
+        let done = settings.builder(true)?.reembed(&originals, &|refilled| tell(settings, &out, refilled))?;
+        out.finish()?;
         if settings.json {
-            println!("{}", serde_json::to_string(&done)?);
+            let mut value = serde_json::to_value(&done)?;
+            value["id"] = json!(null);
+            writeln!(stdout(), "{value}")?;
         } else {
-            print(&done);
+            print(&done)?;
         }
         Ok(if done.failed > 0 { ExitCode::from(FAILED) } else { found(done.done) })
     }
 }
 
-fn tell(settings: &Settings, refilled: &Refilled) {
+fn tell(settings: &Settings, out: &BatchOutput, refilled: &Refilled) {
+    let id = &refilled.original;
     match &refilled.result {
-        Err(error) => eprintln!("tongkuan: {}: {error}", refilled.original),
-        Ok(Some((photo_id, _))) if settings.json => {
-            println!("{}", json!({"id": refilled.original, "photo_id": photo_id}));
+        Err(error) => {
+            complain(format_args!("{id}: {error}"));
+            if settings.json {
+                out.line(json!({"id": id, "error": error.to_string()}));
+            }
         }
+        Ok(Some((photo_id, _))) if settings.json => out.line(json!({"id": id, "photo_id": photo_id})),
         Ok(_) => {}
     }
 }
 
-fn print(done: &Reembedded) {
-    println!("{} embedded, {} sketched, {} failed", done.embedded, done.sketched, done.failed);
+fn print(done: &Reembedded) -> std::io::Result<()> {
+    writeln!(stdout(), "{} embedded, {} sketched, {} failed", done.embedded, done.sketched, done.failed)?;
     if done.recoloured > 0 {
-        println!("{} of them look different with the colour profile of their file", done.recoloured);
+        let recoloured = done.recoloured;
+        writeln!(stdout(), "{recoloured} of them look different with the colour profile of their file")?;
     }
     if done.without_sketch > 0 {
-        println!("{} photos have no sketch: they are judged by their vectors alone", done.without_sketch);
+        writeln!(
+            stdout(),
+            "{} photos have no sketch: they are judged by their vectors alone",
+            done.without_sketch
+        )?;
     }
     match (done.done, done.without_vector) {
-        (true, 0) => println!("the home belongs to {}", done.model),
-        (true, rest) => println!(
+        (true, 0) => writeln!(stdout(), "the home belongs to {}", done.model),
+        (true, rest) => writeln!(
+            stdout(),
             "the home belongs to {}; {rest} photos have no vector: they are known by their bytes and pixels only",
             done.model
         ),
-        (false, rest) => println!(
+        (false, rest) => writeln!(
+            stdout(),
             "{rest} photos have no vector of {} yet, so the home stays as it is: name more folders (--from), or go over \
              without them (--leave-the-rest)",
             done.model

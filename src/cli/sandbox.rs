@@ -1,5 +1,6 @@
 //! `tongkuan sandbox`
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
@@ -7,6 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use super::output::stdout;
 use super::settings::Settings;
 use crate::sandbox::{Faults, Sandbox, SandboxOptions};
 
@@ -48,6 +50,7 @@ POST /sandbox/faults with {\"script\":[\"rate\",\"slow:500\"],\"shares\":{\"cut\
 
 impl SandboxCommand {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        settings.network("the sandbox, a server,")?;
         let options = SandboxOptions {
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
             seed: self.seed,
@@ -66,21 +69,25 @@ impl SandboxCommand {
                 "app_secret": secret,
                 "refresh_token": refresh_token,
             });
-            println!("{told}");
+            writeln!(stdout(), "{told}")?;
         } else {
-            println!(
+            writeln!(
+                stdout(),
                 "sandbox on {} ({} goods; open it in a browser)",
                 sandbox.base_url(),
                 sandbox.catalogue().goods().len()
-            );
-            println!("to use it, in another terminal:");
-            println!("  export TONGKUAN_BASE_URL={}", sandbox.base_url());
-            println!("  export TONGKUAN_APP_KEY={key} TONGKUAN_APP_SECRET={secret}");
-            println!("or, to meet the official gateway's dialect, this too:");
-            println!("  export TONGKUAN_UPSTREAM=aop TONGKUAN_REFRESH_TOKEN={refresh_token}");
-            println!("the vendors: TONGKUAN_ONEBOUND_KEY={key} TONGKUAN_ONEBOUND_SECRET={secret},");
-            println!("  and TONGKUAN_TMAPI_TOKEN={secret}");
-            println!("Ctrl-C ends it.");
+            )?;
+            writeln!(stdout(), "to use it, in another terminal:")?;
+            writeln!(stdout(), "  export TONGKUAN_BASE_URL={}", sandbox.base_url())?;
+            writeln!(stdout(), "  export TONGKUAN_APP_KEY={key} TONGKUAN_APP_SECRET={secret}")?;
+            writeln!(stdout(), "or, to meet the official gateway's dialect, this too:")?;
+            writeln!(stdout(), "  export TONGKUAN_UPSTREAM=aop TONGKUAN_REFRESH_TOKEN={refresh_token}")?;
+            writeln!(
+                stdout(),
+                "the vendors: TONGKUAN_ONEBOUND_KEY={key} TONGKUAN_ONEBOUND_SECRET={secret},"
+            )?;
+            writeln!(stdout(), "  and TONGKUAN_TMAPI_TOKEN={secret}")?;
+            writeln!(stdout(), "Ctrl-C ends it.")?;
         }
         loop {
             // Until a signal ends the process; the server works in its own thread.

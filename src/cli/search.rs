@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::output::{complain, stdout};
 use super::settings::Settings;
 use super::{FAILED, found, harvest, show};
 use crate::catalog::Words;
@@ -22,13 +23,13 @@ use crate::upstream::{Region, SearchParams};
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Search {
     /// Pictures: JPEG, PNG, WebP, GIF or BMP; files, or addresses that begin with http:// or https://
-    #[arg(required = true, value_name = "FILE|URL")]
+    #[arg(required = true, value_name = "FILE|URL", value_parser = super::any_path())]
     pictures: Vec<PathBuf>,
     /// Ask the upstream even if the answer is known, and store what it says
-    #[arg(long, conflicts_with_all = ["bypass", "offline"])]
+    #[arg(long, conflicts_with = "bypass")]
     refresh: bool,
     /// Ask the upstream even if the answer is known, and store nothing
-    #[arg(long, conflicts_with = "offline")]
+    #[arg(long)]
     bypass: bool,
     /// Only offers of this category
     #[arg(long, value_name = "ID")]
@@ -67,7 +68,7 @@ pub(super) struct Search {
     #[arg(long, value_name = "PRIORITY", num_args = 0..=1, default_missing_value = "0", require_equals = true)]
     defer: Option<i32>,
     /// Afterwards fetch the pictures of the offers, so that they are hits the next time (see `tongkuan harvest`)
-    #[arg(long, conflicts_with = "offline")]
+    #[arg(long)]
     harvest: bool,
     /// Print what the verdict rests on (--json always does)
     #[arg(long)]
@@ -87,16 +88,26 @@ fn days(text: &str) -> Result<f64, String> {
 impl Search {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         super::check_prices(self.price_min, self.price_max)?;
-        let engine = settings.engine(true)?;
-        let fetcher = settings.fetcher()?;
+        for (wanted, option) in
+            [(self.refresh, "--refresh"), (self.bypass, "--bypass"), (self.harvest, "--harvest")]
+        {
+            if wanted {
+                settings.network(option)?;
+            }
+        }
+        let (engine, fetcher) = if settings.is_offline() {
+            (settings.existing_engine(true)?, None)
+        } else {
+            (settings.engine(true)?, Some(settings.fetcher(settings.network("fetching")?)?))
+        };
         let (mut all_hits, mut failed) = (true, false);
-        let mut out = super::stdout();
+        let mut out = stdout();
         for path in &self.pictures {
-            match self.search(&engine, settings, &fetcher, path) {
+            match self.search(&engine, fetcher.as_ref(), path) {
                 Ok(answer) => {
                     all_hits &= answer.verdict == Outcome::Hit;
                     if settings.json {
-                        writeln!(out, "{}", self.json(path, &answer)?)?;
+                        writeln!(out, "{}", json_of(path, &answer)?)?;
                     } else {
                         show::answer(&mut out, &path.display().to_string(), &answer)?;
                         if self.explain {
@@ -111,24 +122,25 @@ impl Search {
                         let id = path.display().to_string();
                         writeln!(out, "{}", json!({"id": id, "error": error.to_string()}))?;
                     }
-                    eprintln!("tongkuan: {}: {error}", path.display());
+                    complain(format_args!("{}: {error}", path.display()));
                 }
             }
         }
         drop(out);
         super::quota::refresh(settings, &engine)?;
-        if self.harvest || settings.harvest && !settings.offline {
+        if let Some(fetcher) = fetcher.filter(|_| self.harvest || settings.harvest) {
             harvest::after_search(&engine, &fetcher);
         }
         Ok(if failed { ExitCode::from(FAILED) } else { found(all_hits) })
     }
 
-    fn search(&self, engine: &Engine, settings: &Settings, fetcher: &Fetcher, path: &Path) -> Result<Answer> {
+    fn search(&self, engine: &Engine, fetcher: Option<&Fetcher>, path: &Path) -> Result<Answer> {
         let source_url = path.to_str().filter(|path| is_address(path));
-        let bytes = match source_url {
-            Some(address) if settings.offline => bail!("{address} cannot be fetched with --offline"),
-            Some(address) => fetcher.fetch(address)?,
-            None => read_bytes(path, &PhotoLimits::default())?,
+        let bytes = match (source_url, fetcher) {
+            (Some(address), None) => bail!("{address} cannot be fetched with --offline"),
+            (Some(address), Some(fetcher)) => fetcher.fetch(address)?,
+            _ if path.as_os_str().is_empty() => bail!("an empty path: name a file or an address"),
+            _ => read_bytes(path, &PhotoLimits::default())?,
         };
         let params = SearchParams {
             category_id: self.category,
@@ -138,7 +150,7 @@ impl Search {
             page: self.page,
             page_size: self.page_size,
         };
-        let mode = match (settings.offline, self.refresh, self.bypass) {
+        let mode = match (fetcher.is_none(), self.refresh, self.bypass) {
             (true, ..) => Mode::LocalOnly,
             (_, true, _) => Mode::Refresh,
             (_, _, true) => Mode::Bypass,
@@ -151,15 +163,13 @@ impl Search {
         let query = Query { source_url, params, mode, max_age, defer, refine, ..Query::new(&bytes, &label) };
         Ok(engine.search_pages(&query, if self.all { MAX_PAGES } else { self.pages })?)
     }
+}
 
-    /// One picture gives the bare answer; of several, each carries its path as `id`.
-    fn json(&self, path: &Path, answer: &Answer) -> Result<serde_json::Value> {
-        let mut value = serde_json::to_value(answer)?;
-        if self.pictures.len() > 1 {
-            value["id"] = json!(path.display().to_string());
-        }
-        Ok(value)
-    }
+/// An answer with the path or address that was asked for.
+fn json_of(path: &Path, answer: &Answer) -> Result<serde_json::Value> {
+    let mut value = serde_json::to_value(answer)?;
+    value["id"] = json!(path.display().to_string());
+    Ok(value)
 }
 
 pub(super) fn label_of(path: &Path) -> String {

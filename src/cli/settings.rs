@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use clap::builder::TypedValueParser as _;
 use serde::Deserialize;
 
 use super::show::Terminal;
-use super::upstreams::{Profile, UpstreamFile, UpstreamSettings};
+use super::upstreams::{NotAsked, Profile, UpstreamFile, UpstreamSettings};
+use crate::catalog::Catalog;
 use crate::embed::{Model, runtime};
 use crate::engine::{Engine, EngineBuilder, RuntimeChoice};
 use crate::fetch::{FetchLimits, Fetcher};
@@ -30,7 +32,7 @@ pub(super) struct Common {
     #[arg(long, global = true)]
     pub(super) json: bool,
     /// Use no network at all: nothing is fetched, no upstream is asked
-    #[arg(long, env = "TONGKUAN_OFFLINE", global = true)]
+    #[arg(long, env = "TONGKUAN_OFFLINE", global = true, value_parser = switch())]
     pub(super) offline: bool,
     /// The manifest.json of another model
     #[arg(long, env = "TONGKUAN_MODEL", global = true, value_name = "FILE")]
@@ -49,7 +51,7 @@ pub(super) struct Common {
     #[arg(long, env = "TONGKUAN_MAX_FALSE_HIT", global = true, value_name = "SHARE", value_parser = share)]
     pub(super) max_false_hit: Option<f64>,
     /// Write down what is said to and by the upstreams, without secrets, in a new file
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "replay")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
     /// Have a recording answer in the place of the upstreams (use it with a --home of its own; no credentials needed)
     #[arg(long, global = true, value_name = "FILE")]
@@ -79,7 +81,7 @@ pub(super) struct Settings {
     pub(super) runtime_folder: PathBuf,
     pub(super) config_file: PathBuf,
     pub(super) json: bool,
-    pub(super) offline: bool,
+    offline: bool,
     pub(super) harvest: bool,
     /// `None` where nobody has named one.
     pub(super) max_false_hit: Option<f64>,
@@ -92,6 +94,10 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn resolve(common: &Common) -> Result<Self> {
+        // Not by clap, which does not see a conflict of options before and after the command's name.
+        if common.record.is_some() && common.replay.is_some() {
+            bail!("--record and --replay exclude each other: a replayed answer is recorded already");
+        }
         let folders = directories::ProjectDirs::from("", "", "tongkuan");
         let config_file = match (&common.config, &folders) {
             (Some(named), _) => named.clone(),
@@ -139,9 +145,33 @@ impl Settings {
     /// Settings for a home folder of its own that talks to a sandbox, for the demo.
     pub(super) fn with_upstream(mut self, home: &Path, upstream: UpstreamSettings) -> Self {
         self.home = home.to_path_buf();
-        self.offline = false;
         self.upstreams = vec![upstream];
         self
+    }
+
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// Leave to use the network for `what`, which begins the sentence of the refusal. Whatever opens a socket for a
+    /// command asks here.
+    pub(super) fn network(&self, what: &str) -> Result<Network> {
+        if self.offline {
+            bail!("{what} needs the network, which --offline (or TONGKUAN_OFFLINE) forbids");
+        }
+        Ok(Network(()))
+    }
+
+    /// Refuses when nothing is stored at the home folder: a command that only reads does not make a new one.
+    pub(super) fn require_home(&self) -> Result<()> {
+        if Catalog::is_in(&self.home) {
+            return Ok(());
+        }
+        bail!(
+            "there is no home at {}: no catalogue is in it; correct --home, TONGKUAN_HOME or the configuration file, or \
+             make a home there with `tongkuan add` or a search that is not offline",
+            self.home.display()
+        )
     }
 
     pub(super) fn runtime(&self, may_fetch: bool) -> RuntimeChoice {
@@ -163,7 +193,14 @@ impl Settings {
             .progress(Arc::new(Terminal::new())))
     }
 
-    /// Opens the home folder with these settings.
+    /// As [`Settings::engine`], for commands that only read or change what is stored: a home that is not there is an
+    /// error, not made.
+    pub(super) fn existing_engine(&self, may_fetch_runtime: bool) -> Result<Engine> {
+        self.require_home()?;
+        self.engine(may_fetch_runtime)
+    }
+
+    /// Opens the home folder with these settings, making it when it is not there.
     pub(super) fn engine(&self, may_fetch_runtime: bool) -> Result<Engine> {
         let mut builder = self.builder(may_fetch_runtime)?;
         if let Some(share) = self.max_false_hit {
@@ -176,6 +213,7 @@ impl Settings {
         };
         for settings in &self.upstreams {
             let upstream = settings.connect(&self.home, tape.as_ref())?;
+            let upstream = if self.offline { NotAsked::instead_of(upstream) } else { upstream };
             builder = builder.upstream(upstream, settings.policy.clone(), settings.freshness);
         }
         Ok(builder.open()?)
@@ -183,7 +221,7 @@ impl Settings {
 
     /// What fetches pictures. An upstream's own address is one to fetch from, if somebody has named it: a sandbox
     /// serves the pictures of its goods.
-    pub(super) fn fetcher(&self) -> Result<Fetcher> {
+    pub(super) fn fetcher(&self, _: Network) -> Result<Fetcher> {
         let mut origins = self.fetch_from.clone();
         origins.extend(self.upstreams.iter().filter_map(|upstream| upstream.base_url.clone()));
         let limits = FetchLimits { max_bytes: PhotoLimits::default().max_bytes, ..FetchLimits::default() };
@@ -195,6 +233,19 @@ impl Settings {
         let found = self.upstreams.iter().find(|settings| settings.profile == profile);
         found.with_context(|| format!("the upstream {profile} is not configured; see `tongkuan --help`"))
     }
+}
+
+/// Leave to use the network; only [`Settings::network`] gives it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network(());
+
+/// On or off as people write it in variables; an empty variable is off.
+fn switch() -> impl clap::builder::TypedValueParser<Value = bool> {
+    clap::builder::StringValueParser::new().try_map(|text| match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" | "y" | "t" => Ok(true),
+        "" | "0" | "false" | "no" | "off" | "n" | "f" => Ok(false),
+        _ => Err("use 1, true, yes, on, 0, false, no or off"),
+    })
 }
 
 /// A share of searches.

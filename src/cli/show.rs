@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Stdout;
+use super::output::{Stdout, complain, stdout};
 use crate::engine::{Answer, Explanation, Outcome, Progress, Source};
 use crate::printable::{field, line};
 
@@ -23,7 +23,7 @@ impl Terminal {
 
 impl Progress for Terminal {
     fn note(&self, text: &str) {
-        eprintln!("tongkuan: {text}");
+        complain(format_args!("{text}"));
     }
 
     fn step(&self, what: &str, done: usize, of: usize) {

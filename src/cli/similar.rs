@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::output::stdout;
 use super::settings::Settings;
 use crate::catalog::{GoodsFilter, PhotoFilter, PhotoKind};
 use crate::clock::{Clock, SystemClock};
@@ -59,7 +60,7 @@ enum Kind {
 impl Similar {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         super::check_prices(self.price_min, self.price_max)?;
-        let engine = settings.engine(true)?;
+        let engine = settings.existing_engine(true)?;
         let bytes = read_bytes(&self.picture, &PhotoLimits::default())?;
         let ago = |days: u32| SystemClock.now().minus(Duration::from_hours(24) * days);
         let filter = PhotoFilter {
@@ -78,9 +79,9 @@ impl Similar {
             },
         };
         let similar = engine.similar(&bytes, self.count, &filter)?;
-        let mut out = super::stdout();
+        let mut out = stdout();
         if settings.json {
-            writeln!(out, "{}", json!({"similar": similar}))?;
+            writeln!(out, "{}", json!({"id": self.picture.display().to_string(), "similar": similar}))?;
         } else {
             for it in &similar {
                 writeln!(out, "{:>3}  photo {:<8} {}", it.similarity, it.photo_id.0, field(&it.label))?;

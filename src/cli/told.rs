@@ -1,5 +1,6 @@
 //! `tongkuan same` and `not-same`: what a person says of two pictures outranks every score.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::found;
+use super::output::stdout;
 use super::search::label_of;
 use super::settings::Settings;
 use crate::engine::Pointed;
@@ -53,13 +55,15 @@ impl Named {
 impl Told {
     pub(super) fn run(&self, settings: &Settings, same: bool) -> Result<ExitCode> {
         let (one, other) = (Named::parse(&self.one)?, Named::parse(&self.other)?);
-        let engine = settings.engine(true)?;
+        // Two files may be the first pictures of a new home; a number, or something to take back, is of an old one.
+        let is_new = !self.forget && [&one, &other].iter().all(|named| matches!(named, Named::File { .. }));
+        let engine = if is_new { settings.engine(true)? } else { settings.existing_engine(true)? };
         if self.forget {
             let forgotten = engine.forget_told(one.pointed(), other.pointed())?;
             if settings.json {
-                println!("{}", json!({"forgotten": forgotten}));
+                writeln!(stdout(), "{}", json!({"forgotten": forgotten}))?;
             } else if forgotten {
-                println!("forgotten");
+                writeln!(stdout(), "forgotten")?;
             } else {
                 bail!("nothing was said of these two");
             }
@@ -67,13 +71,17 @@ impl Told {
         }
         let told = engine.tell(one.pointed(), other.pointed(), same)?;
         if settings.json {
-            println!("{}", serde_json::to_string(&told)?);
+            writeln!(stdout(), "{}", serde_json::to_string(&told)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         let [a, b] = told.photos;
-        println!("photo {a} and photo {b} are {}the same: remembered", if same { "" } else { "not " });
+        writeln!(
+            stdout(),
+            "photo {a} and photo {b} are {}the same: remembered",
+            if same { "" } else { "not " }
+        )?;
         for photo in told.stored {
-            println!("  photo {photo} is new: it was not stored before");
+            writeln!(stdout(), "  photo {photo} is new: it was not stored before")?;
         }
         Ok(ExitCode::SUCCESS)
     }

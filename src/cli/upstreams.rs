@@ -13,9 +13,11 @@ use serde::Deserialize;
 use super::settings::Common;
 use crate::clock::SystemClock;
 use crate::engine::Freshness;
+use crate::offer::{OfferDetail, OfferId};
 use crate::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
-    OneboundUpstream, Secret, Tape, TmapiConfig, TmapiUpstream, TokenFile, Upstream, aop,
+    OneboundUpstream, SearchParams, Secret, Tape, TmapiConfig, TmapiUpstream, TokenFile, UploadLimits,
+    UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, aop,
 };
 
 /// An upstream dialect.
@@ -233,6 +235,54 @@ impl UpstreamSettings {
         config.base_url = self.base_url.clone().unwrap_or(config.base_url);
         config.timeout = self.timeout.unwrap_or(config.timeout);
         config
+    }
+}
+
+/// An upstream that is known, with what it takes and what it has answered, but never asked: the network is forbidden.
+pub(super) struct NotAsked(Arc<dyn Upstream>);
+
+impl NotAsked {
+    pub(super) fn instead_of(upstream: Arc<dyn Upstream>) -> Arc<dyn Upstream> {
+        Arc::new(Self(upstream))
+    }
+
+    fn refusal(&self) -> UpstreamError {
+        let message = "nothing is asked with --offline (or TONGKUAN_OFFLINE)";
+        UpstreamError::new(self.profile(), UpstreamErrorKind::Unsupported, "offline", message)
+    }
+}
+
+impl Upstream for NotAsked {
+    fn profile(&self) -> &'static str {
+        self.0.profile()
+    }
+
+    fn upload_limits(&self) -> UploadLimits {
+        self.0.upload_limits()
+    }
+
+    fn max_page_size(&self) -> u32 {
+        self.0.max_page_size()
+    }
+
+    fn gives_details(&self) -> bool {
+        self.0.gives_details()
+    }
+
+    fn make_ready(&self) -> Result<(), UpstreamError> {
+        Err(self.refusal())
+    }
+
+    fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        Err(self.refusal())
+    }
+
+    fn details(&self, _: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        Err(self.refusal())
+    }
+
+    fn check(&self) -> Result<(), UpstreamError> {
+        Err(self.refusal())
     }
 }
 

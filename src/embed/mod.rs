@@ -3,6 +3,7 @@
 //! [`Embedder`] is the seam: [`OnnxEmbedder`] is the real one, tests bring their own.
 
 mod embedding;
+mod library;
 mod model;
 mod onnx;
 mod pins;
@@ -11,6 +12,7 @@ mod similarity;
 mod windows;
 
 pub use embedding::{Embedding, EmbeddingError};
+pub(crate) use library::disable_telemetry_if_alone;
 pub use model::{
     Fingerprint, MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, Thresholds, WindowSpec,
 };

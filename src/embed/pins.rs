@@ -1,8 +1,10 @@
 //! Which ONNX Runtime is fetched: one version, one wheel a platform, with the digests of the wheel and of the
-//! library in it. To raise the version, take `pip download` of each platform and write the figures down here.
+//! library in it. To change the version, take `pip download` of each platform and write the figures down here.
+//!
+//! 1.28.0 is the last release without telemetry: see docs/decisions.md.
 
 /// The pinned release of the PyPI package `onnxruntime`.
-pub(super) const VERSION: &str = "1.30.0";
+pub(super) const VERSION: &str = "1.28.0";
 
 /// The Python that the pinned wheels are built for; only the library in them is used, so any will do.
 pub(super) const PYTHON_VERSION: &str = "3.12";
@@ -37,45 +39,45 @@ const PINS: [Pin; 4] = [
         os: "linux",
         arch: "x86_64",
         platform: "manylinux_2_28_x86_64",
-        wheel: "onnxruntime-1.30.0-cp312-cp312-manylinux_2_28_x86_64.whl",
-        wheel_bytes: 23_585_654,
-        wheel_sha256: "fa688e7891a6aa206636fe7372e27ee75fd17713289f6b4fc7b190e0a7de9328",
-        library_in_wheel: "onnxruntime/capi/libonnxruntime.so.1.30.0",
-        library_bytes: 28_985_152,
-        library_sha256: "c902c70b3003c0e99fada202f37478c515ae9bba7944c2b2abd0017bae0c82ed",
+        wheel: "onnxruntime-1.28.0-cp312-cp312-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",
+        wheel_bytes: 19_214_257,
+        wheel_sha256: "0a83bdb70d143cede762b677789bf2a7acca54b3fb82565601d5c30695aa933c",
+        library_in_wheel: "onnxruntime/capi/libonnxruntime.so.1.28.0",
+        library_bytes: 24_272_944,
+        library_sha256: "aa4079d18f4ea7a5f3a94d80cd4bbe0f2740436626622d64d793803a20381083",
     },
     Pin {
         os: "linux",
         arch: "aarch64",
         platform: "manylinux_2_28_aarch64",
-        wheel: "onnxruntime-1.30.0-cp312-cp312-manylinux_2_28_aarch64.whl",
-        wheel_bytes: 21_345_202,
-        wheel_sha256: "6c32a000d5139a38ba9349030b0032e3331acb559d596b22738d9d2b343a2b83",
-        library_in_wheel: "onnxruntime/capi/libonnxruntime.so.1.30.0",
-        library_bytes: 25_135_496,
-        library_sha256: "8a218e1e446880131115c368ec7005969a5022af9a15a26173de648fef0b7789",
+        wheel: "onnxruntime-1.28.0-cp312-cp312-manylinux_2_27_aarch64.manylinux_2_28_aarch64.whl",
+        wheel_bytes: 17_050_628,
+        wheel_sha256: "4e81a23df16e7acb9d51b06d30cc098e49315ef9180f97bc2221d167b4b04d9c",
+        library_in_wheel: "onnxruntime/capi/libonnxruntime.so.1.28.0",
+        library_bytes: 20_657_248,
+        library_sha256: "23a37c2994bc273e1d59a4f49af6cba5bf1cfbc29f04907ec27df375aba50a7d",
     },
     Pin {
         os: "macos",
         arch: "aarch64",
         platform: "macosx_14_0_arm64",
-        wheel: "onnxruntime-1.30.0-cp312-cp312-macosx_14_0_arm64.whl",
-        wheel_bytes: 21_544_867,
-        wheel_sha256: "001ed726c9bd5e2bc92faade7d37d889e9606a350b7d5529f0227df2e3bb57fd",
-        library_in_wheel: "onnxruntime/capi/libonnxruntime.1.30.0.dylib",
-        library_bytes: 33_209_560,
-        library_sha256: "b46713ea6a25a5227541c21001f6422c1ccdeaecc369aa026a61b752520325c3",
+        wheel: "onnxruntime-1.28.0-cp312-cp312-macosx_14_0_arm64.whl",
+        wheel_bytes: 19_141_362,
+        wheel_sha256: "26ff0fdd06efb6c155bae95387a09db1a2be89c7a03e4d0bffd5a171cc2826da",
+        library_in_wheel: "onnxruntime/capi/libonnxruntime.1.28.0.dylib",
+        library_bytes: 30_509_592,
+        library_sha256: "cadd9517e089d197e5d381bc31813875eb8addce8712bac501645fea8008800c",
     },
     Pin {
         os: "windows",
         arch: "x86_64",
         platform: "win_amd64",
-        wheel: "onnxruntime-1.30.0-cp312-cp312-win_amd64.whl",
-        wheel_bytes: 14_311_470,
-        wheel_sha256: "f3501472571f1b1eee50e017851e7929f5ea37312d2d8c2494a19e8fc58b4a38",
+        wheel: "onnxruntime-1.28.0-cp312-cp312-win_amd64.whl",
+        wheel_bytes: 13_755_036,
+        wheel_sha256: "c35064f9b3c43c81c5d5d282091401d0f1ff22796d93ccade4ea2ece5e137ab8",
         library_in_wheel: "onnxruntime/capi/onnxruntime.dll",
-        library_bytes: 18_446_176,
-        library_sha256: "e42c5c917207ff706530315177e39dca2539695a6a8d968a22225e34291b1f12",
+        library_bytes: 17_766_752,
+        library_sha256: "3d6bd02dc137b9a1dfdac045a52b147ffb920bb06ab812b08fc8e14279859855",
     },
 ];
 

@@ -14,8 +14,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use ort::environment::Environment;
 use serde::Serialize;
 
+use super::library;
 use super::pins::{self, Pin};
 use crate::photo::Digest;
+
+pub use super::library::{disable_telemetry, has_telemetry};
 
 /// The variable that names the shared library outright.
 pub const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -28,6 +31,17 @@ pub enum RuntimeOrigin {
     BesideExecutable,
     DataDirectory,
     System,
+}
+
+impl fmt::Display for RuntimeOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Environment => "named by ORT_DYLIB_PATH",
+            Self::BesideExecutable => "beside the executable",
+            Self::DataDirectory => "fetched",
+            Self::System => "of the system",
+        })
+    }
 }
 
 /// A shared library that looks like ONNX Runtime; not loaded yet.
@@ -70,6 +84,14 @@ pub enum RuntimeError {
     Digest { what: String, expected: String, found: String },
     #[error("the wheel does not hold {entry}: {detail}")]
     Wheel { entry: String, detail: String },
+    #[error(
+        "{} has telemetry, which would write outside of the home folder and send data about this machine; set \
+         ORT_DISABLE_TELEMETRY=1 before the program starts, call `disable_telemetry` first in its main function, or take \
+         the pinned ONNX Runtime {version} (`tongkuan setup`)",
+        path.display(),
+        version = pins::VERSION
+    )]
+    Telemetry { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -77,47 +99,61 @@ pub enum RuntimeError {
 /// ONNX Runtime, loaded. One per process, whichever library was loaded first.
 #[derive(Clone)]
 pub struct Runtime {
-    environment: &'static Environment,
-    location: &'static RuntimeLocation,
+    loaded: &'static Loaded,
+}
+
+struct Loaded {
+    environment: Environment,
+    location: RuntimeLocation,
+    version: Option<String>,
 }
 
 impl Runtime {
-    /// Loads the library at `location`, or returns the one that this process loaded before.
+    /// Loads the library at `location`, or returns the one that this process loaded before. One with telemetry is
+    /// loaded with its telemetry off: see [`disable_telemetry`].
     ///
     /// # Errors
-    /// [`RuntimeError::Load`] when it is not an ONNX Runtime that this code can talk to.
+    /// [`RuntimeError::Load`] when it is not an ONNX Runtime that this code can talk to, [`RuntimeError::Telemetry`]
+    /// when its telemetry cannot be switched off.
     pub fn load(location: &RuntimeLocation) -> Result<Self, RuntimeError> {
-        static LOADED: OnceLock<(Environment, RuntimeLocation)> = OnceLock::new();
+        static LOADED: OnceLock<Loaded> = OnceLock::new();
         static LOADING: Mutex<()> = Mutex::new(());
         let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
         if LOADED.get().is_none() {
             let failed = |reason: String| RuntimeError::Load { path: location.path.clone(), reason };
+            library::silence(&location.path)?;
             let environment = ort::init_from(&location.path)
                 .map_err(|e| failed(e.to_string()))?
                 .with_name("tongkuan")
                 .with_telemetry(false)
                 .build()
                 .map_err(|e| failed(e.to_string()))?;
-            let _ = LOADED.set((environment, location.clone()));
+            let version = library::version(&location.path);
+            let _ = LOADED.set(Loaded { environment, location: location.clone(), version });
         }
-        let (environment, location) =
-            LOADED.get().ok_or(RuntimeError::NotFound { folder: location.path.clone() })?;
-        Ok(Self { environment, location })
+        let loaded = LOADED.get().ok_or(RuntimeError::NotFound { folder: location.path.clone() })?;
+        Ok(Self { loaded })
     }
 
     pub(super) fn environment(&self) -> &Environment {
-        self.environment
+        &self.loaded.environment
     }
 
     #[must_use]
     pub fn location(&self) -> &RuntimeLocation {
-        self.location
+        &self.loaded.location
+    }
+
+    /// As the library tells it: `1.28.0`.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.loaded.version.as_deref()
     }
 }
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("location", &self.location).finish_non_exhaustive()
+        f.debug_struct("Runtime").field("location", self.location()).finish_non_exhaustive()
     }
 }
 
@@ -164,7 +200,9 @@ fn locate_in(search: &SearchPath) -> Result<RuntimeLocation, RuntimeError> {
         if !path.is_file() {
             return Err(RuntimeError::VariableNamesNoFile { path: path.clone() });
         }
-        return Ok(RuntimeLocation { path: path.clone(), origin: RuntimeOrigin::Environment });
+        // A path that is not absolute would be looked for beside the executable when it is loaded.
+        let path = std::path::absolute(path).map_err(at(path))?;
+        return Ok(RuntimeLocation { path, origin: RuntimeOrigin::Environment });
     }
     let beside = search.executable_folder.as_deref();
     if let Some(found) = beside.and_then(|folder| library_in(folder, RuntimeOrigin::BesideExecutable)) {
@@ -231,7 +269,9 @@ pub fn fetch(folder: &Path, say: &dyn Fn(&str)) -> Result<RuntimeLocation, Runti
     if fetched(folder, pin).is_some() {
         return Ok(location);
     }
-    let workspace = tempfile::Builder::new().prefix("fetch-").tempdir_in(folder).map_err(at(folder))?;
+    remove_workspaces(folder).map_err(at(folder))?;
+    let workspace =
+        tempfile::Builder::new().prefix(WORKSPACE_PREFIX).tempdir_in(folder).map_err(at(folder))?;
     say(&format!(
         "fetching ONNX Runtime {} ({} MB, once) with pip into {}",
         pins::VERSION,
@@ -251,6 +291,20 @@ pub fn fetch(folder: &Path, say: &dyn Fn(&str)) -> Result<RuntimeLocation, Runti
     Ok(location)
 }
 
+/// Of the folder that a wheel is downloaded and unpacked in.
+const WORKSPACE_PREFIX: &str = "fetch-";
+
+/// Removes the workspaces of processes that were killed. To be called with the lock held: nobody fetches meanwhile.
+fn remove_workspaces(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(WORKSPACE_PREFIX) && entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn download(pin: &Pin, into: &Path) -> Result<PathBuf, RuntimeError> {
     let requirement = format!("onnxruntime=={}", pins::VERSION);
     let mut tried = Vec::new();
@@ -258,10 +312,13 @@ fn download(pin: &Pin, into: &Path) -> Result<PathBuf, RuntimeError> {
         // The wheel for one fixed Python version, whatever Python is installed: only the library in it is wanted.
         let run = Command::new(&python)
             .args(["-m", "pip", "download", &requirement, "--no-deps", "--only-binary=:all:", "--no-input"])
-            .args(["--disable-pip-version-check", "--quiet", "--implementation", "cp"])
+            .args(["--disable-pip-version-check", "--quiet", "--no-cache-dir", "--implementation", "cp"])
             .args(["--python-version", pins::PYTHON_VERSION, "--abi", pins::PYTHON_ABI])
             .args(["--platform", pin.platform, "--dest"])
             .arg(into)
+            // Whatever pip unpacks or is killed over lies in the workspace, too.
+            .env("TMPDIR", into)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
             .output();
         match run {

@@ -254,8 +254,11 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Prepares an engine on the home folder `home`; see [`EngineBuilder`] for what can be chosen.
+    /// Prepares an engine on the home folder `home`; see [`EngineBuilder`] for what can be chosen. Where no other thread
+    /// runs yet, this sets `ORT_DISABLE_TELEMETRY` in the process's environment, see
+    /// [`disable_telemetry`](crate::embed::runtime::disable_telemetry).
     pub fn builder(home: impl Into<PathBuf>) -> EngineBuilder {
+        crate::embed::disable_telemetry_if_alone();
         EngineBuilder::new(home.into())
     }
 

@@ -31,6 +31,7 @@ use super::rows::{BLOCK_ROWS, Damage, LEAF_ROWS, Mapped, ReadAt, RowFile, RowVie
 use super::shelf::{Extent, RowFiles, Shelf};
 use super::tags::Tags;
 use super::{IndexOptions, LoadError, SaveError, codes};
+use crate::access;
 
 const MAGIC: [u8; 8] = *b"TKINDEX\n";
 /// Raised with every change of the files, of what their bytes mean, or of who is in which layer. 1 was `hnsw_rs`, 2 had
@@ -125,20 +126,20 @@ pub(super) fn write(dir: &Path, contents: &Contents<'_>) -> Result<Option<RowFil
         let path = path.to_owned();
         move |source| SaveError::Io { path, source }
     };
-    fs::create_dir_all(dir).map_err(at(dir))?;
+    access::make_folder(dir).map_err(at(dir))?;
     let lock_path = dir.join(LOCK);
     let lock = open_lock(dir).map_err(at(&lock_path))?;
     lock.lock().map_err(at(&lock_path))?;
 
     let (snapshots, partials) = entries(dir).map_err(at(dir))?;
-    // We hold the lock, so nobody is writing these.
+    // The lock is held, so nobody is writing these.
     for partial in partials {
         fs::remove_dir_all(&partial).map_err(at(&partial))?;
     }
     let number = snapshots.iter().map(|(number, _)| number + 1).max().unwrap_or(1);
     let name = dir.join(format!("{PREFIX}{number}"));
     let partial = dir.join(format!("{PREFIX}{number}{PARTIAL}"));
-    fs::create_dir(&partial).map_err(at(&partial))?;
+    access::make_folder(&partial).map_err(at(&partial))?;
     let files = write_files(&partial, contents).map_err(at(&partial))?;
     // All rows have been read by now.
     if contents.damage.load(Ordering::Acquire) {
@@ -160,8 +161,9 @@ pub(super) fn discard(dir: &Path) -> Result<(), SaveError> {
     if dir.is_dir() {
         let lock = open_lock(dir).map_err(io)?;
         lock.lock().map_err(io)?;
-        let (snapshots, _) = entries(dir).map_err(io)?;
-        snapshots.iter().try_for_each(|(_, path)| fs::remove_dir_all(path)).map_err(io)?;
+        let (snapshots, partials) = entries(dir).map_err(io)?;
+        let mut all = snapshots.iter().map(|(_, path)| path).chain(&partials);
+        all.try_for_each(fs::remove_dir_all).map_err(io)?;
     }
     Ok(())
 }
@@ -233,6 +235,7 @@ pub(super) fn read(
     let lock_path = dir.join(LOCK);
     // So that nobody removes the files before they are open.
     let lock = open_lock(dir).map_err(|source| LoadError::Io { path: lock_path.clone(), source })?;
+    remove_partials(dir, &lock);
     lock.lock_shared().map_err(|source| LoadError::Io { path: lock_path, source })?;
 
     let (snapshots, _) = entries(dir).map_err(|source| LoadError::Io { path: dir.to_owned(), source })?;
@@ -264,6 +267,19 @@ pub(super) fn read(
     let shelf = shelf.map_err(|_| LoadError::NoMemory)?.ok_or_else(|| damaged(&path))?;
     let graph = Graph::from_bytes(parts.graph, parts.linked).ok_or_else(|| damaged(&path))?;
     Ok(Read { shelf, graph, linked: parts.linked })
+}
+
+/// Removes what killed processes were writing. Where that cannot be done (somebody reads, or writes, or only reading is
+/// allowed) the next one does it.
+fn remove_partials(dir: &Path, lock: &File) {
+    let partials = || entries(dir).map_or_else(|_| Vec::new(), |(_, partials)| partials);
+    if partials().is_empty() || lock.try_lock().is_err() {
+        return;
+    }
+    for partial in partials() {
+        let _ = fs::remove_dir_all(partial);
+    }
+    let _ = lock.unlock();
 }
 
 fn open_rows<F: RowFile>(
@@ -318,7 +334,7 @@ fn write_header(path: &Path, header: &Header) -> io::Result<()> {
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    File::options().read(true).write(true).create_new(true).open(path)
+    access::open(File::options().read(true).write(true).create_new(true), path)
 }
 
 fn read_header(path: &Path) -> Result<Header, LoadError> {
@@ -350,7 +366,7 @@ fn unreadable(path: &Path, source: io::Error) -> LoadError {
 }
 
 fn open_lock(dir: &Path) -> io::Result<File> {
-    File::options().create(true).truncate(false).write(true).open(dir.join(LOCK))
+    access::open(File::options().create(true).truncate(false).write(true), &dir.join(LOCK))
 }
 
 /// Snapshots with their numbers, and what unfinished writing left.
@@ -422,6 +438,24 @@ mod tests {
                 assert!(matches!(read, Err(LoadError::Damaged { .. })), "{size}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_by_the_next_reader_but_not_while_somebody_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("index");
+        fs::create_dir_all(dir.join("snapshot-3.partial")).unwrap();
+        let options = IndexOptions::new(NonZeroUsize::new(2).unwrap());
+        let left = || dir.join("snapshot-3.partial").exists();
+        let read = || read(&dir, &options, &IndexFingerprint("a model".to_owned()), &Damage::default());
+        let reader = open_lock(&dir).unwrap();
+        reader.lock_shared().unwrap();
+        assert!(matches!(read(), Err(LoadError::Missing)) && left());
+        reader.unlock().unwrap();
+        assert!(matches!(read(), Err(LoadError::Missing)) && !left());
+        fs::create_dir(dir.join("snapshot-4.partial")).unwrap();
+        discard(&dir).unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "the lock");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Secret, UpstreamError, UpstreamErrorKind};
+use crate::access;
 use crate::clock::{Clock, Timestamp};
 
 /// A token is renewed this long before it ends, so that it does not end on the way.
@@ -162,12 +163,36 @@ impl TokenFile {
 
     /// Waits until no other process renews.
     pub(super) fn lock(&self) -> io::Result<Renewal> {
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let lock = File::create(self.path.with_extension("lock"))?;
+        let folder = self.folder();
+        // The home folder is there already, except when somebody logs in before anything is stored.
+        access::make_home(folder.parent().unwrap_or(folder))?;
+        access::make_folder(folder)?;
+        let lock_path = self.path.with_extension("lock");
+        let lock = access::open(File::options().create(true).truncate(false).write(true), &lock_path)?;
         lock.lock()?;
+        self.remove_leftovers()?;
         Ok(Renewal { _lock: lock })
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    fn temporary_prefix(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        format!(".{name}-")
+    }
+
+    /// Removes the tokens that a killed process was storing. To be called with the lock held: nobody stores meanwhile.
+    fn remove_leftovers(&self) -> io::Result<()> {
+        let prefix = self.temporary_prefix();
+        for entry in fs::read_dir(self.folder())? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// `None` when there is no file, or one that cannot be read: then the tokens are fetched anew.
@@ -192,10 +217,10 @@ impl TokenFile {
             renew_at_ms: fetched.renew_at(now).unix_ms(),
             refresh_token: refresh_token.map(|token| token.expose().to_owned()),
         };
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
+        let folder = self.folder();
+        access::make_folder(folder)?;
         // A temporary file is readable for its owner only, and stays so under its new name.
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(&self.temporary_prefix()).tempfile_in(folder)?;
         file.write_all(&serde_json::to_vec(&content)?)?;
         file.as_file().sync_all()?;
         file.persist(&self.path)?;

@@ -4,6 +4,8 @@ mod bound;
 mod eval;
 mod fetch;
 mod goods;
+mod local;
+mod output;
 mod printing;
 mod search;
 mod settings;
@@ -13,6 +15,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tongkuan::catalog::Catalog;
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 
 use crate::embedding::runtime_folder;
@@ -42,6 +45,12 @@ impl Shell {
         let config = format!("upstreams = [\"article\"]\n{}{}", profile("article"), profile("aop"));
         shell.write("config.toml", config.as_bytes());
         shell
+    }
+
+    /// With a home in which nothing is stored.
+    pub(crate) fn with_home(self) -> Self {
+        drop(Catalog::open(&self.path("home")).unwrap());
+        self
     }
 
     pub(crate) fn sandbox(&self) -> &Sandbox {

@@ -223,7 +223,7 @@ fn an_upstream_without_such_a_call_is_not_asked() {
 
 #[test]
 fn the_command_prints_details_and_offline_only_those_that_are_known() {
-    let shell = Shell::with_sandbox();
+    let shell = Shell::with_sandbox().with_home();
     let id = shell.sandbox().catalogue().goods()[3].offer_id.to_string();
     let offline = shell.run(&["--offline", "details", &id]);
     assert!(offline.status == 1 && offline.out.contains("nothing is known"), "{offline:?}");

@@ -9,9 +9,10 @@ const MAX_NON_BLANK_LINES: usize = 600;
 /// A module and the modules that it may use. Only `engine` composes stages; the line up to `verdict` knows neither
 /// the network nor the catalogue.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("access", &[]),
     // `embed` in its tests only: the shipped one is the built-in model's.
     ("calibration", &["embed", "verify"]),
-    ("catalog", &["calibration", "clock", "embed", "offer", "photo", "photo_id", "upstream"]),
+    ("catalog", &["access", "calibration", "clock", "embed", "offer", "photo", "photo_id", "upstream"]),
     (
         "cli",
         &[
@@ -72,14 +73,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("fetch", &["http"]),
     ("http", &[]),
-    ("index", &["embed", "photo_id"]),
+    ("index", &["access", "embed", "photo_id"]),
     ("offer", &["clock"]),
     ("photo", &[]),
     ("photo_id", &[]),
     ("printable", &[]),
     ("sandbox", &["clock", "dice", "drawing", "offer", "photo", "upstream"]),
     ("tensor", &["photo"]),
-    ("upstream", &["clock", "offer", "http"]),
+    ("upstream", &["access", "clock", "offer", "http"]),
     ("verdict", &["calibration", "embed", "index", "photo_id", "verify"]),
     ("verify", &[]),
 ];

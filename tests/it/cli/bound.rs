@@ -46,7 +46,7 @@ fn line(shell: &Shell, flag: Option<&str>, variable: Option<&str>) -> f64 {
 
 #[test]
 fn the_bound_may_be_named_anywhere_and_a_stricter_one_draws_a_higher_line() {
-    let shell = Shell::alone();
+    let shell = Shell::alone().with_home();
     let default = line(&shell, None, None);
     assert!((0.5..1.0).contains(&default), "{default}");
     assert!(line(&shell, Some("0.005"), Some("0.1")) > default);

@@ -60,6 +60,8 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+# As the index names the wheels for Linux: with the older platform that they run on, too.
+case "$platform" in manylinux_2_28_*) platform="manylinux_2_27_${{platform#manylinux_2_28_}}.$platform" ;; esac
 printf '{content}' > "$dest/onnxruntime-$version-$abi-$abi-$platform.whl"
 "#
     )

@@ -1,5 +1,7 @@
 //! Where settings come from, and what is said when they are wrong.
 
+use tongkuan::catalog::Catalog;
+
 use super::{Ran, Shell, text};
 
 /// The daily budget that a command with these sources runs under.
@@ -16,7 +18,7 @@ fn budget(shell: &Shell, flag: Option<&str>, variable: Option<&str>) -> u64 {
 
 #[test]
 fn flags_outrank_the_environment_which_outranks_the_file_which_outranks_the_default() {
-    let shell = Shell::alone();
+    let shell = Shell::alone().with_home();
     shell.write("config.toml", b"[upstream.article]\napp_key = \"k\"\n");
     assert_eq!(budget(&shell, None, None), 500);
     shell.write("config.toml", b"[upstream.article]\napp_key = \"k\"\ndaily_budget = 7\n");
@@ -27,10 +29,13 @@ fn flags_outrank_the_environment_which_outranks_the_file_which_outranks_the_defa
 
 #[test]
 fn the_home_folder_follows_the_same_precedence() {
-    let shell = Shell::alone();
+    let shell = Shell::alone().with_home();
     let home =
         |command: &mut std::process::Command| Ran::of(command).json()["home"].as_str().unwrap().to_owned();
     let (by_file, by_flag) = (shell.path("by-file"), shell.path("by-flag"));
+    for home in [&by_file, &by_flag] {
+        drop(Catalog::open(home).unwrap());
+    }
     shell.write("config.toml", format!("home = {:?}\n", text(&by_file)).as_bytes());
     assert_eq!(home(&mut shell.command(&["--json", "stats"])), text(&shell.path("home")));
     assert_eq!(home(shell.command(&["--json", "stats"]).env_remove("TONGKUAN_HOME")), text(&by_file));
@@ -57,7 +62,7 @@ fn a_wrong_configuration_is_named_with_its_fault() {
 
 #[test]
 fn a_secret_can_come_from_a_file() {
-    let shell = Shell::with_sandbox();
+    let shell = Shell::with_sandbox().with_home();
     let secret = shell.write("secret", b"sandbox-secret\n");
     let config = format!(
         "[upstream.article]\nbase_url = {:?}\napp_key = \"sandbox\"\napp_secret_file = {:?}\n",

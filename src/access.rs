@@ -1,0 +1,98 @@
+//! Who may read and write what lies in a home folder? Its owner alone; others only where the home folder itself lets them
+//! write, as its owner then has arranged.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// Makes a home folder, with those above it that are not there. One that is there keeps its permissions.
+pub(crate) fn make_home(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
+/// Makes a folder in a home folder, or in a folder of it; one that is there stays as it is.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+        let shared = shared_with(path);
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) if shared == 0 => Ok(()),
+            // Who shares a folder has a mask that would take away what is shared.
+            Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o700 | shared)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_home(path),
+            Err(error) => Err(error),
+        }
+    }
+    #[cfg(not(unix))]
+    fs::create_dir_all(path)
+}
+
+/// Opens a file of a home folder with `options`, which may say that it is to be made.
+pub(crate) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let shared = shared_with(path) & 0o666;
+        let is_new = shared != 0 && !path.try_exists()?;
+        let file = options.mode(0o600).open(path)?;
+        if is_new {
+            file.set_permissions(fs::Permissions::from_mode(0o600 | shared))?;
+        }
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    options.open(path)
+}
+
+/// Permissions of the group and of all others for something at `path`: those of its folder, for whom the folder may be
+/// written to.
+#[cfg(unix)]
+fn shared_with(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = fs::metadata(folder).map_or(0, |folder| folder.permissions().mode());
+    let of = |may_write: u32, all: u32| if mode & may_write == 0 { 0 } else { mode & all };
+    of(0o020, 0o070) | of(0o002, 0o007)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_made_is_its_owners_unless_the_home_lets_others_write() {
+        for (home_mode, folder_mode, file_mode) in [
+            (0o700, 0o700, 0o600),
+            (0o755, 0o700, 0o600),
+            (0o750, 0o700, 0o600),
+            (0o770, 0o770, 0o660),
+            (0o777, 0o777, 0o666),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let home = folder.path().join("above/home");
+            make_home(&home).unwrap();
+            assert_eq!((mode(&home), mode(home.parent().unwrap())), (0o700, 0o700));
+            fs::set_permissions(&home, fs::Permissions::from_mode(home_mode)).unwrap();
+            make_home(&home).unwrap();
+            assert_eq!(mode(&home), home_mode, "one that is there stays as it is");
+            let (inner, file) = (home.join("index"), home.join("index/lock"));
+            make_folder(&inner).unwrap();
+            make_folder(&inner).unwrap();
+            for _ in 0..2 {
+                open(OpenOptions::new().create(true).truncate(false).write(true), &file).unwrap();
+            }
+            assert_eq!((mode(&inner), mode(&file)), (folder_mode, file_mode), "in {home_mode:o}");
+        }
+    }
+}
