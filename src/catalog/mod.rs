@@ -19,6 +19,7 @@ mod removals;
 mod schema;
 mod spend;
 mod told;
+mod unreadable;
 mod words;
 
 use std::fmt;
@@ -30,7 +31,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::Serialize;
 
 pub use answers::{AnswerKey, FoundOffer, NewAnswer, StoredAnswer};
-pub use asking::{Asking, Subject, Turn};
+pub use asking::{Asking, Holder, Subject, Turn};
 pub use details::StoredDetail;
 pub use filter::{GoodsFilter, PhotoFilter};
 pub use images::{ImageCounts, WaitingImage};
@@ -40,6 +41,7 @@ pub use reembed::{FetchedPhoto, Lacks};
 pub use refusals::Refusal;
 pub use removals::Extent;
 pub use told::{Said, ToldPair};
+pub use unreadable::UnreadableAnswer;
 pub use words::Words;
 
 use crate::embed::Fingerprint;

@@ -6,7 +6,7 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 6] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+const MIGRATIONS: [&str; 7] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -240,6 +240,18 @@ CREATE TABLE offer_categories (
     profile     TEXT NOT NULL,
     offer_id    TEXT NOT NULL,
     PRIMARY KEY (category_id, profile, offer_id)
+) STRICT, WITHOUT ROWID;
+";
+
+const VERSION_7: &str = "
+-- Questions whose answers could not be read: a picture's digest and the parameters, or an offer.
+CREATE TABLE unreadable_answers (
+    profile        TEXT NOT NULL,
+    question       TEXT NOT NULL,
+    code           TEXT NOT NULL,
+    message        TEXT NOT NULL,
+    answered_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (profile, question)
 ) STRICT, WITHOUT ROWID;
 ";
 

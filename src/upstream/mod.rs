@@ -8,6 +8,7 @@ pub mod article;
 pub mod guard;
 mod ledger;
 mod lenient;
+mod limits;
 pub mod linkplus;
 pub mod onebound;
 pub mod prepare;
@@ -29,7 +30,7 @@ pub use aop::{AopConfig, AopUpstream};
 pub use article::{ArticleConfig, ArticleUpstream};
 pub use guard::{
     Asked, AskedDetail, Booking, Breaker, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError,
-    QuotaDay, Reservation, WhyNot,
+    QuotaDay, Reservation, WaitNotes, WhyNot,
 };
 pub use linkplus::LinkplusUpstream;
 pub use onebound::{OneboundConfig, OneboundUpstream};
@@ -163,6 +164,8 @@ impl UploadMediaType {
     }
 }
 
+/// Of an error: no answer came in time. Whether the search was made is not known.
+const TIMEOUT: &str = "timeout";
 /// Of an error: the picture has no address, and this upstream takes nothing else. Another may.
 const NO_ADDRESS: &str = "no_address";
 /// Offers a page at the most: what the official search takes.
@@ -290,6 +293,9 @@ pub enum UpstreamErrorKind {
     /// The upstream or the way to it fails, and a search may have been made: try again, a bounded number of
     /// times.
     Transient,
+    /// A whole answer came and is none: a log-in page, another format. The search may have been made and would be
+    /// answered in the same way, so it is not made again.
+    Unreadable,
     /// No search left this machine: nothing answers at the address, or not even a token could be had. Try
     /// again, a bounded number of times; costs nothing.
     Unreachable,
@@ -311,7 +317,7 @@ impl UpstreamErrorKind {
     /// Whether the upstream may count the failed search as made. Only where nothing is known.
     #[must_use]
     pub fn may_be_billed(self) -> bool {
-        self == Self::Transient
+        matches!(self, Self::Transient | Self::Unreadable)
     }
 
     /// What to do about it, as the end of a sentence.
@@ -327,6 +333,7 @@ impl UpstreamErrorKind {
             Self::Image => "try another picture or a smaller one",
             Self::Unsupported => "check base_url and the profile",
             Self::Transient => "try again later",
+            Self::Unreadable => "see what base_url answers to a browser, then ask again with --refresh",
             Self::Unreachable => "check the network and base_url",
         }
     }
@@ -367,6 +374,13 @@ impl UpstreamError {
         let message = format!("nothing is known there about the offer {offer_id}");
         let error = Self::new(profile, UpstreamErrorKind::Param, "no_such_offer", message);
         Self { billed: Some(true), ..error }
+    }
+
+    /// Whether the same search may succeed if it is made again after a while. One that was waited for in vain may have
+    /// been made and be under way still: to make it again would cost a second call and as long a wait.
+    #[must_use]
+    pub fn is_worth_retrying(&self) -> bool {
+        self.kind.is_worth_retrying() && !matches!(self.code.as_str(), TIMEOUT | "504")
     }
 
     /// Whether the provider may count the failed search as made.

@@ -115,7 +115,9 @@ impl TokenCell {
 /// Whatever went wrong over a token, no search was made, so none is paid for.
 fn no_search_was_made(error: UpstreamError) -> UpstreamError {
     match error.kind {
-        UpstreamErrorKind::Transient => UpstreamError { kind: UpstreamErrorKind::Unreachable, ..error },
+        UpstreamErrorKind::Transient | UpstreamErrorKind::Unreadable => {
+            UpstreamError { kind: UpstreamErrorKind::Unreachable, ..error }
+        }
         _ => error,
     }
 }
