@@ -59,9 +59,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 #[non_exhaustive]
 pub enum CatalogError {
     #[error("cannot open the catalogue {}: {source}; check that the folder exists and may be written to", path.display())]
-    Open { path: PathBuf, source: rusqlite::Error },
+    Open { path: PathBuf, r#source: rusqlite::Error },
     #[error("cannot make the home folder {}: {source}; choose another with --home", path.display())]
-    Home { path: PathBuf, source: std::io::Error },
+    Home { path: PathBuf, r#source: std::io::Error },
     #[error(
         "the catalogue has format {found}, this program knows up to {known}: it was written by a newer tongkuan; \
          update this program or choose another home with --home"
@@ -81,7 +81,13 @@ pub enum CatalogError {
     #[error("the catalogue is damaged at {place}: {problem}; run `tongkuan doctor`")]
     Damaged { place: String, problem: String },
     #[error("the catalogue failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for CatalogError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
 }
 
 /// The catalogue of one home folder. Shared by reference; every method may be called from any thread.

@@ -71,7 +71,7 @@ pub enum RuntimeError {
     #[error("the wheel does not hold {entry}: {detail}")]
     Wheel { entry: String, detail: String },
     #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io { path: PathBuf, r#source: io::Error },
 }
 
 /// ONNX Runtime, loaded. One per process, whichever library was loaded first.

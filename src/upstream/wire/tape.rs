@@ -50,9 +50,9 @@ enum State {
 #[non_exhaustive]
 pub enum TapeError {
     #[error("cannot make the recording {}: {source}; name a file that does not exist yet", path.display())]
-    Create { path: PathBuf, source: std::io::Error },
+    Create { path: PathBuf, r#source: std::io::Error },
     #[error("cannot read the recording {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read { path: PathBuf, r#source: std::io::Error },
     #[error("the recording {} is longer than {MAX_FILE_BYTES} bytes; replay a part of it", path.display())]
     TooLong { path: PathBuf },
     #[error("line {line} of the recording {} is no exchange: {problem}; record anew", path.display())]
