@@ -6,6 +6,7 @@
 pub mod aop;
 pub mod article;
 pub mod guard;
+mod guard_error;
 mod ledger;
 mod lenient;
 mod limits;

@@ -2,11 +2,12 @@
 //! where a later process finds them.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,9 @@ use crate::clock::{Clock, Timestamp};
 const MARGIN: Duration = Duration::from_mins(1);
 /// For an answer that does not say how long its token holds; a token that ends earlier is renewed on its refusal.
 const UNSTATED_LIFE: Duration = Duration::from_mins(10);
+/// Renewing takes a request, which has a time-out of its own.
+const MAX_LOCK_WAIT: Duration = Duration::from_mins(1);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 const MAX_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// A token as it is used for a call.
@@ -145,7 +149,7 @@ struct Content {
     refresh_token: Option<String>,
 }
 
-/// The right to renew; ends when dropped.
+/// The right to renew, or a wait for it that took too long; ends when dropped.
 pub(super) struct Renewal {
     _lock: File,
 }
@@ -162,14 +166,25 @@ impl TokenFile {
         &self.path
     }
 
-    /// Waits until no other process renews.
+    /// Waits until no other process renews; for a minute at the most, since one that takes longer is suspended or hangs,
+    /// and two renewals are better than none.
     pub(super) fn lock(&self) -> io::Result<Renewal> {
+        self.lock_within(MAX_LOCK_WAIT)
+    }
+
+    fn lock_within(&self, max_wait: Duration) -> io::Result<Renewal> {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
         let lock = File::create(self.path.with_extension("lock"))?;
-        lock.lock()?;
-        Ok(Renewal { _lock: lock })
+        let start = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Err(TryLockError::WouldBlock) if start.elapsed() < max_wait => thread::sleep(LOCK_POLL),
+                Ok(()) | Err(TryLockError::WouldBlock) => return Ok(Renewal { _lock: lock }),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
     }
 
     /// `None` when there is no file, or one that cannot be read: then the tokens are fetched anew.
@@ -208,5 +223,20 @@ impl TokenFile {
 impl fmt::Debug for TokenFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenFile").field("path", &self.path).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_never_ends_its_renewal_holds_up_no_other_for_ever() {
+        let home = tempfile::tempdir().expect("a folder");
+        let file = TokenFile::of_home(home.path(), "aop");
+        let held = file.lock().expect("free");
+        let late = file.lock_within(Duration::ZERO).expect("without the lock");
+        drop((held, late));
+        file.lock_within(Duration::ZERO).expect("free again");
     }
 }

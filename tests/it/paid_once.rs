@@ -2,7 +2,7 @@
 //! search hangs elsewhere.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tongkuan::clock::Clock;
@@ -226,13 +226,12 @@ fn a_waiting_picture_whose_answer_cannot_be_read_holds_up_no_other() {
     );
 }
 
-/// Keeps what it hears.
-#[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
+/// Passes on what it hears.
+struct Hears(Mutex<mpsc::Sender<String>>);
 
-impl Progress for Heard {
+impl Progress for Hears {
     fn note(&self, text: &str) {
-        self.0.lock().unwrap().push(text.to_owned());
+        self.0.lock().unwrap().send(text.to_owned()).unwrap();
     }
     fn step(&self, _: &str, _: usize, _: usize) {}
 }
@@ -240,12 +239,13 @@ impl Progress for Heard {
 #[test]
 fn a_search_that_hangs_elsewhere_delays_others_by_a_bounded_announced_time_and_one_of_them_asks() {
     let bench = Bench::new();
-    let heard = Arc::new(Heard::default());
+    let (hears, heard) = mpsc::channel();
+    let hears = Arc::new(Hears(Mutex::new(hears)));
     let engine = || -> Engine {
         bench
             .builder()
             .upstream(bench.upstream.clone(), GuardPolicy::default(), Freshness::default())
-            .progress(heard.clone())
+            .progress(hears.clone())
             .open()
             .unwrap()
     };
@@ -259,15 +259,18 @@ fn a_search_that_hangs_elsewhere_delays_others_by_a_bounded_announced_time_and_o
         }
         let waiting: Vec<_> =
             others.iter().map(|engine| scope.spawn(|| engine.search(&query(&bytes)).unwrap())).collect();
-        let said = |times| {
-            let is_it = |note: &&String| note.contains("another search is asking");
-            heard.0.lock().unwrap().iter().filter(is_it).count() >= times
-        };
-        while !said(3) {
-            assert!(waiting.iter().all(|search| !search.is_finished()));
-            bench.clock.sleep(Duration::from_millis(50));
-            std::thread::yield_now();
+        // Whoever begins to wait after a step hears of it after the next one.
+        let mut said = 0;
+        for _ in 0..20 {
+            bench.clock.sleep(Duration::from_secs(5));
+            while let Ok(note) = heard.recv_timeout(Duration::from_millis(300)) {
+                said += u32::from(note.contains("another search is asking"));
+            }
+            if said == 3 {
+                break;
+            }
         }
+        assert_eq!((said, waiting.iter().any(|search| search.is_finished())), (3, false));
         assert_eq!(bench.calls(), 1);
         // Two minutes later one of them asks, and the others wait for that one.
         bench.clock.sleep(Duration::from_mins(2));

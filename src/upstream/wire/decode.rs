@@ -60,8 +60,9 @@ fn text_of(body: &[u8], content_type: Option<&str>) -> String {
     }
     let utf8 = std::str::from_utf8(body).ok();
     let declared = content_type.and_then(charset).filter(|encoding| {
-        // What servers say that were not told what to say.
-        *encoding != UTF_8 && encoding.name() != "windows-1252"
+        let is_wide = *encoding == UTF_16LE || *encoding == UTF_16BE;
+        // Latin-1 is what servers say that were not told what to say.
+        *encoding != UTF_8 && encoding.name() != "windows-1252" && (!is_wide || body.contains(&0))
     });
     if let Some(encoding) = declared {
         let (text, _, has_errors) = encoding.decode(body);
@@ -158,7 +159,7 @@ mod tests {
         let json = Some(json!({ "title": "陶瓷马克杯 350ml", "n": 1 }));
         let marked = |mark: &[u8], bytes: Vec<u8>| [mark, &bytes].concat();
         let gbk_type = Some("application/json;charset=GBK");
-        let cases: [(&str, Vec<u8>, Option<&str>); 12] = [
+        let cases: [(&str, Vec<u8>, Option<&str>); 13] = [
             ("UTF-8", TEXT.into(), None),
             ("UTF-8 with a mark", marked(b"\xef\xbb\xbf", TEXT.into()), None),
             ("UTF-8 declared as GBK", TEXT.into(), gbk_type),
@@ -170,6 +171,7 @@ mod tests {
             ("UTF-16 with a mark", marked(b"\xff\xfe", utf16(TEXT, u16::to_le_bytes)), None),
             ("UTF-16 without a mark", utf16(TEXT, u16::to_le_bytes), None),
             ("UTF-16, the other order", utf16(TEXT, u16::to_be_bytes), None),
+            ("UTF-8 declared as UTF-16", TEXT.into(), Some("application/json;charset=utf-16le")),
             ("UTF-16 declared", utf16(TEXT, u16::to_be_bytes), Some("application/json;charset=utf-16be")),
         ];
         for (name, bytes, content_type) in cases {
