@@ -82,7 +82,7 @@ impl Tensor {
 pub struct TensorError {
     width_px: u32,
     height_px: u32,
-    source: Box<dyn std::error::Error + Send + Sync>,
+    r#source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// Makes tensors of one specification; owns the buffers it needs, so one worker should keep one.

@@ -34,6 +34,10 @@ pub enum Turn<'a> {
     Taken,
 }
 
+/// Another search that asks about the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder(i64);
+
 /// The exclusive right to ask about a picture; ends when dropped, or with the process.
 #[derive(Debug)]
 pub struct Asking<'a> {
@@ -128,6 +132,22 @@ impl Catalog {
         params: &str,
         same_from: f32,
     ) -> Result<Turn<'_>, CatalogError> {
+        let taken = self.take_turn_from(None, subject, params, same_from)?;
+        Ok(taken.map_or(Turn::Taken, Turn::Mine))
+    }
+
+    /// As [`take_turn`](Self::take_turn), or who holds the right. What `given_up` holds, who has been waited for long
+    /// enough, is free: of all who wait for him the first takes over, and the others wait for that one.
+    ///
+    /// # Errors
+    /// As for [`take_turn`](Self::take_turn).
+    pub fn take_turn_from(
+        &self,
+        given_up: Option<Holder>,
+        subject: Subject<'_>,
+        params: &str,
+        same_from: f32,
+    ) -> Result<Result<Asking<'_>, Holder>, CatalogError> {
         let home = self.path.parent().unwrap_or(Path::new("."));
         let process = self
             .presence
@@ -160,8 +180,9 @@ impl Catalog {
             if !is_same {
                 continue;
             }
-            if self.presence.is(&other.process) || lives(home, &other.process) {
-                return Ok(Turn::Taken);
+            let holder = Holder(other.asking_id);
+            if given_up != Some(holder) && (self.presence.is(&other.process) || lives(home, &other.process)) {
+                return Ok(Err(holder));
             }
             transaction.execute("DELETE FROM asking WHERE asking_id = ?1", [other.asking_id])?;
         }
@@ -174,6 +195,6 @@ impl Catalog {
             .execute(params![process, params, photo_id, vector])?;
         let asking_id = transaction.last_insert_rowid();
         transaction.commit()?;
-        Ok(Turn::Mine(Asking { catalog: self, asking_id }))
+        Ok(Ok(Asking { catalog: self, asking_id }))
     }
 }

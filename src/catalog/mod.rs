@@ -20,6 +20,7 @@ mod removals;
 mod schema;
 mod spend;
 mod told;
+mod unreadable;
 mod words;
 
 use std::fmt;
@@ -32,7 +33,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::Serialize;
 
 pub use answers::{AnswerKey, FoundOffer, NewAnswer, StoredAnswer};
-pub use asking::{Asking, Subject, Turn};
+pub use asking::{Asking, Holder, Subject, Turn};
 pub use details::StoredDetail;
 pub use filter::{GoodsFilter, PhotoFilter};
 pub use images::{ImageCounts, WaitingImage};
@@ -42,6 +43,7 @@ pub use reembed::{FetchedPhoto, Lacks, Refill};
 pub use refusals::Refusal;
 pub use removals::Extent;
 pub use told::{Said, ToldPair};
+pub use unreadable::UnreadableAnswer;
 pub use words::Words;
 
 use crate::access;
@@ -60,9 +62,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 #[non_exhaustive]
 pub enum CatalogError {
     #[error("cannot open the catalogue {}: {source}; check that the folder exists and may be written to", path.display())]
-    Open { path: PathBuf, source: rusqlite::Error },
+    Open { path: PathBuf, r#source: rusqlite::Error },
     #[error("cannot make the home folder {}: {source}; choose another with --home", path.display())]
-    Home { path: PathBuf, source: std::io::Error },
+    Home { path: PathBuf, r#source: std::io::Error },
     #[error(
         "the catalogue has format {found}, this program knows up to {known}: it was written by a newer tongkuan; \
          update this program or choose another home with --home"
@@ -82,7 +84,13 @@ pub enum CatalogError {
     #[error("the catalogue is damaged at {place}: {problem}; run `tongkuan doctor`")]
     Damaged { place: String, problem: String },
     #[error("the catalogue failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for CatalogError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
 }
 
 /// The catalogue of one home folder. Shared by reference; every method may be called from any thread.

@@ -246,6 +246,16 @@ CREATE TABLE offer_categories (
 const VERSION_7: &str = "
 -- The version of the decoder (`DECODER_VERSION`) that saw the photo.
 ALTER TABLE photos ADD COLUMN decoder INTEGER NOT NULL DEFAULT 1;
+
+-- Questions whose answers could not be read: a picture's digest and the parameters, or an offer.
+CREATE TABLE unreadable_answers (
+    profile        TEXT NOT NULL,
+    question       TEXT NOT NULL,
+    code           TEXT NOT NULL,
+    message        TEXT NOT NULL,
+    answered_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (profile, question)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

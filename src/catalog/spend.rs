@@ -73,22 +73,17 @@ impl Catalog {
         let mut writer = self.writer();
         // Immediate: counting and booking must be one step for all threads and all processes.
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let latest_start = booking.now.plus(booking.max_ahead);
+        redate(&transaction, booking, QuotaDay::of(latest_start))?;
         let (foreign, max_a_day) = provider_count(&transaction, booking.profile, booking.day)?;
         let used = spent(&transaction, booking.profile, booking.day)?.saturating_add(foreign);
         if used >= booking.budget.min(max_a_day) {
             return Ok(Err(used));
         }
-        // Refunded calls were made too, so they count for the pace. A start in the far future can only come from
-        // a clock that was put back; it must not block for long.
+        // Refunded calls were made too, so they count for the pace.
         let last_start: Option<i64> = transaction
             .prepare_cached("SELECT max(start_at_ms) FROM spend WHERE profile = ?1 AND start_at_ms <= ?2")?
-            .query_row(
-                params![
-                    booking.profile,
-                    booking.now.plus(booking.min_interval.saturating_mul(1000)).unix_ms()
-                ],
-                |row| row.get(0),
-            )?;
+            .query_row(params![booking.profile, latest_start.unix_ms()], |row| row.get(0))?;
         let after_last = |start| Timestamp::from_unix_ms(start).plus(booking.min_interval);
         let paced = last_start.map_or(booking.now, after_last);
         let start_at = paced.max(booking.now);
@@ -101,6 +96,19 @@ impl Catalog {
         transaction.commit()?;
         Ok(Ok(Reservation { id, start_at }))
     }
+}
+
+/// What is written down for days after `last_day` comes from before the clock was set back: the calls were made, and
+/// count for the booking's day; what the provider said of such a day it said of another.
+fn redate(connection: &Connection, booking: &Booking, last_day: QuotaDay) -> Result<(), rusqlite::Error> {
+    let (profile, last_day) = (booking.profile, last_day.to_string());
+    connection
+        .prepare_cached("UPDATE spend SET day = ?3, start_at_ms = ?4 WHERE profile = ?1 AND day > ?2")?
+        .execute(params![profile, last_day, booking.day.to_string(), booking.now.unix_ms()])?;
+    connection
+        .prepare_cached("DELETE FROM provider_counts WHERE profile = ?1 AND day > ?2")?
+        .execute(params![profile, last_day])?;
+    Ok(())
 }
 
 fn spent(connection: &Connection, profile: &str, day: QuotaDay) -> Result<u32, rusqlite::Error> {

@@ -67,6 +67,7 @@ A configuration file:
   hard_ttl_secs = 2592000              from then on fetched anew before it is served
   empty_ttl_secs = 86400               for answers without offers
   refused_ttl_secs = 604800            for pictures that the upstream does not take
+  unreadable_ttl_secs = 86400          for answers that cannot be read
 
 Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error, also
 when standard output could not be written to (`tongkuan ... | head`).";

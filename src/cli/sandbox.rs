@@ -46,7 +46,15 @@ POST /sandbox/faults with {\"script\":[\"rate\",\"slow:500\"],\"shares\":{\"cut\
   truncated        half of the answer comes as if it were all
   missing-fields   rows without price, title and supplier
   image-id-0       the picture is not taken (image id 0, where there is one)
-  other-success    success as a string where it is a truth value, and the reverse";
+  other-success    success as a string where it is a truth value, and the reverse
+  hang             nothing comes
+  html, empty      a log-in page, or nothing, as HTTP 200
+  gbk, gbk-undeclared, utf-16, bom
+                   the answer in another encoding, or with a byte order mark
+  surrogate, bad-byte
+                   titles with half a surrogate pair, or with a byte that is not UTF-8
+  deep, jsonp, trailing
+                   a field nested a thousand deep, a script around the answer, something after it";
 
 impl SandboxCommand {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output::{Stdout, complain, stdout};
+use super::output::{Stdout, complain};
 use crate::engine::{Answer, Explanation, Outcome, Progress, Source};
 use crate::printable::{field, line};
 

@@ -76,6 +76,7 @@ pub(super) struct UpstreamFile {
     hard_ttl_secs: Option<u64>,
     empty_ttl_secs: Option<u64>,
     refused_ttl_secs: Option<u64>,
+    unreadable_ttl_secs: Option<u64>,
 }
 
 /// One upstream, resolved.
@@ -177,6 +178,7 @@ impl UpstreamSettings {
             hard_ttl: ttl(file.hard_ttl_secs, default.hard_ttl),
             empty_ttl: ttl(file.empty_ttl_secs, default.empty_ttl),
             refused_ttl: ttl(file.refused_ttl_secs, default.refused_ttl),
+            unreadable_ttl: ttl(file.unreadable_ttl_secs, default.unreadable_ttl),
         };
         Ok(Some(Self {
             profile,

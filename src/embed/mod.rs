@@ -74,5 +74,11 @@ pub enum EmbedError {
     )]
     Cells { width_px: usize, height_px: usize, cell_px: u32 },
     #[error("the model's output is no embedding: {0}")]
-    Embedding(#[from] EmbeddingError),
+    Embedding(EmbeddingError),
+}
+
+impl From<EmbeddingError> for EmbedError {
+    fn from(error: EmbeddingError) -> Self {
+        Self::Embedding(error)
+    }
 }

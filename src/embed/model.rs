@@ -104,9 +104,9 @@ pub struct Model {
 #[non_exhaustive]
 pub enum ModelError {
     #[error("cannot read {}: {source}; name a manifest.json with --model, or leave the option away", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io { path: PathBuf, r#source: std::io::Error },
     #[error("{} is not a model manifest: {source}; models/README.md shows the fields", path.display())]
-    Manifest { path: PathBuf, source: serde_json::Error },
+    Manifest { path: PathBuf, r#source: serde_json::Error },
     #[error("{}: manifest format {found} is not known here (known: 1 to {MANIFEST_FORMAT}); use a newer tongkuan", path.display())]
     Format { path: PathBuf, found: u32 },
     #[error("{}: {problem}; correct the manifest", path.display())]

@@ -93,7 +93,7 @@ pub enum RuntimeError {
     )]
     Telemetry { path: PathBuf },
     #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io { path: PathBuf, r#source: io::Error },
 }
 
 /// ONNX Runtime, loaded. One per process, whichever library was loaded first.

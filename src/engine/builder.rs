@@ -13,8 +13,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime};
 use crate::embed::{EmbedError, Embedder, Fingerprint, Model, OnnxEmbedder, Thresholds};
 use crate::photo::PhotoLimits;
-use crate::upstream::Upstream;
 use crate::upstream::guard::{Guard, GuardPolicy};
+use crate::upstream::{Upstream, WaitNotes};
 
 /// Chooses the parts of an [`Engine`]. Without further choice it uses the built-in model on ONNX Runtime, the
 /// default limits, and no upstream: it then answers what it knows and never asks.
@@ -157,8 +157,13 @@ impl EngineBuilder {
             catalog.claim_model(&embedder.fingerprint)?;
         }
         let bound = Bound::open(&catalog, &embedder.fingerprint, embedder.thresholds, self.max_false_hit)?;
+        let notes: WaitNotes = {
+            let progress = Arc::clone(&self.progress);
+            Arc::new(move |text| progress.note(text))
+        };
         let desk = |(upstream, policy, freshness)| Desk {
-            guard: Guard::new(upstream, Arc::clone(&catalog) as _, Arc::clone(&self.clock), policy),
+            guard: Guard::new(upstream, Arc::clone(&catalog) as _, Arc::clone(&self.clock), policy)
+                .with_wait_notes(Arc::clone(&notes)),
             freshness,
         };
         let desks = self.upstreams.into_iter().map(desk).collect();

@@ -62,8 +62,12 @@ impl Engine {
             }
         }
         let mut warnings = Vec::new();
-        let result =
-            first_with_some_left(desks, &mut warnings, |desk, _| Ok(desk.guard.details(offer_id)?));
+        let result = first_with_some_left(desks, &mut warnings, |desk, warnings| {
+            let question = format!("offer {offer_id}");
+            let mut asked = self.ask_if_readable(desk, question, mode, || desk.guard.details(offer_id))?;
+            warnings.append(&mut asked.warnings);
+            Ok(asked)
+        });
         match result {
             Ok((desk, AskedDetail { detail, calls, .. })) => {
                 let (profile, fetched_at) = (desk.guard.profile(), self.clock.now());

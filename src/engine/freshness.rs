@@ -20,11 +20,19 @@ pub struct Freshness {
     pub empty_ttl: Duration,
     /// How long a picture that the upstream does not take is not shown to it again.
     pub refused_ttl: Duration,
+    /// How long a question is not asked again whose answer could not be read.
+    pub unreadable_ttl: Duration,
 }
 
 impl Default for Freshness {
     fn default() -> Self {
-        Self { soft_ttl: 7 * DAY, hard_ttl: 30 * DAY, empty_ttl: DAY, refused_ttl: 7 * DAY }
+        Self {
+            soft_ttl: 7 * DAY,
+            hard_ttl: 30 * DAY,
+            empty_ttl: DAY,
+            refused_ttl: 7 * DAY,
+            unreadable_ttl: DAY,
+        }
     }
 }
 

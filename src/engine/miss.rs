@@ -3,10 +3,11 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use super::turn_wait::TurnWait;
 use super::{
     Desk, Engine, EngineError, Known, Mode, Outcome, Query, Seen, Stage, Standing, Timings, Unanswered,
 };
-use crate::catalog::{Asking, NewAnswer, Refusal, Subject, Turn, WaitReason};
+use crate::catalog::{Asking, NewAnswer, Refusal, Subject, WaitReason};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo::{Digest, Photo};
@@ -17,8 +18,7 @@ use crate::verdict::Verdict;
 /// How often somebody who waits for another process looks whether it has finished; a thread of this one is told.
 const POLL: Duration = Duration::from_millis(25);
 
-/// Longer than any search with all its attempts takes. Whoever waited this long asks: better to pay twice than never
-/// to answer.
+/// However many others were waited for, one after the other: better to pay twice than never to answer.
 const MAX_TURN_WAIT: Duration = Duration::from_mins(10);
 
 impl Engine {
@@ -78,6 +78,7 @@ impl Engine {
     ) -> Result<Option<Asking<'_>>, EngineError> {
         let params = query.params.key();
         let start = Instant::now();
+        let mut wait: Option<TurnWait> = None;
         while start.elapsed() < MAX_TURN_WAIT {
             let subject = match (seen.verdict, &seen.embedding) {
                 (Verdict::Hit(matched), _) => Subject::Stored(matched.photo_id),
@@ -85,8 +86,9 @@ impl Engine {
                 (_, None) => return Ok(None),
             };
             let was_stored = matches!(subject, Subject::Stored(_));
+            let given_up = wait.as_ref().and_then(|wait| wait.given_up(self.clock.as_ref()));
             let turn = timings.measure(Stage::Catalog, || {
-                self.catalog.take_turn(subject, &params, seen.policy.hit_threshold())
+                self.catalog.take_turn_from(given_up, subject, &params, seen.policy.hit_threshold())
             })?;
             // Whoever asked until now may have stored the answer.
             let newest = self.catalog.generation()?;
@@ -103,12 +105,17 @@ impl Engine {
                 }
             }
             match turn {
-                Turn::Mine(asking) => return Ok(Some(asking)),
-                Turn::Taken => timings.measure(Stage::Upstream, || {
-                    let (lock, ended) = &self.turn_ended;
-                    let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-                    drop(ended.wait_timeout(held, POLL).unwrap_or_else(PoisonError::into_inner));
-                }),
+                Ok(asking) => return Ok(Some(asking)),
+                Err(holder) => {
+                    let same = wait.take().filter(|wait| wait.holder() == holder);
+                    wait.insert(same.unwrap_or_else(|| TurnWait::on(holder, self.clock.as_ref())))
+                        .note(self.clock.as_ref(), self.progress.as_ref());
+                    timings.measure(Stage::Upstream, || {
+                        let (lock, ended) = &self.turn_ended;
+                        let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+                        drop(ended.wait_timeout(held, POLL).unwrap_or_else(PoisonError::into_inner));
+                    });
+                }
             }
         }
         Ok(None)
@@ -145,8 +152,10 @@ impl Engine {
         }
         let mut prepared = prepare(photo.as_image(), query.params.region, &desk.guard.upload_limits())?;
         prepared.picture.source_url = query.source_url.map(str::to_owned);
-        let result = desk.guard.search(&prepared.picture, &query.params);
-        if let Err(GuardError::Upstream { error, .. }) = &result
+        let question = format!("{byte_digest} {}", query.params.key());
+        let search = || desk.guard.search(&prepared.picture, &query.params);
+        let result = self.ask_if_readable(desk, question, query.mode, search);
+        if let Err(EngineError::Upstream(GuardError::Upstream { error, .. })) = &result
             && error.kind == UpstreamErrorKind::Image
         {
             let refusal = Refusal {
@@ -160,6 +169,7 @@ impl Engine {
         let mut asked = result?;
         note_category(&mut asked.page.offers, query.params.category_id);
         warnings.extend(prepared.warnings.iter().map(ToString::to_string));
+        warnings.append(&mut asked.warnings);
         let page_size = desk.guard.max_page_size();
         if query.params.page_size > page_size {
             let profile = desk.guard.profile();
@@ -172,7 +182,11 @@ impl Engine {
     fn refuse_what_was_refused(&self, desk: &Desk, byte_digest: Digest) -> Result<(), EngineError> {
         let profile = desk.guard.profile();
         let since = self.clock.now().minus(desk.freshness.refused_ttl);
-        let Some(refusal) = self.catalog.refusal(byte_digest, profile, since)? else { return Ok(()) };
+        let refusal = self.catalog.refusal(byte_digest, profile, since)?;
+        // One from the far future was said before the clock was set back; how long ago is not known.
+        let is_possible =
+            |refusal: &Refusal| refusal.refused_at.minus(desk.freshness.refused_ttl) <= self.clock.now();
+        let Some(refusal) = refusal.filter(is_possible) else { return Ok(()) };
         let message =
             format!("{} (remembered from {}; --refresh asks again)", refusal.message, refusal.refused_at);
         let error = UpstreamError {

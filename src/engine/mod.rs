@@ -19,6 +19,8 @@ mod reembed;
 mod refine;
 mod similar;
 mod told;
+mod turn_wait;
+mod unreadable;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -2,40 +2,51 @@
 
 use std::collections::HashSet;
 
-use super::{Answer, Engine, EngineError, Outcome, Query, Source};
+use super::{Answer, Engine, EngineError, Outcome, Query, Refine, Source};
+use crate::offer::OfferId;
 use crate::upstream::SearchParams;
 
 /// More pages are never asked for: 1688 shows no more, and each costs a call.
 pub const MAX_PAGES: u32 = 100;
 
 impl Engine {
-    /// As [`Engine::search`], over up to `max_pages` pages from the query's page on, until one is not full. Every page
+    /// As [`Engine::search`], over up to `max_pages` pages from the query's page on, until the last one. Every page
     /// is an answer of its own: what is stored of them costs nothing. The verdict is a hit only if all pages were
-    /// known. Offers that come twice are kept once. When a later page cannot be had, the answer holds those before
-    /// it, and [`Answer::unanswered`] says why.
+    /// known. Offers that come twice are kept once; a page that brings no new one is the last, whatever the upstream
+    /// says of their number: some answer every page with the first. When a later page cannot be had, the answer holds
+    /// those before it, and [`Answer::unanswered`] says why.
     ///
     /// # Errors
     /// Those of [`Engine::search`] for the first page; a later one's failure is a warning.
     pub fn search_pages(&self, query: &Query<'_>, max_pages: u32) -> Result<Answer, EngineError> {
-        let (mut all, mut is_last) = self.page(query, query.params.page)?;
-        let mut known: HashSet<_> = all.offers.iter().map(|offer| offer.offer_id.clone()).collect();
-        for page in (query.params.page..).skip(1).take(max_pages.clamp(1, MAX_PAGES) as usize - 1) {
+        if max_pages <= 1 {
+            return self.search(query);
+        }
+        let mut known = HashSet::new();
+        let mut all = self.page(query, query.params.page)?;
+        let mut is_last = self.is_last(&all, query.params.page, &query.params);
+        self.take_new(query, &mut all, &mut known);
+        for page in (query.params.page..).skip(1).take(max_pages.min(MAX_PAGES) as usize - 1) {
             if is_last || all.unanswered.is_some() {
                 break;
             }
-            let next;
-            (next, is_last) = match self.page(query, page) {
+            let mut next = match self.page(query, page) {
                 Ok(answered) => answered,
                 Err(error) => {
                     all.warnings.push(format!("page {page} and those after it are missing: {error}"));
                     break;
                 }
             };
+            is_last = self.is_last(&next, page, &query.params);
             all.upstream_calls += next.upstream_calls;
-            all.filtered_out += next.filtered_out;
             all.timings_ms.total += next.timings_ms.total;
-            all.warnings.extend(next.warnings.into_iter().map(|warning| format!("page {page}: {warning}")));
-            all.unanswered = next.unanswered;
+            for warning in std::mem::take(&mut next.warnings) {
+                // What is said of the page before is said of this one.
+                if !all.warnings.iter().any(|said| said.ends_with(&warning)) {
+                    all.warnings.push(format!("page {page}: {warning}"));
+                }
+            }
+            all.unanswered = next.unanswered.take();
             all.stale |= next.stale;
             if all.unanswered.is_some() {
                 break;
@@ -47,20 +58,41 @@ impl Engine {
                 all.source = Source::Upstream;
             }
             all.fetched_at = all.fetched_at.min(next.fetched_at);
-            let new = next.offers.into_iter().filter(|offer| known.insert(offer.offer_id.clone()));
-            all.offers.extend(new);
+            if self.take_new(query, &mut next, &mut known) == 0 && !is_last {
+                is_last = true;
+                all.warnings.push(format!("page {page} brings no new offer, so none after it is asked for"));
+            }
+            all.filtered_out += next.filtered_out;
+            all.offers.append(&mut next.offers);
         }
         Ok(all)
     }
 
-    /// One page, and whether no other follows it.
-    fn page(&self, query: &Query<'_>, page: u32) -> Result<(Answer, bool), EngineError> {
+    /// One page with all its offers, wanted or not: whether it brings new ones is another question.
+    fn page(&self, query: &Query<'_>, page: u32) -> Result<Answer, EngineError> {
         let params = SearchParams { page, ..query.params.clone() };
-        let page_size = params.page_size as usize;
-        let answer = self.search(&Query { params, ..query.clone() })?;
-        let so_far = u64::from(page) * page_size as u64;
-        let is_last = answer.offers.len() + answer.filtered_out < page_size
-            || answer.total_offers.is_some_and(|total| total <= so_far);
-        Ok((answer, is_last))
+        self.search(&Query { params, refine: Refine::default(), ..query.clone() })
+    }
+
+    /// Leaves the offers that are new and wanted; how many are new.
+    fn take_new(&self, query: &Query<'_>, answer: &mut Answer, known: &mut HashSet<OfferId>) -> usize {
+        answer.offers.retain(|offer| known.insert(offer.offer_id.clone()));
+        let new = answer.offers.len();
+        answer.filtered_out = query.refine.apply(&mut answer.offers);
+        new
+    }
+
+    /// Whether no page follows this one, by what the upstream says or by how full it is. A few rows of a page may have
+    /// been left out, so where the number of offers is known, only a page that is half empty is the last before that
+    /// number is reached.
+    fn is_last(&self, answer: &Answer, page: u32, params: &SearchParams) -> bool {
+        let smallest = self.desks.iter().map(|desk| desk.guard.max_page_size()).min();
+        // Who asks for larger pages gets pages of this size.
+        let page_size = u64::from(params.page_size.min(smallest.unwrap_or(u32::MAX)));
+        let offers = answer.offers.len() as u64;
+        match answer.total_offers {
+            Some(total) => total <= u64::from(page) * page_size || offers * 2 < page_size,
+            None => offers < page_size,
+        }
     }
 }

@@ -85,6 +85,10 @@ impl Engine {
                 Ok(Answer { unanswered: Some(unanswered), .. }) => {
                     self.catalog.note_trouble(waiting.queue_id, &unanswered.message)?;
                     drained.failed += 1;
+                    // Remembered for this picture; if the others fare no better, the breaker ends it.
+                    if unanswered.reason == WhyNot::Unreadable {
+                        continue;
+                    }
                     drained.stopped = Some(unanswered);
                     break;
                 }

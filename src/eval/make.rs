@@ -75,13 +75,19 @@ struct Label {
 #[non_exhaustive]
 pub enum LabelProblem {
     #[error("{0}; a line is like {{\"file\":\"a.jpg\",\"item\":\"A-red\",\"family\":\"A\"}}")]
-    Json(#[from] serde_json::Error),
+    Json(serde_json::Error),
     #[error("there is no picture {file:?} in the folder")]
     NoSuchPicture { file: String },
     #[error("the picture {file:?} was labelled before")]
     Twice { file: String },
     #[error("the item {item:?} is in the families {first:?} and {second:?}")]
     TwoFamilies { item: String, first: String, second: String },
+}
+
+impl From<serde_json::Error> for LabelProblem {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
 }
 
 /// A picture of the folder and what it is used for.

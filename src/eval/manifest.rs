@@ -84,7 +84,6 @@ pub struct BadLine {
     /// From 1.
     pub line: usize,
     pub path: Option<String>,
-    #[source]
     pub problem: LineProblem,
 }
 
@@ -93,7 +92,7 @@ pub struct BadLine {
 #[non_exhaustive]
 pub enum LineProblem {
     #[error("{0}; a line is like {{\"path\":\"a.jpg\",\"role\":\"query\",\"item\":\"A\",\"edit\":\"crop\"}}")]
-    Json(#[from] serde_json::Error),
+    Json(serde_json::Error),
     #[error("a reference needs an item: say which goods the picture shows")]
     NoItem,
     #[error("a reference has no \"negative\": that is for queries which must not be answered")]
@@ -103,9 +102,15 @@ pub enum LineProblem {
     #[error(transparent)]
     Photo(#[from] PhotoError),
     #[error("{0}")]
-    Engine(#[source] Box<EngineError>),
+    Engine(Box<EngineError>),
     #[error(transparent)]
     Number(#[from] OfferIdError),
+}
+
+impl From<serde_json::Error> for LineProblem {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
 }
 
 impl From<EngineError> for LineProblem {

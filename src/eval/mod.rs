@@ -42,9 +42,9 @@ use crate::photo_id::PhotoId;
 #[non_exhaustive]
 pub enum EvalError {
     #[error("cannot read {}: {source}; check that it exists and may be read", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read { path: PathBuf, r#source: std::io::Error },
     #[error("cannot write {}: {source}; check that the folder exists and has room", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    Write { path: PathBuf, r#source: std::io::Error },
     #[error("{} is larger than the {limit_bytes} bytes allowed: split it", path.display())]
     TooLarge { path: PathBuf, limit_bytes: u64 },
     #[error("{bad} of {lines} lines cannot be used, the first of them is {first}")]

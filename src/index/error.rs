@@ -30,7 +30,7 @@ pub enum IndexError {
 #[non_exhaustive]
 pub enum SaveError {
     #[error("cannot write {}: {source}; check free space and permissions", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io { path: PathBuf, r#source: io::Error },
     #[error("the saved index was damaged while it was in use; it is made anew from the catalogue")]
     Damaged,
 }
@@ -42,7 +42,7 @@ pub enum LoadError {
     #[error("there is no saved index yet; it is made from the catalogue")]
     Missing,
     #[error("cannot read {}: {source}; check permissions, or delete it to have it made anew", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io { path: PathBuf, r#source: io::Error },
     #[error("{} is damaged; it is made anew from the catalogue", path.display())]
     Damaged { path: PathBuf },
     #[error(

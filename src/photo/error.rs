@@ -59,12 +59,8 @@ pub enum PhotoError {
     #[error("{} is {found}, not a file: give the path of a picture file", path.display())]
     NotAFile { path: PathBuf, found: &'static str },
 
-    #[error("cannot read {}: check that the file exists and may be read", path.display())]
-    Io {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error("cannot read {}: {source}: check that the file exists and may be read", path.display())]
+    Io { path: PathBuf, r#source: io::Error },
 }
 
 impl PhotoError {

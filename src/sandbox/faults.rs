@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use encoding_rs::GBK;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,6 +18,8 @@ use crate::dice::Dice;
 
 /// A client gives up long before.
 const MAX_SLOW_MS: u64 = 120_000;
+/// How deep [`Fault::Deep`] nests; readers that count stop at 128.
+const DEEP: usize = 1000;
 /// What a row loses, as the dialects name price, title and supplier.
 const LOST_FIELDS: [&str; 13] = [
     "price",
@@ -33,6 +36,11 @@ const LOST_FIELDS: [&str; 13] = [
     "seller_nick",
     "shop_info",
 ];
+
+/// What a title stands behind, in JSON.
+const TITLES: [&str; 3] = ["\"title\":\"", "\"title_origin\":\"", "\"subject\":\""];
+const LOGIN_PAGE: &str = "<!DOCTYPE html><html><head><title>登录</title></head><body>\
+    <form action=\"/login\">请输入验证码 captcha</form></body></html>";
 
 /// What befalls a search. The first four, and [`Fault::ImageIdZero`], are refusals that are not counted against the
 /// quota; the others befall the answer to a search that is.
@@ -60,9 +68,33 @@ pub enum Fault {
     ImageIdZero,
     /// `other-success`: `success` comes as a string where it is a truth value, and the reverse.
     OtherSuccess,
+    /// `hang`: nothing comes, until the client goes away.
+    Hang,
+    /// `html`: a page for people to log in comes in the place of the answer, as HTTP 200.
+    Html,
+    /// `empty`: HTTP 200 and nothing.
+    Empty,
+    /// `gbk`: the answer comes in GBK, and says so.
+    Gbk,
+    /// `gbk-undeclared`: the answer comes in GBK, and says that it is UTF-8.
+    GbkUndeclared,
+    /// `utf-16`: the answer comes in UTF-16 with a byte order mark.
+    Utf16,
+    /// `bom`: UTF-8 with a byte order mark.
+    ByteOrderMark,
+    /// `surrogate`: titles begin with half a surrogate pair.
+    Surrogate,
+    /// `bad-byte`: titles begin with a byte that is not UTF-8.
+    BadByte,
+    /// `deep`: a field that nobody asked for is nested a thousand deep.
+    Deep,
+    /// `jsonp`: the answer is wrapped into a call of a script's function.
+    Jsonp,
+    /// `trailing`: something follows the answer.
+    Trailing,
 }
 
-const NAMED: [(&str, Fault); 9] = [
+const NAMED: [(&str, Fault); 21] = [
     ("rate", Fault::TooFast),
     ("rate-200", Fault::TooFastIn200),
     ("quota", Fault::QuotaSpent),
@@ -72,6 +104,18 @@ const NAMED: [(&str, Fault); 9] = [
     ("missing-fields", Fault::MissingFields),
     ("image-id-0", Fault::ImageIdZero),
     ("other-success", Fault::OtherSuccess),
+    ("hang", Fault::Hang),
+    ("html", Fault::Html),
+    ("empty", Fault::Empty),
+    ("gbk", Fault::Gbk),
+    ("gbk-undeclared", Fault::GbkUndeclared),
+    ("utf-16", Fault::Utf16),
+    ("bom", Fault::ByteOrderMark),
+    ("surrogate", Fault::Surrogate),
+    ("bad-byte", Fault::BadByte),
+    ("deep", Fault::Deep),
+    ("jsonp", Fault::Jsonp),
+    ("trailing", Fault::Trailing),
 ];
 
 /// Why a text names no fault, or faults cannot be injected together.
@@ -79,14 +123,17 @@ const NAMED: [(&str, Fault); 9] = [
 #[non_exhaustive]
 pub enum FaultError {
     #[error(
-        "there is no fault {0:?}: use rate, rate-200, quota, token, slow:MS (1 to {MAX_SLOW_MS}), cut, truncated, \
-         missing-fields, image-id-0 or other-success"
+        "there is no fault {0:?}: use slow:MS (1 to {MAX_SLOW_MS}) or one of {names}", names = names()
     )]
     Unknown(String),
     #[error("{0:?} is no share: use 0 to 1, as in cut=0.01")]
     Share(String),
     #[error("the shares of all faults come to {0}, and 1 is all there is")]
     TooMany(f64),
+}
+
+fn names() -> String {
+    NAMED.map(|(name, _)| name).join(", ")
 }
 
 impl fmt::Display for Fault {
@@ -270,6 +317,7 @@ impl Fault {
 pub(super) async fn deliver(fault: Option<Fault>, mut body: Value) -> Response {
     match fault {
         Some(Fault::Slow { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
+        Some(Fault::Hang) => tokio::time::sleep(Duration::from_millis(5 * MAX_SLOW_MS)).await,
         Some(Fault::MissingFields) => each_object(&mut body, &|object| {
             object.retain(|name, _| !LOST_FIELDS.contains(&name.as_str()));
         }),
@@ -283,6 +331,9 @@ pub(super) async fn deliver(fault: Option<Fault>, mut body: Value) -> Response {
         }),
         _ => {}
     }
+    if let Some((kind, bytes)) = fault.and_then(|fault| untidy(fault, &body.to_string())) {
+        return ([(header::CONTENT_TYPE, kind)], bytes).into_response();
+    }
     if !matches!(fault, Some(Fault::Cut | Fault::Truncated)) {
         return axum::Json(body).into_response();
     }
@@ -295,6 +346,41 @@ pub(super) async fn deliver(fault: Option<Fault>, mut body: Value) -> Response {
     // A stream has no length of its own, so the one that is announced is believed until the stream ends too early.
     let stream = Body::from_stream(Body::from(half).into_data_stream());
     ([json, (header::CONTENT_LENGTH, whole.len().to_string())], stream).into_response()
+}
+
+/// What some servers make of the answer `json`, and what they say it is.
+fn untidy(fault: Fault, json: &str) -> Option<(&'static str, Vec<u8>)> {
+    const JSON: &str = "application/json";
+    let titles_begin_with = |junk: &[u8]| {
+        let mut bytes = Vec::with_capacity(json.len());
+        let mut rest = json;
+        while let Some(at) = TITLES.iter().filter_map(|name| Some(rest.find(name)? + name.len())).min() {
+            bytes.extend_from_slice(&rest.as_bytes()[..at]);
+            bytes.extend_from_slice(junk);
+            rest = &rest[at..];
+        }
+        bytes.extend_from_slice(rest.as_bytes());
+        bytes
+    };
+    Some(match fault {
+        Fault::Html => ("text/html; charset=utf-8", LOGIN_PAGE.into()),
+        Fault::Empty => (JSON, Vec::new()),
+        Fault::Gbk => ("application/json; charset=GBK", GBK.encode(json).0.into_owned()),
+        Fault::GbkUndeclared => ("application/json; charset=utf-8", GBK.encode(json).0.into_owned()),
+        Fault::Utf16 => {
+            (JSON, "\u{feff}".encode_utf16().chain(json.encode_utf16()).flat_map(u16::to_le_bytes).collect())
+        }
+        Fault::ByteOrderMark => (JSON, format!("\u{feff}{json}").into()),
+        Fault::Surrogate => (JSON, titles_begin_with(b"\\ud83d")),
+        Fault::BadByte => (JSON, titles_begin_with(b"\xff")),
+        Fault::Deep => {
+            let deep = format!("{}{}", "[".repeat(DEEP), "]".repeat(DEEP));
+            (JSON, json.replacen('{', &format!("{{\"trace\":{deep},"), 1).into())
+        }
+        Fault::Jsonp => ("application/javascript", format!("callback({json});").into()),
+        Fault::Trailing => (JSON, format!("{json}\n<!-- gw-11 -->").into()),
+        _ => return None,
+    })
 }
 
 fn each_object(value: &mut Value, change: &dyn Fn(&mut serde_json::Map<String, Value>)) {

@@ -95,7 +95,7 @@ pub enum SandboxError {
     #[error("{0} is not a loopback address: the sandbox is for this machine only, use 127.0.0.1")]
     NotLoopback(SocketAddr),
     #[error("cannot listen on {addr}: {source}; choose another port, or 0 for a free one")]
-    Listen { addr: SocketAddr, source: std::io::Error },
+    Listen { addr: SocketAddr, r#source: std::io::Error },
 }
 
 /// A running sandbox; stops when dropped.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::token::{Fetched, Token, TokenCell};
-use super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
+use super::wire::{Ask, Reply, Wire, config_error};
 use super::{
     SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, aop, lenient,
@@ -88,10 +88,10 @@ impl ArticleUpstream {
             .query("client_id", &self.config.app_key)
             .secret_query("client_secret", &self.config.app_secret)
             .for_token();
-        let reply = self.wire.send(&ask, self.clock.now())?;
-        let body = self.accept(&reply, &[&self.config.app_secret])?;
+        let reply = self.send(&ask)?;
+        let body = reply.value();
         let value = lenient::text(&body["access_token"])
-            .ok_or_else(|| unreadable(PROFILE, "the answer to the token request holds no access_token"))?;
+            .ok_or_else(|| reply.unreadable("the answer to the token request holds no access_token"))?;
         let life = lenient::count(&body["expires_in"]).map(Duration::from_secs);
         Ok(Fetched { value: Secret::new(value), life })
     }
@@ -110,36 +110,28 @@ impl ArticleUpstream {
             .field_if("categoryId", params.category_id)
             .field_if("priceStart", params.price_min)
             .field_if("priceEnd", params.price_max);
-        let reply = self.wire.send(&ask, self.clock.now())?;
-        read_page(&self.accept(&reply, &[&token.value, &self.config.app_secret])?)
+        let reply = self.send(&ask)?;
+        read_page(reply.value()).map_err(|what| reply.unreadable(what))
     }
 
-    /// The body of a reply that is not a refusal.
-    fn accept(&self, reply: &Reply, secrets: &[&Secret]) -> Result<Value, UpstreamError> {
-        let body: Option<Value> = serde_json::from_slice(&reply.body).ok().filter(Value::is_object);
-        let said = body.as_ref().unwrap_or(&Value::Null);
+    /// The reply, unless it is a refusal.
+    fn send(&self, ask: &Ask<'_>) -> Result<Reply, UpstreamError> {
+        let reply = self.wire.send(ask, self.clock.now())?;
+        let said = reply.value();
         let code = lenient::first_text(said, &["error_code", "errorCode"]).filter(|code| code != "0");
-        let fine = (200..300).contains(&reply.status);
-        if fine && code.is_none() && lenient::flag(&said["success"]) != Some(false) {
-            return body.ok_or_else(|| unreadable(PROFILE, "the answer is not a JSON object"));
+        if reply.is_success() && code.is_none() && lenient::flag(&said["success"]) != Some(false) {
+            let what = "the answer is not a JSON object";
+            return if said.is_object() { Ok(reply) } else { Err(reply.unreadable(what)) };
         }
         let reason = lenient::text(&said["reason"]).unwrap_or_default();
-        let words =
-            lenient::first_text(said, &["error_message", "errorMessage", "message"]).unwrap_or_default();
         let code = code.unwrap_or_else(|| reply.status.to_string());
-        let message = match (words.is_empty(), reply.status) {
-            (_, 300..=399) => {
-                format!("{} answers with a redirect, which is not followed", self.config.base_url)
+        let words = match reply.status {
+            300..=399 => {
+                Some(format!("{} answers with a redirect, which is not followed", self.config.base_url))
             }
-            (true, status) => format!("refused with HTTP status {status}"),
-            (false, _) => quote(&words, secrets),
+            _ => lenient::first_text(said, &["error_message", "errorMessage", "message"]),
         };
-        let kind = classify(reply.status, &code, &reason);
-        let code = quote(&code, secrets);
-        Err(UpstreamError {
-            retry_after: reply.retry_after,
-            ..UpstreamError::new(PROFILE, kind, code, message)
-        })
+        Err(reply.refusal(classify(reply.status, &code, &reason), &code, words))
     }
 }
 
@@ -181,9 +173,8 @@ impl Upstream for ArticleUpstream {
                 .bearer(&token.value)
                 .query("productId", offer_id)
                 .query("webSite", "1688");
-            let reply = self.wire.send(&ask, self.clock.now())?;
-            let body = self.accept(&reply, &[&token.value, &self.config.app_secret])?;
-            let product = &body["productInfo"];
+            let reply = self.send(&ask)?;
+            let product = &reply.value()["productInfo"];
             if product.is_object() {
                 Ok(read_detail(product, offer_id))
             } else {
@@ -232,16 +223,16 @@ pub fn classify(http_status: u16, code: &str, reason: &str) -> UpstreamErrorKind
     }
 }
 
-fn read_page(body: &Value) -> Result<UpstreamPage, UpstreamError> {
-    let total = lenient::count(&body["total"]);
+fn read_page(body: &Value) -> Result<UpstreamPage, &'static str> {
+    let total = lenient::total(&body["total"]);
     let products = match &body["products"] {
         Value::Array(products) => products.as_slice(),
         // "Nothing found" must be said; silence may be a broken answer, and would be stored as if it were
         // one.
         Value::Null if total == Some(0) => &[],
-        _ => return Err(unreadable(PROFILE, "the answer holds no list of products")),
+        _ => return Err("the answer holds no list of products"),
     };
-    lenient::page(PROFILE, products, total, read_offer)
+    lenient::page(products, total, read_offer)
 }
 
 fn read_offer(product: &Value) -> Option<Offer> {

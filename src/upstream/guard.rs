@@ -5,18 +5,19 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use super::{
     ProviderCount, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
-    UpstreamPage,
+    UpstreamPage, limits,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::offer::{OfferDetail, OfferId};
 
+pub use super::guard_error::{GuardError, WhyNot};
 pub use super::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
 
 /// The longest pause that an upstream's wish imposes on everybody; a wrong header must not stop a server for
@@ -29,6 +30,11 @@ const FATAL_PAUSE: Duration = Duration::from_mins(1);
 /// How long an upstream that says that nothing is left is believed, if its day does not end before: the user may have
 /// bought more, and a refused call is not billed.
 const QUOTA_PAUSE: Duration = Duration::from_hours(1);
+/// From how long a wait on something is said about it, and how often again.
+pub(crate) const WAIT_NOTE_AFTER: Duration = Duration::from_secs(5);
+const NOTE_EVERY: Duration = Duration::from_secs(10);
+/// How often the clock is looked at while an answer is waited for.
+const NOTE_POLL: Duration = Duration::from_millis(100);
 /// How often a turn that was spoilt (by midnight, by somebody's "too fast") is taken anew.
 const MAX_SPOILT_TURNS: u32 = 4;
 
@@ -84,7 +90,7 @@ impl GuardPolicy {
     #[must_use]
     pub fn next_step(&self, error: &UpstreamError, attempt: u32, salt: u64) -> NextStep {
         let asked = error.retry_after.unwrap_or_default();
-        if !error.kind.is_worth_retrying() || attempt >= self.max_attempts || asked > self.max_backoff {
+        if !error.is_worth_retrying() || attempt >= self.max_attempts || asked > self.max_backoff {
             return NextStep::Stop;
         }
         let doublings = attempt.saturating_sub(1).min(31);
@@ -110,6 +116,8 @@ pub struct Asked {
     pub calls: u32,
     /// Bookings that the ledger could not settle. They count as billed, so the budget errs on the safe side.
     pub unsettled: u32,
+    /// What was cut from the answer, for the user to know.
+    pub warnings: Vec<String>,
 }
 
 /// What is known about an offer, and what it cost.
@@ -120,7 +128,12 @@ pub struct AskedDetail {
     pub calls: u32,
     /// As of [`Asked`].
     pub unsettled: u32,
+    /// As of [`Asked`].
+    pub warnings: Vec<String>,
 }
+
+/// Hears what is waited for, as a line of text, once that takes long.
+pub type WaitNotes = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What was spent on one question so far.
 #[derive(Clone, Copy, Default)]
@@ -136,105 +149,6 @@ enum Question {
     Details,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GuardError {
-    #[error(
-        "{profile}: today's budget is spent ({used} of {budget} calls); it begins anew at {resets_at}, or \
-         raise daily_budget"
-    )]
-    BudgetSpent { profile: &'static str, used: u32, budget: u32, resets_at: Timestamp },
-    /// `calls` search calls were made and (perhaps) billed without an answer.
-    #[error("{error}")]
-    Upstream { error: UpstreamError, calls: u32 },
-    #[error("{profile}: {error}")]
-    Ledger { profile: &'static str, error: LedgerError, calls: u32 },
-    #[error(
-        "{profile}: this search would wait {} s for its turn, and {} s are allowed; ask again later, or \
-         raise max_wait (if nobody else is asking, check that the machine's clock was not set back)",
-        wait.as_secs(), max_wait.as_secs()
-    )]
-    TooSlow { profile: &'static str, wait: Duration, max_wait: Duration },
-    /// Nobody is asked, in any process: the upstream failed too often, or has said that nothing is left.
-    #[error("{error}; nobody is asked before {until}")]
-    BreakerOpen { error: UpstreamError, until: Timestamp },
-}
-
-/// Why nothing was asked, or asked in vain, in a way that passes by itself or with a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WhyNot {
-    /// The caller forbade it.
-    Offline,
-    /// There is nobody to ask.
-    NoUpstream,
-    /// The budget of the day, which the user sets, is spent.
-    BudgetSpent,
-    /// The upstream says that nothing is left.
-    QuotaSpent,
-    /// The upstream failed too often just now.
-    BreakerOpen,
-    /// Too many wait for their turn.
-    TooSlow,
-    /// The upstream was asked and failed.
-    UpstreamFailed,
-}
-
-impl GuardError {
-    /// Search calls made and (perhaps) billed before giving up.
-    #[must_use]
-    pub fn calls(&self) -> u32 {
-        match self {
-            Self::Upstream { calls, .. } | Self::Ledger { calls, .. } => *calls,
-            Self::BudgetSpent { .. } | Self::TooSlow { .. } | Self::BreakerOpen { .. } => 0,
-        }
-    }
-
-    /// Why nothing came of it, if that passes; `None` for what only a person can mend, and for what lies in the
-    /// picture or the parameters.
-    #[must_use]
-    pub fn why_not(&self) -> Option<WhyNot> {
-        use UpstreamErrorKind::{Quota, Rate, Transient, Unreachable};
-        match self {
-            Self::BudgetSpent { .. } => Some(WhyNot::BudgetSpent),
-            Self::TooSlow { .. } => Some(WhyNot::TooSlow),
-            Self::BreakerOpen { error, .. } if error.kind == Quota => Some(WhyNot::QuotaSpent),
-            Self::BreakerOpen { .. } => Some(WhyNot::BreakerOpen),
-            Self::Upstream { error, .. } => match error.kind {
-                Quota => Some(WhyNot::QuotaSpent),
-                Rate | Transient | Unreachable => Some(WhyNot::UpstreamFailed),
-                _ => None,
-            },
-            Self::Ledger { .. } => None,
-        }
-    }
-
-    /// When it is worth asking again, where that is known.
-    #[must_use]
-    pub fn retry_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::BudgetSpent { resets_at, .. } => Some(*resets_at),
-            Self::BreakerOpen { until, .. } => Some(*until),
-            _ => None,
-        }
-    }
-
-    /// Whether another upstream may be asked in this one's place: this one is not going to bill the search.
-    #[must_use]
-    pub fn leaves_room_for_another(&self) -> bool {
-        match self {
-            Self::Upstream { error, calls } => {
-                let is_elsewhere = error.code == super::NO_ADDRESS
-                    || matches!(error.kind, UpstreamErrorKind::Quota | UpstreamErrorKind::Unreachable);
-                *calls == 0 && is_elsewhere
-            }
-            Self::BudgetSpent { .. } | Self::BreakerOpen { .. } => true,
-            Self::TooSlow { .. } | Self::Ledger { .. } => false,
-        }
-    }
-}
-
 /// Stands before one upstream. Shared between threads; one per profile and process.
 pub struct Guard {
     upstream: Arc<dyn Upstream>,
@@ -246,15 +160,42 @@ pub struct Guard {
     turn: Mutex<()>,
     mood: Mutex<Mood>,
     in_line: AtomicU32,
+    wait_notes: Option<WaitNotes>,
+}
+
+/// A time in which nobody asks. Void once the clock says a time before it was set: then the clock was set back, and
+/// when the pause ends is not known any more.
+#[derive(Clone, Copy)]
+struct Pause {
+    set_at: Timestamp,
+    until: Timestamp,
+}
+
+impl Pause {
+    const NONE: Self =
+        Self { set_at: Timestamp::from_unix_ms(i64::MIN), until: Timestamp::from_unix_ms(i64::MIN) };
+
+    fn new(set_at: Timestamp, length: Duration) -> Self {
+        Self { set_at, until: set_at.plus(length) }
+    }
+
+    fn left(self, now: Timestamp) -> Duration {
+        if now < self.set_at { Duration::ZERO } else { now.until(self.until) }
+    }
+
+    /// The one of both that ends later.
+    fn or(self, other: Self, now: Timestamp) -> Self {
+        if self.left(now) > other.left(now) { self } else { other }
+    }
 }
 
 /// What the last answers have taught this process. What all of them must know is in the ledger ([`Breaker`]).
 struct Mood {
     /// No call starts earlier: the pace, or a pause that the upstream has asked for.
-    not_before: Timestamp,
+    not_before: Pause,
     /// Until then this error, which only a person can mend, is everybody's answer. Not in the ledger: once it is mended,
     /// the next process must not hear of it.
-    broken: Option<(Timestamp, UpstreamError)>,
+    broken: Option<(Pause, UpstreamError)>,
 }
 
 impl Guard {
@@ -265,9 +206,16 @@ impl Guard {
         clock: Arc<dyn Clock>,
         policy: GuardPolicy,
     ) -> Self {
-        let not_before = Timestamp::from_unix_ms(i64::MIN);
-        let mood = Mutex::new(Mood { not_before, broken: None });
-        Self { upstream, ledger, clock, policy, turn: Mutex::new(()), mood, in_line: AtomicU32::new(0) }
+        let mood = Mutex::new(Mood { not_before: Pause::NONE, broken: None });
+        let (turn, in_line) = (Mutex::new(()), AtomicU32::new(0));
+        Self { upstream, ledger, clock, policy, turn, mood, in_line, wait_notes: None }
+    }
+
+    /// Has `notes` told what is waited for when that takes longer than a few seconds.
+    #[must_use]
+    pub fn with_wait_notes(mut self, notes: WaitNotes) -> Self {
+        self.wait_notes = Some(notes);
+        self
     }
 
     #[must_use]
@@ -296,7 +244,7 @@ impl Guard {
     /// # Errors
     /// The upstream's own.
     pub fn check(&self) -> Result<(), UpstreamError> {
-        self.upstream.check()
+        self.noting(|| self.upstream.check())
     }
 
     /// Asks the upstream when budget and pace allow it, and again after failures that may pass. Blocks while
@@ -307,9 +255,10 @@ impl Guard {
     /// line allows no further one.
     pub fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<Asked, GuardError> {
         let call = || self.upstream.search(picture, params);
-        let (page, Cost { calls, unsettled }) =
+        let (mut page, Cost { calls, unsettled }) =
             self.ask(Question::Search, &call, &|page: &UpstreamPage| page.provider_count)?;
-        Ok(Asked { page, calls, unsettled })
+        let warnings = limits::cut_page(self.profile(), &mut page, params.page_size);
+        Ok(Asked { page, calls, unsettled, warnings })
     }
 
     /// Whether [`details`](Self::details) can be asked for at all.
@@ -324,8 +273,9 @@ impl Guard {
     /// As for [`search`](Self::search).
     pub fn details(&self, offer_id: &OfferId) -> Result<AskedDetail, GuardError> {
         let call = || self.upstream.details(offer_id);
-        let (detail, Cost { calls, unsettled }) = self.ask(Question::Details, &call, &|_| None)?;
-        Ok(AskedDetail { detail, calls, unsettled })
+        let (mut detail, Cost { calls, unsettled }) = self.ask(Question::Details, &call, &|_| None)?;
+        let warnings = limits::cut_detail(self.profile(), &mut detail);
+        Ok(AskedDetail { detail, calls, unsettled, warnings })
     }
 
     /// Makes `call` when it may be made, and again; `count` finds the provider's own count in an answer.
@@ -365,7 +315,12 @@ impl Guard {
                 NextStep::Stop => return Err(GuardError::Upstream { error, calls: cost.calls }),
                 // This pause is everybody's and is waited out in line.
                 NextStep::RetryAfter(_) if error.kind == UpstreamErrorKind::Rate => {}
-                NextStep::RetryAfter(pause) => self.clock.sleep(pause),
+                NextStep::RetryAfter(pause) => {
+                    self.note_long(pause, || {
+                        format!("{} failed ({}) and is asked again", self.profile(), error.code)
+                    });
+                    self.clock.sleep(pause);
+                }
             }
             failed = Some(error);
         }
@@ -380,9 +335,9 @@ impl Guard {
     ) -> Result<T, GuardError> {
         let failed = |error, calls| GuardError::Upstream { error, calls };
         // Before the turn: a token that is fetched between turn and search would spoil the pace.
-        self.upstream.make_ready().map_err(|error| failed(error, 0))?;
+        self.noting(|| self.upstream.make_ready()).map_err(|error| failed(error, 0))?;
         let reservation = self.take_turn()?;
-        let answer = call();
+        let answer = self.noting(call);
         let billed = answer.as_ref().map_or_else(UpstreamError::may_be_billed, |_| true);
         let outcome = if billed { CallOutcome::Billed } else { CallOutcome::Refunded };
         cost.calls += u32::from(billed);
@@ -407,7 +362,10 @@ impl Guard {
             (UpstreamErrorKind::Rate, NextStep::Stop) => {
                 self.hold_back(now, error.retry_after.unwrap_or(self.policy.first_backoff));
             }
-            (UpstreamErrorKind::Transient | UpstreamErrorKind::Unreachable, NextStep::Stop) => {
+            (
+                UpstreamErrorKind::Transient | UpstreamErrorKind::Unreachable | UpstreamErrorKind::Unreadable,
+                NextStep::Stop,
+            ) => {
                 let failures = self.ledger.note_failure(self.profile()).map_err(fault)?;
                 if let Some(extra) = failures.checked_sub(self.policy.breaker_failures.max(1)) {
                     let pause = self.policy.breaker_pause.saturating_mul(1 << extra.min(16));
@@ -419,7 +377,7 @@ impl Guard {
             (UpstreamErrorKind::Acl | UpstreamErrorKind::Unsupported, _) if question == Question::Details => {
             }
             (kind, NextStep::Stop) if kind.needs_a_person() => {
-                self.mood().broken = Some((now.plus(FATAL_PAUSE), error.clone()));
+                self.mood().broken = Some((Pause::new(now, FATAL_PAUSE), error.clone()));
             }
             _ => {}
         }
@@ -428,7 +386,7 @@ impl Guard {
 
     fn refuse_if_broken(&self) -> Result<(), GuardError> {
         match &self.mood().broken {
-            Some((until, error)) if self.clock.now() < *until => {
+            Some((pause, error)) if !pause.left(self.clock.now()).is_zero() => {
                 Err(GuardError::Upstream { error: error.clone(), calls: 0 })
             }
             _ => Ok(()),
@@ -445,30 +403,38 @@ impl Guard {
         }
     }
 
-    /// The last trouble that all processes heard of, also one that is over.
+    /// The last trouble that all processes heard of, also one that is over. Not one that would last longer than any
+    /// does: then the clock has been set back since.
     ///
     /// # Errors
     /// [`GuardError::Ledger`].
     pub fn breaker(&self) -> Result<Option<Breaker>, GuardError> {
-        self.ledger.breaker(self.profile()).map_err(|error| self.ledger_fault(error))
+        let breaker = self.ledger.breaker(self.profile()).map_err(|error| self.ledger_fault(error))?;
+        let now = self.clock.now();
+        Ok(breaker.filter(|Breaker { until, error }| {
+            let longest =
+                if error.kind == UpstreamErrorKind::Quota { QUOTA_PAUSE } else { MAX_BREAKER_PAUSE };
+            now.until(*until) <= longest
+        }))
     }
 
     /// Nobody starts for `pause` from `now`.
     fn hold_back(&self, now: Timestamp, pause: Duration) {
         let mut mood = self.mood();
-        mood.not_before = mood.not_before.max(now.plus(pause.min(MAX_PAUSE)));
+        mood.not_before = mood.not_before.or(Pause::new(now, pause.min(MAX_PAUSE)), now);
     }
 
     /// Waits until this thread may call, with the call booked.
     fn take_turn(&self) -> Result<Reservation, GuardError> {
         let place = Place::take(&self.in_line);
-        let paused = self.clock.now().until(self.mood().not_before);
+        let paused = self.mood().not_before.left(self.clock.now());
         self.allow(paused.saturating_add(self.policy.min_interval.saturating_mul(place.ahead)))?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..MAX_SPOILT_TURNS {
             self.refuse_if_closed()?;
-            let not_before = self.mood().not_before;
-            self.wait_until(not_before)?;
+            let now = self.clock.now();
+            let paused = self.mood().not_before.left(now);
+            self.wait_until(now.plus(paused))?;
             let now = self.clock.now();
             let day = QuotaDay::of(now);
             let reservation = self.book(day, now)?;
@@ -481,8 +447,8 @@ impl Guard {
             let start = self.clock.now();
             let closed = self.refuse_if_closed();
             let mut mood = self.mood();
-            if QuotaDay::of(start) == day && mood.not_before <= start && closed.is_ok() {
-                mood.not_before = start.plus(self.policy.min_interval);
+            if QuotaDay::of(start) == day && mood.not_before.left(start).is_zero() && closed.is_ok() {
+                mood.not_before = Pause::new(start, self.policy.min_interval);
                 return Ok(reservation);
             }
             drop(mood);
@@ -494,7 +460,9 @@ impl Guard {
     fn book(&self, day: QuotaDay, now: Timestamp) -> Result<Reservation, GuardError> {
         let budget = self.policy.daily_budget;
         let profile = self.profile();
-        let booking = Booking { profile, day, budget, now, min_interval: self.policy.min_interval };
+        let Self { policy: GuardPolicy { min_interval, max_wait, .. }, .. } = *self;
+        let max_ahead = max_wait.saturating_add(min_interval);
+        let booking = Booking { profile, day, budget, now, min_interval, max_ahead };
         self.ledger.reserve(&booking).map_err(|error| match error {
             LedgerError::BudgetSpent { used } => {
                 GuardError::BudgetSpent { profile, used, budget, resets_at: day.resets_at() }
@@ -508,15 +476,49 @@ impl Guard {
     }
 
     fn wait_until(&self, moment: Timestamp) -> Result<(), GuardError> {
-        self.allow(self.clock.now().until(moment))?;
-        // A sleep may end early, and another thread may move a manual clock.
+        // However the clock is set meanwhile, no more is slept than this.
+        let mut left = self.clock.now().until(moment);
+        self.allow(left)?;
+        self.note_long(left, || format!("{} is asked when it is this search's turn", self.profile()));
         loop {
-            let rest = self.clock.now().until(moment);
+            // Another thread may move a manual clock, and somebody the machine's.
+            let rest = self.clock.now().until(moment).min(left);
             if rest.is_zero() {
                 return Ok(());
             }
             self.clock.sleep(rest);
+            left -= rest;
         }
+    }
+
+    /// Says `what` comes in `wait`, if that is long.
+    fn note_long(&self, wait: Duration, what: impl FnOnce() -> String) {
+        if let Some(note) = self.wait_notes.as_ref().filter(|_| wait >= WAIT_NOTE_AFTER) {
+            note(&format!("{}, in {} s", what(), wait.as_secs()));
+        }
+    }
+
+    /// Makes `call`, and says that it is waited for while it takes long.
+    fn noting<T>(&self, call: impl FnOnce() -> T) -> T {
+        let Some(note) = &self.wait_notes else { return call() };
+        let (profile, clock) = (self.profile(), self.clock.as_ref());
+        thread::scope(|scope| {
+            // Hung up when the call has ended, in whatever way.
+            let (_under_way, ended) = mpsc::channel::<()>();
+            let watch = move || {
+                let (start, mut next) = (clock.now(), WAIT_NOTE_AFTER);
+                while ended.recv_timeout(NOTE_POLL) == Err(RecvTimeoutError::Timeout) {
+                    let waited = start.until(clock.now());
+                    if waited >= next {
+                        note(&format!("waiting for {profile}, {} s", waited.as_secs()));
+                        next = waited.saturating_add(NOTE_EVERY);
+                    }
+                }
+            };
+            // Without a thread to spare the call is made in silence.
+            let _ = thread::Builder::new().spawn_scoped(scope, watch);
+            call()
+        })
     }
 
     fn allow(&self, wait: Duration) -> Result<(), GuardError> {

@@ -56,6 +56,9 @@ pub struct Booking {
     pub now: Timestamp,
     /// Between the starts of two calls of `profile`.
     pub min_interval: Duration,
+    /// How far ahead of `now` a start can have been booked. What lies further ahead was booked before the clock was set
+    /// back, and keeps nobody waiting.
+    pub max_ahead: Duration,
 }
 
 /// A booked call.
@@ -101,7 +104,8 @@ pub struct Breaker {
 pub trait Ledger: Send + Sync {
     /// Books one call before it is made, atomically over all processes. The moment to start is the booking's
     /// `now` or `min_interval` after the start of the profile's last booking, whichever is later; a refunded
-    /// booking still counts for the pace, because its request was sent, but not for the budget.
+    /// booking still counts for the pace, because its request was sent, but not for the budget. Calls that are booked
+    /// for a day that `max_ahead` does not reach were made before the clock was set back, and count for `day`.
     ///
     /// # Errors
     /// [`LedgerError::BudgetSpent`] when `budget` calls of `day` are booked and not refunded;

@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::wire::unreadable;
-use super::{UpstreamError, UpstreamPage};
+use super::UpstreamPage;
 use crate::offer::{Attribute, Offer, OfferId, Price, Sku};
 
 /// A string without its outer blanks, or a number as it is written; `None` when nothing is left.
@@ -41,6 +40,11 @@ pub(super) fn count<T: TryFrom<u64>>(value: &Value) -> Option<T> {
     T::try_from(whole).ok()
 }
 
+/// How many offers there are; one that no catalogue could hold is none.
+pub(super) fn total(value: &Value) -> Option<u64> {
+    count::<i64>(value).and_then(|total| u64::try_from(total).ok())
+}
+
 /// Yuan as a string (`"59.00"`, `"¥59"`) or a number. A number is read in the shortest form that means it, so
 /// a price of up to 15 digits keeps its value.
 pub(super) fn price(value: &Value) -> Option<Price> {
@@ -50,7 +54,7 @@ pub(super) fn price(value: &Value) -> Option<Price> {
 
 /// The numbers of categories in `values`; 0 is none.
 pub(super) fn category_ids<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<u64> {
-    values.into_iter().filter_map(count).filter(|&id| id != 0).collect()
+    values.into_iter().filter_map(total).filter(|&id| id != 0).collect()
 }
 
 /// An id; a number with a fraction is none.
@@ -117,17 +121,16 @@ pub(super) fn skus(list: &Value, properties: &str) -> Vec<Sku> {
     list.as_array().into_iter().flatten().filter(|entry| entry.is_object()).map(sku).collect()
 }
 
-/// A page of the rows that can be read. Rows of which none can be read are an error: stored as an empty answer they
-/// would hide it.
+/// A page of the rows that can be read. Rows of which none can be read are an error, and this is what is wrong with
+/// them: stored as an empty answer they would hide it.
 pub(super) fn page(
-    profile: &'static str,
     rows: &[Value],
     total: Option<u64>,
     read_offer: fn(&Value) -> Option<Offer>,
-) -> Result<UpstreamPage, UpstreamError> {
+) -> Result<UpstreamPage, &'static str> {
     let offers: Vec<Offer> = rows.iter().filter_map(read_offer).collect();
     if offers.is_empty() && !rows.is_empty() {
-        return Err(unreadable(profile, "no row of the answer has a usable offer id"));
+        return Err("no row of the answer has a usable offer id");
     }
     let skipped = u32::try_from(rows.len() - offers.len()).unwrap_or(u32::MAX);
     Ok(UpstreamPage { offers, total, skipped, provider_count: None })

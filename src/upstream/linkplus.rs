@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use super::aop::{AopConfig, Gateway};
+use super::aop::{AopConfig, Gateway, open};
 use super::{
     SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage,
     lenient,
@@ -62,8 +62,8 @@ impl Upstream for LinkplusUpstream {
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
         params.check(PROFILE)?;
         let url = picture.address(PROFILE, params)?;
-        let body = self.gateway.with_token(|token| {
-            let body = self.gateway.call(CALL, Some(token), |ask| {
+        let reply = self.gateway.with_token(|token| {
+            let reply = self.gateway.call(CALL, Some(token), |ask| {
                 ask.url_field("picUrl", url)
                     .field("page", params.page)
                     .field("pageSize", params.page_size.min(MAX_PAGE_SIZE))
@@ -71,10 +71,10 @@ impl Upstream for LinkplusUpstream {
                     .field_if("priceMin", params.price_min)
                     .field_if("priceMax", params.price_max)
             })?;
-            self.gateway.open(&body)?;
-            Ok(body)
+            open(&reply)?;
+            Ok(reply)
         });
-        let body = body.map_err(|error| match error.kind {
+        let reply = reply.map_err(|error| match error.kind {
             // The gateway's words quote the address, and its query may be somebody's signature.
             UpstreamErrorKind::Image => {
                 let message = "the gateway cannot fetch or read the picture at its address";
@@ -82,11 +82,12 @@ impl Upstream for LinkplusUpstream {
             }
             _ => error,
         })?;
-        let result = &body["result"];
-        let Value::Array(rows) = &result["result"] else {
-            return Err(self.gateway.unreadable("the answer holds no list of offers"));
+        let result = &reply.value()["result"];
+        let page = match &result["result"] {
+            Value::Array(rows) => lenient::page(rows, lenient::total(&result["total"]), read_offer),
+            _ => Err("the answer holds no list of offers"),
         };
-        lenient::page(PROFILE, rows, lenient::count(&result["total"]), read_offer)
+        page.map_err(|what| reply.unreadable(what))
     }
 
     /// Proves the address, the key and the secret, but not the access token.

@@ -8,9 +8,11 @@ pub mod aop;
 #[cfg(feature = "upstream")]
 pub mod article;
 pub mod guard;
+mod guard_error;
 mod ledger;
 #[cfg(feature = "upstream")]
 mod lenient;
+mod limits;
 #[cfg(feature = "upstream")]
 pub mod linkplus;
 #[cfg(feature = "upstream")]
@@ -39,7 +41,7 @@ pub use aop::{AopConfig, AopUpstream};
 pub use article::{ArticleConfig, ArticleUpstream};
 pub use guard::{
     Asked, AskedDetail, Booking, Breaker, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError,
-    QuotaDay, Reservation, WhyNot,
+    QuotaDay, Reservation, WaitNotes, WhyNot,
 };
 #[cfg(feature = "upstream")]
 pub use linkplus::LinkplusUpstream;
@@ -180,6 +182,8 @@ impl UploadMediaType {
     }
 }
 
+/// Of an error: no answer came in time. Whether the search was made is not known.
+const TIMEOUT: &str = "timeout";
 /// Of an error: the picture has no address, and this upstream takes nothing else. Another may.
 const NO_ADDRESS: &str = "no_address";
 /// Offers a page at the most: what the official search takes.
@@ -308,6 +312,9 @@ pub enum UpstreamErrorKind {
     /// The upstream or the way to it fails, and a search may have been made: try again, a bounded number of
     /// times.
     Transient,
+    /// A whole answer came and is none: a log-in page, another format. The search may have been made and would be
+    /// answered in the same way, so it is not made again.
+    Unreadable,
     /// No search left this machine: nothing answers at the address, or not even a token could be had. Try
     /// again, a bounded number of times; costs nothing.
     Unreachable,
@@ -329,7 +336,7 @@ impl UpstreamErrorKind {
     /// Whether the upstream may count the failed search as made. Only where nothing is known.
     #[must_use]
     pub fn may_be_billed(self) -> bool {
-        self == Self::Transient
+        matches!(self, Self::Transient | Self::Unreadable)
     }
 
     /// What to do about it, as the end of a sentence.
@@ -345,6 +352,7 @@ impl UpstreamErrorKind {
             Self::Image => "try another picture or a smaller one",
             Self::Unsupported => "check base_url and the profile",
             Self::Transient => "try again later",
+            Self::Unreadable => "see what base_url answers to a browser, then ask again with --refresh",
             Self::Unreachable => "check the network and base_url",
         }
     }
@@ -386,6 +394,13 @@ impl UpstreamError {
         let message = format!("nothing is known there about the offer {offer_id}");
         let error = Self::new(profile, UpstreamErrorKind::Param, "no_such_offer", message);
         Self { billed: Some(true), ..error }
+    }
+
+    /// Whether the same search may succeed if it is made again after a while. One that was waited for in vain may have
+    /// been made and be under way still: to make it again would cost a second call and as long a wait.
+    #[must_use]
+    pub fn is_worth_retrying(&self) -> bool {
+        self.kind.is_worth_retrying() && !matches!(self.code.as_str(), TIMEOUT | "504")
     }
 
     /// Whether the provider may count the failed search as made.

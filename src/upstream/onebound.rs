@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
+use super::wire::{Ask, Reply, Wire, config_error};
 use super::{
     ProviderCount, SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError,
     UpstreamErrorKind, UpstreamPage, lenient,
@@ -95,9 +95,10 @@ impl OneboundUpstream {
     fn upload(&self, picture: &UploadPicture) -> Result<String, UpstreamError> {
         let imgcode = STANDARD.encode(&picture.bytes);
         let ask = self.signed(Ask::post(UPLOAD_PATH)).picture_field("imgcode", imgcode, picture);
-        let body = self.accept(&self.wire.send(&ask, self.clock.now())?)?.0;
+        let reply = self.send(&ask)?.0;
+        let body = reply.value();
         let places = [
-            &body,
+            body,
             &body["items"],
             &body["items"]["item"],
             &body["item"],
@@ -114,29 +115,24 @@ impl OneboundUpstream {
         })
     }
 
-    /// The body, and whether anything was found, of an answer that is not a refusal.
-    fn accept(&self, reply: &Reply) -> Result<(Value, bool), UpstreamError> {
-        let body: Option<Value> = serde_json::from_slice(&reply.body).ok().filter(Value::is_object);
-        let said = body.as_ref().unwrap_or(&Value::Null);
+    /// The reply and whether anything was found, unless it is a refusal.
+    fn send(&self, ask: &Ask<'_>) -> Result<(Reply, bool), UpstreamError> {
+        let reply = self.wire.send(ask, self.clock.now())?;
+        let said = reply.value();
         let code = lenient::text(&said["error_code"]);
-        if (200..300).contains(&reply.status) {
+        if reply.is_success() {
             match code.as_deref() {
-                Some(found @ ("0000" | "2000")) => return Ok((said.clone(), found == "0000")),
-                None if body.is_some() => return Err(unreadable(PROFILE, "the answer holds no error_code")),
-                None => return Err(unreadable(PROFILE, "the answer is not a JSON object")),
+                Some("0000") => return Ok((reply, true)),
+                Some("2000") => return Ok((reply, false)),
                 Some(_) => {}
+                None if said.is_object() => return Err(reply.unreadable("the answer holds no error_code")),
+                None => return Err(reply.unreadable("the answer is not a JSON object")),
             }
         }
         let code = code.unwrap_or_else(|| reply.status.to_string());
-        let secrets = [&self.config.key, &self.config.secret];
-        let words = lenient::first_text(said, &["reason", "error"])
-            .unwrap_or_else(|| format!("refused with HTTP status {}", reply.status));
+        let words = lenient::first_text(said, &["reason", "error"]);
         let (kind, billed) = classify(reply.status, &code);
-        Err(UpstreamError {
-            retry_after: reply.retry_after,
-            billed,
-            ..UpstreamError::new(PROFILE, kind, quote(&code, &secrets), quote(&words, &secrets))
-        })
+        Err(UpstreamError { billed, ..reply.refusal(kind, &code, words) })
     }
 }
 
@@ -169,10 +165,11 @@ impl Upstream for OneboundUpstream {
             .query_if("cat", params.category_id)
             .query_if("start_price", params.price_min)
             .query_if("end_price", params.price_max);
-        let (body, has_items) = self.accept(&self.wire.send(&ask, self.clock.now())?)?;
+        let (reply, has_items) = self.send(&ask)?;
+        let body = reply.value();
         let provider_count = lenient::text(&body["api_info"]).and_then(|info| ProviderCount::parse(&info));
         let page = if has_items {
-            read_page(&body)?
+            read_page(body).map_err(|what| reply.unreadable(what))?
         } else {
             UpstreamPage { total: Some(0), ..UpstreamPage::default() }
         };
@@ -183,7 +180,7 @@ impl Upstream for OneboundUpstream {
     /// nothing must be in the vendor's own words.
     fn check(&self) -> Result<(), UpstreamError> {
         let ask = self.signed(Ask::get(SEARCH_PATH));
-        match self.accept(&self.wire.send(&ask, self.clock.now())?) {
+        match self.send(&ask) {
             // No picture was named: a refusal of just that says that key and secret were taken.
             Err(error) if error.kind == UpstreamErrorKind::Param => Ok(()),
             answer => answer.map(drop),
@@ -223,14 +220,14 @@ pub fn classify(http_status: u16, code: &str) -> (UpstreamErrorKind, Option<bool
     (kind, Some(false))
 }
 
-fn read_page(body: &Value) -> Result<UpstreamPage, UpstreamError> {
+fn read_page(body: &Value) -> Result<UpstreamPage, &'static str> {
     let items = &body["items"];
     let total =
-        lenient::count(&items["real_total_results"]).or_else(|| lenient::count(&items["total_results"]));
+        lenient::total(&items["real_total_results"]).or_else(|| lenient::total(&items["total_results"]));
     let Value::Array(rows) = &items["item"] else {
-        return Err(unreadable(PROFILE, "the answer holds no list of items"));
+        return Err("the answer holds no list of items");
     };
-    lenient::page(PROFILE, rows, total, read_offer)
+    lenient::page(rows, total, read_offer)
 }
 
 fn read_offer(row: &Value) -> Option<Offer> {

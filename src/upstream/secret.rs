@@ -1,6 +1,15 @@
 //! A value that must never be read in a log.
 
+use std::cmp::Reverse;
 use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+/// What stands where a secret stood.
+pub(super) const REDACTED: &str = "***";
+/// A credential of one or two letters would take the text around it along and hide nothing.
+const MIN_BYTES: usize = 3;
 
 /// An app secret, a token or another credential: printed as `Secret(***)`, never serialised, read only
 /// through [`expose`](Self::expose), so that every use can be found by that word.
@@ -24,12 +33,153 @@ impl Secret {
         self.0.is_empty()
     }
 
-    /// `text` with this credential blotted out, for texts of an upstream that may quote what was sent to it.
+    /// `text` without this credential, for texts of an upstream that may quote what was sent to it: as it is, as a part
+    /// of an address or a form (percent signs, `+`), of JSON, of HTML, in Base64 (also in the middle of a longer text)
+    /// and in hexadecimal digits. One of fewer than 3 bytes stays.
     #[must_use]
-    pub fn blot(&self, text: &str) -> String {
-        // A credential of one or two letters would blot out the text around it and hide nothing.
-        if self.0.len() < 3 { text.to_owned() } else { text.replace(&self.0, "***") }
+    pub fn redact(&self, text: &str) -> String {
+        if self.0.len() < MIN_BYTES {
+            return text.to_owned();
+        }
+        self.forms().iter().fold(text.to_owned(), |text, form| without(&text, form))
     }
+
+    /// The credential itself, and the texts that stand for the whole of it.
+    fn forms(&self) -> Vec<String> {
+        let bytes = self.0.as_bytes();
+        let mut forms = vec![self.0.clone()];
+        for before in 0..3 {
+            // Base64 of a text that holds the credential depends on where it begins, by the place modulo 3; the
+            // characters at its ends hold bits of its neighbours, too.
+            let padded = [&[0; 2][..before], bytes].concat();
+            let (from, to) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
+            if to >= from + 4 {
+                forms.extend(
+                    [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD]
+                        .map(|base64| base64.encode(&padded)[from..to].to_owned()),
+                );
+            }
+        }
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        forms.extend([hex.to_uppercase(), hex]);
+        forms
+    }
+}
+
+/// `text` without any of `secrets`.
+pub(super) fn redact_all<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
+    let mut secrets: Vec<&Secret> = secrets.into_iter().collect();
+    // One may be a part of another.
+    secrets.sort_by_key(|secret| Reverse(secret.expose().len()));
+    secrets.iter().fold(text.to_owned(), |text, secret| secret.redact(&text))
+}
+
+/// `text` without `form`, each of whose characters may be written in any of the ways that [`ends`] knows.
+fn without(text: &str, form: &str) -> String {
+    let bytes = text.as_bytes();
+    let first = form.as_bytes().first().copied().unwrap_or_default();
+    let (mut out, mut copied, mut at) = (String::new(), 0, 0);
+    while at < bytes.len() {
+        let may_begin = bytes[at] == first || matches!(bytes[at], b'%' | b'+' | b'\\' | b'&');
+        match may_begin.then(|| end_of(bytes, at, form)).flatten() {
+            Some(end) => {
+                out.push_str(&text[copied..at]);
+                out.push_str(REDACTED);
+                (copied, at) = (end, end);
+            }
+            None => at += 1,
+        }
+    }
+    out.push_str(&text[copied..]);
+    out
+}
+
+/// Where `form` ends in `text`, if it begins at `at`: the last place, where there are several.
+fn end_of(text: &[u8], at: usize, form: &str) -> Option<usize> {
+    let mut places = vec![at];
+    for c in form.chars() {
+        let mut next: Vec<usize> = places.iter().flat_map(|&place| ends(text, place, c)).collect();
+        next.sort_unstable();
+        next.dedup();
+        if next.is_empty() {
+            return None;
+        }
+        places = next;
+    }
+    places.last().copied()
+}
+
+/// Where `c` ends in `text` if it is written at `at`, in each of the ways in which it may be.
+fn ends(text: &[u8], at: usize, c: char) -> Vec<usize> {
+    let rest = &text[at..];
+    let mut ends = Vec::new();
+    let mut buffer = [0; 4];
+    let utf8 = c.encode_utf8(&mut buffer).as_bytes();
+    if rest.starts_with(utf8) {
+        ends.push(at + utf8.len());
+    }
+    match rest.first() {
+        Some(b'+') if c == ' ' => ends.push(at + 1),
+        Some(b'%') => ends.extend(percent_encoded(rest, utf8).map(|length| at + length)),
+        Some(b'\\') => ends.extend(escaped(rest, c).map(|length| at + length)),
+        Some(b'&') => ends.extend(entity(rest, c).map(|length| at + length)),
+        _ => {}
+    }
+    ends
+}
+
+/// The lengths of `%C3%A9` and, encoded twice, `%25C3%25A9`.
+fn percent_encoded(text: &[u8], utf8: &[u8]) -> impl Iterator<Item = usize> {
+    ["%", "%25"].into_iter().filter_map(move |sign| {
+        utf8.iter().try_fold(0, |at, byte| {
+            let written = format!("{sign}{byte:02x}");
+            let found = text.get(at..at + written.len())?;
+            found.eq_ignore_ascii_case(written.as_bytes()).then_some(at + written.len())
+        })
+    })
+}
+
+/// The length of `\n`, `\u00e9` (as often as UTF-16 has it) or `\u{e9}`.
+fn escaped(text: &[u8], c: char) -> Option<usize> {
+    let short = match c {
+        '\n' => b'n',
+        '\t' => b't',
+        '\r' => b'r',
+        '\u{8}' => b'b',
+        '\u{c}' => b'f',
+        '\0' => b'0',
+        '"' | '\\' | '/' | '\'' => c as u8,
+        _ => 0,
+    };
+    if short != 0 && text.get(1) == Some(&short) {
+        return Some(2);
+    }
+    let braced = format!("\\u{{{:x}}}", u32::from(c));
+    if text.get(..braced.len()).is_some_and(|text| text.eq_ignore_ascii_case(braced.as_bytes())) {
+        return Some(braced.len());
+    }
+    let mut units = [0; 2];
+    let json: String = c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+    text.get(..json.len()).filter(|text| text.eq_ignore_ascii_case(json.as_bytes())).map(<[u8]>::len)
+}
+
+/// The length of `&amp;`, `&#38;` or `&#x26;`.
+fn entity(text: &[u8], c: char) -> Option<usize> {
+    let end = text.iter().take(12).position(|byte| *byte == b';')?;
+    let name = std::str::from_utf8(&text[1..end]).ok()?;
+    let named = match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => None,
+    };
+    let number = name.strip_prefix('#').and_then(|digits| match digits.strip_prefix(['x', 'X']) {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => digits.parse().ok(),
+    });
+    (named.or_else(|| number.and_then(char::from_u32)) == Some(c)).then_some(end + 1)
 }
 
 impl From<String> for Secret {
@@ -46,7 +196,39 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::Secret;
+    use base64::engine::general_purpose::STANDARD;
+    use proptest::prelude::*;
+    use reqwest::Url;
+
+    use super::*;
+
+    /// As servers and libraries write it when they quote a request.
+    fn quotations(secret: &str) -> Vec<String> {
+        let json = serde_json::Value::from(secret).to_string();
+        let debug = format!("{secret:?}");
+        let form = Url::parse_with_params("http://x/", [("", secret)]).expect("an address");
+        let form = form.query().and_then(|query| query.strip_prefix('=')).expect("a value").to_owned();
+        let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let escaped: String = secret.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+        let entities: String = secret.chars().map(|c| format!("&#{};", u32::from(c))).collect();
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
+        vec![
+            secret.to_owned(),
+            json[1..json.len() - 1].to_owned(),
+            json[1..json.len() - 1].replace('/', "\\/"),
+            form.clone(),
+            form.replace('+', "%20"),
+            percent.to_lowercase(),
+            percent.replace('%', "%25"),
+            percent,
+            escaped.to_lowercase(),
+            escaped,
+            entities,
+            hex.to_lowercase(),
+            hex,
+            debug[1..debug.len() - 1].to_owned(),
+        ]
+    }
 
     #[test]
     fn a_secret_is_not_readable_in_its_debug_text() {
@@ -54,7 +236,50 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_blotted_out_of_a_foreign_text() {
-        assert_eq!(Secret::new("hunter2").blot("token hunter2 is old"), "token *** is old");
+    fn a_secret_is_taken_out_of_a_foreign_text_in_every_form() {
+        let secret = Secret::new("p+w /é\"%41&=");
+        for form in quotations(secret.expose()) {
+            assert_eq!(secret.redact(&format!("token {form} is old")), "token *** is old", "{form}");
+        }
+        assert_eq!(secret.redact("p+w is another"), "p+w is another");
+        assert_eq!(
+            Secret::new("hunter2").redact("hunter, hunter3, %68, 100 %"),
+            "hunter, hunter3, %68, 100 %"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_of_credentials_in_base64_wherever_it_stands_in_them() {
+        let secret = Secret::new("hunter2-9d1c");
+        for user in ["", "a", "ab", "abc", "key:"] {
+            let header = format!("Basic {}", STANDARD.encode(format!("{user}hunter2-9d1c:more")));
+            let shown = secret.redact(&header);
+            let left: String = shown.split(REDACTED).collect();
+            assert!(shown.contains(REDACTED) && left.len() < header.len() - 12, "{header} {shown}");
+        }
+    }
+
+    #[test]
+    fn the_longer_of_two_secrets_goes_first() {
+        let secrets = [Secret::new("abcd"), Secret::new("abcdef")];
+        assert_eq!(redact_all("abcdef abcd", &secrets), "*** ***");
+    }
+
+    proptest! {
+        #[test]
+        fn no_form_of_any_secret_is_left(secret in "[^*]{3,40}", before in "[a-z ]{0,5}", after in "[a-z ]{0,5}") {
+            prop_assume!(!before.contains(&secret) && !after.contains(&secret));
+            let hidden = Secret::new(secret.clone());
+            for form in quotations(&secret) {
+                let shown = hidden.redact(&format!("{before}{form}{after}"));
+                prop_assert!(shown.contains(REDACTED), "{} in {:?}", form, shown);
+                prop_assert!(form == REDACTED || !shown.contains(&form), "{} in {:?}", form, shown);
+            }
+        }
+
+        #[test]
+        fn any_text_can_be_looked_through(text in ".{0,100}", secret in ".{0,10}") {
+            let _ = Secret::new(secret).redact(&text);
+        }
     }
 }

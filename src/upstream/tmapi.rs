@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
+use super::wire::{Ask, Reply, Wire, config_error};
 use super::{
     SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, lenient,
@@ -81,9 +81,23 @@ impl TmapiUpstream {
         Ok(Self { config, wire, clock })
     }
 
-    fn send(&self, ask: Ask<'_>) -> Result<Value, UpstreamError> {
+    /// The reply, unless it is a refusal.
+    fn send(&self, ask: Ask<'_>) -> Result<Reply, UpstreamError> {
         let ask = ask.secret_query("apiToken", &self.config.token);
-        self.accept(&self.wire.send(&ask, self.clock.now())?)
+        let reply = self.wire.send(&ask, self.clock.now())?;
+        let said = reply.value();
+        let code = lenient::text(&said["code"]);
+        if reply.is_success() {
+            match code.as_deref() {
+                Some("200") => return Ok(reply),
+                Some(_) => {}
+                None if said.is_object() => return Err(reply.unreadable("the answer holds no code")),
+                None => return Err(reply.unreadable("the answer is not a JSON object")),
+            }
+        }
+        let code = code.filter(|code| code != "200").unwrap_or_else(|| reply.status.to_string());
+        let words = lenient::first_text(said, &["msg", "message"]);
+        Err(reply.refusal(classify(reply.status, &code), &code, words))
     }
 
     /// The address under which the search takes the picture.
@@ -94,7 +108,7 @@ impl TmapiUpstream {
         // Which search the new address is for; the vendor's example names the path.
         let ask =
             Ask::post(CONVERT_PATH).url_field("url", url).field("search_api_endpoint", SEARCH_PATH).json();
-        let body = self.send(ask).map_err(|error| match error.code.as_str() {
+        let reply = self.send(ask).map_err(|error| match error.code.as_str() {
             // Here there is nothing to retrieve but the picture.
             "417" => UpstreamError::new(
                 PROFILE,
@@ -104,32 +118,8 @@ impl TmapiUpstream {
             ),
             _ => error,
         })?;
-        lenient::text(&body["data"]["image_url"])
-            .ok_or_else(|| unreadable(PROFILE, "the converted picture has no image_url"))
-    }
-
-    /// The body of an answer that is not a refusal.
-    fn accept(&self, reply: &Reply) -> Result<Value, UpstreamError> {
-        let body: Option<Value> = serde_json::from_slice(&reply.body).ok().filter(Value::is_object);
-        let said = body.as_ref().unwrap_or(&Value::Null);
-        let code = lenient::text(&said["code"]);
-        if (200..300).contains(&reply.status) {
-            match (&body, code.as_deref()) {
-                (Some(body), Some("200")) => return Ok(body.clone()),
-                (Some(_), None) => return Err(unreadable(PROFILE, "the answer holds no code")),
-                (None, _) => return Err(unreadable(PROFILE, "the answer is not a JSON object")),
-                (Some(_), Some(_)) => {}
-            }
-        }
-        let code = code.filter(|code| code != "200").unwrap_or_else(|| reply.status.to_string());
-        let secrets = [&self.config.token];
-        let words = lenient::first_text(said, &["msg", "message"])
-            .unwrap_or_else(|| format!("refused with HTTP status {}", reply.status));
-        let kind = classify(reply.status, &code);
-        Err(UpstreamError {
-            retry_after: reply.retry_after,
-            ..UpstreamError::new(PROFILE, kind, quote(&code, &secrets), quote(&words, &secrets))
-        })
+        lenient::text(&reply.value()["data"]["image_url"])
+            .ok_or_else(|| reply.unreadable("the converted picture has no image_url"))
     }
 }
 
@@ -160,11 +150,13 @@ impl Upstream for TmapiUpstream {
             .query("page_size", params.page_size.min(MAX_PAGE_SIZE))
             .query_if("price_start", params.price_min)
             .query_if("price_end", params.price_max);
-        let data = &self.send(ask)?["data"];
-        let Value::Array(rows) = &data["items"] else {
-            return Err(unreadable(PROFILE, "the answer holds no list of items"));
+        let reply = self.send(ask)?;
+        let data = &reply.value()["data"];
+        let page = match &data["items"] {
+            Value::Array(rows) => lenient::page(rows, lenient::total(&data["total_count"]), read_offer),
+            _ => Err("the answer holds no list of items"),
         };
-        lenient::page(PROFILE, rows, lenient::count(&data["total_count"]), read_offer)
+        page.map_err(|what| reply.unreadable(what))
     }
 
     /// The vendor documents nothing that is free, so a search without a picture is sent: a refusal of just that says

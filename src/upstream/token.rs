@@ -2,11 +2,12 @@
 //! where a later process finds them.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ use crate::clock::{Clock, Timestamp};
 const MARGIN: Duration = Duration::from_mins(1);
 /// For an answer that does not say how long its token holds; a token that ends earlier is renewed on its refusal.
 const UNSTATED_LIFE: Duration = Duration::from_mins(10);
+/// Renewing takes a request, which has a time-out of its own.
+const MAX_LOCK_WAIT: Duration = Duration::from_mins(1);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 const MAX_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// A token as it is used for a call.
@@ -116,7 +120,9 @@ impl TokenCell {
 /// Whatever went wrong over a token, no search was made, so none is paid for.
 fn no_search_was_made(error: UpstreamError) -> UpstreamError {
     match error.kind {
-        UpstreamErrorKind::Transient => UpstreamError { kind: UpstreamErrorKind::Unreachable, ..error },
+        UpstreamErrorKind::Transient | UpstreamErrorKind::Unreadable => {
+            UpstreamError { kind: UpstreamErrorKind::Unreachable, ..error }
+        }
         _ => error,
     }
 }
@@ -144,7 +150,7 @@ struct Content {
     refresh_token: Option<String>,
 }
 
-/// The right to renew; ends when dropped.
+/// The right to renew, or a wait for it that took too long; ends when dropped.
 pub(super) struct Renewal {
     _lock: File,
 }
@@ -161,17 +167,31 @@ impl TokenFile {
         &self.path
     }
 
-    /// Waits until no other process renews.
+    /// Waits until no other process renews; for a minute at the most, since one that takes longer is suspended or hangs,
+    /// and two renewals are better than none.
     pub(super) fn lock(&self) -> io::Result<Renewal> {
+        self.lock_within(MAX_LOCK_WAIT)
+    }
+
+    fn lock_within(&self, max_wait: Duration) -> io::Result<Renewal> {
         let folder = self.folder();
         // The home folder is there already, except when somebody logs in before anything is stored.
         access::make_home(folder.parent().unwrap_or(folder))?;
         access::make_folder(folder)?;
         let lock_path = self.path.with_extension("lock");
         let lock = access::open(File::options().create(true).truncate(false).write(true), &lock_path)?;
-        lock.lock()?;
-        self.remove_leftovers()?;
-        Ok(Renewal { _lock: lock })
+        let start = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => {
+                    self.remove_leftovers()?;
+                    return Ok(Renewal { _lock: lock });
+                }
+                Err(TryLockError::WouldBlock) if start.elapsed() < max_wait => thread::sleep(LOCK_POLL),
+                Err(TryLockError::WouldBlock) => return Ok(Renewal { _lock: lock }),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
     }
 
     fn folder(&self) -> &Path {
@@ -231,5 +251,20 @@ impl TokenFile {
 impl fmt::Debug for TokenFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenFile").field("path", &self.path).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_never_ends_its_renewal_holds_up_no_other_for_ever() {
+        let home = tempfile::tempdir().expect("a folder");
+        let file = TokenFile::of_home(home.path(), "aop");
+        let held = file.lock().expect("free");
+        let late = file.lock_within(Duration::ZERO).expect("without the lock");
+        drop((held, late));
+        file.lock_within(Duration::ZERO).expect("free again");
     }
 }

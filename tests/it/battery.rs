@@ -8,11 +8,12 @@ use image::ImageFormat;
 use serde_json::json;
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
 use tongkuan::engine::{Engine, Freshness, Query};
+use tongkuan::offer::Offer;
 use tongkuan::sandbox::{Fault, Faults, Sandbox, SandboxOptions, View};
 use tongkuan::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
     OneboundUpstream, QuotaDay, SearchParams, Secret, Tape, TmapiConfig, TmapiUpstream, UploadPicture,
-    Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, prepare,
+    Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, WhyNot, prepare,
 };
 
 use crate::fakes::{FakeEmbedder, encoded, http, png, query};
@@ -137,6 +138,46 @@ impl Rig<'_> {
         error.kind == kind && (billed == 0 || error.may_be_billed())
     }
 
+    /// Whether the answer is read for what it says, titles beginning with `mended`, and was billed once.
+    fn reads(&self, fault: Fault, mended: &str) -> bool {
+        let whole = self.plain().unwrap();
+        let (result, billed) = self.struck(fault);
+        let read = result.unwrap();
+        let titles =
+            |page: &UpstreamPage| page.offers.iter().map(|offer| offer.title.clone()).collect::<Vec<_>>();
+        let expected: Vec<String> = titles(&whole).iter().map(|title| format!("{mended}{title}")).collect();
+        let rest = |page: UpstreamPage| {
+            let bare = |offer| Offer { title: String::new(), ..offer };
+            UpstreamPage { offers: page.offers.into_iter().map(bare).collect(), ..page }
+        };
+        titles(&read) == expected && rest(read) == rest(whole) && billed == 1
+    }
+
+    /// What the sandbox bills for one picture that is searched for `runs` times, each time by a new engine on the same
+    /// home, while every search is befallen by `fault`.
+    fn paid(&self, fault: Fault, runs: u32) -> u64 {
+        let home = tempfile::tempdir().unwrap();
+        let source_url = self.picture.source_url.as_deref();
+        let before = self.sandbox.counters().searches_ok;
+        self.sandbox.inject(Faults::new([], vec![(fault, 1.0)], 1).unwrap());
+        for _ in 0..runs {
+            let door = Door { timeout: Duration::from_millis(1500), ..Door::to(self.sandbox, self.clock) };
+            let upstream = door.client(self.profile);
+            upstream.make_ready().unwrap();
+            let engine = Engine::builder(home.path())
+                .embedder(Arc::new(FakeEmbedder::new()))
+                .upstream(upstream, GuardPolicy::default(), Freshness::default())
+                .clock(self.clock.clone())
+                .open()
+                .unwrap();
+            let answer = engine.search(&Query { source_url, ..query(&png(77)) }).unwrap();
+            let reason = if fault == Fault::Html { WhyNot::Unreadable } else { WhyNot::UpstreamFailed };
+            assert_eq!(answer.unanswered.unwrap().reason, reason, "{}: {:?}", self.profile, answer.warnings);
+        }
+        self.sandbox.inject(Faults::default());
+        self.sandbox.counters().searches_ok - before
+    }
+
     fn has_tokens(&self) -> bool {
         matches!(self.profile, "article" | "aop" | "linkplus")
     }
@@ -146,7 +187,7 @@ impl Rig<'_> {
 type Cell = Option<bool>;
 type Case = (&'static str, fn(&Rig<'_>) -> Cell);
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 32] = [
     ("conformance", |rig| {
         conformance_for(rig.upstream.as_ref(), &rig.picture);
         Some(true)
@@ -217,6 +258,26 @@ const CASES: [Case; 18] = [
     ("bad picture", |rig| Some(rig.fails(Fault::ImageIdZero, UpstreamErrorKind::Image))),
     ("truncated answer", |rig| Some(rig.fails(Fault::Truncated, UpstreamErrorKind::Transient))),
     ("connection cut", |rig| Some(rig.fails(Fault::Cut, UpstreamErrorKind::Transient))),
+    ("log-in page", |rig| Some(rig.fails(Fault::Html, UpstreamErrorKind::Unreadable))),
+    ("empty answer", |rig| Some(rig.fails(Fault::Empty, UpstreamErrorKind::Unreadable))),
+    ("GBK", |rig| Some(rig.reads(Fault::Gbk, ""))),
+    ("GBK undeclared", |rig| Some(rig.reads(Fault::GbkUndeclared, ""))),
+    ("UTF-16", |rig| Some(rig.reads(Fault::Utf16, ""))),
+    ("byte order mark", |rig| Some(rig.reads(Fault::ByteOrderMark, ""))),
+    ("half a surrogate pair", |rig| Some(rig.reads(Fault::Surrogate, "\u{fffd}"))),
+    ("a byte that is not UTF-8", |rig| Some(rig.reads(Fault::BadByte, "\u{fffd}"))),
+    ("a thousand deep", |rig| Some(rig.reads(Fault::Deep, ""))),
+    ("wrapped in a script", |rig| Some(rig.reads(Fault::Jsonp, ""))),
+    ("something after it", |rig| Some(rig.reads(Fault::Trailing, ""))),
+    ("answer that never comes", |rig| {
+        let door = Door { timeout: Duration::from_millis(1500), ..Door::to(rig.sandbox, rig.clock) };
+        let upstream = door.client(rig.profile);
+        upstream.make_ready().unwrap();
+        let rig = Rig { upstream, picture: rig.picture.clone(), ..*rig };
+        Some(rig.fails(Fault::Hang, UpstreamErrorKind::Transient))
+    }),
+    ("unreadable is paid once", |rig| Some(rig.paid(Fault::Html, 3) == 1)),
+    ("a time-out is paid once", |rig| Some(rig.paid(Fault::Hang, 1) == 1)),
     ("answer too slow", |rig| {
         let door = Door { timeout: Duration::from_millis(1500), ..Door::to(rig.sandbox, rig.clock) };
         let upstream = door.client(rig.profile);

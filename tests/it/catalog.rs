@@ -18,7 +18,14 @@ use tongkuan::verify::Sketch;
 use crate::fakes::{Bench, FakeEmbedder, encoded, png, query};
 
 fn booking(now: Timestamp, budget: u32) -> Booking {
-    Booking { profile: "fake", day: QuotaDay::of(now), budget, now, min_interval: Duration::from_secs(1) }
+    Booking {
+        profile: "fake",
+        day: QuotaDay::of(now),
+        budget,
+        now,
+        min_interval: Duration::from_secs(1),
+        max_ahead: Duration::from_mins(2),
+    }
 }
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_795_485_600_000);

@@ -9,6 +9,8 @@ pub(crate) mod loopback;
 mod prepare;
 mod tmapi;
 mod tokens;
+mod untidy;
+mod waits;
 
 use std::collections::HashSet;
 

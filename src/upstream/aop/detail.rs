@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::super::{Secret, UpstreamError, lenient};
-use super::gateway::Gateway;
+use super::gateway::{Gateway, open};
 use crate::offer::{Offer, OfferDetail, OfferId, Supplier};
 
 const CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.search.queryProductDetail";
@@ -18,8 +18,8 @@ pub(super) fn detail(
     // A number in the documentation; an id of own goods is none, and the gateway says so.
     let id = offer_id.as_str().parse::<u64>().map_or_else(|_| json!(offer_id), |id| json!(id));
     let param = json!({ "offerId": id, "country": gateway.country() });
-    let body = gateway.call(CALL, Some(token), |ask| ask.field("offerDetailParam", param))?;
-    let product = &gateway.open(&body)?["result"];
+    let reply = gateway.call(CALL, Some(token), |ask| ask.field("offerDetailParam", param))?;
+    let product = &open(&reply)?["result"];
     if product.is_object() {
         Ok(read_detail(product, offer_id))
     } else {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha1::Sha1;
 
 use super::super::token::{Fetched, StoredTokens, TokenCell, TokenFile};
-use super::super::wire::{Ask, Reply, Wire, config_error, quote, unreadable};
+use super::super::wire::{Ask, Reply, SIGNATURE, Wire, config_error};
 use super::super::{Secret, Tape, UpstreamError, UpstreamErrorKind, lenient};
 use crate::clock::Clock;
 
@@ -104,13 +104,13 @@ impl Gateway {
         &self.config.country
     }
 
-    /// One signed call with the parameters that `fill` adds; the answer's body unless it is a refusal.
+    /// One signed call with the parameters that `fill` adds; the reply unless it is a refusal.
     pub(in crate::upstream) fn call<'a>(
         &self,
         call: &str,
         token: Option<&Secret>,
         fill: impl FnOnce(Ask<'a>) -> Ask<'a>,
-    ) -> Result<Value, UpstreamError> {
+    ) -> Result<Reply, UpstreamError> {
         let path = format!("{call}/{}", self.config.app_key);
         let mut ask = Ask::post(format!("/openapi/{call}")).app_key(&self.config.app_key);
         if let Some(token) = token {
@@ -118,8 +118,8 @@ impl Gateway {
         }
         let ask = fill(ask);
         let signature = Secret::new(sign(&path, &ask.written_fields(), &self.config.app_secret));
-        let ask = ask.secret_field("_aop_signature", &signature);
-        self.accept(&self.wire.send(&ask, self.clock.now())?)
+        let ask = ask.secret_field(SIGNATURE, &signature);
+        accept(self.wire.send(&ask, self.clock.now())?)
     }
 
     /// Runs `ask` with an access token; once more with a fresh one when the first is refused.
@@ -139,9 +139,9 @@ impl Gateway {
     /// Asks the gateway for its time, signed. Proves the address, the key and the secret, but not the access token:
     /// this call looks at none.
     pub(in crate::upstream) fn check(&self) -> Result<(), UpstreamError> {
-        let body = self.call(TIME_CALL, None, |ask| ask)?;
-        let is_time = lenient::text(&body).is_some_and(|time| time.starts_with("20"));
-        if is_time { Ok(()) } else { Err(self.unreadable("the gateway's answer is not its time")) }
+        let reply = self.call(TIME_CALL, None, |ask| ask)?;
+        let is_time = lenient::text(reply.value()).is_some_and(|time| time.starts_with("20"));
+        if is_time { Ok(()) } else { Err(reply.unreadable("the gateway's answer is not its time")) }
     }
 
     /// Changes the code from the [`authorize_url`] into tokens and keeps them in the token file. A code is good
@@ -161,7 +161,13 @@ impl Gateway {
                 .secret_field("code", &Secret::new(code))
         })?;
         if refresh_token.is_none() {
-            return Err(self.unreadable("the answer holds no refresh_token"));
+            let message = "the answer to the token request holds no refresh_token";
+            return Err(UpstreamError::new(
+                self.profile,
+                UpstreamErrorKind::Unreadable,
+                "unreadable",
+                message,
+            ));
         }
         file.store(&fetched, refresh_token.as_ref(), self.clock.now())
             .map_err(|error| self.storage(file, &error))
@@ -220,65 +226,56 @@ impl Gateway {
             .secret_field("client_secret", &self.config.app_secret)
             .for_token();
         let reply = self.wire.send(&ask, self.clock.now())?;
-        let body = self.accept(&reply).map_err(|error| match error.kind {
+        let status = reply.status;
+        let reply = accept(reply).map_err(|error| match error.kind {
             // Which code a bad grant gets is not documented, so any refusal here blames the grant.
-            UpstreamErrorKind::Transient if reply.status < 500 && error.code != "unreadable" => {
+            UpstreamErrorKind::Transient if status < 500 && error.code != "unreadable" => {
                 UpstreamError { kind: UpstreamErrorKind::Auth, ..error }
             }
             _ => error,
         })?;
+        let body = reply.value();
         let token = lenient::text(&body["access_token"])
-            .ok_or_else(|| self.unreadable("the answer to the token request holds no access_token"))?;
+            .ok_or_else(|| reply.unreadable("the answer to the token request holds no access_token"))?;
         let life = lenient::count(&body["expires_in"]).map(Duration::from_secs);
         let refresh_token = lenient::text(&body["refresh_token"]).map(Secret::new);
         Ok((Fetched { value: Secret::new(token), life }, refresh_token))
     }
 
-    fn accept(&self, reply: &Reply) -> Result<Value, UpstreamError> {
-        let body: Option<Value> = serde_json::from_slice(&reply.body).ok();
-        let said = body.as_ref().unwrap_or(&Value::Null);
-        let code = lenient::first_text(said, &["error_code", "errorCode"]);
-        if (200..300).contains(&reply.status) && code.is_none() {
-            return body.ok_or_else(|| self.unreadable("the answer is not JSON"));
-        }
-        let words = lenient::first_text(said, &["error_message", "errorMessage", "exception"]);
-        let exception = lenient::text(&said["exception"]).unwrap_or_default();
-        let code = code.unwrap_or_else(|| reply.status.to_string());
-        let message = words.unwrap_or_else(|| format!("refused with HTTP status {}", reply.status));
-        let kind = classify(reply.status, &code, &format!("{message} {exception}"));
-        Err(UpstreamError { retry_after: reply.retry_after, ..self.refusal(kind, &code, &message) })
-    }
-
-    /// The outer envelope's `result`, where `success` (a string or a truth value) is not false.
-    pub(in crate::upstream) fn open<'a>(&self, body: &'a Value) -> Result<&'a Value, UpstreamError> {
-        let result = &body["result"];
-        // Some calls answer their trouble one level higher: `{"success":false,"code":..,"message":..}`.
-        for level in [result, body] {
-            if lenient::flag(&level["success"]) == Some(false) {
-                let code =
-                    lenient::first_text(level, &["code", "errorCode"]).unwrap_or_else(|| "failed".into());
-                let message = lenient::first_text(level, &["message", "errorMessage"])
-                    .unwrap_or_else(|| "refused without a reason".into());
-                return Err(self.refusal(classify(200, &code, &message), &code, &message));
-            }
-        }
-        if result.is_object() { Ok(result) } else { Err(self.unreadable("the answer holds no result")) }
-    }
-
-    fn refusal(&self, kind: UpstreamErrorKind, code: &str, message: &str) -> UpstreamError {
-        let config = &self.config;
-        let mut secrets = vec![&config.app_secret];
-        secrets.extend(config.access_token.iter().chain(&config.refresh_token));
-        UpstreamError::new(self.profile, kind, quote(code, &secrets), quote(message, &secrets))
-    }
-
     fn storage(&self, file: &TokenFile, error: &std::io::Error) -> UpstreamError {
         config_error(self.profile, &format!("cannot use {}: {error}", file.path().display()))
     }
+}
 
-    pub(in crate::upstream) fn unreadable(&self, what: &str) -> UpstreamError {
-        unreadable(self.profile, what)
+/// The reply, unless it is a refusal.
+fn accept(reply: Reply) -> Result<Reply, UpstreamError> {
+    let said = reply.value();
+    let code = lenient::first_text(said, &["error_code", "errorCode"]);
+    if reply.is_success() && code.is_none() {
+        return if said.is_null() { Err(reply.unreadable("the answer is null")) } else { Ok(reply) };
     }
+    let words = lenient::first_text(said, &["error_message", "errorMessage", "exception"]);
+    let exception = lenient::text(&said["exception"]).unwrap_or_default();
+    let code = code.unwrap_or_else(|| reply.status.to_string());
+    let kind =
+        classify(reply.status, &code, &format!("{} {exception}", words.as_deref().unwrap_or_default()));
+    Err(reply.refusal(kind, &code, words))
+}
+
+/// The outer envelope's `result`, where `success` (a string or a truth value) is not false.
+pub(in crate::upstream) fn open(reply: &Reply) -> Result<&Value, UpstreamError> {
+    let body = reply.value();
+    let result = &body["result"];
+    // Some calls answer their trouble one level higher: `{"success":false,"code":..,"message":..}`.
+    for level in [result, body] {
+        if lenient::flag(&level["success"]) == Some(false) {
+            let code = lenient::first_text(level, &["code", "errorCode"]).unwrap_or_else(|| "failed".into());
+            let message = lenient::first_text(level, &["message", "errorMessage"])
+                .unwrap_or_else(|| "refused without a reason".into());
+            return Err(reply.refusal(classify(200, &code, &message), &code, Some(message)));
+        }
+    }
+    if result.is_object() { Ok(result) } else { Err(reply.unreadable("the answer holds no result")) }
 }
 
 impl fmt::Debug for Gateway {

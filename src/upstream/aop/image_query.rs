@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{Region, SearchParams, Secret, UpstreamError, UpstreamPage, lenient};
-use super::gateway::Gateway;
+use super::gateway::{Gateway, open};
 use crate::offer::{Offer, Supplier};
 
 const CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.search.imageQuery";
@@ -35,15 +35,15 @@ pub(super) fn image_query(
         let [left, top, right, bottom] = region.edges_px();
         query["region"] = format!("{left},{right},{top},{bottom}").into();
     }
-    let body = gateway.call(CALL, Some(token), |ask| ask.field("offerQueryParam", query))?;
-    let result = &gateway.open(&body)?["result"];
-    let total = lenient::count(&result["totalRecords"]);
+    let reply = gateway.call(CALL, Some(token), |ask| ask.field("offerQueryParam", query))?;
+    let result = &open(&reply)?["result"];
+    let total = lenient::total(&result["totalRecords"]);
     let rows = match &result["data"] {
         Value::Array(rows) => rows.as_slice(),
         Value::Null if total == Some(0) => &[],
-        _ => return Err(gateway.unreadable("the answer holds no list of offers")),
+        _ => return Err(reply.unreadable("the answer holds no list of offers")),
     };
-    lenient::page(gateway.profile(), rows, total, read_offer)
+    lenient::page(rows, total, read_offer).map_err(|what| reply.unreadable(what))
 }
 
 fn read_offer(row: &Value) -> Option<Offer> {

@@ -18,8 +18,8 @@ use super::{SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, 
 use crate::clock::Clock;
 use crate::offer::{OfferDetail, OfferId};
 
-pub(super) use gateway::Gateway;
 pub use gateway::{AopConfig, authorize_url, classify, sign};
+pub(super) use gateway::{Gateway, open};
 
 /// The profile's name in the configuration and the catalogue.
 pub const PROFILE: &str = "aop";

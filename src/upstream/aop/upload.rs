@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::super::{Secret, UploadPicture, UpstreamError, UpstreamErrorKind, lenient};
-use super::gateway::Gateway;
+use super::gateway::{Gateway, open};
 
 const CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.image.upload";
 
@@ -17,9 +17,9 @@ pub(super) fn upload(
     picture: &UploadPicture,
 ) -> Result<String, UpstreamError> {
     let param = json!({ "imageBase64": STANDARD.encode(&picture.bytes) }).to_string();
-    let body =
+    let reply =
         gateway.call(CALL, Some(token), |ask| ask.picture_field("uploadImageParam", param, picture))?;
-    let result = gateway.open(&body)?;
+    let result = open(&reply)?;
     let image_id = lenient::text(&result["result"])
         .or_else(|| lenient::text(&result["result"]["imageId"]))
         .or_else(|| lenient::text(&result["imageId"]))

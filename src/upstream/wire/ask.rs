@@ -5,6 +5,9 @@ use reqwest::blocking::{Client, RequestBuilder};
 
 use super::super::{Secret, UploadPicture};
 
+/// The parameter that proves who knows the app secret without telling it.
+pub(in crate::upstream) const SIGNATURE: &str = "_aop_signature";
+
 /// A request to be made. Its values are told apart here, because nothing later can tell a secret from a page number.
 pub(in crate::upstream) struct Ask<'a> {
     pub(super) method: &'static str,
@@ -162,6 +165,13 @@ impl<'a> Ask<'a> {
     pub(super) fn recorded_path(&self) -> String {
         let end = if self.app_key.is_some() { "/{app_key}" } else { "" };
         format!("{}{end}", self.path)
+    }
+
+    /// Whether somebody who reads the request could use what is in it. A signature is of no use without its secret.
+    pub(super) fn carries_credentials(&self) -> bool {
+        let is_credential =
+            |(name, value): &(&str, Value<'_>)| matches!(value, Value::Secret(_)) && *name != SIGNATURE;
+        self.bearer.is_some() || self.query.iter().chain(&self.fields).any(is_credential)
     }
 
     /// Everything that must not be read by anybody.

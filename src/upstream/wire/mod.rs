@@ -2,6 +2,8 @@
 //! and no address in an error, because an address may carry a secret.
 
 mod ask;
+mod decode;
+mod mend;
 mod tape;
 
 use std::io::Read as _;
@@ -11,22 +13,28 @@ use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::blocking::{Client, Response};
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
+use super::secret::redact_all;
 use super::{Secret, UpstreamError, UpstreamErrorKind};
 use crate::clock::Timestamp;
 use crate::http::{USER_AGENT, innermost, install_tls_provider};
 
-pub(super) use ask::Ask;
+pub(super) use ask::{Ask, SIGNATURE};
 pub use tape::{Tape, TapeError};
+
+use decode::Unreadable;
 
 /// The longest answer that is read: 50 offers are about 100 KB.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// A host that does not take a connection within this time is not there; the rest of the time is for the
 /// answer.
 const MAX_CONNECT: Duration = Duration::from_secs(10);
+/// How much of an upstream's own words, or of an answer that cannot be read, is quoted.
+const MAX_QUOTED_CHARS: usize = 200;
 
 /// The client side of one address. Blocking: build, use and drop it outside of async tasks.
 #[derive(Debug)]
@@ -35,16 +43,12 @@ pub(super) struct Wire {
     client: Client,
     /// Without a slash at its end.
     base: String,
+    /// Whether everybody on the way reads along: plain HTTP, and not to this machine.
+    is_overheard: bool,
     timeout: Duration,
     tape: Option<Arc<Tape>>,
-}
-
-/// An answer of whatever status, fully read.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    /// `Retry-After`, as a pause from now.
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: Vec<u8>,
+    /// Those of the configuration.
+    secrets: Vec<Secret>,
 }
 
 impl Wire {
@@ -96,7 +100,9 @@ impl Wire {
         if let Some(tape) = &tape {
             tape.keep_out(secrets.iter().copied());
         }
-        Ok(Self { profile, client, base, timeout, tape })
+        let is_overheard = is_plain && !is_loopback(&url);
+        let secrets = secrets.iter().copied().cloned().collect();
+        Ok(Self { profile, client, base, is_overheard, timeout, tape, secrets })
     }
 
     /// Whether a recording stands in for the network: then there are no tokens to be got, and none are needed.
@@ -107,22 +113,39 @@ impl Wire {
     /// Sends and reads the whole answer. An answer with an error status is an answer.
     ///
     /// # Errors
-    /// `Unreachable` when no connection was made; otherwise `Transient`: cut off, too slow or too long.
+    /// `Unreachable` when no connection was made; `Unsupported` for a request that would tell a credential to everybody
+    /// on the way; otherwise `Transient`: cut off, too slow or too long.
     pub(super) fn send(&self, ask: &Ask<'_>, now: Timestamp) -> Result<Reply, UpstreamError> {
-        match &self.tape {
+        let arrived = match &self.tape {
             Some(tape) => tape.exchange(self.profile, ask, || self.send_out(ask, now)),
             None => self.send_out(ask, now),
-        }
+        }?;
+        let secrets = self.secrets.iter().cloned().chain(ask.secrets()).collect();
+        Ok(Reply::new(self.profile, arrived, secrets, ask.is_for_token))
     }
 
-    fn send_out(&self, ask: &Ask<'_>, now: Timestamp) -> Result<Reply, UpstreamError> {
+    fn send_out(&self, ask: &Ask<'_>, now: Timestamp) -> Result<Arrived, UpstreamError> {
+        if self.is_overheard && ask.carries_credentials() {
+            let message = "base_url begins with http://, so everybody on the way could read the secret or token that \
+                           belongs to the request, and nothing was sent; begin it with https:// (http:// is for \
+                           localhost)";
+            return Err(UpstreamError::new(
+                self.profile,
+                UpstreamErrorKind::Unsupported,
+                "plain_http",
+                message,
+            ));
+        }
         let request = ask.build(&self.client, &self.base).map_err(|error| self.failure(&error))?;
         // On the request and not on the client: there it would begin anew with every piece of the body.
         let response = request.timeout(self.timeout).send().map_err(|error| self.failure(&error))?;
         let status = response.status().as_u16();
         let retry_after = pause_asked(&response, now);
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.map(str::to_owned);
         let body = self.read_body(response)?;
-        Ok(Reply { status, retry_after, body })
+        let (value, text) = decode::decode(&body, content_type.as_deref());
+        Ok(Arrived { status, retry_after, text, value })
     }
 
     fn read_body(&self, response: Response) -> Result<Vec<u8>, UpstreamError> {
@@ -152,7 +175,7 @@ impl Wire {
             UpstreamError::new(self.profile, Unreachable, "not_connected", message)
         } else if error.is_timeout() {
             let message = format!("no complete answer within {:?}", self.timeout);
-            UpstreamError::new(self.profile, Transient, "timeout", message)
+            UpstreamError::new(self.profile, Transient, super::TIMEOUT, message)
         } else if error.is_builder() {
             UpstreamError::new(
                 self.profile,
@@ -175,15 +198,93 @@ pub(super) fn config_error(profile: &'static str, what: &str) -> UpstreamError {
     UpstreamError::new(profile, UpstreamErrorKind::Param, "config", what)
 }
 
-/// An answer that is not what was asked for; the search may have been made.
-pub(super) fn unreadable(profile: &'static str, what: &str) -> UpstreamError {
-    UpstreamError::new(profile, UpstreamErrorKind::Transient, "unreadable", what)
+/// An answer as it came in, decoded.
+pub(super) struct Arrived {
+    status: u16,
+    retry_after: Option<Duration>,
+    text: String,
+    value: Result<Value, Unreadable>,
 }
 
-/// An upstream's own words made fit for a message: secrets blotted out, one line, at most 200 characters.
-pub(super) fn quote(words: &str, secrets: &[&Secret]) -> String {
-    let blotted = secrets.iter().fold(words.to_owned(), |text, secret| secret.blot(&text));
-    blotted.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+/// An answer of whatever status, fully read.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// `Retry-After`, as a pause from now.
+    retry_after: Option<Duration>,
+    profile: &'static str,
+    /// `null` when it cannot be read.
+    value: Value,
+    unreadable: Option<Unreadable>,
+    /// The beginning of the text as it came. Empty for an answer that may hold a token.
+    start: String,
+    /// Of the request and of the configuration.
+    secrets: Vec<Secret>,
+}
+
+impl Reply {
+    fn new(profile: &'static str, arrived: Arrived, secrets: Vec<Secret>, holds_tokens: bool) -> Self {
+        let Arrived { status, retry_after, text, value } = arrived;
+        // A secret that is cut off in the middle would not be found: more is looked through than is shown.
+        let kept = if holds_tokens { 0 } else { 20 * MAX_QUOTED_CHARS };
+        let start = text.chars().take(kept).collect();
+        let unreadable = value.as_ref().err().copied();
+        Self { status, retry_after, profile, value: value.unwrap_or_default(), unreadable, start, secrets }
+    }
+
+    /// `null` when it is no JSON.
+    pub(super) fn value(&self) -> &Value {
+        &self.value
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The upstream refuses, in these words if it says any.
+    pub(super) fn refusal(
+        &self,
+        kind: UpstreamErrorKind,
+        code: &str,
+        words: Option<String>,
+    ) -> UpstreamError {
+        let message = words.map_or_else(
+            || {
+                let kind = self.unreadable.map_or_else(String::new, |found| match found {
+                    Unreadable::Foreign(kind) => format!(" ({kind})"),
+                    Unreadable::Truncated => String::new(),
+                });
+                format!("refused with HTTP status {}{kind}", self.status)
+            },
+            |words| quote(&words, &self.secrets),
+        );
+        let error = UpstreamError::new(self.profile, kind, quote(code, &self.secrets), message);
+        UpstreamError { retry_after: self.retry_after, ..error }
+    }
+
+    /// A whole answer that is not what was asked for (`what` is missing or wrong), or half of one. The search may have
+    /// been made.
+    pub(super) fn unreadable(&self, what: &str) -> UpstreamError {
+        use UpstreamErrorKind::{Transient, Unreadable as Whole};
+        let (kind, mut message) = match self.unreadable {
+            None => (Whole, what.to_owned()),
+            Some(Unreadable::Truncated) => (Transient, "the answer stops in the middle".to_owned()),
+            Some(Unreadable::Foreign(found)) => (Whole, format!("the answer is {found}")),
+        };
+        let beginning = quote(&self.start, &self.secrets);
+        if !beginning.trim().is_empty() {
+            message = format!("{message}; it begins with `{}`", beginning.trim());
+        }
+        UpstreamError::new(self.profile, kind, "unreadable", message)
+    }
+}
+
+/// An upstream's own words made fit for a message: without secrets, one line, at most 200 characters.
+fn quote(words: &str, secrets: &[Secret]) -> String {
+    let printable = |c: char| {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if c.is_control() || turns { ' ' } else { c }
+    };
+    redact_all(words, secrets).chars().map(printable).take(MAX_QUOTED_CHARS).collect()
 }
 
 /// Seconds or an HTTP date; a date in the past is no pause.
@@ -198,5 +299,5 @@ fn pause_asked(response: &Response, now: Timestamp) -> Option<Duration> {
 
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

@@ -1,7 +1,6 @@
 //! What was said on the wire, to be looked at or said again: a recording holds one exchange a line (NDJSON), and no
 //! secret.
 
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::fmt;
 use std::fmt::Write as _;
@@ -16,19 +15,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
+use super::super::secret::{REDACTED, redact_all};
 use super::super::{Secret, UploadPicture, UpstreamError, UpstreamErrorKind};
-use super::Reply;
 use super::ask::{Ask, Value};
+use super::{Arrived, decode};
 
 /// A recording is replayed from memory; 1,000 searches are about 100 MB.
 const MAX_FILE_BYTES: u64 = 512 * 1024 * 1024;
-const BLOT: &str = "***";
 
 /// A recording of exchanges with upstreams: either one that is being made, or one that stands in for the network.
 /// Given to a client through its configuration; one tape may serve several clients.
 ///
 /// Recorded are the method, the path (without the app key), the parameters' names and values, the status and the
-/// answer. Secrets, tokens and signatures are blotted out, addresses lose their query, and a picture is told by the
+/// answer. Secrets, tokens and signatures are left out, addresses lose their query, and a picture is told by the
 /// SHA-256 of its bytes and their number.
 pub struct Tape {
     path: PathBuf,
@@ -38,7 +37,7 @@ pub struct Tape {
 enum State {
     Recording {
         file: File,
-        /// To be blotted out wherever they occur; the longest first, because one may be a part of another.
+        /// To be left out wherever they occur.
         secrets: Vec<Secret>,
         /// Why the last exchange could not be written.
         broken: Option<String>,
@@ -51,9 +50,9 @@ enum State {
 #[non_exhaustive]
 pub enum TapeError {
     #[error("cannot make the recording {}: {source}; name a file that does not exist yet", path.display())]
-    Create { path: PathBuf, source: std::io::Error },
+    Create { path: PathBuf, r#source: std::io::Error },
     #[error("cannot read the recording {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read { path: PathBuf, r#source: std::io::Error },
     #[error("the recording {} is longer than {MAX_FILE_BYTES} bytes; replay a part of it", path.display())]
     TooLong { path: PathBuf },
     #[error("line {line} of the recording {} is no exchange: {problem}; record anew", path.display())]
@@ -136,12 +135,11 @@ impl Tape {
     /// Never writes these.
     pub(super) fn keep_out<'a>(&self, secrets: impl IntoIterator<Item = &'a Secret>) {
         if let State::Recording { secrets: known, .. } = &mut *self.state() {
-            for secret in secrets.into_iter().flat_map(disguises) {
+            for secret in secrets {
                 if !known.iter().any(|known| known.expose() == secret.expose()) {
-                    known.push(secret);
+                    known.push(secret.clone());
                 }
             }
-            known.sort_by_key(|secret| Reverse(secret.expose().len()));
         }
     }
 
@@ -150,8 +148,8 @@ impl Tape {
         &self,
         profile: &'static str,
         ask: &Ask<'_>,
-        send: impl FnOnce() -> Result<Reply, UpstreamError>,
-    ) -> Result<Reply, UpstreamError> {
+        send: impl FnOnce() -> Result<Arrived, UpstreamError>,
+    ) -> Result<Arrived, UpstreamError> {
         self.refuse_if_broken(profile)?;
         self.keep_out(&ask.secrets());
         if let State::Replaying(exchanges) = &mut *self.state() {
@@ -168,7 +166,7 @@ impl Tape {
         profile: &'static str,
         ask: &Ask<'_>,
         exchanges: &mut VecDeque<Exchange>,
-    ) -> Result<Reply, UpstreamError> {
+    ) -> Result<Arrived, UpstreamError> {
         let refuse = |what: String| {
             let message = format!(
                 "the recording {} {what}; replay the same searches in the same order, or record anew",
@@ -192,8 +190,8 @@ impl Tape {
         }
         match exchanges.pop_front().map(|exchange| exchange.outcome) {
             Some(Outcome::Answered { status, retry_after_ms, body }) => {
-                let body = body.into_bytes();
-                Ok(Reply { status, retry_after: retry_after_ms.map(Duration::from_millis), body })
+                let (value, text) = decode::decode(body.as_bytes(), None);
+                Ok(Arrived { status, retry_after: retry_after_ms.map(Duration::from_millis), text, value })
             }
             Some(Outcome::Failed { failed: Failure { kind, code, message } }) => {
                 Err(UpstreamError { profile, kind, code, message, retry_after: None, billed: None })
@@ -203,30 +201,29 @@ impl Tape {
     }
 
     /// An answer has been paid for, so it is not thrown away when it cannot be written: the next request is refused.
-    fn write(&self, profile: &'static str, ask: &Ask<'_>, result: &Result<Reply, UpstreamError>) {
+    fn write(&self, profile: &'static str, ask: &Ask<'_>, result: &Result<Arrived, UpstreamError>) {
         let State::Recording { file, secrets, broken } = &mut *self.state() else { return };
-        let blot = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| secret.blot(&text));
+        let redact = |text: &str| redact_all(text, secrets.iter());
         let outcome = match result {
             Ok(reply) => Outcome::Answered {
                 status: reply.status,
                 retry_after_ms: reply
                     .retry_after
                     .map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
-                body: match std::str::from_utf8(&reply.body) {
-                    _ if ask.is_for_token => blot(&without_tokens(&reply.body)),
-                    Ok(text) => blot(text),
-                    // No client can read it, and nobody could find a secret in it.
-                    Err(_) => BLOT.to_owned(),
-                },
+                body: redact(&if ask.is_for_token { without_tokens(reply) } else { reply.text.clone() }),
             },
             Err(error) => Outcome::Failed {
-                failed: Failure { kind: error.kind, code: error.code.clone(), message: blot(&error.message) },
+                failed: Failure {
+                    kind: error.kind,
+                    code: error.code.clone(),
+                    message: redact(&error.message),
+                },
             },
         };
         let mut params = params(ask);
         for value in params.values_mut() {
             if let Json::String(text) = value {
-                *text = blot(text);
+                *text = redact(text);
             }
         }
         let exchange = Exchange {
@@ -276,7 +273,7 @@ fn params(ask: &Ask<'_>) -> Map<String, Json> {
     for (name, value) in ask.query.iter().chain(&ask.fields) {
         let readable = match value {
             Value::Plain(text) => text.as_str().into(),
-            Value::Secret(_) => BLOT.into(),
+            Value::Secret(_) => REDACTED.into(),
             Value::Url(url) => public_part(url).into(),
             Value::Picture { picture: sent, .. } => picture(sent),
         };
@@ -286,7 +283,7 @@ fn params(ask: &Ask<'_>) -> Map<String, Json> {
         params.insert(name.to_owned(), picture(sent));
     }
     if ask.bearer.is_some() {
-        params.insert("authorization".to_owned(), BLOT.into());
+        params.insert("authorization".to_owned(), REDACTED.into());
     }
     params
 }
@@ -303,23 +300,12 @@ fn public_part(url: &str) -> String {
     url.into()
 }
 
-/// A secret as it is, as a part of an address, and as a part of a JSON text.
-fn disguises(secret: &Secret) -> Vec<Secret> {
-    let plain = secret.expose();
-    let escaped = Json::from(plain).to_string();
-    let inner = escaped.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(plain);
-    let url = Url::parse_with_params("http://x/", [("", plain)]).ok();
-    let encoded = url.as_ref().and_then(|url| url.query()?.strip_prefix('='));
-    [Some(plain), Some(inner), encoded].into_iter().flatten().map(Secret::new).collect()
-}
-
-/// The answer to a request for a token: every field that may be one is blotted out, and all of it when it cannot be
-/// read.
-fn without_tokens(body: &[u8]) -> String {
-    let Ok(Json::Object(mut fields)) = serde_json::from_slice(body) else { return BLOT.to_owned() };
+/// The answer to a request for a token: every field that may be one is left out, and all of it when it cannot be read.
+fn without_tokens(reply: &Arrived) -> String {
+    let Ok(Json::Object(mut fields)) = reply.value.clone() else { return REDACTED.to_owned() };
     for (name, value) in &mut fields {
         if name.to_ascii_lowercase().contains("token") {
-            *value = BLOT.into();
+            *value = REDACTED.into();
         }
     }
     Json::Object(fields).to_string()

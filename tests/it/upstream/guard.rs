@@ -14,15 +14,15 @@ use tongkuan::upstream::{
 use super::MORNING;
 use super::fake::{MemoryLedger, Scripted, failure, failure_with_pause};
 
-struct Scene {
+pub(super) struct Scene {
     clock: Arc<ManualClock>,
     upstream: Arc<Scripted>,
-    ledger: Arc<MemoryLedger>,
-    guard: Guard,
+    pub(super) ledger: Arc<MemoryLedger>,
+    pub(super) guard: Guard,
 }
 
 impl Scene {
-    fn new(policy: GuardPolicy, answers: Vec<Result<UpstreamPage, UpstreamError>>) -> Self {
+    pub(super) fn new(policy: GuardPolicy, answers: Vec<Result<UpstreamPage, UpstreamError>>) -> Self {
         Self::with_ledger(MemoryLedger::default(), policy, answers)
     }
 
@@ -39,24 +39,27 @@ impl Scene {
         Self { clock, upstream, ledger, guard }
     }
 
-    fn ask(&self) -> Result<Asked, GuardError> {
-        let picture = UploadPicture {
-            bytes: vec![1],
-            media_type: UploadMediaType::Jpeg,
-            width_px: 1,
-            height_px: 1,
-            region: None,
-            source_url: None,
-        };
-        self.guard.search(&picture, &SearchParams::default())
+    pub(super) fn ask(&self) -> Result<Asked, GuardError> {
+        self.guard.search(&some_picture(), &SearchParams::default())
     }
 
-    fn calls(&self) -> Vec<Timestamp> {
+    pub(super) fn calls(&self) -> Vec<Timestamp> {
         self.upstream.calls.lock().unwrap().clone()
     }
 }
 
-fn policy() -> GuardPolicy {
+pub(super) fn some_picture() -> UploadPicture {
+    UploadPicture {
+        bytes: vec![1],
+        media_type: UploadMediaType::Jpeg,
+        width_px: 1,
+        height_px: 1,
+        region: None,
+        source_url: None,
+    }
+}
+
+pub(super) fn policy() -> GuardPolicy {
     GuardPolicy::default()
 }
 

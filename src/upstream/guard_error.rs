@@ -1,0 +1,111 @@
+//! Why may we not ask, or what came of it?
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{LedgerError, NO_ADDRESS, UpstreamError, UpstreamErrorKind};
+use crate::clock::Timestamp;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuardError {
+    #[error(
+        "{profile}: today's budget is spent ({used} of {budget} calls); it begins anew at {resets_at}, or \
+         raise daily_budget"
+    )]
+    BudgetSpent { profile: &'static str, used: u32, budget: u32, resets_at: Timestamp },
+    /// `calls` search calls were made and (perhaps) billed without an answer.
+    #[error("{error}")]
+    Upstream { error: UpstreamError, calls: u32 },
+    #[error("{profile}: {error}")]
+    Ledger { profile: &'static str, error: LedgerError, calls: u32 },
+    #[error(
+        "{profile}: this search would wait {} s for its turn, and {} s are allowed; ask again later, or \
+         raise max_wait",
+        wait.as_secs(), max_wait.as_secs()
+    )]
+    TooSlow { profile: &'static str, wait: Duration, max_wait: Duration },
+    /// Nobody is asked, in any process: the upstream failed too often, or has said that nothing is left.
+    #[error("{error}; nobody is asked before {until}")]
+    BreakerOpen { error: UpstreamError, until: Timestamp },
+}
+
+/// Why nothing was asked, or asked in vain, in a way that passes by itself or with a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyNot {
+    /// The caller forbade it.
+    Offline,
+    /// There is nobody to ask.
+    NoUpstream,
+    /// The budget of the day, which the user sets, is spent.
+    BudgetSpent,
+    /// The upstream says that nothing is left.
+    QuotaSpent,
+    /// The upstream failed too often just now.
+    BreakerOpen,
+    /// Too many wait for their turn.
+    TooSlow,
+    /// The upstream was asked and failed.
+    UpstreamFailed,
+    /// The upstream answered in a way that cannot be read, now or a short while ago.
+    Unreadable,
+}
+
+impl GuardError {
+    /// Search calls made and (perhaps) billed before giving up.
+    #[must_use]
+    pub fn calls(&self) -> u32 {
+        match self {
+            Self::Upstream { calls, .. } | Self::Ledger { calls, .. } => *calls,
+            Self::BudgetSpent { .. } | Self::TooSlow { .. } | Self::BreakerOpen { .. } => 0,
+        }
+    }
+
+    /// Why nothing came of it, if that passes; `None` for what only a person can mend, and for what lies in the
+    /// picture or the parameters.
+    #[must_use]
+    pub fn why_not(&self) -> Option<WhyNot> {
+        use UpstreamErrorKind::{Quota, Rate, Transient, Unreachable, Unreadable};
+        match self {
+            Self::BudgetSpent { .. } => Some(WhyNot::BudgetSpent),
+            Self::TooSlow { .. } => Some(WhyNot::TooSlow),
+            Self::BreakerOpen { error, .. } if error.kind == Quota => Some(WhyNot::QuotaSpent),
+            Self::BreakerOpen { .. } => Some(WhyNot::BreakerOpen),
+            Self::Upstream { error, .. } => match error.kind {
+                Quota => Some(WhyNot::QuotaSpent),
+                Rate | Transient | Unreachable => Some(WhyNot::UpstreamFailed),
+                Unreadable => Some(WhyNot::Unreadable),
+                _ => None,
+            },
+            Self::Ledger { .. } => None,
+        }
+    }
+
+    /// When it is worth asking again, where that is known.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::BudgetSpent { resets_at, .. } => Some(*resets_at),
+            Self::BreakerOpen { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Whether another upstream may be asked in this one's place: this one is not going to bill the search.
+    #[must_use]
+    pub fn leaves_room_for_another(&self) -> bool {
+        match self {
+            Self::Upstream { error, calls } => {
+                use UpstreamErrorKind::{Quota, Unreachable, Unreadable};
+                let is_elsewhere =
+                    error.code == NO_ADDRESS || matches!(error.kind, Quota | Unreachable | Unreadable);
+                *calls == 0 && is_elsewhere
+            }
+            Self::BudgetSpent { .. } | Self::BreakerOpen { .. } => true,
+            Self::TooSlow { .. } | Self::Ledger { .. } => false,
+        }
+    }
+}
