@@ -116,7 +116,7 @@ impl Search {
             }
         }
         drop(out);
-        super::quota::refresh(settings, &engine)?;
+        super::quota::refresh(settings, &engine);
         if self.harvest || settings.harvest && !settings.offline {
             harvest::after_search(&engine, &fetcher);
         }

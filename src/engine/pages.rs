@@ -36,6 +36,7 @@ impl Engine {
             all.timings_ms.total += next.timings_ms.total;
             all.warnings.extend(next.warnings.into_iter().map(|warning| format!("page {page}: {warning}")));
             all.unanswered = next.unanswered;
+            all.unstored = all.unstored.or(next.unstored);
             all.stale |= next.stale;
             if all.unanswered.is_some() {
                 break;

@@ -16,6 +16,7 @@ mod harvest;
 mod index;
 mod layering;
 mod ledger;
+mod paid;
 mod photo;
 mod photo_bad;
 mod reembed;
