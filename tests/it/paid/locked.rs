@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tongkuan::catalog::Patience;
+use tongkuan::catalog::{Catalog, Patience, Subject, Turn};
 use tongkuan::clock::Clock;
+use tongkuan::embed::Embedding;
 use tongkuan::engine::{Freshness, Mode, Outcome, Query, Source};
 use tongkuan::upstream::WhyNot;
 
@@ -113,4 +114,28 @@ fn a_lock_that_comes_while_the_upstream_is_asked_delays_the_answer_by_a_bounded_
     // The turn that could not be given back stops nobody, nor does it hold up this process.
     let hit = engine.search(&query(&png(1))).unwrap();
     assert_eq!((hit.verdict, hit.warnings.len(), meddling.calls()), (Outcome::Hit, 0, 1));
+}
+
+/// What another user's sign of life is: there, but not to be opened. A link to itself is so for root, too.
+#[cfg(unix)]
+#[test]
+fn a_turn_whose_holder_cannot_be_looked_at_is_not_taken_away() {
+    let home = tempfile::tempdir().unwrap();
+    let [mine, theirs] = [(); 2].map(|()| Catalog::open(home.path()).unwrap());
+    let embedding = Embedding::new(vec![1.0, 2.0]).unwrap();
+    let ask = |catalog| Catalog::take_turn(catalog, Subject::New(&embedding), "page=1", 0.9).unwrap();
+    let turn = ask(&theirs);
+    assert!(matches!(turn, Turn::Mine(_)) && matches!(ask(&mine), Turn::Taken));
+    let signs: Vec<_> = std::fs::read_dir(home.path().join("processes")).unwrap().collect();
+    for sign in &signs {
+        let sign = sign.as_ref().unwrap().path();
+        std::fs::remove_file(&sign).unwrap();
+        std::os::unix::fs::symlink(&sign, &sign).unwrap();
+    }
+    assert!(matches!(ask(&mine), Turn::Taken));
+    for sign in &signs {
+        std::fs::remove_file(sign.as_ref().unwrap().path()).unwrap();
+    }
+    assert!(matches!(ask(&mine), Turn::Mine(_)), "what is gone has ended");
+    drop(turn);
 }
