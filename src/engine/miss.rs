@@ -54,12 +54,13 @@ impl Engine {
             let refused = Refused::of(WhyNot::NoUpstream, message);
             return self.leave_unanswered(refused, seen, query, known, timings);
         }
+        if let Err(error) = room {
+            return self.fall_back(Refused::cannot_store(&error), seen, query, known, timings);
+        }
         let turn = match query.mode {
+            Mode::Default => self.take_turn(generation, seen, query, known, timings),
             // Asked in any case, so there is nothing to wait for.
-            Mode::Refresh | Mode::Bypass => room.map(|()| None).map_err(EngineError::from),
-            _ => room
-                .map_err(EngineError::from)
-                .and_then(|()| self.take_turn(generation, seen, query, known, timings)),
+            _ => Ok(None),
         };
         let turn = match turn {
             Ok(turn) => turn,

@@ -65,7 +65,8 @@ fn a_paid_answer_that_cannot_be_stored_is_given_and_is_not_paid_again() {
     let warning = &first.warnings[0];
     assert!(warning.contains("could not be stored") && warning.contains("1 call paid"), "{warning}");
     // The same process, another one, and one that may not spend.
-    for (engine, mode) in [(&engine, Mode::Default), (&bench.engine(), Mode::Default), (&engine, Mode::LocalOnly)]
+    for (engine, mode) in
+        [(&engine, Mode::Default), (&bench.engine(), Mode::Default), (&engine, Mode::LocalOnly)]
     {
         let again = engine.search(&Query { mode, ..query(&bytes) }).unwrap();
         assert_eq!((again.verdict, again.source, again.upstream_calls), (Outcome::Hit, Source::Local, 0));
@@ -84,7 +85,7 @@ fn a_paid_answer_that_cannot_be_stored_is_given_and_is_not_paid_again() {
     let edited = engine.inspect(&query(&encoded(&smaller, ImageFormat::Jpeg))).unwrap();
     assert_eq!(edited.best.unwrap().photo_id, PhotoId(1), "its embedding is there, too");
     assert_eq!(engine.catalog().sketches(&[PhotoId(1)]).unwrap().iter().flatten().count(), 1);
-    assert_eq!(engine.catalog().problems().unwrap(), [String::new(); 0]);
+    assert!(engine.catalog().problems().unwrap().is_empty());
 }
 
 #[test]
@@ -111,8 +112,7 @@ fn a_batch_pays_one_call_in_vain_and_goes_on_when_storing_works_again() {
 fn working_off_the_queue_three_times_on_a_full_disk_pays_one_call() {
     let bench = Bench::new();
     let policy = GuardPolicy { daily_budget: 0, ..GuardPolicy::default() };
-    let poor =
-        bench.builder().upstream(bench.upstream.clone(), policy, Freshness::default()).open().unwrap();
+    let poor = bench.builder().upstream(bench.upstream.clone(), policy, Freshness::default()).open().unwrap();
     for seed in [1, 2] {
         let answer = poor.search(&Query { defer: Some(0), ..query(&png(seed)) }).unwrap();
         assert!(answer.unanswered.unwrap().queued);
@@ -155,7 +155,7 @@ fn a_refreshed_answer_that_cannot_be_stored_is_given_once_and_then_no_more_is_as
     let engine = quick(&bench);
     let bytes = png(1);
     let old = engine.search(&query(&bytes)).unwrap();
-    bench.clock.sleep(std::time::Duration::from_secs(60));
+    bench.clock.sleep(std::time::Duration::from_mins(1));
     // Another answer to the same question is an update.
     connection(&bench)
         .execute_batch(
@@ -182,7 +182,7 @@ fn an_answer_that_waited_does_not_replace_a_newer_one() {
     let journal = bench.home.path().join("paid.journal");
     let waiting = std::fs::read(&journal).unwrap();
     make_room(&bench);
-    bench.clock.sleep(std::time::Duration::from_secs(60));
+    bench.clock.sleep(std::time::Duration::from_mins(1));
     let newer = engine.search(&Query { mode: Mode::Refresh, ..query(&bytes) }).unwrap();
     drop(engine);
     // As if the process had been killed between storing it and taking it out of the journal.
@@ -322,11 +322,7 @@ impl Upstream for Meddling {
         self.inner.upload_limits()
     }
 
-    fn search(
-        &self,
-        picture: &UploadPicture,
-        params: &SearchParams,
-    ) -> Result<UpstreamPage, UpstreamError> {
+    fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
         let mut page = self.inner.search(picture, params)?;
         page.offers.truncate(1);
         (self.meddle)();

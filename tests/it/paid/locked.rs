@@ -108,7 +108,11 @@ fn a_lock_that_comes_while_the_upstream_is_asked_delays_the_answer_by_a_bounded_
         let unasked = engine.search(&query(&png(seed))).unwrap();
         assert_eq!(reason(&unasked), Some(WhyNot::CannotStore));
     }
-    assert!(start.elapsed() < Duration::from_secs(4), "the others of a batch do not wait: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "the others of a batch do not wait: {:?}",
+        start.elapsed()
+    );
     assert_eq!(meddling.calls(), 1);
     *held.lock().unwrap() = None;
     // The turn that could not be given back stops nobody, nor does it hold up this process.
