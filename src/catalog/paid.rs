@@ -260,6 +260,12 @@ impl Catalog {
         written
     }
 
+    /// Whether something that was paid for is not in the catalogue yet.
+    #[must_use]
+    pub fn has_something_set_aside(&self) -> bool {
+        !self.journal.is_empty() || !self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Stores what was set aside, here or by other processes. To be called before more is paid for: while it fails,
     /// more could not be stored either.
     ///

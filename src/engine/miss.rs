@@ -73,6 +73,24 @@ impl Engine {
         if known.will_do(query.mode) {
             return Ok(());
         }
+        // The one whose turn it was before may have paid, and not have been able to store it.
+        if query.mode == Mode::Default && self.catalog.has_something_set_aside() {
+            match self.make_room_for_an_answer() {
+                Ok(()) => {
+                    self.look_again(seen, timings)?;
+                    *known = self.known(seen, query, timings)?;
+                }
+                Err(error) => {
+                    self.take_set_aside(seen, query, known);
+                    if !known.will_do(query.mode) {
+                        return self.fall_back(Refused::cannot_store(&error), seen, query, known, timings);
+                    }
+                }
+            }
+            if known.will_do(query.mode) {
+                return Ok(());
+            }
+        }
         let result = match self.ask(seen, query, known, timings) {
             Ok((desk, asked)) => {
                 self.take_answer(desk, asked, seen, query, known, timings);

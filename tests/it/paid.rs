@@ -250,6 +250,39 @@ fn a_refusal_that_cannot_be_stored_is_reported_and_remembered_later() {
 }
 
 #[test]
+fn who_waits_for_a_turn_does_not_pay_again_for_what_could_not_be_stored() {
+    let bench = Bench::new();
+    let engines = [quick(&bench), quick(&bench)];
+    let small = encoded(&resize(&picture(1), 120, 90, FilterType::CatmullRom), ImageFormat::Jpeg);
+    let bytes = png(1);
+    let hanging = bench.upstream.hanging.lock().unwrap();
+    let answers = std::thread::scope(|scope| {
+        let first = scope.spawn(|| engines[0].search(&query(&bytes)).unwrap());
+        while bench.calls() == 0 {
+            std::thread::yield_now();
+        }
+        let others = [(&engines[0], &bytes), (&engines[1], &bytes), (&engines[1], &small)];
+        let others = others.map(|(engine, bytes)| scope.spawn(|| engine.search(&query(bytes)).unwrap()));
+        // All of them have looked whether there is room, and wait.
+        while bench.inferences() < 4 {
+            std::thread::yield_now();
+        }
+        fill(&bench);
+        drop(hanging);
+        [first].into_iter().chain(others).map(|search| search.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(bench.calls(), 1);
+    assert_eq!(answers[0].unstored.as_ref().map(|unstored| unstored.set_aside), Some(true));
+    for same_bytes in &answers[1..3] {
+        assert_eq!((same_bytes.verdict, &same_bytes.offers), (Outcome::Hit, &answers[0].offers));
+    }
+    assert_eq!(reason(&answers[3]), Some(WhyNot::CannotStore));
+    make_room(&bench);
+    assert_eq!(engines[1].search(&query(&small)).unwrap().verdict, Outcome::Hit);
+    assert_eq!(bench.calls(), 1);
+}
+
+#[test]
 fn details_that_cannot_be_stored_are_given_and_are_not_paid_again() {
     let bench = Bench::new();
     let upstream = Meddling::new(|| {});
