@@ -4,10 +4,11 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{TransactionBehavior, params};
 
+use super::patience::Writer;
 use super::{Catalog, CatalogError};
 use crate::access;
 use crate::embed::{Embedding, similarity};
@@ -47,8 +48,12 @@ pub struct Asking<'a> {
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        // If this fails, the entry stays until this process ends and the next one who asks removes it.
-        let _ = self.catalog.writer().execute("DELETE FROM asking WHERE asking_id = ?1", [self.asking_id]);
+        let delete =
+            |writer: Writer<'_>| writer.execute("DELETE FROM asking WHERE asking_id = ?1", [self.asking_id]);
+        if self.catalog.writer_in_time().and_then(delete).is_err() {
+            // The entry stays until the next one who asks removes it.
+            self.catalog.ended_turns().push(self.asking_id);
+        }
     }
 }
 
@@ -80,6 +85,9 @@ impl Presence {
         access::make_folder(&folder)?;
         let (locked, path) = loop {
             let (file, path) = tempfile::Builder::new().prefix("p").tempfile_in(&folder)?.keep()?;
+            // Others lock it to see whether this process lives, also those of another user.
+            #[cfg(unix)]
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
             file.lock()?;
             // Before it was locked, another process may have taken it for that of a dead one and removed it.
             if path.try_exists()? {
@@ -96,12 +104,12 @@ impl Presence {
     }
 }
 
-/// Whether the process that made this file still lives. The file of one that does not is removed.
+/// Whether the process that made this file still lives. The file of one that does not is removed. Only a file that is gone
+/// or can be locked says that it does not: one that may not be read is another user's.
 pub(super) fn lives(home: &Path, name: &str) -> bool {
     let path = home.join(FOLDER).join(name);
     let file = match File::open(&path) {
         Ok(file) => file,
-        // One that may not be opened is another user's, who may well be asking.
         Err(error) => return error.kind() != ErrorKind::NotFound,
     };
     let ended = file.try_lock().is_ok();
@@ -120,6 +128,10 @@ struct Other {
 }
 
 impl Catalog {
+    fn ended_turns(&self) -> MutexGuard<'_, Vec<i64>> {
+        self.ended_turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes the right to ask about `subject` with these parameters, unless somebody holds it for the same picture
     /// or for one whose embedding is at least as near as `same_from` (a cosine). What a process held that has ended
     /// is free.
@@ -153,7 +165,7 @@ impl Catalog {
             .presence
             .name(home)
             .map_err(|source| CatalogError::Home { path: home.join(FOLDER), source })?;
-        let mut writer = self.writer();
+        let mut writer = self.writer_in_time()?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let others: Vec<Other> = transaction
             .prepare_cached("SELECT asking_id, process, photo_id, vector FROM asking WHERE params = ?1")?
@@ -181,7 +193,8 @@ impl Catalog {
                 continue;
             }
             let holder = Holder(other.asking_id);
-            if given_up != Some(holder) && (self.presence.is(&other.process) || lives(home, &other.process)) {
+            let has_ended = given_up == Some(holder) || self.ended_turns().contains(&other.asking_id);
+            if !has_ended && (self.presence.is(&other.process) || lives(home, &other.process)) {
                 return Ok(Err(holder));
             }
             transaction.execute("DELETE FROM asking WHERE asking_id = ?1", [other.asking_id])?;

@@ -32,7 +32,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let kind = serde_json::to_value(error.kind).ok();
         let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default();
-        self.writer().execute(
+        self.writer_in_time()?.execute(
             "INSERT INTO breakers (profile, failures, until_ms, kind, code, message) VALUES (?1, 0, ?2, ?3, ?4, ?5)
              ON CONFLICT (profile) DO UPDATE SET until_ms = excluded.until_ms, kind = excluded.kind,
                  code = excluded.code, message = excluded.message",
@@ -42,7 +42,7 @@ impl Catalog {
     }
 
     pub(super) fn add_failure(&self, profile: &str) -> Result<u32, CatalogError> {
-        Ok(self.writer().query_row(
+        Ok(self.writer_in_time()?.query_row(
             "INSERT INTO breakers (profile, failures) VALUES (?1, 1)
              ON CONFLICT (profile) DO UPDATE SET failures = failures + 1 RETURNING failures",
             [profile],
@@ -55,7 +55,7 @@ impl Catalog {
         let is_there =
             self.read(|c| c.prepare_cached("SELECT 1 FROM breakers WHERE profile = ?1")?.exists([profile]))?;
         if is_there {
-            self.writer().execute("DELETE FROM breakers WHERE profile = ?1", [profile])?;
+            self.writer_in_time()?.execute("DELETE FROM breakers WHERE profile = ?1", [profile])?;
         }
         Ok(())
     }

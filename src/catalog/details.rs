@@ -1,6 +1,6 @@
 //! What upstreams have told about single offers, and when.
 
-use rusqlite::{OptionalExtension, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::answers::note_categories;
@@ -29,17 +29,9 @@ impl Catalog {
         detail: &OfferDetail,
         fetched_at: Timestamp,
     ) -> Result<(), CatalogError> {
-        let body = serde_json::to_string(detail)
-            .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
-        let mut writer = self.writer();
+        let mut writer = self.writer_in_time()?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute(
-            "INSERT INTO offer_details (profile, offer_id, body, fetched_at_ms) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (profile, offer_id)
-             DO UPDATE SET body = excluded.body, fetched_at_ms = excluded.fetched_at_ms",
-            params![profile, offer_id.as_str(), body, fetched_at.unix_ms()],
-        )?;
-        note_categories(&transaction, profile, offer_id, &detail.offer.category_ids)?;
+        put_details(&transaction, profile, offer_id, detail, fetched_at)?;
         transaction.commit()?;
         Ok(())
     }
@@ -71,4 +63,22 @@ impl Catalog {
             .optional()
         })
     }
+}
+
+pub(super) fn put_details(
+    transaction: &Transaction<'_>,
+    profile: &str,
+    offer_id: &OfferId,
+    detail: &OfferDetail,
+    fetched_at: Timestamp,
+) -> Result<(), rusqlite::Error> {
+    let body =
+        serde_json::to_string(detail).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    transaction.execute(
+        "INSERT INTO offer_details (profile, offer_id, body, fetched_at_ms) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (profile, offer_id)
+         DO UPDATE SET body = excluded.body, fetched_at_ms = excluded.fetched_at_ms",
+        params![profile, offer_id.as_str(), body, fetched_at.unix_ms()],
+    )?;
+    note_categories(transaction, profile, offer_id, &detail.offer.category_ids)
 }

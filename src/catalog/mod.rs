@@ -11,7 +11,11 @@ mod calibrations;
 mod details;
 mod filter;
 mod images;
+mod journal;
 mod leftovers;
+mod opening;
+mod paid;
+mod patience;
 mod photos;
 mod queue;
 mod reembed;
@@ -26,10 +30,11 @@ mod words;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use serde::Serialize;
 
 pub use answers::{AnswerKey, FoundOffer, NewAnswer, StoredAnswer};
@@ -37,6 +42,8 @@ pub use asking::{Asking, Holder, Subject, Turn};
 pub use details::StoredDetail;
 pub use filter::{GoodsFilter, PhotoFilter};
 pub use images::{ImageCounts, WaitingImage};
+pub use paid::{Paid, PaidAnswer, PaidDetails, PaidRefusal};
+pub use patience::Patience;
 pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
 pub use reembed::{FetchedPhoto, Lacks, Refill};
@@ -50,12 +57,17 @@ use crate::access;
 use crate::embed::Fingerprint;
 use crate::photo_id::PhotoId;
 use asking::Presence;
+use journal::Journal;
+use opening::{Access, FileState};
 
 /// The catalogue's file in the home folder.
 const FILE_NAME: &str = "catalog.sqlite";
 
 /// How long a writer waits for another process before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long opening waits to store what an earlier run could not: there will be other occasions.
+const OPENING_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why the catalogue could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +95,13 @@ pub enum CatalogError {
     ModelChanged,
     #[error("the catalogue is damaged at {place}: {problem}; run `tongkuan doctor`")]
     Damaged { place: String, problem: String },
+    #[error(
+        "the catalogue has format {found} and would have to become {known}, but {} cannot be written; open it once where \
+         it can, or copy the home folder to such a place and name it with --home", path.display()
+    )]
+    TooOldToRead { path: PathBuf, found: usize, known: usize },
+    #[error("the journal of paid answers {} cannot be written: {source}", path.display())]
+    Journal { path: PathBuf, source: std::io::Error },
     #[error("the catalogue failed: {0}")]
     Sqlite(rusqlite::Error),
 }
@@ -93,15 +112,49 @@ impl From<rusqlite::Error> for CatalogError {
     }
 }
 
+impl CatalogError {
+    /// Whether the home folder cannot be written at present: locked, full, or read-only. What is stored can be read all
+    /// the same.
+    #[must_use]
+    pub fn is_about_writing(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => {
+                opening::lies_in_the_medium(error)
+                    || matches!(
+                        error.sqlite_error_code(),
+                        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+                    )
+            }
+            Self::Home { .. } | Self::Journal { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// The catalogue of one home folder. Shared by reference; every method may be called from any thread.
 pub struct Catalog {
     path: PathBuf,
     writer: Mutex<Connection>,
-    /// Readers never wait for the writer (WAL); there are as many as threads that ever read at the same time.
-    idle_readers: Mutex<Vec<Connection>>,
+    readers: Mutex<Readers>,
     /// The fingerprint, as JSON, of the model that this process has claimed the home for.
     model: OnceLock<String>,
     presence: Presence,
+    /// Turns that ended here, but whose entries could not be removed.
+    ended_turns: Mutex<Vec<i64>>,
+    journal: Journal,
+    /// What was paid for and is neither in the catalogue nor in the journal.
+    unwritten: Mutex<Vec<Paid>>,
+    /// Whether the last attempt to store something that was paid for, or to be allowed to pay, has failed.
+    storing_fails: AtomicBool,
+}
+
+/// Connections to read with.
+struct Readers {
+    /// Readers never wait for the writer (WAL); there are as many as threads that ever read at the same time.
+    idle: Vec<Connection>,
+    access: Access,
+    /// Of the file, when `access` was found out.
+    state: FileState,
 }
 
 /// How much there is.
@@ -129,19 +182,53 @@ impl Catalog {
                 .map_err(|source| CatalogError::Home { path: path.clone(), source })?;
         }
         let open = |source| CatalogError::Open { path: path.clone(), source };
-        let mut writer = connect(&path).map_err(open)?;
-        schema::migrate(&mut writer).map_err(|e| match e {
+        let state = FileState::of(&path);
+        let (mut writer, access) = opening::open(&path).map_err(open)?;
+        let migrated = match access {
+            Access::ReadWrite => schema::migrate(&mut writer),
+            Access::ReadOnly | Access::Immutable => schema::must_be_newest(&writer, &path),
+        };
+        migrated.map_err(|e| match e {
             CatalogError::Sqlite(source) => open(source),
             other => other,
         })?;
-        leftovers::remove(home, &mut writer);
-        Ok(Self {
+        if access == Access::ReadWrite {
+            leftovers::remove(home, &mut writer);
+        }
+        let catalog = Self {
+            journal: Journal::new(&path),
             path,
             writer: Mutex::new(writer),
-            idle_readers: Mutex::default(),
+            readers: Mutex::new(Readers { idle: Vec::new(), access, state }),
             model: OnceLock::new(),
             presence: Presence::default(),
-        })
+            ended_turns: Mutex::default(),
+            unwritten: Mutex::default(),
+            storing_fails: AtomicBool::new(false),
+        };
+        if access == Access::ReadWrite {
+            let _patience = Patience::limited_to(OPENING_PATIENCE);
+            // What cannot be stored now waits on, and is found where it waits.
+            let _ = catalog.store_what_waits();
+        }
+        Ok(catalog)
+    }
+
+    /// Whether the home folder could not be opened to be written: then it is read as it stands.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.readers().access != Access::ReadWrite
+    }
+
+    /// Whether storing failed the last time: the next attempt is then not worth a long wait.
+    #[must_use]
+    pub fn storing_fails(&self) -> bool {
+        self.storing_fails.load(Ordering::Relaxed)
+    }
+
+    /// Remembers how an attempt to store went, see [`Catalog::storing_fails`].
+    pub fn note_storing(&self, fails: bool) {
+        self.storing_fails.store(fails, Ordering::Relaxed);
     }
 
     /// Whether a catalogue is in `home`; nothing is opened or made.
@@ -161,13 +248,17 @@ impl Catalog {
     /// [`CatalogError::OtherModel`] when stored vectors were made by another model.
     pub fn claim_model(&self, fingerprint: &Fingerprint) -> Result<(), CatalogError> {
         let mine = serde_json::to_string(fingerprint).unwrap_or_default();
-        if self.stored_model()?.is_none() {
+        // An empty home that cannot be written stays nobody's.
+        let is_nobodys = self.is_read_only() && self.stored_model()?.is_none();
+        if !is_nobodys && self.stored_model()?.is_none() {
             // Another process may claim at the same moment: the first one counts.
             self.writer().execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('model', ?1)", [&mine])?;
         }
         let stored = self.stored_model()?.unwrap_or_else(|| fingerprint.clone());
         if stored == *fingerprint {
-            let _ = self.model.set(mine);
+            if !is_nobodys {
+                let _ = self.model.set(mine);
+            }
             return Ok(());
         }
         Err(CatalogError::OtherModel { stored: stored.to_string(), current: fingerprint.to_string() })
@@ -238,15 +329,43 @@ impl Catalog {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read<T>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
     ) -> Result<T, CatalogError> {
-        let idle = self.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = idle.map_or_else(|| connect(&self.path), Ok)?;
+        let (idle, access) = {
+            let mut readers = self.readers();
+            if readers.access == Access::Immutable {
+                self.reopen_if_changed(&mut readers)?;
+            }
+            (readers.idle.pop(), readers.access)
+        };
+        let connection = idle.map_or_else(|| opening::connect(&self.path, access), Ok)?;
         let result = query(&connection);
-        self.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let mut readers = self.readers();
+        if access == Access::Immutable && readers.state != FileState::of(&self.path) {
+            // Read without locks, and others wrote meanwhile: what was read may be half old, half new.
+            return Err(CatalogError::Damaged {
+                place: self.path.display().to_string(),
+                problem: "it was written to while it was read without locks; try again".to_owned(),
+            });
+        }
+        readers.idle.push(connection);
         Ok(result?)
+    }
+
+    /// Where a file that was taken as immutable has changed, what is known of it is let go.
+    fn reopen_if_changed(&self, readers: &mut Readers) -> Result<(), CatalogError> {
+        let state = FileState::of(&self.path);
+        if readers.state != state {
+            let (connection, access) = opening::open(&self.path)?;
+            *readers = Readers { idle: vec![connection], access, state };
+        }
+        Ok(())
     }
 }
 
@@ -270,18 +389,6 @@ fn bump_generation(transaction: &rusqlite::Transaction<'_>) -> Result<(), rusqli
         .prepare_cached("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")?
         .execute([])?;
     Ok(())
-}
-
-fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: an acknowledged answer survives power loss too. A write happens once per paid call, so it may cost.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    Ok(connection)
 }
 
 impl rusqlite::types::FromSql for PhotoId {

@@ -164,7 +164,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the write fails; nothing has changed then.
     pub fn store(&self, photo: &NewPhoto<'_>, answer: &NewAnswer<'_>) -> Result<Stored, CatalogError> {
-        let mut writer = self.writer();
+        let mut writer = self.writer_in_time()?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         self.must_be_mine(&transaction)?;
         let stored = put_photo(&transaction, photo)?;
@@ -179,7 +179,7 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::store`].
     pub fn store_photo(&self, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError> {
-        let mut writer = self.writer();
+        let mut writer = self.writer_in_time()?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         self.must_be_mine(&transaction)?;
         let stored = put_photo(&transaction, photo)?;
@@ -193,7 +193,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the write fails; nothing has changed then.
     pub fn store_answer(&self, photo_id: PhotoId, answer: &NewAnswer<'_>) -> Result<bool, CatalogError> {
-        let mut writer = self.writer();
+        let mut writer = self.writer_in_time()?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if !is_stored(&transaction, photo_id)? {
             return Ok(false);

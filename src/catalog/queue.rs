@@ -90,7 +90,7 @@ impl Catalog {
     pub fn queue(&self, waiting: &NewWaiting<'_>) -> Result<bool, CatalogError> {
         let params = serde_json::to_string(waiting.params)
             .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
-        let writer = self.writer();
+        let writer = self.writer_in_time()?;
         let mut insert = writer.prepare_cached(
             "INSERT INTO queue (reason, priority, label, byte_digest, bytes, params_key, params, queued_at_ms,
                                 source_url)
@@ -140,7 +140,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the write fails.
     pub fn unqueue(&self, queue_id: i64) -> Result<(), CatalogError> {
-        self.writer().execute("DELETE FROM queue WHERE queue_id = ?1", [queue_id])?;
+        self.writer_in_time()?.execute("DELETE FROM queue WHERE queue_id = ?1", [queue_id])?;
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the write fails.
     pub fn note_trouble(&self, queue_id: i64, trouble: &str) -> Result<(), CatalogError> {
-        self.writer().execute(
+        self.writer_in_time()?.execute(
             "UPDATE queue SET attempts = attempts + 1, trouble = ?2 WHERE queue_id = ?1",
             params![queue_id, trouble],
         )?;

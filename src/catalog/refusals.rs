@@ -1,6 +1,6 @@
 //! Pictures that an upstream does not take: a negative answer, remembered so that it is not paid for again.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::{Catalog, CatalogError};
@@ -23,18 +23,8 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the write fails.
     pub fn remember_refusal(&self, byte_digest: Digest, refusal: &Refusal) -> Result<(), CatalogError> {
-        self.writer().execute(
-            "INSERT INTO refusals (byte_digest, profile, code, message, refused_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (byte_digest, profile) DO UPDATE
-             SET code = excluded.code, message = excluded.message, refused_at_ms = excluded.refused_at_ms",
-            params![
-                byte_digest.as_bytes(),
-                refusal.profile,
-                refusal.code,
-                refusal.message,
-                refusal.refused_at.unix_ms()
-            ],
-        )?;
+        let writer = self.writer_in_time()?;
+        put_refusal(&writer, byte_digest, refusal)?;
         Ok(())
     }
 
@@ -64,4 +54,25 @@ impl Catalog {
             .optional()
         })
     }
+}
+
+pub(super) fn put_refusal(
+    connection: &Connection,
+    byte_digest: Digest,
+    refusal: &Refusal,
+) -> Result<(), rusqlite::Error> {
+    connection.execute(
+        "INSERT INTO refusals (byte_digest, profile, code, message, refused_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (byte_digest, profile) DO UPDATE
+         SET code = excluded.code, message = excluded.message, refused_at_ms = excluded.refused_at_ms
+         WHERE excluded.refused_at_ms >= refusals.refused_at_ms",
+        params![
+            byte_digest.as_bytes(),
+            refusal.profile,
+            refusal.code,
+            refusal.message,
+            refusal.refused_at.unix_ms()
+        ],
+    )?;
+    Ok(())
 }

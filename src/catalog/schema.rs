@@ -1,5 +1,8 @@
 //! The tables, and how an older file becomes a newer one.
 
+use std::cmp::Ordering;
+use std::path::Path;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{CatalogError, answers};
@@ -279,6 +282,16 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), CatalogError> {
     transaction.pragma_update(None, "user_version", i64::try_from(known).unwrap_or(i64::MAX))?;
     transaction.commit()?;
     Ok(())
+}
+
+/// For a file that cannot be brought to the newest version, because it cannot be written.
+pub(super) fn must_be_newest(connection: &Connection, path: &Path) -> Result<(), CatalogError> {
+    let (found, known) = (version(connection)?, MIGRATIONS.len());
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(CatalogError::TooOldToRead { path: path.to_path_buf(), found, known }),
+        Ordering::Greater => Err(CatalogError::TooNew { found, known }),
+    }
 }
 
 fn version(connection: &Connection) -> Result<usize, CatalogError> {

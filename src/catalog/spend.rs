@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, Patience};
 use crate::clock::Timestamp;
 use crate::upstream::{
     Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, QuotaDay, Reservation, UpstreamError,
@@ -32,7 +32,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the write fails.
     pub fn add_saved_calls(&self, day: &QuotaDay, calls: u64) -> Result<(), CatalogError> {
-        self.writer().execute(
+        self.writer_in_time()?.execute(
             "INSERT INTO saved_calls (day, calls) VALUES (?1, ?2)
              ON CONFLICT (day) DO UPDATE SET calls = calls + excluded.calls",
             params![day.to_string(), calls],
@@ -70,7 +70,7 @@ impl Catalog {
     }
 
     fn book(&self, booking: &Booking) -> Result<Result<Reservation, u32>, rusqlite::Error> {
-        let mut writer = self.writer();
+        let mut writer = self.writer_in_time()?;
         // Immediate: counting and booking must be one step for all threads and all processes.
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let latest_start = booking.now.plus(booking.max_ahead);
@@ -143,7 +143,7 @@ impl Ledger for Catalog {
 
     fn reconcile(&self, profile: &str, day: QuotaDay, count: ProviderCount) -> Result<(), LedgerError> {
         let write = || {
-            let mut writer = self.writer();
+            let mut writer = self.writer_in_time()?;
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             // Calls under way are ours but perhaps not counted yet, so the difference is never too large by them.
             let foreign = count.used_today.saturating_sub(spent(&transaction, profile, day)?);
@@ -179,7 +179,10 @@ impl Ledger for Catalog {
             CallOutcome::Billed => "billed",
             CallOutcome::Refunded => "refunded",
         };
-        self.writer()
+        // What follows a call waits no longer than people wait for its answer.
+        Patience::call_ended();
+        self.writer_in_time()
+            .map_err(storage)?
             .execute("UPDATE spend SET state = ?2 WHERE spend_id = ?1", params![reservation, state])
             .map_err(storage)?;
         Ok(())

@@ -116,9 +116,11 @@ fn report(settings: &Settings, out: &BatchOutput, one: &DrainedOne<'_>) {
 }
 
 /// Fetches anew what a search has found to be old, once its answers are printed.
-pub(super) fn refresh(settings: &Settings, engine: &Engine) -> Result<()> {
-    if settings.is_offline() || engine.catalog().queue_counts()?.stale == 0 {
-        return Ok(());
+pub(super) fn refresh(settings: &Settings, engine: &Engine) {
+    let catalog = engine.catalog();
+    let nothing_to_do = || catalog.queue_counts().is_ok_and(|waiting| waiting.stale == 0);
+    if settings.is_offline() || catalog.is_read_only() || catalog.storing_fails() || nothing_to_do() {
+        return;
     }
     let terminal = Terminal::new();
     terminal.note("fetching old answers anew (the ones printed are good to use)");
@@ -126,5 +128,4 @@ pub(super) fn refresh(settings: &Settings, engine: &Engine) -> Result<()> {
     if let Err(error) = engine.refresh_stale() {
         terminal.note(&format!("that failed: {error}"));
     }
-    Ok(())
 }

@@ -127,7 +127,7 @@ impl Search {
             }
         }
         drop(out);
-        super::quota::refresh(settings, &engine)?;
+        super::quota::refresh(settings, &engine);
         if let Some(fetcher) = fetcher.filter(|_| self.harvest || settings.harvest) {
             harvest::after_search(&engine, &fetcher);
         }

@@ -87,6 +87,9 @@ pub struct Answer {
     /// Why the upstream did not answer, when it should have. What is there beside it is the best that is known here:
     /// nothing, or the offers of the stored picture that stands out.
     pub unanswered: Option<Unanswered>,
+    /// Why an answer that was paid for is not in the catalogue, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unstored: Option<Unstored>,
     /// What the verdict rests on.
     pub explain: Explanation,
     /// What the user should know all the same.
@@ -111,6 +114,28 @@ pub struct Unanswered {
     pub retry_at: Option<Timestamp>,
     /// Whether the picture waits in the queue.
     pub queued: bool,
+}
+
+/// What kept something that was paid for out of the catalogue. While that lasts, nothing more is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unstored {
+    pub message: String,
+    /// Whether it waits in the side journal of the home folder, from where it is answered, and stored as soon as that can be
+    /// done. Else it lives as long as this process.
+    pub set_aside: bool,
+}
+
+impl Unstored {
+    /// For the user, with what it cost.
+    pub(super) fn warning(&self, calls: u32) -> String {
+        let paid = if calls == 1 { "1 call paid".to_owned() } else { format!("{calls} calls paid") };
+        let then = if self.set_aside {
+            "it waits in the side journal, from where it is stored as soon as that can be done"
+        } else {
+            "nor could it be set aside: it is lost when this process ends"
+        };
+        format!("the answer could not be stored ({}); {paid}; {then}", self.message)
+    }
 }
 
 impl Answer {

@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
-use super::miss::first_with_some_left;
-use super::{Desk, Engine, EngineError, Mode, Source, Unanswered};
+use super::miss::{cannot_store, first_with_some_left};
+use super::{Desk, Engine, EngineError, Mode, Source, Unanswered, Unstored};
 use crate::catalog::StoredDetail;
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
@@ -26,6 +26,9 @@ pub struct Details {
     pub upstream_calls: u32,
     /// Why nothing was asked, or asked in vain.
     pub unanswered: Option<Unanswered>,
+    /// As of [`super::Answer`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unstored: Option<Unstored>,
     pub warnings: Vec<String>,
 }
 
@@ -61,6 +64,12 @@ impl Engine {
                 return Ok(known);
             }
         }
+        let _patience = self.patience();
+        if mode != Mode::Bypass
+            && let Err(error) = self.make_room_for_an_answer()
+        {
+            return Ok(known.without(WhyNot::CannotStore, cannot_store(&error), None));
+        }
         let mut warnings = Vec::new();
         let result = first_with_some_left(desks, &mut warnings, |desk, warnings| {
             let question = format!("offer {offer_id}");
@@ -71,9 +80,11 @@ impl Engine {
         match result {
             Ok((desk, AskedDetail { detail, calls, .. })) => {
                 let (profile, fetched_at) = (desk.guard.profile(), self.clock.now());
-                if mode != Mode::Bypass {
-                    self.catalog.store_details(profile, offer_id, &detail, fetched_at)?;
-                }
+                let unstored = match mode {
+                    Mode::Bypass => None,
+                    _ => self.keep_details(profile, offer_id, &detail, fetched_at),
+                };
+                warnings.extend(unstored.as_ref().map(|unstored| unstored.warning(calls)));
                 Ok(Details {
                     detail: Some(detail),
                     profile: Some(profile.to_owned()),
@@ -82,6 +93,7 @@ impl Engine {
                     stale: false,
                     upstream_calls: calls,
                     unanswered: None,
+                    unstored,
                     warnings,
                 })
             }
@@ -102,6 +114,8 @@ impl Engine {
     fn known_details(&self, offer_id: &OfferId) -> Result<Details, EngineError> {
         let profiles: Vec<&str> = self.desks.iter().map(|desk| desk.guard.profile()).collect();
         let stored = self.catalog.details(offer_id, &profiles)?;
+        let waiting = self.catalog.waiting_details(offer_id, &profiles);
+        let stored = stored.into_iter().chain(waiting).max_by_key(|details| details.fetched_at);
         let Some(StoredDetail { profile, fetched_at, detail }) = stored else {
             return Ok(Details::unknown());
         };
@@ -127,6 +141,7 @@ impl Details {
             stale: false,
             upstream_calls: 0,
             unanswered: None,
+            unstored: None,
             warnings: Vec::new(),
         }
     }

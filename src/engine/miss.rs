@@ -7,7 +7,7 @@ use super::turn_wait::TurnWait;
 use super::{
     Desk, Engine, EngineError, Known, Mode, Outcome, Query, Seen, Stage, Standing, Timings, Unanswered,
 };
-use crate::catalog::{Asking, NewAnswer, Refusal, Subject, WaitReason};
+use crate::catalog::{Asking, CatalogError, NewAnswer, Refusal, Subject, WaitReason};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo::{Digest, Photo};
@@ -31,34 +31,79 @@ impl Engine {
         known: &mut Known,
         timings: &mut Timings,
     ) -> Result<(), EngineError> {
+        let _patience = self.patience();
+        let room = match query.mode {
+            Mode::Default | Mode::Refresh if !self.desks.is_empty() => self.make_room_for_an_answer(),
+            _ => Ok(()),
+        };
+        let may_wait = query.mode == Mode::LocalOnly
+            || query.mode == Mode::Default && (room.is_err() || self.desks.is_empty());
+        if may_wait {
+            self.take_set_aside(seen, query, known);
+            if known.will_do(query.mode) {
+                return Ok(());
+            }
+        }
         if query.mode == Mode::LocalOnly {
-            let message = "nothing may be asked";
-            return self.leave_unanswered(WhyNot::Offline, message, None, seen, query, known, timings);
+            let refused = Refused::of(WhyNot::Offline, "nothing may be asked");
+            return self.leave_unanswered(refused, seen, query, known, timings);
         }
         if self.desks.is_empty() {
             let message =
                 "no upstream is configured, so nothing was asked; `tongkuan --help` tells how to name one";
-            return self.leave_unanswered(WhyNot::NoUpstream, message, None, seen, query, known, timings);
+            let refused = Refused::of(WhyNot::NoUpstream, message);
+            return self.leave_unanswered(refused, seen, query, known, timings);
+        }
+        if let Err(error) = room {
+            return self.fall_back(Refused::cannot_store(&error), seen, query, known, timings);
         }
         let turn = match query.mode {
-            Mode::Default => self.take_turn(generation, seen, query, known, timings)?,
+            Mode::Default => self.take_turn(generation, seen, query, known, timings),
             // Asked in any case, so there is nothing to wait for.
-            _ => None,
+            _ => Ok(None),
+        };
+        let turn = match turn {
+            Ok(turn) => turn,
+            Err(EngineError::Catalog(error)) if error.is_about_writing() => {
+                self.catalog.note_storing(true);
+                return self.fall_back(Refused::cannot_store(&error), seen, query, known, timings);
+            }
+            Err(error) => return Err(error),
         };
         if known.will_do(query.mode) {
             return Ok(());
         }
+        // The one whose turn it was before may have paid, and not have been able to store it.
+        if query.mode == Mode::Default && self.catalog.has_something_set_aside() {
+            match self.make_room_for_an_answer() {
+                Ok(()) => {
+                    self.look_again(seen, timings)?;
+                    *known = self.known(seen, query, timings)?;
+                }
+                Err(error) => {
+                    self.take_set_aside(seen, query, known);
+                    if !known.will_do(query.mode) {
+                        return self.fall_back(Refused::cannot_store(&error), seen, query, known, timings);
+                    }
+                }
+            }
+            if known.will_do(query.mode) {
+                return Ok(());
+            }
+        }
         let result = match self.ask(seen, query, known, timings) {
             Ok((desk, asked)) => {
-                let fetched_at = self.clock.now();
-                if query.mode != Mode::Bypass {
-                    self.keep(desk, seen, query, &asked, fetched_at, timings)?;
-                }
-                self.warn_before_the_end(desk, known)?;
-                known.answer.take_asked(asked, fetched_at);
+                self.take_answer(desk, asked, seen, query, known, timings);
                 Ok(())
             }
-            Err(EngineError::Upstream(error)) => self.fall_back(error, seen, query, known, timings),
+            Err(EngineError::Upstream(error)) => match Refused::by(&error) {
+                Some(refused) => self.fall_back(refused, seen, query, known, timings),
+                None if known.standing == Some(Standing::Expired) => {
+                    Self::serve_expired(&error.to_string(), error.calls(), known);
+                    Ok(())
+                }
+                None => Err(error.into()),
+            },
             Err(error) => Err(error),
         };
         drop(turn);
@@ -164,7 +209,7 @@ impl Engine {
                 message: error.message.clone(),
                 refused_at: self.clock.now(),
             };
-            self.catalog.remember_refusal(byte_digest, &refusal)?;
+            self.keep_refusal(byte_digest, &refusal);
         }
         let mut asked = result?;
         note_category(&mut asked.page.offers, query.params.category_id);
@@ -200,72 +245,66 @@ impl Engine {
         Err(GuardError::Upstream { error, calls: 0 }.into())
     }
 
-    /// Stores what the upstream said: in the catalogue, from where the index follows.
-    fn keep(
+    /// From here on the answer is there, and nothing may come between it and the caller.
+    fn take_answer(
         &self,
         desk: &Desk,
+        asked: Asked,
         seen: &mut Seen,
         query: &Query<'_>,
-        asked: &Asked,
-        fetched_at: Timestamp,
+        known: &mut Known,
         timings: &mut Timings,
-    ) -> Result<(), EngineError> {
-        let params = query.params.key();
-        let answer = NewAnswer::Upstream {
-            profile: desk.guard.profile(),
-            params: &params,
-            fetched_at,
-            total: asked.page.total,
-            offers: &asked.page.offers,
-        };
-        // Somebody may have had the photo removed while the upstream was asked: then it is a new one.
-        if let Verdict::Hit(matched) = seen.verdict
-            && timings.measure(Stage::Catalog, || self.catalog.store_answer(matched.photo_id, &answer))?
-        {
-            return Ok(());
+    ) {
+        let fetched_at = self.clock.now();
+        if query.mode != Mode::Bypass {
+            let params = query.params.key();
+            let answer = NewAnswer::Upstream {
+                profile: desk.guard.profile(),
+                params: &params,
+                fetched_at,
+                total: asked.page.total,
+                offers: &asked.page.offers,
+            };
+            known.answer.unstored = self.keep(seen, query, &answer, timings);
         }
-        self.store(seen, query.bytes, query.label, &answer, timings)?;
-        Ok(())
+        if let Some(unstored) = &known.answer.unstored {
+            known.answer.warnings.push(unstored.warning(asked.calls));
+        }
+        self.warn_before_the_end(desk, known);
+        known.answer.take_asked(asked, fetched_at);
     }
 
-    /// After an upstream has failed: an old answer is better than none, and what passes by itself is no error.
+    /// When no new answer can be had: an old one is better than none, and what passes by itself is no error.
     fn fall_back(
         &self,
-        error: GuardError,
+        refused: Refused,
         seen: &Seen,
         query: &Query<'_>,
         known: &mut Known,
         timings: &mut Timings,
     ) -> Result<(), EngineError> {
-        let why_not = error.why_not();
         if known.standing == Some(Standing::Expired) {
-            known.answer.upstream_calls = error.calls();
-            known
-                .answer
-                .warnings
-                .push(format!("the answer has expired, but no new one could be had: {error}"));
-            if why_not.is_some() {
-                self.have_wait(WaitReason::Stale, super::REFRESH_PRIORITY, seen, query, timings)?;
-            }
+            Self::serve_expired(&refused.message, refused.calls, known);
+            self.have_wait(WaitReason::Stale, super::REFRESH_PRIORITY, seen, query, timings);
             return Ok(());
         }
-        let Some(why_not) = why_not else { return Err(error.into()) };
-        known.answer.upstream_calls = error.calls();
-        let message = error.to_string();
-        self.leave_unanswered(why_not, &message, error.retry_at(), seen, query, known, timings)
+        self.leave_unanswered(refused, seen, query, known, timings)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one search and the three facts of a refusal")]
+    fn serve_expired(why: &str, calls: u32, known: &mut Known) {
+        known.answer.upstream_calls = calls;
+        known.answer.warnings.push(format!("the answer has expired, but no new one could be had: {why}"));
+    }
+
     fn leave_unanswered(
         &self,
-        reason: WhyNot,
-        message: &str,
-        retry_at: Option<Timestamp>,
+        refused: Refused,
         seen: &Seen,
         query: &Query<'_>,
         known: &mut Known,
         timings: &mut Timings,
     ) -> Result<(), EngineError> {
+        let Refused { reason, message, retry_at, calls } = refused;
         if let Verdict::Review(candidate) = seen.verdict
             && let Some(stored) = self.stored_answer(candidate.photo_id, query, timings)?
         {
@@ -273,24 +312,28 @@ impl Engine {
         }
         let queued = match query.defer {
             Some(priority) => {
-                self.have_wait(WaitReason::Deferred, priority, seen, query, timings)?;
-                true
+                let queued = self.have_wait(WaitReason::Deferred, priority, seen, query, timings);
+                if !queued {
+                    known.answer.warnings.push("it could not be put into the queue either".to_owned());
+                }
+                queued
             }
             None => false,
         };
         if reason != WhyNot::Offline {
-            known.answer.warnings.push(message.to_owned());
+            known.answer.warnings.push(message.clone());
         }
-        known.answer.unanswered = Some(Unanswered { reason, message: message.to_owned(), retry_at, queued });
+        known.answer.upstream_calls = calls;
+        known.answer.unanswered = Some(Unanswered { reason, message, retry_at, queued });
         debug_assert_ne!(known.answer.verdict, Outcome::Hit);
         Ok(())
     }
 
     /// Says so when the day's budget is about to run out.
-    fn warn_before_the_end(&self, desk: &Desk, known: &mut Known) -> Result<(), EngineError> {
+    fn warn_before_the_end(&self, desk: &Desk, known: &mut Known) {
         let today = QuotaDay::of(self.clock.now());
         let budget = desk.guard.policy().daily_budget;
-        let used = self.catalog.calls_spent(desk.guard.profile(), &today)?;
+        let Ok(used) = self.catalog.calls_spent(desk.guard.profile(), &today) else { return };
         let left = budget.saturating_sub(used);
         if left <= budget / 10 {
             known.answer.warnings.push(format!(
@@ -299,8 +342,37 @@ impl Engine {
                 today.resets_at()
             ));
         }
-        Ok(())
     }
+}
+
+/// Why no new answer can be had, in a way that passes.
+struct Refused {
+    reason: WhyNot,
+    message: String,
+    retry_at: Option<Timestamp>,
+    /// Made in vain, and perhaps billed.
+    calls: u32,
+}
+
+impl Refused {
+    fn of(reason: WhyNot, message: &str) -> Self {
+        Self { reason, message: message.to_owned(), retry_at: None, calls: 0 }
+    }
+
+    fn cannot_store(error: &CatalogError) -> Self {
+        Self::of(WhyNot::CannotStore, &cannot_store(error))
+    }
+
+    /// `None` for what only a person can mend, and for what lies in the picture.
+    fn by(error: &GuardError) -> Option<Self> {
+        let (message, retry_at, calls) = (error.to_string(), error.retry_at(), error.calls());
+        Some(Self { reason: error.why_not()?, message, retry_at, calls })
+    }
+}
+
+/// Why nothing is asked while the home folder cannot be written.
+pub(super) fn cannot_store(error: &CatalogError) -> String {
+    format!("nothing was asked, because its answer could not be stored: {error}")
 }
 
 /// Asks one upstream after the other: the next one when the one before is not going to bill the question, which

@@ -13,6 +13,7 @@ mod judge;
 mod live_index;
 mod miss;
 mod pages;
+mod paying;
 mod queue;
 mod quota;
 mod reembed;
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use answer::{Answer, Inspection, Matched, Outcome, Source, Stage, Timings, Unanswered};
+pub use answer::{Answer, Inspection, Matched, Outcome, Source, Stage, Timings, Unanswered, Unstored};
 pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};
 pub use details::Details;
@@ -340,11 +341,11 @@ impl Engine {
     /// Was this picture seen before, and what does 1688 sell like it?
     ///
     /// A known picture is answered from the home folder. For an unknown one the upstream is asked, once, and its
-    /// answer is stored before it is returned. When nothing can be asked, the answer is what is known here, and
-    /// [`Answer::unanswered`] says why.
+    /// answer is stored before it is returned; where that fails it is returned all the same, and [`Answer::unstored`] says
+    /// so. When nothing can be asked, the answer is what is known here, and [`Answer::unanswered`] says why.
     ///
     /// # Errors
-    /// [`EngineError`] when the picture cannot be read, the home folder fails, or the upstream refuses in a way
+    /// [`EngineError`] when the picture cannot be read, the home folder cannot be read, or the upstream refuses in a way
     /// that does not pass by itself. Nothing is stored then.
     pub fn search(&self, query: &Query<'_>) -> Result<Answer, EngineError> {
         Ok(self.inspect(query)?.answer)
@@ -367,7 +368,7 @@ impl Engine {
             self.miss(generation, &mut seen, query, &mut known, &mut timings)?;
         }
         if known.standing == Some(Standing::Stale) && query.mode == Mode::Default {
-            self.have_wait(WaitReason::Stale, REFRESH_PRIORITY, &seen, query, &mut timings)?;
+            self.have_wait(WaitReason::Stale, REFRESH_PRIORITY, &seen, query, &mut timings);
         }
         known.answer.filtered_out = query.refine.apply(&mut known.answer.offers);
         timings.finish(start);
@@ -533,6 +534,7 @@ impl Engine {
             timings_ms: Timings::default(),
             upstream_calls: 0,
             unanswered: None,
+            unstored: None,
             explain: Explanation::of(seen, self.bound.calibrated_on()),
             warnings: Vec::new(),
         })

@@ -47,6 +47,7 @@ impl Engine {
                 }
             }
             all.unanswered = next.unanswered.take();
+            all.unstored = all.unstored.or(next.unstored.take());
             all.stale |= next.stale;
             if all.unanswered.is_some() {
                 break;

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::paying::{NOTE_PATIENCE, REFRESH_PATIENCE};
 use super::{Answer, Engine, EngineError, Mode, Query, Seen, Stage, Timings, Unanswered};
-use crate::catalog::{NewWaiting, WaitReason, Waiting};
+use crate::catalog::{NewWaiting, Patience, WaitReason, Waiting};
 use crate::upstream::guard::{GuardError, WhyNot};
 use crate::upstream::{QuotaDay, UpstreamErrorKind};
+
+/// How long a picture that is to wait for a later day waits for others that write now.
+const DEFER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of working off the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -71,6 +75,8 @@ impl Engine {
                 continue;
             }
             tried += 1;
+            // Their answers are given already.
+            let _patience = only.map(|_| Patience::limited_to(REFRESH_PATIENCE));
             let query = Query {
                 source_url: waiting.source_url.as_deref(),
                 params: waiting.params.clone(),
@@ -83,7 +89,7 @@ impl Engine {
             each(&DrainedOne { waiting: &waiting, result: &result });
             match result {
                 Ok(Answer { unanswered: Some(unanswered), .. }) => {
-                    self.catalog.note_trouble(waiting.queue_id, &unanswered.message)?;
+                    self.note_trouble(&waiting, &unanswered.message);
                     drained.failed += 1;
                     // Remembered for this picture; if the others fare no better, the breaker ends it.
                     if unanswered.reason == WhyNot::Unreadable {
@@ -95,29 +101,40 @@ impl Engine {
                 Ok(answer) if answer.stale => {
                     // The old answer was served because no new one could be had.
                     let message = answer.warnings.join("; ");
-                    self.catalog.note_trouble(waiting.queue_id, &message)?;
+                    self.note_trouble(&waiting, &message);
                     drained.failed += 1;
                     let reason = WhyNot::UpstreamFailed;
                     drained.stopped = Some(Unanswered { reason, message, retry_at: None, queued: true });
                     break;
                 }
-                Ok(_) => {
-                    self.catalog.unqueue(waiting.queue_id)?;
+                Ok(Answer { unstored: Some(unstored), .. }) => {
+                    // It leaves the queue once its answer is stored.
                     drained.answered += 1;
+                    drained.stopped = Some(cannot_go_on(&unstored.message));
+                    break;
                 }
-                Err(error) if error.lies_in_the_picture() => {
-                    self.catalog.unqueue(waiting.queue_id)?;
-                    drained.dropped += 1;
-                }
+                Ok(_) => drained.answered += 1,
+                Err(error) if error.lies_in_the_picture() => drained.dropped += 1,
                 Err(error) => {
-                    self.catalog.note_trouble(waiting.queue_id, &error.to_string())?;
+                    self.note_trouble(&waiting, &error.to_string());
                     return Err(error);
                 }
+            }
+            if let Err(error) = self.catalog.unqueue(waiting.queue_id) {
+                drained.stopped = Some(cannot_go_on(&error.to_string()));
+                break;
             }
         }
         Ok(drained)
     }
 
+    /// A note: the picture goes on waiting in any case.
+    fn note_trouble(&self, waiting: &Waiting, trouble: &str) {
+        let _patience = Patience::limited_to(NOTE_PATIENCE);
+        let _ = self.catalog.note_trouble(waiting.queue_id, trouble);
+    }
+
+    /// Says whether the picture waits now. An answer does not depend on it, and waits for nobody's writing.
     pub(super) fn have_wait(
         &self,
         reason: WaitReason,
@@ -125,7 +142,13 @@ impl Engine {
         seen: &Seen,
         query: &Query<'_>,
         timings: &mut Timings,
-    ) -> Result<(), EngineError> {
+    ) -> bool {
+        let limit = match reason {
+            WaitReason::Deferred => DEFER_PATIENCE,
+            WaitReason::Stale if self.catalog.storing_fails() => Duration::ZERO,
+            WaitReason::Stale => NOTE_PATIENCE,
+        };
+        let _patience = Patience::limited_to(limit);
         let waiting = NewWaiting {
             reason,
             priority,
@@ -136,8 +159,11 @@ impl Engine {
             params: &query.params,
             queued_at: self.clock.now(),
         };
-        timings.measure(Stage::Catalog, || self.catalog.queue(&waiting))?;
-        Ok(())
+        let queued = timings.measure(Stage::Catalog, || self.catalog.queue(&waiting));
+        if reason == WaitReason::Stale && queued.is_err() {
+            self.catalog.note_storing(true);
+        }
+        queued.is_ok()
     }
 
     /// Old answers are renewed only while more than a tenth of a budget is left for pictures that are new.
@@ -156,6 +182,11 @@ impl Engine {
     fn shortest_soft_ttl(&self) -> Duration {
         self.desks.iter().map(|desk| desk.freshness.soft_ttl).min().unwrap_or_default()
     }
+}
+
+fn cannot_go_on(why: &str) -> Unanswered {
+    let message = format!("nothing more is asked, because what was answered could not be stored: {why}");
+    Unanswered { reason: WhyNot::CannotStore, message, retry_at: None, queued: true }
 }
 
 impl EngineError {

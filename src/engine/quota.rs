@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use super::paying::NOTE_PATIENCE;
 use super::{Engine, EngineError, Mode};
+use crate::catalog::Patience;
 use crate::clock::Timestamp;
 use crate::upstream::QuotaDay;
 
@@ -89,6 +91,7 @@ impl Engine {
     }
 
     pub(super) fn flush_saved(&self) {
+        let _patience = Patience::limited_to(NOTE_PATIENCE);
         let calls = self.saved.0.swap(0, Ordering::Relaxed);
         // A statistic: if it cannot be written now, it can later.
         if calls > 0 && self.catalog.add_saved_calls(&QuotaDay::of(self.clock.now()), calls).is_err() {
@@ -99,6 +102,12 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if self.catalog.storing_fails() {
+            // The last occasion for what could not even be set aside.
+            let _patience = self.patience();
+            let _ = self.catalog.store_what_waits();
+            return;
+        }
         self.flush_saved();
     }
 }

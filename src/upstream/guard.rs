@@ -310,7 +310,7 @@ impl Guard {
             };
             let salt = self.clock.now().unix_ms().unsigned_abs();
             let next = self.policy.next_step(&error, attempt, salt);
-            self.learn(question, &error, next)?;
+            self.learn(question, &error, next);
             match next {
                 NextStep::Stop => return Err(GuardError::Upstream { error, calls: cost.calls }),
                 // This pause is everybody's and is waited out in line.
@@ -350,13 +350,14 @@ impl Guard {
         answer.map_err(|error| failed(error, cost.calls))
     }
 
-    fn learn(&self, question: Question, error: &UpstreamError, next: NextStep) -> Result<(), GuardError> {
+    /// Where the ledger cannot be written, the others do not learn; what the upstream has said is worth more to the caller
+    /// than that.
+    fn learn(&self, question: Question, error: &UpstreamError, next: NextStep) {
         let now = self.clock.now();
-        let fault = |error| self.ledger_fault(error);
         match (error.kind, next) {
             (UpstreamErrorKind::Quota, _) => {
                 let until = now.plus(QUOTA_PAUSE).min(QuotaDay::of(now).resets_at());
-                self.ledger.close(self.profile(), until, error).map_err(fault)?;
+                let _ = self.ledger.close(self.profile(), until, error);
             }
             (UpstreamErrorKind::Rate, NextStep::RetryAfter(pause)) => self.hold_back(now, pause),
             (UpstreamErrorKind::Rate, NextStep::Stop) => {
@@ -366,11 +367,11 @@ impl Guard {
                 UpstreamErrorKind::Transient | UpstreamErrorKind::Unreachable | UpstreamErrorKind::Unreadable,
                 NextStep::Stop,
             ) => {
-                let failures = self.ledger.note_failure(self.profile()).map_err(fault)?;
+                let failures = self.ledger.note_failure(self.profile()).unwrap_or(0);
                 if let Some(extra) = failures.checked_sub(self.policy.breaker_failures.max(1)) {
                     let pause = self.policy.breaker_pause.saturating_mul(1 << extra.min(16));
                     let until = now.plus(pause.min(MAX_BREAKER_PAUSE));
-                    self.ledger.close(self.profile(), until, error).map_err(fault)?;
+                    let _ = self.ledger.close(self.profile(), until, error);
                 }
             }
             // An app that may search need not be allowed to ask about offers.
@@ -381,7 +382,6 @@ impl Guard {
             }
             _ => {}
         }
-        Ok(())
     }
 
     fn refuse_if_broken(&self) -> Result<(), GuardError> {

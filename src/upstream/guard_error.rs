@@ -52,6 +52,8 @@ pub enum WhyNot {
     UpstreamFailed,
     /// The upstream answered in a way that cannot be read, now or a short while ago.
     Unreadable,
+    /// The home folder cannot be written, so neither could the call be booked nor its answer be kept.
+    CannotStore,
 }
 
 impl GuardError {
@@ -80,7 +82,7 @@ impl GuardError {
                 Unreadable => Some(WhyNot::Unreadable),
                 _ => None,
             },
-            Self::Ledger { .. } => None,
+            Self::Ledger { .. } => Some(WhyNot::CannotStore),
         }
     }
 

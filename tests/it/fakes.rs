@@ -81,6 +81,8 @@ pub(crate) struct FakeUpstream {
     pub(crate) calls: AtomicU32,
     pub(crate) fails_with: Mutex<Option<UpstreamErrorKind>>,
     pub(crate) finds_nothing: AtomicBool,
+    /// Whether it says how many offers there are over all pages.
+    pub(crate) says_total: AtomicBool,
     /// Held by a test for as long as answers are to be held back.
     pub(crate) hanging: Mutex<()>,
 }
@@ -92,6 +94,7 @@ impl FakeUpstream {
             calls: AtomicU32::default(),
             fails_with: Mutex::default(),
             finds_nothing: AtomicBool::default(),
+            says_total: AtomicBool::new(true),
             hanging: Mutex::default(),
         })
     }
@@ -124,7 +127,8 @@ impl Upstream for FakeUpstream {
             return Ok(UpstreamPage { total: Some(0), ..UpstreamPage::default() });
         }
         let offers = vec![offer(&format!("{n}1")), offer(&format!("{n}2"))];
-        Ok(UpstreamPage { offers, total: Some(2), ..UpstreamPage::default() })
+        let total = self.says_total.load(Ordering::SeqCst).then_some(2);
+        Ok(UpstreamPage { offers, total, ..UpstreamPage::default() })
     }
 
     fn check(&self) -> Result<(), UpstreamError> {

@@ -18,6 +18,7 @@ mod harvest;
 mod index;
 mod layering;
 mod ledger;
+mod paid;
 mod paid_once;
 mod photo;
 mod photo_bad;

@@ -1,0 +1,112 @@
+//! How long may a search wait for others that write? As long as this thread is given, over all its statements.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::{MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ffi};
+
+use super::{BUSY_TIMEOUT, Catalog};
+
+/// How often a thread that waits with a limit looks whether another thread of its process has done writing.
+const POLL: Duration = Duration::from_millis(1);
+
+/// What all writes after a call may wait together: the answer is there, and people wait for it.
+const AFTER_CALL: Duration = Duration::from_secs(5);
+
+thread_local! {
+    /// What this thread may still wait; `None` while nothing limits it.
+    static LEFT: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
+/// While it lives, the writes of this thread wait no longer than the limit, all together.
+#[derive(Debug)]
+#[must_use]
+pub struct Patience {
+    before: Option<Duration>,
+    /// Of one thread.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Patience {
+    /// No longer than `limit`, nor than what is left of a limit that holds already.
+    pub fn limited_to(limit: Duration) -> Self {
+        let before = LEFT.get();
+        LEFT.set(Some(before.map_or(limit, |left| left.min(limit))));
+        Self { before, _not_send: PhantomData }
+    }
+
+    /// A call has been made: what follows it has a limit of its own, if there was one.
+    pub(super) fn call_ended() {
+        if LEFT.get().is_some() {
+            LEFT.set(Some(AFTER_CALL));
+        }
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        LEFT.set(self.before);
+    }
+}
+
+/// The writing connection, while no other thread has it.
+pub(super) struct Writer<'c> {
+    connection: MutexGuard<'c, Connection>,
+    since: Instant,
+}
+
+impl Deref for Writer<'_> {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Writer<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        LEFT.set(LEFT.get().map(|left| left.saturating_sub(self.since.elapsed())));
+        // Cannot fail for an open connection.
+        let _ = self.connection.busy_timeout(BUSY_TIMEOUT);
+    }
+}
+
+impl Catalog {
+    /// As [`Catalog::writer`], within this thread's [`Patience`].
+    pub(super) fn writer_in_time(&self) -> Result<Writer<'_>, rusqlite::Error> {
+        let since = Instant::now();
+        let connection = match LEFT.get() {
+            None => self.writer(),
+            Some(left) => {
+                let connection = loop {
+                    match self.writer.try_lock() {
+                        Ok(connection) => break connection,
+                        Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+                        Err(TryLockError::WouldBlock) if since.elapsed() < left => std::thread::sleep(POLL),
+                        Err(TryLockError::WouldBlock) => {
+                            LEFT.set(Some(Duration::ZERO));
+                            return Err(busy());
+                        }
+                    }
+                };
+                connection.busy_timeout(left.saturating_sub(since.elapsed()))?;
+                connection
+            }
+        };
+        Ok(Writer { connection, since })
+    }
+}
+
+/// What SQLite says when another connection is writing.
+fn busy() -> rusqlite::Error {
+    let message = "another thread of this process is writing".to_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), Some(message))
+}
