@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{TransactionBehavior, params};
 
+use super::damage::text;
 use super::{Catalog, CatalogError};
 use crate::embed::{Embedding, similarity};
 use crate::photo_id::PhotoId;
@@ -128,7 +129,7 @@ impl Catalog {
             .query_map([params], |row| {
                 Ok(Other {
                     asking_id: row.get(0)?,
-                    process: row.get(1)?,
+                    process: text(row, 1)?,
                     photo_id: row.get(2)?,
                     vector: row.get(3)?,
                 })

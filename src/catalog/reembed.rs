@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::damage::{crc32, text};
 use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::embed::{Embedding, Fingerprint};
 use crate::photo_id::PhotoId;
@@ -77,17 +78,18 @@ impl Catalog {
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if let Some(vector) = vector {
             let mine = meta(&transaction, "model")?.as_deref() == Some(&json(next));
+            let bytes = vector.to_le_bytes();
             let table = if mine { "embeddings" } else { "next_embeddings" };
             transaction
                 .prepare_cached(&format!(
-                    "INSERT OR REPLACE INTO {table} (photo_id, vector) VALUES (?1, ?2)"
+                    "INSERT OR REPLACE INTO {table} (photo_id, vector, crc32) VALUES (?1, ?2, ?3)"
                 ))?
-                .execute(params![photo_id, vector.to_le_bytes()])?;
+                .execute(params![photo_id, bytes, crc32(&bytes)])?;
         }
         if let Some(sketch) = sketch {
             transaction
-                .prepare_cached("INSERT OR IGNORE INTO sketches (photo_id, sketch) VALUES (?1, ?2)")?
-                .execute(params![photo_id, sketch])?;
+                .prepare_cached("INSERT OR IGNORE INTO sketches (photo_id, sketch, crc32) VALUES (?1, ?2, ?3)")?
+                .execute(params![photo_id, sketch, crc32(sketch)])?;
         }
         transaction.commit()?;
         Ok(())
@@ -115,7 +117,7 @@ impl Catalog {
                  WHERE state = 'stored' AND image_id > ?1 ORDER BY image_id LIMIT ?2",
             )?
             .query_map(params![after, limit], |row| {
-                Ok(FetchedPhoto { image_id: row.get(0)?, url: row.get(1)?, photo_id: row.get(2)? })
+                Ok(FetchedPhoto { image_id: row.get(0)?, url: text(row, 1)?, photo_id: row.get(2)? })
             })?
             .collect()
         })
@@ -141,7 +143,7 @@ impl Catalog {
         }
         transaction.execute_batch(
             "DELETE FROM embeddings;
-             INSERT INTO embeddings (photo_id, vector) SELECT photo_id, vector FROM next_embeddings;
+             INSERT INTO embeddings (photo_id, vector, crc32) SELECT photo_id, vector, crc32 FROM next_embeddings;
              DELETE FROM next_embeddings;
              DELETE FROM meta WHERE key = 'next_model';",
         )?;

@@ -6,7 +6,8 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 6] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+const MIGRATIONS: [&str; 7] =
+    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -241,6 +242,16 @@ CREATE TABLE offer_categories (
     offer_id    TEXT NOT NULL,
     PRIMARY KEY (category_id, profile, offer_id)
 ) STRICT, WITHOUT ROWID;
+";
+
+const VERSION_7: &str = "
+-- The sum of each blob, so that a flipped bit is found that leaves a vector or sketch plausible; none for older rows.
+ALTER TABLE embeddings ADD COLUMN crc32 INTEGER;
+ALTER TABLE next_embeddings ADD COLUMN crc32 INTEGER;
+ALTER TABLE sketches ADD COLUMN crc32 INTEGER;
+
+-- What was told of a good before is replaced.
+CREATE INDEX offer_categories_by_offer ON offer_categories (profile, offer_id);
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

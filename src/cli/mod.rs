@@ -17,6 +17,7 @@ mod search;
 mod settings;
 mod show;
 mod similar;
+mod store_goods;
 mod told;
 mod upstreams;
 
@@ -56,7 +57,8 @@ A configuration file:
   empty_ttl_secs = 86400               for answers without offers
   refused_ttl_secs = 604800            for pictures that the upstream does not take
 
-Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error.";
+Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error,
+130 interrupted.";
 
 #[derive(Debug, Parser)]
 #[command(name = "tongkuan", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]

@@ -1,5 +1,6 @@
 //! The whole algorithm on one screen: [`Engine::search`].
 
+mod add_all;
 mod answer;
 mod bound;
 mod builder;
@@ -11,12 +12,14 @@ mod goods;
 mod harvest;
 mod judge;
 mod live_index;
+mod measured;
 mod miss;
 mod pages;
 mod queue;
 mod quota;
 mod reembed;
 mod refine;
+mod repair;
 mod similar;
 mod told;
 
@@ -32,6 +35,7 @@ pub use details::Details;
 pub use explain::{Explanation, Geometry};
 pub use forget::Forgotten;
 pub use freshness::Freshness;
+pub use add_all::{BatchEnd, OwnGood};
 pub use goods::Added;
 pub use harvest::{HarvestError, Harvested};
 pub use live_index::IndexAudit;
@@ -56,7 +60,7 @@ use crate::tensor::{Preprocessor, Tensor, TensorError, TensorSpec};
 use crate::upstream::guard::{Guard, GuardError};
 use crate::upstream::{PrepareError, SearchParams, UpstreamError};
 use crate::verdict::{Match, Policy, Rule, Verdict, similarity_percent};
-use crate::verify::{Probe, Sketch, SketchError};
+use crate::verify::{Probe, SketchError};
 
 use bound::Bound;
 use freshness::Standing;
@@ -567,26 +571,8 @@ impl Engine {
         timings: &mut Timings,
         store: impl FnOnce(&NewPhoto<'_>) -> Result<Stored, CatalogError>,
     ) -> Result<Stored, EngineError> {
-        let photo = self.decoded(&mut seen.photo, bytes, timings)?;
-        let embedding = match seen.embedding.take() {
-            Some(embedding) => embedding,
-            None => self.embed(photo, timings)?,
-        };
-        let sketch = match seen.probe.take() {
-            Some(probe) => probe.sketch(),
-            None => timings.measure(Stage::Verdict, || Sketch::of(photo.as_image()))?,
-        };
-        let photo = NewPhoto {
-            label,
-            byte_digest: seen.byte_digest,
-            pixel_digest: photo.pixel_digest(),
-            width_px: photo.width_px(),
-            height_px: photo.height_px(),
-            format: photo.format(),
-            embedding: &embedding,
-            sketch: &sketch.to_bytes(),
-            added_at: self.clock.now(),
-        };
+        let measured = self.measure(seen, bytes, timings)?;
+        let photo = measured.as_new(label, self.clock.now());
         Ok(timings.measure(Stage::Catalog, || store(&photo))?)
     }
 }
