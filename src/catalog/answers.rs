@@ -162,7 +162,9 @@ impl Catalog {
             c.prepare_cached(
                 "SELECT offer_id, body, updated_at_ms FROM offers WHERE profile = ?1 AND offer_id = ?2",
             )?
-            .query_row([OWN_PROFILE, offer_id.as_str()], |row| stored_offer(&self.damage, OWN_PROFILE, row, 0))
+            .query_row([OWN_PROFILE, offer_id.as_str()], |row| {
+                stored_offer(&self.damage, OWN_PROFILE, row, 0)
+            })
             .optional()
             .map(Option::flatten)
         })

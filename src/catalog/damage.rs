@@ -34,9 +34,17 @@ pub enum Entry {
     /// Gathered for the next model.
     NextVector(PhotoId),
     Sketch(PhotoId),
-    Offer { profile: String, offer_id: String },
-    Details { profile: String, offer_id: String },
-    Waiting { queue_id: i64 },
+    Offer {
+        profile: String,
+        offer_id: String,
+    },
+    Details {
+        profile: String,
+        offer_id: String,
+    },
+    Waiting {
+        queue_id: i64,
+    },
     Calibration,
     Model,
 }
@@ -54,9 +62,13 @@ impl fmt::Display for Entry {
             Self::Vector(id) => write!(f, "the vector of photo {id}"),
             Self::NextVector(id) => write!(f, "the next model's vector of photo {id}"),
             Self::Sketch(id) => write!(f, "the sketch of photo {id}"),
-            Self::Offer { profile, offer_id } if profile == OWN_PROFILE => write!(f, "the own good {offer_id}"),
+            Self::Offer { profile, offer_id } if profile == OWN_PROFILE => {
+                write!(f, "the own good {offer_id}")
+            }
             Self::Offer { profile, offer_id } => write!(f, "the offer {offer_id} of {profile}"),
-            Self::Details { profile, offer_id } => write!(f, "the details of the offer {offer_id} of {profile}"),
+            Self::Details { profile, offer_id } => {
+                write!(f, "the details of the offer {offer_id} of {profile}")
+            }
             Self::Waiting { queue_id } => write!(f, "entry {queue_id} of the queue"),
             Self::Calibration => write!(f, "the calibration of this home"),
             Self::Model => write!(f, "the name of the model of this home"),
@@ -166,7 +178,8 @@ impl Catalog {
                 let entry = Entry::Waiting { queue_id: raw.queue_id };
                 found.extend(RawWaiting::into_waiting(raw).err().map(|problem| Damage { entry, problem }));
             }
-            if meta(c, super::calibrations::KEY)?.is_some_and(|text| Calibration::from_json(&text).is_none()) {
+            if meta(c, super::calibrations::KEY)?.is_some_and(|text| Calibration::from_json(&text).is_none())
+            {
                 found.push(Damage { entry: Entry::Calibration, problem: "it is no calibration".to_owned() });
             }
             Ok(())
@@ -257,7 +270,8 @@ fn mend_one(transaction: &Transaction<'_>, entry: &Entry) -> Result<(), rusqlite
             by_offer("DELETE FROM offer_details WHERE profile = ?1 AND offer_id = ?2", profile, offer_id)
         }
         Entry::Offer { profile, offer_id } => {
-            let Some(left) = salvaged_offer(offer_id).and_then(|offer| serde_json::to_string(&offer).ok()) else {
+            let Some(left) = salvaged_offer(offer_id).and_then(|offer| serde_json::to_string(&offer).ok())
+            else {
                 return Ok(());
             };
             transaction.execute(
@@ -265,7 +279,9 @@ fn mend_one(transaction: &Transaction<'_>, entry: &Entry) -> Result<(), rusqlite
                 params![profile, offer_id, left],
             )
         }
-        Entry::Calibration => transaction.execute("DELETE FROM meta WHERE key = ?1", [super::calibrations::KEY]),
+        Entry::Calibration => {
+            transaction.execute("DELETE FROM meta WHERE key = ?1", [super::calibrations::KEY])
+        }
         // Written anew when the home was opened.
         Entry::Model => Ok(0),
     }?;

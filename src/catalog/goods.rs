@@ -57,7 +57,9 @@ impl Catalog {
             transaction.prepare_cached("SAVEPOINT good")?.execute([])?;
             let result = put_good(&transaction, good);
             match &result {
-                Err(CatalogError::Sqlite(error)) if fails_for_all(error) => return result.map(|_| Vec::new()),
+                Err(CatalogError::Sqlite(error)) if fails_for_all(error) => {
+                    return result.map(|_| Vec::new());
+                }
                 Err(_) => drop(transaction.prepare_cached("ROLLBACK TO good")?.execute([])?),
                 Ok(_) => {}
             }
@@ -78,11 +80,7 @@ fn put_good(transaction: &Transaction<'_>, good: &NewGood<'_>) -> Result<StoredG
         GoodsPhoto::Stored(photo_id) => Stored { photo_id: *photo_id, is_new: false },
         GoodsPhoto::New(photo) => put_photo(transaction, photo)?,
     };
-    put_answer(
-        transaction,
-        stored.photo_id,
-        &NewAnswer::Own { added_at: good.added_at, offer: good.offer },
-    )?;
+    put_answer(transaction, stored.photo_id, &NewAnswer::Own { added_at: good.added_at, offer: good.offer })?;
     let photos = transaction
         .prepare_cached("SELECT count(*) FROM answer_offers WHERE profile = ?1 AND offer_id = ?2")?
         .query_row(params![OWN_PROFILE, good.offer.offer_id.as_str()], |row| row.get(0))?;

@@ -81,8 +81,10 @@ pub enum CatalogError {
          with that model"
     )]
     ModelChanged,
-    #[error("the catalogue is damaged at {place}: {problem}; run `tongkuan reembed --from FOLDER` with \
-         the originals, which gives the home to this program's model, or use that model again (--model)")]
+    #[error(
+        "the catalogue is damaged at {place}: {problem}; run `tongkuan reembed --from FOLDER` with \
+         the originals, which gives the home to this program's model, or use that model again (--model)"
+    )]
     Damaged { place: String, problem: String },
     #[error("photo {photo_id} was removed while it was being added to; add the good again")]
     PhotoGone { photo_id: PhotoId },

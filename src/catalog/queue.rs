@@ -79,8 +79,7 @@ pub struct QueueCounts {
     pub in_trouble: u64,
 }
 
-const COLUMNS: &str =
-    "queue_id, priority, reason, label, bytes, params, queued_at_ms, attempts, trouble, source_url, byte_digest";
+const COLUMNS: &str = "queue_id, priority, reason, label, bytes, params, queued_at_ms, attempts, trouble, source_url, byte_digest";
 
 impl Catalog {
     /// Has a picture wait. The same bytes with the same parameters wait once, under the higher of both priorities.

@@ -88,7 +88,9 @@ impl Catalog {
         }
         if let Some(sketch) = sketch {
             transaction
-                .prepare_cached("INSERT OR IGNORE INTO sketches (photo_id, sketch, crc32) VALUES (?1, ?2, ?3)")?
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO sketches (photo_id, sketch, crc32) VALUES (?1, ?2, ?3)",
+                )?
                 .execute(params![photo_id, sketch, crc32(sketch)])?;
         }
         transaction.commit()?;

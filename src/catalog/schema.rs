@@ -6,8 +6,7 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 7] =
-    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
+const MIGRATIONS: [&str; 7] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (

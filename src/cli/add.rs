@@ -50,10 +50,11 @@ struct Line {
 
 impl Add {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let tasks = if self.source.is_dir() { folder(&self.source)? } else { ndjson(&self.source)? };
+        let is_folder = self.source.is_dir();
+        let tasks = if is_folder { folder(&self.source)? } else { ndjson(&self.source)? };
         let engine = settings.engine(true)?;
         let total = tasks.len();
-        store_goods(settings, &engine, tasks, Some(total))
+        store_goods(settings, &engine, tasks, Some(total), is_folder)
     }
 }
 
@@ -68,7 +69,8 @@ fn folder(root: &Path) -> Result<Vec<Task>> {
     let task = |path: PathBuf| {
         let (id, is_path) = OfferId::of_path(path.strip_prefix(root).unwrap_or(&path));
         if !is_path {
-            Terminal::new().note(&format!("{}: the path is no id as it is; the good is {id}", path.display()));
+            Terminal::new()
+                .note(&format!("{}: the path is no id as it is; the good is {id}", path.display()));
         }
         let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         (id.to_string(), Ok(in_file(path, Offer::new(id, title))))

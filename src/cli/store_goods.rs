@@ -24,12 +24,14 @@ pub(super) type Task = (String, Result<OwnGood<Read>>);
 /// Exit status of a run that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
 
-/// Stores goods and tells of each. `total`: how many there will be, where that is known.
+/// Stores goods and tells of each. `total`: how many there will be, where that is known. `one_picture_each`: whether it is
+/// worth a note when a good has another picture, too.
 pub(super) fn store_goods(
     settings: &Settings,
     engine: &Engine,
     tasks: impl IntoIterator<Item = Task, IntoIter: Send + 'static>,
     total: Option<usize>,
+    one_picture_each: bool,
 ) -> Result<ExitCode> {
     let stop = stop_on_interrupt()?;
     let terminal = Terminal::new();
@@ -39,6 +41,13 @@ pub(super) fn store_goods(
         let text = match &result {
             Ok(added) => {
                 *(if added.is_new { &mut new } else { &mut known }) += 1;
+                if one_picture_each && added.photos > 1 {
+                    eprintln!(
+                        "tongkuan: {id}: the good has {} pictures by now: the file was another one before, or another \
+                         folder has one of this path",
+                        added.photos
+                    );
+                }
                 json!({"id": id, "photo_id": added.photo_id, "is_new": added.is_new, "photos": added.photos})
             }
             Err(error) => {

@@ -132,11 +132,7 @@ impl Engine {
         Ok(end)
     }
 
-    fn prepare<R, E>(
-        &self,
-        good: OwnGood<R>,
-        shared: &InFlight,
-    ) -> Result<Ready, Failure<E>>
+    fn prepare<R, E>(&self, good: OwnGood<R>, shared: &InFlight) -> Result<Ready, Failure<E>>
     where
         R: FnOnce() -> Result<Vec<u8>, E>,
         E: From<EngineError>,
@@ -217,8 +213,10 @@ impl Engine {
         let new: Vec<NewGood<'_>> = goods
             .iter()
             .filter_map(|(_, good)| good.as_ref().ok())
-            .map(|Ready { offer, label, photo, .. }| {
-                NewGood { offer, photo: photo.as_new(label, added_at), added_at }
+            .map(|Ready { offer, label, photo, .. }| NewGood {
+                offer,
+                photo: photo.as_new(label, added_at),
+                added_at,
             })
             .collect();
         let stored = if new.is_empty() { Vec::new() } else { self.catalog.store_all(&new)? };

@@ -92,9 +92,7 @@ impl Engine {
     fn sketches(&self, candidates: &Candidates) -> Result<Vec<Option<Sketch>>, EngineError> {
         let ids = ids(candidates);
         let read = |(id, bytes): (&PhotoId, Option<Vec<u8>>)| {
-            Sketch::from_bytes(&bytes?)
-                .map_err(|error| self.catalog.note_unreadable_sketch(*id, error))
-                .ok()
+            Sketch::from_bytes(&bytes?).map_err(|error| self.catalog.note_unreadable_sketch(*id, error)).ok()
         };
         Ok(ids.iter().zip(self.catalog.sketches(&ids)?).map(read).collect())
     }

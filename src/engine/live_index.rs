@@ -190,8 +190,12 @@ impl LiveIndex {
                 // What the index has of it is what was stored once.
                 StoredVector::Damaged => {}
                 StoredVector::Missing if removed_since(catalog, &index, photo_id)? => {}
-                StoredVector::Whole(_) => return refused("the saved index has other vectors than the catalogue"),
-                StoredVector::Missing => return refused("the saved index has pictures that the catalogue lacks"),
+                StoredVector::Whole(_) => {
+                    return refused("the saved index has other vectors than the catalogue");
+                }
+                StoredVector::Missing => {
+                    return refused("the saved index has pictures that the catalogue lacks");
+                }
             }
         }
         Ok(Ok(index))
@@ -283,7 +287,7 @@ impl LiveIndex {
                     index.len() <= self.options.exact_max || is_own(&index.search_graph_alone(embedding, 1)?);
                 Ok::<_, IndexError>((!is_own(&index.search(embedding, 1, 0.999)?), !by_graph))
             };
-            let found: Result<Vec<_>, _> = 
+            let found: Result<Vec<_>, _> =
                 chunk.embeddings.par_iter().map(|(_, embedding)| lost(embedding)).collect();
             for (lost, by_graph) in found? {
                 audit.photos += 1;

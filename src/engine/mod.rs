@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use add_all::{BatchEnd, OwnGood};
 pub use answer::{Answer, Inspection, Matched, Outcome, Source, Stage, Timings, Unanswered};
 pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};
@@ -35,7 +36,6 @@ pub use details::Details;
 pub use explain::{Explanation, Geometry};
 pub use forget::Forgotten;
 pub use freshness::Freshness;
-pub use add_all::{BatchEnd, OwnGood};
 pub use goods::Added;
 pub use harvest::{HarvestError, Harvested};
 pub use live_index::IndexAudit;

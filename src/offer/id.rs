@@ -227,7 +227,8 @@ mod tests {
             assert_eq!(serde_json::from_str::<Row>(json).expect(json).id.as_str(), id);
         }
         for json in ["1.5", "1e3", "true", "null", "[1]", r#"{"a":1}"#, r#""""#, r#""a\nb""#] {
-            let error = serde_json::from_str::<Row>(&format!("{{\"id\":{json}}}")).expect_err(json).to_string();
+            let error =
+                serde_json::from_str::<Row>(&format!("{{\"id\":{json}}}")).expect_err(json).to_string();
             assert!(error.contains("is not an id"), "{error}");
         }
     }
@@ -244,7 +245,8 @@ mod tests {
 
     #[test]
     fn the_id_of_a_file_is_its_path_with_its_ending() {
-        for (path, id) in [("马克杯.jpg", "马克杯.jpg"), ("./A-red/1.jpg", "A-red/1.jpg"), ("a  b/c.PNG", "a  b/c.PNG")]
+        for (path, id) in
+            [("马克杯.jpg", "马克杯.jpg"), ("./A-red/1.jpg", "A-red/1.jpg"), ("a  b/c.PNG", "a  b/c.PNG")]
         {
             assert_eq!(OfferId::of_path(Path::new(path)), (OfferId(id.to_owned()), true));
         }
@@ -253,7 +255,8 @@ mod tests {
     #[test]
     fn no_two_paths_have_one_id_even_where_they_are_no_ids_as_they_are() {
         let deep = "很长的文件夹/".repeat(20);
-        let mut paths: Vec<PathBuf> = ["a\tb.jpg", "a\nb.jpg", "a\u{FFFD}b.jpg", "ab.jpg"].map(PathBuf::from).into();
+        let mut paths: Vec<PathBuf> =
+            ["a\tb.jpg", "a\nb.jpg", "a\u{FFFD}b.jpg", "ab.jpg"].map(PathBuf::from).into();
         paths.extend(["1.jpg", "2.jpg"].map(|name| PathBuf::from(format!("{deep}{name}"))));
         #[cfg(unix)]
         for name in [b"\xb0\xd7.jpg", b"\xb0\xd8.jpg"] {

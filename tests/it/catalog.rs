@@ -125,7 +125,7 @@ fn a_process_killed_while_it_stores_loses_nothing_acknowledged() {
 #[test]
 fn catalogues_of_earlier_formats_are_migrated_and_answer() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    for (version, waiting) in [(1, 0), (2, 1), (3, 1), (5, 1)] {
+    for (version, waiting) in [(1, 0), (2, 1), (3, 1), (5, 1), (6, 1)] {
         let home = tempfile::tempdir().unwrap();
         let file = data.join(format!("catalog/v{version}.sqlite"));
         std::fs::copy(file, home.path().join("catalog.sqlite")).unwrap();
