@@ -114,6 +114,9 @@ impl fmt::Display for Damage {
     }
 }
 
+/// What is wrong with a blob that was stored with this sum.
+type ProblemOf<'a> = dyn Fn(&[u8], Option<i64>) -> Option<String> + 'a;
+
 type Listener = Box<dyn Fn(&str) + Send + Sync>;
 
 /// What was found damaged while something else was read.
@@ -208,7 +211,7 @@ impl Catalog {
         &self,
         table: &str,
         column: &str,
-        problem: &dyn Fn(&[u8], Option<i64>) -> Option<String>,
+        problem: &ProblemOf<'_>,
         entry: fn(PhotoId) -> Entry,
         found: &mut Vec<Damage>,
     ) -> Result<(), CatalogError> {

@@ -153,15 +153,13 @@ impl Catalog {
     /// [`CatalogError::OtherModel`] when stored vectors were made by another model.
     pub fn claim_model(&self, fingerprint: &Fingerprint) -> Result<(), CatalogError> {
         let mine = serde_json::to_string(fingerprint).unwrap_or_default();
-        let text = match self.read(|c| meta(c, "model"))? {
-            Some(text) => text,
-            None => {
-                // Another process may claim at the same moment: the first one counts.
-                self.writer()
-                    .execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('model', ?1)", [&mine])?;
-                self.read(|c| meta(c, "model"))?.unwrap_or_else(|| mine.clone())
-            }
-        };
+        let mut stored = self.read(|c| meta(c, "model"))?;
+        if stored.is_none() {
+            // Another process may claim at the same moment: the first one counts.
+            self.writer().execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('model', ?1)", [&mine])?;
+            stored = self.read(|c| meta(c, "model"))?;
+        }
+        let text = stored.unwrap_or_else(|| mine.clone());
         match serde_json::from_str::<Fingerprint>(&text) {
             Ok(stored) if stored == *fingerprint => {}
             // A bit of it has changed: another model would differ in more than one character.

@@ -144,8 +144,9 @@ fn is_digested(text: &str) -> bool {
 }
 
 fn digested(path: &OsStr) -> String {
-    let digest = Sha256::digest(path.as_encoded_bytes());
-    let digest: String = digest[..DIGEST_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut first = [0; DIGEST_BYTES];
+    first.copy_from_slice(&Sha256::digest(path.as_encoded_bytes())[..DIGEST_BYTES]);
+    let digest = format!("{:016x}", u64::from_be_bytes(first));
     let readable: String = path.to_string_lossy().replace(char::is_control, "\u{FFFD}");
     // The end tells more than the folders before it: a file's name stands there.
     let room = MAX_BYTES - 1 - digest.len();

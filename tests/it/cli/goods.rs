@@ -72,12 +72,12 @@ fn ids_are_taken_as_people_have_them_and_integers_digit_for_digit() {
         "9007199254740993",
         "18446744073709551617",
     ];
-    let mut list = String::new();
-    for (seed, id) in (0..).zip(ids) {
+    let row = |(seed, id): (u32, &str)| {
         shell.write(&format!("{seed}.png"), &png(seed));
-        list += &format!("{{\"path\":\"{seed}.png\",\"id\":{id},\"title\":\"杯子\"}}\n");
-    }
-    let list = shell.write("goods.ndjson", list.as_bytes());
+        format!("{{\"path\":\"{seed}.png\",\"id\":{id},\"title\":\"杯子\"}}\n")
+    };
+    let rows: Vec<String> = (0..).zip(ids).map(row).collect();
+    let list = shell.write("goods.ndjson", rows.concat().as_bytes());
     let ran = shell.run(&["--json", "add", text(&list)]);
     assert_eq!(ran.status, 0, "{ran:?}");
     for (seed, id) in (0..).zip(ids) {
@@ -101,10 +101,10 @@ fn of_forty_prices_for_one_good_the_last_one_counts() {
     shell.write("a.png", &png(1));
     shell.write("b.png", &png(2));
     let row = |n: u32| {
-        let picture = if n % 2 == 0 { "a.png" } else { "b.png" };
+        let picture = if n.is_multiple_of(2) { "a.png" } else { "b.png" };
         format!("{{\"path\":\"{picture}\",\"id\":\"A-1\",\"title\":\"row {n}\",\"price\":\"{n}\"}}\n")
     };
-    let list = shell.write("prices.ndjson", (1..=40).map(row).collect::<String>().as_bytes());
+    let list = shell.write("prices.ndjson", (1..=40).map(row).collect::<Vec<_>>().concat().as_bytes());
     let ran = shell.run(&["--json", "add", text(&list)]);
     assert!(ran.status == 0 && ran.err.contains("2 added, 38 already there"), "{ran:?}");
     for picture in ["a.png", "b.png"] {
