@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 
+use super::damage::{DamageLog, Entry, blob, integer, text};
 use super::filter::category_number;
 use super::words::{self, Words};
 use super::{Catalog, CatalogError, images};
@@ -11,7 +12,7 @@ use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
 
 /// The profile under which the user's own goods are kept, beside those of the upstreams.
-pub(super) const OWN_PROFILE: &str = "own";
+pub const OWN_PROFILE: &str = "own";
 
 /// The question that an own good answers: any.
 const OWN_PARAMS: &str = "own";
@@ -92,9 +93,9 @@ impl Catalog {
                 .query_row(params![photo_id, profiles, key.params, OWN_PROFILE], answer_row)
                 .optional()?;
             if let Some((id, answer)) = found {
-                return Ok(Some(with_offers(c, id, answer)?));
+                return Ok(Some(with_offers(c, &self.damage, id, answer)?));
             }
-            answer_that_names_it(c, photo_id, profiles.as_deref(), key.params)
+            answer_that_names_it(c, &self.damage, photo_id, profiles.as_deref(), key.params)
         })
     }
 
@@ -105,15 +106,17 @@ impl Catalog {
     pub fn find_offers(&self, words: &Words, limit: u32) -> Result<Vec<FoundOffer>, CatalogError> {
         self.read(|c| {
             c.prepare_cached(
-                "SELECT o.profile, o.body, o.updated_at_ms FROM offer_titles t
+                "SELECT o.profile, o.offer_id, o.body, o.updated_at_ms FROM offer_titles t
                  JOIN offer_numbers n ON n.offer_number = t.rowid
                  JOIN offers o ON o.profile = n.profile AND o.offer_id = n.offer_id
                  WHERE offer_titles MATCH ?1 ORDER BY t.rank, n.offer_number LIMIT ?2",
             )?
             .query_map(params![words.fts5(), limit], |row| {
-                let body: String = row.get(1)?;
-                Ok(FoundOffer { profile: row.get(0)?, offer: stored_offer(&body, row.get(2)?)? })
+                let profile = text(row, 0)?;
+                let offer = stored_offer(&self.damage, &profile, row, 1)?;
+                Ok(offer.map(|offer| FoundOffer { profile, offer }))
             })?
+            .filter_map(Result::transpose)
             .collect()
         })
     }
@@ -131,7 +134,39 @@ impl Catalog {
                 )?
                 .query_map([photo_id], answer_row)?
                 .collect::<Result<_, _>>()?;
-            rows.into_iter().map(|(id, answer)| with_offers(c, id, answer)).collect()
+            rows.into_iter().map(|(id, answer)| with_offers(c, &self.damage, id, answer)).collect()
+        })
+    }
+
+    /// The photos that show an own good, by ascending number.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn photos_of_own(&self, offer_id: &OfferId) -> Result<Vec<PhotoId>, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT DISTINCT a.photo_id FROM answer_offers o JOIN answers a ON a.answer_id = o.answer_id
+                 WHERE o.profile = ?1 AND o.offer_id = ?2 ORDER BY a.photo_id",
+            )?
+            .query_map([OWN_PROFILE, offer_id.as_str()], |row| row.get(0))?
+            .collect()
+        })
+    }
+
+    /// An own good, whatever shows it.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the file cannot be read.
+    pub fn own_good(&self, offer_id: &OfferId) -> Result<Option<Offer>, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT offer_id, body, updated_at_ms FROM offers WHERE profile = ?1 AND offer_id = ?2",
+            )?
+            .query_row([OWN_PROFILE, offer_id.as_str()], |row| {
+                stored_offer(&self.damage, OWN_PROFILE, row, 0)
+            })
+            .optional()
+            .map(Option::flatten)
         })
     }
 }
@@ -139,6 +174,7 @@ impl Catalog {
 /// For a picture that some offer is shown by: the newest answer that names the offer, with the offer first.
 fn answer_that_names_it(
     connection: &Connection,
+    damage: &DamageLog,
     photo_id: PhotoId,
     profiles: Option<&str>,
     params: &str,
@@ -154,11 +190,11 @@ fn answer_that_names_it(
         )?
         .query_row(params![photo_id, params, profiles], |row| {
             let (id, answer) = answer_row(row)?;
-            Ok((id, answer, row.get::<_, String>(5)?))
+            Ok((id, answer, text(row, 5)?))
         })
         .optional()?;
     let Some((id, answer, shown)) = found else { return Ok(None) };
-    let mut answer = with_offers(connection, id, answer)?;
+    let mut answer = with_offers(connection, damage, id, answer)?;
     if let Some(place) = answer.offers.iter().position(|offer| offer.offer_id.as_str() == shown) {
         answer.offers[..=place].rotate_right(1);
     }
@@ -167,42 +203,64 @@ fn answer_that_names_it(
 
 fn answer_row(row: &rusqlite::Row<'_>) -> Result<(i64, StoredAnswer), rusqlite::Error> {
     let answer = StoredAnswer {
-        profile: row.get(1)?,
-        params: row.get(2)?,
-        fetched_at: Timestamp::from_unix_ms(row.get(3)?),
-        total: row.get(4)?,
+        profile: text(row, 1)?,
+        params: text(row, 2)?,
+        fetched_at: Timestamp::from_unix_ms(integer(row, 3)?.unwrap_or(0)),
+        total: integer(row, 4)?.and_then(|total| u64::try_from(total).ok()),
         offers: Vec::new(),
     };
     Ok((row.get(0)?, answer))
 }
 
-/// Of an offer as it is stored, `updated_at_ms` beside it.
-pub(super) fn stored_offer(body: &str, updated_at_ms: i64) -> Result<Offer, rusqlite::Error> {
-    let mut offer: Offer = serde_json::from_str(body).map_err(|e| {
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e))
-    })?;
-    offer.seen_at = Some(Timestamp::from_unix_ms(updated_at_ms));
-    Ok(offer)
+/// Reads the body of a stored offer.
+pub(super) fn parse_offer(body: &[u8]) -> Result<Offer, serde_json::Error> {
+    serde_json::from_slice(body)
+}
+
+/// What is left of an offer whose body cannot be read; `None` where not even the id can.
+pub(super) fn salvaged_offer(offer_id: &str) -> Option<Offer> {
+    Some(Offer::new(OfferId::new(offer_id).ok()?, ""))
+}
+
+/// The offer of a row in which id, body and `updated_at_ms` stand from column `first` on. Where the body cannot be read
+/// only the id is left of it, if that can be.
+fn stored_offer(
+    damage: &DamageLog,
+    profile: &str,
+    row: &rusqlite::Row<'_>,
+    first: usize,
+) -> Result<Option<Offer>, rusqlite::Error> {
+    let offer_id = text(row, first)?;
+    let offer = match parse_offer(blob(row, first + 1)?) {
+        Ok(offer) => Some(offer),
+        Err(error) => {
+            let left = salvaged_offer(&offer_id);
+            damage.note(Entry::Offer { profile: profile.to_owned(), offer_id }, error);
+            left
+        }
+    };
+    let seen_at = integer(row, first + 2)?.map(Timestamp::from_unix_ms);
+    Ok(offer.map(|offer| Offer { seen_at, ..offer }))
 }
 
 fn with_offers(
     connection: &Connection,
+    damage: &DamageLog,
     answer_id: i64,
     mut answer: StoredAnswer,
 ) -> Result<StoredAnswer, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT o.body, o.updated_at_ms, a.similarity FROM answer_offers a
+        "SELECT o.offer_id, o.body, o.updated_at_ms, a.similarity FROM answer_offers a
          JOIN offers o ON o.profile = a.profile AND o.offer_id = a.offer_id
          WHERE a.answer_id = ?1 ORDER BY a.rank",
     )?;
-    let rows = statement.query_map([answer_id], |row| {
-        let body: String = row.get(0)?;
+    let mut rows = statement.query([answer_id])?;
+    while let Some(row) = rows.next()? {
         // An offer's fields are shared by all answers that name it; its similarity belongs to this one.
-        let mut offer = stored_offer(&body, row.get(1)?)?;
-        offer.similarity = row.get(2)?;
-        Ok(offer)
-    })?;
-    answer.offers = rows.collect::<Result<_, _>>()?;
+        let Some(mut offer) = stored_offer(damage, &answer.profile, row, 0)? else { continue };
+        offer.similarity = integer(row, 3)?.and_then(|percent| u8::try_from(percent).ok());
+        answer.offers.push(offer);
+    }
     Ok(answer)
 }
 
@@ -221,12 +279,18 @@ pub(super) fn put_answer(
         }
         NewAnswer::Own { added_at, offer } => {
             let answer_id = upsert_answer(transaction, photo_id, OWN_PROFILE, OWN_PARAMS, added_at, None)?;
-            transaction.execute(
-                "DELETE FROM answer_offers WHERE answer_id = ?1 AND offer_id = ?2",
-                params![answer_id, offer.offer_id.as_str()],
-            )?;
+            let offer_id = offer.offer_id.as_str();
+            transaction
+                .prepare_cached("DELETE FROM answer_offers WHERE answer_id = ?1 AND offer_id = ?2")?
+                .execute(params![answer_id, offer_id])?;
+            // What was told last of a good is all that counts.
+            transaction
+                .prepare_cached("DELETE FROM offer_categories WHERE profile = ?1 AND offer_id = ?2")?
+                .execute([OWN_PROFILE, offer_id])?;
             put_offer(transaction, answer_id, OWN_PROFILE, added_at, offer)?;
-            transaction.execute("UPDATE photos SET kind = 'own' WHERE photo_id = ?1", [photo_id])?;
+            transaction
+                .prepare_cached("UPDATE photos SET kind = 'own' WHERE photo_id = ?1")?
+                .execute([photo_id])?;
         }
     }
     Ok(())
@@ -318,12 +382,12 @@ fn index_title(
 
 /// For a file of a format that had no full-text index and fetched no pictures of offers.
 pub(super) fn index_all_offers(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
-    let mut all = transaction.prepare("SELECT profile, body, updated_at_ms FROM offers")?;
+    let mut all = transaction.prepare("SELECT profile, body FROM offers")?;
     let mut rows = all.query([])?;
     while let Some(row) = rows.next()? {
-        let (profile, body): (String, String) = (row.get(0)?, row.get(1)?);
+        let profile = text(row, 0)?;
         // An offer that cannot be read is reported when it is asked for.
-        let Ok(offer) = stored_offer(&body, row.get(2)?) else { continue };
+        let Ok(offer) = parse_offer(blob(row, 1)?) else { continue };
         index_title(transaction, &profile, offer.offer_id.as_str(), &offer.title)?;
         if profile != OWN_PROFILE {
             images::await_image(transaction, &profile, &offer)?;

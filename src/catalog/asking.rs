@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{TransactionBehavior, params};
 
+use super::damage::text;
 use super::patience::Writer;
 use super::{Catalog, CatalogError};
 use crate::access;
@@ -172,7 +173,7 @@ impl Catalog {
             .query_map([params], |row| {
                 Ok(Other {
                     asking_id: row.get(0)?,
-                    process: row.get(1)?,
+                    process: text(row, 1)?,
                     photo_id: row.get(2)?,
                     vector: row.get(3)?,
                 })

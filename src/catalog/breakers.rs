@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::damage::{count, text};
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
 use crate::upstream::{Breaker, UpstreamError, UpstreamErrorKind};
@@ -12,7 +13,7 @@ impl Catalog {
             c.prepare_cached(
                 "SELECT until_ms, kind, code, message FROM breakers WHERE profile = ?1 AND until_ms IS NOT NULL",
             )?
-            .query_row([profile], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .query_row([profile], |row| Ok((row.get(0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?)))
             .optional()
         })?;
         Ok(row.map(|(until_ms, kind, code, message)| {
@@ -46,7 +47,7 @@ impl Catalog {
             "INSERT INTO breakers (profile, failures) VALUES (?1, 1)
              ON CONFLICT (profile) DO UPDATE SET failures = failures + 1 RETURNING failures",
             [profile],
-            |row| row.get(0),
+            |row| count(row, 0),
         )?)
     }
 

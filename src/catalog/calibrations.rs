@@ -2,10 +2,11 @@
 
 use rusqlite::TransactionBehavior;
 
+use super::damage::Entry;
 use super::{Catalog, CatalogError, meta};
 use crate::calibration::Calibration;
 
-const KEY: &str = "calibration";
+pub(super) const KEY: &str = "calibration";
 const CHANGES_KEY: &str = "calibrations";
 
 /// Part of every transaction that changes the calibration, or what people have told apart.
@@ -27,7 +28,13 @@ impl Catalog {
     /// [`CatalogError`] when the file cannot be read.
     pub fn calibration(&self) -> Result<Option<Calibration>, CatalogError> {
         let text = self.read(|c| meta(c, KEY))?;
-        Ok(text.and_then(|text| Calibration::from_json(&text)))
+        Ok(text.and_then(|text| {
+            let calibration = Calibration::from_json(&text);
+            if calibration.is_none() {
+                self.damage.note(Entry::Calibration, "it is no calibration");
+            }
+            calibration
+        }))
     }
 
     /// Keeps a calibration in the place of the one before; `None` forgets it.

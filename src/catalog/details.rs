@@ -1,9 +1,10 @@
 //! What upstreams have told about single offers, and when.
 
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::answers::note_categories;
+use super::damage::{Entry, blob, integer, text};
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
@@ -36,7 +37,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// The newest details of an offer from one of `profiles`; of any when none is named.
+    /// The newest details of an offer from one of `profiles` that can be read; of any when none is named.
     ///
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.
@@ -47,20 +48,26 @@ impl Catalog {
     ) -> Result<Option<StoredDetail>, CatalogError> {
         let profiles = (!profiles.is_empty()).then(|| serde_json::json!(profiles).to_string());
         self.read(|c| {
-            c.prepare_cached(
+            let mut statement = c.prepare_cached(
                 "SELECT profile, fetched_at_ms, body FROM offer_details
                  WHERE offer_id = ?1 AND (?2 IS NULL OR profile IN (SELECT value FROM json_each(?2)))
-                 ORDER BY fetched_at_ms DESC LIMIT 1",
-            )?
-            .query_row(params![offer_id.as_str(), profiles], |row| {
-                let body: String = row.get(2)?;
-                let detail = serde_json::from_str(&body).map_err(|e| {
-                    rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, Box::new(e))
-                })?;
-                let fetched_at = Timestamp::from_unix_ms(row.get(1)?);
-                Ok(StoredDetail { profile: row.get(0)?, fetched_at, detail })
-            })
-            .optional()
+                 ORDER BY fetched_at_ms DESC",
+            )?;
+            let mut rows = statement.query(params![offer_id.as_str(), profiles])?;
+            while let Some(row) = rows.next()? {
+                let profile = text(row, 0)?;
+                match serde_json::from_slice(blob(row, 2)?) {
+                    Ok(detail) => {
+                        let fetched_at = Timestamp::from_unix_ms(integer(row, 1)?.unwrap_or(0));
+                        return Ok(Some(StoredDetail { profile, fetched_at, detail }));
+                    }
+                    Err(error) => {
+                        let offer_id = offer_id.to_string();
+                        self.damage.note(Entry::Details { profile, offer_id }, error);
+                    }
+                }
+            }
+            Ok(None)
         })
     }
 }

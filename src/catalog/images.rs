@@ -3,6 +3,7 @@
 use rusqlite::{Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
+use super::damage::text;
 use super::photos::{NewPhoto, Stored, put_photo};
 use super::{Catalog, CatalogError, bump_generation};
 use crate::offer::{Offer, canonical_image_url};
@@ -43,9 +44,9 @@ impl Catalog {
             .query_map(params![after, limit], |row| {
                 Ok(WaitingImage {
                     image_id: row.get(0)?,
-                    profile: row.get(1)?,
-                    offer_id: row.get(2)?,
-                    url: row.get(3)?,
+                    profile: text(row, 1)?,
+                    offer_id: text(row, 2)?,
+                    url: text(row, 3)?,
                 })
             })?
             .collect()

@@ -8,8 +8,10 @@ mod answers;
 mod asking;
 mod breakers;
 mod calibrations;
+mod damage;
 mod details;
 mod filter;
+mod goods;
 mod images;
 mod journal;
 mod leftovers;
@@ -37,14 +39,16 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use serde::Serialize;
 
-pub use answers::{AnswerKey, FoundOffer, NewAnswer, StoredAnswer};
+pub use answers::{AnswerKey, FoundOffer, NewAnswer, OWN_PROFILE, StoredAnswer};
 pub use asking::{Asking, Holder, Subject, Turn};
+pub use damage::{Damage, Entry};
 pub use details::StoredDetail;
 pub use filter::{GoodsFilter, PhotoFilter};
+pub use goods::{GoodsPhoto, NewGood, StoredGood};
 pub use images::{ImageCounts, WaitingImage};
 pub use paid::{Paid, PaidAnswer, PaidDetails, PaidRefusal};
 pub use patience::Patience;
-pub use photos::{NewPhoto, PhotoKind, Stored, StoredPhoto};
+pub use photos::{EmbeddingChunk, NewPhoto, PhotoKind, Stored, StoredPhoto, StoredVector};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
 pub use reembed::{FetchedPhoto, Lacks, Refill};
 pub use refusals::Refusal;
@@ -57,6 +61,7 @@ use crate::access;
 use crate::embed::Fingerprint;
 use crate::photo_id::PhotoId;
 use asking::Presence;
+use damage::{DamageLog, optional_text};
 use journal::Journal;
 use opening::{Access, FileState};
 
@@ -93,7 +98,10 @@ pub enum CatalogError {
          with that model"
     )]
     ModelChanged,
-    #[error("the catalogue is damaged at {place}: {problem}; run `tongkuan doctor`")]
+    #[error(
+        "the catalogue is damaged at {place}: {problem}; run `tongkuan reembed --from FOLDER` with \
+         the originals, which gives the home to this program's model, or use that model again (--model)"
+    )]
     Damaged { place: String, problem: String },
     #[error(
         "the catalogue has format {found} and would have to become {known}, but {} cannot be written; open it once where \
@@ -102,6 +110,8 @@ pub enum CatalogError {
     TooOldToRead { path: PathBuf, found: usize, known: usize },
     #[error("the journal of paid answers {} cannot be written: {source}", path.display())]
     Journal { path: PathBuf, source: std::io::Error },
+    #[error("photo {photo_id} was removed while it was being added to; add the good again")]
+    PhotoGone { photo_id: PhotoId },
     #[error("the catalogue failed: {0}")]
     Sqlite(rusqlite::Error),
 }
@@ -146,6 +156,7 @@ pub struct Catalog {
     unwritten: Mutex<Vec<Paid>>,
     /// Whether the last attempt to store something that was paid for, or to be allowed to pay, has failed.
     storing_fails: AtomicBool,
+    damage: DamageLog,
 }
 
 /// Connections to read with.
@@ -162,6 +173,8 @@ struct Readers {
 pub struct Counts {
     pub photos: u64,
     pub own_photos: u64,
+    /// The user's own; one may have several photos.
+    pub own_goods: u64,
     pub answers: u64,
     pub offers: u64,
     /// Of the catalogue's file, without its journal.
@@ -205,6 +218,7 @@ impl Catalog {
             ended_turns: Mutex::default(),
             unwritten: Mutex::default(),
             storing_fails: AtomicBool::new(false),
+            damage: DamageLog::default(),
         };
         if access == Access::ReadWrite {
             let _patience = Patience::limited_to(OPENING_PATIENCE);
@@ -248,20 +262,54 @@ impl Catalog {
     /// [`CatalogError::OtherModel`] when stored vectors were made by another model.
     pub fn claim_model(&self, fingerprint: &Fingerprint) -> Result<(), CatalogError> {
         let mine = serde_json::to_string(fingerprint).unwrap_or_default();
-        // An empty home that cannot be written stays nobody's.
-        let is_nobodys = self.is_read_only() && self.stored_model()?.is_none();
-        if !is_nobodys && self.stored_model()?.is_none() {
-            // Another process may claim at the same moment: the first one counts.
-            self.writer().execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('model', ?1)", [&mine])?;
-        }
-        let stored = self.stored_model()?.unwrap_or_else(|| fingerprint.clone());
-        if stored == *fingerprint {
-            if !is_nobodys {
-                let _ = self.model.set(mine);
-            }
+        let mut stored = self.read(|c| meta(c, "model"))?;
+        if stored.is_none() && self.is_read_only() {
+            // An empty home that cannot be written stays nobody's.
             return Ok(());
         }
-        Err(CatalogError::OtherModel { stored: stored.to_string(), current: fingerprint.to_string() })
+        if stored.is_none() {
+            // Another process may claim at the same moment: the first one counts.
+            self.writer().execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('model', ?1)", [&mine])?;
+            stored = self.read(|c| meta(c, "model"))?;
+        }
+        let text = stored.unwrap_or_else(|| mine.clone());
+        match serde_json::from_str::<Fingerprint>(&text) {
+            Ok(stored) if stored == *fingerprint => {}
+            // A bit of it has changed: another model would differ in more than one character.
+            _ if nearly_equal(&text, &mine) => self.rewrite_model(&mine, "a character of it is another")?,
+            Err(error) if self.vectors_have(fingerprint.dimension)? => self.rewrite_model(&mine, error)?,
+            Err(error) => {
+                let problem = format!("{error}, and the vectors are not those of {fingerprint}");
+                return Err(CatalogError::Damaged { place: "meta.model".to_owned(), problem });
+            }
+            Ok(stored) => {
+                let (stored, current) = (stored.to_string(), fingerprint.to_string());
+                return Err(CatalogError::OtherModel { stored, current });
+            }
+        }
+        let _ = self.model.set(mine);
+        Ok(())
+    }
+
+    fn rewrite_model(&self, mine: &str, problem: impl fmt::Display) -> Result<(), CatalogError> {
+        self.damage.note(Entry::Model, problem);
+        if self.is_read_only() {
+            return Ok(());
+        }
+        self.writer().execute("UPDATE meta SET value = ?1 WHERE key = 'model'", [mine])?;
+        Ok(())
+    }
+
+    /// Whether the stored vectors, if any, are of so many numbers: the first and the last one are looked at.
+    fn vectors_have(&self, dimension: usize) -> Result<bool, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT NOT EXISTS (SELECT 1 FROM embeddings
+                   WHERE photo_id IN ((SELECT min(photo_id) FROM embeddings), (SELECT max(photo_id) FROM embeddings))
+                   AND length(vector) <> ?1)",
+            )?
+            .query_row([4 * dimension], |row| row.get(0))
+        })
     }
 
     /// The model that made the stored vectors, if any was ever used.
@@ -284,14 +332,16 @@ impl Catalog {
         self.read(|c| {
             c.query_row(
                 "SELECT (SELECT count(*) FROM photos), (SELECT count(*) FROM photos WHERE kind = 'own'),
+                        (SELECT count(*) FROM offers WHERE profile = ?1),
                         (SELECT count(*) FROM answers), (SELECT count(*) FROM offers)",
-                [],
+                [answers::OWN_PROFILE],
                 |row| {
                     Ok(Counts {
                         photos: row.get(0)?,
                         own_photos: row.get(1)?,
-                        answers: row.get(2)?,
-                        offers: row.get(3)?,
+                        own_goods: row.get(2)?,
+                        answers: row.get(3)?,
+                        offers: row.get(4)?,
                         file_bytes,
                     })
                 },
@@ -304,14 +354,8 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.
     pub fn generation(&self) -> Result<u64, CatalogError> {
-        let text: String = self.read(|c| {
-            c.prepare_cached("SELECT value FROM meta WHERE key = 'generation'")?
-                .query_row([], |row| row.get(0))
-        })?;
-        text.parse().map_err(|_| CatalogError::Damaged {
-            place: "meta.generation".to_owned(),
-            problem: format!("{text:?} is no number"),
-        })
+        // One that cannot be read is another than all that can be.
+        Ok(self.read(|c| meta(c, "generation"))?.and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
     /// Has SQLite check the whole file. Empty when it is sound.
@@ -375,18 +419,32 @@ impl fmt::Debug for Catalog {
     }
 }
 
+/// Whether a text is another one of which a byte has changed, which reading may have widened to three.
+fn nearly_equal(text: &str, other: &str) -> bool {
+    let (text, other) = (text.as_bytes(), other.as_bytes());
+    let front = text.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let (text, other) = (&text[front..], &other[front..]);
+    let back = text.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    other.len() - back == 1 && (1..=3).contains(&(text.len() - back))
+}
+
 /// An entry of the table of single values.
 fn meta(connection: &Connection, key: &str) -> Result<Option<String>, rusqlite::Error> {
     connection
         .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
-        .query_row([key], |row| row.get(0))
+        .query_row([key], |row| optional_text(row, 0))
         .optional()
+        .map(Option::flatten)
 }
 
 /// Part of every transaction that changes photos or answers.
 fn bump_generation(transaction: &rusqlite::Transaction<'_>) -> Result<(), rusqlite::Error> {
+    // From whatever stands there on: an entry that is damaged, or missing, is mended by the next change.
     transaction
-        .prepare_cached("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")?
+        .prepare_cached(
+            "INSERT INTO meta (key, value) VALUES ('generation', '1') ON CONFLICT (key) DO UPDATE
+             SET value = CAST((CAST(value AS INTEGER) & 0x3fffffffffffffff) + 1 AS TEXT)",
+        )?
         .execute([])?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params}
 use serde::Serialize;
 
 use super::answers::{NewAnswer, put_answer};
+use super::damage::{Entry, blob, checked, count, crc32, integer, read_vector, text};
 use super::{Catalog, CatalogError, bump_generation};
 use crate::clock::Timestamp;
 use crate::embed::Embedding;
@@ -50,6 +51,25 @@ pub struct StoredPhoto {
     pub height_px: u32,
     pub format: String,
     pub added_at: Timestamp,
+}
+
+/// Some of the stored embeddings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EmbeddingChunk {
+    /// By ascending id; those that can be read.
+    pub embeddings: Vec<(PhotoId, Embedding)>,
+    /// The last photo that was looked at; `None` when there is none left.
+    pub last: Option<PhotoId>,
+}
+
+/// What is stored of what a photo looks like.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoredVector {
+    Whole(Embedding),
+    /// It is there but cannot be read.
+    Damaged,
+    /// The photo has none, or is not stored.
+    Missing,
 }
 
 /// What [`Catalog::store`] did.
@@ -99,62 +119,82 @@ impl Catalog {
         self.read(|c| c.prepare_cached("SELECT count(*) FROM photos")?.query_row([], |row| row.get(0)))
     }
 
-    /// What a photo looks like to the home's model; `None` when it has no vector.
+    /// What a photo looks like to the home's model.
     ///
     /// # Errors
     /// As [`Catalog::embeddings_after`].
-    pub fn embedding(&self, photo_id: PhotoId) -> Result<Option<Embedding>, CatalogError> {
-        let before = PhotoId(photo_id.0 - 1);
-        let next = self.embeddings_after(Some(before), 1)?;
-        Ok(next.into_iter().find(|(id, _)| *id == photo_id).map(|(_, embedding)| embedding))
+    pub fn embedding(&self, photo_id: PhotoId) -> Result<StoredVector, CatalogError> {
+        let before = PhotoId(photo_id.0.saturating_sub(1));
+        let chunk = self.embeddings_after(Some(before), 1)?;
+        if chunk.last != Some(photo_id) {
+            return Ok(StoredVector::Missing);
+        }
+        let vector = chunk.embeddings.into_iter().next();
+        Ok(vector.map_or(StoredVector::Damaged, |(_, embedding)| StoredVector::Whole(embedding)))
     }
 
-    /// Up to `limit` embeddings of the photos after `after`, by ascending id.
+    /// The embeddings of up to `limit` photos after `after`, by ascending id. Those that cannot be read are left out.
     ///
     /// # Errors
-    /// [`CatalogError::Damaged`] names the photo whose vector cannot be read; [`CatalogError::ModelChanged`] when the home
-    /// has gone over to another model since it was claimed.
+    /// [`CatalogError::ModelChanged`] when the home has gone over to another model since it was claimed.
     pub fn embeddings_after(
         &self,
         after: Option<PhotoId>,
         limit: u32,
-    ) -> Result<Vec<(PhotoId, Embedding)>, CatalogError> {
-        let rows: Vec<(PhotoId, Vec<u8>)> = self.read(|c| {
-            c.prepare_cached(
-                "SELECT photo_id, vector FROM embeddings
+    ) -> Result<EmbeddingChunk, CatalogError> {
+        let dimension = self.dimension();
+        let chunk = self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT photo_id, vector, crc32 FROM embeddings
                  WHERE photo_id > ?1 AND (?3 IS NULL OR ?3 IS (SELECT value FROM meta WHERE key = 'model'))
                  ORDER BY photo_id LIMIT ?2",
-            )?
-            .query_map(params![after.map_or(0, |id| id.0), limit, self.model.get()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?
-            .collect::<Result<_, _>>()
+            )?;
+            let mut rows = statement.query(params![after.map_or(0, |id| id.0), limit, self.model.get()])?;
+            let mut chunk = EmbeddingChunk::default();
+            while let Some(row) = rows.next()? {
+                let photo_id = row.get(0)?;
+                chunk.last = Some(photo_id);
+                match read_vector(blob(row, 1)?, integer(row, 2)?, dimension) {
+                    Ok(embedding) => chunk.embeddings.push((photo_id, embedding)),
+                    Err(problem) => self.damage.note(Entry::Vector(photo_id), problem),
+                }
+            }
+            Ok(chunk)
         })?;
-        if rows.is_empty() && !self.is_mine()? {
+        if chunk.last.is_none() && !self.is_mine()? {
             return Err(CatalogError::ModelChanged);
         }
-        rows.into_iter()
-            .map(|(photo_id, bytes)| {
-                let embedding = Embedding::from_le_bytes(&bytes).map_err(|e| CatalogError::Damaged {
-                    place: format!("embedding of photo {}", photo_id.0),
-                    problem: e.to_string(),
-                })?;
-                Ok((photo_id, embedding))
-            })
-            .collect()
+        Ok(chunk)
     }
 
-    /// The sketches of these photos, in their order; `None` for a photo from before there were sketches.
+    /// The sketches of these photos, in their order; `None` for a photo from before there were sketches, and for one whose
+    /// sketch is not what was stored.
     pub fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, CatalogError> {
         let ids = format!("{:?}", photo_ids.iter().map(|id| id.0).collect::<Vec<_>>());
-        let mut rows: HashMap<PhotoId, Vec<u8>> = self.read(|c| {
-            c.prepare_cached(
-                "SELECT photo_id, sketch FROM sketches WHERE photo_id IN (SELECT value FROM json_each(?1))",
-            )?
-            .query_map([ids], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()
+        let mut sketches: HashMap<PhotoId, Vec<u8>> = HashMap::new();
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT photo_id, sketch, crc32 FROM sketches
+                 WHERE photo_id IN (SELECT value FROM json_each(?1))",
+            )?;
+            let mut rows = statement.query([ids])?;
+            while let Some(row) = rows.next()? {
+                let photo_id = row.get(0)?;
+                match checked(blob(row, 1)?, integer(row, 2)?) {
+                    Ok(sketch) => {
+                        sketches.insert(photo_id, sketch.to_vec());
+                    }
+                    Err(problem) => self.damage.note(Entry::Sketch(photo_id), problem),
+                }
+            }
+            Ok(())
         })?;
-        Ok(photo_ids.iter().map(|id| rows.remove(id)).collect())
+        Ok(photo_ids.iter().map(|id| sketches.remove(id)).collect())
+    }
+
+    /// Has the listener told of a sketch that is as it was stored, but cannot be read.
+    pub fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: impl std::fmt::Display) {
+        self.damage.note(Entry::Sketch(photo_id), problem);
     }
 
     /// Stores a photo with its embedding and its first answer in one transaction: all of it is there afterwards,
@@ -236,12 +276,13 @@ pub(super) fn put_photo(
                 DECODER_VERSION
             ])?;
         let photo_id = PhotoId(transaction.last_insert_rowid());
+        let vector = photo.embedding.to_le_bytes();
         transaction
-            .prepare_cached("INSERT INTO embeddings (photo_id, vector) VALUES (?1, ?2)")?
-            .execute(params![photo_id, photo.embedding.to_le_bytes()])?;
+            .prepare_cached("INSERT INTO embeddings (photo_id, vector, crc32) VALUES (?1, ?2, ?3)")?
+            .execute(params![photo_id, vector, crc32(&vector)])?;
         transaction
-            .prepare_cached("INSERT INTO sketches (photo_id, sketch) VALUES (?1, ?2)")?
-            .execute(params![photo_id, photo.sketch])?;
+            .prepare_cached("INSERT INTO sketches (photo_id, sketch, crc32) VALUES (?1, ?2, ?3)")?
+            .execute(params![photo_id, photo.sketch, crc32(photo.sketch)])?;
         photo_id
     };
     transaction
@@ -256,7 +297,7 @@ pub(super) fn is_stored(transaction: &Transaction<'_>, photo_id: PhotoId) -> Res
 }
 
 fn stored_photo(row: &Row<'_>) -> Result<StoredPhoto, rusqlite::Error> {
-    let kind: String = row.get(1)?;
+    let kind = text(row, 1)?;
     Ok(StoredPhoto {
         photo_id: row.get(0)?,
         kind: match (kind.as_str(), row.get(7)?) {
@@ -264,10 +305,10 @@ fn stored_photo(row: &Row<'_>) -> Result<StoredPhoto, rusqlite::Error> {
             (_, true) => PhotoKind::Offer,
             _ => PhotoKind::Query,
         },
-        label: row.get(2)?,
-        width_px: row.get(3)?,
-        height_px: row.get(4)?,
-        format: row.get(5)?,
-        added_at: Timestamp::from_unix_ms(row.get(6)?),
+        label: text(row, 2)?,
+        width_px: count(row, 3)?,
+        height_px: count(row, 4)?,
+        format: text(row, 5)?,
+        added_at: Timestamp::from_unix_ms(integer(row, 6)?.unwrap_or(0)),
     })
 }

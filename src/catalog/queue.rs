@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
+use super::damage::{Entry, blob, count, integer, optional_text, text};
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
 use crate::photo::Digest;
@@ -78,8 +79,7 @@ pub struct QueueCounts {
     pub in_trouble: u64,
 }
 
-const COLUMNS: &str =
-    "queue_id, reason, priority, label, bytes, params, queued_at_ms, attempts, trouble, source_url";
+const COLUMNS: &str = "queue_id, priority, reason, label, bytes, params, queued_at_ms, attempts, trouble, source_url, byte_digest";
 
 impl Catalog {
     /// Has a picture wait. The same bytes with the same parameters wait once, under the higher of both priorities.
@@ -118,20 +118,22 @@ impl Catalog {
     }
 
     /// The next picture after `after` (a priority and a number) in the order in which they are worked off: the
-    /// higher priority first, then the one that has waited longest.
+    /// higher priority first, then the one that has waited longest. An entry that cannot be read is passed over.
     ///
     /// # Errors
-    /// [`CatalogError`] when the file cannot be read, or an entry.
+    /// [`CatalogError`] when the file cannot be read.
     pub fn next_waiting(&self, after: Option<(i32, i64)>) -> Result<Option<Waiting>, CatalogError> {
-        let (priority, queue_id) = after.unwrap_or((i32::MAX, -1));
+        let mut place = after.map(|(priority, queue_id)| (i64::from(priority), queue_id));
         self.read(|c| {
-            c.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM queue
-                 WHERE priority < ?1 OR (priority = ?1 AND queue_id > ?2)
-                 ORDER BY priority DESC, queue_id LIMIT 1"
-            ))?
-            .query_row(params![priority, queue_id], waiting_row)
-            .optional()
+            while let Some(raw) = raw_after(c, place)? {
+                place = Some(raw.place());
+                let queue_id = raw.queue_id;
+                match raw.into_waiting() {
+                    Ok(waiting) => return Ok(Some(waiting)),
+                    Err(problem) => self.damage.note(Entry::Waiting { queue_id }, problem),
+                }
+            }
+            Ok(None)
         })
     }
 
@@ -170,21 +172,74 @@ impl Catalog {
     }
 }
 
-fn waiting_row(row: &Row<'_>) -> Result<Waiting, rusqlite::Error> {
-    let reason: String = row.get(1)?;
-    let params: String = row.get(5)?;
-    let unreadable =
-        |column| rusqlite::Error::InvalidColumnType(column, "queue".to_owned(), rusqlite::types::Type::Text);
-    Ok(Waiting {
-        queue_id: row.get(0)?,
-        reason: reason.parse().map_err(|()| unreadable(1))?,
-        priority: row.get(2)?,
-        label: row.get(3)?,
-        bytes: row.get(4)?,
-        params: serde_json::from_str(&params).map_err(|_| unreadable(5))?,
-        queued_at: Timestamp::from_unix_ms(row.get(6)?),
-        attempts: row.get(7)?,
-        trouble: row.get(8)?,
-        source_url: row.get(9)?,
-    })
+/// A row of the queue as it stands there.
+pub(super) struct RawWaiting {
+    pub(super) queue_id: i64,
+    priority: i64,
+    reason: String,
+    label: String,
+    bytes: Vec<u8>,
+    byte_digest: Vec<u8>,
+    params: Vec<u8>,
+    queued_at_ms: i64,
+    attempts: u32,
+    trouble: Option<String>,
+    source_url: Option<String>,
+}
+
+impl RawWaiting {
+    /// Where it stands in the order.
+    pub(super) fn place(&self) -> (i64, i64) {
+        (self.priority, self.queue_id)
+    }
+
+    /// The entry, or what is wrong with it. A picture of which a bit has changed would be asked about, and paid for, in
+    /// the place of the one that was meant.
+    pub(super) fn into_waiting(self) -> Result<Waiting, String> {
+        if Digest::of(&self.bytes).as_bytes()[..] != self.byte_digest {
+            return Err("the picture's bytes are not those that were stored".to_owned());
+        }
+        Ok(Waiting {
+            queue_id: self.queue_id,
+            reason: self.reason.parse().map_err(|()| format!("{:?} is no reason to wait", self.reason))?,
+            priority: i32::try_from(self.priority).map_err(|e| format!("its priority: {e}"))?,
+            label: self.label,
+            params: serde_json::from_slice(&self.params).map_err(|e| format!("its parameters: {e}"))?,
+            bytes: self.bytes,
+            queued_at: Timestamp::from_unix_ms(self.queued_at_ms),
+            attempts: self.attempts,
+            trouble: self.trouble,
+            source_url: self.source_url,
+        })
+    }
+}
+
+/// The row after `place` (a priority and a number), or the first one.
+pub(super) fn raw_after(
+    connection: &Connection,
+    place: Option<(i64, i64)>,
+) -> Result<Option<RawWaiting>, rusqlite::Error> {
+    let (priority, queue_id) = place.unwrap_or((i64::MAX, i64::MIN));
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM queue
+             WHERE priority < ?1 OR (priority = ?1 AND queue_id > ?2)
+             ORDER BY priority DESC, queue_id LIMIT 1"
+        ))?
+        .query_row(params![priority, queue_id], |row| {
+            Ok(RawWaiting {
+                queue_id: row.get(0)?,
+                priority: row.get(1)?,
+                reason: text(row, 2)?,
+                label: text(row, 3)?,
+                bytes: blob(row, 4)?.to_vec(),
+                params: blob(row, 5)?.to_vec(),
+                queued_at_ms: integer(row, 6)?.unwrap_or(0),
+                attempts: count(row, 7)?,
+                trouble: optional_text(row, 8)?,
+                source_url: optional_text(row, 9)?,
+                byte_digest: blob(row, 10)?.to_vec(),
+            })
+        })
+        .optional()
 }

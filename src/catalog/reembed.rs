@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::damage::{crc32, text};
 use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::embed::{Embedding, Fingerprint};
 use crate::photo::{DECODER_VERSION, Digest};
@@ -111,17 +112,20 @@ impl Catalog {
             .execute(params![photo_id, DECODER_VERSION])?;
         if let Some(vector) = refill.vector {
             let mine = meta(&transaction, "model")?.as_deref() == Some(&json(next));
+            let bytes = vector.to_le_bytes();
             let table = if mine { "embeddings" } else { "next_embeddings" };
             transaction
                 .prepare_cached(&format!(
-                    "INSERT OR REPLACE INTO {table} (photo_id, vector) VALUES (?1, ?2)"
+                    "INSERT OR REPLACE INTO {table} (photo_id, vector, crc32) VALUES (?1, ?2, ?3)"
                 ))?
-                .execute(params![photo_id, vector.to_le_bytes()])?;
+                .execute(params![photo_id, bytes, crc32(&bytes)])?;
         }
         if let Some(sketch) = refill.sketch {
             transaction
-                .prepare_cached("INSERT OR REPLACE INTO sketches (photo_id, sketch) VALUES (?1, ?2)")?
-                .execute(params![photo_id, sketch])?;
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO sketches (photo_id, sketch, crc32) VALUES (?1, ?2, ?3)",
+                )?
+                .execute(params![photo_id, sketch, crc32(sketch)])?;
         }
         transaction.commit()?;
         Ok(())
@@ -149,7 +153,7 @@ impl Catalog {
                  WHERE state = 'stored' AND image_id > ?1 ORDER BY image_id LIMIT ?2",
             )?
             .query_map(params![after, limit], |row| {
-                Ok(FetchedPhoto { image_id: row.get(0)?, url: row.get(1)?, photo_id: row.get(2)? })
+                Ok(FetchedPhoto { image_id: row.get(0)?, url: text(row, 1)?, photo_id: row.get(2)? })
             })?
             .collect()
         })
@@ -175,7 +179,7 @@ impl Catalog {
         }
         transaction.execute_batch(
             "DELETE FROM embeddings;
-             INSERT INTO embeddings (photo_id, vector) SELECT photo_id, vector FROM next_embeddings;
+             INSERT INTO embeddings (photo_id, vector, crc32) SELECT photo_id, vector, crc32 FROM next_embeddings;
              DELETE FROM next_embeddings;
              DELETE FROM meta WHERE key = 'next_model';",
         )?;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
+use super::damage::text;
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
 use crate::photo::Digest;
@@ -45,9 +46,9 @@ impl Catalog {
             )?
             .query_row(params![byte_digest.as_bytes(), profile, since.unix_ms()], |row| {
                 Ok(Refusal {
-                    profile: row.get(0)?,
-                    code: row.get(1)?,
-                    message: row.get(2)?,
+                    profile: text(row, 0)?,
+                    code: text(row, 1)?,
+                    message: text(row, 2)?,
                     refused_at: Timestamp::from_unix_ms(row.get(3)?),
                 })
             })

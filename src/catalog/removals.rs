@@ -6,6 +6,7 @@
 use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::answers::OWN_PROFILE;
+use super::damage::text;
 use super::photos::is_stored;
 use super::{Catalog, CatalogError, PhotoFilter, PhotoKind, bump_generation};
 use crate::clock::Timestamp;
@@ -110,7 +111,7 @@ fn forget_one(transaction: &Transaction<'_>, photo_id: PhotoId) -> Result<bool, 
             "SELECT o.offer_id FROM answer_offers o JOIN answers a ON a.answer_id = o.answer_id
              WHERE a.photo_id = ?1 AND o.profile = ?2",
         )?
-        .query_map(params![photo_id, OWN_PROFILE], |row| row.get(0))?
+        .query_map(params![photo_id, OWN_PROFILE], |row| text(row, 0))?
         .collect::<Result<_, _>>()?;
     for statement in FORGET {
         transaction.prepare_cached(statement)?.execute([photo_id])?;

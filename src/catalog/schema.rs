@@ -259,6 +259,14 @@ CREATE TABLE unreadable_answers (
     answered_at_ms INTEGER NOT NULL,
     PRIMARY KEY (profile, question)
 ) STRICT, WITHOUT ROWID;
+
+-- The sum of each blob, so that a flipped bit is found that leaves a vector or sketch plausible; none for older rows.
+ALTER TABLE embeddings ADD COLUMN crc32 INTEGER;
+ALTER TABLE next_embeddings ADD COLUMN crc32 INTEGER;
+ALTER TABLE sketches ADD COLUMN crc32 INTEGER;
+
+-- What was told of a good before is replaced.
+CREATE INDEX offer_categories_by_offer ON offer_categories (profile, offer_id);
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

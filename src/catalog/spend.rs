@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use super::damage::count;
 use super::{Catalog, CatalogError, Patience};
 use crate::clock::Timestamp;
 use crate::upstream::{
@@ -127,7 +128,7 @@ fn provider_count(
         .prepare_cached(
             "SELECT foreign_calls, max_a_day FROM provider_counts WHERE profile = ?1 AND day = ?2",
         )?
-        .query_row(params![profile, day.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![profile, day.to_string()], |row| Ok((count(row, 0)?, count(row, 1)?)))
         .optional()?;
     Ok(told.unwrap_or((0, u32::MAX)))
 }

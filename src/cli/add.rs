@@ -4,20 +4,16 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rayon::prelude::*;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::FAILED;
-use super::output::{BatchOutput, complain};
 use super::search::label_of;
 use super::settings::Settings;
 use super::show::Terminal;
-use crate::engine::{Added, Engine, Progress};
+use super::store_goods::{Read, Task, store_goods};
+use crate::engine::{OwnGood, Progress};
 use crate::offer::{Offer, OfferId, Price};
 use crate::photo::{PhotoLimits, read_bytes};
 
@@ -27,13 +23,15 @@ const ENDINGS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "jfif"];
 /// A line of NDJSON longer than this is refused, in bytes.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// Own goods to index. Every good is stored before its line is printed, so an interrupted run is taken up again by
-/// running it again: what is stored already is not embedded twice.
+/// Own goods to index. Every good is stored before its line is printed, in the order of the input, so an interrupted run is
+/// taken up again by running it again: what is stored already is not embedded twice.
 #[derive(Args, Debug)]
 pub(super) struct Add {
-    /// A folder (each picture in it is a good, its file name the id and title), or an NDJSON file with lines like
+    /// A folder (each picture in it is a good, its path in the folder the id, its file name the title), or an NDJSON file
+    /// with lines like
     /// {"path":"a.jpg","id":"A-1","title":"...","price":"59.00","category_ids":[1031]};
-    /// all but path and id may be missing; paths are relative to that file
+    /// all but path and id may be missing; paths are relative to that file. Several lines may show one good in several
+    /// pictures; its last line tells title, price and all the rest
     source: PathBuf,
 }
 
@@ -41,7 +39,8 @@ pub(super) struct Add {
 #[serde(deny_unknown_fields)]
 struct Line {
     path: PathBuf,
-    id: String,
+    #[serde(deserialize_with = "OfferId::from_json")]
+    id: OfferId,
     title: Option<String>,
     price: Option<Price>,
     #[serde(default)]
@@ -49,59 +48,34 @@ struct Line {
     detail_url: Option<String>,
 }
 
-/// A good and where its picture is, or why it cannot be one.
-type Task = (String, Result<(PathBuf, Offer)>);
-
 impl Add {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let tasks = if self.source.is_dir() { folder(&self.source)? } else { ndjson(&self.source)? };
+        let is_folder = self.source.is_dir();
+        let tasks = if is_folder { folder(&self.source)? } else { ndjson(&self.source)? };
         let engine = settings.engine(true)?;
-        let terminal = Terminal::new();
-        let done = AtomicUsize::new(0);
         let total = tasks.len();
-        let out = BatchOutput::default();
-        let counts = [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)];
-        let [new, known, failed] = &counts;
-        tasks.into_par_iter().for_each(|(id, task)| {
-            let result = task.and_then(|(path, good)| add_one(&engine, &path, &good));
-            let text = match &result {
-                Ok(added) => {
-                    (if added.is_new { new } else { known }).fetch_add(1, Ordering::Relaxed);
-                    json!({"id": id, "photo_id": added.photo_id, "is_new": added.is_new})
-                }
-                Err(error) => {
-                    failed.fetch_add(1, Ordering::Relaxed);
-                    complain(format_args!("{id}: {error:#}"));
-                    json!({"id": id, "error": format!("{error:#}")})
-                }
-            };
-            if settings.json {
-                out.line(text);
-            }
-            terminal.step("adding", done.fetch_add(1, Ordering::Relaxed) + 1, total);
-        });
-        engine.settle_index()?;
-        let [new, known, failed] = counts.map(AtomicUsize::into_inner);
-        complain(format_args!("{new} added, {known} already there, {failed} failed"));
-        out.finish()?;
-        Ok(if failed > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+        store_goods(settings, &engine, tasks, Some(total), is_folder)
     }
 }
 
-fn add_one(engine: &Engine, path: &Path, good: &Offer) -> Result<Added> {
-    let bytes = read_bytes(path, &PhotoLimits::default())?;
-    Ok(engine.add_own(good, &bytes, &label_of(path))?)
+/// A good whose picture is in a file.
+fn in_file(path: PathBuf, offer: Offer) -> OwnGood<Read> {
+    let label = label_of(&path);
+    OwnGood { offer, label, read: Box::new(move || Ok(read_bytes(&path, &PhotoLimits::default())?)) }
 }
 
 /// Every picture of a folder and its subfolders, by name.
 fn folder(root: &Path) -> Result<Vec<Task>> {
-    let paths = pictures_in(root)?;
     let task = |path: PathBuf| {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let id = OfferId::new(id_from_name(&stem)).map_err(Into::into);
-        (path.display().to_string(), id.map(|id| (path, Offer::new(id, stem))))
+        let (id, is_path) = OfferId::of_path(path.strip_prefix(root).unwrap_or(&path));
+        if !is_path {
+            Terminal::new()
+                .note(&format!("{}: the path is no id as it is; the good is {id}", path.display()));
+        }
+        let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        (id.to_string(), Ok(in_file(path, Offer::new(id, title))))
     };
-    Ok(paths.into_iter().map(task).collect())
+    Ok(pictures_in(root)?.into_iter().map(task).collect())
 }
 
 /// All files with a picture's ending below `root`, sorted.
@@ -127,12 +101,6 @@ pub(super) fn pictures_in(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A file name as an id: what an id may not hold becomes `_`.
-fn id_from_name(name: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    name.chars().take(64).map(allowed).collect()
-}
-
 fn ndjson(path: &Path) -> Result<Vec<Task>> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut tasks = Vec::new();
@@ -150,18 +118,17 @@ fn parse(file: &Path, place: String, line: &str) -> Task {
     if line.len() > MAX_LINE_BYTES {
         return (place, Err(anyhow::anyhow!("the line is longer than {MAX_LINE_BYTES} bytes")));
     }
-    let parsed = serde_json::from_str::<Line>(line).context("not a good: needs at least path and id");
-    match parsed {
+    match serde_json::from_str::<Line>(line) {
         Ok(line) => {
             let picture = file.parent().unwrap_or(Path::new("")).join(&line.path);
-            (line.id.clone(), own_good(line).map(|good| (picture, good)))
+            (line.id.to_string(), Ok(in_file(picture, own_good(line))))
         }
-        Err(error) => (place, Err(error)),
+        Err(error) => (place, Err(error).context("not a good: needs at least path and id")),
     }
 }
 
-fn own_good(line: Line) -> Result<Offer> {
+fn own_good(line: Line) -> Offer {
     let Line { id, title, price, category_ids, detail_url, path: _ } = line;
-    let title = title.unwrap_or_else(|| id.clone());
-    Ok(Offer { price, category_ids, detail_url, ..Offer::new(OfferId::new(id)?, title) })
+    let title = title.unwrap_or_else(|| id.to_string());
+    Offer { price, category_ids, detail_url, ..Offer::new(id, title) }
 }

@@ -16,6 +16,9 @@ use crate::embed::runtime::{self, Runtime, RuntimeLocation};
 use crate::engine::{Engine, IndexAudit, Progress};
 use crate::printable::{field, line};
 
+/// So many damaged entries are named.
+const NAMED: usize = 20;
+
 /// Fetches ONNX Runtime if there is none, and loads it.
 pub(super) fn setup(settings: &Settings) -> Result<ExitCode> {
     let terminal = Terminal::new();
@@ -36,14 +39,48 @@ pub(super) struct Doctor {
     /// Also search for every stored picture, with the index and with its graph alone
     #[arg(long)]
     audit: bool,
-    /// Make the index anew if the audit finds fault with it
-    #[arg(long, requires = "audit")]
+    /// Take away what cannot be read (`tongkuan reembed --from FOLDER` makes vectors and sketches anew from the originals),
+    /// and make the index anew if the audit finds fault with it
+    #[arg(long)]
     repair: bool,
 }
 
 impl Doctor {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        doctor(settings, |engine| self.index(engine))
+        doctor(settings, |engine| vec![("entries", self.entries(engine)), ("index", self.index(engine))])
+    }
+
+    /// Whether every vector, sketch, offer and waiting picture can be read.
+    fn entries(&self, engine: &Engine) -> Result<String> {
+        let damage = engine.damage()?;
+        let named: Vec<String> = damage.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = match damage.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        let lacking = match engine.lacking()? {
+            (0, 0) => String::new(),
+            (vectors, sketches) => format!(
+                "; {vectors} photos have no vector and {sketches} no sketch: `tongkuan reembed --from FOLDER` makes them \
+                 from the originals"
+            ),
+        };
+        if damage.is_empty() {
+            return Ok(format!("all can be read{lacking}"));
+        }
+        let list = named.join("; ");
+        if !self.repair {
+            bail!("{} cannot be read: {list}{more}", damage.len());
+        }
+        engine.repair(&damage)?;
+        let (vectors, sketches) = engine.lacking()?;
+        let entries: Vec<String> = damage.iter().take(NAMED).map(|damage| damage.entry.to_string()).collect();
+        Ok(format!(
+            "{} taken away that could not be read: {}{more}; by now {vectors} photos have no vector and {sketches} no \
+             sketch: `tongkuan reembed --from FOLDER` makes them from the originals",
+            damage.len(),
+            entries.join(", ")
+        ))
     }
 
     fn index(&self, engine: &Engine) -> Result<String> {
@@ -66,8 +103,10 @@ impl Doctor {
     }
 }
 
-fn doctor(settings: &Settings, index: impl Fn(&Engine) -> Result<String>) -> Result<ExitCode> {
-    let mut checks: Vec<(&str, Result<String>)> = Vec::new();
+type Check = (&'static str, Result<String>);
+
+fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<ExitCode> {
+    let mut checks: Vec<Check> = Vec::new();
     checks.push(("configuration", Ok(settings.config_file.display().to_string())));
     checks.push(("ONNX Runtime", runtime_at(&settings.runtime_folder)));
     checks.push(("model", settings.model().map(|model| model.fingerprint().to_string())));
@@ -75,7 +114,7 @@ fn doctor(settings: &Settings, index: impl Fn(&Engine) -> Result<String>) -> Res
         Err(error) => checks.push(("catalogue", Err(error))),
         Ok(engine) => {
             checks.push(("catalogue", sound(&engine)));
-            checks.push(("index", index(&engine)));
+            checks.extend(home(&engine));
             if settings.is_offline() {
                 checks.push(("upstream", Ok("not asked (--offline)".to_owned())));
             }

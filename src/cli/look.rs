@@ -63,9 +63,16 @@ fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Val
     };
     let answers = engine.catalog().answers(photo_id)?;
     let told = engine.catalog().told_of(photo_id)?;
+    let mut goods = Vec::new();
+    for good in answers.iter().filter(|answer| answer.is_own()).flat_map(|answer| &answer.offers) {
+        goods.push((&good.offer_id, engine.catalog().photos_of_own(&good.offer_id)?));
+    }
     let mut out = stdout();
     if settings.json {
-        writeln!(out, "{}", json!({"id": id, "matched": photo, "answers": answers, "told": told}))?;
+        let goods: Vec<_> =
+            goods.iter().map(|(id, photos)| json!({"offer_id": id, "photo_ids": photos})).collect();
+        let shown = json!({"id": id, "matched": photo, "answers": answers, "told": told, "own_goods": goods});
+        writeln!(out, "{shown}")?;
         return Ok(found(true));
     }
     writeln!(
@@ -86,6 +93,11 @@ fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Val
         writeln!(out, "{} [{}] {}", field(&answer.profile), field(&answer.params), answer.fetched_at)?;
         show::offers(&mut out, &answer.offers)?;
     }
+    for (offer_id, photos) in goods.iter().filter(|(_, photos)| photos.len() > 1) {
+        let others: Vec<String> =
+            photos.iter().filter(|id| **id != photo_id).map(ToString::to_string).collect();
+        writeln!(out, "{offer_id} is also on photo {}", others.join(", "))?;
+    }
     Ok(found(true))
 }
 
@@ -99,7 +111,7 @@ pub(super) fn stats(settings: &Settings) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(out, "home      {}", field(engine.home().display()))?;
-    writeln!(out, "photos    {} ({} of own goods)", counts.photos, counts.own_photos)?;
+    writeln!(out, "photos    {} ({} of {} own goods)", counts.photos, counts.own_photos, counts.own_goods)?;
     writeln!(out, "answers   {}", counts.answers)?;
     writeln!(out, "offers    {}", counts.offers)?;
     writeln!(out, "file      {} KB", counts.file_bytes / 1000)?;

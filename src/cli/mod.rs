@@ -24,6 +24,7 @@ mod search;
 mod settings;
 mod show;
 mod similar;
+mod store_goods;
 mod told;
 mod upstreams;
 
@@ -70,7 +71,7 @@ A configuration file:
   unreadable_ttl_secs = 86400          for answers that cannot be read
 
 Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error, also
-when standard output could not be written to (`tongkuan ... | head`).";
+when standard output could not be written to (`tongkuan ... | head`), 130 interrupted.";
 
 #[derive(Debug, Parser)]
 #[command(name = "tongkuan", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]

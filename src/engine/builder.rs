@@ -153,6 +153,8 @@ impl EngineBuilder {
     pub(super) fn assemble(self, claim: bool) -> Result<Engine, EngineError> {
         let embedder = LazyEmbedder::new(self.embedder)?;
         let catalog = Arc::new(Catalog::open(&self.home)?);
+        let progress = Arc::clone(&self.progress);
+        catalog.on_damage(move |text| progress.note(text));
         if claim {
             catalog.claim_model(&embedder.fingerprint)?;
         }

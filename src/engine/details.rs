@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::miss::{cannot_store, first_with_some_left};
 use super::{Desk, Engine, EngineError, Mode, Source, Unanswered, Unstored};
-use crate::catalog::StoredDetail;
+use crate::catalog::{OWN_PROFILE, StoredDetail};
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
 use crate::upstream::guard::{AskedDetail, WhyNot};
@@ -36,12 +36,16 @@ impl Engine {
     /// Everything that is known about an offer of an upstream. What was asked before is answered from the home folder
     /// until the upstream's hard limit ([`Freshness`](super::Freshness)); then it is asked for anew, and the old
     /// answer served only if that fails. Threads of one process ask one after the other, so that none pays for what
-    /// another is asking; two processes may both pay.
+    /// another is asking; two processes may both pay. One of the user's own goods
+    /// is answered with what they told of it.
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails, or the upstream refuses in a way that does not pass by itself (such
     /// as an offer that it does not know) and nothing is stored.
     pub fn details(&self, offer_id: &OfferId, mode: Mode) -> Result<Details, EngineError> {
+        if let Some(own) = self.own_details(offer_id)? {
+            return Ok(own);
+        }
         let desks: Vec<&Desk> = self.desks.iter().filter(|desk| desk.guard.gives_details()).collect();
         let mut known = self.known_details(offer_id)?;
         if known.will_do(mode) {
@@ -109,6 +113,31 @@ impl Engine {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What its owner told of a good that is not 1688's, whose ids are numbers. Nothing is asked about it, nor about an id
+    /// that no upstream can have.
+    fn own_details(&self, offer_id: &OfferId) -> Result<Option<Details>, EngineError> {
+        if offer_id.as_str().bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(None);
+        }
+        let Some(offer) = self.catalog.own_good(offer_id)? else {
+            let message = format!("no upstream has offers with an id like {offer_id}, so nothing was asked");
+            let unknown = || Details::unknown().without(WhyNot::NoUpstream, message, None);
+            return Ok((!offer_id.is_upstream_form()).then(unknown));
+        };
+        Ok(Some(Details {
+            profile: Some(OWN_PROFILE.to_owned()),
+            source: Source::Local,
+            fetched_at: offer.seen_at,
+            detail: Some(OfferDetail {
+                offer,
+                image_urls: Vec::new(),
+                attributes: Vec::new(),
+                skus: Vec::new(),
+            }),
+            ..Details::unknown()
+        }))
     }
 
     fn known_details(&self, offer_id: &OfferId) -> Result<Details, EngineError> {

@@ -1,9 +1,13 @@
 //! Own goods: what the user sells or has bought already, indexed so that a search finds it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use super::measured::Measured;
 use super::{Engine, EngineError, Timings};
-use crate::catalog::NewAnswer;
+use crate::catalog::{CatalogError, GoodsPhoto, NewGood, StoredGood};
+use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
 use crate::verdict::Verdict;
@@ -14,26 +18,61 @@ pub struct Added {
     pub photo_id: PhotoId,
     /// False when a photo with the same bytes or pixels was there already; the good was added to it.
     pub is_new: bool,
+    /// How many photos show the good by now.
+    pub photos: u32,
+}
+
+impl From<StoredGood> for Added {
+    fn from(stored: StoredGood) -> Self {
+        let StoredGood { photo_id, is_new, photos } = stored;
+        Self { photo_id, is_new, photos }
+    }
+}
+
+/// A good's picture, looked up and computed as far as storing needs it.
+#[derive(Clone)]
+pub(super) enum PreparedPhoto {
+    Stored(PhotoId),
+    New(Arc<Measured>),
+}
+
+impl PreparedPhoto {
+    pub(super) fn as_new<'a>(&'a self, label: &'a str, added_at: Timestamp) -> GoodsPhoto<'a> {
+        match self {
+            Self::Stored(photo_id) => GoodsPhoto::Stored(*photo_id),
+            Self::New(measured) => GoodsPhoto::New(measured.as_new(label, added_at)),
+        }
+    }
 }
 
 impl Engine {
     /// Stores a good of the user's own with a picture of it. From then on a search for that picture, or an edited
-    /// copy of it, is a hit that answers with the good. Adding the same good with the same picture again changes
-    /// its title and price, nothing else. Never asks an upstream.
+    /// copy of it, is a hit that answers with the good. What is told last of a good counts; a good that is added with
+    /// another picture has both. Never asks an upstream. [`Engine::add_all`] stores many, several times faster.
     ///
     /// # Errors
     /// [`EngineError`] when the picture cannot be read or the home folder fails; nothing is stored then.
     pub fn add_own(&self, good: &Offer, bytes: &[u8], label: &str) -> Result<Added, EngineError> {
-        let mut timings = Timings::default();
-        let added_at = self.clock.now();
-        let answer = NewAnswer::Own { added_at, offer: good };
-        let mut seen = self.look_for_equal(bytes, &mut timings)?;
-        if let Verdict::Hit(same) = seen.verdict
-            && self.catalog.store_answer(same.photo_id, &answer)?
-        {
-            return Ok(Added { photo_id: same.photo_id, is_new: false });
+        loop {
+            let photo = self.prepare_photo(bytes)?;
+            let added_at = self.clock.now();
+            let good = NewGood { offer: good, photo: photo.as_new(label, added_at), added_at };
+            match self.catalog.store_all(&[good])?.pop() {
+                Some(Ok(stored)) => return Ok(stored.into()),
+                // Removed since it was looked for: looked for again, it is a new one.
+                None | Some(Err(CatalogError::PhotoGone { .. })) => {}
+                Some(Err(error)) => return Err(error.into()),
+            }
         }
-        let stored = self.store(&mut seen, bytes, label, &answer, &mut timings)?;
-        Ok(Added { photo_id: stored.photo_id, is_new: stored.is_new })
+    }
+
+    /// A picture that is not stored is decoded, embedded and sketched.
+    pub(super) fn prepare_photo(&self, bytes: &[u8]) -> Result<PreparedPhoto, EngineError> {
+        let mut timings = Timings::default();
+        let mut seen = self.look_for_equal(bytes, &mut timings)?;
+        if let Verdict::Hit(equal) = seen.verdict {
+            return Ok(PreparedPhoto::Stored(equal.photo_id));
+        }
+        Ok(PreparedPhoto::New(Arc::new(self.measure(&mut seen, bytes, &mut timings)?)))
     }
 }

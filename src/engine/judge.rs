@@ -88,13 +88,11 @@ impl Engine {
         Ok(Candidates::best_of(near, CANDIDATES_BY_PARTS))
     }
 
-    /// The candidates' sketches. One that cannot be read is worth a note; the picture is then judged without it.
+    /// The candidates' sketches. Where one cannot be read the picture is judged without it.
     fn sketches(&self, candidates: &Candidates) -> Result<Vec<Option<Sketch>>, EngineError> {
         let ids = ids(candidates);
         let read = |(id, bytes): (&PhotoId, Option<Vec<u8>>)| {
-            Sketch::from_bytes(&bytes?)
-                .map_err(|error| self.progress.note(&format!("photo {id}: {error}")))
-                .ok()
+            Sketch::from_bytes(&bytes?).map_err(|error| self.catalog.note_unreadable_sketch(*id, error)).ok()
         };
         Ok(ids.iter().zip(self.catalog.sketches(&ids)?).map(read).collect())
     }

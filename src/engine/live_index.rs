@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{EngineError, Progress};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, StoredVector};
 use crate::embed::{Embedding, Fingerprint};
 use crate::index::{Candidates, Index, IndexError, IndexFingerprint, IndexOptions, LoadError, SaveError};
 use crate::photo_id::PhotoId;
@@ -136,13 +136,13 @@ impl LiveIndex {
         }
         let _following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         // First what came, then what went: what went in between is then not missed.
-        let mut all = None;
+        let (mut all, mut after) = (None, index.last_photo_id());
         loop {
-            let chunk = catalog.embeddings_after(index.last_photo_id(), CHUNK)?;
-            index.insert_many(chunk.iter().map(|(photo_id, embedding)| (*photo_id, embedding)))?;
-            if chunk.len() < CHUNK as usize {
-                break;
-            }
+            // Vectors that cannot be read are not in it: such a photo is left out, and the rest goes on.
+            let chunk = catalog.embeddings_after(after, CHUNK)?;
+            let Some(last) = chunk.last else { break };
+            after = Some(last);
+            index.insert_many(chunk.embeddings.iter().map(|(photo_id, embedding)| (*photo_id, embedding)))?;
             let all = match all {
                 Some(all) => all,
                 None => *all.insert(photo_count(catalog)?),
@@ -186,10 +186,16 @@ impl LiveIndex {
         let Ok(samples) = index.samples(SAMPLES) else { return refused("the saved index is damaged") };
         for (photo_id, embedding) in samples {
             match catalog.embedding(photo_id)? {
-                Some(stored) if stored == embedding => {}
-                None if removed_since(catalog, &index, photo_id)? => {}
-                Some(_) => return refused("the saved index has other vectors than the catalogue"),
-                None => return refused("the saved index has pictures that the catalogue lacks"),
+                StoredVector::Whole(stored) if stored == embedding => {}
+                // What the index has of it is what was stored once.
+                StoredVector::Damaged => {}
+                StoredVector::Missing if removed_since(catalog, &index, photo_id)? => {}
+                StoredVector::Whole(_) => {
+                    return refused("the saved index has other vectors than the catalogue");
+                }
+                StoredVector::Missing => {
+                    return refused("the saved index has pictures that the catalogue lacks");
+                }
             }
         }
         Ok(Ok(index))
@@ -209,6 +215,13 @@ impl LiveIndex {
             self.discard(progress);
         }
         Ok(())
+    }
+
+    /// Closes the index and removes what is saved of it on disk: the next use makes it anew.
+    pub(super) fn reset(&self, progress: &dyn Progress) {
+        *self.opened() = None;
+        self.saved.store(0, Ordering::Release);
+        self.discard(progress);
     }
 
     /// Removes what is saved on disk. Where that cannot be done, a note tells so.
@@ -265,8 +278,8 @@ impl LiveIndex {
         let mut after = None;
         loop {
             let chunk = catalog.embeddings_after(after, CHUNK)?;
-            let Some((last, _)) = chunk.last() else { break };
-            after = Some(*last);
+            let Some(last) = chunk.last else { break };
+            after = Some(last);
             let lost = |embedding: &Embedding| {
                 // An equal vector may belong to another picture: then the score is what counts.
                 let is_own = |found: &Candidates| found.best().is_some_and(|best| best.score >= OWN);
@@ -274,7 +287,8 @@ impl LiveIndex {
                     index.len() <= self.options.exact_max || is_own(&index.search_graph_alone(embedding, 1)?);
                 Ok::<_, IndexError>((!is_own(&index.search(embedding, 1, 0.999)?), !by_graph))
             };
-            let found: Result<Vec<_>, _> = chunk.par_iter().map(|(_, embedding)| lost(embedding)).collect();
+            let found: Result<Vec<_>, _> =
+                chunk.embeddings.par_iter().map(|(_, embedding)| lost(embedding)).collect();
             for (lost, by_graph) in found? {
                 audit.photos += 1;
                 audit.lost += usize::from(lost);

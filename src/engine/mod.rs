@@ -1,5 +1,6 @@
 //! The whole algorithm on one screen: [`Engine::search`].
 
+mod add_all;
 mod answer;
 mod bound;
 mod builder;
@@ -11,6 +12,7 @@ mod goods;
 mod harvest;
 mod judge;
 mod live_index;
+mod measured;
 mod miss;
 mod pages;
 mod paying;
@@ -18,6 +20,7 @@ mod queue;
 mod quota;
 mod reembed;
 mod refine;
+mod repair;
 mod similar;
 mod told;
 mod turn_wait;
@@ -28,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use add_all::{BatchEnd, OwnGood};
 pub use answer::{Answer, Inspection, Matched, Outcome, Source, Stage, Timings, Unanswered, Unstored};
 pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};
@@ -59,7 +63,7 @@ use crate::tensor::{Preprocessor, Tensor, TensorError, TensorSpec};
 use crate::upstream::guard::{Guard, GuardError};
 use crate::upstream::{PrepareError, SearchParams, UpstreamError};
 use crate::verdict::{Match, Policy, Rule, Verdict, similarity_percent};
-use crate::verify::{Probe, Sketch, SketchError};
+use crate::verify::{Probe, SketchError};
 
 use bound::Bound;
 use freshness::Standing;
@@ -553,18 +557,6 @@ impl Engine {
         Ok(photo.insert(decoded))
     }
 
-    /// Stores a new photo with its first answer.
-    fn store(
-        &self,
-        seen: &mut Seen,
-        bytes: &[u8],
-        label: &str,
-        answer: &NewAnswer<'_>,
-        timings: &mut Timings,
-    ) -> Result<Stored, EngineError> {
-        self.with_new_photo(seen, bytes, label, timings, |photo| self.catalog.store(photo, answer))
-    }
-
     /// Has a new photo stored, which is decoded and embedded if it is not yet.
     fn with_new_photo(
         &self,
@@ -574,26 +566,8 @@ impl Engine {
         timings: &mut Timings,
         store: impl FnOnce(&NewPhoto<'_>) -> Result<Stored, CatalogError>,
     ) -> Result<Stored, EngineError> {
-        let photo = self.decoded(&mut seen.photo, bytes, timings)?;
-        let embedding = match seen.embedding.take() {
-            Some(embedding) => embedding,
-            None => self.embed(photo, timings)?,
-        };
-        let sketch = match seen.probe.take() {
-            Some(probe) => probe.sketch(),
-            None => timings.measure(Stage::Verdict, || Sketch::of(photo.as_image()))?,
-        };
-        let photo = NewPhoto {
-            label,
-            byte_digest: seen.byte_digest,
-            pixel_digest: photo.pixel_digest(),
-            width_px: photo.width_px(),
-            height_px: photo.height_px(),
-            format: photo.format(),
-            embedding: &embedding,
-            sketch: &sketch.to_bytes(),
-            added_at: self.clock.now(),
-        };
+        let measured = self.measure(seen, bytes, timings)?;
+        let photo = measured.as_new(label, self.clock.now());
         Ok(timings.measure(Stage::Catalog, || store(&photo))?)
     }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Engine, EngineBuilder, EngineError, HarvestError, Timings};
-use crate::catalog::{Lacks, Refill};
+use crate::catalog::{Entry, Lacks, Refill};
 use crate::fetch::Fetch;
 use crate::photo::{Digest, Photo, read_bytes};
 use crate::photo_id::PhotoId;
@@ -92,6 +92,12 @@ impl EngineBuilder {
         each: &(dyn Fn(&Refilled) + Sync),
     ) -> Result<Reembedded, EngineError> {
         let engine = self.assemble(false)?;
+        // What cannot be read counts as missing: it is made anew where the original is had.
+        let mut damage = engine.damage()?;
+        damage.retain(|damage| {
+            matches!(damage.entry, Entry::Vector(_) | Entry::NextVector(_) | Entry::Sketch(_))
+        });
+        engine.repair(&damage)?;
         engine.catalog.gather_for(&engine.embedder.fingerprint)?;
         let done = Mutex::new(Reembedded::default());
         // Fails where the home does; what lies in one picture is counted.

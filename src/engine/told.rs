@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Engine, EngineError, Known, Matched, Query, Timings};
-use crate::catalog::StoredAnswer;
+use crate::catalog::{StoredAnswer, StoredVector};
 use crate::photo::Photo;
 use crate::photo_id::PhotoId;
 use crate::verdict::{Rule, Verdict};
@@ -111,7 +111,7 @@ impl Engine {
         let sketch = self.catalog.sketches(&[other])?.pop().flatten();
         let Some(sketch) = sketch.and_then(|bytes| Sketch::from_bytes(&bytes).ok()) else { return Ok(None) };
         let vectors = (self.catalog.embedding(own)?, self.catalog.embedding(other)?);
-        let (Some(a), Some(b)) = vectors else { return Ok(None) };
+        let (StoredVector::Whole(a), StoredVector::Whole(b)) = vectors else { return Ok(None) };
         let probe = Probe::of(Photo::decode(bytes, &self.limits)?.as_image())?;
         let evidence = measure(&probe, &[Candidate { sketch: &sketch, cosine: a.cosine(&b) }]);
         Ok(Some(evidence[0].map_or(0.0, |evidence| evidence.confidence())))

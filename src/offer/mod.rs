@@ -1,5 +1,6 @@
 //! What does 1688 sell? The noun that every upstream profile, the catalogue and the doors share.
 
+mod id;
 mod image_url;
 
 use std::fmt;
@@ -10,68 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
+pub use id::{OfferId, OfferIdError};
 pub use image_url::canonical_image_url;
 #[cfg(feature = "upstream")]
 pub(crate) use image_url::is_host_of;
-
-/// The identity of an offer at its source: 1 to 64 ASCII letters, digits, `-` or `_`.
-///
-/// 1688 uses decimal numbers of up to 19 digits; own goods (see `tongkuan add`) may use any id of this shape.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct OfferId(String);
-
-/// Why a text is not an [`OfferId`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an offer id: use 1 to 64 ASCII letters, digits, '-' or '_'")]
-pub struct OfferIdError(String);
-
-impl OfferId {
-    /// Checks and wraps an id.
-    ///
-    /// # Errors
-    /// [`OfferIdError`] unless `id` is 1 to 64 ASCII letters, digits, `-` or `_`.
-    pub fn new(id: impl Into<String>) -> Result<Self, OfferIdError> {
-        let id = id.into();
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if (1..=64).contains(&id.len()) && id.bytes().all(allowed) {
-            Ok(Self(id))
-        } else {
-            Err(OfferIdError(id.chars().take(80).collect()))
-        }
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for OfferId {
-    type Error = OfferIdError;
-    fn try_from(id: String) -> Result<Self, Self::Error> {
-        Self::new(id)
-    }
-}
-
-impl FromStr for OfferId {
-    type Err = OfferIdError;
-    fn from_str(id: &str) -> Result<Self, Self::Err> {
-        Self::new(id)
-    }
-}
-
-impl From<OfferId> for String {
-    fn from(id: OfferId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for OfferId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A price in CNY (yuan): a decimal, never a float, and never negative. Written to JSON as a string (`"59.00"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

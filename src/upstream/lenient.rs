@@ -57,9 +57,9 @@ pub(super) fn category_ids<'a>(values: impl IntoIterator<Item = &'a Value>) -> V
     values.into_iter().filter_map(total).filter(|&id| id != 0).collect()
 }
 
-/// An id; a number with a fraction is none.
+/// An id as upstreams have them; a number with a fraction is none.
 pub(super) fn offer_id(value: &Value) -> Option<OfferId> {
-    if value.is_f64() { None } else { OfferId::new(text(value)?).ok() }
+    if value.is_f64() { None } else { OfferId::of_upstream(text(value)?).ok() }
 }
 
 /// A similarity as 0 to 100: a number written with a point and at most 1 is a fraction of one, any other a
