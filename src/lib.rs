@@ -51,6 +51,7 @@ pub mod eval;
 pub mod fetch;
 mod http;
 pub mod index;
+pub mod input;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;

@@ -1,165 +1,189 @@
 //! `tongkuan add`
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use rayon::prelude::*;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::FAILED;
-use super::search::label_of;
+use super::picture::Pictures;
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::engine::{Added, Engine, Progress};
-use crate::offer::{Offer, OfferId, Price};
-use crate::photo::{PhotoLimits, read_bytes};
+use crate::input::{Input, Item, PictureSource, Row, TextEncoding, skipped_text};
+use crate::offer::{Offer, OfferId};
 
-/// Endings of files that a folder is searched for; what they hold is decided by their content.
-const ENDINGS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "jfif"];
-
-/// A line of NDJSON longer than this is refused, in bytes.
-const MAX_LINE_BYTES: usize = 1 << 20;
+/// Rows that are read before they are stored.
+const ROWS_AT_ONCE: usize = 64;
 
 /// Own goods to index. Every good is stored before its line is printed, so an interrupted run is taken up again by
 /// running it again: what is stored already is not embedded twice.
 #[derive(Args, Debug)]
 pub(super) struct Add {
-    /// A folder (each picture in it is a good, its file name the id and title), or an NDJSON file with lines like
-    /// {"path":"a.jpg","id":"A-1","title":"...","price":"59.00","category_ids":[1031]};
-    /// all but path and id may be missing; paths are relative to that file
-    source: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    path: PathBuf,
-    id: String,
-    title: Option<String>,
-    price: Option<Price>,
-    #[serde(default)]
-    category_ids: Vec<u64>,
-    detail_url: Option<String>,
+    /// Folders, pictures or their addresses, zip or tar archives of pictures, or lists of goods; - is standard input.
+    ///
+    /// In a folder or archive each picture is a good, its path there the id and its name the title. A list is NDJSON with
+    /// lines like {"path":"a.jpg","id":"A-1","title":"...","price":"59.00","category_ids":[1031]}, a JSON array of such
+    /// objects, a CSV or TSV with such a header (图片, 编号, 标题 and 价格 are understood, too), or one path or address a
+    /// line, or ending with NUL. All but the picture may be missing; paths are relative to the list. UTF-8, UTF-16 and GBK
+    /// are recognised
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<PathBuf>,
 }
 
 /// A good and where its picture is, or why it cannot be one.
-type Task = (String, Result<(PathBuf, Offer)>);
+type Task = (String, Result<(PictureSource, Offer)>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    new: AtomicUsize,
+    known: AtomicUsize,
+    failed: AtomicUsize,
+}
 
 impl Add {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let tasks = if self.source.is_dir() { folder(&self.source)? } else { ndjson(&self.source)? };
-        let engine = settings.engine(true)?;
-        let terminal = Terminal::new();
-        let done = AtomicUsize::new(0);
-        let total = tasks.len();
-        let counts = [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)];
-        let [new, known, failed] = &counts;
-        tasks.into_par_iter().for_each(|(id, task)| {
-            let result = task.and_then(|(path, good)| add_one(&engine, &path, &good));
-            let text = match &result {
-                Ok(added) => {
-                    (if added.is_new { new } else { known }).fetch_add(1, Ordering::Relaxed);
-                    json!({"id": id, "photo_id": added.photo_id, "is_new": added.is_new})
-                }
-                Err(error) => {
-                    failed.fetch_add(1, Ordering::Relaxed);
-                    eprintln!("tongkuan: {id}: {error:#}");
-                    json!({"id": id, "error": format!("{error:#}")})
-                }
-            };
-            if settings.json {
-                // Standard output is gone: the work is worth finishing all the same.
-                let _ = writeln!(std::io::stdout().lock(), "{text}");
+        let mut inputs = Vec::new();
+        let mut unreadable = Vec::new();
+        for source in &self.sources {
+            let name = source.display().to_string();
+            match Input::open(source) {
+                Ok(input) => inputs.push((name, input)),
+                Err(problem) => unreadable.push((name, problem)),
             }
-            terminal.step("adding", done.fetch_add(1, Ordering::Relaxed) + 1, total);
-        });
+        }
+        // A mistake in the only name is told before a model is loaded.
+        if let ([], [(name, problem)]) = (&inputs[..], &unreadable[..]) {
+            bail!("{name}: {problem}");
+        }
+        let engine = settings.engine(true)?;
+        let store = Store { engine: &engine, pictures: Pictures::new(settings)?, json: settings.json };
+        let (terminal, counts) = (Terminal::new(), Counts::default());
+        for (name, problem) in unreadable {
+            store.tell(&name, &Err(anyhow::Error::new(problem)), &counts);
+        }
+        let (mut done, mut skipped) = (0, Vec::new());
+        let mut named = Named { is_wanted: self.sources.len() > 1, by_id: HashMap::new() };
+        for (name, mut input) in inputs {
+            loop {
+                let items: Vec<Item> = input.by_ref().take(ROWS_AT_ONCE).collect();
+                if items.is_empty() {
+                    break;
+                }
+                let total = done + items.len() + input.len_hint();
+                let tasks: Vec<Task> = items.into_iter().map(|item| named.task(item)).collect();
+                let at = AtomicUsize::new(done);
+                done += tasks.len();
+                tasks.into_par_iter().for_each(|(id, task)| {
+                    let added = task.and_then(|(picture, good)| store.add(&picture, &good));
+                    store.tell(&id, &added, &counts);
+                    terminal.step("adding", at.fetch_add(1, Ordering::Relaxed) + 1, total);
+                });
+            }
+            tell_report(&name, &input);
+            skipped.extend(input.report().skipped.iter().cloned());
+        }
+        if settings.json {
+            for (name, kind) in &skipped {
+                let _ = writeln!(
+                    std::io::stdout().lock(),
+                    "{}",
+                    json!({"id": name, "skipped": kind.to_string()})
+                );
+            }
+        }
         engine.settle_index()?;
-        let [new, known, failed] = counts.map(AtomicUsize::into_inner);
-        eprintln!("tongkuan: {new} added, {known} already there, {failed} failed");
+        let Counts { new, known, failed } = counts;
+        let [new, known, failed] = [new, known, failed].map(AtomicUsize::into_inner);
+        let skipped = skipped_text(&skipped).map_or(String::new(), |text| format!(", {text}"));
+        eprintln!("tongkuan: {new} added, {known} already there, {failed} failed{skipped}");
         Ok(if failed > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
     }
 }
 
-fn add_one(engine: &Engine, path: &Path, good: &Offer) -> Result<Added> {
-    let bytes = read_bytes(path, &PhotoLimits::default())?;
-    Ok(engine.add_own(good, &bytes, &label_of(path))?)
+/// What there is to say of a source as a whole.
+fn tell_report(name: &str, input: &Input) {
+    let report = input.report();
+    if let Some(encoding @ (TextEncoding::Gb18030 | TextEncoding::Utf16Le | TextEncoding::Utf16Be)) =
+        report.encoding
+    {
+        eprintln!("tongkuan: {name}: read as {encoding}");
+    }
+    if !report.ignored_fields.is_empty() {
+        let fields: Vec<&str> = report.ignored_fields.iter().map(String::as_str).collect();
+        eprintln!("tongkuan: {name}: ignored fields: {}", fields.join(", "));
+    }
 }
 
-/// Every picture of a folder and its subfolders, by name.
-fn folder(root: &Path) -> Result<Vec<Task>> {
-    let paths = pictures_in(root)?;
-    let task = |path: PathBuf| {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let id = OfferId::new(id_from_name(&stem)).map_err(Into::into);
-        (path.display().to_string(), id.map(|id| (path, Offer::new(id, stem))))
-    };
-    Ok(paths.into_iter().map(task).collect())
+/// Which ids were made of names in this run: folders may hold files of the same names.
+struct Named {
+    is_wanted: bool,
+    by_id: HashMap<String, PathBuf>,
 }
 
-/// All files with a picture's ending below `root`, sorted.
-pub(super) fn pictures_in(root: &Path) -> Result<Vec<PathBuf>> {
-    let (mut folders, mut found) = (vec![root.to_path_buf()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        let entries =
-            std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-        for entry in entries {
-            let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
-            // Links are not followed: a loop of them would never end.
-            let kind = entry.file_type()?;
-            let path = entry.path();
-            let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-            if kind.is_dir() {
-                folders.push(path);
-            } else if kind.is_file() && ending.is_some_and(|e| ENDINGS.contains(&e.as_str())) {
-                found.push(path);
+impl Named {
+    fn task(&mut self, item: Item) -> Task {
+        match item.row {
+            Ok(row) => (row.id.clone(), self.checked(&row).and_then(|()| good(row))),
+            Err(error) => (item.place, Err(error.into())),
+        }
+    }
+
+    fn checked(&mut self, row: &Row) -> Result<()> {
+        if let (true, false, PictureSource::File(path)) = (self.is_wanted, row.is_id_given, &row.picture) {
+            let first = self.by_id.entry(row.id.clone()).or_insert_with(|| path.clone());
+            if first != path {
+                bail!(
+                    "{} has the id {:?} already, and {} would get the same: name a folder above both, or a list with ids",
+                    first.display(),
+                    row.id,
+                    path.display()
+                );
             }
         }
+        Ok(())
     }
-    found.sort();
-    Ok(found)
 }
 
-/// A file name as an id: what an id may not hold becomes `_`.
-fn id_from_name(name: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    name.chars().take(64).map(allowed).collect()
+fn good(row: Row) -> Result<(PictureSource, Offer)> {
+    let Row { picture, id, title, price, category_ids, detail_url, .. } = row;
+    let id = OfferId::new(id).context("the good needs another id")?;
+    Ok((picture, Offer { price, category_ids, detail_url, ..Offer::new(id, title) }))
 }
 
-fn ndjson(path: &Path) -> Result<Vec<Task>> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut tasks = Vec::new();
-    for (number, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.with_context(|| format!("cannot read {}", path.display()))?;
-        if !line.trim().is_empty() {
-            let place = format!("{}:{}", path.display(), number + 1);
-            tasks.push(parse(path, place, &line));
+struct Store<'a> {
+    engine: &'a Engine,
+    pictures: Pictures,
+    json: bool,
+}
+
+impl Store<'_> {
+    fn add(&self, picture: &PictureSource, good: &Offer) -> Result<Added> {
+        let picture = self.pictures.read(picture)?;
+        Ok(self.engine.add_own(good, &picture.bytes, &picture.label)?)
+    }
+
+    fn tell(&self, id: &str, added: &Result<Added>, counts: &Counts) {
+        let text = match added {
+            Ok(added) => {
+                (if added.is_new { &counts.new } else { &counts.known }).fetch_add(1, Ordering::Relaxed);
+                json!({"id": id, "photo_id": added.photo_id, "is_new": added.is_new})
+            }
+            Err(error) => {
+                counts.failed.fetch_add(1, Ordering::Relaxed);
+                eprintln!("tongkuan: {id}: {error:#}");
+                json!({"id": id, "error": format!("{error:#}")})
+            }
+        };
+        if self.json {
+            // Standard output is gone: the work is worth finishing all the same.
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
         }
     }
-    Ok(tasks)
-}
-
-fn parse(file: &Path, place: String, line: &str) -> Task {
-    if line.len() > MAX_LINE_BYTES {
-        return (place, Err(anyhow::anyhow!("the line is longer than {MAX_LINE_BYTES} bytes")));
-    }
-    let parsed = serde_json::from_str::<Line>(line).context("not a good: needs at least path and id");
-    match parsed {
-        Ok(line) => {
-            let picture = file.parent().unwrap_or(Path::new("")).join(&line.path);
-            (line.id.clone(), own_good(line).map(|good| (picture, good)))
-        }
-        Err(error) => (place, Err(error)),
-    }
-}
-
-fn own_good(line: Line) -> Result<Offer> {
-    let Line { id, title, price, category_ids, detail_url, path: _ } = line;
-    let title = title.unwrap_or_else(|| id.clone());
-    Ok(Offer { price, category_ids, detail_url, ..Offer::new(OfferId::new(id)?, title) })
 }

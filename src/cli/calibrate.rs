@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 
-use super::add::pictures_in;
+use super::picture;
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
@@ -67,7 +67,7 @@ impl Calibrate {
         let catalog = Catalog::open(&settings.home)?;
         let terminal = Terminal::new();
         let set = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let pictures = pictures_in(folder)?;
+        let pictures = picture::folder(folder)?.paths();
         let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::All };
         let made = make(folder, &pictures, &set.path().join("set"), options, &terminal)?;
         for error in &made.unreadable {

@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::FAILED;
+use super::picture::Pictures;
 use super::settings::Settings;
 use super::told::Named;
 use crate::engine::Engine;
@@ -21,8 +22,9 @@ const DAY: Duration = Duration::from_hours(24);
 /// spent stays in the books.
 #[derive(Args, Debug)]
 pub(super) struct Forget {
-    /// Numbers that `search` prints as matched photo, or picture files (write ./17 for a file of that name)
-    #[arg(value_name = "PHOTO_ID|FILE", required_unless_present = "older_than")]
+    /// Numbers that `search` prints as matched photo, or pictures: files (write ./17 for a file of that name), addresses,
+    /// or - for standard input
+    #[arg(value_name = "PHOTO_ID|FILE|URL|-", required_unless_present = "older_than")]
     photos: Vec<PathBuf>,
     /// All pictures of searches that were stored, and last answered by an upstream, longer ago; own goods and pictures of
     /// offers stay
@@ -33,9 +35,10 @@ pub(super) struct Forget {
 impl Forget {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let engine = settings.engine(false)?;
+        let pictures = Pictures::new(settings)?;
         let (mut found, mut missing) = (Vec::new(), false);
         for named in &self.photos {
-            match photo_of(&engine, named) {
+            match photo_of(&engine, &pictures, named) {
                 Ok(photo_id) => found.push(photo_id),
                 Err(error) => {
                     missing = true;
@@ -61,8 +64,8 @@ impl Forget {
     }
 }
 
-fn photo_of(engine: &Engine, named: &Path) -> Result<PhotoId> {
-    match Named::parse(named)? {
+fn photo_of(engine: &Engine, pictures: &Pictures, named: &Path) -> Result<PhotoId> {
+    match Named::parse(named, pictures)? {
         Named::Photo(photo_id) if engine.catalog().photo(photo_id)?.is_none() => {
             bail!("there is no photo {photo_id} in {}", engine.home().display())
         }

@@ -8,21 +8,23 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::{found, show};
-use crate::photo::{PhotoLimits, read_bytes};
 use crate::photo_id::PhotoId;
 use crate::verdict::Verdict;
 
 #[derive(Args, Debug)]
 pub(super) struct Offers {
+    /// A picture, its address, or - for standard input
+    #[arg(value_name = picture::VALUE_NAME)]
     picture: PathBuf,
 }
 
 impl Offers {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let engine = settings.engine(true)?;
-        let bytes = read_bytes(&self.picture, &PhotoLimits::default())?;
+        let bytes = Pictures::new(settings)?.open(&self.picture)?.bytes;
         let Verdict::Hit(matched) = engine.recognise(&bytes)? else {
             if settings.json {
                 println!("{}", json!({"matched": null, "answers": []}));

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::add::pictures_in;
+use super::picture::paths_in;
 use super::settings::Settings;
 use super::{FAILED, found};
 use crate::engine::{Originals, Reembedded, Refilled};
@@ -33,10 +33,7 @@ impl Reembed {
         if self.from.is_empty() && !self.fetch && !self.leave_the_rest {
             bail!("name a folder with the originals (--from DIR), or --fetch");
         }
-        let mut files = Vec::new();
-        for folder in &self.from {
-            files.extend(pictures_in(folder)?);
-        }
+        let files = paths_in(&self.from)?;
         let fetcher = if self.fetch { Some(settings.fetcher()?) } else { None };
         let originals = Originals { files, fetcher: fetcher.as_ref(), leave_the_rest: self.leave_the_rest };
         let done = settings.builder(true)?.reembed(&originals, &|refilled| tell(settings, refilled))?;

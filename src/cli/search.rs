@@ -5,24 +5,23 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::{FAILED, found, harvest, show};
 use crate::catalog::Words;
 use crate::engine::{Answer, Engine, MAX_PAGES, Mode, Outcome, Query, Refine};
-use crate::fetch::Fetcher;
 use crate::offer::Price;
-use crate::photo::{PhotoLimits, read_bytes};
 use crate::upstream::{Region, SearchParams};
 
 #[derive(Args, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Search {
-    /// Pictures: JPEG, PNG, WebP, GIF or BMP; files, or addresses that begin with http:// or https://
-    #[arg(required = true, value_name = "FILE|URL")]
+    /// Pictures: JPEG, PNG, WebP, GIF or BMP; files, addresses, or - for standard input
+    #[arg(required = true, value_name = picture::VALUE_NAME)]
     pictures: Vec<PathBuf>,
     /// Ask the upstream even if the answer is known, and store what it says
     #[arg(long, conflicts_with_all = ["bypass", "offline"])]
@@ -88,11 +87,11 @@ impl Search {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         super::check_prices(self.price_min, self.price_max)?;
         let engine = settings.engine(true)?;
-        let fetcher = settings.fetcher()?;
+        let (fetcher, pictures) = (settings.fetcher()?, Pictures::new(settings)?);
         let (mut all_hits, mut failed) = (true, false);
         let mut out = std::io::stdout().lock();
         for path in &self.pictures {
-            match self.search(&engine, settings, &fetcher, path) {
+            match self.search(&engine, settings, &pictures, path) {
                 Ok(answer) => {
                     all_hits &= answer.verdict == Outcome::Hit;
                     if settings.json {
@@ -123,13 +122,14 @@ impl Search {
         Ok(if failed { ExitCode::from(FAILED) } else { found(all_hits) })
     }
 
-    fn search(&self, engine: &Engine, settings: &Settings, fetcher: &Fetcher, path: &Path) -> Result<Answer> {
-        let source_url = path.to_str().filter(|path| is_address(path));
-        let bytes = match source_url {
-            Some(address) if settings.offline => bail!("{address} cannot be fetched with --offline"),
-            Some(address) => fetcher.fetch(address)?,
-            None => read_bytes(path, &PhotoLimits::default())?,
-        };
+    fn search(
+        &self,
+        engine: &Engine,
+        settings: &Settings,
+        pictures: &Pictures,
+        path: &Path,
+    ) -> Result<Answer> {
+        let picture = pictures.open(path)?;
         let params = SearchParams {
             category_id: self.category,
             price_min: self.price_min,
@@ -146,9 +146,9 @@ impl Search {
         };
         let max_age = self.max_age.map(|days| Duration::from_secs_f64(days * 86_400.0));
         let refine = Refine { words: self.keyword.clone(), max_min_order: self.max_min_order };
-        let label = label_of(path);
-        let defer = self.defer;
-        let query = Query { source_url, params, mode, max_age, defer, refine, ..Query::new(&bytes, &label) };
+        let (source_url, defer) = (picture.source_url.as_deref(), self.defer);
+        let plain = Query::new(&picture.bytes, &picture.label);
+        let query = Query { source_url, params, mode, max_age, defer, refine, ..plain };
         Ok(engine.search_pages(&query, if self.all { MAX_PAGES } else { self.pages })?)
     }
 
@@ -160,14 +160,4 @@ impl Search {
         }
         Ok(value)
     }
-}
-
-pub(super) fn label_of(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-/// Whether this is to be fetched instead of opened.
-fn is_address(text: &str) -> bool {
-    let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
-    lower.starts_with("http://") || lower.starts_with("https://")
 }

@@ -13,27 +13,26 @@ use crate::clock::Timestamp;
 pub use image_url::canonical_image_url;
 pub(crate) use image_url::is_host_of;
 
-/// The identity of an offer at its source: 1 to 64 ASCII letters, digits, `-` or `_`.
+/// The identity of an offer at its source: 1 to 256 bytes of text without control characters.
 ///
-/// 1688 uses decimal numbers of up to 19 digits; own goods (see `tongkuan add`) may use any id of this shape.
+/// 1688 uses decimal numbers of up to 19 digits; own goods (see `tongkuan add`) have the ids that people gave them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct OfferId(String);
 
 /// Why a text is not an [`OfferId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an offer id: use 1 to 64 ASCII letters, digits, '-' or '_'")]
+#[error("{0:?} is not an offer id: use 1 to 256 bytes of text without control characters")]
 pub struct OfferIdError(String);
 
 impl OfferId {
     /// Checks and wraps an id.
     ///
     /// # Errors
-    /// [`OfferIdError`] unless `id` is 1 to 64 ASCII letters, digits, `-` or `_`.
+    /// [`OfferIdError`] unless `id` is 1 to 256 bytes of text without control characters.
     pub fn new(id: impl Into<String>) -> Result<Self, OfferIdError> {
         let id = id.into();
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if (1..=64).contains(&id.len()) && id.bytes().all(allowed) {
+        if (1..=256).contains(&id.len()) && !id.chars().any(char::is_control) {
             Ok(Self(id))
         } else {
             Err(OfferIdError(id.chars().take(80).collect()))
