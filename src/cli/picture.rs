@@ -125,6 +125,7 @@ mod tests {
     const FULL: &str = "https://cbu01.alicdn.com/img/ibank/O1CN01abc_!!123-0-cib.jpg";
 
     /// A fetch from `there`, and what was asked for.
+    #[allow(clippy::type_complexity, reason = "both halves are compared at once")]
     fn fetched(
         address: &str,
         there: &[(&str, &[u8])],

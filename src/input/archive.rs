@@ -159,6 +159,7 @@ fn office(names: &[String]) -> Option<FileProblem> {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn broken(error: io::Error) -> FileProblem {
     FileProblem::Archive { problem: error.to_string() }
 }

@@ -189,7 +189,7 @@ pub(super) enum Value {
 #[non_exhaustive]
 pub enum RowProblem {
     #[error(
-        "{problem}; a good is like {{\"path\":\"a.jpg\",\"id\":\"A-1\",\"title\":\"...\",\"price\":\"59.00\"}}"
+        "{problem}: a row is one JSON object, with names and texts in quotes, such as {{\"path\":\"a.jpg\"}}"
     )]
     Json { problem: String },
     #[error("the row holds bytes that are no characters: save the file as UTF-8")]

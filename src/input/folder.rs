@@ -204,14 +204,12 @@ impl Walk {
             }
             let kind = entry.file_type()?;
             let target = if kind.is_symlink() {
-                match fs::metadata(&path) {
-                    Ok(metadata) => metadata.file_type(),
-                    // It leads nowhere, or in a circle.
-                    Err(_) => {
-                        self.found.skipped.push((name, Skipped::Link));
-                        continue;
-                    }
-                }
+                // It leads nowhere, or in a circle.
+                let Ok(metadata) = fs::metadata(&path) else {
+                    self.found.skipped.push((name, Skipped::Link));
+                    continue;
+                };
+                metadata.file_type()
             } else {
                 kind
             };
@@ -328,7 +326,7 @@ mod tests {
         write(root.path(), "closed/a.gif", GIF);
         write(root.path(), "open/b.gif", GIF);
         let closed = root.path().join("closed");
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         // The superuser reads everything.
         let is_closed = fs::read_dir(&closed).is_err();
         let folder = Folder::read(root.path()).unwrap();

@@ -418,3 +418,99 @@ fn is_device(metadata: &fs::Metadata) -> bool {
 fn is_device(_: &fs::Metadata) -> bool {
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Id, title and price of each row of a file, or its error.
+    fn goods(name: &str, bytes: &[u8]) -> Result<Vec<Result<[String; 3], String>>, FileProblem> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join(name);
+        fs::write(&file, bytes)?;
+        let row = |row: Row| [row.id, row.title, row.price.map_or(String::new(), |price| price.to_string())];
+        Ok(Input::open(&file)?.map(|item| item.row.map(row).map_err(|error| error.to_string())).collect())
+    }
+
+    fn written(goods: &[[String; 3]], between: &str) -> String {
+        let rows = goods.iter().map(|[id, title, price]| {
+            serde_json::json!({"图片": "a.jpg", "id": id, "title": title, "price": price}).to_string()
+        });
+        rows.collect::<Vec<_>>().join(between)
+    }
+
+    #[test]
+    fn a_file_of_nothing_has_no_goods() {
+        for bytes in [&b""[..], b"\n\n", b"# none\n", b"\xEF\xBB\xBF", b"[]", b"path,id\n"] {
+            assert!(goods("goods.ndjson", bytes).is_ok_and(|rows| rows.is_empty()), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_characters_spoil_their_row_alone() {
+        let text = written(
+            &[["A", "红色纯棉短袖", "1"], ["B", "蓝色粉袋", "2"]].map(|row| row.map(String::from)),
+            "\n",
+        );
+        let bytes =
+            [text.as_bytes(), b"\n{\"path\":\"a\",\"id\":\"C\xE7\xBA\"}\n{\"path\":\"a\",\"id\":\"D\"}"]
+                .concat();
+        let rows = goods("goods.ndjson", &bytes).unwrap();
+        let fine: Vec<bool> = rows.iter().map(Result::is_ok).collect();
+        assert_eq!(fine, [true, true, false, true], "{rows:?}");
+        assert!(rows[2].as_ref().unwrap_err().contains("save the file as UTF-8"), "{rows:?}");
+    }
+
+    #[test]
+    fn text_that_is_compressed_is_read_as_if_it_were_not() {
+        use std::io::Write as _;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"path,id\na.jpg,A\n").unwrap();
+        let rows = goods("goods.csv.gz", &gzip.finish().unwrap()).unwrap();
+        assert_eq!(rows, [Ok(["A".to_owned(), "A".to_owned(), String::new()])]);
+    }
+
+    proptest! {
+        #[test]
+        fn goods_survive_every_form(
+            goods_in in proptest::collection::vec(
+                ("[A-Za-z0-9/一-龥]([ -~一-龥]{0,10}[A-Za-z0-9])?", "[!-~一-龥]{1,12}", "[1-9][0-9]{0,4}\\.[0-9]{2}"), 1..6),
+        ) {
+            let want: Vec<[String; 3]> = goods_in.into_iter().map(|(id, title, price)| [id, title, price]).collect();
+            let expected: Vec<Result<[String; 3], String>> = want.iter().cloned().map(Ok).collect();
+            let lines = written(&want, "\n");
+            let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+            let mut table = csv::WriterBuilder::new().delimiter(b';').from_writer(Vec::new());
+            table.write_record(["编号", "图片", "标题", "价格（元）"]).unwrap();
+            for [id, title, price] in &want {
+                table.write_record([id, "a.jpg", title, &format!("¥{price}")]).unwrap();
+            }
+            let table = table.into_inner().unwrap();
+            for (name, bytes) in [
+                ("a.ndjson", lines.clone().into_bytes()),
+                ("b.ndjson", lines.replace('\n', "\r").into_bytes()),
+                ("c.json", format!("[{}\r\n]", written(&want, ",\r\n")).into_bytes()),
+                ("d.txt", [b"\xFF\xFE".to_vec(), utf16(&lines)].concat()),
+                ("e.ndjson", encoding_rs::GB18030.encode(&lines).0.into_owned()),
+                ("f.csv", table),
+            ] {
+                // A few Chinese characters in GB18030 can be UTF-8, too: that form needs more text than this.
+                if name == "e.ndjson" && std::str::from_utf8(&bytes).is_ok() {
+                    continue;
+                }
+                prop_assert_eq!(goods(name, &bytes).unwrap(), expected.clone(), "{}", name);
+            }
+        }
+
+        #[test]
+        fn no_file_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400), start in 0_usize..8, ending in "ndjson|csv|txt|zip",
+        ) {
+            let starts: [&[u8]; 8] =
+                [b"", b"{\"path\":", b"[{", b"path,id\n\"", b"PK\x03\x04", b"\x1F\x8B\x08\0", b"\xFF\xFE", b"a.jpg\0"];
+            let _ = goods(&format!("goods.{ending}"), &[starts[start], &bytes].concat());
+        }
+    }
+}

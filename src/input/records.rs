@@ -104,17 +104,21 @@ impl Records {
         let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
         let is_json = matches!(ending.as_str(), "ndjson" | "jsonl" | "json");
         let is_table = matches!(ending.as_str(), "csv" | "tsv");
-        let rows = if start.is_nul_separated {
-            Rows::List(Lines::new(text, 0))
-        } else if let Some(layout) = layout_of(&beginning, is_json) {
-            match layout {
-                Layout::Lines => Rows::Lines(JsonLines::new(text)),
-                Layout::Values => Rows::Values(JsonValues::new(text)),
+        // The content decides; the ending of the name only where that says nothing.
+        let layout = layout_of(&beginning, false);
+        let separator = separator_of(&beginning, false, columns);
+        let (layout, separator) = match (layout, separator) {
+            (None, None) => (layout_of(&beginning, is_json), separator_of(&beginning, is_table, columns)),
+            found => found,
+        };
+        let rows = match (layout, separator) {
+            _ if start.is_nul_separated => Rows::List(Lines::new(text, 0)),
+            (Some(Layout::Lines), _) => Rows::Lines(JsonLines::new(text)),
+            (Some(Layout::Values), _) => Rows::Values(JsonValues::new(text)),
+            (None, Some(separator)) => {
+                Rows::Table(Box::new(Table::open(text, separator).map_err(|(_, problem)| problem)?))
             }
-        } else if let Some(separator) = separator_of(&beginning, is_table, columns) {
-            Rows::Table(Box::new(Table::open(text, separator).map_err(|(_, problem)| problem)?))
-        } else {
-            Rows::List(Lines::new(text, b'\n'))
+            (None, None) => Rows::List(Lines::new(text, b'\n')),
         };
         Ok(Self { rows, is_ended: false })
     }

@@ -197,6 +197,7 @@ fn text_of(value: Vec<u8>) -> String {
 mod tests {
     use super::*;
 
+    #[allow(clippy::type_complexity, reason = "rows and end are compared at once")]
     fn values(text: &str) -> (Vec<(u64, bool)>, Option<(u64, String)>) {
         let mut rows = JsonValues::new(text.as_bytes());
         let mut seen = Vec::new();

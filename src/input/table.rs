@@ -25,8 +25,9 @@ pub(super) fn separator_of(head: &str, is_named_so: bool, extra: &[&str]) -> Opt
         let names = first.split(separator).map(|name| normal(name.trim().trim_matches('"')));
         names.filter(|name| is_known(name) || extra.contains(&name.as_str())).count()
     };
-    let (known, separator) =
-        ['\t', ';', ',', '|'].map(|separator| (known(separator), separator)).into_iter().rev().max()?;
+    // Of several that know as much, the last: one column alone has no separator at all.
+    let counted = ['|', '\t', ';', ','].map(|separator| (known(separator), separator));
+    let (known, separator) = counted.into_iter().max_by_key(|(known, _)| *known)?;
     let is_header = match known {
         0 => false,
         1 => !first.contains(separator) || is_named_so || is_picture_alone(first, separator),
@@ -89,7 +90,7 @@ impl<R: BufRead> Table<R> {
             .flexible(true)
             .comment(Some(b'#'))
             .terminator(Terminator::Any(b'\n'))
-            .from_reader(Bounded { inner: reader, given: 0 });
+            .from_reader(Bounded { inner: reader, given: 0, last: b'\n' });
         let mut table = Self { csv, header: Vec::new(), record: StringRecord::new(), skipped_lines };
         let Some(line) = table.read()? else { return Ok(table) };
         if table.record.len() > MAX_COLUMNS {
@@ -123,7 +124,9 @@ impl<R: BufRead> Table<R> {
                 Ok(false) => return Ok(None),
                 Err(error) => return Err((start, problem_of(error))),
             }
-            let line = self.record.position().map_or(start, |at| at.line() + self.skipped_lines);
+            // Counted back from its end: the reader begins a record with the comments before it.
+            let breaks = self.record.iter().flat_map(str::bytes).filter(|&byte| byte == b'\n').count() as u64;
+            let line = (self.csv.position().line() + self.skipped_lines).saturating_sub(breaks + 1).max(1);
             // A spreadsheet writes rows of nothing but separators below the last one.
             if self.record.iter().any(|cell| !cell.trim().is_empty()) {
                 return Ok(Some(line));
@@ -166,10 +169,11 @@ fn problem_of(error: csv::Error) -> FileProblem {
 }
 
 /// Gives no more than a row may have before the reader comes back for the next one: a quote that is not closed takes
-/// all that follows into one cell.
+/// all that follows into one cell. The last line gets an end, so that lines can be counted by their ends.
 struct Bounded<R> {
     inner: R,
     given: usize,
+    last: u8,
 }
 
 impl<R: Read> Read for Bounded<R> {
@@ -177,8 +181,15 @@ impl<R: Read> Read for Bounded<R> {
         if self.given > MAX_ROW_BYTES {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let read = self.inner.read(buffer)?;
+        let mut read = self.inner.read(buffer)?;
+        if let (0, Some(first)) = (read, buffer.first_mut())
+            && self.last != b'\n'
+        {
+            *first = b'\n';
+            read = 1;
+        }
         self.given += read;
+        self.last = buffer[..read].last().copied().unwrap_or(b'\n');
         Ok(read)
     }
 }
@@ -212,8 +223,7 @@ mod tests {
             ("sep=|\npath|id\n", b'|'),
             ("image\na.jpg\n", b','),
         ] {
-            assert_eq!(separator_of(head, false, &[]).map(char::from), Some(char::from(separator)), "{head}")
-                .to_owned();
+            assert_eq!(separator_of(head, false, &[]).map(char::from), Some(char::from(separator)), "{head}");
         }
         assert_eq!(separator_of("a.jpg\nb.jpg\n", false, &[]), None);
         assert_eq!(separator_of("pictures, all/image,1.jpg\n", false, &[]), None);

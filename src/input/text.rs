@@ -79,10 +79,12 @@ pub(super) fn start_of(head: &[u8]) -> Option<Start> {
 /// A text with zero bytes and without a mark is UTF-16, or a list whose entries end with them.
 fn unmarked_with_zeros(head: &[u8]) -> Option<Start> {
     let entries = || head.split(|&byte| byte == 0).filter(|entry| !entry.is_empty());
-    let (count, bytes) = (entries().count(), entries().map(<[u8]>::len).sum::<usize>());
-    let is_text = entries().all(|entry| is_utf8(entry) || gb18030_damage(entry) == 0);
-    // UTF-16 of ASCII leaves single bytes between the zeros.
-    if count > 0 && bytes > 2 * count && is_text {
+    let is_path = |entry: &[u8]| {
+        entry.iter().all(|&byte| byte >= b' ') && (is_utf8(entry) || gb18030_damage(entry) == 0)
+    };
+    // UTF-16 of ASCII leaves single bytes between the zeros, and has line ends.
+    let (count, singles) = (entries().count(), entries().filter(|entry| entry.len() == 1).count());
+    if count > 0 && singles * 5 < count && entries().all(is_path) {
         return Some(Start { encoding: None, mark_bytes: 0, is_nul_separated: true });
     }
     let zeros = |parity: usize| head.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
@@ -134,6 +136,10 @@ fn utf8_or_gb18030(bytes: &[u8]) -> TextEncoding {
 }
 
 /// Decodes while it is read. Line ends of every kind come out as `\n`, unless the text is separated by NULs.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a state of its own: input ended, text ended, line ends"
+)]
 pub(super) struct TextReader<R> {
     inner: R,
     /// Bytes that are not decoded yet.
@@ -436,7 +442,7 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_not_read_as_one() {
-        let noise: Vec<u8> = (0..4096_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let noise: Vec<u8> = (0..4096_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
         assert_eq!(start_of(&noise), None);
         assert_eq!(start_of(&[0; 4096]), None);
         assert_eq!(start_of(b"\xFF\xFE\0\0a\0\0\0"), None);
