@@ -130,7 +130,13 @@ struct Named {
 impl Named {
     fn task(&mut self, item: Item) -> Task {
         match item.row {
-            Ok(row) => (row.id.clone(), self.checked(&row).and_then(|()| good(row))),
+            Ok(row) => {
+                let id = row.id.clone();
+                match self.checked(&row).and_then(|()| good(row)) {
+                    Ok(task) => (id, Ok(task)),
+                    Err(error) => (item.place, Err(error)),
+                }
+            }
             Err(error) => (item.place, Err(error.into())),
         }
     }

@@ -34,6 +34,9 @@ pub fn parse_price(text: &str) -> Result<Option<Price>, PriceProblem> {
     }
     let shown = || text.trim().chars().take(80).collect::<String>();
     let number = without_currency(plain);
+    if !number.contains(|c: char| c.is_ascii_digit()) {
+        return Err(PriceProblem::Number(shown()));
+    }
     if number.contains(['$', '€', '£', '₩', '₽'])
         || number.chars().any(|c| c.is_ascii_alphabetic() && c != 'e')
     {
@@ -159,7 +162,7 @@ mod tests {
         for foreign in ["$59", "US$59.00", "59 EUR", "€5", "59.00 usd"] {
             assert!(matches!(parse_price(foreign), Err(PriceProblem::Currency(_))), "{foreign}");
         }
-        for nonsense in ["1,29,900", "5.9.0", "约59", "1,2345.00", ",", "."] {
+        for nonsense in ["1,29,900", "5.9.0", "约59", "red", "1,2345.00", ",", "."] {
             assert!(matches!(parse_price(nonsense), Err(PriceProblem::Number(_))), "{nonsense}");
         }
         assert!(matches!(parse_price("-5"), Err(PriceProblem::Price(_))));
