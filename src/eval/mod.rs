@@ -143,7 +143,11 @@ pub fn evaluate(
     let answered = keep_good(results, &mut bad_lines);
     half_must_be_good(&mut bad_lines, lines)?;
     let Some(&(_, threshold, max_false_hit)) = answered.first() else {
-        return Err(EvalError::Nothing(Role::Query));
+        let bad = bad_lines.len();
+        return Err(match bad_lines.into_iter().next() {
+            Some(first) => EvalError::MostlyBad { bad, lines, first: Box::new(first) },
+            None => EvalError::Nothing(Role::Query),
+        });
     };
     let model = engine.catalog().stored_model().map_err(EngineError::from)?;
     Ok(Evaluation {

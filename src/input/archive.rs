@@ -192,7 +192,7 @@ impl Member {
     fn head(&self, bytes: usize) -> Result<Vec<u8>, ReadProblem> {
         let mut head = Vec::new();
         let read = |reader: &mut dyn Read| reader.take(bytes as u64).read_to_end(&mut head);
-        self.archive.open(self.place, read).map_err(|source| self.problem(source))?;
+        self.archive.open(self.place, read).map_err(|error| self.problem(error))?;
         Ok(head)
     }
 
@@ -200,15 +200,15 @@ impl Member {
     pub(super) fn read(&self, max_bytes: u64) -> Result<Vec<u8>, ReadProblem> {
         let mut bytes = Vec::new();
         let read = |reader: &mut dyn Read| reader.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes);
-        self.archive.open(self.place, read).map_err(|source| self.problem(source))?;
+        self.archive.open(self.place, read).map_err(|error| self.problem(error))?;
         if bytes.len() as u64 > max_bytes {
             return Err(ReadProblem::TooLarge { name: self.name().to_owned(), limit_bytes: max_bytes });
         }
         Ok(bytes)
     }
 
-    fn problem(&self, source: io::Error) -> ReadProblem {
-        ReadProblem::Member { name: self.name().to_owned(), source }
+    fn problem(&self, error: io::Error) -> ReadProblem {
+        ReadProblem::Member { name: self.name().to_owned(), error }
     }
 
     /// A copy of it in a temporary file, for who reads it in pieces.

@@ -197,11 +197,7 @@ pub enum RowProblem {
     #[error("field {field:?}: {found} is not {wanted}")]
     Field { field: String, found: String, wanted: &'static str },
     #[error("field {field:?}: {problem}")]
-    Price {
-        field: String,
-        #[source]
-        problem: super::PriceProblem,
-    },
+    Price { field: String, problem: super::PriceProblem },
     #[error("no field names a picture (there are: {there}): call it \"path\", \"image\", \"url\" or 图片")]
     NoPicture { there: String },
     #[error("field {field:?} is empty: give the path or address of a picture")]
@@ -213,11 +209,7 @@ pub enum RowProblem {
     #[error("field {field:?} is empty: give every good an id, or leave the field out for all of them")]
     EmptyId { field: String },
     #[error("{source_text:?}: {problem}")]
-    Picture {
-        source_text: String,
-        #[source]
-        problem: super::SourceProblem,
-    },
+    Picture { source_text: String, problem: super::SourceProblem },
     #[error(
         "the row has {found} fields where the header has {wanted}: put fields that hold a separator into quotes"
     )]

@@ -58,12 +58,8 @@ pub enum SourceProblem {
 pub enum ReadProblem {
     #[error(transparent)]
     Photo(#[from] PhotoError),
-    #[error("{name} cannot be read from the archive ({source}): unpack it and name the folder")]
-    Member {
-        name: String,
-        #[source]
-        source: io::Error,
-    },
+    #[error("{name} cannot be read from the archive ({error}): unpack it and name the folder")]
+    Member { name: String, error: io::Error },
     #[error("{name} has more than the {limit_bytes} bytes allowed for a picture: save it smaller")]
     TooLarge { name: String, limit_bytes: u64 },
     /// Of [`PictureSource::Address`].

@@ -115,6 +115,7 @@ fn an_error_names_the_line_the_field_and_the_remedy_and_the_other_rows_are_store
         assert!(ran.err.contains(told), "{told} is not in {}", ran.err);
     }
     assert_eq!(ran.err.matches("ignored fields: stock").count(), 1, "{}", ran.err);
+    assert_eq!(ran.err.matches("is a range").count(), 1, "an error says a thing once: {}", ran.err);
     assert_eq!(good_of(&shell, "c.png"), ["G", "x", "-"]);
 }
 
