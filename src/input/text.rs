@@ -118,17 +118,22 @@ fn gb18030_damage(bytes: &[u8]) -> usize {
     }
 }
 
+/// 图片, the usual header, which happens to be UTF-8 for two other letters.
+const PICTURE_IN_GBK: &[u8] = b"\xCD\xBC\xC6\xAC";
+
 /// Which of the two `bytes` are, the first of which is not ASCII.
 fn utf8_or_gb18030(bytes: &[u8]) -> TextEncoding {
     let (mut good, mut bad) = (0_usize, 0_usize);
     let mut chunks = bytes.utf8_chunks().peekable();
     while let Some(chunk) = chunks.next() {
-        good += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        // Chinese has three bytes in UTF-8; pairs of bytes are what GB18030 looks like by chance.
+        good += chunk.valid().chars().filter(|c| c.len_utf8() > 2).count();
         let is_cut = chunks.peek().is_none() && is_utf8(chunk.invalid());
         bad += usize::from(!chunk.invalid().is_empty() && !is_cut);
     }
     // A file with one broken character keeps the others.
-    if bad == 0 || good > 4 * bad {
+    let is_gbk_header = good == 0 && bytes.windows(PICTURE_IN_GBK.len()).any(|part| part == PICTURE_IN_GBK);
+    if bad == 0 && !is_gbk_header || good > 4 * bad {
         return TextEncoding::Utf8;
     }
     let damage = gb18030_damage(bytes);
@@ -430,6 +435,14 @@ mod tests {
         let (text, encoding) = read(&[rows.as_bytes(), &late].concat());
         assert!(text.ends_with("b.jpg,B-1,红色纯棉短袖\n"));
         assert_eq!(encoding, Some(TextEncoding::Gb18030));
+    }
+
+    #[test]
+    fn a_gbk_header_that_happens_to_be_utf8_is_read_as_gbk() {
+        let (bytes, ..) = GB18030.encode("图片,id\na.jpg,A\n");
+        assert!(std::str::from_utf8(&bytes).is_ok());
+        assert_eq!(read(&bytes).0, "图片,id\na.jpg,A\n");
+        assert_eq!(read("café,é\n".as_bytes()).0, "café,é\n");
     }
 
     #[test]
