@@ -57,9 +57,12 @@ pub mod fetch;
 #[cfg(feature = "upstream")]
 mod http;
 pub mod index;
+#[cfg(feature = "input")]
+pub mod input;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
+#[cfg(any(feature = "cli", feature = "eval"))]
 mod printable;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -1,134 +1,147 @@
 //! `tongkuan add`
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde::Deserialize;
 
-use super::search::label_of;
+use super::output::complain;
+use super::picture::Pictures;
 use super::settings::Settings;
-use super::show::Terminal;
-use super::store_goods::{Read, Task, store_goods};
-use crate::engine::{OwnGood, Progress};
-use crate::offer::{Offer, OfferId, Price};
-use crate::photo::{PhotoLimits, read_bytes};
-
-/// Endings of files that a folder is searched for; what they hold is decided by their content.
-const ENDINGS: [&str; 7] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "jfif"];
-
-/// A line of NDJSON longer than this is refused, in bytes.
-const MAX_LINE_BYTES: usize = 1 << 20;
+use super::store_goods::{Passed, Read, Task, store_goods};
+use crate::engine::OwnGood;
+use crate::input::{Input, Item, PictureSource, Row, TextEncoding};
+use crate::offer::{Offer, OfferId};
 
 /// Own goods to index. Every good is stored before its line is printed, in the order of the input, so an interrupted run is
 /// taken up again by running it again: what is stored already is not embedded twice.
 #[derive(Args, Debug)]
 pub(super) struct Add {
-    /// A folder (each picture in it is a good, its path in the folder the id, its file name the title), or an NDJSON file
-    /// with lines like
-    /// {"path":"a.jpg","id":"A-1","title":"...","price":"59.00","category_ids":[1031]};
-    /// all but path and id may be missing; paths are relative to that file. Several lines may show one good in several
-    /// pictures; its last line tells title, price and all the rest
-    source: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    path: PathBuf,
-    #[serde(deserialize_with = "OfferId::from_json")]
-    id: OfferId,
-    title: Option<String>,
-    price: Option<Price>,
-    #[serde(default)]
-    category_ids: Vec<u64>,
-    detail_url: Option<String>,
+    /// Folders, pictures or their addresses, zip or tar archives of pictures, or lists of goods; - is standard input.
+    ///
+    /// In a folder or archive each picture is a good, its path there the id and its name the title. A list is NDJSON with
+    /// lines like {"path":"a.jpg","id":"A-1","title":"...","price":"59.00","category_ids":[1031]}, a JSON array of such
+    /// objects, a CSV or TSV with such a header (图片, 编号, 标题 and 价格 are understood, too), or one path or address a
+    /// line, or ending with NUL. All but the picture may be missing; paths are relative to the list. Several rows may show
+    /// one good in several pictures; its last row tells title, price and all the rest. UTF-8, UTF-16 and GBK are recognised
+    #[arg(required = true, value_name = "SOURCE", value_parser = super::any_path())]
+    sources: Vec<PathBuf>,
 }
 
 impl Add {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let is_folder = self.source.is_dir();
-        let tasks = if is_folder { folder(&self.source)? } else { ndjson(&self.source)? };
+        let open = |source: &PathBuf| (source.display().to_string(), Input::open(source));
+        let inputs: VecDeque<_> = self.sources.iter().map(open).collect();
+        // A mistake in the only name is told before a model is loaded.
+        let inputs = match inputs.into_iter().collect::<Vec<_>>() {
+            mut one if one.len() == 1 => match one.remove(0) {
+                (name, Err(problem)) => bail!("{name}: {problem}"),
+                good => VecDeque::from([good]),
+            },
+            several => several.into(),
+        };
+        let total = inputs.iter().map(|(_, input)| input.as_ref().map_or(1, Input::len_hint)).sum();
+        // Of rows that come one by one it is not known how many there are.
+        let total = Some(total).filter(|total| *total > 0);
         let engine = settings.engine(true)?;
-        let total = tasks.len();
-        store_goods(settings, &engine, tasks, Some(total), is_folder)
+        let passed = Arc::new(Mutex::new(Passed::default()));
+        let goods = Goods {
+            pictures: Arc::new(Pictures::new(settings)?),
+            by_id: (self.sources.len() > 1).then(HashMap::new),
+            passed: Arc::clone(&passed),
+            inputs,
+        };
+        store_goods(settings, &engine, goods, total, &passed)
     }
 }
 
-/// A good whose picture is in a file.
-fn in_file(path: PathBuf, offer: Offer) -> OwnGood<Read> {
-    let label = label_of(&path);
-    OwnGood { offer, label, read: Box::new(move || Ok(read_bytes(&path, &PhotoLimits::default())?)) }
+/// The goods of all sources, one after the other.
+struct Goods {
+    inputs: VecDeque<(String, Result<Input, crate::input::FileProblem>)>,
+    pictures: Arc<Pictures>,
+    /// With several sources: which ids were made of names, since folders may hold files of the same names.
+    by_id: Option<HashMap<String, PathBuf>>,
+    passed: Arc<Mutex<Passed>>,
 }
 
-/// Every picture of a folder and its subfolders, by name.
-fn folder(root: &Path) -> Result<Vec<Task>> {
-    let task = |path: PathBuf| {
-        let (id, is_path) = OfferId::of_path(path.strip_prefix(root).unwrap_or(&path));
-        if !is_path {
-            Terminal::new()
-                .note(&format!("{}: the path is no id as it is; the good is {id}", path.display()));
-        }
-        let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        (id.to_string(), Ok(in_file(path, Offer::new(id, title))))
-    };
-    Ok(pictures_in(root)?.into_iter().map(task).collect())
-}
+impl Iterator for Goods {
+    type Item = Task;
 
-/// All files with a picture's ending below `root`, sorted.
-pub(super) fn pictures_in(root: &Path) -> Result<Vec<PathBuf>> {
-    let (mut folders, mut found) = (vec![root.to_path_buf()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        let entries =
-            std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-        for entry in entries {
-            let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
-            // Links are not followed: a loop of them would never end.
-            let kind = entry.file_type()?;
-            let path = entry.path();
-            let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-            if kind.is_dir() {
-                folders.push(path);
-            } else if kind.is_file() && ending.is_some_and(|e| ENDINGS.contains(&e.as_str())) {
-                found.push(path);
+    fn next(&mut self) -> Option<Task> {
+        loop {
+            let (_, input) = self.inputs.front_mut()?;
+            if let Ok(input) = input
+                && let Some(item) = input.next()
+            {
+                return Some(self.task(item));
+            }
+            match self.inputs.pop_front()? {
+                (name, Ok(input)) => self.report(&name, &input),
+                (name, Err(problem)) => return Some((name, Err(problem.into()))),
             }
         }
     }
-    found.sort();
-    Ok(found)
 }
 
-fn ndjson(path: &Path) -> Result<Vec<Task>> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut tasks = Vec::new();
-    for (number, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.with_context(|| format!("cannot read {}", path.display()))?;
-        if !line.trim().is_empty() {
-            let place = format!("{}:{}", path.display(), number + 1);
-            tasks.push(parse(path, place, &line));
+impl Goods {
+    fn task(&mut self, item: Item) -> Task {
+        match item.row {
+            Ok(row) => {
+                let id = row.id.clone();
+                match self.check_name(&row).and_then(|()| self.good(row)) {
+                    Ok(good) => (id, Ok(good)),
+                    Err(error) => (item.place, Err(error)),
+                }
+            }
+            Err(error) => (item.place, Err(error.into())),
         }
     }
-    Ok(tasks)
-}
 
-fn parse(file: &Path, place: String, line: &str) -> Task {
-    if line.len() > MAX_LINE_BYTES {
-        return (place, Err(anyhow::anyhow!("the line is longer than {MAX_LINE_BYTES} bytes")));
-    }
-    match serde_json::from_str::<Line>(line) {
-        Ok(line) => {
-            let picture = file.parent().unwrap_or(Path::new("")).join(&line.path);
-            (line.id.to_string(), Ok(in_file(picture, own_good(line))))
+    fn check_name(&mut self, row: &Row) -> Result<()> {
+        if let (Some(by_id), false, PictureSource::File(path)) =
+            (&mut self.by_id, row.is_id_given, &row.picture)
+        {
+            let first = by_id.entry(row.id.clone()).or_insert_with(|| path.clone());
+            if first != path {
+                bail!(
+                    "{} has the id {:?} already, and {} would get the same: name a folder above both, or a list with ids",
+                    first.display(),
+                    row.id,
+                    path.display()
+                );
+            }
         }
-        Err(error) => (place, Err(error).context("not a good: needs at least path and id")),
+        Ok(())
     }
-}
 
-fn own_good(line: Line) -> Offer {
-    let Line { id, title, price, category_ids, detail_url, path: _ } = line;
-    let title = title.unwrap_or_else(|| id.to_string());
-    Offer { price, category_ids, detail_url, ..Offer::new(id, title) }
+    fn good(&self, row: Row) -> Result<OwnGood<Read>> {
+        let Row { picture, id, is_id_given, title, price, category_ids, detail_url } = row;
+        let id = match OfferId::new(&id) {
+            // A file's name that is too long, or holds control characters, is not its owner's fault.
+            Err(_) if !is_id_given => OfferId::of_path(id.as_ref()).0,
+            id => id.context("the good needs another id")?,
+        };
+        let offer = Offer { price, category_ids, detail_url, ..Offer::new(id, title) };
+        let (label, pictures) = (picture.name(), Arc::clone(&self.pictures));
+        Ok(OwnGood { offer, label, read: Box::new(move || Ok(pictures.read(&picture)?.bytes)) })
+    }
+
+    /// What there is to say of a source as a whole.
+    fn report(&self, name: &str, input: &Input) {
+        let report = input.report();
+        if let Some(encoding @ (TextEncoding::Gb18030 | TextEncoding::Utf16Le | TextEncoding::Utf16Be)) =
+            report.encoding
+        {
+            complain(format_args!("{name}: read as {encoding}"));
+        }
+        if !report.ignored_fields.is_empty() {
+            let fields: Vec<&str> = report.ignored_fields.iter().map(String::as_str).collect();
+            complain(format_args!("{name}: ignored fields: {}", fields.join(", ")));
+        }
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        passed.skipped.extend(report.skipped.iter().cloned());
+    }
 }

@@ -8,8 +8,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::add::pictures_in;
 use super::output::{complain, stdout};
+use super::picture;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::Terminal;
@@ -72,7 +72,7 @@ impl Calibrate {
         let catalog = Catalog::open(&settings.home)?;
         let terminal = Terminal::new();
         let scratch = Scratch::new()?;
-        let pictures = pictures_in(folder)?;
+        let pictures = picture::folder(folder)?.paths();
         let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::All };
         let made = make(folder, &pictures, &scratch.join("set"), options, &terminal)?;
         for error in &made.unreadable {

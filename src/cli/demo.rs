@@ -10,10 +10,9 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
 use serde_json::json;
 
-use super::add::pictures_in;
 use super::output::stdout;
+use super::picture;
 use super::scratch::Scratch;
-use super::search::label_of;
 use super::settings::Settings;
 use super::show::coloured;
 use super::upstreams::UpstreamSettings;
@@ -117,8 +116,8 @@ fn goods(sandbox: &Sandbox) -> Result<Vec<Step>> {
 
 fn own(folder: &Path) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
-    for path in pictures_in(folder)?.into_iter().take(MAX_OWN_PICTURES) {
-        let label = label_of(&path);
+    for picture in picture::folder(folder)?.pictures.into_iter().take(MAX_OWN_PICTURES) {
+        let (label, path) = (picture.name, picture.path);
         let bytes = read_bytes(&path, &PhotoLimits::default())?;
         let copy = edited(&bytes, 0.7, 75).with_context(|| path.display().to_string())?;
         steps.push(Step::new(format!("new: {label}"), &bytes, Mode::Default));

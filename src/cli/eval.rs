@@ -8,8 +8,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::add::pictures_in;
 use super::output::{complain, stdout};
+use super::picture;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::Terminal;
@@ -24,7 +24,8 @@ use crate::printable::field;
 pub(super) struct Eval {
     /// NDJSON with lines like {"path":"a.jpg","role":"reference","item":"A"} and
     /// {"path":"b.jpg","role":"query","item":"A","edit":"crop70"}; paths are relative to the file. A query of no item,
-    /// or of one without a reference, must not be answered; "negative":"recolour" or "variant" labels it in the report
+    /// or of one without a reference, must not be answered; "negative":"recolour" or "variant" labels it in the report. A
+    /// JSON array, CSV or TSV of the same will do; - is standard input
     #[arg(required_unless_present = "make", conflicts_with = "make")]
     manifest: Option<PathBuf>,
     /// Write a report with the worst mistakes as one HTML page
@@ -56,16 +57,18 @@ impl Eval {
 
     fn make(&self, settings: &Settings, folder: &Path, out: &Path) -> Result<ExitCode> {
         let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::Turned };
-        let made = make(folder, &pictures_in(folder)?, out, options, &Terminal::new())?;
+        let found = picture::folder(folder)?;
+        let made = make(folder, &found.paths(), out, options, &Terminal::new())?;
         for error in &made.unreadable {
             complain(format_args!("{error}"));
         }
+        let unreadable = made.unreadable.len() + found.unreadable.len();
         if settings.json {
             writeln!(
                 stdout(),
                 "{}",
                 json!({"manifest": made.manifest, "references": made.references, "queries": made.queries,
-                       "unreadable": made.unreadable.len(), "seed": self.seed})
+                       "unreadable": unreadable, "skipped": found.skipped.len(), "seed": self.seed})
             )?;
         } else {
             writeln!(
@@ -77,11 +80,15 @@ impl Eval {
                 self.seed
             )?;
         }
-        Ok(if made.unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+        Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
     fn evaluate(&self, settings: Settings, manifest: &Path) -> Result<ExitCode> {
-        let manifest = Manifest::read(manifest)?;
+        let (name, manifest) = (manifest.display(), Manifest::read(manifest)?);
+        if !manifest.ignored_fields.is_empty() {
+            let fields: Vec<&str> = manifest.ignored_fields.iter().map(String::as_str).collect();
+            complain(format_args!("{name}: ignored fields: {}", fields.join(", ")));
+        }
         let scratch = Scratch::new()?;
         let (json, max_false_hit) = (settings.json, settings.max_false_hit);
         let engine = settings.without_upstream(&scratch.join("home")).engine(true)?;

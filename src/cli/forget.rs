@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::FAILED;
 use super::output::{BatchOutput, complain};
+use super::picture::Pictures;
 use super::settings::Settings;
 use super::told::Named;
 use crate::engine::Engine;
@@ -21,8 +22,9 @@ const DAY: Duration = Duration::from_hours(24);
 /// spent stays in the books.
 #[derive(Args, Debug)]
 pub(super) struct Forget {
-    /// Numbers that `search` prints as matched photo, or picture files (write ./17 for a file of that name)
-    #[arg(value_name = "PHOTO_ID|FILE", value_parser = super::any_path(), required_unless_present = "older_than")]
+    /// Numbers that `search` prints as matched photo, or pictures: files (write ./17 for a file of that name), addresses,
+    /// or - for standard input
+    #[arg(value_name = "PHOTO_ID|FILE|URL|-", value_parser = super::any_path(), required_unless_present = "older_than")]
     photos: Vec<PathBuf>,
     /// All pictures of searches that were stored, and last answered by an upstream, longer ago; own goods and pictures of
     /// offers stay
@@ -33,7 +35,9 @@ pub(super) struct Forget {
 impl Forget {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let engine = settings.existing_engine(false)?;
-        let named: Vec<_> = self.photos.iter().map(|named| (named, photo_of(&engine, named))).collect();
+        let pictures = Pictures::new(settings)?;
+        let named: Vec<_> =
+            self.photos.iter().map(|named| (named, photo_of(&engine, &pictures, named))).collect();
         let found: Vec<PhotoId> =
             named.iter().filter_map(|(_, photo)| photo.as_ref().ok().copied()).collect();
         engine.forget(&found)?;
@@ -73,8 +77,8 @@ impl Forget {
     }
 }
 
-fn photo_of(engine: &Engine, named: &Path) -> Result<PhotoId> {
-    match Named::parse(named)? {
+fn photo_of(engine: &Engine, pictures: &Pictures, named: &Path) -> Result<PhotoId> {
+    match Named::parse(named, pictures)? {
         Named::Photo(photo_id) if engine.catalog().photo(photo_id)?.is_none() => {
             bail!("there is no photo {photo_id} in {}", engine.home().display())
         }

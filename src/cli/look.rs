@@ -9,23 +9,25 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::stdout;
+use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::{found, show};
 use crate::engine::Engine;
-use crate::photo::{PhotoLimits, read_bytes};
 use crate::photo_id::PhotoId;
 use crate::printable::field;
 use crate::verdict::Verdict;
 
 #[derive(Args, Debug)]
 pub(super) struct Offers {
+    /// A picture, its address, or - for standard input
+    #[arg(value_name = picture::VALUE_NAME)]
     picture: PathBuf,
 }
 
 impl Offers {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let engine = settings.existing_engine(true)?;
-        let bytes = read_bytes(&self.picture, &PhotoLimits::default())?;
+        let bytes = Pictures::new(settings)?.open(&self.picture)?.bytes;
         let id = json!(self.picture.display().to_string());
         let Verdict::Hit(matched) = engine.recognise(&bytes)? else {
             if settings.json {

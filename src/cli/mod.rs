@@ -16,6 +16,7 @@ mod harvest;
 mod login;
 mod look;
 mod output;
+mod picture;
 mod quota;
 mod reembed;
 mod sandbox;
@@ -86,7 +87,7 @@ struct Cli {
 enum Command {
     /// Search for one or more pictures: answer from the catalogue, ask the upstream only on a miss
     Search(search::Search),
-    /// Index own goods: a folder of pictures, or an NDJSON file with one good a line
+    /// Index own goods: folders, archives, pictures, or lists of goods (NDJSON, JSON, CSV, TSV, paths)
     Add(add::Add),
     /// Print the stored offers for a picture; never asks an upstream
     Offers(look::Offers),

@@ -8,8 +8,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::add::pictures_in;
 use super::output::{BatchOutput, complain, stdout};
+use super::picture::paths_in;
 use super::settings::Settings;
 use super::{FAILED, found};
 use crate::engine::{Originals, Reembedded, Refilled};
@@ -41,10 +41,7 @@ impl Reembed {
             false => None,
         };
         settings.require_home()?;
-        let mut files = Vec::new();
-        for folder in &self.from {
-            files.extend(pictures_in(folder)?);
-        }
+        let files = paths_in(&self.from)?;
         let originals = Originals {
             files,
             fetcher: fetcher.as_ref().map(|fetcher| fetcher as _),

@@ -5,25 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use super::output::{complain, stdout};
+use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::{FAILED, found, harvest, show};
 use crate::catalog::Words;
 use crate::engine::{Answer, Engine, MAX_PAGES, Mode, Outcome, Query, Refine};
-use crate::fetch::{Fetch as _, Fetcher};
 use crate::offer::Price;
-use crate::photo::{PhotoLimits, read_bytes};
 use crate::upstream::{Region, SearchParams};
 
 #[derive(Args, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Search {
-    /// Pictures: JPEG, PNG, WebP, GIF or BMP; files, or addresses that begin with http:// or https://
-    #[arg(required = true, value_name = "FILE|URL", value_parser = super::any_path())]
+    /// Pictures: JPEG, PNG, WebP, GIF or BMP; files, addresses, or - for standard input
+    #[arg(required = true, value_name = picture::VALUE_NAME, value_parser = super::any_path())]
     pictures: Vec<PathBuf>,
     /// Ask the upstream even if the answer is known, and store what it says
     #[arg(long, conflicts_with = "bypass")]
@@ -95,15 +94,13 @@ impl Search {
                 settings.network(option)?;
             }
         }
-        let (engine, fetcher) = if settings.is_offline() {
-            (settings.existing_engine(true)?, None)
-        } else {
-            (settings.engine(true)?, Some(settings.fetcher(settings.network("fetching")?)?))
-        };
+        let engine =
+            if settings.is_offline() { settings.existing_engine(true)? } else { settings.engine(true)? };
+        let pictures = Pictures::new(settings)?;
         let (mut all_hits, mut failed) = (true, false);
         let mut out = stdout();
         for path in &self.pictures {
-            match self.search(&engine, fetcher.as_ref(), path) {
+            match self.search(&engine, settings, &pictures, path) {
                 Ok(answer) => {
                     all_hits &= answer.verdict == Outcome::Hit;
                     if settings.json {
@@ -128,20 +125,20 @@ impl Search {
         }
         drop(out);
         super::quota::refresh(settings, &engine);
-        if let Some(fetcher) = fetcher.filter(|_| self.harvest || settings.harvest) {
-            harvest::after_search(&engine, &fetcher);
+        if let Some(fetcher) = pictures.fetcher().filter(|_| self.harvest || settings.harvest) {
+            harvest::after_search(&engine, fetcher);
         }
         Ok(if failed { ExitCode::from(FAILED) } else { found(all_hits) })
     }
 
-    fn search(&self, engine: &Engine, fetcher: Option<&Fetcher>, path: &Path) -> Result<Answer> {
-        let source_url = path.to_str().filter(|path| is_address(path));
-        let bytes = match (source_url, fetcher) {
-            (Some(address), None) => bail!("{address} cannot be fetched with --offline"),
-            (Some(address), Some(fetcher)) => fetcher.fetch(address)?,
-            _ if path.as_os_str().is_empty() => bail!("an empty path: name a file or an address"),
-            _ => read_bytes(path, &PhotoLimits::default())?,
-        };
+    fn search(
+        &self,
+        engine: &Engine,
+        settings: &Settings,
+        pictures: &Pictures,
+        path: &Path,
+    ) -> Result<Answer> {
+        let picture = pictures.open(path)?;
         let params = SearchParams {
             category_id: self.category,
             price_min: self.price_min,
@@ -150,7 +147,7 @@ impl Search {
             page: self.page,
             page_size: self.page_size,
         };
-        let mode = match (fetcher.is_none(), self.refresh, self.bypass) {
+        let mode = match (settings.is_offline(), self.refresh, self.bypass) {
             (true, ..) => Mode::LocalOnly,
             (_, true, _) => Mode::Refresh,
             (_, _, true) => Mode::Bypass,
@@ -158,9 +155,9 @@ impl Search {
         };
         let max_age = self.max_age.map(|days| Duration::from_secs_f64(days * 86_400.0));
         let refine = Refine { words: self.keyword.clone(), max_min_order: self.max_min_order };
-        let label = label_of(path);
-        let defer = self.defer;
-        let query = Query { source_url, params, mode, max_age, defer, refine, ..Query::new(&bytes, &label) };
+        let (source_url, defer) = (picture.source_url.as_deref(), self.defer);
+        let plain = Query::new(&picture.bytes, &picture.label);
+        let query = Query { source_url, params, mode, max_age, defer, refine, ..plain };
         Ok(engine.search_pages(&query, if self.all { MAX_PAGES } else { self.pages })?)
     }
 }
@@ -170,14 +167,4 @@ fn json_of(path: &Path, answer: &Answer) -> Result<serde_json::Value> {
     let mut value = serde_json::to_value(answer)?;
     value["id"] = json!(path.display().to_string());
     Ok(value)
-}
-
-pub(super) fn label_of(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-/// Whether this is to be fetched instead of opened.
-fn is_address(text: &str) -> bool {
-    let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
-    lower.starts_with("http://") || lower.starts_with("https://")
 }

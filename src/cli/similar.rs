@@ -10,16 +10,18 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::output::stdout;
+use super::picture::{self, Pictures};
 use super::settings::Settings;
 use crate::catalog::{GoodsFilter, PhotoFilter, PhotoKind};
 use crate::clock::{Clock, SystemClock};
 use crate::offer::Price;
-use crate::photo::{PhotoLimits, read_bytes};
 use crate::printable::field;
 
 /// Which stored pictures look most like this one? No verdict, no upstream: for a look of one's own.
 #[derive(Args, Debug)]
 pub(super) struct Similar {
+    /// A picture, its address, or - for standard input
+    #[arg(value_name = picture::VALUE_NAME)]
     picture: PathBuf,
     /// Pictures printed at the most
     #[arg(short = 'k', long, value_name = "N", default_value_t = 10)]
@@ -61,7 +63,7 @@ impl Similar {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         super::check_prices(self.price_min, self.price_max)?;
         let engine = settings.existing_engine(true)?;
-        let bytes = read_bytes(&self.picture, &PhotoLimits::default())?;
+        let bytes = Pictures::new(settings)?.open(&self.picture)?.bytes;
         let ago = |days: u32| SystemClock.now().minus(Duration::from_hours(24) * days);
         let filter = PhotoFilter {
             kind: self.kind.map(|kind| match kind {

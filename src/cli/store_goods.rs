@@ -1,9 +1,8 @@
 //! The storing half of `tongkuan add`: a stream of goods in, a line for each out, in their order and once it is on disk.
 
-use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -11,9 +10,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::FAILED;
+use super::output::{BatchOutput, complain};
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::engine::{Added, BatchEnd, Engine, OwnGood, Progress};
+use crate::input::{Skipped, skipped_text};
 
 /// Reads a picture's file when its turn comes.
 pub(super) type Read = Box<dyn FnOnce() -> Result<Vec<u8>> + Send>;
@@ -21,59 +22,67 @@ pub(super) type Read = Box<dyn FnOnce() -> Result<Vec<u8>> + Send>;
 /// What is printed of a good, and the good or why it cannot be one.
 pub(super) type Task = (String, Result<OwnGood<Read>>);
 
+/// What of the sources is no good.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    /// Files of folders and archives.
+    pub(super) skipped: Vec<(String, Skipped)>,
+}
+
 /// Exit status of a run that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
 
-/// Stores goods and tells of each. `total`: how many there will be, where that is known. `one_picture_each`: whether it is
-/// worth a note when a good has another picture, too.
+/// Stores goods and tells of each. `total`: how many there will be at least, where that is known. `passed` is complete once
+/// the goods are.
 pub(super) fn store_goods(
     settings: &Settings,
     engine: &Engine,
     tasks: impl IntoIterator<Item = Task, IntoIter: Send + 'static>,
     total: Option<usize>,
-    one_picture_each: bool,
+    passed: &Mutex<Passed>,
 ) -> Result<ExitCode> {
     let stop = stop_on_interrupt()?;
-    let terminal = Terminal::new();
+    let (terminal, out) = (Terminal::new(), BatchOutput::default());
     let [mut new, mut known, mut failed] = [0_u64; 3];
     let mut done = 0;
     let end = engine.add_all(tasks, &stop, &mut |id: String, result: Result<Added>| {
         let text = match &result {
             Ok(added) => {
                 *(if added.is_new { &mut new } else { &mut known }) += 1;
-                if one_picture_each && added.photos > 1 {
-                    eprintln!(
-                        "tongkuan: {id}: the good has {} pictures by now: the file was another one before, or another \
-                         folder has one of this path",
-                        added.photos
-                    );
-                }
                 json!({"id": id, "photo_id": added.photo_id, "is_new": added.is_new, "photos": added.photos})
             }
             Err(error) => {
                 failed += 1;
-                eprintln!("tongkuan: {id}: {error:#}");
+                complain(format_args!("{id}: {error:#}"));
                 json!({"id": id, "error": format!("{error:#}")})
             }
         };
         if settings.json {
-            // Standard output is gone: the work is worth finishing all the same.
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            // Where standard output is gone, the work is worth finishing all the same.
+            out.line(text);
         }
         done += 1;
         terminal.step("adding", done, total.unwrap_or(done).max(done));
     });
-    let counts = format!("{new} added, {known} already there, {failed} failed");
+    let skipped = std::mem::take(&mut passed.lock().unwrap_or_else(PoisonError::into_inner).skipped);
+    if settings.json {
+        for (name, kind) in &skipped {
+            out.line(json!({"id": name, "skipped": kind.to_string()}));
+        }
+    }
+    let skipped = skipped_text(&skipped).map_or(String::new(), |text| format!(", {text}"));
+    let counts = format!("{new} added, {known} already there, {failed} failed{skipped}");
     let again = "run the same command again to go on; what is stored is not embedded twice";
     match end.with_context(|| format!("stopped: {counts}; {again}"))? {
         BatchEnd::Stopped => {
-            eprintln!("tongkuan: interrupted: {counts}; {again}");
+            complain(format_args!("interrupted: {counts}; {again}"));
             return Ok(ExitCode::from(INTERRUPTED));
         }
         BatchEnd::Done => {}
     }
     engine.settle_index()?;
-    eprintln!("tongkuan: {counts}");
+    complain(counts);
+    out.finish()?;
     Ok(if failed > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 

@@ -10,19 +10,18 @@ use serde_json::json;
 
 use super::found;
 use super::output::stdout;
-use super::search::label_of;
+use super::picture::{Picture, Pictures};
 use super::settings::Settings;
 use crate::engine::Pointed;
-use crate::photo::{PhotoLimits, read_bytes};
 use crate::photo_id::PhotoId;
 
-/// Two pictures: numbers of stored photos, as `search` prints them, or files. A file that is not stored is stored. A file
-/// whose name is a number is named with its folder (./17).
+/// Two pictures: numbers of stored photos, as `search` prints them, files, addresses, or - for standard input. A file that
+/// is not stored is stored. A file whose name is a number is named with its folder (./17).
 #[derive(Args, Debug)]
 pub(super) struct Told {
-    #[arg(value_name = "PHOTO|FILE")]
+    #[arg(value_name = "PHOTO|FILE|URL|-")]
     one: PathBuf,
-    #[arg(value_name = "PHOTO|FILE")]
+    #[arg(value_name = "PHOTO|FILE|URL|-")]
     other: PathBuf,
     /// Take back whatever was said of the two
     #[arg(long)]
@@ -36,12 +35,13 @@ pub(super) enum Named {
 }
 
 impl Named {
-    /// A number is that of a photo, anything else a file, which is read.
-    pub(super) fn parse(path: &Path) -> Result<Self> {
+    /// A number is that of a photo, anything else a picture, which is read.
+    pub(super) fn parse(path: &Path, pictures: &Pictures) -> Result<Self> {
         if let Some(number) = path.to_str().and_then(|text| text.parse().ok()) {
             return Ok(Self::Photo(PhotoId(number)));
         }
-        Ok(Self::File { bytes: read_bytes(path, &PhotoLimits::default())?, label: label_of(path) })
+        let Picture { bytes, label, .. } = pictures.open(path)?;
+        Ok(Self::File { bytes, label })
     }
 
     fn pointed(&self) -> Pointed<'_> {
@@ -54,7 +54,8 @@ impl Named {
 
 impl Told {
     pub(super) fn run(&self, settings: &Settings, same: bool) -> Result<ExitCode> {
-        let (one, other) = (Named::parse(&self.one)?, Named::parse(&self.other)?);
+        let pictures = Pictures::new(settings)?;
+        let (one, other) = (Named::parse(&self.one, &pictures)?, Named::parse(&self.other, &pictures)?);
         // Two files may be the first pictures of a new home; a number, or something to take back, is of an old one.
         let is_new = !self.forget && [&one, &other].iter().all(|named| matches!(named, Named::File { .. }));
         let engine = if is_new { settings.engine(true)? } else { settings.existing_engine(true)? };

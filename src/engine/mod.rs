@@ -51,9 +51,7 @@ pub use similar::Similar;
 pub use told::{Pointed, Told};
 
 use crate::calibration::TooFewPairs;
-use crate::catalog::{
-    AnswerKey, Catalog, CatalogError, NewAnswer, NewPhoto, Stored, StoredAnswer, WaitReason,
-};
+use crate::catalog::{AnswerKey, Catalog, CatalogError, NewPhoto, Stored, StoredAnswer, WaitReason};
 use crate::clock::Clock;
 use crate::embed::{EmbedError, Embedding};
 use crate::index::{Index, IndexError, SaveError};

@@ -1,7 +1,7 @@
 //! How does one get a manifest from a folder of pictures? Half of the goods become references; edits of all of them
 //! become queries.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,12 @@ use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
 
 use super::edits::{EDITS, Edit, Others, scaled_to, swapped};
-use super::manifest::{Line, Negative, Role, ndjson};
+use super::manifest::{Line, LineProblem, Negative, Role, rows};
 use super::recolour::recoloured;
 use super::{EvalError, for_each};
 use crate::dice::Dice;
 use crate::engine::Progress;
+use crate::input::TABLE_PICTURE_NAMES;
 use crate::photo::{Photo, PhotoError, PhotoLimits, read_bytes};
 
 /// The file beside the pictures that says which of them show the same goods.
@@ -59,9 +60,12 @@ pub struct Made {
     pub unreadable: Vec<PhotoError>,
 }
 
+/// The fields of a [`Label`] and the columns that mean them.
+const LABEL_FIELDS: &[(&str, &[&str])] =
+    &[("file", TABLE_PICTURE_NAMES), ("item", &["item"]), ("family", &["family"])];
+
 /// A line of the label file.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Label {
     /// Relative to the folder, with `/` between folders.
     file: String,
@@ -75,7 +79,9 @@ struct Label {
 #[non_exhaustive]
 pub enum LabelProblem {
     #[error("{0}; a line is like {{\"file\":\"a.jpg\",\"item\":\"A-red\",\"family\":\"A\"}}")]
-    Json(serde_json::Error),
+    Json(Box<LineProblem>),
+    #[error("field {field:?} means nothing here; the fields are file, item and family")]
+    Unknown { field: String },
     #[error("there is no picture {file:?} in the folder")]
     NoSuchPicture { file: String },
     #[error("the picture {file:?} was labelled before")]
@@ -84,9 +90,9 @@ pub enum LabelProblem {
     TwoFamilies { item: String, first: String, second: String },
 }
 
-impl From<serde_json::Error> for LabelProblem {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Json(error)
+impl From<Box<LineProblem>> for LabelProblem {
+    fn from(problem: Box<LineProblem>) -> Self {
+        Self::Json(problem)
     }
 }
 
@@ -164,9 +170,15 @@ fn families(folder: &Path, pictures: &[PathBuf]) -> Result<Families, EvalError> 
     let mut labels: HashMap<String, (String, String)> = HashMap::new();
     let mut family_of: HashMap<String, String> = HashMap::new();
     let names: HashMap<String, &PathBuf> = pictures.iter().map(|p| (name_in(folder, p), p)).collect();
-    for (line, parsed) in if path.exists() { ndjson::<Label>(&path)? } else { Vec::new() } {
+    let mut unknown = BTreeSet::new();
+    let labelled = if path.exists() { rows::<Label>(&path, LABEL_FIELDS, &mut unknown)? } else { Vec::new() };
+    for (line, parsed) in labelled {
         let wrong = |problem| EvalError::Label { path: path.clone(), line, problem };
-        let Label { file, item, family } = parsed.map_err(|e| wrong(e.into()))?;
+        let Label { file, item, family } = parsed.map_err(|e| wrong(Box::new(e).into()))?;
+        // A mistyped "family" would make variants of one good look like goods of their own.
+        if let Some(field) = unknown.first().cloned() {
+            return Err(wrong(LabelProblem::Unknown { field }));
+        }
         let family = family.unwrap_or_else(|| item.clone());
         let first = family_of.entry(item.clone()).or_insert_with(|| family.clone());
         if *first != family {

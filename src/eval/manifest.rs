@@ -1,8 +1,8 @@
-//! Which pictures are stored, which are asked for, and what is the right answer? NDJSON, one picture a line.
+//! Which pictures are stored, which are asked for, and what is the right answer? NDJSON, one picture a line, or a JSON
+//! array or a table of the same.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -10,11 +10,22 @@ use serde::{Deserialize, Serialize};
 
 use super::EvalError;
 use crate::engine::EngineError;
+use crate::input::{InputError, PictureSource, ReadProblem, Records, SourceProblem, TABLE_PICTURE_NAMES};
 use crate::offer::OfferIdError;
-use crate::photo::PhotoError;
+use crate::photo::{PhotoError, PhotoLimits};
 
-/// A manifest or a label file larger than this is refused, in bytes: a line takes about a hundred.
-const MAX_FILE_BYTES: u64 = 256 << 20;
+/// A manifest or a label file of more rows is refused: all of them are held.
+const MAX_ROWS: usize = 4_000_000;
+
+/// The fields of a [`Line`] and the columns that mean them.
+const FIELDS: &[(&str, &[&str])] = &[
+    ("path", TABLE_PICTURE_NAMES),
+    ("role", &["role"]),
+    ("item", &["item"]),
+    ("edit", &["edit"]),
+    ("negative", &["negative"]),
+    ("made_of", &["madeof"]),
+];
 
 /// What a picture is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +61,6 @@ impl fmt::Display for Negative {
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Line {
     /// Relative to the manifest, with `/` between folders.
     pub path: String,
@@ -75,6 +85,8 @@ pub struct Manifest {
     pub(super) references: Vec<(usize, Line)>,
     pub(super) queries: Vec<(usize, Line)>,
     pub(super) bad: Vec<BadLine>,
+    /// Fields that mean nothing here, as they were written.
+    pub ignored_fields: BTreeSet<String>,
 }
 
 /// A line that does not count, and why.
@@ -93,6 +105,10 @@ pub struct BadLine {
 pub enum LineProblem {
     #[error("{0}; a line is like {{\"path\":\"a.jpg\",\"role\":\"query\",\"item\":\"A\",\"edit\":\"crop\"}}")]
     Json(serde_json::Error),
+    #[error(transparent)]
+    Row(#[from] InputError),
+    #[error(transparent)]
+    Source(#[from] SourceProblem),
     #[error("a reference needs an item: say which goods the picture shows")]
     NoItem,
     #[error("a reference has no \"negative\": that is for queries which must not be answered")]
@@ -101,6 +117,8 @@ pub enum LineProblem {
     NegativeStored { negative: Negative, item: String },
     #[error(transparent)]
     Photo(#[from] PhotoError),
+    #[error(transparent)]
+    Read(#[from] ReadProblem),
     #[error("{0}")]
     Engine(Box<EngineError>),
     #[error(transparent)]
@@ -126,15 +144,21 @@ impl BadLine {
 }
 
 impl Manifest {
-    /// Reads the manifest at `path`. Bad lines are kept for the report.
+    /// Reads the manifest at `path`; `-` is standard input. Bad lines are kept for the report.
     ///
     /// # Errors
-    /// [`EvalError::Read`] or [`EvalError::TooLarge`] when the file itself cannot be read.
+    /// [`EvalError::Input`] or [`EvalError::TooManyRows`] when the file itself cannot be read.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
-        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        let mut manifest = Self { folder, references: Vec::new(), queries: Vec::new(), bad: Vec::new() };
-        for (number, parsed) in ndjson::<Line>(path)? {
-            match parsed.map_err(LineProblem::from).and_then(checked) {
+        let folder = if path == Path::new("-") { None } else { path.parent() };
+        let mut manifest = Self {
+            folder: folder.unwrap_or(Path::new("")).to_path_buf(),
+            references: Vec::new(),
+            queries: Vec::new(),
+            bad: Vec::new(),
+            ignored_fields: BTreeSet::new(),
+        };
+        for (number, parsed) in rows::<Line>(path, FIELDS, &mut manifest.ignored_fields)? {
+            match parsed.and_then(checked) {
                 Ok(line) if line.role == Role::Reference => manifest.references.push((number, line)),
                 Ok(line) => manifest.queries.push((number, line)),
                 Err(problem) => manifest.bad.push(BadLine::new(number, None, problem)),
@@ -163,20 +187,35 @@ fn checked(line: Line) -> Result<Line, LineProblem> {
     }
 }
 
-/// A line that is not empty, by its number from 1.
-type Parsed<T> = (usize, Result<T, serde_json::Error>);
+/// The bytes of the picture that `written` names, relative to `folder`.
+pub(super) fn picture(written: &str, folder: &Path) -> Result<Vec<u8>, LineProblem> {
+    Ok(PictureSource::parse(written, folder)?.read(&PhotoLimits::default())?)
+}
 
-/// The lines of the file at `path`.
-pub(super) fn ndjson<T: DeserializeOwned>(path: &Path) -> Result<Vec<Parsed<T>>, EvalError> {
-    let read = |source| EvalError::Read { path: path.to_path_buf(), source };
-    let mut bytes = Vec::new();
-    File::open(path).map_err(read)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(read)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(EvalError::TooLarge { path: path.to_path_buf(), limit_bytes: MAX_FILE_BYTES });
+/// A row by its line, from 1.
+type Parsed<T> = (usize, Result<T, LineProblem>);
+
+/// The rows of the file at `path`, by the fields of `known`.
+pub(super) fn rows<T: DeserializeOwned>(
+    path: &Path,
+    known: &[(&str, &'static [&'static str])],
+    ignored: &mut BTreeSet<String>,
+) -> Result<Vec<Parsed<T>>, EvalError> {
+    let unreadable = |problem| EvalError::Input { path: path.to_path_buf(), problem };
+    let columns: Vec<&str> = known.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    let mut records = Records::open(path, &columns).map_err(unreadable)?;
+    let mut rows = Vec::new();
+    while let Some((line, row)) = records.next_json(known, ignored) {
+        if rows.len() == MAX_ROWS {
+            return Err(EvalError::TooManyRows { path: path.to_path_buf(), limit: MAX_ROWS });
+        }
+        let parsed = match row {
+            // Nothing follows: what was read is not what was meant.
+            Err(InputError::File(problem)) => return Err(unreadable(problem)),
+            Err(error) => Err(error.into()),
+            Ok(json) => serde_json::from_value(json).map_err(Into::into),
+        };
+        rows.push((usize::try_from(line).unwrap_or(usize::MAX), parsed));
     }
-    let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
-    Ok(lines
-        .filter(|(_, line)| !line.is_empty())
-        .map(|(i, line)| (i + 1, serde_json::from_slice(line)))
-        .collect())
+    Ok(rows)
 }

@@ -24,6 +24,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use manifest::picture;
+
 pub use make::{LabelProblem, Made, MakeOptions, Recolours, make};
 pub use manifest::{BadLine, Line, LineProblem, Manifest, Negative, Role};
 pub use measures::{
@@ -33,8 +35,8 @@ pub use report::{html, write_html};
 pub use summary::{StageTime, Summary};
 
 use crate::engine::{Engine, EngineError, Inspection, Mode, Progress, Query, Timings};
+use crate::input::FileProblem;
 use crate::offer::{Offer, OfferId};
-use crate::photo::{PhotoLimits, read_bytes};
 use crate::photo_id::PhotoId;
 
 /// Why there is nothing to report.
@@ -45,8 +47,10 @@ pub enum EvalError {
     Read { path: PathBuf, r#source: std::io::Error },
     #[error("cannot write {}: {source}; check that the folder exists and has room", path.display())]
     Write { path: PathBuf, r#source: std::io::Error },
-    #[error("{} is larger than the {limit_bytes} bytes allowed: split it", path.display())]
-    TooLarge { path: PathBuf, limit_bytes: u64 },
+    #[error("{}: {problem}", path.display())]
+    Input { path: PathBuf, problem: FileProblem },
+    #[error("{} has more than {limit} rows: split it", path.display())]
+    TooManyRows { path: PathBuf, limit: usize },
     #[error("{bad} of {lines} lines cannot be used, the first of them is {first}")]
     MostlyBad { bad: usize, lines: usize, first: Box<BadLine> },
     #[error("{bad} of {pictures} pictures cannot be used, the first of them is {first}")]
@@ -110,7 +114,7 @@ pub fn evaluate(
     progress: &dyn Progress,
 ) -> Result<Evaluation, EvalError> {
     let lines = manifest.len();
-    let Manifest { folder, references, queries, bad: mut bad_lines } = manifest;
+    let Manifest { folder, references, queries, bad: mut bad_lines, .. } = manifest;
     half_must_be_good(&mut bad_lines, lines)?;
     for (role, found) in [(Role::Reference, references.len()), (Role::Query, queries.len())] {
         if found == 0 {
@@ -139,7 +143,11 @@ pub fn evaluate(
     let answered = keep_good(results, &mut bad_lines);
     half_must_be_good(&mut bad_lines, lines)?;
     let Some(&(_, threshold, max_false_hit)) = answered.first() else {
-        return Err(EvalError::Nothing(Role::Query));
+        let bad = bad_lines.len();
+        return Err(match bad_lines.into_iter().next() {
+            Some(first) => EvalError::MostlyBad { bad, lines, first: Box::new(first) },
+            None => EvalError::Nothing(Role::Query),
+        });
     };
     let model = engine.catalog().stored_model().map_err(EngineError::from)?;
     Ok(Evaluation {
@@ -192,7 +200,7 @@ fn half_must_be_good(bad_lines: &mut Vec<BadLine>, lines: usize) -> Result<(), E
 
 fn store(engine: &Engine, folder: &Path, number: usize, line: Line) -> Result<(PhotoId, Reference), BadLine> {
     let bad = |problem: LineProblem| BadLine::new(number, Some(line.path.clone()), problem);
-    let bytes = read_bytes(&folder.join(&line.path), &PhotoLimits::default()).map_err(|e| bad(e.into()))?;
+    let bytes = picture(&line.path, folder).map_err(bad)?;
     let offer_id = OfferId::new(format!("line-{number}")).map_err(|e| bad(e.into()))?;
     let good = Offer::new(offer_id, line.item.clone().unwrap_or_default());
     let added = engine.add_own(&good, &bytes, &line.path).map_err(|e| bad(e.into()))?;
@@ -224,8 +232,7 @@ impl<'a> Store<'a> {
         if let (Some(negative), Some(item)) = (line.negative, stored_item) {
             return Err(bad(LineProblem::NegativeStored { negative, item: item.to_owned() }));
         }
-        let bytes =
-            read_bytes(&folder.join(&line.path), &PhotoLimits::default()).map_err(|e| bad(e.into()))?;
+        let bytes = picture(&line.path, folder).map_err(bad)?;
         let query = Query { mode: Mode::LocalOnly, ..Query::new(&bytes, &line.path) };
         let inspection = engine.inspect(&query).map_err(|e| bad(e.into()))?;
         let best = inspection.best.map(|best| best.photo_id);

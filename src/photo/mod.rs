@@ -39,6 +39,19 @@ pub enum PhotoFormat {
     Bmp,
 }
 
+impl PhotoFormat {
+    /// How many of a file's first bytes [`PhotoFormat::sniff`] looks at, at the most.
+    pub const SNIFF_BYTES: usize = sniff::TEXT_WINDOW;
+
+    /// The format of a file that begins with `bytes`, told by its content alone. No more is said of the rest of it.
+    ///
+    /// # Errors
+    /// [`PhotoError::Empty`], [`PhotoError::UnsupportedFormat`] or [`PhotoError::NotAPicture`].
+    pub fn sniff(bytes: &[u8]) -> Result<Self, PhotoError> {
+        sniff::format_of(bytes)
+    }
+}
+
 /// `jpeg`, `png`, `webp`, `gif` or `bmp`: the same words as in JSON.
 impl fmt::Display for PhotoFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@
 use super::{PhotoError, PhotoFormat};
 
 /// How far into a text its markup may begin and still be recognised, in bytes.
-const TEXT_WINDOW: usize = 1024;
+pub(super) const TEXT_WINDOW: usize = 1024;
 
 /// Sizes of the header that follows a BMP's 14-byte file header: "BM" alone would also match text.
 const BMP_HEADER_SIZES: [u8; 7] = [12, 40, 52, 56, 64, 108, 124];

@@ -4,6 +4,7 @@ mod bound;
 mod eval;
 mod fetch;
 mod goods;
+mod input;
 mod local;
 mod output;
 mod printing;

@@ -1,0 +1,224 @@
+//! Which files are in this zip or tar? Read one by one, where they are; nothing is unpacked to disk but a tar that is
+//! compressed.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use zip::ZipArchive;
+
+use super::source::{ReadProblem, bytes_text};
+use super::{FileProblem, folder};
+use crate::photo::PhotoFormat;
+
+/// Files in one archive; more are refused.
+const MAX_MEMBERS: usize = 1_000_000;
+/// What a compressed tar may unpack to whatever its size, and how many times its size beyond that, in bytes: pictures
+/// hardly shrink.
+const MAX_UNPACKED_BYTES: u64 = 1 << 30;
+const MAX_UNPACKED_RATIO: u64 = 20;
+
+/// A zip or tar.
+pub(super) struct Archive {
+    names: Vec<String>,
+    content: Content,
+}
+
+enum Content {
+    /// By the place in `names`: that in the zip.
+    Zip(Mutex<ZipArchive<BufReader<File>>>, Vec<usize>),
+    /// By the place in `names`: first byte and size.
+    Tar(Mutex<File>, Vec<(u64, u64)>),
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive").field("members", &self.names.len()).finish_non_exhaustive()
+    }
+}
+
+/// A file in an archive.
+#[derive(Clone, Debug)]
+pub struct Member {
+    archive: Arc<Archive>,
+    place: usize,
+}
+
+impl Archive {
+    pub(super) fn zip(file: File) -> Result<Self, FileProblem> {
+        let damaged = |error: zip::result::ZipError| FileProblem::Archive { problem: error.to_string() };
+        let mut zip = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+        if zip.len() > MAX_MEMBERS {
+            return Err(FileProblem::TooManyMembers { limit: MAX_MEMBERS });
+        }
+        let (mut names, mut places) = (Vec::new(), Vec::new());
+        for place in 0..zip.len() {
+            let entry = zip.by_index_raw(place).map_err(damaged)?;
+            if entry.encrypted() {
+                return Err(FileProblem::Encrypted);
+            }
+            if !entry.is_dir() {
+                names.push(bytes_text(entry.name_raw()).replace('\\', "/"));
+                places.push(place);
+            }
+        }
+        if let Some(what) = office(&names) {
+            return Err(what);
+        }
+        Ok(Self { names, content: Content::Zip(Mutex::new(zip), places) })
+    }
+
+    pub(super) fn tar(mut file: File) -> Result<Self, FileProblem> {
+        file.seek(SeekFrom::Start(0))?;
+        let mut tar = tar::Archive::new(BufReader::new(&file));
+        let (mut names, mut places) = (Vec::new(), Vec::new());
+        for entry in tar.entries_with_seek().map_err(broken)? {
+            let entry = entry.map_err(broken)?;
+            if entry.header().entry_type().is_file() {
+                names.push(bytes_text(&entry.path_bytes()));
+                places.push((entry.raw_file_position(), entry.size()));
+            }
+            if names.len() > MAX_MEMBERS {
+                return Err(FileProblem::TooManyMembers { limit: MAX_MEMBERS });
+            }
+        }
+        drop(tar);
+        Ok(Self { names, content: Content::Tar(Mutex::new(file), places) })
+    }
+
+    /// A compressed tar of `packed_bytes`, which is unpacked to a temporary file: `head`, then what `rest` gives.
+    pub(super) fn tar_gz(head: Vec<u8>, rest: impl Read, packed_bytes: u64) -> Result<Self, FileProblem> {
+        let limit = MAX_UNPACKED_BYTES.saturating_add(packed_bytes.saturating_mul(MAX_UNPACKED_RATIO));
+        Self::tar(spooled(Cursor::new(head).chain(rest), limit)?)
+    }
+
+    /// Its files but those that a system left, by name.
+    pub(super) fn members(self: &Arc<Self>) -> (Vec<Member>, Vec<(String, folder::Skipped)>) {
+        let (mut members, mut skipped) = (Vec::new(), Vec::new());
+        for (place, name) in self.names.iter().enumerate() {
+            if name.split('/').any(|part| part != "." && part != ".." && folder::is_left_by_system(part)) {
+                skipped.push((name.clone(), folder::Skipped::SystemFile));
+            } else {
+                members.push(Member { archive: Arc::clone(self), place });
+            }
+        }
+        members.sort_by(|a, b| a.name().cmp(b.name()));
+        skipped.sort();
+        (members, skipped)
+    }
+
+    /// Its files by their names without `./`.
+    pub(super) fn by_name(self: &Arc<Self>) -> HashMap<String, Member> {
+        let member = |place| Member { archive: Arc::clone(self), place };
+        self.names.iter().enumerate().map(|(place, name)| (plain(name), member(place))).collect()
+    }
+
+    fn open<T>(&self, place: usize, read: impl FnOnce(&mut dyn Read) -> io::Result<T>) -> io::Result<T> {
+        match &self.content {
+            Content::Zip(zip, places) => {
+                let mut zip = zip.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut entry = zip.by_index(places[place]).map_err(io::Error::other)?;
+                read(&mut entry)
+            }
+            Content::Tar(file, places) => {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                let (start, size) = places[place];
+                file.seek(SeekFrom::Start(start))?;
+                read(&mut (&mut *file).take(size))
+            }
+        }
+    }
+}
+
+/// A name in an archive without what means nothing: `./a//b/../c.jpg` as `a/c.jpg`.
+pub(super) fn plain(name: &str) -> String {
+    let mut parts = Vec::new();
+    for part in name.split(['/', '\\']) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Documents that are zip files.
+fn office(names: &[String]) -> Option<FileProblem> {
+    let has = |start: &str| names.iter().any(|name| name.starts_with(start));
+    let is_one = has("[Content_Types].xml") || has("content.xml") || has("Index/");
+    match () {
+        () if has("xl/") || is_one && has("Index/Tables") => Some(FileProblem::Spreadsheet),
+        () if has("word/") || has("ppt/") || is_one => Some(FileProblem::Found {
+            found: "an office document",
+            remedy: "save its table as CSV, or its pictures into a folder",
+        }),
+        () => None,
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn broken(error: io::Error) -> FileProblem {
+    FileProblem::Archive { problem: error.to_string() }
+}
+
+/// What `reader` gives, in a temporary file without a name.
+pub(super) fn spooled(reader: impl Read, limit_bytes: u64) -> Result<File, FileProblem> {
+    let mut file = tempfile::tempfile()?;
+    let copied = io::copy(&mut reader.take(limit_bytes.saturating_add(1)), &mut file).map_err(broken)?;
+    if copied > limit_bytes {
+        return Err(FileProblem::UnpacksTooLarge { limit_bytes });
+    }
+    file.flush()?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+impl Member {
+    /// Its path in the archive, with `/` between folders.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.archive.names[self.place]
+    }
+
+    /// Its first bytes say this against it.
+    pub(super) fn look(&self) -> Result<Option<folder::Skipped>, ReadProblem> {
+        let head = self.head(PhotoFormat::SNIFF_BYTES)?;
+        Ok(PhotoFormat::sniff(&head).err().map(|error| folder::Skipped::of(&error)))
+    }
+
+    fn head(&self, bytes: usize) -> Result<Vec<u8>, ReadProblem> {
+        let mut head = Vec::new();
+        let read = |reader: &mut dyn Read| reader.take(bytes as u64).read_to_end(&mut head);
+        self.archive.open(self.place, read).map_err(|error| self.problem(error))?;
+        Ok(head)
+    }
+
+    /// All of it.
+    pub(super) fn read(&self, max_bytes: u64) -> Result<Vec<u8>, ReadProblem> {
+        let mut bytes = Vec::new();
+        let read = |reader: &mut dyn Read| reader.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes);
+        self.archive.open(self.place, read).map_err(|error| self.problem(error))?;
+        if bytes.len() as u64 > max_bytes {
+            return Err(ReadProblem::TooLarge { name: self.name().to_owned(), limit_bytes: max_bytes });
+        }
+        Ok(bytes)
+    }
+
+    fn problem(&self, error: io::Error) -> ReadProblem {
+        ReadProblem::Member { name: self.name().to_owned(), error }
+    }
+
+    /// A copy of it in a temporary file, for who reads it in pieces.
+    pub(super) fn spool(&self, limit_bytes: u64) -> Result<File, FileProblem> {
+        let mut file = None;
+        let read = |reader: &mut dyn Read| {
+            file = Some(spooled(reader, limit_bytes));
+            Ok(())
+        };
+        self.archive.open(self.place, read).map_err(broken)?;
+        file.unwrap_or_else(|| Err(FileProblem::Archive { problem: "nothing was read".to_owned() }))
+    }
+}

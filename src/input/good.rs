@@ -1,0 +1,222 @@
+//! What does this row say of a good?
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::archive::Member;
+use super::fields::{CATEGORIES, DETAIL_URL, Fields, ID, PICTURE, PRICE, RowProblem, TITLE, Value, normal};
+use super::price::parse_price;
+use super::source::PictureSource;
+use crate::offer::Price;
+
+/// A good as a source names it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub picture: PictureSource,
+    /// As it was given; else the name of the picture: its path below the folder or archive, or as the list names it.
+    pub id: String,
+    pub is_id_given: bool,
+    /// As it was given; else the id if that was given, else the picture's name without its ending.
+    pub title: String,
+    pub price: Option<Price>,
+    pub category_ids: Vec<u64>,
+    pub detail_url: Option<String>,
+}
+
+/// What the paths of a list are relative to.
+#[derive(Debug)]
+pub(super) enum Base {
+    Folder(PathBuf),
+    /// A folder in an archive, and the archive's files.
+    Archive {
+        folder: String,
+        members: HashMap<String, Member>,
+    },
+}
+
+/// A path as an id: without `./` before it, with `/` on every system.
+pub(super) fn written_name(path: &str) -> String {
+    path.trim().trim_start_matches("./").replace('\\', "/")
+}
+
+/// Whether one of a table's columns says where pictures are.
+pub(super) fn names_picture(header: &[String]) -> bool {
+    header.iter().any(|name| PICTURE.contains(&normal(name).as_str()))
+}
+
+impl Row {
+    /// A good of which nothing but the picture is known. `name` is its id.
+    pub(super) fn of_picture(picture: PictureSource, name: String) -> Self {
+        Self {
+            picture,
+            title: stem(&name).to_owned(),
+            id: name,
+            is_id_given: false,
+            price: None,
+            category_ids: Vec::new(),
+            detail_url: None,
+        }
+    }
+
+    /// Takes the fields that it understands out of `fields`.
+    pub(super) fn of_fields(fields: &mut Fields, base: &Base) -> Result<Self, RowProblem> {
+        let there = fields.written_names();
+        let written = match fields.take(PICTURE) {
+            None => return Err(RowProblem::NoPicture { there }),
+            Some((field, Value::Empty)) => return Err(RowProblem::EmptyPicture { field }),
+            Some((field, Value::Text(text))) if text.trim().is_empty() => {
+                return Err(RowProblem::EmptyPicture { field });
+            }
+            Some((_, Value::Text(text) | Value::Number(text))) => text,
+            Some((field, Value::Other(json))) => return Err(wrong(field, &json, "a path or address")),
+        };
+        let picture = match base {
+            Base::Folder(folder) => PictureSource::parse(&written, folder),
+            Base::Archive { folder, members } => PictureSource::parse_in(&written, folder, members),
+        };
+        let picture =
+            picture.map_err(|problem| RowProblem::Picture { source_text: shortened(&written), problem })?;
+        let given = id(fields)?;
+        let title =
+            fields.text(TITLE)?.map(|(_, title)| title.trim().to_owned()).filter(|title| !title.is_empty());
+        let price = match fields.text(PRICE)? {
+            Some((field, text)) => {
+                parse_price(&text).map_err(|problem| RowProblem::Price { field, problem })?
+            }
+            None => None,
+        };
+        let category_ids = categories(fields)?;
+        let detail_url =
+            fields.text(DETAIL_URL)?.map(|(_, url)| url.trim().to_owned()).filter(|url| !url.is_empty());
+        let plain = Self::of_picture(picture, written_name(&written));
+        let is_id_given = given.is_some();
+        let title = title.or_else(|| given.clone()).unwrap_or(plain.title);
+        let id = given.unwrap_or(plain.id);
+        Ok(Self { picture: plain.picture, id, is_id_given, title, price, category_ids, detail_url })
+    }
+}
+
+fn wrong(field: String, found: &str, wanted: &'static str) -> RowProblem {
+    RowProblem::Field { field, found: shortened(found), wanted }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+fn id(fields: &mut Fields) -> Result<Option<String>, RowProblem> {
+    let (field, text) = match fields.take(ID) {
+        None => return Ok(None),
+        Some((field, Value::Empty)) => return Err(RowProblem::EmptyId { field }),
+        Some((field, Value::Text(text))) => (field, text.trim().to_owned()),
+        // Programs that keep a column as floating-point numbers write 17.0.
+        Some((field, Value::Number(number))) => {
+            let whole = number.strip_suffix(".0").unwrap_or(&number).to_owned();
+            if whole.contains(['.', 'e', 'E', '-']) {
+                return Err(wrong(field, &number, "an id: write it as text, in quotes"));
+            }
+            (field, whole)
+        }
+        Some((field, Value::Other(json))) => {
+            return Err(wrong(field, &json, "an id: write it as text, in quotes"));
+        }
+    };
+    match () {
+        () if text.is_empty() => Err(RowProblem::EmptyId { field }),
+        () if is_rounded(&text) => Err(RowProblem::Rounded { field, found: text }),
+        () => Ok(Some(text)),
+    }
+}
+
+/// `8.64704E+11`: what a spreadsheet makes of a long number.
+fn is_rounded(text: &str) -> bool {
+    let Some((digits, exponent)) = text.split_once(['E', 'e']) else { return false };
+    let is_number = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let power = exponent.strip_prefix('+');
+    digits.contains('.') && is_number(digits) && power.is_some_and(is_number)
+}
+
+/// Numbers in a list, or in a text that separates them.
+fn categories(fields: &mut Fields) -> Result<Vec<u64>, RowProblem> {
+    let (field, text) = match fields.take(CATEGORIES) {
+        None | Some((_, Value::Empty)) => return Ok(Vec::new()),
+        Some((field, Value::Text(text) | Value::Number(text) | Value::Other(text))) => (field, text),
+    };
+    let between = |c: char| {
+        c.is_whitespace() || matches!(c, ',' | ';' | '|' | '>' | '/' | '[' | ']' | '"' | '，' | '、')
+    };
+    let numbers = text.split(between).filter(|part| !part.is_empty()).map(str::parse);
+    numbers.collect::<Result<_, _>>().map_err(|_| wrong(field, &text, "a list of category numbers"))
+}
+
+/// A name without folders and ending.
+fn stem(name: &str) -> &str {
+    let last = name.trim_end_matches('/').rsplit('/').next().unwrap_or(name);
+    match last.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() && ending.len() <= 5 => stem,
+        _ => last,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(json: &str) -> Result<Row, RowProblem> {
+        Row::of_fields(&mut Fields::from_json(json).unwrap(), &Base::Folder(PathBuf::new()))
+    }
+
+    #[test]
+    fn ids_are_taken_as_they_are_and_never_guessed() {
+        for (json, id) in [
+            (r#"{"path":"a","id":864704291266}"#, "864704291266"),
+            (r#"{"path":"a","id":17.0}"#, "17"),
+            (r#"{"path":"a","货号":" 蓝色-01 "}"#, "蓝色-01"),
+            (r#"{"path":"a","id":"1E5"}"#, "1E5"),
+            (r#"{"path":"./sub\\a.jpg"}"#, "sub/a.jpg"),
+        ] {
+            assert_eq!(row(json).unwrap().id, id, "{json}");
+        }
+        for json in [
+            r#"{"path":"a","id":""}"#,
+            r#"{"path":"a","id":null}"#,
+            r#"{"path":"a","id":1.5}"#,
+            r#"{"path":"a","id":["A"]}"#,
+            r#"{"path":"a","id":"8.64704E+11"}"#,
+        ] {
+            assert!(row(json).unwrap_err().to_string().contains("\"id\""), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_good_without_title_is_called_by_its_id_or_else_by_its_file() {
+        assert_eq!(row(r#"{"path":"x/马克杯.jpg","id":"A"}"#).unwrap().title, "A");
+        assert_eq!(row(r#"{"path":"x/马克杯.jpg"}"#).unwrap().title, "马克杯");
+        assert_eq!(row(r#"{"图片":"a","商品名称":"杯子"}"#).unwrap().title, "杯子");
+    }
+
+    #[test]
+    fn categories_are_numbers_in_a_list_or_a_text() {
+        assert_eq!(row(r#"{"path":"a","category_ids":[1, 2]}"#).unwrap().category_ids, [1, 2]);
+        assert_eq!(row(r#"{"path":"a","category_ids":"1; 2"}"#).unwrap().category_ids, [1, 2]);
+        assert_eq!(row(r#"{"path":"a","category_id":7}"#).unwrap().category_ids, [7]);
+        assert!(row(r#"{"path":"a","category_ids":"cups"}"#).is_err());
+    }
+
+    #[test]
+    fn a_second_address_is_that_of_the_page() {
+        let both = row(r#"{"image":"a.jpg","url":"https://detail.1688.com/offer/1.html"}"#).unwrap();
+        assert_eq!(both.detail_url.as_deref(), Some("https://detail.1688.com/offer/1.html"));
+        let alone = row(r#"{"url":"https://host.example/a.jpg"}"#).unwrap();
+        assert!(matches!(alone.picture, PictureSource::Address(_)) && alone.detail_url.is_none());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let problem = |json: &str| row(json).unwrap_err().to_string();
+        assert!(problem(r#"{"id":"A","bild":"a.jpg"}"#).contains("bild, id"));
+        assert!(problem(r#"{"path":" ","id":"A"}"#).contains("\"path\" is empty"));
+        assert!(problem(r#"{"path":"a","price":"1-2"}"#).contains("field \"price\": \"1-2\" is a range"));
+        assert!(problem(r#"{"path":"ftp://host/a"}"#).contains("ftp"));
+    }
+}

@@ -1,0 +1,516 @@
+//! What has the user given? Folders, lists, tables, archives and single pictures, as goods one after another.
+//!
+//! Nothing is held that a row does not need: rows are read as they are asked for. Nothing is printed here, either; what
+//! was passed over or ignored stands in [`Input::report`] once the rows are read.
+
+mod archive;
+mod fields;
+mod folder;
+mod good;
+mod price;
+mod records;
+mod rows;
+mod source;
+mod table;
+mod text;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read, Seek as _, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::vec;
+
+pub use archive::Member;
+pub use fields::RowProblem;
+pub use folder::{Folder, FolderPicture, Skipped, skipped_text};
+pub use good::Row;
+pub use price::{PriceProblem, parse_price};
+pub use records::{Records, TABLE_PICTURE_NAMES};
+pub use source::{PictureSource, ReadProblem, SourceProblem};
+pub use text::TextEncoding;
+
+use crate::photo::{Digest, PhotoError, PhotoFormat, PhotoLimits};
+use archive::{Archive, spooled};
+use fields::Fields;
+use good::Base;
+
+/// A row longer than this is refused, in bytes.
+const MAX_ROW_BYTES: usize = 1 << 20;
+/// A list or table longer than this ends in an error, in bytes.
+const MAX_TEXT_BYTES: u64 = 4 << 30;
+/// What of an archive on standard input is kept in a temporary file, in bytes.
+const MAX_SPOOLED_BYTES: u64 = 8 << 30;
+
+/// Names of ignored fields that are kept for the report.
+const MAX_IGNORED_FIELDS: usize = 100;
+
+/// A row by its line, from 1.
+type Numbered = (u64, Result<Fields, RowProblem>);
+
+/// Why a source cannot be read, or cannot be read on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileProblem {
+    #[error("cannot be read ({0}): check that it exists and may be read")]
+    Read(io::Error),
+    #[error("is longer than {limit_bytes} bytes: split it")]
+    TooLarge { limit_bytes: u64 },
+    #[error(
+        "a row is longer than {limit_bytes} bytes: close the quote or bracket that is open, or shorten the row"
+    )]
+    RowTooLong { limit_bytes: usize },
+    #[error("this value or array does not end: the file seems to be cut off; save or fetch it again")]
+    Unclosed,
+    #[error("something follows the array's end: put all rows into one array, or each into a line of its own")]
+    AfterArray,
+    #[error("brackets lie more than {limit} deep: a row is one object with plain fields")]
+    TooDeep { limit: usize },
+    #[error("the header has more than {limit} columns")]
+    TooManyColumns { limit: usize },
+    #[error("the column {column:?} stands twice in the header: rename or delete one of the two")]
+    ColumnTwice { column: String },
+    #[error(
+        "no column names a picture (the header is: {header}): call it \"path\", \"image\", \"url\" or 图片"
+    )]
+    NoPictureColumn { header: String },
+    #[error("cannot be read as a table ({problem})")]
+    Table { problem: String },
+    #[error(
+        "is a damaged archive, or of an unknown kind ({problem}): fetch it again, or unpack it and name the folder"
+    )]
+    Archive { problem: String },
+    #[error("holds more than {limit} files: unpack it and name the folder")]
+    TooManyMembers { limit: usize },
+    #[error("holds files that are encrypted: unpack it with its password and name the folder")]
+    Encrypted,
+    #[error("unpacks to more than {limit_bytes} bytes: unpack it and name the folder")]
+    UnpacksTooLarge { limit_bytes: u64 },
+    #[error("holds several lists ({names}): unpack it and name one of them, or the folder")]
+    SeveralLists { names: String },
+    #[error(
+        "is an Excel workbook or another spreadsheet: save the sheet as \"CSV UTF-8\" and name that file"
+    )]
+    Spreadsheet,
+    #[error("is {found}: {remedy}")]
+    Found { found: &'static str, remedy: &'static str },
+    #[error(transparent)]
+    Source(#[from] SourceProblem),
+    #[error(transparent)]
+    Photo(#[from] PhotoError),
+}
+
+impl From<io::Error> for FileProblem {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => Self::TooLarge { limit_bytes: MAX_TEXT_BYTES },
+            io::ErrorKind::InvalidData => Self::RowTooLong { limit_bytes: MAX_ROW_BYTES },
+            _ => Self::Read(error),
+        }
+    }
+}
+
+/// Why one item of a source is no good.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    #[error(transparent)]
+    Row(#[from] RowProblem),
+    /// Nothing follows it.
+    #[error(transparent)]
+    File(#[from] FileProblem),
+    #[error(transparent)]
+    Read(#[from] ReadProblem),
+}
+
+/// One of the goods of a source, or why it is none.
+#[derive(Debug)]
+pub struct Item {
+    /// For people: `goods.csv:3`, or the path of a picture in its folder.
+    pub place: String,
+    pub row: Result<Row, InputError>,
+}
+
+/// What there is to say of a source besides its rows.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Files of a folder or archive that are no goods.
+    pub skipped: Vec<(String, Skipped)>,
+    /// Fields that mean nothing here, as they were written.
+    pub ignored_fields: BTreeSet<String>,
+    /// How a list or table was written, if it was not ASCII.
+    pub encoding: Option<TextEncoding>,
+}
+
+/// The goods of one source, in its order.
+#[derive(Debug)]
+pub struct Input {
+    items: Items,
+    report: Report,
+}
+
+#[derive(Debug)]
+enum Items {
+    Rows { records: Box<Records>, base: Base, name: String },
+    Members(vec::IntoIter<Member>),
+    Ready(vec::IntoIter<Item>),
+}
+
+impl Input {
+    /// What `named` stands for: a folder, a list, table or archive, a picture, an address of one, or `-` for standard
+    /// input. Paths in a list are relative to its folder, those on standard input to the current one.
+    ///
+    /// # Errors
+    /// [`FileProblem`] when it cannot be read at all.
+    pub fn open(named: &Path) -> Result<Self, FileProblem> {
+        if named == Path::new("-") || named == Path::new("/dev/stdin") {
+            return Self::read(io::stdin(), "-", Path::new(""), None);
+        }
+        let path = match named.to_str().map(|text| PictureSource::parse(text, Path::new(""))).transpose()? {
+            Some(PictureSource::File(path)) => path,
+            None => named.to_path_buf(),
+            Some(picture) => return Ok(Self::picture(picture)),
+        };
+        let metadata = fs::metadata(&path)?;
+        if metadata.is_dir() {
+            return Ok(Self::folder(Folder::read(&path)?));
+        }
+        if is_device(&metadata) {
+            let remedy = "name a file or folder, or - for standard input";
+            return Err(FileProblem::Found { found: "a device", remedy });
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::read(File::open(&path)?, &path.display().to_string(), folder, Some(&path))
+    }
+
+    /// What was noticed by now.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// At least so many items follow.
+    #[must_use]
+    pub fn len_hint(&self) -> usize {
+        match &self.items {
+            Items::Rows { .. } => 0,
+            Items::Members(members) => members.len(),
+            Items::Ready(items) => items.len(),
+        }
+    }
+
+    fn ready(items: Vec<Item>) -> Self {
+        Self { items: Items::Ready(items.into_iter()), report: Report::default() }
+    }
+
+    /// A single picture; a file is named as it was on the command line, so that two of one name stay two.
+    fn picture(picture: PictureSource) -> Self {
+        let name = match &picture {
+            PictureSource::File(path) => good::written_name(&source::name_text(path.as_os_str())),
+            PictureSource::Address(address) => address.clone(),
+            other => other.name(),
+        };
+        Self::ready(vec![Item { place: name.clone(), row: Ok(Row::of_picture(picture, name)) }])
+    }
+
+    fn folder(folder: Folder) -> Self {
+        let Folder { pictures, skipped, unreadable } = folder;
+        let good = |FolderPicture { name, path }| Item {
+            place: name.clone(),
+            row: Ok(Row::of_picture(PictureSource::File(path), name)),
+        };
+        let failed = |(place, error)| Item { place, row: Err(FileProblem::Read(error).into()) };
+        let items = unreadable.into_iter().map(failed).chain(pictures.into_iter().map(good)).collect();
+        Self { report: Report { skipped, ..Report::default() }, ..Self::ready(items) }
+    }
+
+    /// Reads what `reader` gives; `path` is where it can be opened again.
+    fn read(
+        mut reader: impl Read + Send + 'static,
+        name: &str,
+        folder: &Path,
+        path: Option<&Path>,
+    ) -> Result<Self, FileProblem> {
+        let head = records::head_of(&mut reader)?;
+        match kind_of(&head)? {
+            Kind::Picture => match path {
+                Some(path) => Ok(Self::picture(PictureSource::File(path.to_path_buf()))),
+                None => Self::picture_of(Cursor::new(head).chain(reader)),
+            },
+            Kind::Zip => {
+                let file = reopened(path, head, reader)?;
+                Self::archive(Archive::zip(file)?)
+            }
+            Kind::Tar => {
+                let file = reopened(path, head, reader)?;
+                Self::archive(Archive::tar(file)?)
+            }
+            Kind::Gzip => {
+                let mut unpacked = flate2::read::MultiGzDecoder::new(Cursor::new(head.clone()).chain(reader));
+                let inner = records::head_of(&mut unpacked)?;
+                if is_tar(&inner) {
+                    let packed_bytes =
+                        path.map_or(Ok(0), |path| fs::metadata(path).map(|data| data.len()))?;
+                    return Self::archive(Archive::tar_gz(inner, unpacked, packed_bytes)?);
+                }
+                let name = name.strip_suffix(".gz").unwrap_or(name);
+                Self::rows(inner, unpacked, name, Base::Folder(folder.to_path_buf()))
+            }
+            Kind::Text => Self::rows(head, reader, name, Base::Folder(folder.to_path_buf())),
+        }
+    }
+
+    /// A picture without a name is named by what it holds.
+    fn picture_of(reader: impl Read) -> Result<Self, FileProblem> {
+        let limit_bytes = PhotoLimits::default().max_bytes;
+        let mut bytes = Vec::new();
+        reader.take(limit_bytes + 1).read_to_end(&mut bytes)?;
+        let read = bytes.len() as u64;
+        if read > limit_bytes {
+            return Err(PhotoError::TooManyBytes { bytes: read, limit_bytes }.into());
+        }
+        let name = Digest::of(&bytes).to_string();
+        let row = Row::of_picture(PictureSource::Bytes(bytes), name);
+        Ok(Self::ready(vec![Item { place: "-".to_owned(), row: Ok(row) }]))
+    }
+
+    fn rows(
+        head: Vec<u8>,
+        reader: impl Read + Send + 'static,
+        name: &str,
+        base: Base,
+    ) -> Result<Self, FileProblem> {
+        let records = Records::new(head, Box::new(reader), name, &[])?;
+        if let Some(header) = records.header().filter(|header| !good::names_picture(header)) {
+            return Err(FileProblem::NoPictureColumn { header: header.join(", ") });
+        }
+        let items = Items::Rows { records: Box::new(records), base, name: name.to_owned() };
+        Ok(Self { items, report: Report::default() })
+    }
+
+    /// The pictures of an archive, or the rows of the list in it.
+    fn archive(archive: Archive) -> Result<Self, FileProblem> {
+        let archive = Arc::new(archive);
+        let (members, skipped) = archive.members();
+        let lists: Vec<&Member> = members.iter().filter(|member| is_list(member.name())).collect();
+        match lists[..] {
+            [] => {
+                let report = Report { skipped, ..Report::default() };
+                Ok(Self { items: Items::Members(members.into_iter()), report })
+            }
+            [list] => {
+                let folder = list.name().rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+                let mut file = list.spool(MAX_TEXT_BYTES)?;
+                let head = records::head_of(&mut file)?;
+                Self::rows(head, file, list.name(), Base::Archive { folder, members: archive.by_name() })
+            }
+            _ => {
+                let names: Vec<&str> = lists.iter().take(5).map(|member| member.name()).collect();
+                Err(FileProblem::SeveralLists { names: names.join(", ") })
+            }
+        }
+    }
+}
+
+impl Iterator for Input {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        match &mut self.items {
+            Items::Ready(items) => items.next(),
+            Items::Members(members) => loop {
+                let member = members.next()?;
+                let name = member.name().to_owned();
+                match member.look() {
+                    Ok(None) => {
+                        let row = Row::of_picture(PictureSource::Member(member), archive::plain(&name));
+                        return Some(Item { place: name, row: Ok(row) });
+                    }
+                    Ok(Some(kind)) => self.report.skipped.push((name, kind)),
+                    Err(error) => return Some(Item { place: name, row: Err(error.into()) }),
+                }
+            },
+            Items::Rows { records, base, name } => {
+                let (line, fields) = records.next_row()?;
+                self.report.encoding = records.encoding();
+                let ignored = &mut self.report.ignored_fields;
+                let row = fields.and_then(|mut fields| {
+                    let row = Row::of_fields(&mut fields, base)?;
+                    for field in fields.rest() {
+                        // As many as a report can show.
+                        if ignored.len() < MAX_IGNORED_FIELDS && !ignored.contains(field) {
+                            ignored.insert(field.to_owned());
+                        }
+                    }
+                    Ok(row)
+                });
+                Some(Item { place: format!("{name}:{line}"), row })
+            }
+        }
+    }
+}
+
+/// What kind of source begins with these bytes.
+enum Kind {
+    Picture,
+    Zip,
+    Tar,
+    Gzip,
+    /// Or nothing at all.
+    Text,
+}
+
+fn kind_of(head: &[u8]) -> Result<Kind, FileProblem> {
+    let unpack = |found| Err(FileProblem::Found { found, remedy: "unpack it and name the folder" });
+    match head {
+        [] => return Ok(Kind::Text),
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => return Ok(Kind::Zip),
+        [0x1F, 0x8B, ..] => return Ok(Kind::Gzip),
+        [0xD0, 0xCF, 0x11, 0xE0, ..] => return Err(FileProblem::Spreadsheet),
+        [0xFD, b'7', b'z', b'X', b'Z', ..] => return unpack("an xz archive"),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => return unpack("a zstd archive"),
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => return unpack("a bzip2 archive"),
+        [b'R', b'a', b'r', b'!', ..] => return unpack("a RAR archive"),
+        [b'7', b'z', 0xBC, 0xAF, ..] => return unpack("a 7z archive"),
+        _ if is_tar(head) => return Ok(Kind::Tar),
+        _ => {}
+    }
+    let list = "name a folder, pictures, or a list of goods: NDJSON, JSON, CSV, TSV, or one path a line";
+    match PhotoFormat::sniff(head) {
+        Ok(_) | Err(PhotoError::UnsupportedFormat { .. }) => Ok(Kind::Picture),
+        Err(PhotoError::NotAPicture { found: found @ ("an HTML page" | "an XML document") }) => {
+            Err(FileProblem::Found { found, remedy: "save its table as CSV and name that file" })
+        }
+        _ if text::start_of(head).is_some() => Ok(Kind::Text),
+        Err(PhotoError::NotAPicture { found }) => Err(FileProblem::Found { found, remedy: list }),
+        Err(_) => Err(FileProblem::Found { found: "data of an unknown kind", remedy: list }),
+    }
+}
+
+fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar")
+}
+
+/// Whether the file of an archive is a list of goods by its name.
+fn is_list(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+    matches!(ending.as_str(), "ndjson" | "jsonl" | "json" | "csv" | "tsv")
+}
+
+/// The file at `path`; what comes from elsewhere is kept in a temporary one.
+fn reopened(path: Option<&Path>, head: Vec<u8>, reader: impl Read) -> Result<File, FileProblem> {
+    let mut file = match path {
+        Some(path) if fs::metadata(path)?.is_file() => File::open(path)?,
+        _ => spooled(Cursor::new(head).chain(reader), MAX_SPOOLED_BYTES)?,
+    };
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn is_device(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    let kind = metadata.file_type();
+    kind.is_char_device() || kind.is_block_device() || kind.is_socket()
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &fs::Metadata) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Id, title and price of each row of a file, or its error.
+    fn goods(name: &str, bytes: &[u8]) -> Result<Vec<Result<[String; 3], String>>, FileProblem> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join(name);
+        fs::write(&file, bytes)?;
+        let row = |row: Row| [row.id, row.title, row.price.map_or(String::new(), |price| price.to_string())];
+        Ok(Input::open(&file)?.map(|item| item.row.map(row).map_err(|error| error.to_string())).collect())
+    }
+
+    fn written(goods: &[[String; 3]], between: &str) -> String {
+        let rows = goods.iter().map(|[id, title, price]| {
+            serde_json::json!({"图片": "a.jpg", "id": id, "title": title, "price": price}).to_string()
+        });
+        rows.collect::<Vec<_>>().join(between)
+    }
+
+    #[test]
+    fn a_file_of_nothing_has_no_goods() {
+        for bytes in [&b""[..], b"\n\n", b"# none\n", b"\xEF\xBB\xBF", b"[]", b"path,id\n"] {
+            assert!(goods("goods.ndjson", bytes).is_ok_and(|rows| rows.is_empty()), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_characters_spoil_their_row_alone() {
+        let text = written(
+            &[["A", "红色纯棉短袖", "1"], ["B", "蓝色粉袋", "2"]].map(|row| row.map(String::from)),
+            "\n",
+        );
+        let bytes =
+            [text.as_bytes(), b"\n{\"path\":\"a\",\"id\":\"C\xE7\xBA\"}\n{\"path\":\"a\",\"id\":\"D\"}"]
+                .concat();
+        let rows = goods("goods.ndjson", &bytes).unwrap();
+        let fine: Vec<bool> = rows.iter().map(Result::is_ok).collect();
+        assert_eq!(fine, [true, true, false, true], "{rows:?}");
+        assert!(rows[2].as_ref().unwrap_err().contains("save the file as UTF-8"), "{rows:?}");
+    }
+
+    #[test]
+    fn text_that_is_compressed_is_read_as_if_it_were_not() {
+        use std::io::Write as _;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"path,id\na.jpg,A\n").unwrap();
+        let rows = goods("goods.csv.gz", &gzip.finish().unwrap()).unwrap();
+        assert_eq!(rows, [Ok(["A".to_owned(), "A".to_owned(), String::new()])]);
+    }
+
+    proptest! {
+        #[test]
+        fn goods_survive_every_form(
+            goods_in in proptest::collection::vec(
+                ("[A-Za-z0-9/一-龥]([ -~一-龥]{0,10}[A-Za-z0-9])?", "[!-~一-龥]{1,12}", "[1-9][0-9]{0,4}\\.[0-9]{2}"), 1..6),
+        ) {
+            let want: Vec<[String; 3]> = goods_in.into_iter().map(|(id, title, price)| [id, title, price]).collect();
+            let expected: Vec<Result<[String; 3], String>> = want.iter().cloned().map(Ok).collect();
+            let lines = written(&want, "\n");
+            let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+            let mut table = csv::WriterBuilder::new().delimiter(b';').from_writer(Vec::new());
+            table.write_record(["编号", "图片", "标题", "价格（元）"]).unwrap();
+            for [id, title, price] in &want {
+                table.write_record([id, "a.jpg", title, &format!("¥{price}")]).unwrap();
+            }
+            let table = table.into_inner().unwrap();
+            for (name, bytes) in [
+                ("a.ndjson", lines.clone().into_bytes()),
+                ("b.ndjson", lines.replace('\n', "\r").into_bytes()),
+                ("c.json", format!("[{}\r\n]", written(&want, ",\r\n")).into_bytes()),
+                ("d.txt", [b"\xFF\xFE".to_vec(), utf16(&lines)].concat()),
+                ("e.ndjson", encoding_rs::GB18030.encode(&lines).0.into_owned()),
+                ("f.csv", table),
+            ] {
+                // A few Chinese characters in GB18030 can be UTF-8, too: that form needs more text than this.
+                if name == "e.ndjson" && std::str::from_utf8(&bytes).is_ok() {
+                    continue;
+                }
+                prop_assert_eq!(goods(name, &bytes).unwrap(), expected.clone(), "{}", name);
+            }
+        }
+
+        #[test]
+        fn no_file_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400), start in 0_usize..8, ending in "ndjson|csv|txt|zip",
+        ) {
+            let starts: [&[u8]; 8] =
+                [b"", b"{\"path\":", b"[{", b"path,id\n\"", b"PK\x03\x04", b"\x1F\x8B\x08\0", b"\xFF\xFE", b"a.jpg\0"];
+            let _ = goods(&format!("goods.{ending}"), &[starts[start], &bytes].concat());
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Which rows are in this text? Whatever its layout, one after another.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+
+use super::fields::{self, Fields, Names, RowProblem, Value};
+use super::rows::{JsonLines, JsonValues, Layout, layout_of};
+use super::table::{Table, separator_of};
+use super::text::{DAMAGE, HEAD_BYTES, Line, Lines, TextEncoding, TextReader, start_of};
+use super::{FileProblem, InputError, MAX_ROW_BYTES, MAX_TEXT_BYTES, Numbered};
+
+/// Names of the column that says where a picture is.
+pub const TABLE_PICTURE_NAMES: &[&str] = fields::PICTURE;
+
+type Source = io::Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
+type Text = TextReader<Source>;
+
+/// The rows of a text: NDJSON, JSON, CSV, TSV, or a list of paths.
+pub struct Records {
+    rows: Rows,
+    is_ended: bool,
+}
+
+enum Rows {
+    Lines(JsonLines<Text>),
+    Values(JsonValues<Text>),
+    Table(Box<Table<Text>>),
+    List(Lines<Text>),
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records").field("is_ended", &self.is_ended).finish_non_exhaustive()
+    }
+}
+
+/// The first bytes of what `reader` gives: enough to tell its kind. Does not wait for more than a line.
+pub(super) fn head_of(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; HEAD_BYTES];
+    let mut filled = 0;
+    while filled < HEAD_BYTES {
+        match reader.read(&mut head[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        // Text that somebody types or another program is still making.
+        let so_far = &head[..filled];
+        let is_text = std::str::from_utf8(so_far).is_ok() && !so_far.contains(&0);
+        if is_text && so_far.trim_ascii_start().contains(&b'\n') && filled >= 64 {
+            break;
+        }
+    }
+    head.truncate(filled);
+    Ok(head)
+}
+
+impl Records {
+    /// The rows of the file at `path` (`-` is standard input), which must be text. `columns` are names of columns beside
+    /// those of goods, by which a table's header is known.
+    ///
+    /// # Errors
+    /// [`FileProblem`] when it cannot be read, or is no text.
+    pub fn open(path: &Path, columns: &[&str]) -> Result<Self, FileProblem> {
+        let mut reader: Box<dyn Read + Send> =
+            if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+        let head = head_of(&mut reader)?;
+        match super::kind_of(&head)? {
+            super::Kind::Text => Self::new(head, reader, &path.display().to_string(), columns),
+            super::Kind::Zip => {
+                Err(super::Archive::zip(File::open(path)?).err().unwrap_or(FileProblem::Found {
+                    found: "a zip archive",
+                    remedy: "unpack it and name the list in it",
+                }))
+            }
+            super::Kind::Picture => {
+                Err(FileProblem::Found { found: "a picture", remedy: "name a list of pictures" })
+            }
+            super::Kind::Tar | super::Kind::Gzip => Err(FileProblem::Found {
+                found: "a compressed file",
+                remedy: "unpack it and name the list in it",
+            }),
+        }
+    }
+
+    /// The rows of what begins with `head` and goes on with `rest`; the ending of `name` counts where the content leaves
+    /// a doubt.
+    pub(super) fn new(
+        head: Vec<u8>,
+        rest: Box<dyn Read + Send>,
+        name: &str,
+        columns: &[&str],
+    ) -> Result<Self, FileProblem> {
+        let Some(start) = start_of(&head) else {
+            let remedy = "save it as UTF-8 text and name that file";
+            return Err(FileProblem::Found { found: "no text in a known encoding", remedy });
+        };
+        let mut beginning = String::new();
+        TextReader::new(&head[..], start, u64::MAX).read_to_string(&mut beginning)?;
+        let text = TextReader::new(Cursor::new(head).chain(rest), start, MAX_TEXT_BYTES);
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+        let is_json = matches!(ending.as_str(), "ndjson" | "jsonl" | "json");
+        let is_table = matches!(ending.as_str(), "csv" | "tsv");
+        // The content decides; the ending of the name only where that says nothing.
+        let layout = layout_of(&beginning, false);
+        let separator = separator_of(&beginning, false, columns);
+        let (layout, separator) = match (layout, separator) {
+            (None, None) => (layout_of(&beginning, is_json), separator_of(&beginning, is_table, columns)),
+            found => found,
+        };
+        let rows = match (layout, separator) {
+            _ if start.is_nul_separated => Rows::List(Lines::new(text, 0)),
+            (Some(Layout::Lines), _) => Rows::Lines(JsonLines::new(text)),
+            (Some(Layout::Values), _) => Rows::Values(JsonValues::new(text)),
+            (None, Some(separator)) => {
+                Rows::Table(Box::new(Table::open(text, separator).map_err(|(_, problem)| problem)?))
+            }
+            (None, None) => Rows::List(Lines::new(text, b'\n')),
+        };
+        Ok(Self { rows, is_ended: false })
+    }
+
+    /// Of a table.
+    pub(super) fn header(&self) -> Option<&[String]> {
+        match &self.rows {
+            Rows::Table(table) => Some(table.header()),
+            _ => None,
+        }
+    }
+
+    /// As far as it is known by now.
+    #[must_use]
+    pub fn encoding(&self) -> Option<TextEncoding> {
+        match &self.rows {
+            Rows::Lines(rows) => rows.reader().encoding(),
+            Rows::Values(rows) => rows.reader().encoding(),
+            Rows::Table(table) => table.reader().encoding(),
+            Rows::List(lines) => lines.reader.encoding(),
+        }
+    }
+
+    /// The next row and its line. After an error of the kind [`InputError::File`] there is none.
+    pub(super) fn next_row(&mut self) -> Option<(u64, Result<Fields, InputError>)> {
+        if self.is_ended {
+            return None;
+        }
+        let row = match &mut self.rows {
+            Rows::Lines(rows) => rows.next(),
+            Rows::Values(rows) => rows.next(),
+            Rows::Table(table) => table.next(),
+            Rows::List(lines) => next_path(lines),
+        };
+        match row {
+            Ok(Some((line, fields))) => Some((line, fields.map_err(Into::into))),
+            Ok(None) => {
+                self.is_ended = true;
+                None
+            }
+            Err((line, problem)) => {
+                self.is_ended = true;
+                Some((line, Err(problem.into())))
+            }
+        }
+    }
+
+    /// The next row as a JSON object, with its line: the fields of `known` (a key of the object, and the names of columns
+    /// that mean it), numbers as texts. The names of all other fields go to `ignored`.
+    pub fn next_json(
+        &mut self,
+        known: &[(&str, &'static [&'static str])],
+        ignored: &mut BTreeSet<String>,
+    ) -> Option<(u64, Result<serde_json::Value, InputError>)> {
+        let (line, fields) = self.next_row()?;
+        let json = fields.map(|fields| {
+            let known: &[(&str, Names)] = known;
+            let (json, rest) = fields.into_json(known);
+            ignored.extend(rest);
+            json
+        });
+        Some((line, json))
+    }
+}
+
+fn next_path(lines: &mut Lines<Text>) -> Result<Option<Numbered>, (u64, FileProblem)> {
+    loop {
+        let line = lines.next(MAX_ROW_BYTES);
+        let number = lines.number;
+        let row = match line.map_err(|error| (number, error.into()))? {
+            None => return Ok(None),
+            Some(Line::TooLong) => Err(RowProblem::TooLong { limit_bytes: MAX_ROW_BYTES }),
+            Some(Line::Whole(path)) if path.contains(DAMAGE) => Err(RowProblem::Damaged),
+            Some(Line::Whole(path)) => {
+                if path.trim().is_empty() || lines.end == b'\n' && path.trim_start().starts_with('#') {
+                    continue;
+                }
+                let mut fields = Fields::default();
+                fields.insert(fields::PICTURE[0], Value::Text(path));
+                Ok(fields)
+            }
+        };
+        return Ok(Some((number, row)));
+    }
+}
