@@ -164,27 +164,15 @@ pub fn run() -> Result<ExitCode> {
     }
 }
 
-/// Says what is wrong with the arguments and ends the process; also prints help and version. Arguments are quoted in it:
-/// those that would take over a terminal are written out before.
+/// Says what is wrong with the arguments and ends the process; also prints help and version. The arguments are quoted in
+/// it, so it is made again of arguments that are safe to print.
 fn refuse(error: &clap::Error) -> ! {
-    let mut text = error.render().to_string();
-    let mut hostile = false;
-    for argument in std::env::args_os().skip(1) {
-        let argument = argument.to_string_lossy();
-        let value = argument.split_once('=').map_or("", |(_, value)| value);
-        for quoted in [argument.as_ref(), value] {
-            let plain = line(quoted).to_string();
-            if plain != quoted {
-                hostile = true;
-                text = text.replace(quoted, &plain);
-            }
-        }
+    let plain = std::env::args_os().map(|argument| line(argument.to_string_lossy()).to_string());
+    if let Err(plain) = Cli::try_parse_from(plain) {
+        plain.exit();
     }
-    if hostile {
-        let _ = write!(Printable::new(io::stderr().lock()), "{text}");
-        std::process::exit(error.exit_code());
-    }
-    error.exit()
+    note_line(format_args!("{}", error.render()));
+    std::process::exit(error.exit_code());
 }
 
 /// The error and its causes as one line on standard error.
