@@ -179,26 +179,13 @@ fn run_command() -> Result<ExitCode> {
     }
 }
 
-/// Says what is wrong with the arguments; also prints help and version. Arguments are quoted in it: those that would take
-/// over a terminal are written out before.
+/// Says what is wrong with the arguments; also prints help and version. The arguments are quoted in it, so it is made again
+/// of arguments that are safe to print.
 fn refuse(error: &clap::Error) -> Result<ExitCode> {
-    let mut text = error.render().to_string();
-    let mut hostile = false;
-    for argument in std::env::args_os().skip(1) {
-        let argument = argument.to_string_lossy();
-        let value = argument.split_once('=').map_or("", |(_, value)| value);
-        for quoted in [argument.as_ref(), value] {
-            let plain = line(quoted).to_string();
-            if plain != quoted {
-                hostile = true;
-                text = text.replace(quoted, &plain);
-            }
-        }
-    }
-    if hostile {
-        write!(output::stderr(), "{text}")?;
-    } else {
-        error.print()?;
+    let plain = std::env::args_os().map(|argument| line(argument.to_string_lossy()).to_string());
+    match Cli::try_parse_from(plain) {
+        Err(plain) => plain.print()?,
+        Ok(_) => complain(error.render()),
     }
     Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED)))
 }

@@ -205,7 +205,7 @@ impl ToSrgb {
     }
 
     /// Pixels of cyan, magenta, yellow and black (255 is full ink) as RGB.
-    pub(super) fn from_inks(&self, inks: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn convert_inks(&self, inks: &[u8]) -> Option<Vec<u8>> {
         panic::catch_unwind(AssertUnwindSafe(|| self.convert8(inks, None))).ok().flatten()
     }
 

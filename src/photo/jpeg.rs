@@ -70,7 +70,7 @@ pub(super) fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<(DynamicImage
     let mut samples = decoder.decode().map_err(|e| from_decoder(&e))?;
     if let Some(from_inks) = from_inks {
         to_inks(&mut samples, wanted == ColorSpace::YCCK);
-        samples = from_inks.from_inks(&samples).unwrap_or_else(|| plainly(&samples));
+        samples = from_inks.convert_inks(&samples).unwrap_or_else(|| plainly(&samples));
     }
 
     let (width, height) = (u32::from(frame.width_px), u32::from(frame.height_px));
