@@ -109,7 +109,7 @@ pub enum CatalogError {
     )]
     TooOldToRead { path: PathBuf, found: usize, known: usize },
     #[error("the journal of paid answers {} cannot be written: {source}", path.display())]
-    Journal { path: PathBuf, source: std::io::Error },
+    Journal { path: PathBuf, r#source: std::io::Error },
     #[error("photo {photo_id} was removed while it was being added to; add the good again")]
     PhotoGone { photo_id: PhotoId },
     #[error("the catalogue failed: {0}")]

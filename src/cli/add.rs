@@ -11,7 +11,7 @@ use clap::Args;
 use super::output::complain;
 use super::picture::Pictures;
 use super::settings::Settings;
-use super::store_goods::{Passed, Read, Task, store_goods};
+use super::store_goods::{Passed, Place, Read, Task, store_goods};
 use crate::engine::OwnGood;
 use crate::input::{Input, Item, PictureSource, Row, TextEncoding};
 use crate::offer::{Offer, OfferId};
@@ -80,7 +80,7 @@ impl Iterator for Goods {
             }
             match self.inputs.pop_front()? {
                 (name, Ok(input)) => self.report(&name, &input),
-                (name, Err(problem)) => return Some((name, Err(problem.into()))),
+                (name, Err(problem)) => return Some((unnamed(name), Err(problem.into()))),
             }
         }
     }
@@ -88,15 +88,16 @@ impl Iterator for Goods {
 
 impl Goods {
     fn task(&mut self, item: Item) -> Task {
-        match item.row {
+        let Item { place, row } = item;
+        match row.map_err(Into::into).and_then(|row| self.check_name(&row).map(|()| row)) {
             Ok(row) => {
-                let id = row.id.clone();
-                match self.check_name(&row).and_then(|()| self.good(row)) {
-                    Ok(good) => (id, Ok(good)),
-                    Err(error) => (item.place, Err(error)),
+                let is_named_by_file = !row.is_id_given;
+                match self.good(row) {
+                    Ok(good) => (Place { id: good.offer.offer_id.to_string(), is_named_by_file }, Ok(good)),
+                    Err(error) => (unnamed(place), Err(error)),
                 }
             }
-            Err(error) => (item.place, Err(error.into())),
+            Err(error) => (unnamed(place), Err(error)),
         }
     }
 
@@ -121,7 +122,11 @@ impl Goods {
         let Row { picture, id, is_id_given, title, price, category_ids, detail_url } = row;
         let id = match OfferId::new(&id) {
             // A file's name that is too long, or holds control characters, is not its owner's fault.
-            Err(_) if !is_id_given => OfferId::of_path(id.as_ref()).0,
+            Err(_) if !is_id_given => {
+                let (digested, _) = OfferId::of_path(id.as_ref());
+                complain(format_args!("{id}: the path is no id as it is; the good is {digested}"));
+                digested
+            }
             id => id.context("the good needs another id")?,
         };
         let offer = Offer { price, category_ids, detail_url, ..Offer::new(id, title) };
@@ -144,4 +149,8 @@ impl Goods {
         let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
         passed.skipped.extend(report.skipped.iter().cloned());
     }
+}
+
+fn unnamed(id: String) -> Place {
+    Place { id, is_named_by_file: false }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::FAILED;
-use super::output::{BatchOutput, complain};
+use super::output::{BatchOutput, complain_about};
 use super::picture::Pictures;
 use super::settings::Settings;
 use super::told::Named;
@@ -61,7 +61,7 @@ impl Forget {
                 Ok(photo_id) => tell(json!(id), photo_id),
                 Err(error) => {
                     missing = true;
-                    complain(format_args!("{id}: {error:#}"));
+                    complain_about(&id, format_args!("{error:#}"));
                     if settings.json {
                         out.line(json!({"id": id, "error": format!("{error:#}")}));
                     }

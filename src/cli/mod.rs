@@ -29,7 +29,6 @@ mod store_goods;
 mod told;
 mod upstreams;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

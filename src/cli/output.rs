@@ -24,6 +24,12 @@ pub(super) fn complain(text: impl fmt::Display) {
     let _ = writeln!(stderr(), "{}", line(format_args!("tongkuan: {text}")));
 }
 
+/// A complaint about what is called `name`, which is said once where the error says it itself.
+pub(super) fn complain_about(name: impl fmt::Display, error: impl fmt::Display) {
+    let (name, error) = (name.to_string(), error.to_string());
+    if error.contains(&name) { complain(error) } else { complain(format_args!("{name}: {error}")) }
+}
+
 /// Whether standard output's reader has gone away: `tongkuan ... | head`. Errors of standard output come as they are;
 /// all others say what was being done.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::output::complain;
+use super::output::{complain, complain_about};
 use super::settings::Settings;
 use crate::fetch::{Fetch as _, FetchError, Fetcher};
 use crate::input::{Folder, PictureSource, skipped_text};
@@ -107,7 +107,7 @@ fn fetch_largest(
 pub(super) fn folder(folder: &Path) -> Result<Folder> {
     let found = Folder::read(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     for (name, error) in &found.unreadable {
-        complain(format_args!("{}: {error}", folder.join(name).display()));
+        complain_about(folder.join(name).display(), &error);
     }
     if let Some(text) = skipped_text(&found.skipped) {
         complain(format_args!("{}: {text}", folder.display()));

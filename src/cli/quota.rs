@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{BatchOutput, complain, stdout};
+use super::output::{BatchOutput, complain_about, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
@@ -110,7 +110,7 @@ fn report(settings: &Settings, out: &BatchOutput, one: &DrainedOne<'_>) {
             if settings.json {
                 out.line(json!({ "id": label, "error": error.to_string() }));
             }
-            complain(format_args!("{label}: {error}"));
+            complain_about(&label, &error);
         }
     }
 }

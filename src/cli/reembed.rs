@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::output::{BatchOutput, complain, stdout};
+use super::output::{BatchOutput, complain_about, stdout};
 use super::picture::paths_in;
 use super::settings::Settings;
 use super::{FAILED, found};
@@ -65,7 +65,7 @@ fn tell(settings: &Settings, out: &BatchOutput, refilled: &Refilled) {
     let id = &refilled.original;
     match &refilled.result {
         Err(error) => {
-            complain(format_args!("{id}: {error}"));
+            complain_about(&id, &error);
             if settings.json {
                 out.line(json!({"id": id, "error": error.to_string()}));
             }

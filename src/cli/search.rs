@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{complain, stdout};
+use super::output::{complain_about, stdout};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::{FAILED, found, harvest, show};
@@ -119,7 +119,7 @@ impl Search {
                         let id = path.display().to_string();
                         writeln!(out, "{}", json!({"id": id, "error": error.to_string()}))?;
                     }
-                    complain(format_args!("{}: {error}", path.display()));
+                    complain_about(path.display(), &error);
                 }
             }
         }

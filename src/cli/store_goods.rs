@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::FAILED;
-use super::output::{BatchOutput, complain};
+use super::output::{BatchOutput, complain, complain_about};
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::engine::{Added, BatchEnd, Engine, OwnGood, Progress};
@@ -19,8 +19,16 @@ use crate::input::{Skipped, skipped_text};
 /// Reads a picture's file when its turn comes.
 pub(super) type Read = Box<dyn FnOnce() -> Result<Vec<u8>> + Send>;
 
-/// What is printed of a good, and the good or why it cannot be one.
-pub(super) type Task = (String, Result<OwnGood<Read>>);
+/// What is printed of a good.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) id: String,
+    /// The id was made of the file's name: another picture of the same good is worth a note.
+    pub(super) is_named_by_file: bool,
+}
+
+/// A good or why it cannot be one.
+pub(super) type Task = (Place, Result<OwnGood<Read>>);
 
 /// What of the sources is no good.
 #[derive(Debug, Default)]
@@ -45,15 +53,23 @@ pub(super) fn store_goods(
     let (terminal, out) = (Terminal::new(), BatchOutput::default());
     let [mut new, mut known, mut failed] = [0_u64; 3];
     let mut done = 0;
-    let end = engine.add_all(tasks, &stop, &mut |id: String, result: Result<Added>| {
+    let end = engine.add_all(tasks, &stop, &mut |place: Place, result: Result<Added>| {
+        let id = place.id;
         let text = match &result {
             Ok(added) => {
                 *(if added.is_new { &mut new } else { &mut known }) += 1;
+                if place.is_named_by_file && added.photos > 1 {
+                    complain(format_args!(
+                        "{id}: the good has {} pictures by now: the file was another one before, or another folder has \
+                         one of this path",
+                        added.photos
+                    ));
+                }
                 json!({"id": id, "photo_id": added.photo_id, "is_new": added.is_new, "photos": added.photos})
             }
             Err(error) => {
                 failed += 1;
-                complain(format_args!("{id}: {error:#}"));
+                complain_about(&id, format_args!("{error:#}"));
                 json!({"id": id, "error": format!("{error:#}")})
             }
         };

@@ -29,7 +29,10 @@ pub(super) fn layout_of(head: &str, is_named_so: bool) -> Option<Layout> {
             let is_laid_out = is_open && !is_object(first) && next.is_some_and(|line| !is_object(line));
             Some(if is_laid_out { Layout::Values } else { Layout::Lines })
         }
-        b'"' if serde_json::from_str::<String>(first).is_ok() => Some(Layout::Lines),
+        // Else it is a list of paths, one of which stands in quotes.
+        b'"' if serde_json::from_str::<String>(first).is_ok() && lines.all(|line| line.starts_with('"')) => {
+            Some(Layout::Lines)
+        }
         _ => is_named_so.then_some(Layout::Lines),
     }
 }

@@ -233,7 +233,16 @@ pub(super) fn bytes_text(name: &[u8]) -> String {
         return text.to_owned();
     }
     let (text, damaged) = encoding_rs::GB18030.decode_without_bom_handling(name);
-    if damaged { String::from_utf8_lossy(name).into_owned() } else { text.into_owned() }
+    if !damaged {
+        return text.into_owned();
+    }
+    // Bytes that are no characters stay apart: names that differ are goods that differ.
+    let mut shown = String::new();
+    for chunk in name.utf8_chunks() {
+        shown.push_str(chunk.valid());
+        shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -70,7 +70,8 @@ pub(super) fn start_of(head: &[u8]) -> Option<Start> {
     for c in text.chars() {
         all += 1;
         let is_layout = matches!(c, '\t' | '\n' | '\r' | '\u{c}') || c == '\0' && start.is_nul_separated;
-        odd += usize::from(c == DAMAGE || c.is_control() && !is_layout);
+        // Later control characters, and the escape of terminals, do stand in titles that people have.
+        odd += usize::from(c == DAMAGE || c < ' ' && c != '\u{1b}' && !is_layout);
     }
     // One cut character at the end, one damaged line among many: still text.
     (odd <= 1 + all / 50).then_some(start)

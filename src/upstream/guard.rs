@@ -505,8 +505,9 @@ impl Guard {
         thread::scope(|scope| {
             // Hung up when the call has ended, in whatever way.
             let (_under_way, ended) = mpsc::channel::<()>();
+            let start = clock.now();
             let watch = move || {
-                let (start, mut next) = (clock.now(), WAIT_NOTE_AFTER);
+                let mut next = WAIT_NOTE_AFTER;
                 while ended.recv_timeout(NOTE_POLL) == Err(RecvTimeoutError::Timeout) {
                     let waited = start.until(clock.now());
                     if waited >= next {

@@ -235,5 +235,7 @@ fn the_command_prints_details_and_offline_only_those_that_are_known() {
     assert_eq!((&again["source"], &again["detail"]), (&"local".into(), &first.json()["detail"]));
     assert_eq!(shell.run(&["--json", "details", "--refresh", &id]).json()["upstream_calls"], 1);
     assert_eq!(shell.sandbox().counters().details_ok, 2);
-    assert_eq!(shell.run(&["details", "no id"]).status, 2);
+    let own = shell.run(&["--json", "details", "no number of an offer"]);
+    assert_eq!((own.status, &own.json()["upstream_calls"]), (1, &0.into()), "{own:?}");
+    assert_eq!(shell.run(&["details", "no\nid"]).status, 2);
 }

@@ -52,7 +52,8 @@ fn search_for_5000_paths(runtime: Option<&Path>) {
     let ran = Ran::of(&mut command);
     let lines = ran.lines();
     assert_eq!((ran.status, lines.len(), ran.err.as_str()), (1, 5_000, ""));
-    assert_eq!((&lines[0]["verdict"], &lines[0]["timings_ms"]["embed"].is_null()), (&"miss".into(), &false));
+    assert_ne!(lines[0]["verdict"], "hit");
+    assert!(!lines[0]["timings_ms"]["embed"].is_null(), "{}", lines[0]);
     assert!(lines[1..].iter().all(|line| line["verdict"] == "hit" && line["id"] == text(&known)));
     for folder in fresh {
         assert_eq!(below(&folder), Vec::<PathBuf>::new(), "in {}", folder.display());
@@ -174,7 +175,7 @@ fn commands<'a>(
         (vec!["login", "--redirect-uri", "http://127.0.0.1:9/back", "--code", "c"], 2),
         (vec!["setup"], 0),
         (vec!["demo"], 2),
-        (vec!["same", "1", picture], 0),
+        (vec!["same", "1", other], 0),
         (vec!["calibrate"], 0),
         (vec!["reembed", "--fetch"], 2),
         (vec!["doctor"], 0),
@@ -318,7 +319,7 @@ fn what_is_stored_can_be_read_by_its_owner_alone() {
     assert_eq!(shell.run(&["search", text(&picture)]).status, 1);
     let mut refreshed = shell.command(&["--upstream", "aop", "search", "--refresh", text(&picture)]);
     let refreshed = Ran::of(refreshed.env("TONGKUAN_REFRESH_TOKEN", SandboxOptions::default().refresh_token));
-    assert_eq!(refreshed.status, 0, "{refreshed:?}");
+    assert_eq!(refreshed.status, 1, "{refreshed:?}");
     // While it is open there are journals, too.
     let open = tongkuan::catalog::Catalog::open(&home).unwrap();
     open.keep_calibration(None).unwrap();

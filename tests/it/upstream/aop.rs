@@ -120,7 +120,7 @@ fn a_refusal_is_found_at_every_level_of_the_envelope() {
         (200, gateway, UpstreamErrorKind::Acl),
         (200, inner, UpstreamErrorKind::Auth),
         (200, outer, UpstreamErrorKind::Image),
-        (200, json!({ "result": { "success": "true", "result": {} } }), UpstreamErrorKind::Transient),
+        (200, json!({ "result": { "success": "true", "result": {} } }), UpstreamErrorKind::Unreadable),
         (502, json!(null), UpstreamErrorKind::Transient),
     ];
     for (status, body, kind) in cases {

@@ -95,7 +95,7 @@ fn a_picture_that_the_gateway_cannot_fetch_is_no_empty_answer() {
     for (answer, kind) in [
         (&refused, Err(UpstreamErrorKind::Image)),
         (&nothing, Ok(UpstreamPage { total: Some(0), ..UpstreamPage::default() })),
-        (&silent, Err(UpstreamErrorKind::Transient)),
+        (&silent, Err(UpstreamErrorKind::Unreadable)),
     ] {
         let server = answering(answer);
         let client = client(&server);
