@@ -107,7 +107,7 @@ fn fetch_largest(
 pub(super) fn folder(folder: &Path) -> Result<Folder> {
     let found = Folder::read(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     for (name, error) in &found.unreadable {
-        complain_about(folder.join(name).display(), &error);
+        complain_about(folder.join(name).display(), error);
     }
     if let Some(text) = skipped_text(&found.skipped) {
         complain(format_args!("{}: {text}", folder.display()));

@@ -110,7 +110,7 @@ fn report(settings: &Settings, out: &BatchOutput, one: &DrainedOne<'_>) {
             if settings.json {
                 out.line(json!({ "id": label, "error": error.to_string() }));
             }
-            complain_about(&label, &error);
+            complain_about(label, error);
         }
     }
 }

@@ -36,10 +36,7 @@ impl Reembed {
         if self.from.is_empty() && !self.fetch && !self.leave_the_rest {
             bail!("name a folder with the originals (--from DIR), or --fetch");
         }
-        let fetcher = match self.fetch {
-            true => Some(settings.fetcher(settings.network("--fetch")?)?),
-            false => None,
-        };
+        let fetcher = if self.fetch { Some(settings.fetcher(settings.network("--fetch")?)?) } else { None };
         settings.require_home()?;
         let files = paths_in(&self.from)?;
         let originals = Originals {
@@ -65,7 +62,7 @@ fn tell(settings: &Settings, out: &BatchOutput, refilled: &Refilled) {
     let id = &refilled.original;
     match &refilled.result {
         Err(error) => {
-            complain_about(&id, &error);
+            complain_about(id, error);
             if settings.json {
                 out.line(json!({"id": id, "error": error.to_string()}));
             }

@@ -25,7 +25,7 @@ impl Engine {
         let mut known = HashSet::new();
         let mut all = self.page(query, query.params.page)?;
         let mut is_last = self.is_last(&all, query.params.page, &query.params);
-        self.take_new(query, &mut all, &mut known);
+        take_new(query, &mut all, &mut known);
         for page in (query.params.page..).skip(1).take(max_pages.min(MAX_PAGES) as usize - 1) {
             if is_last || all.unanswered.is_some() {
                 break;
@@ -59,7 +59,7 @@ impl Engine {
                 all.source = Source::Upstream;
             }
             all.fetched_at = all.fetched_at.min(next.fetched_at);
-            if self.take_new(query, &mut next, &mut known) == 0 && !is_last {
+            if take_new(query, &mut next, &mut known) == 0 && !is_last {
                 is_last = true;
                 all.warnings.push(format!("page {page} brings no new offer, so none after it is asked for"));
             }
@@ -75,14 +75,6 @@ impl Engine {
         self.search(&Query { params, refine: Refine::default(), ..query.clone() })
     }
 
-    /// Leaves the offers that are new and wanted; how many are new.
-    fn take_new(&self, query: &Query<'_>, answer: &mut Answer, known: &mut HashSet<OfferId>) -> usize {
-        answer.offers.retain(|offer| known.insert(offer.offer_id.clone()));
-        let new = answer.offers.len();
-        answer.filtered_out = query.refine.apply(&mut answer.offers);
-        new
-    }
-
     /// Whether no page follows this one, by what the upstream says or by how full it is. A few rows of a page may have
     /// been left out, so where the number of offers is known, only a page that is half empty is the last before that
     /// number is reached.
@@ -96,4 +88,12 @@ impl Engine {
             None => offers < page_size,
         }
     }
+}
+
+/// Leaves the offers that are new and wanted; how many are new.
+fn take_new(query: &Query<'_>, answer: &mut Answer, known: &mut HashSet<OfferId>) -> usize {
+    answer.offers.retain(|offer| known.insert(offer.offer_id.clone()));
+    let new = answer.offers.len();
+    answer.filtered_out = query.refine.apply(&mut answer.offers);
+    new
 }

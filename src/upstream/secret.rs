@@ -60,13 +60,14 @@ impl Secret {
                 );
             }
         }
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         forms.extend([hex.to_uppercase(), hex]);
         forms
     }
 }
 
 /// `text` without any of `secrets`.
+#[cfg(feature = "upstream")]
 pub(super) fn redact_all<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
     let mut secrets: Vec<&Secret> = secrets.into_iter().collect();
     // One may be a part of another.
@@ -159,7 +160,8 @@ fn escaped(text: &[u8], c: char) -> Option<usize> {
         return Some(braced.len());
     }
     let mut units = [0; 2];
-    let json: String = c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+    let json =
+        c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
     text.get(..json.len()).filter(|text| text.eq_ignore_ascii_case(json.as_bytes())).map(<[u8]>::len)
 }
 
@@ -208,10 +210,10 @@ mod tests {
         let debug = format!("{secret:?}");
         let form = Url::parse_with_params("http://x/", [("", secret)]).expect("an address");
         let form = form.query().and_then(|query| query.strip_prefix('=')).expect("a value").to_owned();
-        let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let escaped: String = secret.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
-        let entities: String = secret.chars().map(|c| format!("&#{};", u32::from(c))).collect();
-        let hex: String = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
+        let percent = secret.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
+        let escaped = secret.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect::<Vec<_>>().concat();
+        let entities = secret.chars().map(|c| format!("&#{};", u32::from(c))).collect::<Vec<_>>().concat();
+        let hex = secret.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
         vec![
             secret.to_owned(),
             json[1..json.len() - 1].to_owned(),

@@ -85,7 +85,9 @@ fn digest(trees: &[Tree]) -> String {
             hash.update([*measurement]);
             hash.update(threshold.to_le_bytes());
         }
-        answers.iter().for_each(|answer| hash.update(answer.to_le_bytes()));
+        for answer in answers {
+            hash.update(answer.to_le_bytes());
+        }
     }
     hash.finalize().iter().fold(String::new(), |mut hex, byte| {
         // Writing to a string does not fail.

@@ -30,7 +30,9 @@ fn furthest(a: &Photo, b: &Photo) -> u8 {
 
 fn mean_difference(a: &Photo, b: &Photo) -> f64 {
     let sum: u64 = a.rgb().iter().zip(b.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-    sum as f64 / a.rgb().len() as f64
+    #[expect(clippy::cast_precision_loss, reason = "some thousand samples")]
+    let mean = sum as f64 / a.rgb().len() as f64;
+    mean
 }
 
 /// The plain picture's pixels, with this profile.
@@ -118,7 +120,9 @@ fn a_picture_in_srgb_keeps_every_sample_with_or_without_a_profile() {
     for step in 0..1024u32 {
         let value = f64::from(step) / 1023.0;
         let linear = if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
-        table.extend(((linear * 65535.0) as u16).to_be_bytes());
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "linear is 0 to 1")]
+        let sample = (linear * 65535.0) as u16;
+        table.extend(sample.to_be_bytes());
     }
     let curve = [b"curv\0\0\0\0".as_slice(), &1024u32.to_be_bytes(), &table].concat();
     let profile = with_curve(&read("srgb.icc"), &curve);

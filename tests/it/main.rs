@@ -1,5 +1,6 @@
 //! All integration tests in one binary.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::format_collect, reason = "a short text is made once")]
 
 mod battery;
 mod bound;

@@ -270,7 +270,7 @@ fn a_search_that_hangs_elsewhere_delays_others_by_a_bounded_announced_time_and_o
                 break;
             }
         }
-        assert_eq!((said, waiting.iter().any(|search| search.is_finished())), (3, false));
+        assert_eq!((said, waiting.iter().any(std::thread::ScopedJoinHandle::is_finished)), (3, false));
         assert_eq!(bench.calls(), 1);
         // Two minutes later one of them asks, and the others wait for that one.
         bench.clock.sleep(Duration::from_mins(2));

@@ -239,7 +239,7 @@ mod tests {
         for text in ["{", r#"{"a"#, r#"{"a":"#, r#"{"a":[1,2"#, r#"{"a":"b\"#, r#"{"a":tru"#] {
             assert_eq!(parse(text), Err(Unparsed::EndsEarly), "{text}");
         }
-        for text in ["", "word", "1", r#"{a:1}"#, r#"{"a" 1}"#, r#"{"a":what}"#, "[}"] {
+        for text in ["", "word", "1", "{a:1}", r#"{"a" 1}"#, r#"{"a":what}"#, "[}"] {
             assert_eq!(parse(text), Err(Unparsed::NoJson), "{text}");
         }
     }

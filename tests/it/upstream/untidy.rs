@@ -130,9 +130,12 @@ fn a_token_with_a_byte_order_mark_is_a_token_and_a_page_in_its_place_was_no_sear
     for (body, is_read) in
         [(token, true), ("<html>captcha", false), ("{\"result\":{\"access_token\":\"hidden-1\"}}", false)]
     {
-        let server = Loopback::new(move |request| match request.target.starts_with("/auth/") {
-            true => raw(200, "application/json", body.as_bytes()),
-            false => Answer::Json(200, json!({ "success": true, "total": 0, "products": [] })),
+        let server = Loopback::new(move |request| {
+            if request.target.starts_with("/auth/") {
+                raw(200, "application/json", body.as_bytes())
+            } else {
+                Answer::Json(200, json!({ "success": true, "total": 0, "products": [] }))
+            }
         });
         let result = search(client("article", &server.base, "hush-9d1c", None).as_ref());
         assert_eq!(result.is_ok(), is_read, "{body}: {result:?}");

@@ -80,7 +80,7 @@ fn a_clock_that_is_set_back_keeps_no_search_waiting() {
             let waited = scene.ask(&guard);
             assert!(waited <= Duration::from_secs(2), "{back:?}: {waited:?}");
         }
-        assert_eq!(scene.home.path().join("catalog.sqlite").exists(), true);
+        assert!(scene.home.path().join("catalog.sqlite").exists());
     }
 }
 
