@@ -48,6 +48,10 @@ pub mod clock;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
 mod dice;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
+#[cfg_attr(
+    not(all(feature = "sandbox", feature = "eval")),
+    allow(dead_code, unused_imports, reason = "each of the two needs a part of it")
+)]
 mod drawing;
 pub mod embed;
 pub mod engine;
@@ -63,6 +67,7 @@ pub mod offer;
 pub mod photo;
 pub mod photo_id;
 #[cfg(any(feature = "cli", feature = "eval"))]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a report needs fields alone"))]
 mod printable;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -1,6 +1,5 @@
 //! A value that must never be read in a log.
 
-use std::cmp::Reverse;
 use std::fmt;
 
 use base64::Engine as _;
@@ -67,11 +66,11 @@ impl Secret {
 }
 
 /// `text` without any of `secrets`.
-#[cfg(feature = "upstream")]
+#[cfg(any(test, feature = "upstream"))]
 pub(super) fn redact_all<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
     let mut secrets: Vec<&Secret> = secrets.into_iter().collect();
     // One may be a part of another.
-    secrets.sort_by_key(|secret| Reverse(secret.expose().len()));
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     secrets.iter().fold(text.to_owned(), |text, secret| secret.redact(&text))
 }
 
@@ -200,7 +199,7 @@ impl fmt::Debug for Secret {
 mod tests {
     use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
-    use reqwest::Url;
+    use url::Url;
 
     use super::*;
 
