@@ -80,7 +80,7 @@ const OPENING_PATIENCE: Duration = Duration::from_millis(200);
 pub enum CatalogError {
     #[error("cannot open the catalogue {}: {source}; check that the folder exists and may be written to", path.display())]
     Open { path: PathBuf, r#source: rusqlite::Error },
-    #[error("cannot make the home folder {}: {source}; choose another with --home", path.display())]
+    #[error("cannot use the home folder {}: {source}; it has to be yours to write, or choose another with --home", path.display())]
     Home { path: PathBuf, r#source: std::io::Error },
     #[error(
         "the catalogue has format {found}, this program knows up to {known}: it was written by a newer tongkuan; \
@@ -246,9 +246,15 @@ impl Catalog {
     }
 
     /// Whether a catalogue is in `home`; nothing is opened or made.
-    #[must_use]
-    pub fn is_in(home: &Path) -> bool {
-        home.join(FILE_NAME).is_file()
+    ///
+    /// # Errors
+    /// Where it may not even be looked for.
+    pub fn is_in(home: &Path) -> std::io::Result<bool> {
+        match std::fs::metadata(home.join(FILE_NAME)) {
+            Ok(found) => Ok(found.is_file()),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     #[must_use]

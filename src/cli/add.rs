@@ -93,7 +93,10 @@ impl Goods {
             Ok(row) => {
                 let is_named_by_file = !row.is_id_given;
                 match self.good(row) {
-                    Ok(good) => (Place { id: good.offer.offer_id.to_string(), is_named_by_file }, Ok(good)),
+                    Ok(good) => {
+                        let id = good.offer.offer_id.to_string();
+                        (Place { id, at: place, is_named_by_file }, Ok(good))
+                    }
                     Err(error) => (unnamed(place), Err(error)),
                 }
             }
@@ -152,5 +155,5 @@ impl Goods {
 }
 
 fn unnamed(id: String) -> Place {
-    Place { id, is_named_by_file: false }
+    Place { at: id.clone(), id, is_named_by_file: false }
 }

@@ -37,7 +37,15 @@ impl DetailsCommand {
             (false, true) => Mode::Refresh,
             (false, false) => Mode::Default,
         };
-        let details = engine.details(&self.offer_id, mode)?;
+        let details = match engine.details(&self.offer_id, mode) {
+            Ok(details) => details,
+            Err(error) => {
+                if settings.json {
+                    writeln!(stdout(), "{}", json!({"id": self.offer_id, "error": error.to_string()}))?;
+                }
+                return Err(error.into());
+            }
+        };
         let mut out = stdout();
         if settings.json {
             let mut value = serde_json::to_value(&details)?;

@@ -164,7 +164,13 @@ impl Settings {
 
     /// Refuses when nothing is stored at the home folder: a command that only reads does not make a new one.
     pub(super) fn require_home(&self) -> Result<()> {
-        if Catalog::is_in(&self.home) {
+        let is_there = Catalog::is_in(&self.home).with_context(|| {
+            let home = self.home.display();
+            format!(
+                "the home {home} may not be read: have its owner let you in, or choose another with --home"
+            )
+        })?;
+        if is_there {
             return Ok(());
         }
         bail!(

@@ -23,6 +23,8 @@ pub(super) type Read = Box<dyn FnOnce() -> Result<Vec<u8>> + Send>;
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) id: String,
+    /// Where it was named, as `goods.csv:3`.
+    pub(super) at: String,
     /// The id was made of the file's name: another picture of the same good is worth a note.
     pub(super) is_named_by_file: bool,
 }
@@ -54,11 +56,11 @@ pub(super) fn store_goods(
     let [mut new, mut known, mut failed] = [0_u64; 3];
     let mut done = 0;
     let end = engine.add_all(tasks, &stop, &mut |place: Place, result: Result<Added>| {
-        let id = place.id;
+        let Place { id, at, is_named_by_file } = place;
         let text = match &result {
             Ok(added) => {
                 *(if added.is_new { &mut new } else { &mut known }) += 1;
-                if place.is_named_by_file && added.photos > 1 {
+                if is_named_by_file && added.photos > 1 {
                     complain(format_args!(
                         "{id}: the good has {} pictures by now: the file was another one before, or another folder has \
                          one of this path",
@@ -69,8 +71,13 @@ pub(super) fn store_goods(
             }
             Err(error) => {
                 failed += 1;
-                complain_about(&id, format_args!("{error:#}"));
-                json!({"id": id, "error": format!("{error:#}")})
+                let error = format!("{error:#}");
+                if at == id {
+                    complain_about(&id, &error);
+                } else {
+                    complain_about(&at, format_args!("{id}: {error}"));
+                }
+                json!({"id": id, "at": at, "error": error})
             }
         };
         if settings.json {

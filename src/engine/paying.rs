@@ -48,6 +48,9 @@ impl Engine {
         known.standing = Some(standing);
         known.answer.verdict = Outcome::Hit;
         known.answer.rule = Some(Rule::SameBytes);
+        (known.answer.similarity, known.answer.score, known.answer.confidence) =
+            (Some(100), Some(1.0), Some(1.0));
+        (known.answer.matched, known.answer.why) = (None, None);
         known.answer.stale = standing != super::Standing::Fresh;
         known.answer.take_stored(stored);
         known.answer.warnings.push("this answer waits in the side journal to be stored".to_owned());

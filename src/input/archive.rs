@@ -23,6 +23,8 @@ const MAX_UNPACKED_RATIO: u64 = 20;
 /// A zip or tar.
 pub(super) struct Archive {
     names: Vec<String>,
+    /// What is no file: links that lead nowhere, pipes and the like.
+    passed_over: Vec<(String, folder::Skipped)>,
     content: Content,
 }
 
@@ -67,25 +69,47 @@ impl Archive {
         if let Some(what) = office(&names) {
             return Err(what);
         }
-        Ok(Self { names, content: Content::Zip(Mutex::new(zip), places) })
+        Ok(Self { names, passed_over: Vec::new(), content: Content::Zip(Mutex::new(zip), places) })
     }
 
     pub(super) fn tar(mut file: File) -> Result<Self, FileProblem> {
         file.seek(SeekFrom::Start(0))?;
         let mut tar = tar::Archive::new(BufReader::new(&file));
         let (mut names, mut places) = (Vec::new(), Vec::new());
+        let (mut links, mut passed_over) = (Vec::new(), Vec::new());
         for entry in tar.entries_with_seek().map_err(broken)? {
             let entry = entry.map_err(broken)?;
-            if entry.header().entry_type().is_file() {
-                names.push(bytes_text(&entry.path_bytes()));
+            let (name, kind) = (bytes_text(&entry.path_bytes()), entry.header().entry_type());
+            if kind.is_file() {
+                names.push(name);
                 places.push((entry.raw_file_position(), entry.size()));
+            } else if let (true, Some(target)) =
+                (kind.is_hard_link() || kind.is_symlink(), entry.link_name_bytes())
+            {
+                let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+                let folder = if kind.is_symlink() { folder } else { "" };
+                links.push((resolved(&format!("{folder}/{}", bytes_text(&target))), name));
+            } else if !kind.is_dir() && !kind.is_pax_global_extensions() && !kind.is_pax_local_extensions() {
+                passed_over.push((name, folder::Skipped::NotAFile));
             }
             if names.len() > MAX_MEMBERS {
                 return Err(FileProblem::TooManyMembers { limit: MAX_MEMBERS });
             }
         }
         drop(tar);
-        Ok(Self { names, content: Content::Tar(Mutex::new(file), places) })
+        // A link to a file of the archive is that file once more; others lead out of it.
+        let known: HashMap<String, usize> =
+            names.iter().enumerate().map(|(place, name)| (resolved(name), place)).collect();
+        for (target, name) in links {
+            match known.get(&target) {
+                Some(place) => {
+                    names.push(name);
+                    places.push(places[*place]);
+                }
+                None => passed_over.push((name, folder::Skipped::Link)),
+            }
+        }
+        Ok(Self { names, passed_over, content: Content::Tar(Mutex::new(file), places) })
     }
 
     /// A compressed tar of `packed_bytes`, which is unpacked to a temporary file: `head`, then what `rest` gives.
@@ -96,7 +120,7 @@ impl Archive {
 
     /// Its files but those that a system left, by name.
     pub(super) fn members(self: &Arc<Self>) -> (Vec<Member>, Vec<(String, folder::Skipped)>) {
-        let (mut members, mut skipped) = (Vec::new(), Vec::new());
+        let (mut members, mut skipped) = (Vec::new(), self.passed_over.clone());
         for (place, name) in self.names.iter().enumerate() {
             if name.split('/').any(|part| part != "." && part != ".." && folder::is_left_by_system(part)) {
                 skipped.push((name.clone(), folder::Skipped::SystemFile));
@@ -162,6 +186,39 @@ fn office(names: &[String]) -> Option<FileProblem> {
 #[allow(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn broken(error: io::Error) -> FileProblem {
     FileProblem::Archive { problem: error.to_string() }
+}
+
+/// Whether this file of an archive, by its name a list, says nothing about pictures: other programs put such files beside them.
+pub(super) fn is_no_list_of_pictures(list: &Member) -> Result<bool, FileProblem> {
+    let mut file = list.spool(super::MAX_TEXT_BYTES)?;
+    let head = super::records::head_of(&mut file)?;
+    let base = super::Base::Archive { folder: String::new(), members: HashMap::new() };
+    match super::Input::rows(head, file, list.name(), base) {
+        Ok(mut rows) => Ok(match rows.next() {
+            None => true,
+            Some(first) => matches!(
+                first.row,
+                Err(super::InputError::Row(
+                    super::RowProblem::NoPicture { .. } | super::RowProblem::Json { .. }
+                ))
+            ),
+        }),
+        Err(FileProblem::NoPictureColumn { .. } | FileProblem::Found { .. }) => Ok(true),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// A path in an archive without `.` and `..`.
+fn resolved(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 /// What `reader` gives, in a temporary file without a name.

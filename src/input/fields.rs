@@ -206,14 +206,16 @@ pub enum RowProblem {
         "field {field:?}: {found:?} was rounded by a spreadsheet: format the column as text there, and save it again"
     )]
     Rounded { field: String, found: String },
-    #[error("field {field:?} is empty: give every good an id, or leave the field out for all of them")]
-    EmptyId { field: String },
     #[error("{source_text:?}: {problem}")]
     Picture { source_text: String, problem: super::SourceProblem },
     #[error(
         "the row has {found} fields where the header has {wanted}: put fields that hold a separator into quotes"
     )]
     Columns { found: usize, wanted: usize },
+    #[error(
+        "a quote opens here that takes in the rows after it, and they are lost: close it, or write \"\" for a quote in a text"
+    )]
+    OpenQuote,
     #[error("the row is longer than {limit_bytes} bytes: shorten it, or close the quote that is open")]
     TooLong { limit_bytes: usize },
 }

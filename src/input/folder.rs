@@ -16,7 +16,8 @@ use crate::photo::{PhotoError, PhotoFormat};
 const MAX_FILES: usize = 20_000_000;
 
 /// Folders and files that systems and programs leave among pictures.
-const LEFT_BY_SYSTEMS: [&str; 9] = [
+const LEFT_BY_SYSTEMS: [&str; 10] = [
+    "@Recycle",
     "__MACOSX",
     "@eaDir",
     "#recycle",

@@ -106,13 +106,12 @@ fn shortened(text: &str) -> String {
 
 fn id(fields: &mut Fields) -> Result<Option<String>, RowProblem> {
     let (field, text) = match fields.take(ID) {
-        None => return Ok(None),
-        Some((field, Value::Empty)) => return Err(RowProblem::EmptyId { field }),
+        None | Some((_, Value::Empty)) => return Ok(None),
         Some((field, Value::Text(text))) => (field, text.trim().to_owned()),
         // Programs that keep a column as floating-point numbers write 17.0.
         Some((field, Value::Number(number))) => {
             let whole = number.strip_suffix(".0").unwrap_or(&number).to_owned();
-            if whole.contains(['.', 'e', 'E', '-']) {
+            if whole.trim_start_matches('-').contains(['.', 'e', 'E', '-']) {
                 return Err(wrong(field, &number, "an id: write it as text, in quotes"));
             }
             (field, whole)
@@ -122,7 +121,7 @@ fn id(fields: &mut Fields) -> Result<Option<String>, RowProblem> {
         }
     };
     match () {
-        () if text.is_empty() => Err(RowProblem::EmptyId { field }),
+        () if text.is_empty() => Ok(None),
         () if is_rounded(&text) => Err(RowProblem::Rounded { field, found: text }),
         () => Ok(Some(text)),
     }
@@ -171,19 +170,18 @@ mod tests {
         for (json, id) in [
             (r#"{"path":"a","id":864704291266}"#, "864704291266"),
             (r#"{"path":"a","id":17.0}"#, "17"),
+            (r#"{"path":"a","id":-5}"#, "-5"),
+            (r#"{"path":"a","id":""}"#, "a"),
+            (r#"{"path":"a","id":null}"#, "a"),
             (r#"{"path":"a","货号":" 蓝色-01 "}"#, "蓝色-01"),
             (r#"{"path":"a","id":"1E5"}"#, "1E5"),
             (r#"{"path":"./sub\\a.jpg"}"#, "sub/a.jpg"),
         ] {
             assert_eq!(row(json).unwrap().id, id, "{json}");
         }
-        for json in [
-            r#"{"path":"a","id":""}"#,
-            r#"{"path":"a","id":null}"#,
-            r#"{"path":"a","id":1.5}"#,
-            r#"{"path":"a","id":["A"]}"#,
-            r#"{"path":"a","id":"8.64704E+11"}"#,
-        ] {
+        for json in
+            [r#"{"path":"a","id":1.5}"#, r#"{"path":"a","id":["A"]}"#, r#"{"path":"a","id":"8.64704E+11"}"#]
+        {
             assert!(row(json).unwrap_err().to_string().contains("\"id\""), "{json}");
         }
     }

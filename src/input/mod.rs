@@ -234,8 +234,10 @@ impl Input {
         let head = records::head_of(&mut reader)?;
         match kind_of(&head)? {
             Kind::Picture => match path {
-                Some(path) => Ok(Self::picture(PictureSource::File(path.to_path_buf()))),
-                None => Self::picture_of(Cursor::new(head).chain(reader)),
+                Some(path) if fs::metadata(path)?.is_file() => {
+                    Ok(Self::picture(PictureSource::File(path.to_path_buf())))
+                }
+                _ => Self::picture_of(Cursor::new(head).chain(reader)),
             },
             Kind::Zip => {
                 let file = reopened(path, head, reader)?;
@@ -295,6 +297,10 @@ impl Input {
         let lists: Vec<&Member> = members.iter().filter(|member| is_list(member.name())).collect();
         match lists[..] {
             [] => {
+                let report = Report { skipped, ..Report::default() };
+                Ok(Self { items: Items::Members(members.into_iter()), report })
+            }
+            [list] if self::archive::is_no_list_of_pictures(list)? => {
                 let report = Report { skipped, ..Report::default() };
                 Ok(Self { items: Items::Members(members.into_iter()), report })
             }

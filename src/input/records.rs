@@ -184,6 +184,11 @@ impl Records {
     }
 }
 
+/// `# like this`; `#1.jpg` is a file.
+fn is_comment(line: &str) -> bool {
+    line.strip_prefix('#').is_some_and(|rest| rest.starts_with([' ', '#', '!']) || !rest.contains(['.', '/']))
+}
+
 fn next_path(lines: &mut Lines<Text>) -> Result<Option<Numbered>, (u64, FileProblem)> {
     loop {
         let line = lines.next(MAX_ROW_BYTES);
@@ -193,7 +198,7 @@ fn next_path(lines: &mut Lines<Text>) -> Result<Option<Numbered>, (u64, FileProb
             Some(Line::TooLong) => Err(RowProblem::TooLong { limit_bytes: MAX_ROW_BYTES }),
             Some(Line::Whole(path)) if path.contains(DAMAGE) => Err(RowProblem::Damaged),
             Some(Line::Whole(path)) => {
-                if path.trim().is_empty() || lines.end == b'\n' && path.trim_start().starts_with('#') {
+                if path.trim().is_empty() || lines.end == b'\n' && is_comment(path.trim_start()) {
                     continue;
                 }
                 let mut fields = Fields::default();

@@ -63,6 +63,7 @@ fn told_separator(line: &str) -> Option<u8> {
 /// The rows of a table.
 pub(super) struct Table<R> {
     csv: csv::Reader<Bounded<R>>,
+    separator: u8,
     header: Vec<String>,
     record: StringRecord,
     skipped_lines: u64,
@@ -84,14 +85,20 @@ impl<R: BufRead> Table<R> {
             lines.next(MAX_ROW_BYTES).map_err(|error| (1, error.into()))?;
             skipped_lines = 1;
         }
+        // Lines of comment may stand above the header; below it a row may begin with anything, also an id like #12.
+        while reader.fill_buf().map_err(|error| (1, error.into()))?.first() == Some(&b'#') {
+            let mut lines = super::text::Lines::new(&mut reader, b'\n');
+            lines.next(MAX_ROW_BYTES).map_err(|error| (1, error.into()))?;
+            skipped_lines += 1;
+        }
         let csv = ReaderBuilder::new()
             .delimiter(separator)
             .has_headers(false)
             .flexible(true)
-            .comment(Some(b'#'))
             .terminator(Terminator::Any(b'\n'))
             .from_reader(Bounded { inner: reader, given: 0, last: b'\n' });
-        let mut table = Self { csv, header: Vec::new(), record: StringRecord::new(), skipped_lines };
+        let mut table =
+            Self { csv, separator, header: Vec::new(), record: StringRecord::new(), skipped_lines };
         let Some(line) = table.read()? else { return Ok(table) };
         if table.record.len() > MAX_COLUMNS {
             return Err((line, FileProblem::TooManyColumns { limit: MAX_COLUMNS }));
@@ -124,11 +131,13 @@ impl<R: BufRead> Table<R> {
                 Ok(false) => return Ok(None),
                 Err(error) => return Err((start, problem_of(error))),
             }
-            // Counted back from its end: the reader begins a record with the comments before it.
+            // Counted back from its end: the reader begins a record with the blank lines before it.
             let breaks = self.record.iter().flat_map(str::bytes).filter(|&byte| byte == b'\n').count() as u64;
             let line = (self.csv.position().line() + self.skipped_lines).saturating_sub(breaks + 1).max(1);
+            let is_comment =
+                self.record.len() == 1 && self.header.len() > 1 && self.record[0].starts_with("# ");
             // A spreadsheet writes rows of nothing but separators below the last one.
-            if self.record.iter().any(|cell| !cell.trim().is_empty()) {
+            if !is_comment && self.record.iter().any(|cell| !cell.trim().is_empty()) {
                 return Ok(Some(line));
             }
         }
@@ -139,10 +148,25 @@ impl<R: BufRead> Table<R> {
         Ok(Some((line, self.row())))
     }
 
+    /// Whether one of the lines in `cell` after the first looks like a row of this table: as many cells, and something like
+    /// a file or address where the picture stands. Then a quote was opened that is none.
+    fn holds_a_row(&self, cell: &str) -> bool {
+        let picture = self.header.iter().position(|name| PICTURE.contains(&normal(name).as_str()));
+        let Some(picture) = picture.filter(|_| cell.contains('\n')) else { return false };
+        cell.split('\n').skip(1).any(|line| {
+            let cells: Vec<&str> = line.trim_end_matches('\r').split(char::from(self.separator)).collect();
+            let named = cells.get(picture).copied().unwrap_or_default();
+            cells.len() == self.header.len() && named.trim_matches('"').contains(['.', '/', '\\'])
+        })
+    }
+
     fn row(&self) -> Result<Fields, RowProblem> {
         let (found, wanted) = (self.record.len(), self.header.len());
         if self.record.iter().skip(wanted).any(|cell| !cell.trim().is_empty()) {
             return Err(RowProblem::Columns { found, wanted });
+        }
+        if self.record.iter().any(|cell| self.holds_a_row(cell)) {
+            return Err(RowProblem::OpenQuote);
         }
         let mut fields = Fields::default();
         for (name, cell) in self.header.iter().zip(&self.record) {
@@ -248,6 +272,26 @@ mod tests {
         let rows = rows("path,id,title\na.jpg,A,red, small\nb.jpg,B,blue,\n");
         assert!(rows[0].1.as_ref().unwrap_err().contains("4 fields"), "{rows:?}");
         assert!(rows[1].1.is_ok());
+    }
+
+    #[test]
+    fn a_quote_that_takes_in_the_rows_after_it_is_told() {
+        for text in [
+            "path,id,title\n0.jpg,A,\"open\n1.jpg,B,x\n2.jpg,C,y\n",
+            "path,id,title\n0.jpg,A,\"open\n1.jpg,B,\"x\n2.jpg,C,y\n",
+        ] {
+            let rows = rows(text);
+            assert_eq!(rows[0].0, 2);
+            assert!(rows[0].1.as_ref().unwrap_err().contains("a quote opens here"), "{rows:?}");
+        }
+        assert!(rows("path,id,title\n0.jpg,A,\"two\nlines, one good\"\n")[0].1.is_ok());
+    }
+
+    #[test]
+    fn a_row_may_begin_with_a_hash() {
+        let rows = rows("# mine\nid,path\n#12,0.jpg\nA,1.jpg\n");
+        let lines: Vec<u64> = rows.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [3, 4], "{rows:?}");
     }
 
     #[test]

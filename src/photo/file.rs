@@ -20,7 +20,10 @@ pub fn read_bytes(path: &Path, limits: &PhotoLimits) -> Result<Vec<u8>, PhotoErr
         |bytes| PhotoError::FileTooLarge { path: path.to_owned(), bytes, limit_bytes: limits.max_bytes };
 
     let metadata = fs::metadata(path).map_err(io)?;
-    if !metadata.is_file() {
+    // What a shell hands over may be a pipe; another one might never be written to.
+    let is_handed_over =
+        ["/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|place| path.starts_with(place));
+    if !metadata.is_file() && (metadata.is_dir() || !is_handed_over) {
         return Err(PhotoError::NotAFile { path: path.to_owned(), found: name_of(metadata.file_type()) });
     }
     if metadata.len() > limits.max_bytes {

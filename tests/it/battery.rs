@@ -256,7 +256,7 @@ const CASES: [Case; 32] = [
         Some(error.kind == UpstreamErrorKind::Acl)
     }),
     ("bad picture", |rig| Some(rig.fails(Fault::ImageIdZero, UpstreamErrorKind::Image))),
-    ("truncated answer", |rig| Some(rig.fails(Fault::Truncated, UpstreamErrorKind::Transient))),
+    ("truncated answer", |rig| Some(rig.fails(Fault::Truncated, UpstreamErrorKind::Unreadable))),
     ("connection cut", |rig| Some(rig.fails(Fault::Cut, UpstreamErrorKind::Transient))),
     ("log-in page", |rig| Some(rig.fails(Fault::Html, UpstreamErrorKind::Unreadable))),
     ("empty answer", |rig| Some(rig.fails(Fault::Empty, UpstreamErrorKind::Unreadable))),

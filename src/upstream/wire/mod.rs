@@ -29,7 +29,7 @@ pub use tape::{Tape, TapeError};
 use decode::Unreadable;
 
 /// The longest answer that is read: 50 offers are about 100 KB.
-const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// A host that does not take a connection within this time is not there; the rest of the time is for the
 /// answer.
 const MAX_CONNECT: Duration = Duration::from_secs(10);
@@ -163,7 +163,12 @@ impl Wire {
         }
         if announced > MAX_BODY_BYTES || body.len() > MAX_BODY_BYTES {
             let message = format!("the answer is longer than {MAX_BODY_BYTES} bytes");
-            return Err(UpstreamError::new(self.profile, UpstreamErrorKind::Transient, "oversized", message));
+            return Err(UpstreamError::new(
+                self.profile,
+                UpstreamErrorKind::Unreadable,
+                "oversized",
+                message,
+            ));
         }
         Ok(body)
     }
@@ -261,20 +266,20 @@ impl Reply {
         UpstreamError { retry_after: self.retry_after, ..error }
     }
 
-    /// A whole answer that is not what was asked for (`what` is missing or wrong), or half of one. The search may have
-    /// been made.
+    /// A whole answer that is not what was asked for (`what` is missing or wrong), or half of one. The search may
+    /// have been made.
     pub(super) fn unreadable(&self, what: &str) -> UpstreamError {
-        use UpstreamErrorKind::{Transient, Unreadable as Whole};
-        let (kind, mut message) = match self.unreadable {
-            None => (Whole, what.to_owned()),
-            Some(Unreadable::Truncated) => (Transient, "the answer stops in the middle".to_owned()),
-            Some(Unreadable::Foreign(found)) => (Whole, format!("the answer is {found}")),
+        let mut message = match self.unreadable {
+            None => what.to_owned(),
+            // A connection that was cut is told from this before: this is how the upstream ended its answer.
+            Some(Unreadable::Truncated) => "the answer stops in the middle".to_owned(),
+            Some(Unreadable::Foreign(found)) => format!("the answer is {found}"),
         };
         let beginning = quote(&self.start, &self.secrets);
         if !beginning.trim().is_empty() {
             message = format!("{message}; it begins with `{}`", beginning.trim());
         }
-        UpstreamError::new(self.profile, kind, "unreadable", message)
+        UpstreamError::new(self.profile, UpstreamErrorKind::Unreadable, "unreadable", message)
     }
 }
 

@@ -384,3 +384,44 @@ fn rows_are_stored_while_the_rest_is_still_being_written() {
 fn spawn(command: &mut Command) -> std::process::Child {
     command.stderr(Stdio::null()).spawn().unwrap()
 }
+
+#[test]
+fn links_in_a_tar_are_the_files_that_they_lead_to_or_told() {
+    let shell = with_pictures();
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_path_with_name(shell.path("a.png"), "goods/a.png").unwrap();
+    for (name, target, kind) in [
+        ("goods/hard.png", "goods/a.png", tar::EntryType::Link),
+        ("goods/soft.png", "a.png", tar::EntryType::Symlink),
+        ("goods/out.png", "../../b.png", tar::EntryType::Symlink),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        tar.append_link(&mut header, name, target).unwrap();
+    }
+    let archive = shell.write("goods.tar", &tar.into_inner().unwrap());
+    let ran = shell.run(&["--json", "add", text(&archive)]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let mut ids: Vec<String> =
+        ran.lines().iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    assert_eq!(ids, ["goods/a.png", "goods/hard.png", "goods/out.png", "goods/soft.png"]);
+    assert!(ran.lines().iter().any(|line| line["id"] == "goods/out.png" && !line["skipped"].is_null()));
+}
+
+#[test]
+fn files_of_other_programs_beside_the_pictures_of_an_archive_are_passed_over() {
+    let shell = with_pictures();
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_path_with_name(shell.path("a.png"), "a.png").unwrap();
+    for (name, bytes) in [("settings.json", &b"{}"[..])] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    }
+    let archive = shell.write("goods.tar", &tar.into_inner().unwrap());
+    let ran = shell.run(&["--json", "add", text(&archive)]);
+    assert!(ran.status == 0 && ran.err.contains("1 added"), "{ran:?}");
+}

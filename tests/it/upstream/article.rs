@@ -246,7 +246,7 @@ fn an_answer_that_cannot_be_read_is_never_an_empty_answer() {
     }
     let truncated = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"success\":true,\"pro";
     let half = search_error(vec![Answer::Raw(truncated.to_vec())]).0;
-    assert_eq!((half.kind, half.code.as_str()), (UpstreamErrorKind::Transient, "unreadable"));
+    assert_eq!((half.kind, half.code.as_str()), (UpstreamErrorKind::Unreadable, "unreadable"));
 }
 
 #[test]
