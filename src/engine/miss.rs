@@ -32,13 +32,6 @@ impl Engine {
         timings: &mut Timings,
     ) -> Result<(), EngineError> {
         let _patience = self.patience();
-        // What was paid for is known, whoever holds the catalogue's lock.
-        if matches!(query.mode, Mode::Default | Mode::LocalOnly) && self.catalog.has_something_set_aside() {
-            self.take_set_aside(seen, query, known);
-            if known.will_do(query.mode) {
-                return Ok(());
-            }
-        }
         let room = match query.mode {
             Mode::Default | Mode::Refresh if !self.desks.is_empty() => self.make_room_for_an_answer(),
             _ => Ok(()),

@@ -26,7 +26,9 @@ pub(super) const REFRESH_PATIENCE: Duration = Duration::from_secs(1);
 impl Engine {
     /// Limits what a search that may pay waits for others that write.
     pub(super) fn patience(&self) -> Patience {
-        Patience::limited_to(if self.catalog.storing_fails() { IMPATIENCE } else { PATIENCE })
+        // What waits to be stored would have been by now, were there nothing in the way.
+        let is_blocked = self.catalog.storing_fails() || self.catalog.has_something_set_aside();
+        Patience::limited_to(if is_blocked { IMPATIENCE } else { PATIENCE })
     }
 
     /// Sees to it that an answer that is paid for now can be kept: stores what was paid for before and could not be stored

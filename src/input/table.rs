@@ -133,7 +133,11 @@ impl<R: BufRead> Table<R> {
             }
             // Counted back from its end: the reader begins a record with the blank lines before it.
             let breaks = self.record.iter().flat_map(str::bytes).filter(|&byte| byte == b'\n').count() as u64;
-            let line = (self.csv.position().line() + self.skipped_lines).saturating_sub(breaks + 1).max(1);
+            // A quote that is still open at the end of the file has taken in the last line's end.
+            let is_open =
+                self.csv.is_done() && self.record.iter().last().is_some_and(|cell| cell.ends_with('\n'));
+            let ends = breaks + u64::from(!is_open);
+            let line = (self.csv.position().line() + self.skipped_lines).saturating_sub(ends).max(1);
             let is_comment =
                 self.record.len() == 1 && self.header.len() > 1 && self.record[0].starts_with("# ");
             // A spreadsheet writes rows of nothing but separators below the last one.

@@ -260,18 +260,19 @@ fn a_hundred_edited_copies_of_an_unseen_picture_at_once_make_one_call_over_two_e
     let copies: Vec<Vec<u8>> = (0..100).map(|i| edited(2, 80 + i)).collect();
     let hanging = bench.upstream.hanging.lock().unwrap();
     std::thread::scope(|scope| {
-        let searches: Vec<_> = copies
-            .iter()
-            .enumerate()
-            .map(|(i, copy)| {
-                let engine = &engines[i % 2];
-                scope.spawn(move || engine.search(&query(copy)).unwrap())
-            })
-            .collect();
-        // The first one asks; the others come to wait for it.
+        let ask = |(i, copy): (usize, &'_ Vec<u8>)| {
+            let engine = &engines[i % 2];
+            let copy = copy.clone();
+            scope.spawn(move || engine.search(&query(&copy)).unwrap())
+        };
+        // The smallest asks first: which copies are known by the first must not be left to chance.
+        let mut copies = copies.iter().enumerate();
+        let mut searches: Vec<_> = copies.by_ref().take(1).map(ask).collect();
         while bench.calls() == 0 {
             std::thread::yield_now();
         }
+        // The others come to wait for it.
+        searches.extend(copies.map(ask));
         drop(hanging);
         let answers: Vec<_> = searches.into_iter().map(|search| search.join().unwrap()).collect();
         assert_eq!(answers.iter().map(|answer| answer.upstream_calls).sum::<u32>(), 1);

@@ -276,7 +276,7 @@ fn an_oversized_answer_is_not_read_to_its_end() {
     let announced = b"HTTP/1.1 200 OK\r\nContent-Length: 99000000\r\n\r\n".to_vec();
     assert_eq!(search_error(vec![Answer::Hang(announced)]).0.code, "oversized");
     let mut unannounced = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
-    unannounced.resize(9 * 1024 * 1024, b' ');
+    unannounced.resize(33 * 1024 * 1024, b' ');
     assert_eq!(search_error(vec![Answer::Hang(unannounced)]).0.code, "oversized");
 }
 
