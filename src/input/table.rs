@@ -135,7 +135,7 @@ impl<R: BufRead> Table<R> {
             let breaks = self.record.iter().flat_map(str::bytes).filter(|&byte| byte == b'\n').count() as u64;
             // A quote that is still open at the end of the file has taken in the last line's end.
             let is_open =
-                self.csv.is_done() && self.record.iter().last().is_some_and(|cell| cell.ends_with('\n'));
+                self.csv.is_done() && self.record.iter().next_back().is_some_and(|cell| cell.ends_with('\n'));
             let ends = breaks + u64::from(!is_open);
             let line = (self.csv.position().line() + self.skipped_lines).saturating_sub(ends).max(1);
             let is_comment =
