@@ -415,12 +415,10 @@ fn files_of_other_programs_beside_the_pictures_of_an_archive_are_passed_over() {
     let shell = with_pictures();
     let mut tar = tar::Builder::new(Vec::new());
     tar.append_path_with_name(shell.path("a.png"), "a.png").unwrap();
-    for (name, bytes) in [("settings.json", &b"{}"[..])] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, name, bytes).unwrap();
-    }
+    let mut header = tar::Header::new_gnu();
+    header.set_size(2);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "settings.json", &b"{}"[..]).unwrap();
     let archive = shell.write("goods.tar", &tar.into_inner().unwrap());
     let ran = shell.run(&["--json", "add", text(&archive)]);
     assert!(ran.status == 0 && ran.err.contains("1 added"), "{ran:?}");
