@@ -29,7 +29,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// What `profile` said against these bytes, if that was after `since`.
+    /// What `profile` said against these bytes, if that was after `since` and not after `until`.
     ///
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.
@@ -38,13 +38,14 @@ impl Catalog {
         byte_digest: Digest,
         profile: &str,
         since: Timestamp,
+        until: Timestamp,
     ) -> Result<Option<Refusal>, CatalogError> {
         self.read(|c| {
             c.prepare_cached(
                 "SELECT profile, code, message, refused_at_ms FROM refusals
-                 WHERE byte_digest = ?1 AND profile = ?2 AND refused_at_ms > ?3",
+                 WHERE byte_digest = ?1 AND profile = ?2 AND refused_at_ms > ?3 AND refused_at_ms <= ?4",
             )?
-            .query_row(params![byte_digest.as_bytes(), profile, since.unix_ms()], |row| {
+            .query_row(params![byte_digest.as_bytes(), profile, since.unix_ms(), until.unix_ms()], |row| {
                 Ok(Refusal {
                     profile: text(row, 0)?,
                     code: text(row, 1)?,

@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::damage::text;
 use super::{Catalog, CatalogError};
 use crate::clock::Timestamp;
 
@@ -25,7 +26,7 @@ impl Catalog {
     /// [`CatalogError`] when the write fails.
     pub fn remember_unreadable(&self, answer: &UnreadableAnswer) -> Result<(), CatalogError> {
         let UnreadableAnswer { profile, question, code, message, answered_at } = answer;
-        self.writer().execute(
+        self.writer_in_time()?.execute(
             "INSERT INTO unreadable_answers (profile, question, code, message, answered_at_ms)
              VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (profile, question) DO UPDATE
@@ -53,10 +54,10 @@ impl Catalog {
             )?
             .query_row(params![profile, question, since.unix_ms(), until.unix_ms()], |row| {
                 Ok(UnreadableAnswer {
-                    profile: row.get(0)?,
-                    question: row.get(1)?,
-                    code: row.get(2)?,
-                    message: row.get(3)?,
+                    profile: text(row, 0)?,
+                    question: text(row, 1)?,
+                    code: text(row, 2)?,
+                    message: text(row, 3)?,
                     answered_at: Timestamp::from_unix_ms(row.get(4)?),
                 })
             })

@@ -11,7 +11,7 @@ use clap::Args;
 use super::output::complain;
 use super::picture::Pictures;
 use super::settings::Settings;
-use super::store_goods::{Passed, Place, Read, Task, store_goods};
+use super::store_goods::{Place, Read, SkippedFiles, Task, store_goods};
 use crate::engine::OwnGood;
 use crate::input::{Input, Item, PictureSource, Row, TextEncoding};
 use crate::offer::{Offer, OfferId};
@@ -36,25 +36,21 @@ impl Add {
         let open = |source: &PathBuf| (source.display().to_string(), Input::open(source));
         let inputs: VecDeque<_> = self.sources.iter().map(open).collect();
         // A mistake in the only name is told before a model is loaded.
-        let inputs = match inputs.into_iter().collect::<Vec<_>>() {
-            mut one if one.len() == 1 => match one.remove(0) {
-                (name, Err(problem)) => bail!("{name}: {problem}"),
-                good => VecDeque::from([good]),
-            },
-            several => several.into(),
-        };
+        if let ([(name, Err(problem))], _) = inputs.as_slices() {
+            bail!("{name}: {problem}");
+        }
         let total = inputs.iter().map(|(_, input)| input.as_ref().map_or(1, Input::len_hint)).sum();
         // Of rows that come one by one it is not known how many there are.
         let total = Some(total).filter(|total| *total > 0);
         let engine = settings.engine(true)?;
-        let passed = Arc::new(Mutex::new(Passed::default()));
+        let skipped = Arc::<Mutex<SkippedFiles>>::default();
         let goods = Goods {
             pictures: Arc::new(Pictures::new(settings)?),
             by_id: (self.sources.len() > 1).then(HashMap::new),
-            passed: Arc::clone(&passed),
+            skipped: Arc::clone(&skipped),
             inputs,
         };
-        store_goods(settings, &engine, goods, total, &passed)
+        store_goods(settings, &engine, goods, total, &skipped)
     }
 }
 
@@ -64,7 +60,7 @@ struct Goods {
     pictures: Arc<Pictures>,
     /// With several sources: which ids were made of names, since folders may hold files of the same names.
     by_id: Option<HashMap<String, PathBuf>>,
-    passed: Arc<Mutex<Passed>>,
+    skipped: Arc<Mutex<SkippedFiles>>,
 }
 
 impl Iterator for Goods {
@@ -149,8 +145,8 @@ impl Goods {
             let fields: Vec<&str> = report.ignored_fields.iter().map(String::as_str).collect();
             complain(format_args!("{name}: ignored fields: {}", fields.join(", ")));
         }
-        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
-        passed.skipped.extend(report.skipped.iter().cloned());
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.extend(report.skipped.iter().cloned());
     }
 }
 

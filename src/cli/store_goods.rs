@@ -32,24 +32,20 @@ pub(super) struct Place {
 /// A good or why it cannot be one.
 pub(super) type Task = (Place, Result<OwnGood<Read>>);
 
-/// What of the sources is no good.
-#[derive(Debug, Default)]
-pub(super) struct Passed {
-    /// Files of folders and archives.
-    pub(super) skipped: Vec<(String, Skipped)>,
-}
+/// Files of folders and archives that are no goods.
+pub(super) type SkippedFiles = Vec<(String, Skipped)>;
 
 /// Exit status of a run that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
 
-/// Stores goods and tells of each. `total`: how many there will be at least, where that is known. `passed` is complete once
+/// Stores goods and tells of each. `total`: how many there will be at least, where that is known. `skipped` is complete once
 /// the goods are.
 pub(super) fn store_goods(
     settings: &Settings,
     engine: &Engine,
     tasks: impl IntoIterator<Item = Task, IntoIter: Send + 'static>,
     total: Option<usize>,
-    passed: &Mutex<Passed>,
+    skipped: &Mutex<SkippedFiles>,
 ) -> Result<ExitCode> {
     let stop = stop_on_interrupt()?;
     let (terminal, out) = (Terminal::new(), BatchOutput::default());
@@ -87,7 +83,7 @@ pub(super) fn store_goods(
         done += 1;
         terminal.step("adding", done, total.unwrap_or(done).max(done));
     });
-    let skipped = std::mem::take(&mut passed.lock().unwrap_or_else(PoisonError::into_inner).skipped);
+    let skipped = std::mem::take(&mut *skipped.lock().unwrap_or_else(PoisonError::into_inner));
     if settings.json {
         for (name, kind) in &skipped {
             out.line(json!({"id": name, "skipped": kind.to_string()}));

@@ -225,24 +225,13 @@ impl Engine {
 
     /// A picture that the upstream did not take lately is not paid for again.
     fn refuse_what_was_refused(&self, desk: &Desk, byte_digest: Digest) -> Result<(), EngineError> {
-        let profile = desk.guard.profile();
-        let since = self.clock.now().minus(desk.freshness.refused_ttl);
-        let refusal = self.catalog.refusal(byte_digest, profile, since)?;
+        let (profile, now, ttl) = (desk.guard.profile(), self.clock.now(), desk.freshness.refused_ttl);
         // One from the far future was said before the clock was set back; how long ago is not known.
-        let is_possible =
-            |refusal: &Refusal| refusal.refused_at.minus(desk.freshness.refused_ttl) <= self.clock.now();
-        let Some(refusal) = refusal.filter(is_possible) else { return Ok(()) };
+        let refusal = self.catalog.refusal(byte_digest, profile, now.minus(ttl), now.plus(ttl))?;
+        let Some(refusal) = refusal else { return Ok(()) };
         let message =
             format!("{} (remembered from {}; --refresh asks again)", refusal.message, refusal.refused_at);
-        let error = UpstreamError {
-            profile,
-            kind: UpstreamErrorKind::Image,
-            code: refusal.code,
-            message,
-            retry_after: None,
-            billed: Some(false),
-        };
-        Err(GuardError::Upstream { error, calls: 0 }.into())
+        Err(remembered(profile, UpstreamErrorKind::Image, refusal.code, message))
     }
 
     /// From here on the answer is there, and nothing may come between it and the caller.
@@ -368,6 +357,17 @@ impl Refused {
         let (message, retry_at, calls) = (error.to_string(), error.retry_at(), error.calls());
         Some(Self { reason: error.why_not()?, message, retry_at, calls })
     }
+}
+
+/// What an upstream said a while ago, said again without asking it.
+pub(super) fn remembered(
+    profile: &'static str,
+    kind: UpstreamErrorKind,
+    code: String,
+    message: String,
+) -> EngineError {
+    let error = UpstreamError { profile, kind, code, message, retry_after: None, billed: Some(false) };
+    GuardError::Upstream { error, calls: 0 }.into()
 }
 
 /// Why nothing is asked while the home folder cannot be written.

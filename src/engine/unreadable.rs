@@ -1,9 +1,10 @@
 //! Questions whose answers could not be read lately: they are not paid for again.
 
+use super::miss::remembered;
 use super::{Desk, Engine, EngineError, Mode};
 use crate::catalog::UnreadableAnswer;
+use crate::upstream::UpstreamErrorKind;
 use crate::upstream::guard::GuardError;
-use crate::upstream::{UpstreamError, UpstreamErrorKind};
 
 impl Engine {
     /// Makes `ask` unless the same question had an answer that cannot be read a short while ago, and remembers it if it
@@ -21,15 +22,8 @@ impl Engine {
             // One from the future was answered before the clock was set back; how long ago is not known.
             let known = self.catalog.unreadable_answer(profile, &question, now.minus(ttl), now.plus(ttl))?;
             if let Some(known) = known {
-                let error = UpstreamError {
-                    profile,
-                    kind: UpstreamErrorKind::Unreadable,
-                    message: format!("{} (remembered from {})", known.message, known.answered_at),
-                    code: known.code,
-                    retry_after: None,
-                    billed: Some(false),
-                };
-                return Err(GuardError::Upstream { error, calls: 0 }.into());
+                let message = format!("{} (remembered from {})", known.message, known.answered_at);
+                return Err(remembered(profile, UpstreamErrorKind::Unreadable, known.code, message));
             }
         }
         let result = ask();

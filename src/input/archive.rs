@@ -88,7 +88,7 @@ impl Archive {
             {
                 let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let folder = if kind.is_symlink() { folder } else { "" };
-                links.push((resolved(&format!("{folder}/{}", bytes_text(&target))), name));
+                links.push((plain(&format!("{folder}/{}", bytes_text(&target))), name));
             } else if !kind.is_dir() && !kind.is_pax_global_extensions() && !kind.is_pax_local_extensions() {
                 passed_over.push((name, folder::Skipped::NotAFile));
             }
@@ -99,7 +99,7 @@ impl Archive {
         drop(tar);
         // A link to a file of the archive is that file once more; others lead out of it.
         let known: HashMap<String, usize> =
-            names.iter().enumerate().map(|(place, name)| (resolved(name), place)).collect();
+            names.iter().enumerate().map(|(place, name)| (plain(name), place)).collect();
         for (target, name) in links {
             match known.get(&target) {
                 Some(place) => {
@@ -186,39 +186,6 @@ fn office(names: &[String]) -> Option<FileProblem> {
 #[allow(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn broken(error: io::Error) -> FileProblem {
     FileProblem::Archive { problem: error.to_string() }
-}
-
-/// Whether this file of an archive, by its name a list, says nothing about pictures: other programs put such files beside them.
-pub(super) fn is_no_list_of_pictures(list: &Member) -> Result<bool, FileProblem> {
-    let mut file = list.spool(super::MAX_TEXT_BYTES)?;
-    let head = super::records::head_of(&mut file)?;
-    let base = super::Base::Archive { folder: String::new(), members: HashMap::new() };
-    match super::Input::rows(head, file, list.name(), base) {
-        Ok(mut rows) => Ok(match rows.next() {
-            None => true,
-            Some(first) => matches!(
-                first.row,
-                Err(super::InputError::Row(
-                    super::RowProblem::NoPicture { .. } | super::RowProblem::Json { .. }
-                ))
-            ),
-        }),
-        Err(FileProblem::NoPictureColumn { .. } | FileProblem::Found { .. }) => Ok(true),
-        Err(problem) => Err(problem),
-    }
-}
-
-/// A path in an archive without `.` and `..`.
-fn resolved(path: &str) -> String {
-    let mut parts = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 /// What `reader` gives, in a temporary file without a name.

@@ -145,6 +145,8 @@ pub struct Report {
 /// The goods of one source, in its order.
 #[derive(Debug)]
 pub struct Input {
+    /// Was looked at already.
+    first: Option<Item>,
     items: Items,
     report: Report,
 }
@@ -200,7 +202,7 @@ impl Input {
     }
 
     fn ready(items: Vec<Item>) -> Self {
-        Self { items: Items::Ready(items.into_iter()), report: Report::default() }
+        Self { first: None, items: Items::Ready(items.into_iter()), report: Report::default() }
     }
 
     /// A single picture; a file is named as it was on the command line, so that two of one name stay two.
@@ -287,7 +289,7 @@ impl Input {
             return Err(FileProblem::NoPictureColumn { header: header.join(", ") });
         }
         let items = Items::Rows { records: Box::new(records), base, name: name.to_owned() };
-        Ok(Self { items, report: Report::default() })
+        Ok(Self { first: None, items, report: Report::default() })
     }
 
     /// The pictures of an archive, or the rows of the list in it.
@@ -295,26 +297,38 @@ impl Input {
         let archive = Arc::new(archive);
         let (members, skipped) = archive.members();
         let lists: Vec<&Member> = members.iter().filter(|member| is_list(member.name())).collect();
-        match lists[..] {
-            [] => {
-                let report = Report { skipped, ..Report::default() };
-                Ok(Self { items: Items::Members(members.into_iter()), report })
-            }
-            [list] if self::archive::is_no_list_of_pictures(list)? => {
-                let report = Report { skipped, ..Report::default() };
-                Ok(Self { items: Items::Members(members.into_iter()), report })
-            }
-            [list] => {
-                let folder = list.name().rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-                let mut file = list.spool(MAX_TEXT_BYTES)?;
-                let head = records::head_of(&mut file)?;
-                Self::rows(head, file, list.name(), Base::Archive { folder, members: archive.by_name() })
-            }
+        let list = match lists[..] {
+            [] => None,
+            [list] => Self::list_in(&archive, list)?,
             _ => {
                 let names: Vec<&str> = lists.iter().take(5).map(|member| member.name()).collect();
-                Err(FileProblem::SeveralLists { names: names.join(", ") })
+                return Err(FileProblem::SeveralLists { names: names.join(", ") });
             }
+        };
+        Ok(list.unwrap_or_else(|| Self {
+            first: None,
+            items: Items::Members(members.into_iter()),
+            report: Report { skipped, ..Report::default() },
+        }))
+    }
+
+    /// The rows of a file that is a list by its name. `None` where it says nothing about pictures: other programs put such
+    /// files beside them.
+    fn list_in(archive: &Arc<Archive>, list: &Member) -> Result<Option<Self>, FileProblem> {
+        let folder = list.name().rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let mut file = list.spool(MAX_TEXT_BYTES)?;
+        let head = records::head_of(&mut file)?;
+        let base = Base::Archive { folder, members: archive.by_name() };
+        let mut rows = match Self::rows(head, file, list.name(), base) {
+            Err(FileProblem::NoPictureColumn { .. } | FileProblem::Found { .. }) => return Ok(None),
+            rows => rows?,
+        };
+        let Some(first) = rows.next() else { return Ok(None) };
+        if let Err(InputError::Row(RowProblem::NoPicture { .. } | RowProblem::Json { .. })) = first.row {
+            return Ok(None);
         }
+        rows.first = Some(first);
+        Ok(Some(rows))
     }
 }
 
@@ -322,6 +336,9 @@ impl Iterator for Input {
     type Item = Item;
 
     fn next(&mut self) -> Option<Item> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
         match &mut self.items {
             Items::Ready(items) => items.next(),
             Items::Members(members) => loop {

@@ -60,6 +60,11 @@ fn told_separator(line: &str) -> Option<u8> {
     }
 }
 
+fn skip_line(reader: &mut impl BufRead) -> Result<(), (u64, FileProblem)> {
+    super::text::Lines::new(reader, b'\n').next(MAX_ROW_BYTES).map_err(|error| (1, error.into()))?;
+    Ok(())
+}
+
 /// The rows of a table.
 pub(super) struct Table<R> {
     csv: csv::Reader<Bounded<R>>,
@@ -81,14 +86,12 @@ impl<R: BufRead> Table<R> {
         let mut skipped_lines = 0;
         let first = reader.fill_buf().map_err(|error| (1, error.into()))?;
         if first.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sep=")) {
-            let mut lines = super::text::Lines::new(&mut reader, b'\n');
-            lines.next(MAX_ROW_BYTES).map_err(|error| (1, error.into()))?;
-            skipped_lines = 1;
+            skip_line(&mut reader)?;
+            skipped_lines += 1;
         }
         // Lines of comment may stand above the header; below it a row may begin with anything, also an id like #12.
         while reader.fill_buf().map_err(|error| (1, error.into()))?.first() == Some(&b'#') {
-            let mut lines = super::text::Lines::new(&mut reader, b'\n');
-            lines.next(MAX_ROW_BYTES).map_err(|error| (1, error.into()))?;
+            skip_line(&mut reader)?;
             skipped_lines += 1;
         }
         let csv = ReaderBuilder::new()
@@ -284,6 +287,7 @@ mod tests {
             "path,id,title\n0.jpg,A,\"open\n1.jpg,B,\"x\n2.jpg,C,y\n",
         ] {
             let rows = rows(text);
+            assert_eq!(rows[0].0, 2);
             assert!(rows[0].1.as_ref().unwrap_err().contains("a quote opens here"), "{rows:?}");
         }
         assert!(rows("path,id,title\n0.jpg,A,\"two\nlines, one good\"\n")[0].1.is_ok());
