@@ -23,7 +23,7 @@ use tongkuan::photo::{Digest, Photo, PhotoLimits};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::sandbox::{Catalogue, View};
 use tongkuan::tensor::Preprocessor;
-use tongkuan::verdict::Policy;
+use tongkuan::verdict::{Finding, Policy};
 
 const SEED: u64 = 1688;
 
@@ -113,8 +113,9 @@ fn index(c: &mut Criterion) {
             b.iter(|| index.search(black_box(&far), 20, policy.hit_threshold()))
         });
         let candidates = index.search(&far, 20, policy.hit_threshold()).expect("a search");
+        let findings: Vec<Finding> = candidates.iter().map(|candidate| Finding::from(*candidate)).collect();
         c.bench_function(&format!("verdict at {count}"), |b| {
-            b.iter(|| policy.judge(black_box(&candidates), &[], &|_, _| None))
+            b.iter(|| policy.judge(black_box(&findings), &|_, _| None))
         });
     }
 }

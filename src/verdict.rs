@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibration::Line;
 use crate::embed::Thresholds;
-use crate::index::{Candidate, Candidates};
+use crate::index::Candidate;
 use crate::photo_id::PhotoId;
 use crate::verify::{Doubt, Evidence, REVIEW_CONFIDENCE, Sketch};
 
@@ -60,13 +60,21 @@ impl Match {
     }
 }
 
-/// What is known of one candidate beside its score.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Finding<'s> {
+/// One of the nearest stored pictures, and what was found of it.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub candidate: Candidate,
     /// `None` for a picture that was stored before there were sketches.
-    pub sketch: Option<&'s Sketch>,
+    pub sketch: Option<Sketch>,
     /// `None` without a sketch, and for a candidate that others lie before.
     pub evidence: Option<Evidence>,
+}
+
+impl From<Candidate> for Finding {
+    /// Known by its score alone.
+    fn from(candidate: Candidate) -> Self {
+        Self { candidate, sketch: None, evidence: None }
+    }
 }
 
 /// What the stored pictures say about a new one.
@@ -121,17 +129,11 @@ impl Policy {
         }
     }
 
-    /// Judges the nearest stored pictures, best first, each with what was found of it (in the same order; what is
-    /// missing at the end has no sketch). What a person has `said` outranks the scores: pictures that are the same are
-    /// no rivals, and one that was told apart from another is not answered with where that other is nearer.
+    /// Judges the nearest stored pictures, best first. What a person has `said` outranks the scores: pictures that are
+    /// the same are no rivals, and one that was told apart from another is not answered with where that other is nearer.
     #[must_use]
-    pub fn judge(&self, candidates: &Candidates, findings: &[Finding<'_>], said: Said<'_>) -> Verdict {
-        let finding = |place: usize| findings.get(place).copied().unwrap_or_default();
-        let opinions: Vec<(f32, Match)> = candidates
-            .iter()
-            .enumerate()
-            .map(|(place, candidate)| self.opinion(candidate, &finding(place)))
-            .collect();
+    pub fn judge(&self, findings: &[Finding], said: Said<'_>) -> Verdict {
+        let opinions: Vec<(f32, Match)> = findings.iter().map(|finding| self.opinion(finding)).collect();
         let Some((_, nearest)) = opinions.first().copied() else {
             return Verdict::Miss { nearest: None };
         };
@@ -153,7 +155,7 @@ impl Policy {
             let rival = |(place, other_sure, other): (usize, f32, &Match)| {
                 other_sure >= line
                     && said(matched.photo_id, other.photo_id) != Some(true)
-                    && are_rivals(&finding(surest), &finding(place))
+                    && are_rivals(&findings[surest], &findings[place])
             };
             let in_doubt = |doubt| Verdict::Review(Match { doubt: Some(doubt), ..matched });
             if others().any(told_apart) {
@@ -175,14 +177,8 @@ impl Policy {
     /// Judges the stored pictures nearest to parts of a picture that as a whole was judged `whole`. That a part looks
     /// alike is no reason for a review: parts of different pictures often do. What can be laid over it is.
     #[must_use]
-    pub fn judge_parts(
-        &self,
-        whole: Verdict,
-        candidates: &Candidates,
-        findings: &[Finding<'_>],
-        said: Said<'_>,
-    ) -> Verdict {
-        let by_parts = self.judge(candidates, findings, said);
+    pub fn judge_parts(&self, whole: Verdict, findings: &[Finding], said: Said<'_>) -> Verdict {
+        let by_parts = self.judge(findings, said);
         let sure = |verdict: &Verdict| match verdict {
             Verdict::Hit(matched) | Verdict::Review(matched) => matched.confidence,
             Verdict::Miss { .. } => None,
@@ -191,10 +187,11 @@ impl Policy {
             Some(confidence) if confidence >= REVIEW_CONFIDENCE && Some(confidence) > sure(&whole) => {
                 by_parts
             }
-            _ => match (whole, candidates.best()) {
-                (Verdict::Miss { nearest }, Some(best)) if nearest.is_none_or(|n| n.score < best.score) => {
-                    let finding = findings.first().copied().unwrap_or_default();
-                    Verdict::Miss { nearest: Some(self.opinion(best, &finding).1) }
+            _ => match (whole, findings.first()) {
+                (Verdict::Miss { nearest }, Some(best))
+                    if nearest.is_none_or(|n| n.score < best.candidate.score) =>
+                {
+                    Verdict::Miss { nearest: Some(self.opinion(best).1) }
                 }
                 _ => whole,
             },
@@ -202,8 +199,9 @@ impl Policy {
     }
 
     /// How sure it is that the candidate is the picture, and what would be said of it.
-    fn opinion(&self, candidate: &Candidate, finding: &Finding<'_>) -> (f32, Match) {
-        let confidence = finding.sketch.map(|_| finding.evidence.map_or(0.0, |e| e.confidence()));
+    fn opinion(&self, finding: &Finding) -> (f32, Match) {
+        let candidate = &finding.candidate;
+        let confidence = finding.sketch.as_ref().map(|_| finding.evidence.map_or(0.0, |e| e.confidence()));
         let doubt = match finding {
             Finding { sketch: None, .. } => Doubt::NoSketch,
             Finding { evidence: None, .. } => Doubt::ShapesDiffer,
@@ -228,12 +226,12 @@ impl Policy {
 
 /// Whether two stored pictures lie over the query in the same way and yet differ: then what the query shows is what
 /// both have in common, and says nothing about which of them it is.
-fn are_rivals(one: &Finding<'_>, other: &Finding<'_>) -> bool {
+fn are_rivals(one: &Finding, other: &Finding) -> bool {
     let (Some(a), Some(b)) = (one.evidence, other.evidence) else { return false };
     let same_place = (a.scale - b.scale).abs() < 0.05
         && (a.overlap_stored - b.overlap_stored).abs() < 0.05
         && (a.overlap_query - b.overlap_query).abs() < 0.05;
-    same_place && one.sketch.zip(other.sketch).is_some_and(|(a, b)| a.differs_from(b))
+    same_place && one.sketch.as_ref().zip(other.sketch.as_ref()).is_some_and(|(a, b)| a.differs_from(b))
 }
 
 /// A cosine as the integer that people read: 0 (nothing alike, or worse) to 100 (the same).

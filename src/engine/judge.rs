@@ -6,7 +6,7 @@ use crate::embed::Embedding;
 use crate::index::{self, Candidates};
 use crate::photo_id::PhotoId;
 use crate::verdict::{Finding, Policy, Verdict};
-use crate::verify::{Candidate, Doubt, Probe, Sketch, measure};
+use crate::verify::{Candidate, Doubt, Evidence, Probe, Sketch, measure};
 
 /// How many stored pictures near one part of a picture are looked at, and near all parts together.
 const CANDIDATES_PER_PART: usize = 4;
@@ -24,8 +24,8 @@ impl Engine {
                 Ok((policy, index.search(embedding, CANDIDATES, policy.hit_threshold())?))
             })
         })?;
-        let near = |policy: &Policy, findings: &[Finding<'_>], said: &Said| {
-            policy.judge(&candidates, findings, &|a, b| said.of(a, b))
+        let near = |policy: &Policy, findings: &[Finding], said: &Said| {
+            policy.judge(findings, &|a, b| said.of(a, b))
         };
         seen.verdict = self.compare(seen, &candidates, near, timings)?;
         let whole = seen.verdict;
@@ -40,8 +40,8 @@ impl Engine {
         let candidates =
             timings.measure(Stage::Index, || self.near_parts(seen.parts.as_deref(), &candidates))?;
         if !candidates.is_empty() {
-            let near_parts = |policy: &Policy, findings: &[Finding<'_>], said: &Said| {
-                policy.judge_parts(whole, &candidates, findings, &|a, b| said.of(a, b))
+            let near_parts = |policy: &Policy, findings: &[Finding], said: &Said| {
+                policy.judge_parts(whole, findings, &|a, b| said.of(a, b))
             };
             seen.verdict = self.compare(seen, &candidates, near_parts, timings)?;
         }
@@ -53,17 +53,21 @@ impl Engine {
         &self,
         seen: &mut Seen,
         candidates: &Candidates,
-        judge: impl FnOnce(&Policy, &[Finding<'_>], &Said) -> Verdict,
+        judge: impl FnOnce(&Policy, &[Finding], &Said) -> Verdict,
         timings: &mut Timings,
     ) -> Result<Verdict, EngineError> {
-        let (sketches, said) = timings.measure(Stage::Catalog, || {
-            Ok::<_, EngineError>((self.sketches(candidates)?, self.catalog.said_of(&ids(candidates))?))
+        let (mut findings, said) = timings.measure(Stage::Catalog, || {
+            Ok::<_, EngineError>((self.findings(candidates)?, self.catalog.said_of(&ids(candidates))?))
         })?;
-        if let (Some(photo), None, true) = (&seen.photo, &seen.probe, sketches.iter().any(Option::is_some)) {
+        let has_sketch = findings.iter().any(|finding| finding.sketch.is_some());
+        if let (Some(photo), None, true) = (&seen.photo, &seen.probe, has_sketch) {
             seen.probe = Some(timings.measure(Stage::Verdict, || Probe::of(photo.as_image()))?);
         }
         Ok(timings.measure(Stage::Verdict, || {
-            judge(&seen.policy, &findings(seen.probe.as_ref(), candidates, &sketches), &said)
+            if let Some(probe) = &seen.probe {
+                lay_over(probe, &mut findings);
+            }
+            judge(&seen.policy, &findings, &said)
         }))
     }
 
@@ -88,13 +92,15 @@ impl Engine {
         Ok(Candidates::best_of(near, CANDIDATES_BY_PARTS))
     }
 
-    /// The candidates' sketches. Where one cannot be read the picture is judged without it.
-    fn sketches(&self, candidates: &Candidates) -> Result<Vec<Option<Sketch>>, EngineError> {
-        let ids = ids(candidates);
-        let read = |(id, bytes): (&PhotoId, Option<Vec<u8>>)| {
-            Sketch::from_bytes(&bytes?).map_err(|error| self.catalog.note_unreadable_sketch(*id, error)).ok()
+    /// The candidates with their sketches. Where one cannot be read the picture is judged without it.
+    fn findings(&self, candidates: &Candidates) -> Result<Vec<Finding>, EngineError> {
+        let stored = self.catalog.sketches(&ids(candidates))?;
+        let finding = |(candidate, bytes): (&index::Candidate, Option<Vec<u8>>)| {
+            let unreadable = |error| self.catalog.note_unreadable_sketch(candidate.photo_id, error);
+            let sketch = bytes.and_then(|bytes| Sketch::from_bytes(&bytes).map_err(unreadable).ok());
+            Finding { sketch, ..Finding::from(*candidate) }
         };
-        Ok(ids.iter().zip(self.catalog.sketches(&ids)?).map(read).collect())
+        Ok(candidates.iter().zip(stored).map(finding).collect())
     }
 }
 
@@ -102,21 +108,17 @@ fn ids(candidates: &Candidates) -> Vec<PhotoId> {
     candidates.iter().map(|candidate| candidate.photo_id).collect()
 }
 
-fn findings<'s>(
-    probe: Option<&Probe>,
-    candidates: &Candidates,
-    sketches: &'s [Option<Sketch>],
-) -> Vec<Finding<'s>> {
-    let mut findings: Vec<Finding<'_>> =
-        sketches.iter().map(|sketch| Finding { sketch: sketch.as_ref(), evidence: None }).collect();
-    let Some(probe) = probe else { return findings };
-    let sketched = candidates.iter().zip(sketches);
-    let near: Vec<Candidate<'_>> = sketched
-        .filter_map(|(c, sketch)| sketch.as_ref().map(|sketch| Candidate { sketch, cosine: c.score }))
+/// Measures the candidates that have a sketch against the picture in question.
+fn lay_over(probe: &Probe, findings: &mut [Finding]) {
+    let mut sketched: Vec<(&mut Option<Evidence>, Candidate<'_>)> = findings
+        .iter_mut()
+        .filter_map(|Finding { candidate, sketch, evidence }| {
+            let sketch = sketch.as_ref()?;
+            Some((evidence, Candidate { sketch, cosine: candidate.score }))
+        })
         .collect();
-    let places = findings.iter_mut().filter(|finding| finding.sketch.is_some());
-    for (finding, evidence) in places.zip(measure(probe, &near)) {
-        finding.evidence = evidence;
+    let near: Vec<Candidate<'_>> = sketched.iter().map(|(_, near)| *near).collect();
+    for ((evidence, _), measured) in sketched.iter_mut().zip(measure(probe, &near)) {
+        **evidence = measured;
     }
-    findings
 }

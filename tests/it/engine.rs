@@ -7,10 +7,10 @@ use tongkuan::catalog::CatalogError;
 use tongkuan::clock::Clock;
 use tongkuan::embed::Thresholds;
 use tongkuan::engine::{EngineError, Freshness, Mode, Outcome, Query, Source};
-use tongkuan::index::{self, Candidates};
+use tongkuan::index;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{GuardError, GuardPolicy, QuotaDay, SearchParams, UpstreamErrorKind, WhyNot};
-use tongkuan::verdict::{Finding, Policy, Rule, Verdict};
+use tongkuan::verdict::{Policy, Rule, Verdict};
 
 use crate::fakes::{Bench, FakeEmbedder, encoded, offer, picture, png, query};
 
@@ -150,14 +150,11 @@ fn a_collage_of_pictures_that_are_not_stored_is_a_miss_after_one_second_look() {
 fn a_part_that_is_merely_alike_is_no_review_but_a_miss_tells_of_it() {
     let thresholds = Thresholds { same_picture: 0.95, review: 0.7, max_false_hit: None };
     let policy = Policy::new(thresholds, Line::UNCALIBRATED);
-    let near = |photo_id, score| index::Candidate { photo_id: PhotoId(photo_id), score };
-    let whole = policy.judge(&Candidates::best_of(vec![near(1, 0.5)], 20), &[], &|_, _| None);
-    let told_of = |score| {
-        let parts = Candidates::best_of(vec![near(2, score)], 20);
-        match policy.judge_parts(whole, &parts, &[Finding::default()], &|_, _| None) {
-            Verdict::Miss { nearest } => nearest.unwrap().photo_id,
-            other => panic!("{other:?}"),
-        }
+    let near = |photo_id, score| [index::Candidate { photo_id: PhotoId(photo_id), score }.into()];
+    let whole = policy.judge(&near(1, 0.5), &|_, _| None);
+    let told_of = |score| match policy.judge_parts(whole, &near(2, score), &|_, _| None) {
+        Verdict::Miss { nearest } => nearest.unwrap().photo_id,
+        other => panic!("{other:?}"),
     };
     assert_eq!((told_of(0.8), told_of(0.97), told_of(0.4)), (PhotoId(2), PhotoId(2), PhotoId(1)));
 }

@@ -1,13 +1,11 @@
 //! What people say of two pictures: it is kept, and it outranks the scores.
 
-use std::num::NonZeroUsize;
-
 use image::ImageFormat;
 use image::imageops::{FilterType, crop_imm, resize};
 use tongkuan::calibration::Line;
-use tongkuan::embed::{Embedding, Thresholds};
+use tongkuan::embed::Thresholds;
 use tongkuan::engine::{Engine, EngineError, Mode, Outcome, Pointed, Query};
-use tongkuan::index::{Index, IndexOptions};
+use tongkuan::index;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::verdict::{Finding, Policy, Rule, Verdict};
 use tongkuan::verify::{Candidate, Doubt, Evidence, Probe, REVIEW_CONFIDENCE, Sketch, measure};
@@ -170,17 +168,17 @@ fn evidence(part: u32) -> (Sketch, Evidence) {
 fn where_the_nearer_of_two_that_were_told_apart_is_less_sure_nothing_is_answered() {
     let thresholds = Thresholds { same_picture: 0.99, review: 0.9, max_false_hit: None };
     let policy = Policy::new(thresholds, Line::UNCALIBRATED);
-    let index = Index::new(IndexOptions::new(NonZeroUsize::new(2).unwrap()));
     let (near, sure) = (PhotoId(1), PhotoId(2));
-    index.insert(near, &Embedding::new(vec![1.0, 0.3]).unwrap()).unwrap();
-    index.insert(sure, &Embedding::new(vec![1.0, 0.4]).unwrap()).unwrap();
-    let candidates = index.search(&Embedding::new(vec![1.0, 0.0]).unwrap(), 2, 0.99).unwrap();
     let (whole, of_whole) = evidence(100);
     let less_sure = |e: &Evidence| (REVIEW_CONFIDENCE..of_whole.confidence()).contains(&e.confidence());
     let (part, of_part) = (30..100).rev().map(evidence).find(|(_, e)| less_sure(e)).unwrap();
-    let finding = |sketch, evidence| Finding { sketch: Some(sketch), evidence: Some(evidence) };
-    let findings = [finding(&part, of_part), finding(&whole, of_whole)];
-    let judged = |said| policy.judge(&candidates, &findings, &|_, _| said);
+    let finding = |photo_id, score, sketch, evidence| Finding {
+        candidate: index::Candidate { photo_id, score },
+        sketch: Some(sketch),
+        evidence: Some(evidence),
+    };
+    let findings = [finding(near, 0.958, part, of_part), finding(sure, 0.928, whole, of_whole)];
+    let judged = |said| policy.judge(&findings, &|_, _| said);
     for said in [None, Some(true)] {
         assert!(matches!(judged(said), Verdict::Hit(m) if m.photo_id == sure), "{said:?}");
     }
