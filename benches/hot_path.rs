@@ -177,7 +177,7 @@ fn whole_hits(c: &mut Criterion) {
             let query = Query { mode: Mode::LocalOnly, ..Query::new(bytes, "bench") };
             let answer = engine.search(&query).expect("a search");
             assert_eq!(answer.verdict, Outcome::Hit, "the bench measures a hit");
-            println!("whole hit by {name} at {count}: {:?} {:?}", answer.rule, answer.timings_ms);
+            println!("whole hit by {name} at {count}: {:?} {:?}", answer.rule(), answer.timings_ms);
             c.bench_function(&format!("whole hit by {name} at {count}"), |b| {
                 b.iter(|| engine.search(black_box(&query)))
             });

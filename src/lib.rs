@@ -8,7 +8,7 @@
 //!
 //! use tongkuan::clock::SystemClock;
 //! use tongkuan::embed::runtime;
-//! use tongkuan::engine::{Engine, Freshness, Outcome, Query, RuntimeChoice};
+//! use tongkuan::engine::{Engine, CachePolicy, Outcome, Query, RuntimeChoice};
 //! use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 //! use tongkuan::upstream::{ArticleConfig, ArticleUpstream, GuardPolicy, Secret};
 //!
@@ -23,7 +23,7 @@
 //! let engine = Engine::builder(home.path())
 //!     // ONNX Runtime is fetched with pip if this machine has none.
 //!     .runtime(RuntimeChoice { folder, may_fetch: true, intra_threads: 1 })
-//!     .upstream(upstream, GuardPolicy::default(), Freshness::default())
+//!     .upstream(upstream, GuardPolicy::default(), CachePolicy::default())
 //!     .open()?;
 //!
 //! let picture = sandbox.catalogue().jpeg(&sandbox.catalogue().goods()[7], View::Main);

@@ -186,8 +186,8 @@ impl Table {
         writeln!(
             out,
             " {:<13} {:>5} {:>6} {:>6}  {:>6.1} ms  {}",
-            answer.rule.map(|r| r.to_string()).unwrap_or_default(),
-            answer.similarity.map(|s| s.to_string()).unwrap_or_default(),
+            answer.rule().map(|r| r.to_string()).unwrap_or_default(),
+            answer.similarity().map(|s| s.to_string()).unwrap_or_default(),
             answer.upstream_calls,
             answer.offers.len(),
             answer.timings_ms.total,

@@ -55,8 +55,8 @@ pub(super) fn coloured(outcome: Outcome, width: usize) -> String {
 
 /// An answer for people: one line that says what happened, then the offers.
 pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io::Result<()> {
-    let rule = answer.rule.map(|r| format!(" by {r}")).unwrap_or_default();
-    let likeness = answer.similarity.map(|s| format!(", similarity {s}")).unwrap_or_default();
+    let rule = answer.rule().map(|r| format!(" by {r}")).unwrap_or_default();
+    let likeness = answer.similarity().map(|s| format!(", similarity {s}")).unwrap_or_default();
     write!(out, "{}: ", field(label))?;
     out.own(&coloured(answer.verdict, 0))?;
     writeln!(out, "{rule}{likeness}, {}", source(answer))?;
@@ -77,15 +77,15 @@ pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io:
 
 /// What an answer rests on, for people.
 pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::io::Result<()> {
-    let Some(photo_id) = explain.photo_id else { return writeln!(out, "  because: nothing is stored") };
-    let rule = explain.rule.map_or("no rule".to_owned(), |rule| rule.to_string());
+    let Some(photo_id) = explain.photo_id() else { return writeln!(out, "  because: nothing is stored") };
+    let rule = explain.rule().map_or("no rule".to_owned(), |rule| rule.to_string());
     writeln!(out, "  because: photo {photo_id}, {rule}")?;
-    if let Some(recognised) = explain.recognised {
+    if let Some(recognised) = explain.recognised() {
         writeln!(out, "    somebody said it is the same as photo {recognised}, which was recognised")?;
     }
     let number = |value: Option<f32>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    writeln!(out, "    cosine {}, confidence {}", number(explain.score), number(explain.confidence))?;
-    if let Some(geometry) = &explain.geometry {
+    writeln!(out, "    cosine {}, confidence {}", number(explain.score()), number(explain.confidence()))?;
+    if let Some(geometry) = explain.geometry() {
         writeln!(
             out,
             "    scale {:.2}, turned {:.1} degrees{}, {} keypoints agree; {:.0} % of it in sight, over {:.0} % of the picture",
@@ -97,14 +97,14 @@ pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::i
             geometry.overlap_query * 100.0
         )?;
     }
-    if let Some(colours) = explain.colour_agreement {
+    if let Some(colours) = explain.colour_agreement() {
         writeln!(out, "    {:.0} % of its colours are found in their places", colours * 100.0)?;
     }
     let promise = explain
-        .max_false_hit
+        .max_false_hit()
         .map_or("nothing promised".to_owned(), |share| format!("at most {:.2} % false hits", share * 100.0));
-    writeln!(out, "    line {:.4}: {promise}, {}", explain.threshold, explain.calibrated_on)?;
-    match explain.doubt {
+    writeln!(out, "    line {:.4}: {promise}, {}", explain.threshold(), explain.calibrated_on())?;
+    match explain.doubt() {
         Some(doubt) => writeln!(out, "    against it: {doubt}"),
         None => Ok(()),
     }

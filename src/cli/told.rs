@@ -12,7 +12,7 @@ use super::found;
 use super::output::stdout;
 use super::picture::{Picture, Pictures};
 use super::settings::Settings;
-use crate::engine::Pointed;
+use crate::engine::{PhotoRef, Sameness};
 use crate::photo_id::PhotoId;
 
 /// Two pictures: numbers of stored photos, as `search` prints them, files, addresses, or - for standard input. A file that
@@ -44,10 +44,10 @@ impl Named {
         Ok(Self::File { bytes, label })
     }
 
-    fn pointed(&self) -> Pointed<'_> {
+    fn photo_ref(&self) -> PhotoRef<'_> {
         match self {
-            Self::Photo(photo_id) => Pointed::Photo(*photo_id),
-            Self::File { bytes, label } => Pointed::File { bytes, label },
+            Self::Photo(photo_id) => PhotoRef::Photo(*photo_id),
+            Self::File { bytes, label } => PhotoRef::File { bytes, label },
         }
     }
 }
@@ -60,7 +60,7 @@ impl Told {
         let is_new = !self.forget && [&one, &other].iter().all(|named| matches!(named, Named::File { .. }));
         let engine = if is_new { settings.engine(true)? } else { settings.existing_engine(true)? };
         if self.forget {
-            let forgotten = engine.forget_told(one.pointed(), other.pointed())?;
+            let forgotten = engine.forget_told(one.photo_ref(), other.photo_ref())?;
             if settings.json {
                 writeln!(stdout(), "{}", json!({"forgotten": forgotten}))?;
             } else if forgotten {
@@ -70,7 +70,8 @@ impl Told {
             }
             return Ok(found(forgotten));
         }
-        let told = engine.tell(one.pointed(), other.pointed(), same)?;
+        let sameness = if same { Sameness::Same } else { Sameness::Different };
+        let told = engine.tell(one.photo_ref(), other.photo_ref(), sameness)?;
         if settings.json {
             writeln!(stdout(), "{}", serde_json::to_string(&told)?)?;
             return Ok(ExitCode::SUCCESS);

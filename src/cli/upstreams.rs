@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::settings::Common;
 use crate::clock::SystemClock;
-use crate::engine::Freshness;
+use crate::engine::CachePolicy;
 use crate::offer::{OfferDetail, OfferId};
 use crate::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
@@ -91,7 +91,7 @@ pub(super) struct UpstreamSettings {
     pub(super) base_url: Option<String>,
     timeout: Option<Duration>,
     pub(super) policy: GuardPolicy,
-    pub(super) freshness: Freshness,
+    pub(super) freshness: CachePolicy,
 }
 
 impl UpstreamSettings {
@@ -106,7 +106,7 @@ impl UpstreamSettings {
             base_url: Some(base_url.to_owned()),
             timeout: None,
             policy: GuardPolicy::default(),
-            freshness: Freshness::default(),
+            freshness: CachePolicy::default(),
         }
     }
 
@@ -172,8 +172,8 @@ impl UpstreamSettings {
             ..default
         };
         let ttl = |secs: Option<u64>, default| secs.map_or(default, Duration::from_secs);
-        let default = Freshness::default();
-        let freshness = Freshness {
+        let default = CachePolicy::default();
+        let freshness = CachePolicy {
             soft_ttl: ttl(file.soft_ttl_secs, default.soft_ttl),
             hard_ttl: ttl(file.hard_ttl_secs, default.hard_ttl),
             empty_ttl: ttl(file.empty_ttl_secs, default.empty_ttl),

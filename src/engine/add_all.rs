@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::goods::PreparedPhoto;
+use super::picture::Picture;
 use super::{Added, Engine, EngineError};
 use crate::catalog::NewGood;
 use crate::offer::Offer;
@@ -139,8 +140,9 @@ impl Engine {
     {
         let bytes = (good.read)().map_err(Failure::Good)?;
         let byte_digest = Digest::of(&bytes);
-        let photo = shared.once(byte_digest, || self.prepare_photo(&bytes)).map_err(|error| {
-            if error.lies_in_the_picture() { Failure::Good(error.into()) } else { Failure::Home(error) }
+        let prepare = || Self::prepare_photo(&Picture::with_digest(self, &bytes, byte_digest));
+        let photo = shared.once(byte_digest, prepare).map_err(|error| {
+            if error.is_input_error() { Failure::Good(error.into()) } else { Failure::Home(error) }
         })?;
         Ok(Ready { offer: good.offer, label: good.label, byte_digest, photo })
     }

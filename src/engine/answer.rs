@@ -1,16 +1,14 @@
 //! What a search gives back: one value that feeds the JSON output, the table and the tests.
 
-use std::time::{Duration, Instant};
+use serde::{Serialize, Serializer};
 
-use serde::Serialize;
-
-use super::Explanation;
-use crate::catalog::{PhotoKind, StoredAnswer, StoredPhoto};
+use super::{Explanation, Timings};
+use crate::catalog::{PhotoKind, StoredPhoto};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
-use crate::upstream::guard::{Asked, WhyNot};
-use crate::verdict::{Match, Rule};
+use crate::upstream::guard::WhyNot;
+use crate::verdict::{Match, Rule, similarity_percent};
 use crate::verify::Doubt;
 
 /// Whether the picture was seen before; see [`crate::verdict::Verdict`].
@@ -50,31 +48,15 @@ impl From<StoredPhoto> for Matched {
 }
 
 /// The answer to one search. Serialises to the object that `tongkuan search --json` prints.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     pub verdict: Outcome,
-    /// How the matched picture was recognised.
-    pub rule: Option<Rule>,
-    /// `score` as an integer, 0 to 100.
-    pub similarity: Option<u8>,
-    /// Cosine of the matched, else the nearest stored picture; -1 to 1.
-    pub score: Option<f32>,
-    /// How sure it is that the matched picture is the same, 0 to 1; `null` when it was stored before there were
-    /// sketches, and when nothing matched.
-    pub confidence: Option<f32>,
-    /// What speaks against the matched picture of a review.
-    pub why: Option<Doubt>,
-    /// The confidence from which on a picture is a hit; where the matched picture has no sketch, the score.
-    pub threshold: f32,
-    /// With 95 % certainty at most this share of the searches for pictures that are not stored passes the threshold:
-    /// what was asked for or, where the calibration cannot promise that with so many pictures stored, what it can.
-    /// `null` when nothing is known about the model.
-    pub max_false_hit: Option<f64>,
     pub source: Source,
     /// When the offers were fetched from the upstream or, for own goods, stored.
     pub fetched_at: Option<Timestamp>,
-    /// The offers are older than their upstream's soft limit; see [`super::Freshness`].
+    /// The offers are older than their upstream's soft limit; see [`super::CachePolicy`].
     pub stale: bool,
+    /// The stored picture whose answer this is, or that stands out.
     pub matched: Option<Matched>,
     pub offers: Vec<Offer>,
     /// Over all pages, where the upstream says so.
@@ -88,13 +70,116 @@ pub struct Answer {
     /// nothing, or the offers of the stored picture that stands out.
     pub unanswered: Option<Unanswered>,
     /// Why an answer that was paid for is not in the catalogue, if it is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub unstored: Option<Unstored>,
     /// What the verdict rests on.
     pub explain: Explanation,
     /// What the user should know all the same.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// It comes from the side journal, where answers are found by a picture's bytes.
+    pub(super) from_journal: bool,
+}
+
+impl Answer {
+    /// How the matched picture was recognised.
+    #[must_use]
+    pub fn rule(&self) -> Option<Rule> {
+        if self.from_journal { Some(Rule::SameBytes) } else { self.explain.rule() }
+    }
+
+    /// Cosine of the matched, else the nearest stored picture; -1 to 1.
+    #[must_use]
+    pub fn score(&self) -> Option<f32> {
+        if self.from_journal { Some(1.0) } else { self.explain.score() }
+    }
+
+    /// [`Answer::score`] as an integer, 0 to 100.
+    #[must_use]
+    pub fn similarity(&self) -> Option<u8> {
+        self.score().map(similarity_percent)
+    }
+
+    /// How sure it is that the matched picture is the same, 0 to 1; `None` when it was stored before there were
+    /// sketches, and when nothing matched.
+    #[must_use]
+    pub fn confidence(&self) -> Option<f32> {
+        if self.from_journal { Some(1.0) } else { self.explain.matched().and_then(|m| m.confidence) }
+    }
+
+    /// What speaks against the matched picture of a review.
+    #[must_use]
+    pub fn why(&self) -> Option<Doubt> {
+        if self.from_journal { None } else { self.explain.matched().and_then(|m| m.doubt) }
+    }
+
+    /// The confidence from which on a picture is a hit; where the matched picture has no sketch, the score.
+    #[must_use]
+    pub fn threshold(&self) -> f32 {
+        self.explain.line_for_the_match().0
+    }
+
+    /// With 95 % certainty at most this share of the searches for pictures that are not stored passes the threshold:
+    /// what was asked for or, where the calibration cannot promise that with so many pictures stored, what it can.
+    /// `None` when nothing is known about the model.
+    #[must_use]
+    pub fn max_false_hit(&self) -> Option<f64> {
+        self.explain.line_for_the_match().1
+    }
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// The fields of the JSON object, in their order.
+        #[derive(Serialize)]
+        struct Json<'a> {
+            verdict: Outcome,
+            rule: Option<Rule>,
+            similarity: Option<u8>,
+            score: Option<f32>,
+            confidence: Option<f32>,
+            why: Option<Doubt>,
+            threshold: f32,
+            max_false_hit: Option<f64>,
+            source: Source,
+            fetched_at: Option<Timestamp>,
+            stale: bool,
+            matched: Option<&'a Matched>,
+            offers: &'a [Offer],
+            total_offers: Option<u64>,
+            filtered_out: usize,
+            timings_ms: Timings,
+            upstream_calls: u32,
+            unanswered: Option<&'a Unanswered>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            unstored: Option<&'a Unstored>,
+            explain: &'a Explanation,
+            #[serde(skip_serializing_if = "<[String]>::is_empty")]
+            warnings: &'a [String],
+        }
+        let json = Json {
+            verdict: self.verdict,
+            rule: self.rule(),
+            similarity: self.similarity(),
+            score: self.score(),
+            confidence: self.confidence(),
+            why: self.why(),
+            threshold: self.threshold(),
+            max_false_hit: self.max_false_hit(),
+            source: self.source,
+            fetched_at: self.fetched_at,
+            stale: self.stale,
+            matched: self.matched.as_ref(),
+            offers: &self.offers,
+            total_offers: self.total_offers,
+            filtered_out: self.filtered_out,
+            timings_ms: self.timings_ms,
+            upstream_calls: self.upstream_calls,
+            unanswered: self.unanswered.as_ref(),
+            unstored: self.unstored.as_ref(),
+            explain: &self.explain,
+            warnings: &self.warnings,
+        };
+        json.serialize(serializer)
+    }
 }
 
 /// An answer, and what it was weighed by.
@@ -136,102 +221,4 @@ impl Unstored {
         };
         format!("the answer could not be stored ({}); {paid}; {then}", self.message)
     }
-}
-
-impl Answer {
-    pub(super) fn take_asked(&mut self, asked: Asked, fetched_at: Timestamp) {
-        if self.verdict == Outcome::Hit {
-            // Recognised, but what was known about it had expired.
-            self.verdict = Outcome::Miss;
-        }
-        self.stale = false;
-        self.source = Source::Upstream;
-        self.fetched_at = Some(fetched_at);
-        self.total_offers = asked.page.total;
-        self.offers = asked.page.offers;
-        for offer in &mut self.offers {
-            offer.seen_at = Some(fetched_at);
-        }
-        self.upstream_calls = asked.calls;
-    }
-
-    pub(super) fn take_stored(&mut self, stored: StoredAnswer) {
-        self.source = Source::Local;
-        self.fetched_at = Some(stored.fetched_at);
-        self.total_offers = stored.total;
-        self.offers = stored.offers;
-    }
-}
-
-/// A stage of the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    Decode,
-    Tensor,
-    Embed,
-    Index,
-    Verdict,
-    Catalog,
-    Upstream,
-}
-
-/// Milliseconds that each stage took; `null` for a stage that was not needed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Timings {
-    pub decode: Option<f64>,
-    pub tensor: Option<f64>,
-    pub embed: Option<f64>,
-    pub index: Option<f64>,
-    pub verdict: Option<f64>,
-    pub catalog: Option<f64>,
-    /// Waiting for the pace, for the upstream, and for retries.
-    pub upstream: Option<f64>,
-    pub total: f64,
-}
-
-impl Timings {
-    /// Runs `work` as (a part of) a stage.
-    pub(super) fn measure<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = work();
-        self.add(stage, start.elapsed());
-        result
-    }
-
-    /// Every stage's name, as in JSON, and its time, in the order of the line.
-    #[must_use]
-    pub fn stages(&self) -> [(&'static str, Option<f64>); 7] {
-        [
-            ("decode", self.decode),
-            ("tensor", self.tensor),
-            ("embed", self.embed),
-            ("index", self.index),
-            ("verdict", self.verdict),
-            ("catalog", self.catalog),
-            ("upstream", self.upstream),
-        ]
-    }
-
-    /// Counts time for a stage.
-    pub(super) fn add(&mut self, stage: Stage, took: Duration) {
-        let spent = match stage {
-            Stage::Decode => &mut self.decode,
-            Stage::Tensor => &mut self.tensor,
-            Stage::Embed => &mut self.embed,
-            Stage::Index => &mut self.index,
-            Stage::Verdict => &mut self.verdict,
-            Stage::Catalog => &mut self.catalog,
-            Stage::Upstream => &mut self.upstream,
-        };
-        *spent = Some(spent.unwrap_or(0.0) + milliseconds(took));
-    }
-
-    pub(super) fn finish(&mut self, start: Instant) {
-        self.total = milliseconds(start.elapsed());
-    }
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    // Whole microseconds: more digits would be noise.
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use super::bound::Bound;
 use super::live_index::LiveIndex;
 use super::quota::SavedCalls;
-use super::{Desk, Engine, EngineError, Freshness, Progress, Silent};
+use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime};
@@ -21,7 +21,7 @@ use crate::upstream::{Upstream, WaitNotes};
 pub struct EngineBuilder {
     home: PathBuf,
     embedder: Source,
-    upstreams: Vec<(Arc<dyn Upstream>, GuardPolicy, Freshness)>,
+    upstreams: Vec<(Arc<dyn Upstream>, GuardPolicy, CachePolicy)>,
     clock: Arc<dyn Clock>,
     limits: PhotoLimits,
     max_false_hit: Option<f64>,
@@ -98,9 +98,9 @@ impl EngineBuilder {
         mut self,
         upstream: Arc<dyn Upstream>,
         policy: GuardPolicy,
-        freshness: Freshness,
+        cache_policy: CachePolicy,
     ) -> Self {
-        self.upstreams.push((upstream, policy, freshness));
+        self.upstreams.push((upstream, policy, cache_policy));
         self
     }
 
@@ -163,19 +163,19 @@ impl EngineBuilder {
             let progress = Arc::clone(&self.progress);
             Arc::new(move |text| progress.note(text))
         };
-        let desk = |(upstream, policy, freshness)| Desk {
+        let configured = |(upstream, policy, cache_policy)| ConfiguredUpstream {
             guard: Guard::new(upstream, Arc::clone(&catalog) as _, Arc::clone(&self.clock), policy)
                 .with_wait_notes(Arc::clone(&notes)),
-            freshness,
+            cache_policy,
         };
-        let desks = self.upstreams.into_iter().map(desk).collect();
+        let upstreams = self.upstreams.into_iter().map(configured).collect();
         Ok(Engine {
             index: LiveIndex::new(self.home.join("index"), &embedder.fingerprint, self.exact_max),
             bound,
             home: self.home,
             catalog,
             embedder,
-            desks,
+            upstreams,
             clock: self.clock,
             limits: self.limits,
             progress: self.progress,

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use serde::Serialize;
 
 use super::miss::{cannot_store, first_with_some_left};
-use super::{Desk, Engine, EngineError, Mode, Source, Unanswered, Unstored};
+use super::{ConfiguredUpstream, Engine, EngineError, Mode, Source, Unanswered, Unstored};
 use crate::catalog::{OWN_PROFILE, StoredDetail};
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
@@ -34,7 +34,7 @@ pub struct Details {
 
 impl Engine {
     /// Everything that is known about an offer of an upstream. What was asked before is answered from the home folder
-    /// until the upstream's hard limit ([`Freshness`](super::Freshness)); then it is asked for anew, and the old
+    /// until the upstream's hard limit ([`CachePolicy`](super::CachePolicy)); then it is asked for anew, and the old
     /// answer served only if that fails. Threads of one process ask one after the other, so that none pays for what
     /// another is asking; two processes may both pay. One of the user's own goods
     /// is answered with what they told of it.
@@ -46,16 +46,17 @@ impl Engine {
         if let Some(own) = self.own_details(offer_id)? {
             return Ok(own);
         }
-        let desks: Vec<&Desk> = self.desks.iter().filter(|desk| desk.guard.gives_details()).collect();
+        let upstreams: Vec<&ConfiguredUpstream> =
+            self.upstreams.iter().filter(|upstream| upstream.guard.gives_details()).collect();
         let mut known = self.known_details(offer_id)?;
         if known.will_do(mode) {
-            self.saved.count(mode, !desks.is_empty(), || self.flush_saved());
+            self.saved.count(mode, !upstreams.is_empty(), || self.flush_saved());
             return Ok(known);
         }
         if mode == Mode::LocalOnly {
             return Ok(known.without(WhyNot::Offline, "nothing may be asked".to_owned(), None));
         }
-        if desks.is_empty() {
+        if upstreams.is_empty() {
             let message = "no upstream that tells details of an offer is configured (aop and article do), so \
                            nothing was asked";
             return Ok(known.without(WhyNot::NoUpstream, message.to_owned(), None));
@@ -75,15 +76,16 @@ impl Engine {
             return Ok(known.without(WhyNot::CannotStore, cannot_store(&error), None));
         }
         let mut warnings = Vec::new();
-        let result = first_with_some_left(desks, &mut warnings, |desk, warnings| {
+        let result = first_with_some_left(upstreams, &mut warnings, |upstream, warnings| {
             let question = format!("offer {offer_id}");
-            let mut asked = self.ask_if_readable(desk, question, mode, || desk.guard.details(offer_id))?;
+            let mut asked =
+                self.ask_if_readable(upstream, question, mode, || upstream.guard.details(offer_id))?;
             warnings.append(&mut asked.warnings);
             Ok(asked)
         });
         match result {
-            Ok((desk, AskedDetail { detail, calls, .. })) => {
-                let (profile, fetched_at) = (desk.guard.profile(), self.clock.now());
+            Ok((upstream, AskedDetail { detail, calls, .. })) => {
+                let (profile, fetched_at) = (upstream.guard.profile(), self.clock.now());
                 let unstored = match mode {
                     Mode::Bypass => None,
                     _ => self.keep_details(profile, offer_id, &detail, fetched_at),
@@ -141,7 +143,7 @@ impl Engine {
     }
 
     fn known_details(&self, offer_id: &OfferId) -> Result<Details, EngineError> {
-        let profiles: Vec<&str> = self.desks.iter().map(|desk| desk.guard.profile()).collect();
+        let profiles = self.profiles();
         let stored = self.catalog.details(offer_id, &profiles)?;
         let waiting = self.catalog.waiting_details(offer_id, &profiles);
         let stored = stored.into_iter().chain(waiting).max_by_key(|details| details.fetched_at);
@@ -150,7 +152,7 @@ impl Engine {
         };
         let age = fetched_at.until(self.clock.now());
         Ok(Details {
-            stale: age >= self.freshness_of(&profile).hard_ttl,
+            stale: age >= self.cache_policy_of(&profile).hard_ttl,
             detail: Some(detail),
             profile: Some(profile),
             source: Source::Local,

@@ -1,35 +1,21 @@
 //! Why did the engine answer as it did? The candidate that decided, and all it was weighed by.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{CalibratedOn, Seen};
+use super::CalibratedOn;
 use crate::photo_id::PhotoId;
-use crate::verdict::{Match, Rule, Verdict};
+use crate::verdict::{Match, Policy, Rule, Verdict};
 use crate::verify::{Doubt, Evidence};
 
 /// What a verdict rests on. Everything is of the candidate that came first, even where it was not good enough.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// The candidate; `null` when nothing is stored.
-    pub photo_id: Option<PhotoId>,
-    /// The rule that decided for it; `null` for a miss.
-    pub rule: Option<Rule>,
-    /// Where the answer is another picture's because somebody said they are the same: the one that was recognised.
-    pub recognised: Option<PhotoId>,
-    /// Cosine of the embeddings, -1..=1: the score before normalisation.
-    pub score: Option<f32>,
-    /// What verifier and evidence make of it, 0..=1: the score after normalisation. `null` without a sketch.
-    pub confidence: Option<f32>,
-    pub geometry: Option<Geometry>,
-    /// The share of the stored picture's colours, 0..=1, that is found in its place.
-    pub colour_agreement: Option<f32>,
-    /// The line that the candidate had to reach: of its confidence or, without a sketch, of its score.
-    pub threshold: f32,
-    /// What that line promises; see [`super::Answer::max_false_hit`].
-    pub max_false_hit: Option<f64>,
-    pub calibrated_on: CalibratedOn,
-    /// What speaks against it, unless it is a hit.
-    pub doubt: Option<Doubt>,
+    pub(super) verdict: Verdict,
+    /// Where the lines were drawn when the verdict was.
+    pub(super) policy: Policy,
+    pub(super) calibrated_on: CalibratedOn,
+    /// The photo whose answer was given, where that is another than the recognised one.
+    pub(super) remembered: Option<PhotoId>,
 }
 
 /// How the stored picture lies in the one in question.
@@ -65,23 +51,120 @@ impl From<&Evidence> for Geometry {
 }
 
 impl Explanation {
-    pub(super) fn of(seen: &Seen, calibrated_on: CalibratedOn) -> Self {
-        let best: Option<Match> = seen.best();
-        let evidence = best.as_ref().and_then(|best| best.evidence);
-        let (threshold, max_false_hit) = seen.policy.line_for(best.as_ref());
-        let decided = !matches!(seen.verdict, Verdict::Miss { .. });
-        Self {
-            photo_id: best.map(|best| best.photo_id),
-            rule: best.filter(|_| decided).map(|best| best.rule),
-            recognised: None,
-            score: best.map(|best| best.score),
-            confidence: best.and_then(|best| best.confidence),
-            geometry: evidence.as_ref().map(Geometry::from),
-            colour_agreement: evidence.map(|evidence| evidence.colour_mean_share),
-            threshold,
-            max_false_hit,
-            calibrated_on,
-            doubt: best.and_then(|best| best.doubt),
+    /// The candidate that came first; `None` when nothing is stored.
+    #[must_use]
+    pub fn best(&self) -> Option<Match> {
+        match self.verdict {
+            Verdict::Hit(matched) | Verdict::Review(matched) => Some(matched),
+            Verdict::Miss { nearest } => nearest,
         }
+    }
+
+    /// The candidate, unless it was not good enough even for a review.
+    pub(super) fn matched(&self) -> Option<Match> {
+        self.best().filter(|_| !matches!(self.verdict, Verdict::Miss { .. }))
+    }
+
+    pub(super) fn line_for_the_match(&self) -> (f32, Option<f64>) {
+        self.policy.line_for(self.matched().as_ref())
+    }
+
+    /// The candidate or, where a person has said that another one is the same, the one whose answer was given.
+    #[must_use]
+    pub fn photo_id(&self) -> Option<PhotoId> {
+        self.remembered.or_else(|| self.best().map(|best| best.photo_id))
+    }
+
+    /// The rule that decided for it; `None` for a miss.
+    #[must_use]
+    pub fn rule(&self) -> Option<Rule> {
+        let rule = self.matched().map(|matched| matched.rule);
+        if self.remembered.is_some() { Some(Rule::Remembered) } else { rule }
+    }
+
+    /// Where the answer is another picture's because a person said they are the same: the one that was recognised.
+    #[must_use]
+    pub fn recognised(&self) -> Option<PhotoId> {
+        self.remembered.and(self.best()).map(|best| best.photo_id)
+    }
+
+    /// Cosine of the embeddings, -1..=1: the score before normalisation.
+    #[must_use]
+    pub fn score(&self) -> Option<f32> {
+        self.best().map(|best| best.score)
+    }
+
+    /// What verifier and evidence make of it, 0..=1: the score after normalisation. `None` without a sketch.
+    #[must_use]
+    pub fn confidence(&self) -> Option<f32> {
+        self.best().and_then(|best| best.confidence)
+    }
+
+    #[must_use]
+    pub fn geometry(&self) -> Option<Geometry> {
+        self.best().and_then(|best| best.evidence).as_ref().map(Geometry::from)
+    }
+
+    /// The share of the stored picture's colours, 0..=1, that is found in its place.
+    #[must_use]
+    pub fn colour_agreement(&self) -> Option<f32> {
+        self.best().and_then(|best| best.evidence).map(|evidence| evidence.colour_mean_share)
+    }
+
+    /// The line that the candidate had to reach: of its confidence or, without a sketch, of its score.
+    #[must_use]
+    pub fn threshold(&self) -> f32 {
+        self.policy.line_for(self.best().as_ref()).0
+    }
+
+    /// What that line promises; see [`super::Answer::max_false_hit`].
+    #[must_use]
+    pub fn max_false_hit(&self) -> Option<f64> {
+        self.policy.line_for(self.best().as_ref()).1
+    }
+
+    #[must_use]
+    pub fn calibrated_on(&self) -> CalibratedOn {
+        self.calibrated_on
+    }
+
+    /// What speaks against it, unless it is a hit.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.best().and_then(|best| best.doubt)
+    }
+}
+
+impl Serialize for Explanation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// The fields of the JSON object, in their order.
+        #[derive(Serialize)]
+        struct Json {
+            photo_id: Option<PhotoId>,
+            rule: Option<Rule>,
+            recognised: Option<PhotoId>,
+            score: Option<f32>,
+            confidence: Option<f32>,
+            geometry: Option<Geometry>,
+            colour_agreement: Option<f32>,
+            threshold: f32,
+            max_false_hit: Option<f64>,
+            calibrated_on: CalibratedOn,
+            doubt: Option<Doubt>,
+        }
+        let json = Json {
+            photo_id: self.photo_id(),
+            rule: self.rule(),
+            recognised: self.recognised(),
+            score: self.score(),
+            confidence: self.confidence(),
+            geometry: self.geometry(),
+            colour_agreement: self.colour_agreement(),
+            threshold: self.threshold(),
+            max_false_hit: self.max_false_hit(),
+            calibrated_on: self.calibrated_on(),
+            doubt: self.doubt(),
+        };
+        json.serialize(serializer)
     }
 }

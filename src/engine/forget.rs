@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Engine, EngineError, Timings};
+use super::picture::Picture;
+use super::{Engine, EngineError};
 use crate::photo_id::PhotoId;
-use crate::verdict::Verdict;
 
 /// What [`Engine::forget`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -41,9 +41,6 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the picture cannot be read or the home folder fails.
     pub fn photo_of(&self, bytes: &[u8]) -> Result<Option<PhotoId>, EngineError> {
-        Ok(match self.look_for_equal(bytes, &mut Timings::default())?.verdict {
-            Verdict::Hit(equal) => Some(equal.photo_id),
-            Verdict::Review(_) | Verdict::Miss { .. } => None,
-        })
+        Picture::new(self, bytes).stored_id()
     }
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::measured::Measured;
-use super::{Engine, EngineError, Timings};
+use super::picture::{Measured, Picture};
+use super::{Engine, EngineError};
 use crate::catalog::{CatalogError, GoodsPhoto, NewGood, StoredGood};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
-use crate::verdict::Verdict;
 
 /// What [`Engine::add_own`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,7 +53,7 @@ impl Engine {
     /// [`EngineError`] when the picture cannot be read or the home folder fails; nothing is stored then.
     pub fn add_own(&self, good: &Offer, bytes: &[u8], label: &str) -> Result<Added, EngineError> {
         loop {
-            let photo = self.prepare_photo(bytes)?;
+            let photo = Self::prepare_photo(&Picture::new(self, bytes))?;
             let added_at = self.clock.now();
             let good = NewGood { offer: good, photo: photo.as_new(label, added_at), added_at };
             match self.catalog.store_all(&[good])?.pop() {
@@ -67,12 +66,10 @@ impl Engine {
     }
 
     /// A picture that is not stored is decoded, embedded and sketched.
-    pub(super) fn prepare_photo(&self, bytes: &[u8]) -> Result<PreparedPhoto, EngineError> {
-        let mut timings = Timings::default();
-        let mut seen = self.look_for_equal(bytes, &mut timings)?;
-        if let Verdict::Hit(equal) = seen.verdict {
-            return Ok(PreparedPhoto::Stored(equal.photo_id));
-        }
-        Ok(PreparedPhoto::New(Arc::new(self.measure(&mut seen, bytes, &mut timings)?)))
+    pub(super) fn prepare_photo(picture: &Picture<'_>) -> Result<PreparedPhoto, EngineError> {
+        Ok(match picture.stored_id()? {
+            Some(photo_id) => PreparedPhoto::Stored(photo_id),
+            None => PreparedPhoto::New(Arc::new(picture.measured()?)),
+        })
     }
 }

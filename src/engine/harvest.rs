@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::{Engine, EngineError, Timings};
+use super::picture::Picture;
+use super::{Engine, EngineError};
 use crate::catalog::WaitingImage;
 use crate::fetch::{Fetch, FetchError};
 use crate::photo_id::PhotoId;
-use crate::verdict::Verdict;
 
 /// Pictures fetched at the same time: enough to hide the network's delay, few enough for any host.
 const CONCURRENT: usize = 4;
@@ -42,7 +42,7 @@ impl HarvestError {
     fn may_pass(&self) -> Option<bool> {
         match self {
             Self::Fetch(error) => Some(error.may_pass()),
-            Self::Engine(error) => error.lies_in_the_picture().then_some(false),
+            Self::Engine(error) => error.is_input_error().then_some(false),
         }
     }
 }
@@ -133,16 +133,13 @@ impl Engine {
             return Ok((photo_id, false));
         }
         let bytes = fetcher.fetch(&image.url)?;
-        let mut timings = Timings::default();
-        let mut seen = self.look_for_equal(&bytes, &mut timings)?;
-        if let Verdict::Hit(same) = seen.verdict {
-            link(same.photo_id)?;
-            return Ok((same.photo_id, false));
+        let picture = Picture::new(self, &bytes);
+        if let Some(photo_id) = picture.stored_id()? {
+            link(photo_id)?;
+            return Ok((photo_id, false));
         }
         let label = format!("offer {}", image.offer_id);
-        let stored = self.with_new_photo(&mut seen, &bytes, &label, &mut timings, |photo| {
-            self.catalog.store_image(image.image_id, photo)
-        })?;
+        let stored = picture.store_as_new(&label, |photo| self.catalog.store_image(image.image_id, photo))?;
         Ok((stored.photo_id, stored.is_new))
     }
 }

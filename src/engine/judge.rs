@@ -1,84 +1,74 @@
 //! Is one of the nearest stored pictures this one? Puts index, catalogue, verifier and policy together.
 
-use super::{CANDIDATES, Engine, EngineError, Seen, Stage, Timings};
+use super::search::Search;
+use super::{Engine, EngineError, Stage};
 use crate::catalog::Said;
 use crate::embed::Embedding;
 use crate::index::{self, Candidates};
 use crate::photo_id::PhotoId;
-use crate::verdict::{Finding, Policy, Verdict};
+use crate::verdict::{Finding, Verdict};
 use crate::verify::{Candidate, Doubt, Evidence, Probe, Sketch, measure};
+
+/// How many stored pictures are looked at before the verdict.
+const CANDIDATES: usize = 20;
 
 /// How many stored pictures near one part of a picture are looked at, and near all parts together.
 const CANDIDATES_PER_PART: usize = 4;
 const CANDIDATES_BY_PARTS: usize = 20;
 
-impl Engine {
+impl Search<'_> {
     /// Judges the picture in question by its embedding, and by the sketches of the stored pictures near it; when that
     /// gives no hit, by what its parts look like: a collage or a scene is none of the pictures in it as a whole.
-    pub(super) fn judge(&self, seen: &mut Seen, timings: &mut Timings) -> Result<(), EngineError> {
-        let Some(embedding) = &seen.embedding else { return Ok(()) };
-        let candidates;
-        (seen.policy, candidates) = timings.measure(Stage::Index, || {
-            self.on_the_index(|index| {
-                let policy = self.bound.policy(&self.catalog, index.len() as u64, self.progress.as_ref())?;
+    pub(super) fn judge(&mut self) -> Result<(), EngineError> {
+        let (engine, timings) = (self.engine, &self.picture.timings);
+        let embedding = self.picture.embedding()?;
+        let (policy, near) = timings.measure(Stage::Index, || {
+            engine.with_index(|index| {
+                let stored = index.len() as u64;
+                let policy = engine.bound.policy(&engine.catalog, stored, engine.progress.as_ref())?;
                 Ok((policy, index.search(embedding, CANDIDATES, policy.hit_threshold())?))
             })
         })?;
-        let near = |policy: &Policy, findings: &[Finding], said: &Said| {
-            policy.judge(findings, &|a, b| said.of(a, b))
-        };
-        seen.verdict = self.compare(seen, &candidates, near, timings)?;
-        let whole = seen.verdict;
+        let (findings, said) = self.compare(&near)?;
+        let whole = timings.measure(Stage::Verdict, || policy.judge(&findings, &|a, b| said.of(a, b)));
+        (self.policy, self.verdict) = (policy, whole);
         // Where a person's word speaks against the best of them, parts of the picture would only bring it up again.
         let told_apart = matches!(whole, Verdict::Review(m) if m.doubt == Some(Doubt::ToldApart));
-        if told_apart || matches!(whole, Verdict::Hit(_)) || candidates.is_empty() {
+        if told_apart || matches!(whole, Verdict::Hit(_)) || near.is_empty() {
             return Ok(());
         }
-        if let (None, Some(photo)) = (&seen.parts, &seen.photo) {
-            seen.parts = Some(self.embed_parts(photo, timings)?);
-        }
-        let candidates =
-            timings.measure(Stage::Index, || self.near_parts(seen.parts.as_deref(), &candidates))?;
-        if !candidates.is_empty() {
-            let near_parts = |policy: &Policy, findings: &[Finding], said: &Said| {
-                policy.judge_parts(whole, findings, &|a, b| said.of(a, b))
-            };
-            seen.verdict = self.compare(seen, &candidates, near_parts, timings)?;
+        let parts = self.picture.parts()?;
+        let near = timings.measure(Stage::Index, || engine.near_parts(parts, &near))?;
+        if !near.is_empty() {
+            let (findings, said) = self.compare(&near)?;
+            let judge = || policy.judge_parts(whole, &findings, &|a, b| said.of(a, b));
+            self.verdict = timings.measure(Stage::Verdict, judge);
         }
         Ok(())
     }
 
-    /// Lays the candidates over the picture in question, and has `judge` say what follows.
-    fn compare(
-        &self,
-        seen: &mut Seen,
-        candidates: &Candidates,
-        judge: impl FnOnce(&Policy, &[Finding], &Said) -> Verdict,
-        timings: &mut Timings,
-    ) -> Result<Verdict, EngineError> {
+    /// Lays the candidates over the picture in question; with what people have said of them.
+    fn compare(&self, near: &Candidates) -> Result<(Vec<Finding>, Said), EngineError> {
+        let (engine, timings) = (self.engine, &self.picture.timings);
         let (mut findings, said) = timings.measure(Stage::Catalog, || {
-            Ok::<_, EngineError>((self.findings(candidates)?, self.catalog.said_of(&ids(candidates))?))
+            Ok::<_, EngineError>((engine.findings(near)?, engine.catalog.said_of(&ids(near))?))
         })?;
-        let has_sketch = findings.iter().any(|finding| finding.sketch.is_some());
-        if let (Some(photo), None, true) = (&seen.photo, &seen.probe, has_sketch) {
-            seen.probe = Some(timings.measure(Stage::Verdict, || Probe::of(photo.as_image()))?);
+        if findings.iter().any(|finding| finding.sketch.is_some()) {
+            let probe = self.picture.probe()?;
+            timings.measure(Stage::Verdict, || lay_over(probe, &mut findings));
         }
-        Ok(timings.measure(Stage::Verdict, || {
-            if let Some(probe) = &seen.probe {
-                lay_over(probe, &mut findings);
-            }
-            judge(&seen.policy, &findings, &said)
-        }))
+        Ok((findings, said))
     }
+}
 
+impl Engine {
     /// The stored pictures nearest to any of the parts, without those of `known` that are nearer to the whole. What
     /// the graph overlooks is not looked for: this is a second look already.
-    fn near_parts(&self, parts: Option<&[Embedding]>, known: &Candidates) -> Result<Candidates, EngineError> {
-        let parts = parts.unwrap_or_default();
+    fn near_parts(&self, parts: &[Embedding], known: &Candidates) -> Result<Candidates, EngineError> {
         if parts.is_empty() {
             return Ok(Candidates::default());
         }
-        let mut near = self.on_the_index(|index| {
+        let mut near = self.with_index(|index| {
             let mut near = Vec::new();
             for part in parts {
                 near.extend(index.search(part, CANDIDATES_PER_PART, -1.0)?);

@@ -245,12 +245,12 @@ impl LiveIndex {
         catalog: &Catalog,
         progress: &dyn Progress,
     ) -> Result<IndexAudit, EngineError> {
-        self.on_a_whole_one(catalog, progress, |index| self.audit_of(index, catalog, progress))
+        self.with_rebuild_on_corruption(catalog, progress, |index| self.audit_of(index, catalog, progress))
     }
 
     /// Does something with the index, see [`LiveIndex::current`], or with the one made in its place if it turns out to be
     /// damaged: that has no file that could be.
-    pub(super) fn on_a_whole_one<T>(
+    pub(super) fn with_rebuild_on_corruption<T>(
         &self,
         catalog: &Catalog,
         progress: &dyn Progress,
@@ -335,7 +335,7 @@ impl LiveIndex {
     /// Gives back the room of removed pictures, links what is not linked yet and writes a snapshot, if that makes the
     /// next start or search noticeably faster. Right answers never depend on it, and searches go on meanwhile.
     pub(super) fn settle(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<(), EngineError> {
-        self.on_a_whole_one(catalog, progress, |index| self.settle_one(index, catalog, progress))
+        self.with_rebuild_on_corruption(catalog, progress, |index| self.settle_one(index, catalog, progress))
     }
 
     fn settle_one(

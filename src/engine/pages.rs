@@ -79,7 +79,7 @@ impl Engine {
     /// been left out, so where the number of offers is known, only a page that is half empty is the last before that
     /// number is reached.
     fn is_last(&self, answer: &Answer, page: u32, params: &SearchParams) -> bool {
-        let smallest = self.desks.iter().map(|desk| desk.guard.max_page_size()).min();
+        let smallest = self.upstreams.iter().map(|upstream| upstream.guard.max_page_size()).min();
         // Who asks for larger pages gets pages of this size.
         let page_size = u64::from(params.page_size.min(smallest.unwrap_or(u32::MAX)));
         let offers = answer.offers.len() as u64;

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Engine, EngineError, Known, Outcome, Query, Seen, Stage, Timings, Unstored};
+use super::search::{Origin, Search};
+use super::{Engine, EngineError, Stage, Unstored};
 use crate::catalog::{
     CatalogError, NewAnswer, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, Refusal,
 };
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
 use crate::photo::Digest;
-use crate::verdict::{Rule, Verdict};
+use crate::verdict::Verdict;
 
 /// How long a search waits for others that write before it asks, over all that it writes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,6 +23,64 @@ pub(super) const NOTE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long each picture waits that is fetched anew after the answers were given.
 pub(super) const REFRESH_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Search<'_> {
+    /// Answers with what was paid for and waits to be stored, if that is there.
+    pub(super) fn look_in_journal(&mut self) {
+        let (engine, digest) = (self.engine, self.picture.byte_digest());
+        let waiting = engine.catalog.waiting_answer(digest, &self.query.params.key(), &engine.profiles());
+        if let Some(stored) = waiting {
+            self.known = Some(self.known(stored, Origin::Journal));
+            self.warnings.push("this answer waits in the side journal to be stored".to_owned());
+        }
+    }
+
+    /// Stores what an upstream said or, where that cannot be done, sets it aside, and says so. An answer that is there is
+    /// never lost over it.
+    pub(super) fn keep(&self, answer: &NewAnswer<'_>) -> Option<Unstored> {
+        let (catalog, mut paid) = (&self.engine.catalog, None);
+        let result = self.store(answer, &mut paid);
+        catalog.note_storing(result.is_err());
+        let error = result.err()?;
+        let matched = match self.verdict {
+            Verdict::Hit(matched) => Some(matched.photo_id),
+            _ => None,
+        };
+        // Without an embedding it is worth something only to a photo that is stored.
+        let paid = paid.or_else(|| PaidAnswer::new(self.picture.byte_digest(), matched, None, answer));
+        let set_aside = paid.is_some_and(|paid| catalog.set_aside(Paid::Answer(paid)));
+        Some(Unstored { message: error.to_string(), set_aside })
+    }
+
+    /// Stores an answer in the catalogue, from where the index follows. What is to be set aside if that fails is left in
+    /// `paid`.
+    fn store(&self, answer: &NewAnswer<'_>, paid: &mut Option<PaidAnswer>) -> Result<(), EngineError> {
+        let (catalog, picture) = (&self.engine.catalog, &self.picture);
+        let mut failed = None;
+        let mut photo_id = None;
+        // The photo may have been removed while the upstream was asked: then it is a new one.
+        if let Verdict::Hit(matched) = self.verdict {
+            photo_id = Some(matched.photo_id);
+            let store = || catalog.store_answer(matched.photo_id, answer);
+            match picture.timings.measure(Stage::Catalog, store) {
+                Ok(true) => return Ok(()),
+                Ok(false) => photo_id = None,
+                Err(error) => failed = Some(error),
+            }
+        }
+        picture.store_as_new(self.query.label, |photo| {
+            let result = match failed {
+                Some(error) => Err(error),
+                None => catalog.store(photo, answer),
+            };
+            if result.is_err() {
+                *paid = PaidAnswer::new(picture.byte_digest(), photo_id, Some(photo), answer);
+            }
+            result
+        })?;
+        Ok(())
+    }
+}
 
 impl Engine {
     /// Limits what a search that may pay waits for others that write.
@@ -39,86 +98,7 @@ impl Engine {
         room
     }
 
-    /// Answers with what was paid for and waits to be stored, if that is there.
-    pub(super) fn take_set_aside(&self, seen: &Seen, query: &Query<'_>, known: &mut Known) {
-        let profiles: Vec<&str> = self.desks.iter().map(|desk| desk.guard.profile()).collect();
-        let Some(stored) = self.catalog.waiting_answer(seen.byte_digest, &query.params.key(), &profiles)
-        else {
-            return;
-        };
-        let standing = self.freshness_of(&stored.profile).judge(&stored, self.clock.now(), query.max_age);
-        known.standing = Some(standing);
-        known.answer.verdict = Outcome::Hit;
-        known.answer.rule = Some(Rule::SameBytes);
-        (known.answer.similarity, known.answer.score, known.answer.confidence) =
-            (Some(100), Some(1.0), Some(1.0));
-        (known.answer.matched, known.answer.why) = (None, None);
-        known.answer.stale = standing != super::Standing::Fresh;
-        known.answer.take_stored(stored);
-        known.answer.warnings.push("this answer waits in the side journal to be stored".to_owned());
-    }
-
-    /// Stores what an upstream said or, where that cannot be done, sets it aside, and says so. An answer that is there is
-    /// never lost over it.
-    pub(super) fn keep(
-        &self,
-        seen: &mut Seen,
-        query: &Query<'_>,
-        answer: &NewAnswer<'_>,
-        timings: &mut Timings,
-    ) -> Option<Unstored> {
-        let mut paid = None;
-        let result = self.store_asked(seen, query, answer, &mut paid, timings);
-        self.catalog.note_storing(result.is_err());
-        let error = result.err()?;
-        let matched = match seen.verdict {
-            Verdict::Hit(matched) => Some(matched.photo_id),
-            _ => None,
-        };
-        // Without an embedding it is worth something only to a photo that is stored.
-        let paid = paid.or_else(|| PaidAnswer::new(seen.byte_digest, matched, None, answer));
-        let set_aside = paid.is_some_and(|paid| self.catalog.set_aside(Paid::Answer(paid)));
-        Some(Unstored { message: error.to_string(), set_aside })
-    }
-
-    /// Stores an answer in the catalogue, from where the index follows. What is to be set aside if that fails is left in
-    /// `paid`.
-    fn store_asked(
-        &self,
-        seen: &mut Seen,
-        query: &Query<'_>,
-        answer: &NewAnswer<'_>,
-        paid: &mut Option<PaidAnswer>,
-        timings: &mut Timings,
-    ) -> Result<(), EngineError> {
-        let byte_digest = seen.byte_digest;
-        let mut failed = None;
-        let mut photo_id = None;
-        // Somebody may have had the photo removed while the upstream was asked: then it is a new one.
-        if let Verdict::Hit(matched) = seen.verdict {
-            photo_id = Some(matched.photo_id);
-            let stored =
-                timings.measure(Stage::Catalog, || self.catalog.store_answer(matched.photo_id, answer));
-            match stored {
-                Ok(true) => return Ok(()),
-                Ok(false) => photo_id = None,
-                Err(error) => failed = Some(error),
-            }
-        }
-        self.with_new_photo(seen, query.bytes, query.label, timings, |photo| {
-            let result = match failed {
-                Some(error) => Err(error),
-                None => self.catalog.store(photo, answer),
-            };
-            if result.is_err() {
-                *paid = PaidAnswer::new(byte_digest, photo_id, Some(photo), answer);
-            }
-            result
-        })?;
-        Ok(())
-    }
-
-    /// As [`Engine::keep`], for details of an offer.
+    /// As [`Search::keep`], for details of an offer.
     pub(super) fn keep_details(
         &self,
         profile: &str,
@@ -138,7 +118,7 @@ impl Engine {
         Some(Unstored { message: error.to_string(), set_aside })
     }
 
-    /// As [`Engine::keep`], for what an upstream has against a picture. The caller hears of that in any case.
+    /// As [`Search::keep`], for what an upstream has against a picture. The caller hears of that in any case.
     pub(super) fn keep_refusal(&self, byte_digest: Digest, refusal: &Refusal) {
         let result = self.catalog.remember_refusal(byte_digest, refusal);
         self.catalog.note_storing(result.is_err());

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::paying::{NOTE_PATIENCE, REFRESH_PATIENCE};
-use super::{Answer, Engine, EngineError, Mode, Query, Seen, Stage, Timings, Unanswered};
+use super::search::Search;
+use super::{Answer, Engine, EngineError, Mode, Query, Stage, Unanswered};
 use crate::catalog::{NewWaiting, Patience, WaitReason, Waiting};
-use crate::upstream::guard::{GuardError, WhyNot};
-use crate::upstream::{QuotaDay, UpstreamErrorKind};
+use crate::upstream::QuotaDay;
+use crate::upstream::guard::WhyNot;
 
 /// How long a picture that is to wait for a later day waits for others that write now.
 const DEFER_PATIENCE: Duration = Duration::from_secs(5);
@@ -114,7 +115,7 @@ impl Engine {
                     break;
                 }
                 Ok(_) => drained.answered += 1,
-                Err(error) if error.lies_in_the_picture() => drained.dropped += 1,
+                Err(error) if error.is_input_error() => drained.dropped += 1,
                 Err(error) => {
                     self.note_trouble(&waiting, &error.to_string());
                     return Err(error);
@@ -134,44 +135,12 @@ impl Engine {
         let _ = self.catalog.note_trouble(waiting.queue_id, trouble);
     }
 
-    /// Says whether the picture waits now. An answer does not depend on it, and waits for nobody's writing.
-    pub(super) fn have_wait(
-        &self,
-        reason: WaitReason,
-        priority: i32,
-        seen: &Seen,
-        query: &Query<'_>,
-        timings: &mut Timings,
-    ) -> bool {
-        let limit = match reason {
-            WaitReason::Deferred => DEFER_PATIENCE,
-            WaitReason::Stale if self.catalog.storing_fails() => Duration::ZERO,
-            WaitReason::Stale => NOTE_PATIENCE,
-        };
-        let _patience = Patience::limited_to(limit);
-        let waiting = NewWaiting {
-            reason,
-            priority,
-            label: query.label,
-            byte_digest: seen.byte_digest,
-            bytes: query.bytes,
-            source_url: query.source_url,
-            params: &query.params,
-            queued_at: self.clock.now(),
-        };
-        let queued = timings.measure(Stage::Catalog, || self.catalog.queue(&waiting));
-        if reason == WaitReason::Stale && queued.is_err() {
-            self.catalog.note_storing(true);
-        }
-        queued.is_ok()
-    }
-
     /// Old answers are renewed only while more than a tenth of a budget is left for pictures that are new.
     fn may_refresh(&self) -> Result<bool, EngineError> {
         let today = QuotaDay::of(self.clock.now());
-        for desk in &self.desks {
-            let budget = desk.guard.policy().daily_budget;
-            let used = self.catalog.calls_spent(desk.guard.profile(), &today)?;
+        for upstream in &self.upstreams {
+            let budget = upstream.guard.policy().daily_budget;
+            let used = self.catalog.calls_spent(upstream.guard.profile(), &today)?;
             if budget.saturating_sub(used) > budget / 10 {
                 return Ok(true);
             }
@@ -180,7 +149,7 @@ impl Engine {
     }
 
     fn shortest_soft_ttl(&self) -> Duration {
-        self.desks.iter().map(|desk| desk.freshness.soft_ttl).min().unwrap_or_default()
+        self.upstreams.iter().map(|upstream| upstream.cache_policy.soft_ttl).min().unwrap_or_default()
     }
 }
 
@@ -189,16 +158,31 @@ fn cannot_go_on(why: &str) -> Unanswered {
     Unanswered { reason: WhyNot::CannotStore, message, retry_at: None, queued: true }
 }
 
-impl EngineError {
-    /// Whether the same picture will fail in the same way whenever it is tried.
-    #[must_use]
-    pub fn lies_in_the_picture(&self) -> bool {
-        match self {
-            Self::Photo(_) | Self::Tensor(_) | Self::Prepare(_) | Self::OtherPicture { .. } => true,
-            Self::Upstream(GuardError::Upstream { error, .. }) => {
-                matches!(error.kind, UpstreamErrorKind::Image | UpstreamErrorKind::Param)
-            }
-            _ => false,
+impl Search<'_> {
+    /// Has the picture wait in the queue, and says whether it does. An answer does not depend on it, and waits for no
+    /// other writer.
+    pub(super) fn enqueue(&self, reason: WaitReason, priority: i32) -> bool {
+        let Self { engine, query, picture, .. } = self;
+        let limit = match reason {
+            WaitReason::Deferred => DEFER_PATIENCE,
+            WaitReason::Stale if engine.catalog.storing_fails() => Duration::ZERO,
+            WaitReason::Stale => NOTE_PATIENCE,
+        };
+        let _patience = Patience::limited_to(limit);
+        let waiting = NewWaiting {
+            reason,
+            priority,
+            label: query.label,
+            byte_digest: picture.byte_digest(),
+            bytes: query.bytes,
+            source_url: query.source_url,
+            params: &query.params,
+            queued_at: engine.clock.now(),
+        };
+        let queued = picture.timings.measure(Stage::Catalog, || engine.catalog.queue(&waiting));
+        if reason == WaitReason::Stale && queued.is_err() {
+            engine.catalog.note_storing(true);
         }
+        queued.is_ok()
     }
 }

@@ -57,15 +57,15 @@ impl Engine {
     pub fn quota(&self) -> Result<Vec<QuotaReport>, EngineError> {
         let now = self.clock.now();
         let day = QuotaDay::of(now);
-        let report = |desk: &super::Desk| {
-            let profile = desk.guard.profile();
+        let report = |upstream: &super::ConfiguredUpstream| {
+            let profile = upstream.guard.profile();
             let (foreign, max_a_day) = self.catalog.provider_limits(profile, &day)?;
-            let budget = desk.guard.policy().daily_budget.min(max_a_day.unwrap_or(u32::MAX));
+            let budget = upstream.guard.policy().daily_budget.min(max_a_day.unwrap_or(u32::MAX));
             let starts = self.catalog.call_starts(profile, &day)?;
             let used = u32::try_from(starts.len()).unwrap_or(u32::MAX).saturating_add(foreign);
             let left = budget.saturating_sub(used);
             let resets_at = day.resets_at();
-            let closed = desk.guard.breaker()?.filter(|breaker| now < breaker.until);
+            let closed = upstream.guard.breaker()?.filter(|breaker| now < breaker.until);
             Ok(QuotaReport {
                 profile,
                 day,
@@ -78,7 +78,7 @@ impl Engine {
                 closed_because: closed.map(|breaker| breaker.error.to_string()),
             })
         };
-        self.desks.iter().map(report).collect()
+        self.upstreams.iter().map(report).collect()
     }
 
     /// How many answers were given without a call that would have cost one: today, and ever.

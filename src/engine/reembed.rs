@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Engine, EngineBuilder, EngineError, HarvestError, Timings};
+use super::picture::Picture;
+use super::{Engine, EngineBuilder, EngineError, HarvestError};
 use crate::catalog::{Entry, Lacks, Refill};
 use crate::fetch::Fetch;
-use crate::photo::{Digest, Photo, read_bytes};
+use crate::photo::read_bytes;
 use crate::photo_id::PhotoId;
-use crate::verify::Sketch;
 
 /// Addresses taken from the catalogue at a time.
 const CHUNK: u32 = 256;
@@ -70,7 +70,7 @@ impl Reembedded {
                 self.recoloured += u64::from(lacks.decoding);
             }
             Ok(None) => {}
-            Err(HarvestError::Engine(error)) if !error.lies_in_the_picture() => return Err(error),
+            Err(HarvestError::Engine(error)) if !error.is_input_error() => return Err(error),
             Err(_) => self.failed += 1,
         }
         Ok(())
@@ -135,12 +135,8 @@ impl Engine {
         bytes: &[u8],
         expected: Option<PhotoId>,
     ) -> Result<Option<(PhotoId, Lacks)>, EngineError> {
-        let mut photo = None;
-        let mut known = self.catalog.photo_by_bytes(Digest::of(bytes))?;
-        if known.is_none() {
-            let decoded = photo.insert(Photo::decode(bytes, &self.limits)?);
-            known = self.catalog.photo_by_pixels(decoded.pixel_digest())?;
-        }
+        let picture = Picture::new(self, bytes);
+        let known = picture.stored_id()?;
         if let (Some(photo_id), true) = (expected, known != expected) {
             return Err(EngineError::OtherPicture { photo_id });
         }
@@ -149,19 +145,15 @@ impl Engine {
         if lacks == (Lacks { vector: false, sketch: false, decoding: false }) {
             return Ok(None);
         }
-        let photo = match photo {
-            Some(photo) => photo,
-            None => Photo::decode(bytes, &self.limits)?,
-        };
+        let pixel_digest = picture.photo()?.pixel_digest();
         // Several files may be one photo, equal to the older decoder. It then looks like the one that comes first here.
-        lacks.decoding &= !self.catalog.has_pixels(photo_id, photo.pixel_digest())?;
+        lacks.decoding &= !self.catalog.has_pixels(photo_id, pixel_digest)?;
         lacks.vector |= lacks.decoding;
         lacks.sketch |= lacks.decoding;
-        let vector = lacks.vector.then(|| self.embed(&photo, &mut Timings::default())).transpose()?;
-        let sketch = lacks.sketch.then(|| Sketch::of(photo.as_image())).transpose()?;
+        let vector = lacks.vector.then(|| picture.embedding()).transpose()?;
+        let sketch = lacks.sketch.then(|| picture.sketch()).transpose()?;
         let sketch = sketch.map(|sketch| sketch.to_bytes());
-        let pixel_digest = photo.pixel_digest();
-        let refill = Refill { vector: vector.as_ref(), sketch: sketch.as_deref(), pixel_digest };
+        let refill = Refill { vector, sketch: sketch.as_deref(), pixel_digest };
         self.catalog.fill(photo_id, &self.embedder.fingerprint, &refill)?;
         let lacked = lacks.vector || lacks.sketch;
         Ok(lacked.then_some((photo_id, lacks)))

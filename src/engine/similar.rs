@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Engine, EngineError, Timings};
+use super::picture::Picture;
+use super::{Engine, EngineError};
 use crate::catalog::{PhotoFilter, PhotoKind};
 use crate::clock::Timestamp;
 use crate::index::PhotoSet;
-use crate::photo::Photo;
 use crate::photo_id::PhotoId;
 use crate::verdict::similarity_percent;
 
@@ -30,13 +30,13 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the picture cannot be read or the home folder fails.
     pub fn similar(&self, bytes: &[u8], k: usize, filter: &PhotoFilter) -> Result<Vec<Similar>, EngineError> {
-        let embedding = self.embed(&Photo::decode(bytes, &self.limits)?, &mut Timings::default())?;
+        let embedding = Picture::new(self, bytes).embedding()?.clone();
         let among: Option<PhotoSet> = if *filter == PhotoFilter::default() {
             None
         } else {
             Some(self.catalog.photos(filter)?.into_iter().collect())
         };
-        let found = self.on_the_index(|index| {
+        let found = self.with_index(|index| {
             Ok(match &among {
                 Some(among) => index.search_among(&embedding, k, among)?,
                 None => index.search_exact(&embedding, k)?,

@@ -1,17 +1,25 @@
 //! What a person says of two pictures outranks every score, and is remembered.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{Engine, EngineError, Known, Matched, Query, Timings};
+use super::picture::Picture;
+use super::search::{Known, Origin, Search};
+use super::{Engine, EngineError, Matched};
 use crate::catalog::{StoredAnswer, StoredVector};
 use crate::photo::Photo;
 use crate::photo_id::PhotoId;
-use crate::verdict::{Rule, Verdict};
 use crate::verify::{Candidate, Probe, Sketch, measure};
+
+/// Whether two pictures are the same, as a person says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sameness {
+    Same,
+    Different,
+}
 
 /// One of the two pictures that something is said of.
 #[derive(Clone, Copy, Debug)]
-pub enum Pointed<'a> {
+pub enum PhotoRef<'a> {
     Photo(PhotoId),
     /// A picture that may be stored or not. `label` is for people, usually the file's name.
     File {
@@ -22,15 +30,22 @@ pub enum Pointed<'a> {
 
 /// What came of [`Engine::tell`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Told {
+pub struct PairFeedback {
     /// As they were named.
     pub photos: [PhotoId; 2],
-    pub same: bool,
+    #[serde(rename = "same", serialize_with = "as_bool")]
+    pub sameness: Sameness,
     /// Those that were not stored before, and now are.
     pub stored: Vec<PhotoId>,
     /// How sure the verifier was that they are the same, 0..=1; `null` where neither was given as a file or one has no
     /// sketch. Of pictures told apart, this counts in the calibration.
     pub confidence: Option<f32>,
+}
+
+// serde passes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn as_bool<S: Serializer>(sameness: &Sameness, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(*sameness == Sameness::Same)
 }
 
 impl Engine {
@@ -44,10 +59,15 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`] when a photo does not exist, a file cannot be read, both are one photo, or the home fails.
-    pub fn tell(&self, one: Pointed<'_>, other: Pointed<'_>, same: bool) -> Result<Told, EngineError> {
+    pub fn tell(
+        &self,
+        one: PhotoRef<'_>,
+        other: PhotoRef<'_>,
+        sameness: Sameness,
+    ) -> Result<PairFeedback, EngineError> {
         let (mut stored, mut photos) = (Vec::new(), [PhotoId(0); 2]);
-        for (photo, pointed) in photos.iter_mut().zip([one, other]) {
-            let (photo_id, is_new) = self.stored(pointed)?;
+        for (photo, photo_ref) in photos.iter_mut().zip([one, other]) {
+            let (photo_id, is_new) = self.stored(photo_ref)?;
             *photo = photo_id;
             stored.extend(is_new.then_some(photo_id));
         }
@@ -56,47 +76,44 @@ impl Engine {
             return Err(EngineError::OnePhoto { photo_id: a });
         }
         let confidence = match (one, other) {
-            (Pointed::File { bytes, .. }, _) => self.confidence_of(bytes, (a, b))?,
-            (_, Pointed::File { bytes, .. }) => self.confidence_of(bytes, (b, a))?,
+            (PhotoRef::File { bytes, .. }, _) => self.confidence_of(bytes, (a, b))?,
+            (_, PhotoRef::File { bytes, .. }) => self.confidence_of(bytes, (b, a))?,
             _ => None,
         };
-        self.catalog.tell((a, b), same, confidence, self.clock.now())?;
-        Ok(Told { photos, same, stored, confidence })
+        self.catalog.tell((a, b), sameness == Sameness::Same, confidence, self.clock.now())?;
+        Ok(PairFeedback { photos, sameness, stored, confidence })
     }
 
     /// Takes back what was said of two pictures. Returns whether anything was.
     ///
     /// # Errors
     /// [`EngineError`] when a file cannot be read, or the home fails.
-    pub fn forget_told(&self, one: Pointed<'_>, other: Pointed<'_>) -> Result<bool, EngineError> {
+    pub fn forget_told(&self, one: PhotoRef<'_>, other: PhotoRef<'_>) -> Result<bool, EngineError> {
         match (self.known_photo(one)?, self.known_photo(other)?) {
             (Some(a), Some(b)) => Ok(self.catalog.forget_told((a, b))?),
             _ => Ok(false),
         }
     }
 
-    fn known_photo(&self, pointed: Pointed<'_>) -> Result<Option<PhotoId>, EngineError> {
-        match pointed {
-            Pointed::Photo(photo_id) => Ok(Some(photo_id)),
-            Pointed::File { bytes, .. } => self.photo_of(bytes),
+    fn known_photo(&self, photo_ref: PhotoRef<'_>) -> Result<Option<PhotoId>, EngineError> {
+        match photo_ref {
+            PhotoRef::Photo(photo_id) => Ok(Some(photo_id)),
+            PhotoRef::File { bytes, .. } => self.photo_of(bytes),
         }
     }
 
-    fn stored(&self, pointed: Pointed<'_>) -> Result<(PhotoId, bool), EngineError> {
-        match pointed {
-            Pointed::Photo(photo_id) => match self.catalog.photo(photo_id)? {
+    fn stored(&self, photo_ref: PhotoRef<'_>) -> Result<(PhotoId, bool), EngineError> {
+        match photo_ref {
+            PhotoRef::Photo(photo_id) => match self.catalog.photo(photo_id)? {
                 Some(_) => Ok((photo_id, false)),
                 None => Err(EngineError::NoSuchPhoto { photo_id }),
             },
-            Pointed::File { bytes, label } => {
-                let mut timings = Timings::default();
-                let mut seen = self.look_for_equal(bytes, &mut timings)?;
-                if let Verdict::Hit(equal) = seen.verdict {
-                    return Ok((equal.photo_id, false));
+            PhotoRef::File { bytes, label } => {
+                let picture = Picture::new(self, bytes);
+                if let Some(photo_id) = picture.stored_id()? {
+                    return Ok((photo_id, false));
                 }
-                let stored = self.with_new_photo(&mut seen, bytes, label, &mut timings, |photo| {
-                    self.catalog.store_photo(photo)
-                })?;
+                let stored = picture.store_as_new(label, |photo| self.catalog.store_photo(photo))?;
                 Ok((stored.photo_id, stored.is_new))
             }
         }
@@ -116,34 +133,24 @@ impl Engine {
         let evidence = measure(&probe, &[Candidate { sketch: &sketch, cosine: a.cosine(&b) }]);
         Ok(Some(evidence[0].map_or(0.0, |evidence| evidence.confidence())))
     }
+}
 
-    /// For a recognised picture without an answer of its own: the newest answer of one that is the same by somebody's
+impl Search<'_> {
+    /// For a recognised picture without an answer of its own: the newest answer of one that is the same by a person's
     /// word, own goods first.
-    pub(super) fn remembered(
-        &self,
-        recognised: PhotoId,
-        query: &Query<'_>,
-        timings: &mut Timings,
-    ) -> Result<Option<(PhotoId, StoredAnswer)>, EngineError> {
+    pub(super) fn remembered(&self, recognised: PhotoId) -> Result<Option<Known>, EngineError> {
+        let catalog = &self.engine.catalog;
         let mut best: Option<(PhotoId, StoredAnswer)> = None;
-        for photo_id in self.catalog.same_as(recognised)? {
-            if let Some(answer) = self.stored_answer(photo_id, query, timings)? {
+        for photo_id in catalog.same_as(recognised)? {
+            if let Some(answer) = self.stored_answer(photo_id)? {
                 let rank = |a: &StoredAnswer| (a.is_own(), a.fetched_at);
                 if best.as_ref().is_none_or(|(_, known)| rank(&answer) > rank(known)) {
                     best = Some((photo_id, answer));
                 }
             }
         }
-        Ok(best)
-    }
-
-    /// Has the answer say that it is another picture's.
-    pub(super) fn name_remembered(&self, known: &mut Known, photo_id: PhotoId) -> Result<(), EngineError> {
-        let photo = self.catalog.photo(photo_id)?;
-        known.answer.rule = Some(Rule::Remembered);
-        known.answer.matched = photo.map(Matched::from);
-        known.answer.explain.rule = Some(Rule::Remembered);
-        known.answer.explain.recognised = known.answer.explain.photo_id.replace(photo_id);
-        Ok(())
+        let Some((photo_id, stored)) = best else { return Ok(None) };
+        let matched = catalog.photo(photo_id)?.map(Matched::from);
+        Ok(Some(self.known(stored, Origin::Remembered { photo_id, matched })))
     }
 }

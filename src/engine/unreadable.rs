@@ -1,7 +1,7 @@
 //! Questions whose answers could not be read lately: they are not paid for again.
 
 use super::miss::remembered;
-use super::{Desk, Engine, EngineError, Mode};
+use super::{ConfiguredUpstream, Engine, EngineError, Mode};
 use crate::catalog::UnreadableAnswer;
 use crate::upstream::UpstreamErrorKind;
 use crate::upstream::guard::GuardError;
@@ -11,14 +11,14 @@ impl Engine {
     /// has one now. `question` is the same for equal questions only.
     pub(super) fn ask_if_readable<T>(
         &self,
-        desk: &Desk,
+        upstream: &ConfiguredUpstream,
         question: String,
         mode: Mode,
         ask: impl FnOnce() -> Result<T, GuardError>,
     ) -> Result<T, EngineError> {
-        let (profile, now) = (desk.guard.profile(), self.clock.now());
+        let (profile, now) = (upstream.guard.profile(), self.clock.now());
         if mode == Mode::Default {
-            let ttl = desk.freshness.unreadable_ttl;
+            let ttl = upstream.cache_policy.unreadable_ttl;
             // One from the future was answered before the clock was set back; how long ago is not known.
             let known = self.catalog.unreadable_answer(profile, &question, now.minus(ttl), now.plus(ttl))?;
             if let Some(known) = known {

@@ -247,6 +247,6 @@ impl<'a> Store<'a> {
         };
         let Inspection { answer, .. } = inspection;
         let asked = Asked { judged, best, timings_ms: answer.timings_ms, line };
-        Ok((asked, answer.threshold, answer.max_false_hit))
+        Ok((asked, answer.threshold(), answer.max_false_hit()))
     }
 }

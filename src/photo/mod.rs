@@ -88,11 +88,25 @@ impl Photo {
     /// format lets one tell (JPEG has no checksum: a flipped bit that still decodes goes unnoticed, and so do
     /// pixels that stop short before an end-of-image marker).
     pub fn decode(bytes: &[u8], limits: &PhotoLimits) -> Result<Self, PhotoError> {
-        Self::decode_by(bytes, limits, pixels::decode)
+        Self::decode_hashed(bytes, Digest::of(bytes), limits)
+    }
+
+    /// [`Photo::decode`] of bytes whose digest is known already.
+    pub(crate) fn decode_hashed(
+        bytes: &[u8],
+        byte_digest: Digest,
+        limits: &PhotoLimits,
+    ) -> Result<Self, PhotoError> {
+        Self::decode_by(bytes, byte_digest, limits, pixels::decode)
     }
 
     /// [`Photo::decode`] with the decoder as an argument, so that a test can give one that panics.
-    fn decode_by<D>(bytes: &[u8], limits: &PhotoLimits, decode: D) -> Result<Self, PhotoError>
+    fn decode_by<D>(
+        bytes: &[u8],
+        byte_digest: Digest,
+        limits: &PhotoLimits,
+        decode: D,
+    ) -> Result<Self, PhotoError>
     where
         D: FnOnce(PhotoFormat, &[u8], &PhotoLimits) -> Result<RgbImage, PhotoError>,
     {
@@ -108,7 +122,7 @@ impl Photo {
         })?;
         let (width, height) = (image.width().to_le_bytes(), image.height().to_le_bytes());
         let pixel_digest = Digest::of_parts(&[&width, &height, image.as_raw()]);
-        Ok(Self { image, format, byte_digest: Digest::of(bytes), pixel_digest })
+        Ok(Self { image, format, byte_digest, pixel_digest })
     }
 
     /// Width after turning, in pixels; at least 1.
@@ -184,7 +198,7 @@ mod tests {
     fn a_panicking_decoder_becomes_an_error() {
         let limits = PhotoLimits::default();
         let panics = |_, _: &[u8], _: &PhotoLimits| panic!("index {} out of bounds", 7);
-        let error = Photo::decode_by(b"GIF89a", &limits, panics).unwrap_err();
+        let error = Photo::decode_by(b"GIF89a", Digest::of(b"GIF89a"), &limits, panics).unwrap_err();
         assert_eq!(error.code(), "decoder_panicked");
         assert!(error.to_string().contains("gif"), "{error}");
         assert!(error.to_string().contains("index 7 out of bounds"), "{error}");
@@ -194,9 +208,11 @@ mod tests {
     fn size_and_content_are_judged_before_the_decoder_runs() {
         let limits = PhotoLimits { max_bytes: 6, ..PhotoLimits::default() };
         let never = |_, _: &[u8], _: &PhotoLimits| unreachable!("the decoder was asked");
-        assert_eq!(Photo::decode_by(b"GIF89a.", &limits, never).unwrap_err().code(), "too_many_bytes");
-        assert_eq!(Photo::decode_by(b"hello", &limits, never).unwrap_err().code(), "not_a_picture");
-        assert_eq!(Photo::decode_by(b"", &limits, never).unwrap_err().code(), "empty");
+        let refused =
+            |bytes: &[u8]| Photo::decode_by(bytes, Digest::of(bytes), &limits, never).unwrap_err().code();
+        assert_eq!(refused(b"GIF89a."), "too_many_bytes");
+        assert_eq!(refused(b"hello"), "not_a_picture");
+        assert_eq!(refused(b""), "empty");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use image::ImageFormat;
 use serde_json::json;
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
-use tongkuan::engine::{Engine, Freshness, Query};
+use tongkuan::engine::{CachePolicy, Engine, Query};
 use tongkuan::offer::Offer;
 use tongkuan::sandbox::{Fault, Faults, Sandbox, SandboxOptions, View};
 use tongkuan::upstream::{
@@ -166,7 +166,7 @@ impl Rig<'_> {
             upstream.make_ready().unwrap();
             let engine = Engine::builder(home.path())
                 .embedder(Arc::new(FakeEmbedder::new()))
-                .upstream(upstream, GuardPolicy::default(), Freshness::default())
+                .upstream(upstream, GuardPolicy::default(), CachePolicy::default())
                 .clock(self.clock.clone())
                 .open()
                 .unwrap();
@@ -369,7 +369,7 @@ fn the_ledger_never_says_fewer_than_the_sandbox_has_billed() {
         };
         let engine = Engine::builder(home.path())
             .embedder(Arc::new(FakeEmbedder::new()))
-            .upstream(Door::to(&sandbox, &clock).client(profile), policy, Freshness::default())
+            .upstream(Door::to(&sandbox, &clock).client(profile), policy, CachePolicy::default())
             .clock(clock.clone())
             .open()
             .unwrap();

@@ -55,10 +55,10 @@ fn the_homes_own_calibration_draws_the_line_and_the_answer_says_so() {
     assert!(line.confidence > 0.9 && engine.calibrated_on() == CalibratedOn::Own, "{line:?}");
     engine.add_own(&offer("A-1"), &png(1), "a.png").unwrap();
     let answer = engine.search(&query(&png(2))).unwrap();
-    assert!((answer.threshold - line.confidence).abs() < f32::EPSILON, "{answer:?}");
-    assert_eq!(answer.max_false_hit, Some(0.01));
+    assert!((answer.threshold() - line.confidence).abs() < f32::EPSILON, "{answer:?}");
+    assert_eq!(answer.max_false_hit(), Some(0.01));
     // Who allows more draws it lower; who names nothing has what it was made for.
-    assert_eq!(bench.engine().search(&query(&png(2))).unwrap().max_false_hit, Some(0.5));
+    assert_eq!(bench.engine().search(&query(&png(2))).unwrap().max_false_hit(), Some(0.5));
     let lax = bench.builder().max_false_hit(0.2).open().unwrap().line().unwrap();
     assert!(lax.confidence < 0.9, "{lax:?}");
 }
@@ -124,7 +124,7 @@ fn with_more_pictures_than_the_calibration_can_vouch_for_the_answer_says_what_it
         engine.add_own(&offer(&format!("A-{seed}")), &png(seed), "a.png").unwrap();
     }
     let answer = engine.search(&query(&png(9))).unwrap();
-    let promised = answer.max_false_hit.unwrap();
+    let promised = answer.max_false_hit().unwrap();
     assert!(promised > 0.01 && promised < 0.02, "{promised}");
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tongkuan::catalog::{Catalog, CatalogError, GoodsFilter, PhotoFilter, Subject, Turn, Words};
 use tongkuan::clock::Timestamp;
 use tongkuan::embed::Fingerprint;
-use tongkuan::engine::{Engine, Freshness, Mode, Originals, Outcome, Query};
+use tongkuan::engine::{CachePolicy, Engine, Mode, Originals, Outcome, Query};
 use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{Booking, CallOutcome, GuardPolicy, Ledger, LedgerError, QuotaDay, SearchParams};
@@ -84,7 +84,7 @@ fn a_process_killed_while_it_stores_loses_nothing_acknowledged() {
         let bench = Bench::new();
         let engine = Engine::builder(home)
             .embedder(bench.embedder.clone())
-            .upstream(bench.upstream.clone(), GuardPolicy::default(), Freshness::default())
+            .upstream(bench.upstream.clone(), GuardPolicy::default(), CachePolicy::default())
             .clock(bench.clock.clone())
             .open()
             .unwrap();
@@ -182,7 +182,7 @@ fn pictures_stored_before_colour_profiles_were_honoured_are_counted_and_looked_a
     let local = |engine: &Engine, photo: &Photo| {
         let bytes = encoded(photo.as_image(), image::ImageFormat::Bmp);
         let query = Query { mode: Mode::LocalOnly, ..query(&bytes) };
-        engine.search(&query).unwrap().rule
+        engine.search(&query).unwrap().rule()
     };
     let engine = builder().open().unwrap();
     assert_eq!(engine.catalog().seen_by_older_decoders().unwrap(), 2);
@@ -193,7 +193,7 @@ fn pictures_stored_before_colour_profiles_were_honoured_are_counted_and_looked_a
     // The file itself is known all the same.
     let p3_file = std::fs::read(data.join("colour/p3.png")).unwrap();
     let answer = engine.search(&Query { mode: Mode::LocalOnly, ..query(&p3_file) }).unwrap();
-    assert_eq!((answer.rule, answer.offers[0].offer_id.as_str()), (Some(Rule::SameBytes), "P3"));
+    assert_eq!((answer.rule(), answer.offers[0].offer_id.as_str()), (Some(Rule::SameBytes), "P3"));
     drop(engine);
 
     let files = vec![data.join("photo/rgb.png"), data.join("colour/p3.png"), data.join("colour/adobe.png")];

@@ -6,7 +6,7 @@ use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use proptest::prelude::*;
 use tongkuan::catalog::{Entry, Words};
-use tongkuan::engine::{Answer, Engine, Freshness, Mode, Originals, Outcome, Progress, Query};
+use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Originals, Outcome, Progress, Query};
 use tongkuan::offer::OfferId;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::GuardPolicy;
@@ -46,7 +46,7 @@ fn open(bench: &Bench) -> (Engine, Notes) {
     let notes = Notes::default();
     let engine = bench
         .builder()
-        .upstream(bench.upstream.clone(), GuardPolicy::default(), Freshness::default())
+        .upstream(bench.upstream.clone(), GuardPolicy::default(), CachePolicy::default())
         .progress(Arc::new(notes.clone()))
         .open()
         .unwrap();
@@ -87,7 +87,7 @@ fn the_rest_goes_on(engine: &Engine) {
         let answer = local(engine, &copy(n));
         assert_eq!((answer.verdict, answer.offers[0].offer_id.as_str()), (Outcome::Hit, &*format!("A-{n}")));
     }
-    assert_eq!(local(engine, &png(3)).rule, Some(Rule::SameBytes));
+    assert_eq!(local(engine, &png(3)).rule(), Some(Rule::SameBytes));
     engine.similar(&png(99), 9, &tongkuan::catalog::PhotoFilter::default()).unwrap();
 }
 
@@ -209,7 +209,7 @@ fn mended_by_originals(bench: &Bench, (embedded, sketched): (u64, u64)) {
     let (engine, notes) = open(bench);
     for n in 1..=4 {
         let answer = local(&engine, &copy(n));
-        assert_eq!((answer.verdict, answer.confidence.is_some()), (Outcome::Hit, true), "{n}");
+        assert_eq!((answer.verdict, answer.confidence().is_some()), (Outcome::Hit, true), "{n}");
     }
     assert_eq!((engine.damage().unwrap(), notes.of("photo")), (vec![], vec![]));
 }
@@ -223,7 +223,7 @@ fn a_damaged_sketch_has_its_photo_judged_by_the_vector_alone() {
         change(&bench, "sketches", "sketch", "photo_id = 3", damager);
         let (engine, notes) = open(&bench);
         the_rest_goes_on(&engine);
-        assert_eq!(local(&engine, &copy(3)).confidence, None);
+        assert_eq!(local(&engine, &copy(3)).confidence(), None);
         local(&engine, &copy(3));
         assert_eq!(notes.of("the sketch of photo 3").len(), 1);
         assert_eq!(engine.damage().unwrap()[0].entry, Entry::Sketch(PhotoId(3)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tongkuan::catalog::{GoodsFilter, PhotoFilter};
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
-use tongkuan::engine::{Engine, EngineError, Freshness, Mode, Source};
+use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Source};
 use tongkuan::offer::{OfferDetail, OfferId};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::sandbox::{Sandbox, SandboxOptions};
@@ -50,7 +50,7 @@ impl Scene {
     fn engine(&self, upstream: Arc<dyn Upstream>) -> Engine {
         Engine::builder(self.home.path())
             .embedder(Arc::new(FakeEmbedder::new()))
-            .upstream(upstream, GuardPolicy::default(), Freshness::default())
+            .upstream(upstream, GuardPolicy::default(), CachePolicy::default())
             .clock(self.clock.clone())
             .open()
             .unwrap()
@@ -103,7 +103,7 @@ fn details_that_are_known_cost_no_call_until_they_are_too_old() {
         assert_eq!((known.detail, known.fetched_at), (first.detail.clone(), first.fetched_at));
     }
     assert_eq!(scene.sandbox.counters().details_ok, 1);
-    scene.clock.sleep(Freshness::default().hard_ttl);
+    scene.clock.sleep(CachePolicy::default().hard_ttl);
     let offline = engine.details(&id, Mode::LocalOnly).unwrap();
     assert!(offline.stale && offline.detail.is_some());
     assert_eq!(engine.details(&id, Mode::Default).unwrap().upstream_calls, 1);
@@ -202,7 +202,7 @@ fn a_missing_permission_for_details_does_not_stop_the_searches() {
     let bench = Bench::new();
     let upstream = Arc::new(SearchOnly(bench.upstream.clone()));
     let engine =
-        bench.builder().upstream(upstream, GuardPolicy::default(), Freshness::default()).open().unwrap();
+        bench.builder().upstream(upstream, GuardPolicy::default(), CachePolicy::default()).open().unwrap();
     let error = engine.details(&OfferId::new("1").unwrap(), Mode::Default).unwrap_err();
     assert!(error.to_string().contains("gw.APIACLDecline"), "{error}");
     assert_eq!(engine.search(&query(&png(1))).unwrap().upstream_calls, 1);

@@ -6,7 +6,7 @@ use tongkuan::calibration::Line;
 use tongkuan::catalog::CatalogError;
 use tongkuan::clock::Clock;
 use tongkuan::embed::Thresholds;
-use tongkuan::engine::{EngineError, Freshness, Mode, Outcome, Query, Source};
+use tongkuan::engine::{CachePolicy, EngineError, Mode, Outcome, Query, Source};
 use tongkuan::index;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{GuardError, GuardPolicy, QuotaDay, SearchParams, UpstreamErrorKind, WhyNot};
@@ -22,7 +22,7 @@ fn a_miss_asks_once_and_the_same_file_is_then_a_hit_without_decoding_or_inferenc
     assert_eq!((first.verdict, first.source, first.upstream_calls), (Outcome::Miss, Source::Upstream, 1));
     let inferences = bench.inferences();
     let second = engine.search(&query(&png(1))).unwrap();
-    assert_eq!((second.verdict, second.rule), (Outcome::Hit, Some(Rule::SameBytes)));
+    assert_eq!((second.verdict, second.rule()), (Outcome::Hit, Some(Rule::SameBytes)));
     assert_eq!((second.source, second.upstream_calls), (Source::Local, 0));
     assert_eq!(second.offers, first.offers);
     assert_eq!(second.timings_ms.decode, None);
@@ -36,7 +36,7 @@ fn the_same_pixels_in_another_container_are_a_hit_without_inference() {
     engine.search(&query(&png(1))).unwrap();
     let inferences = bench.inferences();
     let answer = engine.search(&query(&encoded(&picture(1), ImageFormat::Bmp))).unwrap();
-    assert_eq!((answer.verdict, answer.rule), (Outcome::Hit, Some(Rule::SamePixels)));
+    assert_eq!((answer.verdict, answer.rule()), (Outcome::Hit, Some(Rule::SamePixels)));
     assert_eq!((bench.calls(), bench.inferences()), (1, inferences));
 }
 
@@ -47,7 +47,7 @@ fn an_edited_copy_is_a_hit_that_never_calls_upstream() {
     engine.search(&query(&png(1))).unwrap();
     let smaller = resize(&picture(1), 96, 72, FilterType::CatmullRom);
     let answer = engine.search(&query(&encoded(&smaller, ImageFormat::Jpeg))).unwrap();
-    assert_eq!((answer.verdict, answer.rule), (Outcome::Hit, Some(Rule::SamePicture)));
+    assert_eq!((answer.verdict, answer.rule()), (Outcome::Hit, Some(Rule::SamePicture)));
     assert_eq!(bench.calls(), 1);
 }
 
@@ -68,8 +68,8 @@ fn a_hit_by_looks_is_sure_and_a_recoloured_picture_is_a_review_that_says_why() {
     engine.search(&query(&png(1))).unwrap();
     let smaller = resize(&picture(1), 96, 72, FilterType::CatmullRom);
     let hit = engine.search(&query(&encoded(&smaller, ImageFormat::Png))).unwrap();
-    assert_eq!((hit.verdict, hit.why), (Outcome::Hit, None));
-    assert!(hit.confidence.unwrap() >= hit.threshold, "{hit:?}");
+    assert_eq!((hit.verdict, hit.why()), (Outcome::Hit, None));
+    assert!(hit.confidence().unwrap() >= hit.threshold(), "{hit:?}");
     // Another colour in one of four quarters: near enough for the embedding's old line, but not the same.
     let mut recoloured = picture(1);
     for (_, _, pixel) in recoloured.enumerate_pixels_mut().filter(|(x, y, _)| *x < 80 && *y < 60) {
@@ -79,8 +79,8 @@ fn a_hit_by_looks_is_sure_and_a_recoloured_picture_is_a_review_that_says_why() {
     let bytes = encoded(&recoloured, ImageFormat::Png);
     let doubted = engine.search(&Query { mode: Mode::LocalOnly, ..query(&bytes) }).unwrap();
     assert_ne!(doubted.verdict, Outcome::Hit, "{doubted:?}");
-    assert!(doubted.confidence.is_none_or(|c| c < doubted.threshold), "{doubted:?}");
-    assert_eq!(doubted.why.is_some(), doubted.verdict == Outcome::Review, "{doubted:?}");
+    assert!(doubted.confidence().is_none_or(|c| c < doubted.threshold()), "{doubted:?}");
+    assert_eq!(doubted.why().is_some(), doubted.verdict == Outcome::Review, "{doubted:?}");
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn a_photo_from_before_there_were_sketches_is_judged_by_its_embedding() {
     assert_eq!(file.execute("DELETE FROM sketches", []).unwrap(), 1);
     let smaller = encoded(&resize(&picture(1), 96, 72, FilterType::CatmullRom), ImageFormat::Png);
     let answer = engine.search(&query(&smaller)).unwrap();
-    assert_eq!((answer.verdict, answer.confidence), (Outcome::Hit, None));
-    assert!(answer.score.unwrap() >= answer.threshold, "{answer:?}");
+    assert_eq!((answer.verdict, answer.confidence()), (Outcome::Hit, None));
+    assert!(answer.score().unwrap() >= answer.threshold(), "{answer:?}");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_stored_picture_in_a_collage_is_a_hit_on_the_second_look() {
     let (calls, looks) = (bench.calls(), bench.second_looks());
     let answer = engine.search(&query(&collage([81, 82, 5, 83]))).unwrap();
     assert_eq!(answer.verdict, Outcome::Hit, "{answer:?}");
-    assert_eq!(answer.rule, Some(Rule::SamePicture));
+    assert_eq!(answer.rule(), Some(Rule::SamePicture));
     assert_eq!(answer.matched.unwrap().photo_id, PhotoId(5));
     assert_eq!((bench.calls(), bench.second_looks()), (calls, looks + 1));
 }
@@ -228,7 +228,7 @@ fn a_spent_budget_refuses_a_miss_but_not_a_hit() {
     let bench = Bench::new();
     let policy = GuardPolicy { daily_budget: 1, ..GuardPolicy::default() };
     let engine =
-        bench.builder().upstream(bench.upstream.clone(), policy, Freshness::default()).open().unwrap();
+        bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap();
     engine.search(&query(&png(1))).unwrap();
     let refused = engine.search(&query(&png(2))).unwrap();
     let unanswered = refused.unanswered.unwrap();
@@ -311,4 +311,14 @@ fn a_text_file_is_a_typed_error() {
     let error = bench.engine().search(&query(b"hello")).unwrap_err();
     assert!(matches!(error, EngineError::Photo(_)), "{error}");
     assert_eq!(bench.calls(), 0);
+}
+
+#[test]
+fn an_expired_answer_is_served_where_there_is_no_upstream_to_ask() {
+    let bench = Bench::new();
+    bench.engine().search(&query(&png(1))).unwrap();
+    bench.clock.sleep(CachePolicy::default().hard_ttl);
+    let answer = bench.builder().open().unwrap().search(&query(&png(1))).unwrap();
+    assert_eq!((answer.verdict, answer.source, answer.stale), (Outcome::Hit, Source::Local, true));
+    assert_eq!(answer.unanswered.unwrap().reason, WhyNot::NoUpstream);
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use image::{ImageFormat, Rgb, RgbImage};
 use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::embed::{EmbedError, Embedder, Embedding, Fingerprint, Thresholds};
-use tongkuan::engine::{Engine, EngineBuilder, Freshness, Query};
+use tongkuan::engine::{CachePolicy, Engine, EngineBuilder, Query};
 use tongkuan::offer::{Offer, OfferId};
 use tongkuan::tensor::{Layout, ResizeFilter, ResizePolicy, Tensor, TensorSpec};
 use tongkuan::upstream::{
@@ -169,7 +169,7 @@ impl Bench {
 
     pub(crate) fn engine(&self) -> Engine {
         self.builder()
-            .upstream(self.upstream.clone(), GuardPolicy::default(), Freshness::default())
+            .upstream(self.upstream.clone(), GuardPolicy::default(), CachePolicy::default())
             .open()
             .unwrap()
     }
@@ -189,7 +189,7 @@ impl Bench {
         Engine::builder(home).embedder(self.embedder.clone()).clock(self.clock.clone()).exact_max(2).upstream(
             self.upstream.clone(),
             policy,
-            Freshness::default(),
+            CachePolicy::default(),
         )
     }
 

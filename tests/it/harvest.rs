@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongkuan::catalog::{GoodsFilter, ImageCounts, PhotoFilter, PhotoKind, Words};
-use tongkuan::engine::{Answer, Engine, Freshness, Harvested, Mode, Originals, Outcome, Query, Refine};
+use tongkuan::engine::{Answer, CachePolicy, Engine, Harvested, Mode, Originals, Outcome, Query, Refine};
 use tongkuan::fetch::{FetchLimits, Fetcher};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 use tongkuan::upstream::{ArticleConfig, ArticleUpstream, GuardPolicy, SearchParams, Secret, WhyNot};
@@ -30,7 +30,7 @@ impl Shop {
         sandbox.base_url().clone_into(&mut config.base_url);
         let upstream = Arc::new(ArticleUpstream::new(config, clock).unwrap());
         let policy = GuardPolicy { daily_budget, ..GuardPolicy::default() };
-        let engine = bench.builder().upstream(upstream, policy, Freshness::default()).open().unwrap();
+        let engine = bench.builder().upstream(upstream, policy, CachePolicy::default()).open().unwrap();
         let fetcher = Fetcher::new(FetchLimits::default(), &[sandbox.base_url().to_owned()]).unwrap();
         Self { sandbox: Some(sandbox), bench, engine, fetcher }
     }
@@ -68,7 +68,7 @@ fn a_suppliers_own_picture_is_a_hit_after_the_harvest_and_names_its_offer_first(
         let catalogue = shop.sandbox().catalogue();
         let good = catalogue.find(offer.offer_id.as_str().parse().unwrap()).unwrap();
         let answer = shop.search(&catalogue.jpeg(good, View::Main));
-        assert_eq!((answer.verdict, answer.rule), (Outcome::Hit, Some(Rule::SameBytes)), "offer {place}");
+        assert_eq!((answer.verdict, answer.rule()), (Outcome::Hit, Some(Rule::SameBytes)), "offer {place}");
         assert_eq!(answer.offers[0].offer_id, offer.offer_id);
         assert_eq!((answer.offers.len(), answer.fetched_at), (20, first.fetched_at));
         assert_eq!(answer.matched.unwrap().kind, PhotoKind::Offer);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tongkuan::catalog::Catalog;
 use tongkuan::clock::{ManualClock, Timestamp};
-use tongkuan::engine::{Engine, Freshness, Outcome};
+use tongkuan::engine::{CachePolicy, Engine, Outcome};
 use tongkuan::sandbox::{Sandbox, SandboxOptions};
 use tongkuan::upstream::{ArticleConfig, ArticleUpstream, GuardPolicy, QuotaDay, Secret, WhyNot};
 
@@ -29,7 +29,7 @@ fn engine(home: &Path, base_url: &str) -> Engine {
     Engine::builder(home)
         .embedder(Arc::new(FakeEmbedder::new()))
         .clock(Arc::new(ManualClock::at(NOW)))
-        .upstream(Arc::new(upstream), policy, Freshness::default())
+        .upstream(Arc::new(upstream), policy, CachePolicy::default())
         .open()
         .unwrap()
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use tongkuan::clock::Clock;
-use tongkuan::engine::{Answer, Engine, Freshness, Mode, Outcome, Query, Source};
+use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Outcome, Query, Source};
 use tongkuan::offer::{OfferDetail, OfferId};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{
@@ -48,7 +48,7 @@ fn reason(answer: &Answer) -> Option<WhyNot> {
 /// Without a pause between calls.
 fn quick(bench: &Bench) -> Engine {
     let policy = GuardPolicy { min_interval: std::time::Duration::ZERO, ..GuardPolicy::default() };
-    bench.builder().upstream(bench.upstream.clone(), policy, Freshness::default()).open().unwrap()
+    bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap()
 }
 
 #[test]
@@ -112,7 +112,8 @@ fn a_batch_pays_one_call_in_vain_and_goes_on_when_storing_works_again() {
 fn working_off_the_queue_three_times_on_a_full_disk_pays_one_call() {
     let bench = Bench::new();
     let policy = GuardPolicy { daily_budget: 0, ..GuardPolicy::default() };
-    let poor = bench.builder().upstream(bench.upstream.clone(), policy, Freshness::default()).open().unwrap();
+    let poor =
+        bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap();
     for seed in [1, 2] {
         let answer = poor.search(&Query { defer: Some(0), ..query(&png(seed)) }).unwrap();
         assert!(answer.unanswered.unwrap().queued);
@@ -241,7 +242,7 @@ fn a_refusal_that_cannot_be_stored_is_reported_and_remembered_later() {
     fill(&bench);
     bench.upstream.fail_with(UpstreamErrorKind::Image);
     let error = engine.search(&query(&png(1))).unwrap_err();
-    assert!(error.lies_in_the_picture(), "{error}");
+    assert!(error.is_input_error(), "{error}");
     assert_eq!(reason(&engine.search(&query(&png(1))).unwrap()), Some(WhyNot::CannotStore));
     make_room(&bench);
     let error = engine.search(&query(&png(1))).unwrap_err();
@@ -338,7 +339,7 @@ impl Meddling {
 
     fn engine(self: &Arc<Self>, bench: &Bench) -> Engine {
         let policy = GuardPolicy { min_interval: std::time::Duration::ZERO, ..GuardPolicy::default() };
-        bench.builder().upstream(self.clone(), policy, Freshness::default()).open().unwrap()
+        bench.builder().upstream(self.clone(), policy, CachePolicy::default()).open().unwrap()
     }
 
     fn calls(&self) -> u32 {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tongkuan::clock::Clock;
-use tongkuan::engine::{Answer, Engine, Freshness, Mode, Outcome, Progress, Query, Refine};
+use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Outcome, Progress, Query, Refine};
 use tongkuan::offer::{Offer, OfferId};
 use tongkuan::sandbox::{Fault, Faults};
 use tongkuan::upstream::{
@@ -63,7 +63,7 @@ fn all_of(
     let bench = Bench::new();
     let upstream = Arc::new(Pages { page, max_page_size, calls: AtomicU32::new(0) });
     let policy = GuardPolicy { min_interval: Duration::ZERO, ..GuardPolicy::default() };
-    let engine = bench.builder().upstream(upstream.clone(), policy, Freshness::default()).open().unwrap();
+    let engine = bench.builder().upstream(upstream.clone(), policy, CachePolicy::default()).open().unwrap();
     let bytes = png(1);
     let params = SearchParams { page_size, ..SearchParams::default() };
     let query = Query { params, refine, ..query(&bytes) };
@@ -202,7 +202,7 @@ fn an_answer_that_cannot_be_read_is_remembered_for_a_day_and_refresh_asks_again(
     bench.upstream.fail_with(UpstreamErrorKind::Unreadable);
     bench.engine().search(&query(&other)).unwrap();
     bench.upstream.fail_with(None);
-    bench.clock.sleep(Freshness::default().unreadable_ttl);
+    bench.clock.sleep(CachePolicy::default().unreadable_ttl);
     assert_eq!(bench.engine().search(&query(&other)).unwrap().upstream_calls, 1);
 }
 
@@ -244,7 +244,7 @@ fn a_search_that_hangs_elsewhere_delays_others_by_a_bounded_announced_time_and_o
     let engine = || -> Engine {
         bench
             .builder()
-            .upstream(bench.upstream.clone(), GuardPolicy::default(), Freshness::default())
+            .upstream(bench.upstream.clone(), GuardPolicy::default(), CachePolicy::default())
             .progress(hears.clone())
             .open()
             .unwrap()

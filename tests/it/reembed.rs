@@ -83,7 +83,7 @@ fn searches_with_the_old_model_go_on_until_the_new_vectors_are_complete_and_are_
     assert!(matches!(refused, EngineError::Catalog(CatalogError::ModelChanged)), "{refused}");
     let refused = old.add_own(&offer("A-9"), &png(9), "a.png").unwrap_err();
     assert!(matches!(refused, EngineError::Catalog(CatalogError::ModelChanged)), "{refused}");
-    assert_eq!(local(&old, &png(1)).unwrap().rule, Some(Rule::SameBytes), "bytes have no model");
+    assert_eq!(local(&old, &png(1)).unwrap().rule(), Some(Rule::SameBytes), "bytes have no model");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn what_cannot_be_had_again_stays_known_by_its_bytes_and_is_counted() {
     let done = reembed(&bench, files(&folder, 0..1), true);
     assert_eq!((done.embedded, done.without_vector, done.done), (1, 2, true));
     let engine = other_model(&bench).open().unwrap();
-    assert_eq!(local(&engine, &png(2)).unwrap().rule, Some(Rule::SameBytes));
+    assert_eq!(local(&engine, &png(2)).unwrap().rule(), Some(Rule::SameBytes));
     assert_ne!(local(&engine, &copy(2)).unwrap().verdict, Outcome::Hit);
     drop(engine);
     // Found later, it is recognised again.
@@ -116,7 +116,7 @@ fn a_photo_without_a_sketch_gets_one_and_no_vector_is_made_again() {
     let done = bench.builder().reembed(&originals(files(&folder, 0..2), false), &|_| {}).unwrap();
     assert_eq!((done.embedded, done.sketched, done.without_sketch, done.done), (0, 1, 0, true));
     assert_eq!(bench.inferences(), inferences);
-    assert!(local(&bench.engine(), &copy(0)).unwrap().confidence.is_some());
+    assert!(local(&bench.engine(), &copy(0)).unwrap().confidence().is_some());
 }
 
 #[test]

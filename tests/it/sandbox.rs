@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
-use tongkuan::engine::{Engine, Freshness, Outcome};
+use tongkuan::engine::{CachePolicy, Engine, Outcome};
 use tongkuan::offer::Offer;
 use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::sandbox::{Sandbox, SandboxError, SandboxOptions, View};
@@ -130,7 +130,7 @@ fn what_others_have_spent_at_the_provider_is_not_there_for_us() {
         .upstream(
             Arc::new(onebound_client(&sandbox, &clock)),
             GuardPolicy { min_interval: Duration::ZERO, ..GuardPolicy::default() },
-            Freshness::default(),
+            CachePolicy::default(),
         )
         .clock(clock.clone())
         .open()
@@ -332,7 +332,7 @@ fn the_main_job_on_real_parts() {
     let home = tempfile::tempdir().unwrap();
     let engine = Engine::builder(home.path())
         .embedder(Arc::new(real_embedder()))
-        .upstream(Arc::new(client(&sandbox, &clock)), GuardPolicy::default(), Freshness::default())
+        .upstream(Arc::new(client(&sandbox, &clock)), GuardPolicy::default(), CachePolicy::default())
         .clock(clock.clone())
         .open()
         .unwrap();
@@ -352,11 +352,11 @@ fn the_main_job_on_real_parts() {
     );
     let edited = crate::fakes::encoded(&smaller, image::ImageFormat::Jpeg);
     let hit = engine.search(&query(&edited)).unwrap();
-    assert_eq!((hit.verdict, hit.upstream_calls), (Outcome::Hit, 0), "score {:?}", hit.score);
+    assert_eq!((hit.verdict, hit.upstream_calls), (Outcome::Hit, 0), "score {:?}", hit.score());
     assert_eq!(hit.offers, miss.offers);
 
     let other = catalogue.goods().iter().find(|g| g.category_id != good.category_id).unwrap();
     let unlike = engine.search(&query(&catalogue.jpeg(other, View::Main))).unwrap();
-    assert_ne!(unlike.verdict, Outcome::Hit, "score {:?}", unlike.score);
+    assert_ne!(unlike.verdict, Outcome::Hit, "score {:?}", unlike.score());
     assert_eq!(sandbox.counters().searches_ok, 2);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
-use tongkuan::engine::{Engine, EngineError, Freshness, Mode, Outcome, Query};
+use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Outcome, Query};
 use tongkuan::sandbox::{Fault, Faults, Sandbox, SandboxOptions};
 use tongkuan::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, QuotaDay, SearchParams, Secret,
@@ -87,8 +87,16 @@ impl World {
         Engine::builder(self.home.path())
             .embedder(Arc::new(FakeEmbedder::new()))
             .clock(clock())
-            .upstream(Arc::new(AopUpstream::new(aop, clock()).unwrap()), policy.clone(), Freshness::default())
-            .upstream(Arc::new(ArticleUpstream::new(article, clock()).unwrap()), policy, Freshness::default())
+            .upstream(
+                Arc::new(AopUpstream::new(aop, clock()).unwrap()),
+                policy.clone(),
+                CachePolicy::default(),
+            )
+            .upstream(
+                Arc::new(ArticleUpstream::new(article, clock()).unwrap()),
+                policy,
+                CachePolicy::default(),
+            )
             .open()
             .unwrap()
     }

@@ -4,7 +4,7 @@ use image::ImageFormat;
 use image::imageops::{FilterType, crop_imm, resize};
 use tongkuan::calibration::Line;
 use tongkuan::embed::Thresholds;
-use tongkuan::engine::{Engine, EngineError, Mode, Outcome, Pointed, Query};
+use tongkuan::engine::{Engine, EngineError, Mode, Outcome, PhotoRef, Query, Sameness};
 use tongkuan::index;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::verdict::{Finding, Policy, Rule, Verdict};
@@ -12,8 +12,8 @@ use tongkuan::verify::{Candidate, Doubt, Evidence, Probe, REVIEW_CONFIDENCE, Ske
 
 use crate::fakes::{Bench, encoded, offer, picture, png, query};
 
-fn file(bytes: &[u8]) -> Pointed<'_> {
-    Pointed::File { bytes, label: "told.png" }
+fn file(bytes: &[u8]) -> PhotoRef<'_> {
+    PhotoRef::File { bytes, label: "told.png" }
 }
 
 /// The picture of a seed, smaller: a copy by looks only.
@@ -45,15 +45,15 @@ fn a_picture_said_to_be_the_same_is_answered_with_the_others_answer_and_asks_nob
     let engine = bench.engine();
     let known = own(&engine, "A-1", &png(1));
     assert_eq!(local(&engine, &png(2)).verdict, Outcome::Miss);
-    let told = engine.tell(file(&png(2)), Pointed::Photo(known), true).unwrap();
+    let told = engine.tell(file(&png(2)), PhotoRef::Photo(known), Sameness::Same).unwrap();
     assert_eq!((told.photos[1], told.stored.len()), (known, 1));
     let answer = engine.search(&query(&png(2))).unwrap();
-    assert_eq!((answer.verdict, answer.rule), (Outcome::Hit, Some(Rule::Remembered)));
+    assert_eq!((answer.verdict, answer.rule()), (Outcome::Hit, Some(Rule::Remembered)));
     assert_eq!((answer.offers[0].offer_id.as_str(), answer.matched.unwrap().photo_id), ("A-1", known));
-    assert_eq!(answer.explain.recognised, Some(told.photos[0]));
+    assert_eq!(answer.explain.recognised(), Some(told.photos[0]));
     // So is a copy of it.
     let answer = engine.search(&query(&copy(2))).unwrap();
-    assert_eq!((answer.verdict, answer.rule), (Outcome::Hit, Some(Rule::Remembered)));
+    assert_eq!((answer.verdict, answer.rule()), (Outcome::Hit, Some(Rule::Remembered)));
     assert_eq!(bench.calls(), 0);
 }
 
@@ -62,9 +62,9 @@ fn an_answer_of_its_own_comes_before_a_remembered_one() {
     let bench = Bench::new();
     let engine = bench.engine();
     let (one, other) = (own(&engine, "A-1", &png(1)), own(&engine, "B-1", &png(2)));
-    engine.tell(Pointed::Photo(one), Pointed::Photo(other), true).unwrap();
+    engine.tell(PhotoRef::Photo(one), PhotoRef::Photo(other), Sameness::Same).unwrap();
     let answer = local(&engine, &png(2));
-    assert_eq!((answer.rule, answer.offers[0].offer_id.as_str()), (Some(Rule::SameBytes), "B-1"));
+    assert_eq!((answer.rule(), answer.offers[0].offer_id.as_str()), (Some(Rule::SameBytes), "B-1"));
 }
 
 #[test]
@@ -72,12 +72,12 @@ fn sameness_goes_from_picture_to_picture_but_not_to_one_that_was_told_apart() {
     let bench = Bench::new();
     let engine = bench.engine();
     let known = own(&engine, "A-1", &png(1));
-    let middle = engine.tell(file(&png(2)), Pointed::Photo(known), true).unwrap().photos[0];
-    let far = engine.tell(file(&png(3)), Pointed::Photo(middle), true).unwrap().photos[0];
-    assert_eq!(local(&engine, &png(3)).rule, Some(Rule::Remembered));
-    engine.tell(Pointed::Photo(far), Pointed::Photo(known), false).unwrap();
+    let middle = engine.tell(file(&png(2)), PhotoRef::Photo(known), Sameness::Same).unwrap().photos[0];
+    let far = engine.tell(file(&png(3)), PhotoRef::Photo(middle), Sameness::Same).unwrap().photos[0];
+    assert_eq!(local(&engine, &png(3)).rule(), Some(Rule::Remembered));
+    engine.tell(PhotoRef::Photo(far), PhotoRef::Photo(known), Sameness::Different).unwrap();
     assert_eq!(local(&engine, &png(3)).verdict, Outcome::Miss);
-    assert_eq!(local(&engine, &png(2)).rule, Some(Rule::Remembered));
+    assert_eq!(local(&engine, &png(2)).rule(), Some(Rule::Remembered));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_picture_told_apart_from_another_is_never_answered_with_it_again() {
     let other = look_alike(1);
     let mistaken = local(&engine, &other);
     assert_eq!((mistaken.verdict, mistaken.matched.unwrap().photo_id), (Outcome::Hit, known), "as drawn");
-    engine.tell(file(&other), Pointed::Photo(known), false).unwrap();
+    engine.tell(file(&other), PhotoRef::Photo(known), Sameness::Different).unwrap();
     let answer = local(&engine, &other);
     assert_eq!((answer.verdict, answer.offers.len()), (Outcome::Miss, 0), "{answer:?}");
     // A copy of it lies nearer to it than to the other.
@@ -103,7 +103,7 @@ fn a_picture_told_apart_from_another_is_never_answered_with_it_again() {
     assert_eq!(local(&engine, &png(1)).verdict, Outcome::Hit);
     // The upstream is asked once, and from then on the answer is there.
     assert_eq!(engine.search(&query(&other)).unwrap().upstream_calls, 1);
-    assert_eq!(engine.search(&query(&other)).unwrap().rule, Some(Rule::SameBytes));
+    assert_eq!(engine.search(&query(&other)).unwrap().rule(), Some(Rule::SameBytes));
 }
 
 #[test]
@@ -111,23 +111,23 @@ fn what_was_said_last_counts_and_what_is_forgotten_does_not() {
     let bench = Bench::new();
     let engine = bench.engine();
     let known = own(&engine, "A-1", &png(1));
-    engine.tell(file(&png(2)), Pointed::Photo(known), true).unwrap();
-    engine.tell(Pointed::Photo(known), file(&png(2)), false).unwrap();
+    engine.tell(file(&png(2)), PhotoRef::Photo(known), Sameness::Same).unwrap();
+    engine.tell(PhotoRef::Photo(known), file(&png(2)), Sameness::Different).unwrap();
     assert_eq!(local(&engine, &png(2)).verdict, Outcome::Miss);
-    engine.tell(file(&png(2)), Pointed::Photo(known), true).unwrap();
+    engine.tell(file(&png(2)), PhotoRef::Photo(known), Sameness::Same).unwrap();
     assert_eq!(local(&engine, &png(2)).verdict, Outcome::Hit);
-    assert!(engine.forget_told(file(&png(2)), Pointed::Photo(known)).unwrap());
+    assert!(engine.forget_told(file(&png(2)), PhotoRef::Photo(known)).unwrap());
     assert_eq!(local(&engine, &png(2)).verdict, Outcome::Miss);
-    assert!(!engine.forget_told(file(&png(2)), Pointed::Photo(known)).unwrap());
-    assert!(!engine.forget_told(file(&png(9)), Pointed::Photo(known)).unwrap(), "never stored");
+    assert!(!engine.forget_told(file(&png(2)), PhotoRef::Photo(known)).unwrap());
+    assert!(!engine.forget_told(file(&png(9)), PhotoRef::Photo(known)).unwrap(), "never stored");
 }
 
 #[test]
 fn what_was_said_outlives_the_process() {
     let bench = Bench::new();
     let known = own(&bench.engine(), "A-1", &png(1));
-    bench.engine().tell(file(&png(2)), Pointed::Photo(known), true).unwrap();
-    assert_eq!(local(&bench.engine(), &png(2)).rule, Some(Rule::Remembered));
+    bench.engine().tell(file(&png(2)), PhotoRef::Photo(known), Sameness::Same).unwrap();
+    assert_eq!(local(&bench.engine(), &png(2)).rule(), Some(Rule::Remembered));
 }
 
 #[test]
@@ -135,9 +135,10 @@ fn one_picture_cannot_be_told_apart_from_itself_nor_from_one_that_is_not_there()
     let bench = Bench::new();
     let engine = bench.engine();
     let known = own(&engine, "A-1", &png(1));
-    let error = engine.tell(file(&png(1)), Pointed::Photo(known), false).unwrap_err();
+    let error = engine.tell(file(&png(1)), PhotoRef::Photo(known), Sameness::Different).unwrap_err();
     assert!(matches!(error, EngineError::OnePhoto { photo_id } if photo_id == known), "{error}");
-    let error = engine.tell(Pointed::Photo(PhotoId(99)), Pointed::Photo(known), true).unwrap_err();
+    let error =
+        engine.tell(PhotoRef::Photo(PhotoId(99)), PhotoRef::Photo(known), Sameness::Same).unwrap_err();
     assert!(matches!(error, EngineError::NoSuchPhoto { photo_id: PhotoId(99) }), "{error}");
 }
 
@@ -146,11 +147,11 @@ fn pictures_told_apart_are_one_more_look_alike_in_the_calibration() {
     let bench = Bench::new();
     let engine = bench.engine();
     let known = own(&engine, "A-1", &png(1));
-    let told = engine.tell(file(&look_alike(1)), Pointed::Photo(known), false).unwrap();
+    let told = engine.tell(file(&look_alike(1)), PhotoRef::Photo(known), Sameness::Different).unwrap();
     let confidence = told.confidence.unwrap();
     assert!((0.0..=1.0).contains(&confidence));
     assert_eq!(engine.catalog().told_apart_confidences().unwrap(), [confidence]);
-    engine.tell(Pointed::Photo(told.photos[0]), Pointed::Photo(known), true).unwrap();
+    engine.tell(PhotoRef::Photo(told.photos[0]), PhotoRef::Photo(known), Sameness::Same).unwrap();
     assert!(engine.catalog().told_apart_confidences().unwrap().is_empty());
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use image::imageops::FilterType;
-use tongkuan::engine::{Engine, Freshness, RuntimeChoice};
+use tongkuan::engine::{CachePolicy, Engine, RuntimeChoice};
 use tongkuan::upstream::GuardPolicy;
 
 use crate::cli::{Ran, Shell, text};
@@ -220,7 +220,7 @@ fn two_users_of_one_home_pay_once() {
     let policy = GuardPolicy { min_interval: Duration::ZERO, ..GuardPolicy::default() };
     let engine = Engine::builder(&home)
         .runtime(RuntimeChoice { folder: runtime_folder(), may_fetch: true, intra_threads: 1 })
-        .upstream(upstream.clone(), policy, Freshness::default())
+        .upstream(upstream.clone(), policy, CachePolicy::default())
         .open()
         .unwrap();
     let processes = home.join("processes");

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tongkuan::catalog::{Catalog, Patience, Subject, Turn};
 use tongkuan::clock::Clock;
 use tongkuan::embed::Embedding;
-use tongkuan::engine::{Freshness, Mode, Outcome, Query, Source};
+use tongkuan::engine::{CachePolicy, Mode, Outcome, Query, Source};
 use tongkuan::upstream::WhyNot;
 
 use super::{Meddling, connection, quick, reason};
@@ -27,7 +27,7 @@ fn a_known_answer_of_any_age_is_served_at_once_while_another_process_writes() {
     engine.search(&query(&bytes)).unwrap();
     let lock = lock(&bench);
     let start = Instant::now();
-    for (age, is_stale) in [(Duration::ZERO, false), (Freshness::default().soft_ttl, true)] {
+    for (age, is_stale) in [(Duration::ZERO, false), (CachePolicy::default().soft_ttl, true)] {
         bench.clock.sleep(age);
         let hit = engine.search(&query(&bytes)).unwrap();
         assert_eq!((hit.verdict, hit.stale, hit.upstream_calls), (Outcome::Hit, is_stale, 0));
@@ -38,7 +38,7 @@ fn a_known_answer_of_any_age_is_served_at_once_while_another_process_writes() {
     drop(engine);
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     let engine = quick(&bench);
-    bench.clock.sleep(Freshness::default().hard_ttl);
+    bench.clock.sleep(CachePolicy::default().hard_ttl);
     let _short = Patience::limited_to(Duration::from_millis(300));
     let expired = engine.search(&query(&bytes)).unwrap();
     assert_eq!((expired.verdict, expired.stale, bench.calls()), (Outcome::Hit, true, 1));
@@ -52,7 +52,7 @@ fn answers_that_are_old_are_not_fetched_anew_while_another_process_writes() {
     let bench = Bench::new();
     let engine = quick(&bench);
     engine.search(&query(&png(1))).unwrap();
-    bench.clock.sleep(Freshness::default().soft_ttl);
+    bench.clock.sleep(CachePolicy::default().soft_ttl);
     engine.search(&query(&png(1))).unwrap();
     assert_eq!(engine.catalog().queue_counts().unwrap().stale, 1);
     let lock = lock(&bench);

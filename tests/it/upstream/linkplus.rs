@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tongkuan::clock::{Clock, ManualClock};
-use tongkuan::engine::{Freshness, Query};
+use tongkuan::engine::{CachePolicy, Query};
 use tongkuan::upstream::aop::sign;
 use tongkuan::upstream::{
     AopConfig, GuardPolicy, LinkplusUpstream, SearchParams, Secret, UploadLimits, UploadPicture, Upstream,
@@ -157,8 +157,8 @@ fn a_picture_without_an_address_goes_to_the_next_upstream_and_costs_nothing_at_t
     let server = answering(&json!({}));
     let engine = bench
         .builder()
-        .upstream(Arc::new(client(&server)), GuardPolicy::default(), Freshness::default())
-        .upstream(bench.upstream.clone(), GuardPolicy::default(), Freshness::default())
+        .upstream(Arc::new(client(&server)), GuardPolicy::default(), CachePolicy::default())
+        .upstream(bench.upstream.clone(), GuardPolicy::default(), CachePolicy::default())
         .open()
         .unwrap();
     assert_eq!(engine.search(&query(&png(1))).unwrap().upstream_calls, 1);
@@ -172,7 +172,7 @@ fn the_address_of_a_picture_reaches_the_upstream_at_once_and_out_of_the_queue() 
     let upstream = Arc::new(ByAddress::default());
     let engine = bench
         .builder()
-        .upstream(upstream.clone(), GuardPolicy::default(), Freshness::default())
+        .upstream(upstream.clone(), GuardPolicy::default(), CachePolicy::default())
         .open()
         .unwrap();
     let (one, two) = (png(1), png(2));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Engine;
 use crate::catalog::StoredAnswer;
 use crate::clock::Timestamp;
 
@@ -11,7 +12,7 @@ const DAY: Duration = Duration::from_hours(24);
 ///
 /// The defaults are ours: prices and stock on 1688 move over weeks, and a search costs one of 500 calls a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Freshness {
+pub struct CachePolicy {
     /// From this age on an answer is served and fetched anew when there is time for it.
     pub soft_ttl: Duration,
     /// From this age on an answer is fetched anew before it is served; the old one only if that fails.
@@ -24,7 +25,7 @@ pub struct Freshness {
     pub unreadable_ttl: Duration,
 }
 
-impl Default for Freshness {
+impl Default for CachePolicy {
     fn default() -> Self {
         Self {
             soft_ttl: 7 * DAY,
@@ -36,9 +37,21 @@ impl Default for Freshness {
     }
 }
 
+impl Engine {
+    /// The configured upstreams, in the order in which they are asked.
+    pub(super) fn profiles(&self) -> Vec<&'static str> {
+        self.upstreams.iter().map(|upstream| upstream.guard.profile()).collect()
+    }
+
+    pub(super) fn cache_policy_of(&self, profile: &str) -> CachePolicy {
+        let configured = self.upstreams.iter().find(|upstream| upstream.guard.profile() == profile);
+        configured.map(|upstream| upstream.cache_policy).unwrap_or_default()
+    }
+}
+
 /// What a stored answer is still good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
+pub(super) enum Freshness {
     /// To be served.
     Fresh,
     /// To be served, and fetched anew afterwards.
@@ -47,20 +60,25 @@ pub(super) enum Standing {
     Expired,
 }
 
-impl Freshness {
+impl CachePolicy {
     /// `max_age` is the caller's own limit: an answer as old as that is not served while a new one can be had.
-    pub(super) fn judge(&self, stored: &StoredAnswer, now: Timestamp, max_age: Option<Duration>) -> Standing {
+    pub(super) fn judge(
+        &self,
+        stored: &StoredAnswer,
+        now: Timestamp,
+        max_age: Option<Duration>,
+    ) -> Freshness {
         if stored.is_own() {
-            return Standing::Fresh;
+            return Freshness::Fresh;
         }
         let age = stored.fetched_at.until(now);
         let hard = if stored.offers.is_empty() { self.empty_ttl } else { self.hard_ttl };
         if age >= hard || max_age.is_some_and(|max_age| age >= max_age) {
-            Standing::Expired
+            Freshness::Expired
         } else if age >= self.soft_ttl {
-            Standing::Stale
+            Freshness::Stale
         } else {
-            Standing::Fresh
+            Freshness::Fresh
         }
     }
 }
@@ -83,32 +101,32 @@ mod tests {
 
     #[test]
     fn an_answer_grows_stale_and_then_expires_to_the_millisecond() {
-        let freshness = Freshness::default();
+        let policy = CachePolicy::default();
         let just_before = |ttl: Duration| ttl.saturating_sub(Duration::from_millis(1));
         let after =
-            |age: Duration| freshness.judge(&stored("aop", true), Timestamp::from_unix_ms(0).plus(age), None);
-        assert_eq!(after(just_before(freshness.soft_ttl)), Standing::Fresh);
-        assert_eq!(after(freshness.soft_ttl), Standing::Stale);
-        assert_eq!(after(just_before(freshness.hard_ttl)), Standing::Stale);
-        assert_eq!(after(freshness.hard_ttl), Standing::Expired);
+            |age: Duration| policy.judge(&stored("aop", true), Timestamp::from_unix_ms(0).plus(age), None);
+        assert_eq!(after(just_before(policy.soft_ttl)), Freshness::Fresh);
+        assert_eq!(after(policy.soft_ttl), Freshness::Stale);
+        assert_eq!(after(just_before(policy.hard_ttl)), Freshness::Stale);
+        assert_eq!(after(policy.hard_ttl), Freshness::Expired);
     }
 
     #[test]
     fn an_empty_answer_expires_sooner_and_an_own_good_never() {
-        let freshness = Freshness::default();
-        let later = Timestamp::from_unix_ms(0).plus(freshness.empty_ttl);
-        assert_eq!(freshness.judge(&stored("aop", false), later, None), Standing::Expired);
-        let much_later = Timestamp::from_unix_ms(0).plus(freshness.hard_ttl * 10);
-        assert_eq!(freshness.judge(&stored("own", true), much_later, None), Standing::Fresh);
+        let policy = CachePolicy::default();
+        let later = Timestamp::from_unix_ms(0).plus(policy.empty_ttl);
+        assert_eq!(policy.judge(&stored("aop", false), later, None), Freshness::Expired);
+        let much_later = Timestamp::from_unix_ms(0).plus(policy.hard_ttl * 10);
+        assert_eq!(policy.judge(&stored("own", true), much_later, None), Freshness::Fresh);
     }
 
     #[test]
     fn the_caller_may_ask_for_younger_answers_but_not_make_old_ones_young() {
-        let freshness = Freshness::default();
+        let policy = CachePolicy::default();
         let at = |age: Duration| Timestamp::from_unix_ms(0).plus(age);
-        let judge = |age, max_age| freshness.judge(&stored("aop", true), at(age), Some(max_age));
-        assert_eq!(judge(DAY, DAY), Standing::Expired);
-        assert_eq!(judge(DAY, 2 * DAY), Standing::Fresh);
-        assert_eq!(judge(freshness.hard_ttl, freshness.hard_ttl * 2), Standing::Expired);
+        let judge = |age, max_age| policy.judge(&stored("aop", true), at(age), Some(max_age));
+        assert_eq!(judge(DAY, DAY), Freshness::Expired);
+        assert_eq!(judge(DAY, 2 * DAY), Freshness::Fresh);
+        assert_eq!(judge(policy.hard_ttl, policy.hard_ttl * 2), Freshness::Expired);
     }
 }

@@ -1,0 +1,65 @@
+//! Why a use of the engine failed.
+
+use crate::calibration::TooFewPairs;
+use crate::catalog::CatalogError;
+use crate::embed::EmbedError;
+use crate::index::{IndexError, SaveError};
+use crate::photo::PhotoError;
+use crate::photo_id::PhotoId;
+use crate::tensor::TensorError;
+use crate::upstream::guard::GuardError;
+use crate::upstream::{PrepareError, UpstreamErrorKind};
+use crate::verify::SketchError;
+
+/// Why a search, or another use of the engine, failed. A miss is not an error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    #[error(transparent)]
+    Photo(#[from] PhotoError),
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error(transparent)]
+    Sketch(#[from] SketchError),
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    TooFewPairs(#[from] TooFewPairs),
+    #[error(
+        "there is no calibration for the model {model}, so no false-hit bound can be promised: make one on pictures of \
+         yours (`tongkuan calibrate FOLDER`), or leave --max-false-hit away"
+    )]
+    Uncalibrated { model: String },
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error(transparent)]
+    Upstream(#[from] GuardError),
+    #[error("there is no photo {photo_id}; `tongkuan search` names the photo that it matched")]
+    NoSuchPhoto { photo_id: PhotoId },
+    #[error("it is not photo {photo_id} any more: its address shows another picture by now")]
+    OtherPicture { photo_id: PhotoId },
+    #[error("both are photo {photo_id}, by their bytes or pixels: there is nothing to tell apart")]
+    OnePhoto { photo_id: PhotoId },
+    #[error("no upstream is configured; `tongkuan --help` tells how to name one")]
+    NoUpstream,
+}
+
+impl EngineError {
+    /// Whether the same picture will fail in the same way whenever it is tried.
+    #[must_use]
+    pub fn is_input_error(&self) -> bool {
+        match self {
+            Self::Photo(_) | Self::Tensor(_) | Self::Prepare(_) | Self::OtherPicture { .. } => true,
+            Self::Upstream(GuardError::Upstream { error, .. }) => {
+                matches!(error.kind, UpstreamErrorKind::Image | UpstreamErrorKind::Param)
+            }
+            _ => false,
+        }
+    }
+}

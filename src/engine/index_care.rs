@@ -1,0 +1,58 @@
+//! The engine's index: loaded, audited, saved and rebuilt.
+
+use super::live_index::IndexAudit;
+use super::{Engine, EngineError};
+use crate::index::Index;
+
+impl Engine {
+    /// Brings the index into its fastest shape and saves it, when that is worth the time. Answers are right without
+    /// it; call it after storing many pictures.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the index cannot be read or saved.
+    pub fn settle_index(&self) -> Result<(), EngineError> {
+        self.index.settle(&self.catalog, self.progress.as_ref())
+    }
+
+    /// Loads the model and the index now instead of at the first search.
+    ///
+    /// # Errors
+    /// [`EngineError`] when either cannot be loaded.
+    pub fn warm_up(&self) -> Result<(), EngineError> {
+        self.embedder.get(self.progress.as_ref())?;
+        self.index.current(&self.catalog, self.progress.as_ref())?;
+        Ok(())
+    }
+
+    /// How many pictures the index holds, once it has all that the catalogue has.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the index cannot be made.
+    pub fn index_len(&self) -> Result<usize, EngineError> {
+        Ok(self.index.current(&self.catalog, self.progress.as_ref())?.len())
+    }
+
+    pub(super) fn with_index<T>(
+        &self,
+        job: impl Fn(&Index) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        self.index.with_rebuild_on_corruption(&self.catalog, self.progress.as_ref(), |index| job(index))
+    }
+
+    /// Makes the index anew from the catalogue, which [`Engine::audit`] may show to be needed.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the catalogue cannot be read or the index cannot be saved.
+    pub fn remake_index(&self) -> Result<(), EngineError> {
+        self.index.remake(&self.catalog, self.progress.as_ref())
+    }
+
+    /// Searches for every stored picture by its own embedding, and counts those that do not find themselves (or an
+    /// equal one).
+    ///
+    /// # Errors
+    /// [`EngineError`] when the catalogue or the index cannot be read.
+    pub fn audit(&self) -> Result<IndexAudit, EngineError> {
+        self.index.audit(&self.catalog, self.progress.as_ref())
+    }
+}

@@ -1,0 +1,196 @@
+//! The picture in question, and what is made of it: each thing once, when it is first asked for.
+
+use std::cell::OnceCell;
+use std::sync::{Mutex, PoisonError};
+
+use super::timings::{Stage, Stopwatch};
+use super::{Engine, EngineError};
+use crate::catalog::{CatalogError, NewPhoto, Stored};
+use crate::clock::Timestamp;
+use crate::embed::Embedding;
+use crate::photo::{Digest, Photo, PhotoFormat};
+use crate::photo_id::PhotoId;
+use crate::tensor::{Preprocessor, Tensor, TensorSpec};
+use crate::verdict::{Match, Rule};
+use crate::verify::{Probe, Sketch};
+
+/// A picture's bytes, and whatever was made of them so far.
+pub(super) struct Picture<'e> {
+    engine: &'e Engine,
+    bytes: &'e [u8],
+    byte_digest: Digest,
+    photo: OnceCell<Photo>,
+    embedding: OnceCell<Embedding>,
+    parts: OnceCell<Vec<Embedding>>,
+    probe: OnceCell<Probe>,
+    pub(super) timings: Stopwatch,
+}
+
+impl<'e> Picture<'e> {
+    pub(super) fn new(engine: &'e Engine, bytes: &'e [u8]) -> Self {
+        let timings = Stopwatch::start();
+        let byte_digest = timings.measure(Stage::Catalog, || Digest::of(bytes));
+        Self::hashed(engine, bytes, byte_digest, timings)
+    }
+
+    /// For bytes whose digest is known already.
+    pub(super) fn with_digest(engine: &'e Engine, bytes: &'e [u8], byte_digest: Digest) -> Self {
+        Self::hashed(engine, bytes, byte_digest, Stopwatch::start())
+    }
+
+    fn hashed(engine: &'e Engine, bytes: &'e [u8], byte_digest: Digest, timings: Stopwatch) -> Self {
+        let (photo, embedding, parts, probe) = Default::default();
+        Self { engine, bytes, byte_digest, photo, embedding, parts, probe, timings }
+    }
+
+    pub(super) fn byte_digest(&self) -> Digest {
+        self.byte_digest
+    }
+
+    /// The stored photo with the same bytes or, else, the same pixels: known bytes are not decoded, and neither is
+    /// embedded.
+    pub(super) fn find_exact(&self) -> Result<Option<Match>, EngineError> {
+        if let Some(same) = self.find_bytes()? {
+            return Ok(Some(same));
+        }
+        let pixel_digest = self.photo()?.pixel_digest();
+        let known =
+            self.timings.measure(Stage::Catalog, || self.engine.catalog.photo_by_pixels(pixel_digest))?;
+        Ok(known.map(|photo_id| Match::equal(photo_id, Rule::SamePixels)))
+    }
+
+    /// The stored photo with the same bytes.
+    pub(super) fn find_bytes(&self) -> Result<Option<Match>, EngineError> {
+        let digest = self.byte_digest;
+        let known = self.timings.measure(Stage::Catalog, || self.engine.catalog.photo_by_bytes(digest))?;
+        Ok(known.map(|photo_id| Match::equal(photo_id, Rule::SameBytes)))
+    }
+
+    /// The number of the stored photo with the same bytes or pixels.
+    pub(super) fn stored_id(&self) -> Result<Option<PhotoId>, EngineError> {
+        Ok(self.find_exact()?.map(|same| same.photo_id))
+    }
+
+    pub(super) fn photo(&self) -> Result<&Photo, EngineError> {
+        once(&self.photo, || {
+            let decode = || Photo::decode_hashed(self.bytes, self.byte_digest, &self.engine.limits);
+            Ok(self.timings.measure(Stage::Decode, decode)?)
+        })
+    }
+
+    pub(super) fn embedding(&self) -> Result<&Embedding, EngineError> {
+        once(&self.embedding, || {
+            let embedder = self.embedder()?;
+            let tensor = self.tensor(&self.engine.preprocessors[0], embedder.input())?;
+            Ok(self.timings.measure(Stage::Embed, || embedder.embed(&tensor))?)
+        })
+    }
+
+    /// Whether it was embedded: a picture whose bytes or pixels are known is not.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.embedding.get().is_some()
+    }
+
+    /// Embeddings of parts of the picture; none where the embedder knows whole pictures only.
+    pub(super) fn parts(&self) -> Result<&[Embedding], EngineError> {
+        let parts = once(&self.parts, || {
+            let embedder = self.embedder()?;
+            let Some(input) = embedder.parts_input() else { return Ok(Vec::new()) };
+            let tensor = self.tensor(&self.engine.preprocessors[1], &input)?;
+            Ok(self.timings.measure(Stage::Embed, || embedder.embed_parts(&tensor))?)
+        });
+        parts.map(Vec::as_slice)
+    }
+
+    /// For comparing it with stored pictures.
+    pub(super) fn probe(&self) -> Result<&Probe, EngineError> {
+        once(&self.probe, || {
+            let photo = self.photo()?;
+            Ok(self.timings.measure(Stage::Verdict, || Probe::of(photo.as_image()))?)
+        })
+    }
+
+    /// What the verifier keeps of it.
+    pub(super) fn sketch(&self) -> Result<Sketch, EngineError> {
+        if let Some(probe) = self.probe.get() {
+            return Ok(probe.sketch());
+        }
+        let photo = self.photo()?;
+        Ok(self.timings.measure(Stage::Verdict, || Sketch::of(photo.as_image()))?)
+    }
+
+    /// All that is kept of it.
+    pub(super) fn measured(&self) -> Result<Measured, EngineError> {
+        let photo = self.photo()?;
+        Ok(Measured {
+            byte_digest: self.byte_digest,
+            pixel_digest: photo.pixel_digest(),
+            width_px: photo.width_px(),
+            height_px: photo.height_px(),
+            format: photo.format(),
+            embedding: self.embedding()?.clone(),
+            sketch: self.sketch()?.to_bytes(),
+        })
+    }
+
+    /// Has it stored as a new photo.
+    pub(super) fn store_as_new(
+        &self,
+        label: &str,
+        store: impl FnOnce(&NewPhoto<'_>) -> Result<Stored, CatalogError>,
+    ) -> Result<Stored, EngineError> {
+        let measured = self.measured()?;
+        let photo = measured.as_new(label, self.engine.clock.now());
+        Ok(self.timings.measure(Stage::Catalog, || store(&photo))?)
+    }
+
+    fn embedder(&self) -> Result<std::sync::Arc<dyn crate::embed::Embedder>, EngineError> {
+        let get = || self.engine.embedder.get(self.engine.progress.as_ref());
+        Ok(self.timings.measure(Stage::Embed, get)?)
+    }
+
+    fn tensor(&self, idle: &Mutex<Vec<Preprocessor>>, spec: &TensorSpec) -> Result<Tensor, EngineError> {
+        let photo = self.photo()?;
+        let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut preprocessor = taken.unwrap_or_else(|| Preprocessor::new(spec.clone()));
+        let tensor = self.timings.measure(Stage::Tensor, || preprocessor.tensor(photo));
+        idle.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
+        Ok(tensor?)
+    }
+}
+
+fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, EngineError>) -> Result<&T, EngineError> {
+    if let Some(made) = cell.get() {
+        return Ok(made);
+    }
+    let made = make()?;
+    Ok(cell.get_or_init(|| made))
+}
+
+/// A decoded and embedded picture: what the catalogue keeps of it, and no pixels.
+pub(super) struct Measured {
+    byte_digest: Digest,
+    pixel_digest: Digest,
+    width_px: u32,
+    height_px: u32,
+    format: PhotoFormat,
+    embedding: Embedding,
+    /// As the verifier writes it.
+    sketch: Vec<u8>,
+}
+
+impl Measured {
+    pub(super) fn as_new<'a>(&'a self, label: &'a str, added_at: Timestamp) -> NewPhoto<'a> {
+        NewPhoto {
+            label,
+            byte_digest: self.byte_digest,
+            pixel_digest: self.pixel_digest,
+            width_px: self.width_px,
+            height_px: self.height_px,
+            format: self.format,
+            embedding: &self.embedding,
+            sketch: &self.sketch,
+            added_at,
+        }
+    }
+}

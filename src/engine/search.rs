@@ -1,0 +1,248 @@
+//! One search, one value: the query, the picture, what is known about it, and what came of asking.
+
+use super::cache_policy::Freshness;
+use super::picture::Picture;
+use super::{Answer, Engine, EngineError, Explanation, Inspection, Matched, Mode, Outcome, Query, Source};
+use super::{Stage, Timings, Unanswered, Unstored};
+use crate::catalog::{AnswerKey, StoredAnswer, WaitReason};
+use crate::clock::Timestamp;
+use crate::photo_id::PhotoId;
+use crate::upstream::UpstreamPage;
+use crate::verdict::{Policy, Verdict};
+
+/// Answers that have grown old wait behind pictures about which nothing is known (0 by default).
+pub(super) const REFRESH_PRIORITY: i32 = -1;
+
+pub(super) struct Search<'e> {
+    pub(super) engine: &'e Engine,
+    pub(super) query: &'e Query<'e>,
+    pub(super) picture: Picture<'e>,
+    /// The catalogue's when it was last looked at.
+    pub(super) generation: u64,
+    pub(super) verdict: Verdict,
+    /// What the verdict was drawn by.
+    pub(super) policy: Policy,
+    /// The photo that the verdict names.
+    matched: Option<Matched>,
+    /// The stored answer to this very question; `None` when there is none, or when it must not be used.
+    pub(super) known: Option<Known>,
+    pub(super) reply: Reply,
+    /// Calls that were made, and perhaps billed.
+    pub(super) calls: u32,
+    pub(super) warnings: Vec<String>,
+}
+
+/// A stored answer that may be given.
+pub(super) struct Known {
+    pub(super) stored: StoredAnswer,
+    pub(super) freshness: Freshness,
+    pub(super) origin: Origin,
+}
+
+/// Whose answer it is.
+pub(super) enum Origin {
+    /// The recognised photo's.
+    Recognised,
+    /// That of another photo, which is the same by a person's word.
+    Remembered { photo_id: PhotoId, matched: Option<Matched> },
+    /// That of these very bytes, which waits in the side journal.
+    Journal,
+}
+
+/// What came of asking.
+pub(super) enum Reply {
+    /// Nothing was asked, or in vain beside an expired answer.
+    None,
+    Answered {
+        page: UpstreamPage,
+        fetched_at: Timestamp,
+        unstored: Option<Unstored>,
+    },
+    /// Nothing could be asked. `beside`: the answer of the photo that stands out.
+    Unanswered {
+        why: Unanswered,
+        beside: Option<StoredAnswer>,
+    },
+}
+
+impl<'e> Search<'e> {
+    /// The local half of the line: from bytes to a verdict.
+    pub(super) fn recognise(engine: &'e Engine, query: &'e Query<'e>) -> Result<Self, EngineError> {
+        let picture = Picture::new(engine, query.bytes);
+        let generation = picture.timings.measure(Stage::Catalog, || engine.catalog.generation())?;
+        let exact = picture.find_exact()?;
+        let mut search = Self {
+            engine,
+            query,
+            picture,
+            generation,
+            verdict: exact.map_or(Verdict::Miss { nearest: None }, Verdict::Hit),
+            policy: engine.bound.newest(),
+            matched: None,
+            known: None,
+            reply: Reply::None,
+            calls: 0,
+            warnings: Vec::new(),
+        };
+        if exact.is_none() {
+            search.judge()?;
+        }
+        Ok(search)
+    }
+
+    /// Looks at catalogue and index once more: another search may have stored the answer meanwhile.
+    pub(super) fn recheck(&mut self) -> Result<(), EngineError> {
+        if let Some(same) = self.picture.find_bytes()? {
+            self.verdict = Verdict::Hit(same);
+        } else if self.picture.is_embedded() {
+            self.judge()?;
+        }
+        self.look_up()
+    }
+
+    /// What the home folder alone can answer. A recognised picture is a hit only if this very question was answered
+    /// before.
+    pub(super) fn look_up(&mut self) -> Result<(), EngineError> {
+        let (engine, timings) = (self.engine, &self.picture.timings);
+        self.known = None;
+        self.matched = match self.verdict {
+            Verdict::Hit(m) | Verdict::Review(m) => {
+                timings.measure(Stage::Catalog, || engine.catalog.photo(m.photo_id))?.map(Matched::from)
+            }
+            Verdict::Miss { .. } => None,
+        };
+        let Verdict::Hit(recognised) = self.verdict else { return Ok(()) };
+        if matches!(self.query.mode, Mode::Refresh | Mode::Bypass) {
+            return Ok(());
+        }
+        self.known = match self.stored_answer(recognised.photo_id)? {
+            Some(stored) => Some(self.known(stored, Origin::Recognised)),
+            None => self.remembered(recognised.photo_id)?,
+        };
+        Ok(())
+    }
+
+    /// The stored answer of a photo to this question.
+    pub(super) fn stored_answer(&self, photo_id: PhotoId) -> Result<Option<StoredAnswer>, EngineError> {
+        let (params, profiles) = (self.query.params.key(), self.engine.profiles());
+        let key = AnswerKey { profiles: &profiles, params: &params };
+        Ok(self.picture.timings.measure(Stage::Catalog, || self.engine.catalog.answer(photo_id, &key))?)
+    }
+
+    pub(super) fn known(&self, stored: StoredAnswer, origin: Origin) -> Known {
+        let policy = self.engine.cache_policy_of(&stored.profile);
+        let freshness = policy.judge(&stored, self.engine.clock.now(), self.query.max_age);
+        Known { stored, freshness, origin }
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// Whether what is known will do, so that nothing needs to be asked.
+    pub(super) fn is_answered(&self) -> bool {
+        match self.freshness() {
+            None => false,
+            Some(Freshness::Expired) => self.query.mode == Mode::LocalOnly,
+            Some(Freshness::Fresh | Freshness::Stale) => true,
+        }
+    }
+
+    pub(super) fn freshness(&self) -> Option<Freshness> {
+        self.known.as_ref().map(|known| known.freshness)
+    }
+
+    /// Has a stale answer fetched anew when there is time for it.
+    pub(super) fn refresh_later(&mut self) {
+        if self.freshness() == Some(Freshness::Stale) && self.query.mode == Mode::Default {
+            self.enqueue(WaitReason::Stale, REFRESH_PRIORITY);
+        }
+    }
+
+    /// The one place where the outcome is decided.
+    fn outcome(&self) -> Outcome {
+        match (&self.reply, &self.known, self.verdict) {
+            (Reply::None | Reply::Unanswered { .. }, Some(_), _) => Outcome::Hit,
+            (_, _, Verdict::Review(_)) => Outcome::Review,
+            // One that was recognised, too: about it this was not answered before, or too long ago.
+            _ => Outcome::Miss,
+        }
+    }
+
+    pub(super) fn finish(self) -> Inspection {
+        let verdict = self.outcome();
+        let Self { engine, query, picture, policy, known, reply, .. } = self;
+        let (mut matched, mut remembered, mut from_journal) = (self.matched, None, false);
+        let known = known.map(|Known { stored, freshness, origin }| {
+            match origin {
+                Origin::Recognised => {}
+                Origin::Remembered { photo_id, matched: other } => {
+                    (matched, remembered) = (other, Some(photo_id));
+                }
+                Origin::Journal => (matched, from_journal) = (None, true),
+            }
+            (stored, freshness)
+        });
+        let stale = known.as_ref().is_some_and(|(_, freshness)| *freshness != Freshness::Fresh);
+        let explain = Explanation {
+            verdict: self.verdict,
+            policy,
+            calibrated_on: engine.bound.calibrated_on(),
+            remembered,
+        };
+        let best = explain.best();
+        let mut answer = Answer {
+            verdict,
+            source: Source::None,
+            fetched_at: None,
+            stale: false,
+            matched,
+            offers: Vec::new(),
+            total_offers: None,
+            filtered_out: 0,
+            timings_ms: Timings::default(),
+            upstream_calls: self.calls,
+            unanswered: None,
+            unstored: None,
+            explain,
+            warnings: self.warnings,
+            from_journal,
+        };
+        let stored = known.map(|(stored, _)| stored);
+        match reply {
+            Reply::None => answer.take_stored(stored, stale),
+            Reply::Unanswered { why, beside } => {
+                answer.take_stored(stored.or(beside), stale);
+                answer.unanswered = Some(why);
+            }
+            Reply::Answered { page, fetched_at, unstored } => {
+                answer.take_page(page, fetched_at);
+                answer.unstored = unstored;
+            }
+        }
+        answer.filtered_out = query.refine.apply(&mut answer.offers);
+        answer.timings_ms = picture.timings.read();
+        Inspection { answer, best }
+    }
+}
+
+impl Answer {
+    fn take_stored(&mut self, stored: Option<StoredAnswer>, stale: bool) {
+        let Some(stored) = stored else { return };
+        self.source = Source::Local;
+        self.stale = stale;
+        self.fetched_at = Some(stored.fetched_at);
+        self.total_offers = stored.total;
+        self.offers = stored.offers;
+    }
+
+    fn take_page(&mut self, page: UpstreamPage, fetched_at: Timestamp) {
+        self.source = Source::Upstream;
+        self.fetched_at = Some(fetched_at);
+        self.total_offers = page.total;
+        self.offers = page.offers;
+        for offer in &mut self.offers {
+            offer.seen_at = Some(fetched_at);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! How long did each stage take?
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// A stage of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Decode,
+    Tensor,
+    Embed,
+    Index,
+    Verdict,
+    Catalog,
+    Upstream,
+}
+
+/// Milliseconds that each stage took; `null` for a stage that was not needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Timings {
+    pub decode: Option<f64>,
+    pub tensor: Option<f64>,
+    pub embed: Option<f64>,
+    pub index: Option<f64>,
+    pub verdict: Option<f64>,
+    pub catalog: Option<f64>,
+    /// Waiting for the pace, for the upstream, and for retries.
+    pub upstream: Option<f64>,
+    pub total: f64,
+}
+
+impl Timings {
+    /// Every stage's name, as in JSON, and its time, in the order of the line.
+    #[must_use]
+    pub fn stages(&self) -> [(&'static str, Option<f64>); 7] {
+        [
+            ("decode", self.decode),
+            ("tensor", self.tensor),
+            ("embed", self.embed),
+            ("index", self.index),
+            ("verdict", self.verdict),
+            ("catalog", self.catalog),
+            ("upstream", self.upstream),
+        ]
+    }
+
+    /// Counts time for a stage.
+    fn add(&mut self, stage: Stage, took: Duration) {
+        let spent = match stage {
+            Stage::Decode => &mut self.decode,
+            Stage::Tensor => &mut self.tensor,
+            Stage::Embed => &mut self.embed,
+            Stage::Index => &mut self.index,
+            Stage::Verdict => &mut self.verdict,
+            Stage::Catalog => &mut self.catalog,
+            Stage::Upstream => &mut self.upstream,
+        };
+        *spent = Some(spent.unwrap_or(0.0) + milliseconds(took));
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    // Whole microseconds: more digits would be noise.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The timings of one search while it runs.
+pub(super) struct Stopwatch {
+    start: Instant,
+    so_far: Cell<Timings>,
+}
+
+impl Stopwatch {
+    pub(super) fn start() -> Self {
+        Self { start: Instant::now(), so_far: Cell::default() }
+    }
+
+    /// Runs `work` as (a part of) a stage.
+    pub(super) fn measure<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        let mut timings = self.so_far.get();
+        timings.add(stage, start.elapsed());
+        self.so_far.set(timings);
+        result
+    }
+
+    /// All stages until now, and the time since the start.
+    pub(super) fn read(&self) -> Timings {
+        Timings { total: milliseconds(self.start.elapsed()), ..self.so_far.get() }
+    }
+}

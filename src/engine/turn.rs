@@ -1,0 +1,65 @@
+//! Nobody pays for a picture that another search is paying for: each takes a turn.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::search::Search;
+use super::turn_wait::TurnWait;
+use super::{EngineError, Stage};
+use crate::catalog::{Asking, Subject};
+use crate::verdict::Verdict;
+
+/// How often a search looks whether another process has finished; one of this process notifies.
+const POLL: Duration = Duration::from_millis(25);
+
+/// However many others were waited for, one after the other: better to pay twice than never to answer.
+const MAX_TURN_WAIT: Duration = Duration::from_mins(10);
+
+impl<'e> Search<'e> {
+    /// Waits until no other search asks about this picture or an edited copy of it, then takes the right to. `None`
+    /// when the answer has come meanwhile.
+    pub(super) fn take_turn(&mut self) -> Result<Option<Asking<'e>>, EngineError> {
+        let engine = self.engine;
+        let params = self.query.params.key();
+        let start = Instant::now();
+        let mut wait: Option<TurnWait> = None;
+        while start.elapsed() < MAX_TURN_WAIT {
+            let subject = match self.verdict {
+                Verdict::Hit(matched) => Subject::Stored(matched.photo_id),
+                _ => Subject::New(self.picture.embedding()?),
+            };
+            let was_stored = matches!(subject, Subject::Stored(_));
+            let given_up = wait.as_ref().and_then(|wait| wait.given_up(engine.clock.as_ref()));
+            let turn = self.picture.timings.measure(Stage::Catalog, || {
+                engine.catalog.take_turn_from(given_up, subject, &params, self.policy.hit_threshold())
+            })?;
+            // The search that asked until now may have stored the answer.
+            let newest = engine.catalog.generation()?;
+            if newest != self.generation {
+                self.generation = newest;
+                self.recheck()?;
+                if self.is_answered() {
+                    return Ok(None);
+                }
+                if matches!(self.verdict, Verdict::Hit(_)) != was_stored {
+                    // By now the picture is a stored one: the turn to take is that one's.
+                    continue;
+                }
+            }
+            match turn {
+                Ok(asking) => return Ok(Some(asking)),
+                Err(holder) => {
+                    let same = wait.take().filter(|wait| wait.holder() == holder);
+                    wait.insert(same.unwrap_or_else(|| TurnWait::on(holder, engine.clock.as_ref())))
+                        .note(engine.clock.as_ref(), engine.progress.as_ref());
+                    self.picture.timings.measure(Stage::Upstream, || {
+                        let (lock, ended) = &engine.turn_ended;
+                        let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+                        drop(ended.wait_timeout(held, POLL).unwrap_or_else(PoisonError::into_inner));
+                    });
+                }
+            }
+        }
+        Ok(None)
+    }
+}
