@@ -71,6 +71,7 @@ pub mod photo_id;
 mod printable;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod store;
 pub mod tensor;
 pub mod upstream;
 pub mod verdict;

@@ -1,6 +1,7 @@
 //! Searches under way: whoever is about to pay for a picture says so first, so that nobody pays for it twice,
 //! neither another thread nor another process.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -38,23 +39,31 @@ pub enum Turn<'a> {
 
 /// Another search that asks about the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder(i64);
+pub struct Holder(pub i64);
 
 /// The exclusive right to ask about a picture; ends when dropped, or with the process.
-#[derive(Debug)]
 pub struct Asking<'a> {
-    catalog: &'a Catalog,
-    asking_id: i64,
+    release: Option<Box<dyn FnOnce() + 'a>>,
+}
+
+impl<'a> Asking<'a> {
+    /// `release` gives the right back.
+    pub fn new(release: impl FnOnce() + 'a) -> Self {
+        Self { release: Some(Box::new(release)) }
+    }
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        let delete =
-            |writer: Writer<'_>| writer.execute("DELETE FROM asking WHERE asking_id = ?1", [self.asking_id]);
-        if self.catalog.writer_in_time().and_then(delete).is_err() {
-            // The entry stays until the next one who asks removes it.
-            self.catalog.ended_turns().push(self.asking_id);
+        if let Some(release) = self.release.take() {
+            release();
         }
+    }
+}
+
+impl fmt::Debug for Asking<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking").finish_non_exhaustive()
     }
 }
 
@@ -209,6 +218,15 @@ impl Catalog {
             .execute(params![process, params, photo_id, vector])?;
         let asking_id = transaction.last_insert_rowid();
         transaction.commit()?;
-        Ok(Ok(Asking { catalog: self, asking_id }))
+        Ok(Ok(Asking::new(move || self.end_turn(asking_id))))
+    }
+
+    fn end_turn(&self, asking_id: i64) {
+        let delete =
+            |writer: Writer<'_>| writer.execute("DELETE FROM asking WHERE asking_id = ?1", [asking_id]);
+        if self.writer_in_time().and_then(delete).is_err() {
+            // The entry stays until the next one who asks removes it.
+            self.ended_turns().push(asking_id);
+        }
     }
 }

@@ -19,6 +19,7 @@ mod opening;
 mod paid;
 mod patience;
 mod photos;
+mod photos_with_answers;
 mod queue;
 mod reembed;
 mod refusals;
@@ -255,6 +256,12 @@ impl Catalog {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(error),
             Err(_) => Ok(false),
         }
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn location(&self) -> String {
+        self.path.display().to_string()
     }
 
     #[must_use]

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
-use super::answers::{NewAnswer, put_answer};
 use super::damage::{Entry, blob, checked, count, crc32, integer, read_vector, text};
 use super::{Catalog, CatalogError, bump_generation};
 use crate::clock::Timestamp;
@@ -197,27 +196,10 @@ impl Catalog {
         self.damage.note(Entry::Sketch(photo_id), problem);
     }
 
-    /// Stores a photo with its embedding and its first answer in one transaction: all of it is there afterwards,
-    /// or nothing. A photo that is there already (same bytes or same pixels) is not stored twice; see
-    /// [`NewAnswer`] for what happens to an answer that is there already.
-    ///
-    /// # Errors
-    /// [`CatalogError`] when the write fails; nothing has changed then.
-    pub fn store(&self, photo: &NewPhoto<'_>, answer: &NewAnswer<'_>) -> Result<Stored, CatalogError> {
-        let mut writer = self.writer_in_time()?;
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        self.must_be_mine(&transaction)?;
-        let stored = put_photo(&transaction, photo)?;
-        put_answer(&transaction, stored.photo_id, answer)?;
-        bump_generation(&transaction)?;
-        transaction.commit()?;
-        Ok(stored)
-    }
-
     /// Stores a photo that has no answer yet.
     ///
     /// # Errors
-    /// As [`Catalog::store`].
+    /// [`CatalogError`] when the write fails; nothing has changed then.
     pub fn store_photo(&self, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError> {
         let mut writer = self.writer_in_time()?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -226,22 +208,6 @@ impl Catalog {
         bump_generation(&transaction)?;
         transaction.commit()?;
         Ok(stored)
-    }
-
-    /// Stores another answer to a photo that is there; says `false`, and stores nothing, if it is not there any more.
-    ///
-    /// # Errors
-    /// [`CatalogError`] when the write fails; nothing has changed then.
-    pub fn store_answer(&self, photo_id: PhotoId, answer: &NewAnswer<'_>) -> Result<bool, CatalogError> {
-        let mut writer = self.writer_in_time()?;
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if !is_stored(&transaction, photo_id)? {
-            return Ok(false);
-        }
-        put_answer(&transaction, photo_id, answer)?;
-        bump_generation(&transaction)?;
-        transaction.commit()?;
-        Ok(true)
     }
 }
 

@@ -161,7 +161,7 @@ fn runtime_at(folder: &Path) -> Result<String> {
 fn sound(engine: &Engine) -> Result<String> {
     let problems = engine.catalog().problems()?;
     if let Some(first) = problems.first() {
-        bail!("damaged: {first}; restore {} from a backup", engine.catalog().path().display());
+        bail!("damaged: {first}; restore {} from a backup", engine.catalog().location());
     }
     let older = match engine.catalog().seen_by_older_decoders()? {
         0 => String::new(),

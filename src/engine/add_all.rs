@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use super::goods::PreparedPhoto;
 use super::picture::Picture;
 use super::{Added, Engine, EngineError};
-use crate::catalog::NewGood;
 use crate::offer::Offer;
 use crate::photo::Digest;
+use crate::store::NewGood;
 
 /// A group is committed when it has so many goods, or when its first one has waited so long. One commit costs one fsync,
 /// some milliseconds, whatever the size of the group.
@@ -221,7 +221,7 @@ impl Engine {
                 added_at,
             })
             .collect();
-        let stored = if new.is_empty() { Vec::new() } else { self.catalog.store_all(&new)? };
+        let stored = if new.is_empty() { Vec::new() } else { self.store.store_all(&new)? };
         drop(new);
         let mut stored = stored.into_iter();
         for (place, good) in goods {

@@ -3,10 +3,10 @@
 use serde::{Serialize, Serializer};
 
 use super::{Explanation, Timings};
-use crate::catalog::{PhotoKind, StoredPhoto};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
+use crate::store::{PhotoKind, StoredPhoto};
 use crate::upstream::guard::WhyNot;
 use crate::verdict::{Match, Rule, similarity_percent};
 use crate::verify::Doubt;

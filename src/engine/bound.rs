@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Engine, EngineError, Progress};
 use crate::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, Line};
-use crate::catalog::Catalog;
 use crate::embed::{Fingerprint, Thresholds};
+use crate::store::Store;
 use crate::verdict::Policy;
 use crate::verify::weights_digest;
 
@@ -43,7 +43,7 @@ pub(super) struct Bound {
 
 /// What was found when it was last looked at.
 struct Now {
-    /// [`Catalog::calibrations`] then.
+    /// [`FeedbackStore::calibrations`](crate::store::FeedbackStore::calibrations) then.
     calibrations: u64,
     calibration: Option<Calibration>,
     calibrated_on: CalibratedOn,
@@ -60,12 +60,12 @@ impl Bound {
     /// [`EngineError::TooFewPairs`] when the calibration cannot support `asked` in the smallest home, and
     /// [`EngineError::Uncalibrated`] when there is none for the model and the user asks for a bound.
     pub(super) fn open(
-        catalog: &Catalog,
+        store: &dyn Store,
         fingerprint: &Fingerprint,
         thresholds: Thresholds,
         asked: Option<f64>,
     ) -> Result<Self, EngineError> {
-        let mut now = Now::read(catalog, fingerprint, asked)?;
+        let mut now = Now::read(store, fingerprint, asked)?;
         if now.calibration.is_none() && asked.is_some() {
             return Err(EngineError::Uncalibrated { model: fingerprint.to_string() });
         }
@@ -80,16 +80,16 @@ impl Bound {
     /// what it promises here.
     pub(super) fn policy(
         &self,
-        catalog: &Catalog,
+        store: &dyn Store,
         stored: u64,
         progress: &dyn Progress,
     ) -> Result<Policy, EngineError> {
         // Doublings are fine enough, and a new line for each picture would cost more than it tells.
         let stored = stored.max(1).next_power_of_two();
-        let calibrations = catalog.calibrations()?;
+        let calibrations = store.calibrations()?;
         let mut now = self.now();
         if now.calibrations != calibrations {
-            *now = Now::read(catalog, &self.fingerprint, self.asked)?;
+            *now = Now::read(store, &self.fingerprint, self.asked)?;
         }
         if let (true, Some(calibration)) = (now.stored != stored, &now.calibration) {
             now.line = calibration.line(now.asked, stored).unwrap_or_else(|refused| {
@@ -117,18 +117,18 @@ impl Bound {
 
 impl Now {
     /// Without a line yet.
-    fn read(catalog: &Catalog, fingerprint: &Fingerprint, asked: Option<f64>) -> Result<Self, EngineError> {
+    fn read(store: &dyn Store, fingerprint: &Fingerprint, asked: Option<f64>) -> Result<Self, EngineError> {
         // First: what changes after this is read at the next look.
-        let calibrations = catalog.calibrations()?;
+        let calibrations = store.calibrations()?;
         let fits = |c: &Calibration| c.model == fingerprint.digest && c.verifier == weights_digest();
         let shipped = || Calibration::shipped().filter(|c| fits(c)).cloned();
-        let (mut calibration, calibrated_on) = match catalog.calibration()?.filter(fits) {
+        let (mut calibration, calibrated_on) = match store.calibration()?.filter(fits) {
             Some(own) => (Some(own), CalibratedOn::Own),
             None => shipped().map_or((None, CalibratedOn::Nothing), |c| (Some(c), CalibratedOn::Shipped)),
         };
         if let Some(calibration) = &mut calibration {
             // Whom a person told apart, the engine took for each other: more look-alikes.
-            for confidence in catalog.told_apart_confidences()? {
+            for confidence in store.told_apart_confidences()? {
                 calibration.look_alikes.add(confidence);
             }
         }
@@ -157,7 +157,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the home folder fails.
     pub fn line(&self) -> Result<Line, EngineError> {
-        let stored = self.catalog.photo_count()?;
-        Ok(self.bound.policy(&self.catalog, stored, self.progress.as_ref())?.line())
+        let stored = self.store.photo_count()?;
+        Ok(self.bound.policy(self.store.as_ref(), stored, self.progress.as_ref())?.line())
     }
 }

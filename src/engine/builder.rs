@@ -8,11 +8,11 @@ use super::bound::Bound;
 use super::live_index::LiveIndex;
 use super::quota::SavedCalls;
 use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
-use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime};
 use crate::embed::{EmbedError, Embedder, Fingerprint, Model, OnnxEmbedder, Thresholds};
 use crate::photo::PhotoLimits;
+use crate::store;
 use crate::upstream::guard::{Guard, GuardPolicy};
 use crate::upstream::{Upstream, WaitNotes};
 
@@ -152,19 +152,19 @@ impl EngineBuilder {
     /// An engine that does not `claim` the home for its model may read it, but must compare and store no vectors.
     pub(super) fn assemble(self, claim: bool) -> Result<Engine, EngineError> {
         let embedder = LazyEmbedder::new(self.embedder)?;
-        let catalog = Arc::new(Catalog::open(&self.home)?);
         let progress = Arc::clone(&self.progress);
-        catalog.on_damage(move |text| progress.note(text));
+        let store = store::open(&self.home, move |text| progress.note(text))?;
         if claim {
-            catalog.claim_model(&embedder.fingerprint)?;
+            store.claim_model(&embedder.fingerprint)?;
         }
-        let bound = Bound::open(&catalog, &embedder.fingerprint, embedder.thresholds, self.max_false_hit)?;
+        let bound =
+            Bound::open(store.as_ref(), &embedder.fingerprint, embedder.thresholds, self.max_false_hit)?;
         let notes: WaitNotes = {
             let progress = Arc::clone(&self.progress);
             Arc::new(move |text| progress.note(text))
         };
         let configured = |(upstream, policy, cache_policy)| ConfiguredUpstream {
-            guard: Guard::new(upstream, Arc::clone(&catalog) as _, Arc::clone(&self.clock), policy)
+            guard: Guard::new(upstream, Arc::clone(&store) as _, Arc::clone(&self.clock), policy)
                 .with_wait_notes(Arc::clone(&notes)),
             cache_policy,
         };
@@ -173,7 +173,7 @@ impl EngineBuilder {
             index: LiveIndex::new(self.home.join("index"), &embedder.fingerprint, self.exact_max),
             bound,
             home: self.home,
-            catalog,
+            store,
             embedder,
             upstreams,
             clock: self.clock,

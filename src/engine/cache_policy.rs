@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Engine;
-use crate::catalog::StoredAnswer;
 use crate::clock::Timestamp;
+use crate::store::StoredAnswer;
 
 const DAY: Duration = Duration::from_hours(24);
 

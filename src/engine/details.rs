@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::miss::{cannot_store, first_with_some_left};
 use super::{ConfiguredUpstream, Engine, EngineError, Mode, Source, Unanswered, Unstored};
-use crate::catalog::{OWN_PROFILE, StoredDetail};
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
+use crate::store::{OWN_PROFILE, StoredDetail};
 use crate::upstream::guard::{AskedDetail, WhyNot};
 
 /// What is known about an offer.
@@ -123,7 +123,7 @@ impl Engine {
         if offer_id.as_str().bytes().all(|b| b.is_ascii_digit()) {
             return Ok(None);
         }
-        let Some(offer) = self.catalog.own_good(offer_id)? else {
+        let Some(offer) = self.store.own_good(offer_id)? else {
             let message = format!("no upstream has offers with an id like {offer_id}, so nothing was asked");
             let unknown = || Details::unknown().without(WhyNot::NoUpstream, message, None);
             return Ok((!offer_id.is_upstream_form()).then(unknown));
@@ -144,8 +144,8 @@ impl Engine {
 
     fn known_details(&self, offer_id: &OfferId) -> Result<Details, EngineError> {
         let profiles = self.profiles();
-        let stored = self.catalog.details(offer_id, &profiles)?;
-        let waiting = self.catalog.waiting_details(offer_id, &profiles);
+        let stored = self.store.details(offer_id, &profiles)?;
+        let waiting = self.store.waiting_details(offer_id, &profiles);
         let stored = stored.into_iter().chain(waiting).max_by_key(|details| details.fetched_at);
         let Some(StoredDetail { profile, fetched_at, detail }) = stored else {
             return Ok(Details::unknown());

@@ -1,11 +1,11 @@
 //! Why a use of the engine failed.
 
 use crate::calibration::TooFewPairs;
-use crate::catalog::CatalogError;
 use crate::embed::EmbedError;
 use crate::index::{IndexError, SaveError};
 use crate::photo::PhotoError;
 use crate::photo_id::PhotoId;
+use crate::store::CatalogError;
 use crate::tensor::TensorError;
 use crate::upstream::guard::GuardError;
 use crate::upstream::{PrepareError, UpstreamErrorKind};

@@ -23,7 +23,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the home folder fails; then all are still there.
     pub fn forget(&self, photo_ids: &[PhotoId]) -> Result<Forgotten, EngineError> {
-        Ok(Forgotten { photo_ids: self.catalog.forget(photo_ids)? })
+        Ok(Forgotten { photo_ids: self.store.forget(photo_ids)? })
     }
 
     /// Removes the pictures of searches that were stored, and last answered by an upstream, longer ago than `age`. Own
@@ -32,7 +32,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::forget`].
     pub fn forget_older_than(&self, age: Duration) -> Result<Forgotten, EngineError> {
-        let old = self.catalog.searched_before(self.clock.now().minus(age))?;
+        let old = self.store.searched_before(self.clock.now().minus(age))?;
         self.forget(&old)
     }
 

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::picture::{Measured, Picture};
 use super::{Engine, EngineError};
-use crate::catalog::{CatalogError, GoodsPhoto, NewGood, StoredGood};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
+use crate::store::{CatalogError, GoodsPhoto, NewGood, StoredGood};
 
 /// What [`Engine::add_own`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -56,7 +56,7 @@ impl Engine {
             let photo = Self::prepare_photo(&Picture::new(self, bytes))?;
             let added_at = self.clock.now();
             let good = NewGood { offer: good, photo: photo.as_new(label, added_at), added_at };
-            match self.catalog.store_all(&[good])?.pop() {
+            match self.store.store_all(&[good])?.pop() {
                 Some(Ok(stored)) => return Ok(stored.into()),
                 // Removed since it was looked for: looked for again, it is a new one.
                 None | Some(Err(CatalogError::PhotoGone { .. })) => {}

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::picture::Picture;
 use super::{Engine, EngineError};
-use crate::catalog::WaitingImage;
 use crate::fetch::{Fetch, FetchError};
 use crate::photo_id::PhotoId;
+use crate::store::WaitingImage;
 
 /// Pictures fetched at the same time: enough to hide the network's delay, few enough for any host.
 const CONCURRENT: usize = 4;
@@ -65,7 +65,7 @@ impl Engine {
         let mut after = 0;
         while left > 0 {
             let chunk = u32::try_from(left).unwrap_or(u32::MAX).min(CHUNK);
-            let waiting = self.catalog.waiting_images(after, chunk)?;
+            let waiting = self.store.waiting_images(after, chunk)?;
             let Some(last) = waiting.last() else { break };
             after = last.image_id;
             left -= waiting.len() as u64;
@@ -112,7 +112,7 @@ impl Engine {
                             };
                         };
                         harvested.failed += 1;
-                        self.catalog.note_image_trouble(image.image_id, &error.to_string(), may_pass)?;
+                        self.store.note_image_trouble(image.image_id, &error.to_string(), may_pass)?;
                         Err(error)
                     }
                 };
@@ -127,8 +127,8 @@ impl Engine {
         fetcher: &dyn Fetch,
         image: &WaitingImage,
     ) -> Result<(PhotoId, bool), HarvestError> {
-        let link = |photo_id| self.catalog.link_image(image.image_id, photo_id).map_err(EngineError::from);
-        if let Some(photo_id) = self.catalog.photo_by_url(&image.url).map_err(EngineError::from)? {
+        let link = |photo_id| self.store.link_image(image.image_id, photo_id).map_err(EngineError::from);
+        if let Some(photo_id) = self.store.photo_by_url(&image.url).map_err(EngineError::from)? {
             link(photo_id)?;
             return Ok((photo_id, false));
         }
@@ -139,7 +139,7 @@ impl Engine {
             return Ok((photo_id, false));
         }
         let label = format!("offer {}", image.offer_id);
-        let stored = picture.store_as_new(&label, |photo| self.catalog.store_image(image.image_id, photo))?;
+        let stored = picture.store_as_new(&label, |photo| self.store.store_image(image.image_id, photo))?;
         Ok((stored.photo_id, stored.is_new))
     }
 }

@@ -1,8 +1,8 @@
 //! The engine's index: loaded, audited, saved and rebuilt.
 
 use super::live_index::IndexAudit;
+use super::vector_index::VectorIndex;
 use super::{Engine, EngineError};
-use crate::index::Index;
 
 impl Engine {
     /// Brings the index into its fastest shape and saves it, when that is worth the time. Answers are right without
@@ -11,7 +11,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the index cannot be read or saved.
     pub fn settle_index(&self) -> Result<(), EngineError> {
-        self.index.settle(&self.catalog, self.progress.as_ref())
+        self.index.settle(self.store.as_ref(), self.progress.as_ref())
     }
 
     /// Loads the model and the index now instead of at the first search.
@@ -20,7 +20,7 @@ impl Engine {
     /// [`EngineError`] when either cannot be loaded.
     pub fn warm_up(&self) -> Result<(), EngineError> {
         self.embedder.get(self.progress.as_ref())?;
-        self.index.current(&self.catalog, self.progress.as_ref())?;
+        self.index.current(self.store.as_ref(), self.progress.as_ref())?;
         Ok(())
     }
 
@@ -29,14 +29,16 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the index cannot be made.
     pub fn index_len(&self) -> Result<usize, EngineError> {
-        Ok(self.index.current(&self.catalog, self.progress.as_ref())?.len())
+        Ok(self.index.current(self.store.as_ref(), self.progress.as_ref())?.len())
     }
 
     pub(super) fn with_index<T>(
         &self,
-        job: impl Fn(&Index) -> Result<T, EngineError>,
+        job: impl Fn(&dyn VectorIndex) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
-        self.index.with_rebuild_on_corruption(&self.catalog, self.progress.as_ref(), |index| job(index))
+        self.index.with_rebuild_on_corruption(self.store.as_ref(), self.progress.as_ref(), |index| {
+            job(index.as_ref())
+        })
     }
 
     /// Makes the index anew from the catalogue, which [`Engine::audit`] may show to be needed.
@@ -44,7 +46,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the catalogue cannot be read or the index cannot be saved.
     pub fn remake_index(&self) -> Result<(), EngineError> {
-        self.index.remake(&self.catalog, self.progress.as_ref())
+        self.index.remake(self.store.as_ref(), self.progress.as_ref())
     }
 
     /// Searches for every stored picture by its own embedding, and counts those that do not find themselves (or an
@@ -53,6 +55,6 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the catalogue or the index cannot be read.
     pub fn audit(&self) -> Result<IndexAudit, EngineError> {
-        self.index.audit(&self.catalog, self.progress.as_ref())
+        self.index.audit(self.store.as_ref(), self.progress.as_ref())
     }
 }

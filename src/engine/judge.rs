@@ -2,10 +2,10 @@
 
 use super::search::Search;
 use super::{Engine, EngineError, Stage};
-use crate::catalog::Said;
 use crate::embed::Embedding;
 use crate::index::{self, Candidates};
 use crate::photo_id::PhotoId;
+use crate::store::Said;
 use crate::verdict::{Finding, Verdict};
 use crate::verify::{Candidate, Doubt, Evidence, Probe, Sketch, measure};
 
@@ -25,7 +25,7 @@ impl Search<'_> {
         let (policy, near) = timings.measure(Stage::Index, || {
             engine.with_index(|index| {
                 let stored = index.len() as u64;
-                let policy = engine.bound.policy(&engine.catalog, stored, engine.progress.as_ref())?;
+                let policy = engine.bound.policy(engine.store.as_ref(), stored, engine.progress.as_ref())?;
                 Ok((policy, index.search(embedding, CANDIDATES, policy.hit_threshold())?))
             })
         })?;
@@ -51,7 +51,7 @@ impl Search<'_> {
     fn compare(&self, near: &Candidates) -> Result<(Vec<Finding>, Said), EngineError> {
         let (engine, timings) = (self.engine, &self.picture.timings);
         let (mut findings, said) = timings.measure(Stage::Catalog, || {
-            Ok::<_, EngineError>((engine.findings(near)?, engine.catalog.said_of(&ids(near))?))
+            Ok::<_, EngineError>((engine.findings(near)?, engine.store.said_of(&ids(near))?))
         })?;
         if findings.iter().any(|finding| finding.sketch.is_some()) {
             let probe = self.picture.probe()?;
@@ -84,9 +84,9 @@ impl Engine {
 
     /// The candidates with their sketches. Where one cannot be read the picture is judged without it.
     fn findings(&self, candidates: &Candidates) -> Result<Vec<Finding>, EngineError> {
-        let stored = self.catalog.sketches(&ids(candidates))?;
+        let stored = self.store.sketches(&ids(candidates))?;
         let finding = |(candidate, bytes): (&index::Candidate, Option<Vec<u8>>)| {
-            let unreadable = |error| self.catalog.note_unreadable_sketch(candidate.photo_id, error);
+            let unreadable = |error| self.store.note_unreadable_sketch(candidate.photo_id, &error);
             let sketch = bytes.and_then(|bytes| Sketch::from_bytes(&bytes).map_err(unreadable).ok());
             Finding { sketch, ..Finding::from(*candidate) }
         };

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::vector_index::VectorIndex;
 use super::{EngineError, Progress};
-use crate::catalog::{Catalog, StoredVector};
 use crate::embed::{Embedding, Fingerprint};
 use crate::index::{Candidates, Index, IndexError, IndexFingerprint, IndexOptions, LoadError, SaveError};
 use crate::photo_id::PhotoId;
+use crate::store::{Store, StoredVector};
 
 /// How many embeddings are read from the catalogue at a time: 8 MB at 256 dimensions.
 const CHUNK: u32 = 8192;
@@ -89,17 +90,17 @@ impl LiveIndex {
     /// them.
     pub(super) fn current(
         &self,
-        catalog: &Catalog,
+        store: &dyn Store,
         progress: &dyn Progress,
     ) -> Result<Arc<Index>, EngineError> {
         let index = {
             let mut opened = self.opened();
             match &*opened {
                 Some(index) => Arc::clone(index),
-                None => Arc::clone(opened.insert(Arc::new(self.open(catalog, progress)?))),
+                None => Arc::clone(opened.insert(Arc::new(self.open(store, progress)?))),
             }
         };
-        self.follow(&index, catalog, &|_, _| {})?;
+        self.follow(index.as_ref(), store, &|_, _| {})?;
         if index.unlinked() >= LAG
             && index.len() > self.options.exact_max
             && !self.linking.swap(true, Ordering::AcqRel)
@@ -118,47 +119,45 @@ impl LiveIndex {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the index what is new in the catalogue. Whoever finds nothing new waits for nobody.
+    /// Tells the index what is new in the catalogue; where nothing is, without a lock.
     fn follow(
         &self,
-        index: &Index,
-        catalog: &Catalog,
+        index: &dyn VectorIndex,
+        store: &dyn Store,
         tell: &dyn Fn(usize, usize),
     ) -> Result<(), EngineError> {
         let is_behind = || {
-            let now = catalog.extent()?;
-            let behind =
-                index.last_photo_id() < now.last_photo_id || index.removals_seen() < now.last_removal;
-            Ok::<_, EngineError>(behind)
+            let (has, now) = (index.extent(), store.extent()?);
+            Ok::<_, EngineError>(has.last_photo_id < now.last_photo_id || has.last_removal < now.last_removal)
         };
         if !is_behind()? {
             return Ok(());
         }
         let _following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         // First what came, then what went: what went in between is then not missed.
-        let (mut all, mut after) = (None, index.last_photo_id());
+        let (mut all, mut after) = (None, index.extent().last_photo_id);
         loop {
             // Vectors that cannot be read are not in it: such a photo is left out, and the rest goes on.
-            let chunk = catalog.embeddings_after(after, CHUNK)?;
+            let chunk = store.embeddings_after(after, CHUNK)?;
             let Some(last) = chunk.last else { break };
             after = Some(last);
-            index.insert_many(chunk.embeddings.iter().map(|(photo_id, embedding)| (*photo_id, embedding)))?;
+            index.insert(&chunk.embeddings)?;
             let all = match all {
                 Some(all) => all,
-                None => *all.insert(photo_count(catalog)?),
+                None => *all.insert(photo_count(store)?),
             };
             tell(index.len(), all);
         }
         loop {
-            let chunk = catalog.removals_after(index.removals_seen(), CHUNK)?;
+            let chunk = store.removals_after(index.extent().last_removal, CHUNK)?;
             let Some((seen, _)) = chunk.last() else { return Ok(()) };
             let gone: Vec<PhotoId> = chunk.iter().map(|(_, photo_id)| *photo_id).collect();
             index.remove(&gone, *seen);
         }
     }
 
-    fn open(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<Index, EngineError> {
-        match self.load(catalog)? {
+    fn open(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Index, EngineError> {
+        match self.load(store)? {
             Ok(index) => {
                 self.saved.store(index.len(), Ordering::Release);
                 return Ok(index);
@@ -167,17 +166,17 @@ impl LiveIndex {
             Err(None) => {}
             Err(Some(why)) => progress.note(&why),
         }
-        self.anew(catalog, progress)
+        self.anew(store, progress)
     }
 
     /// The saved index, or why it cannot be used, if there is one.
-    fn load(&self, catalog: &Catalog) -> Result<Result<Index, Option<String>>, EngineError> {
+    fn load(&self, store: &dyn Store) -> Result<Result<Index, Option<String>>, EngineError> {
         let index = match Index::load(self.options, &self.folder, &self.fingerprint) {
             Ok(index) => index,
             Err(LoadError::Missing) => return Ok(Err(None)),
             Err(error) => return Ok(Err(Some(error.to_string()))),
         };
-        let now = catalog.extent()?;
+        let now = store.extent()?;
         let refused = |what| Ok(Err(Some(format!("{what}; the index is made anew from the catalogue"))));
         // Numbers only grow, so a catalogue that was put back from a copy lacks the last ones or has others there.
         if index.removals_seen() > now.last_removal {
@@ -185,11 +184,11 @@ impl LiveIndex {
         }
         let Ok(samples) = index.samples(SAMPLES) else { return refused("the saved index is damaged") };
         for (photo_id, embedding) in samples {
-            match catalog.embedding(photo_id)? {
+            match store.embedding(photo_id)? {
                 StoredVector::Whole(stored) if stored == embedding => {}
                 // What the index has of it is what was stored once.
                 StoredVector::Damaged => {}
-                StoredVector::Missing if removed_since(catalog, &index, photo_id)? => {}
+                StoredVector::Missing if removed_since(store, &index, photo_id)? => {}
                 StoredVector::Whole(_) => {
                     return refused("the saved index has other vectors than the catalogue");
                 }
@@ -205,13 +204,13 @@ impl LiveIndex {
     fn replace(
         &self,
         damaged: &Arc<Index>,
-        catalog: &Catalog,
+        store: &dyn Store,
         progress: &dyn Progress,
     ) -> Result<(), EngineError> {
         let mut opened = self.opened();
         if opened.as_ref().is_some_and(|open| Arc::ptr_eq(open, damaged)) {
             progress.note(&IndexError::Damaged.to_string());
-            *opened = Some(Arc::new(self.anew(catalog, progress)?));
+            *opened = Some(Arc::new(self.anew(store, progress)?));
             self.discard(progress);
         }
         Ok(())
@@ -232,35 +231,35 @@ impl LiveIndex {
     }
 
     /// An index of all that the catalogue has, not linked yet.
-    fn anew(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<Index, EngineError> {
+    fn anew(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Index, EngineError> {
         self.saved.store(0, Ordering::Release);
         let index = Index::new(self.options);
-        self.follow(&index, catalog, &|done, of| progress.step("reading the catalogue", done, of))?;
+        self.follow(&index, store, &|done, of| progress.step("reading the catalogue", done, of))?;
         Ok(index)
     }
 
     /// Searches for every picture by its own vector, with the index and with its graph alone.
     pub(super) fn audit(
         &self,
-        catalog: &Catalog,
+        store: &dyn Store,
         progress: &dyn Progress,
     ) -> Result<IndexAudit, EngineError> {
-        self.with_rebuild_on_corruption(catalog, progress, |index| self.audit_of(index, catalog, progress))
+        self.with_rebuild_on_corruption(store, progress, |index| self.audit_of(index, store, progress))
     }
 
     /// Does something with the index, see [`LiveIndex::current`], or with the one made in its place if it turns out to be
     /// damaged: that has no file that could be.
     pub(super) fn with_rebuild_on_corruption<T>(
         &self,
-        catalog: &Catalog,
+        store: &dyn Store,
         progress: &dyn Progress,
         job: impl Fn(&Arc<Index>) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         loop {
-            let index = self.current(catalog, progress)?;
+            let index = self.current(store, progress)?;
             match job(&index) {
                 Err(EngineError::Index(IndexError::Damaged) | EngineError::Save(SaveError::Damaged)) => {
-                    self.replace(&index, catalog, progress)?
+                    self.replace(&index, store, progress)?
                 }
                 done => return done,
             }
@@ -270,14 +269,14 @@ impl LiveIndex {
     fn audit_of(
         &self,
         index: &Index,
-        catalog: &Catalog,
+        store: &dyn Store,
         progress: &dyn Progress,
     ) -> Result<IndexAudit, EngineError> {
-        let (all, before) = (photo_count(catalog)?, catalog.extent()?);
+        let (all, before) = (photo_count(store)?, store.extent()?);
         let mut audit = IndexAudit::default();
         let mut after = None;
         loop {
-            let chunk = catalog.embeddings_after(after, CHUNK)?;
+            let chunk = store.embeddings_after(after, CHUNK)?;
             let Some(last) = chunk.last else { break };
             after = Some(last);
             let lost = |embedding: &Embedding| {
@@ -299,15 +298,15 @@ impl LiveIndex {
             }
         }
         // While others store and remove, the numbers of two moments cannot be compared.
-        if catalog.extent()? == before {
+        if store.extent()? == before {
             audit.surplus = index.len().saturating_sub(audit.photos);
         }
         Ok(audit)
     }
 
     /// Makes the index anew from the catalogue, links it and saves it, whatever is on disk.
-    pub(super) fn remake(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<(), EngineError> {
-        let index = Arc::new(self.anew(catalog, progress)?);
+    pub(super) fn remake(&self, store: &dyn Store, progress: &dyn Progress) -> Result<(), EngineError> {
+        let index = Arc::new(self.anew(store, progress)?);
         let saved = self.link_and_save(&index, progress);
         *self.opened() = Some(index);
         saved
@@ -334,14 +333,14 @@ impl LiveIndex {
 
     /// Gives back the room of removed pictures, links what is not linked yet and writes a snapshot, if that makes the
     /// next start or search noticeably faster. Right answers never depend on it, and searches go on meanwhile.
-    pub(super) fn settle(&self, catalog: &Catalog, progress: &dyn Progress) -> Result<(), EngineError> {
-        self.with_rebuild_on_corruption(catalog, progress, |index| self.settle_one(index, catalog, progress))
+    pub(super) fn settle(&self, store: &dyn Store, progress: &dyn Progress) -> Result<(), EngineError> {
+        self.with_rebuild_on_corruption(store, progress, |index| self.settle_one(index, store, progress))
     }
 
     fn settle_one(
         &self,
         index: &Arc<Index>,
-        catalog: &Catalog,
+        store: &dyn Store,
         progress: &dyn Progress,
     ) -> Result<(), EngineError> {
         let mut index = Arc::clone(index);
@@ -353,7 +352,7 @@ impl LiveIndex {
             }
             index = Arc::new(index.compacted(&|done, of| progress.step("linking", done, of))?);
             *self.opened() = Some(Arc::clone(&index));
-            self.follow(&index, catalog, &|_, _| {})?;
+            self.follow(index.as_ref(), store, &|_, _| {})?;
         }
         let worth = WORTH_SAVING.max(saved / GROWN_BY);
         // A snapshot that was made while the index was being linked holds pictures without links.
@@ -371,15 +370,15 @@ impl LiveIndex {
     }
 }
 
-fn photo_count(catalog: &Catalog) -> Result<usize, EngineError> {
-    Ok(usize::try_from(catalog.photo_count()?).unwrap_or(usize::MAX))
+fn photo_count(store: &dyn Store) -> Result<usize, EngineError> {
+    Ok(usize::try_from(store.photo_count()?).unwrap_or(usize::MAX))
 }
 
 /// Whether the catalogue says that a photo was removed after the index was told last.
-fn removed_since(catalog: &Catalog, index: &Index, photo_id: PhotoId) -> Result<bool, EngineError> {
+fn removed_since(store: &dyn Store, index: &Index, photo_id: PhotoId) -> Result<bool, EngineError> {
     let mut seen = index.removals_seen();
     loop {
-        let chunk = catalog.removals_after(seen, CHUNK)?;
+        let chunk = store.removals_after(seen, CHUNK)?;
         let Some((last, _)) = chunk.last() else { return Ok(false) };
         if chunk.iter().any(|(_, removed)| *removed == photo_id) {
             return Ok(true);

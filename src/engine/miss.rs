@@ -3,9 +3,9 @@
 use super::cache_policy::Freshness;
 use super::search::{REFRESH_PRIORITY, Reply, Search};
 use super::{ConfiguredUpstream, EngineError, Mode, Stage, Unanswered};
-use crate::catalog::{CatalogError, NewAnswer, Refusal, WaitReason};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
+use crate::store::{CatalogError, NewAnswer, Refusal, WaitReason};
 use crate::upstream::guard::{Asked, GuardError, WhyNot};
 use crate::upstream::{QuotaDay, UpstreamError, UpstreamErrorKind, prepare};
 use crate::verdict::Verdict;
@@ -44,7 +44,7 @@ impl Search<'_> {
         let turn = match self.take_turn() {
             Ok(turn) => turn,
             Err(EngineError::Catalog(error)) if error.is_about_writing() => {
-                engine.catalog.note_storing(true);
+                engine.store.note_storing(true);
                 return self.fall_back(Refused::cannot_store(&error));
             }
             Err(error) => return Err(error),
@@ -61,7 +61,7 @@ impl Search<'_> {
     /// The search whose turn it was before may have paid, and not have been able to store it. Says whether nothing is to
     /// be asked.
     fn store_what_waits(&mut self) -> Result<bool, EngineError> {
-        if !self.engine.catalog.has_something_set_aside() {
+        if !self.engine.store.has_something_set_aside() {
             return Ok(false);
         }
         match self.engine.make_room_for_an_answer() {
@@ -146,7 +146,7 @@ impl Search<'_> {
         let (profile, digest) = (upstream.guard.profile(), self.picture.byte_digest());
         let (now, ttl) = (self.engine.clock.now(), upstream.cache_policy.refused_ttl);
         // One from the far future was said before the clock was set back; how long ago is not known.
-        let refusal = self.engine.catalog.refusal(digest, profile, now.minus(ttl), now.plus(ttl))?;
+        let refusal = self.engine.store.refusal(digest, profile, now.minus(ttl), now.plus(ttl))?;
         let Some(refusal) = refusal else { return Ok(()) };
         let message =
             format!("{} (remembered from {}; --refresh asks again)", refusal.message, refusal.refused_at);
@@ -211,7 +211,7 @@ impl Search<'_> {
     fn warn_before_the_end(&mut self, upstream: &ConfiguredUpstream) {
         let (profile, budget) = (upstream.guard.profile(), upstream.guard.policy().daily_budget);
         let today = QuotaDay::of(self.engine.clock.now());
-        let Ok(used) = self.engine.catalog.calls_spent(profile, &today) else { return };
+        let Ok(used) = self.engine.store.calls_spent(profile, &today) else { return };
         let left = budget.saturating_sub(used);
         if left <= budget / 10 {
             self.warnings.push(format!(

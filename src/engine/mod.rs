@@ -32,6 +32,8 @@ mod told;
 mod turn;
 mod turn_wait;
 mod unreadable;
+mod vector_index;
+mod view;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -59,10 +61,11 @@ pub use refine::Refine;
 pub use similar::Similar;
 pub use timings::{Stage, Timings};
 pub use told::{PairFeedback, PhotoRef, Sameness};
+pub use view::CatalogView;
 
-use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::photo::PhotoLimits;
+use crate::store::Store;
 use crate::tensor::Preprocessor;
 use crate::upstream::UpstreamError;
 use crate::upstream::guard::Guard;
@@ -76,7 +79,7 @@ use search::Search;
 /// A home folder, open for use. Shared by reference between threads.
 pub struct Engine {
     home: PathBuf,
-    catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
     index: LiveIndex,
     embedder: builder::LazyEmbedder,
     bound: Bound,
@@ -150,12 +153,6 @@ impl Engine {
     #[must_use]
     pub fn home(&self) -> &Path {
         &self.home
-    }
-
-    /// What is stored.
-    #[must_use]
-    pub fn catalog(&self) -> &Catalog {
-        &self.catalog
     }
 
     /// Asks every upstream for something that costs nothing, to see whether address and credentials work.

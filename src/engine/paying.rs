@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use super::search::{Origin, Search};
 use super::{Engine, EngineError, Stage, Unstored};
-use crate::catalog::{
-    CatalogError, NewAnswer, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, Refusal,
-};
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
 use crate::photo::Digest;
+use crate::store::{CatalogError, NewAnswer, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, Refusal};
 use crate::verdict::Verdict;
 
 /// How long a search waits for others that write before it asks, over all that it writes.
@@ -28,7 +26,7 @@ impl Search<'_> {
     /// Answers with what was paid for and waits to be stored, if that is there.
     pub(super) fn look_in_journal(&mut self) {
         let (engine, digest) = (self.engine, self.picture.byte_digest());
-        let waiting = engine.catalog.waiting_answer(digest, &self.query.params.key(), &engine.profiles());
+        let waiting = engine.store.waiting_answer(digest, &self.query.params.key(), &engine.profiles());
         if let Some(stored) = waiting {
             self.known = Some(self.known(stored, Origin::Journal));
             self.warnings.push("this answer waits in the side journal to be stored".to_owned());
@@ -38,9 +36,9 @@ impl Search<'_> {
     /// Stores what an upstream said or, where that cannot be done, sets it aside, and says so. An answer that is there is
     /// never lost over it.
     pub(super) fn keep(&self, answer: &NewAnswer<'_>) -> Option<Unstored> {
-        let (catalog, mut paid) = (&self.engine.catalog, None);
+        let (store, mut paid) = (&self.engine.store, None);
         let result = self.store(answer, &mut paid);
-        catalog.note_storing(result.is_err());
+        store.note_storing(result.is_err());
         let error = result.err()?;
         let matched = match self.verdict {
             Verdict::Hit(matched) => Some(matched.photo_id),
@@ -48,20 +46,20 @@ impl Search<'_> {
         };
         // Without an embedding it is worth something only to a photo that is stored.
         let paid = paid.or_else(|| PaidAnswer::new(self.picture.byte_digest(), matched, None, answer));
-        let set_aside = paid.is_some_and(|paid| catalog.set_aside(Paid::Answer(paid)));
+        let set_aside = paid.is_some_and(|paid| store.set_aside(Paid::Answer(paid)));
         Some(Unstored { message: error.to_string(), set_aside })
     }
 
     /// Stores an answer in the catalogue, from where the index follows. What is to be set aside if that fails is left in
     /// `paid`.
     fn store(&self, answer: &NewAnswer<'_>, paid: &mut Option<PaidAnswer>) -> Result<(), EngineError> {
-        let (catalog, picture) = (&self.engine.catalog, &self.picture);
+        let (store, picture) = (&self.engine.store, &self.picture);
         let mut failed = None;
         let mut photo_id = None;
         // The photo may have been removed while the upstream was asked: then it is a new one.
         if let Verdict::Hit(matched) = self.verdict {
             photo_id = Some(matched.photo_id);
-            let store = || catalog.store_answer(matched.photo_id, answer);
+            let store = || store.store_answer(matched.photo_id, answer);
             match picture.timings.measure(Stage::Catalog, store) {
                 Ok(true) => return Ok(()),
                 Ok(false) => photo_id = None,
@@ -71,7 +69,7 @@ impl Search<'_> {
         picture.store_as_new(self.query.label, |photo| {
             let result = match failed {
                 Some(error) => Err(error),
-                None => catalog.store(photo, answer),
+                None => store.store(photo, answer),
             };
             if result.is_err() {
                 *paid = PaidAnswer::new(picture.byte_digest(), photo_id, Some(photo), answer);
@@ -86,15 +84,15 @@ impl Engine {
     /// Limits what a search that may pay waits for others that write.
     pub(super) fn patience(&self) -> Patience {
         // What waits to be stored would have been by now, were there nothing in the way.
-        let is_blocked = self.catalog.storing_fails() || self.catalog.has_something_set_aside();
+        let is_blocked = self.store.storing_fails() || self.store.has_something_set_aside();
         Patience::limited_to(if is_blocked { IMPATIENCE } else { PATIENCE })
     }
 
     /// Sees to it that an answer that is paid for now can be kept: stores what was paid for before and could not be stored
     /// then, and has room made for one more that may come to wait.
     pub(super) fn make_room_for_an_answer(&self) -> Result<(), CatalogError> {
-        let room = self.catalog.store_what_waits().and_then(|()| self.catalog.keep_room_for_an_answer());
-        self.catalog.note_storing(room.is_err());
+        let room = self.store.store_what_waits().and_then(|()| self.store.keep_room_for_an_answer());
+        self.store.note_storing(room.is_err());
         room
     }
 
@@ -106,10 +104,10 @@ impl Engine {
         detail: &OfferDetail,
         fetched_at: Timestamp,
     ) -> Option<Unstored> {
-        let result = self.catalog.store_details(profile, offer_id, detail, fetched_at);
-        self.catalog.note_storing(result.is_err());
+        let result = self.store.store_details(profile, offer_id, detail, fetched_at);
+        self.store.note_storing(result.is_err());
         let error = result.err()?;
-        let set_aside = self.catalog.set_aside(Paid::Details(PaidDetails {
+        let set_aside = self.store.set_aside(Paid::Details(PaidDetails {
             profile: profile.to_owned(),
             offer_id: offer_id.clone(),
             fetched_at_ms: fetched_at.unix_ms(),
@@ -120,10 +118,10 @@ impl Engine {
 
     /// As [`Search::keep`], for what an upstream has against a picture. The caller hears of that in any case.
     pub(super) fn keep_refusal(&self, byte_digest: Digest, refusal: &Refusal) {
-        let result = self.catalog.remember_refusal(byte_digest, refusal);
-        self.catalog.note_storing(result.is_err());
+        let result = self.store.remember_refusal(byte_digest, refusal);
+        self.store.note_storing(result.is_err());
         if result.is_err() {
-            self.catalog.set_aside(Paid::Refusal(PaidRefusal::new(byte_digest, refusal)));
+            self.store.set_aside(Paid::Refusal(PaidRefusal::new(byte_digest, refusal)));
         }
     }
 }

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use super::timings::{Stage, Stopwatch};
 use super::{Engine, EngineError};
-use crate::catalog::{CatalogError, NewPhoto, Stored};
 use crate::clock::Timestamp;
 use crate::embed::Embedding;
 use crate::photo::{Digest, Photo, PhotoFormat};
 use crate::photo_id::PhotoId;
+use crate::store::{CatalogError, NewPhoto, Stored};
 use crate::tensor::{Preprocessor, Tensor, TensorSpec};
 use crate::verdict::{Match, Rule};
 use crate::verify::{Probe, Sketch};
@@ -55,14 +55,14 @@ impl<'e> Picture<'e> {
         }
         let pixel_digest = self.photo()?.pixel_digest();
         let known =
-            self.timings.measure(Stage::Catalog, || self.engine.catalog.photo_by_pixels(pixel_digest))?;
+            self.timings.measure(Stage::Catalog, || self.engine.store.photo_by_pixels(pixel_digest))?;
         Ok(known.map(|photo_id| Match::equal(photo_id, Rule::SamePixels)))
     }
 
     /// The stored photo with the same bytes.
     pub(super) fn find_bytes(&self) -> Result<Option<Match>, EngineError> {
         let digest = self.byte_digest;
-        let known = self.timings.measure(Stage::Catalog, || self.engine.catalog.photo_by_bytes(digest))?;
+        let known = self.timings.measure(Stage::Catalog, || self.engine.store.photo_by_bytes(digest))?;
         Ok(known.map(|photo_id| Match::equal(photo_id, Rule::SameBytes)))
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::paying::{NOTE_PATIENCE, REFRESH_PATIENCE};
 use super::search::Search;
 use super::{Answer, Engine, EngineError, Mode, Query, Stage, Unanswered};
-use crate::catalog::{NewWaiting, Patience, WaitReason, Waiting};
+use crate::store::{NewWaiting, Patience, WaitReason, Waiting};
 use crate::upstream::QuotaDay;
 use crate::upstream::guard::WhyNot;
 
@@ -68,7 +68,7 @@ impl Engine {
         let mut place = None;
         let mut tried = 0;
         while limit.is_none_or(|limit| tried < limit)
-            && let Some(waiting) = self.catalog.next_waiting(place)?
+            && let Some(waiting) = self.store.next_waiting(place)?
         {
             place = Some((waiting.priority, waiting.queue_id));
             let is_stale = waiting.reason == WaitReason::Stale;
@@ -121,7 +121,7 @@ impl Engine {
                     return Err(error);
                 }
             }
-            if let Err(error) = self.catalog.unqueue(waiting.queue_id) {
+            if let Err(error) = self.store.unqueue(waiting.queue_id) {
                 drained.stopped = Some(cannot_go_on(&error.to_string()));
                 break;
             }
@@ -132,7 +132,7 @@ impl Engine {
     /// A note: the picture goes on waiting in any case.
     fn note_trouble(&self, waiting: &Waiting, trouble: &str) {
         let _patience = Patience::limited_to(NOTE_PATIENCE);
-        let _ = self.catalog.note_trouble(waiting.queue_id, trouble);
+        let _ = self.store.note_trouble(waiting.queue_id, trouble);
     }
 
     /// Old answers are renewed only while more than a tenth of a budget is left for pictures that are new.
@@ -140,7 +140,7 @@ impl Engine {
         let today = QuotaDay::of(self.clock.now());
         for upstream in &self.upstreams {
             let budget = upstream.guard.policy().daily_budget;
-            let used = self.catalog.calls_spent(upstream.guard.profile(), &today)?;
+            let used = self.store.calls_spent(upstream.guard.profile(), &today)?;
             if budget.saturating_sub(used) > budget / 10 {
                 return Ok(true);
             }
@@ -165,7 +165,7 @@ impl Search<'_> {
         let Self { engine, query, picture, .. } = self;
         let limit = match reason {
             WaitReason::Deferred => DEFER_PATIENCE,
-            WaitReason::Stale if engine.catalog.storing_fails() => Duration::ZERO,
+            WaitReason::Stale if engine.store.storing_fails() => Duration::ZERO,
             WaitReason::Stale => NOTE_PATIENCE,
         };
         let _patience = Patience::limited_to(limit);
@@ -179,9 +179,9 @@ impl Search<'_> {
             params: &query.params,
             queued_at: engine.clock.now(),
         };
-        let queued = picture.timings.measure(Stage::Catalog, || engine.catalog.queue(&waiting));
+        let queued = picture.timings.measure(Stage::Catalog, || engine.store.queue(&waiting));
         if reason == WaitReason::Stale && queued.is_err() {
-            engine.catalog.note_storing(true);
+            engine.store.note_storing(true);
         }
         queued.is_ok()
     }

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::paying::NOTE_PATIENCE;
 use super::{Engine, EngineError, Mode};
-use crate::catalog::Patience;
 use crate::clock::Timestamp;
+use crate::store::Patience;
 use crate::upstream::QuotaDay;
 
 /// Saved calls are written down this many at a time, because a hit must not wait for the disk. A process that is
@@ -59,9 +59,9 @@ impl Engine {
         let day = QuotaDay::of(now);
         let report = |upstream: &super::ConfiguredUpstream| {
             let profile = upstream.guard.profile();
-            let (foreign, max_a_day) = self.catalog.provider_limits(profile, &day)?;
+            let (foreign, max_a_day) = self.store.provider_limits(profile, &day)?;
             let budget = upstream.guard.policy().daily_budget.min(max_a_day.unwrap_or(u32::MAX));
-            let starts = self.catalog.call_starts(profile, &day)?;
+            let starts = self.store.call_starts(profile, &day)?;
             let used = u32::try_from(starts.len()).unwrap_or(u32::MAX).saturating_add(foreign);
             let left = budget.saturating_sub(used);
             let resets_at = day.resets_at();
@@ -87,14 +87,14 @@ impl Engine {
     /// [`EngineError`] when the home folder fails.
     pub fn saved_calls(&self) -> Result<(u64, u64), EngineError> {
         self.flush_saved();
-        Ok(self.catalog.saved_calls(&QuotaDay::of(self.clock.now()))?)
+        Ok(self.store.saved_calls(&QuotaDay::of(self.clock.now()))?)
     }
 
     pub(super) fn flush_saved(&self) {
         let _patience = Patience::limited_to(NOTE_PATIENCE);
         let calls = self.saved.0.swap(0, Ordering::Relaxed);
         // A statistic: if it cannot be written now, it can later.
-        if calls > 0 && self.catalog.add_saved_calls(&QuotaDay::of(self.clock.now()), calls).is_err() {
+        if calls > 0 && self.store.add_saved_calls(&QuotaDay::of(self.clock.now()), calls).is_err() {
             self.saved.0.fetch_add(calls, Ordering::Relaxed);
         }
     }
@@ -102,10 +102,10 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if self.catalog.storing_fails() {
+        if self.store.storing_fails() {
             // The last occasion for what could not even be set aside.
             let _patience = self.patience();
-            let _ = self.catalog.store_what_waits();
+            let _ = self.store.store_what_waits();
             return;
         }
         self.flush_saved();

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::picture::Picture;
 use super::{Engine, EngineBuilder, EngineError, HarvestError};
-use crate::catalog::{Entry, Lacks, Refill};
 use crate::fetch::Fetch;
 use crate::photo::read_bytes;
 use crate::photo_id::PhotoId;
+use crate::store::{Entry, Lacks, Refill};
 
 /// Addresses taken from the catalogue at a time.
 const CHUNK: u32 = 256;
@@ -98,7 +98,7 @@ impl EngineBuilder {
             matches!(damage.entry, Entry::Vector(_) | Entry::NextVector(_) | Entry::Sketch(_))
         });
         engine.repair(&damage)?;
-        engine.catalog.gather_for(&engine.embedder.fingerprint)?;
+        engine.store.gather_for(&engine.embedder.fingerprint)?;
         let done = Mutex::new(Reembedded::default());
         // Fails where the home does; what lies in one picture is counted.
         let refill = |original: String, bytes: Result<Vec<u8>, HarvestError>, expected: Option<PhotoId>| {
@@ -113,11 +113,11 @@ impl EngineBuilder {
         })?;
         let mut after = 0;
         while let Some(fetcher) = originals.fetcher {
-            let chunk = engine.catalog.fetched_photos(after, CHUNK)?;
+            let chunk = engine.store.fetched_photos(after, CHUNK)?;
             let Some(last) = chunk.last() else { break };
             after = last.image_id;
             for image in chunk {
-                let lacks = engine.catalog.lacks(image.photo_id, &engine.embedder.fingerprint)?;
+                let lacks = engine.store.lacks(image.photo_id, &engine.embedder.fingerprint)?;
                 if lacks.vector || lacks.sketch {
                     let bytes = fetcher.fetch(&image.url).map_err(HarvestError::from);
                     refill(image.url, bytes, Some(image.photo_id))?;
@@ -141,29 +141,29 @@ impl Engine {
             return Err(EngineError::OtherPicture { photo_id });
         }
         let Some(photo_id) = known else { return Ok(None) };
-        let mut lacks = self.catalog.lacks(photo_id, &self.embedder.fingerprint)?;
+        let mut lacks = self.store.lacks(photo_id, &self.embedder.fingerprint)?;
         if lacks == (Lacks { vector: false, sketch: false, decoding: false }) {
             return Ok(None);
         }
         let pixel_digest = picture.photo()?.pixel_digest();
         // Several files may be one photo, equal to the older decoder. It then looks like the one that comes first here.
-        lacks.decoding &= !self.catalog.has_pixels(photo_id, pixel_digest)?;
+        lacks.decoding &= !self.store.has_pixels(photo_id, pixel_digest)?;
         lacks.vector |= lacks.decoding;
         lacks.sketch |= lacks.decoding;
         let vector = lacks.vector.then(|| picture.embedding()).transpose()?;
         let sketch = lacks.sketch.then(|| picture.sketch()).transpose()?;
         let sketch = sketch.map(|sketch| sketch.to_bytes());
         let refill = Refill { vector, sketch: sketch.as_deref(), pixel_digest };
-        self.catalog.fill(photo_id, &self.embedder.fingerprint, &refill)?;
+        self.store.fill(photo_id, &self.embedder.fingerprint, &refill)?;
         let lacked = lacks.vector || lacks.sketch;
         Ok(lacked.then_some((photo_id, lacks)))
     }
 
     fn finish(&self, mut done: Reembedded, leave_the_rest: bool) -> Result<Reembedded, EngineError> {
         done.model = self.embedder.fingerprint.to_string();
-        (done.without_vector, done.without_sketch) = self.catalog.lacking(&self.embedder.fingerprint)?;
-        done.decoded_before = self.catalog.seen_by_older_decoders()?;
-        done.done = self.catalog.go_over_to(&self.embedder.fingerprint, leave_the_rest)?;
+        (done.without_vector, done.without_sketch) = self.store.lacking(&self.embedder.fingerprint)?;
+        done.decoded_before = self.store.seen_by_older_decoders()?;
+        done.done = self.store.go_over_to(&self.embedder.fingerprint, leave_the_rest)?;
         if done.done && done.embedded > 0 {
             // What it has linked are other vectors, or too few: it is made anew.
             self.index.discard(self.progress.as_ref());

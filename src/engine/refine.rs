@@ -1,7 +1,7 @@
 //! Which of the offers does the caller want to see? Chosen among those that are there, so it never costs a call.
 
-use crate::catalog::Words;
 use crate::offer::Offer;
+use crate::store::Words;
 
 /// What the offers of an answer must be like. Nothing by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

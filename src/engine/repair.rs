@@ -1,7 +1,7 @@
 //! Entries that cannot be read: found and taken away, so that they are made anew.
 
 use super::{Engine, EngineError};
-use crate::catalog::{Damage, Entry};
+use crate::store::{Damage, Entry};
 use crate::verify::Sketch;
 
 impl Engine {
@@ -12,7 +12,7 @@ impl Engine {
     /// [`EngineError`] when the home folder fails.
     pub fn damage(&self) -> Result<Vec<Damage>, EngineError> {
         let sketch = |bytes: &[u8]| Sketch::from_bytes(bytes).err().map(|error| error.to_string());
-        Ok(self.catalog.damaged_entries(&sketch)?)
+        Ok(self.store.damaged_entries(&sketch)?)
     }
 
     /// Takes away what [`Engine::damage`] has found, in one transaction. A photo without its vector stays known by its
@@ -24,7 +24,7 @@ impl Engine {
         if damage.is_empty() {
             return Ok(());
         }
-        self.catalog.mend(damage)?;
+        self.store.mend(damage)?;
         if damage.iter().any(|damage| matches!(damage.entry, Entry::Vector(_))) {
             // It may have been made before the damage, and have a photo now that the catalogue has no vector of.
             self.index.reset(self.progress.as_ref());
@@ -38,6 +38,6 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the home folder fails.
     pub fn lacking(&self) -> Result<(u64, u64), EngineError> {
-        Ok(self.catalog.lacking(&self.embedder.fingerprint)?)
+        Ok(self.store.lacking(&self.embedder.fingerprint)?)
     }
 }

@@ -4,9 +4,9 @@ use super::cache_policy::Freshness;
 use super::picture::Picture;
 use super::{Answer, Engine, EngineError, Explanation, Inspection, Matched, Mode, Outcome, Query, Source};
 use super::{Stage, Timings, Unanswered, Unstored};
-use crate::catalog::{AnswerKey, StoredAnswer, WaitReason};
 use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
+use crate::store::{AnswerKey, StoredAnswer, WaitReason};
 use crate::upstream::UpstreamPage;
 use crate::verdict::{Policy, Verdict};
 
@@ -69,7 +69,7 @@ impl<'e> Search<'e> {
     /// The local half of the line: from bytes to a verdict.
     pub(super) fn recognise(engine: &'e Engine, query: &'e Query<'e>) -> Result<Self, EngineError> {
         let picture = Picture::new(engine, query.bytes);
-        let generation = picture.timings.measure(Stage::Catalog, || engine.catalog.generation())?;
+        let generation = picture.timings.measure(Stage::Catalog, || engine.store.generation())?;
         let exact = picture.find_exact()?;
         let mut search = Self {
             engine,
@@ -107,7 +107,7 @@ impl<'e> Search<'e> {
         self.known = None;
         self.matched = match self.verdict {
             Verdict::Hit(m) | Verdict::Review(m) => {
-                timings.measure(Stage::Catalog, || engine.catalog.photo(m.photo_id))?.map(Matched::from)
+                timings.measure(Stage::Catalog, || engine.store.photo(m.photo_id))?.map(Matched::from)
             }
             Verdict::Miss { .. } => None,
         };
@@ -126,7 +126,7 @@ impl<'e> Search<'e> {
     pub(super) fn stored_answer(&self, photo_id: PhotoId) -> Result<Option<StoredAnswer>, EngineError> {
         let (params, profiles) = (self.query.params.key(), self.engine.profiles());
         let key = AnswerKey { profiles: &profiles, params: &params };
-        Ok(self.picture.timings.measure(Stage::Catalog, || self.engine.catalog.answer(photo_id, &key))?)
+        Ok(self.picture.timings.measure(Stage::Catalog, || self.engine.store.answer(photo_id, &key))?)
     }
 
     pub(super) fn known(&self, stored: StoredAnswer, origin: Origin) -> Known {

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::picture::Picture;
 use super::{Engine, EngineError};
-use crate::catalog::{PhotoFilter, PhotoKind};
 use crate::clock::Timestamp;
 use crate::index::PhotoSet;
 use crate::photo_id::PhotoId;
+use crate::store::{PhotoFilter, PhotoKind};
 use crate::verdict::similarity_percent;
 
 /// A stored picture and how alike it is.
@@ -34,18 +34,13 @@ impl Engine {
         let among: Option<PhotoSet> = if *filter == PhotoFilter::default() {
             None
         } else {
-            Some(self.catalog.photos(filter)?.into_iter().collect())
+            Some(self.store.photos(filter)?.into_iter().collect())
         };
-        let found = self.with_index(|index| {
-            Ok(match &among {
-                Some(among) => index.search_among(&embedding, k, among)?,
-                None => index.search_exact(&embedding, k)?,
-            })
-        })?;
+        let found = self.with_index(|index| Ok(index.search_exact(&embedding, k, among.as_ref())?))?;
         let mut similar = Vec::with_capacity(found.len());
         for candidate in &found {
             // One that has gone since is none.
-            let Some(photo) = self.catalog.photo(candidate.photo_id)? else { continue };
+            let Some(photo) = self.store.photo(candidate.photo_id)? else { continue };
             similar.push(Similar {
                 photo_id: photo.photo_id,
                 kind: photo.kind,

@@ -5,9 +5,9 @@ use serde::{Serialize, Serializer};
 use super::picture::Picture;
 use super::search::{Known, Origin, Search};
 use super::{Engine, EngineError, Matched};
-use crate::catalog::{StoredAnswer, StoredVector};
 use crate::photo::Photo;
 use crate::photo_id::PhotoId;
+use crate::store::{StoredAnswer, StoredVector};
 use crate::verify::{Candidate, Probe, Sketch, measure};
 
 /// Whether two pictures are the same, as a person says.
@@ -80,7 +80,7 @@ impl Engine {
             (_, PhotoRef::File { bytes, .. }) => self.confidence_of(bytes, (b, a))?,
             _ => None,
         };
-        self.catalog.tell((a, b), sameness == Sameness::Same, confidence, self.clock.now())?;
+        self.store.tell((a, b), sameness == Sameness::Same, confidence, self.clock.now())?;
         Ok(PairFeedback { photos, sameness, stored, confidence })
     }
 
@@ -90,7 +90,7 @@ impl Engine {
     /// [`EngineError`] when a file cannot be read, or the home fails.
     pub fn forget_told(&self, one: PhotoRef<'_>, other: PhotoRef<'_>) -> Result<bool, EngineError> {
         match (self.known_photo(one)?, self.known_photo(other)?) {
-            (Some(a), Some(b)) => Ok(self.catalog.forget_told((a, b))?),
+            (Some(a), Some(b)) => Ok(self.store.forget_told((a, b))?),
             _ => Ok(false),
         }
     }
@@ -104,7 +104,7 @@ impl Engine {
 
     fn stored(&self, photo_ref: PhotoRef<'_>) -> Result<(PhotoId, bool), EngineError> {
         match photo_ref {
-            PhotoRef::Photo(photo_id) => match self.catalog.photo(photo_id)? {
+            PhotoRef::Photo(photo_id) => match self.store.photo(photo_id)? {
                 Some(_) => Ok((photo_id, false)),
                 None => Err(EngineError::NoSuchPhoto { photo_id }),
             },
@@ -113,7 +113,7 @@ impl Engine {
                 if let Some(photo_id) = picture.stored_id()? {
                     return Ok((photo_id, false));
                 }
-                let stored = picture.store_as_new(label, |photo| self.catalog.store_photo(photo))?;
+                let stored = picture.store_as_new(label, |photo| self.store.store_photo(photo))?;
                 Ok((stored.photo_id, stored.is_new))
             }
         }
@@ -125,9 +125,9 @@ impl Engine {
         bytes: &[u8],
         (own, other): (PhotoId, PhotoId),
     ) -> Result<Option<f32>, EngineError> {
-        let sketch = self.catalog.sketches(&[other])?.pop().flatten();
+        let sketch = self.store.sketches(&[other])?.pop().flatten();
         let Some(sketch) = sketch.and_then(|bytes| Sketch::from_bytes(&bytes).ok()) else { return Ok(None) };
-        let vectors = (self.catalog.embedding(own)?, self.catalog.embedding(other)?);
+        let vectors = (self.store.embedding(own)?, self.store.embedding(other)?);
         let (StoredVector::Whole(a), StoredVector::Whole(b)) = vectors else { return Ok(None) };
         let probe = Probe::of(Photo::decode(bytes, &self.limits)?.as_image())?;
         let evidence = measure(&probe, &[Candidate { sketch: &sketch, cosine: a.cosine(&b) }]);
@@ -139,9 +139,9 @@ impl Search<'_> {
     /// For a recognised picture without an answer of its own: the newest answer of one that is the same by a person's
     /// word, own goods first.
     pub(super) fn remembered(&self, recognised: PhotoId) -> Result<Option<Known>, EngineError> {
-        let catalog = &self.engine.catalog;
+        let store = &self.engine.store;
         let mut best: Option<(PhotoId, StoredAnswer)> = None;
-        for photo_id in catalog.same_as(recognised)? {
+        for photo_id in store.same_as(recognised)? {
             if let Some(answer) = self.stored_answer(photo_id)? {
                 let rank = |a: &StoredAnswer| (a.is_own(), a.fetched_at);
                 if best.as_ref().is_none_or(|(_, known)| rank(&answer) > rank(known)) {
@@ -150,7 +150,7 @@ impl Search<'_> {
             }
         }
         let Some((photo_id, stored)) = best else { return Ok(None) };
-        let matched = catalog.photo(photo_id)?.map(Matched::from);
+        let matched = store.photo(photo_id)?.map(Matched::from);
         Ok(Some(self.known(stored, Origin::Remembered { photo_id, matched })))
     }
 }

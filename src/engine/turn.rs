@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::search::Search;
 use super::turn_wait::TurnWait;
 use super::{EngineError, Stage};
-use crate::catalog::{Asking, Subject};
+use crate::store::{Asking, Subject};
 use crate::verdict::Verdict;
 
 /// How often a search looks whether another process has finished; one of this process notifies.
@@ -31,10 +31,10 @@ impl<'e> Search<'e> {
             let was_stored = matches!(subject, Subject::Stored(_));
             let given_up = wait.as_ref().and_then(|wait| wait.given_up(engine.clock.as_ref()));
             let turn = self.picture.timings.measure(Stage::Catalog, || {
-                engine.catalog.take_turn_from(given_up, subject, &params, self.policy.hit_threshold())
+                engine.store.take_turn_from(given_up, subject, &params, self.policy.hit_threshold())
             })?;
             // The search that asked until now may have stored the answer.
-            let newest = engine.catalog.generation()?;
+            let newest = engine.store.generation()?;
             if newest != self.generation {
                 self.generation = newest;
                 self.recheck()?;

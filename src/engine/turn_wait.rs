@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Progress;
-use crate::catalog::Holder;
 use crate::clock::{Clock, Timestamp};
+use crate::store::Holder;
 use crate::upstream::guard::WAIT_NOTE_AFTER;
 
 /// A search waits for its turn at the upstream for up to two minutes and for an answer for one at the most; what takes

@@ -2,7 +2,7 @@
 
 use super::miss::remembered;
 use super::{ConfiguredUpstream, Engine, EngineError, Mode};
-use crate::catalog::UnreadableAnswer;
+use crate::store::UnreadableAnswer;
 use crate::upstream::UpstreamErrorKind;
 use crate::upstream::guard::GuardError;
 
@@ -20,7 +20,7 @@ impl Engine {
         if mode == Mode::Default {
             let ttl = upstream.cache_policy.unreadable_ttl;
             // One from the future was answered before the clock was set back; how long ago is not known.
-            let known = self.catalog.unreadable_answer(profile, &question, now.minus(ttl), now.plus(ttl))?;
+            let known = self.store.unreadable_answer(profile, &question, now.minus(ttl), now.plus(ttl))?;
             if let Some(known) = known {
                 let message = format!("{} (remembered from {})", known.message, known.answered_at);
                 return Err(remembered(profile, UpstreamErrorKind::Unreadable, known.code, message));
@@ -38,7 +38,7 @@ impl Engine {
                 answered_at: self.clock.now(),
             };
             // What is wrong with the answer matters more than that it could not be written down.
-            if let Err(trouble) = self.catalog.remember_unreadable(&answer) {
+            if let Err(trouble) = self.store.remember_unreadable(&answer) {
                 self.progress
                     .note(&format!("an answer that cannot be read could not be remembered: {trouble}"));
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use image::imageops::{FilterType, resize};
 use tongkuan::calibration::{CALIBRATION_FORMAT, Calibration, Line, Sample};
+use tongkuan::catalog::Catalog;
 use tongkuan::embed::Embedder;
 use tongkuan::engine::{CalibratedOn, Engine, EngineError, Silent};
 use tongkuan::eval::{MakeOptions, Manifest, Recolours, evaluate, make};
@@ -33,7 +34,7 @@ fn calibration(unseen: usize, sure: usize) -> Calibration {
 }
 
 fn keep(bench: &Bench, calibration: &Calibration) {
-    bench.engine().catalog().keep_calibration(Some(calibration)).unwrap();
+    Catalog::open(bench.engine().home()).unwrap().keep_calibration(Some(calibration)).unwrap();
 }
 
 #[test]
@@ -83,12 +84,13 @@ fn an_open_engine_draws_its_line_by_the_newest_calibration_and_the_newest_words(
         .map(|seed| other.add_own(&offer(&format!("A-{seed}")), &png(seed), "a.png").unwrap().photo_id)
         .collect();
     let now = tongkuan::clock::Timestamp::from_unix_ms(0);
+    let catalog = Catalog::open(other.home()).unwrap();
     for &id in &ids[1..] {
-        other.catalog().tell((ids[0], id), false, Some(0.95), now).unwrap();
+        catalog.tell((ids[0], id), false, Some(0.95), now).unwrap();
     }
     assert!(confidence(4) > 0.9);
     for &id in &ids[1..] {
-        assert!(other.catalog().forget_told((ids[0], id)).unwrap());
+        assert!(catalog.forget_told((ids[0], id)).unwrap());
     }
     assert!(confidence(5) < 0.9);
 }
@@ -139,8 +141,9 @@ fn people_who_tell_pictures_apart_raise_the_line() {
     let ids: Vec<_> = (0..30)
         .map(|seed| engine.add_own(&offer(&format!("A-{seed}")), &png(seed), "a.png").unwrap().photo_id)
         .collect();
+    let catalog = Catalog::open(engine.home()).unwrap();
     for &id in &ids[1..] {
-        engine.catalog().tell((ids[0], id), false, Some(0.95), now).unwrap();
+        catalog.tell((ids[0], id), false, Some(0.95), now).unwrap();
     }
     assert!(before < 0.9 && line(&bench) > 0.9, "{before} then {}", line(&bench));
 }

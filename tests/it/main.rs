@@ -32,6 +32,7 @@ mod similar;
 mod snapshot;
 mod soak;
 mod spending;
+mod store;
 mod tape;
 mod told;
 mod upstream;

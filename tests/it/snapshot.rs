@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use proptest::prelude::*;
-use tongkuan::catalog::{NewAnswer, NewPhoto};
+use tongkuan::catalog::{Catalog, NewAnswer, NewPhoto};
 use tongkuan::clock::Clock;
 use tongkuan::embed::Embedding;
 use tongkuan::engine::{Mode, Outcome, Progress, Query};
@@ -178,7 +178,7 @@ fn store_many(bench: &Bench, pictures: u64) {
             added_at: bench.clock.now(),
         };
         let answer = NewAnswer::Own { added_at: bench.clock.now(), offer: &offer("A-1") };
-        engine.catalog().store(&photo, &answer).unwrap();
+        Catalog::open(engine.home()).unwrap().store(&photo, &answer).unwrap();
     }
 }
 

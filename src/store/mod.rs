@@ -1,0 +1,260 @@
+//! What does the engine ask of its store? One trait for each concern, and values without I/O between them.
+//!
+//! [`Catalog`](crate::catalog::Catalog) meets all of them with SQLite. Another store has to pass the same battery
+//! (`tests/it/store.rs`). What every method promises:
+//!
+//! - What it has returned is durable, and a half-made change is never seen.
+//! - It may be called from any thread, and other processes may use the same store at the same time.
+//! - Writes wait for other writers no longer than the thread's [`Patience`] allows.
+//! - Numbers of photos and of removals only grow, and are never given again: that is the feed an index follows.
+
+mod sqlite;
+
+use std::fmt::Display;
+
+pub(crate) use sqlite::open;
+
+pub use crate::catalog::{
+    AnswerKey, Asking, CatalogError, Counts, Damage, EmbeddingChunk, Entry, Extent, FetchedPhoto, FoundOffer,
+    GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood, NewPhoto, NewWaiting, OWN_PROFILE, Paid,
+    PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter, PhotoKind, QueueCounts, Refill, Refusal,
+    Said, Stored, StoredAnswer, StoredDetail, StoredGood, StoredPhoto, StoredVector, Subject, ToldPair,
+    UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
+};
+
+use crate::calibration::Calibration;
+use crate::clock::Timestamp;
+use crate::embed::Fingerprint;
+use crate::offer::{Offer, OfferDetail, OfferId};
+use crate::photo::Digest;
+use crate::photo_id::PhotoId;
+use crate::upstream::{Ledger, QuotaDay};
+
+/// All that the engine asks of its store.
+pub trait Store:
+    PhotoStore + AnswerStore + SpendStore + QueueStore + FeedbackStore + OfferImageStore + UpkeepStore + ViewStore
+{
+}
+
+impl<S> Store for S where
+    S: PhotoStore
+        + AnswerStore
+        + SpendStore
+        + QueueStore
+        + FeedbackStore
+        + OfferImageStore
+        + UpkeepStore
+        + ViewStore
+{
+}
+
+/// Photos with their vectors and sketches, and the feed by which an index follows.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait PhotoStore: Send + Sync {
+    /// Claims the store for a model's vectors, or refuses when it belongs to another.
+    fn claim_model(&self, fingerprint: &Fingerprint) -> Result<(), CatalogError>;
+    /// Grows with every photo and answer that any process stores.
+    fn generation(&self) -> Result<u64, CatalogError>;
+    fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError>;
+    fn photo_by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
+    fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
+    fn photo_count(&self) -> Result<u64, CatalogError>;
+    /// The photos that `filter` means, in the order of their numbers.
+    fn photos(&self, filter: &PhotoFilter) -> Result<Vec<PhotoId>, CatalogError>;
+    fn embedding(&self, photo_id: PhotoId) -> Result<StoredVector, CatalogError>;
+    /// Sketches in the order of `photo_ids`.
+    fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, CatalogError>;
+    /// Takes note of a sketch that the verifier cannot read.
+    fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: &dyn Display);
+    /// Stores a photo without an answer, in one transaction; one that is there stays.
+    fn store_photo(&self, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError>;
+    /// Removes photos with all that hangs on them, in one transaction; returns those that were there.
+    fn forget(&self, photo_ids: &[PhotoId]) -> Result<Vec<PhotoId>, CatalogError>;
+    /// Photos of searches that were stored, and last answered, before `time`.
+    fn searched_before(&self, time: Timestamp) -> Result<Vec<PhotoId>, CatalogError>;
+    /// How far the feed reaches.
+    fn extent(&self) -> Result<Extent, CatalogError>;
+    /// Additions to the feed, by rising numbers.
+    fn embeddings_after(&self, after: Option<PhotoId>, limit: u32) -> Result<EmbeddingChunk, CatalogError>;
+    /// Removals of the feed, each with its number, which rises.
+    fn removals_after(&self, after: i64, limit: u32) -> Result<Vec<(i64, PhotoId)>, CatalogError>;
+}
+
+/// Answers, offers and goods, and the side journal for what was paid for and cannot be stored.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait AnswerStore: Send + Sync {
+    /// The newest answer of a photo that fits `key`, own goods first.
+    fn answer(&self, photo_id: PhotoId, key: &AnswerKey<'_>) -> Result<Option<StoredAnswer>, CatalogError>;
+    /// Stores a photo, unless it is there, with an answer, in one transaction.
+    fn store(&self, photo: &NewPhoto<'_>, answer: &NewAnswer<'_>) -> Result<Stored, CatalogError>;
+    /// Stores an answer of a photo, in one transaction. `false` when the photo is gone.
+    fn store_answer(&self, photo_id: PhotoId, answer: &NewAnswer<'_>) -> Result<bool, CatalogError>;
+    /// Stores goods in one transaction: a good that cannot be stored has its own error, the others are stored.
+    fn store_all(&self, goods: &[NewGood<'_>])
+    -> Result<Vec<Result<StoredGood, CatalogError>>, CatalogError>;
+    fn own_good(&self, offer_id: &OfferId) -> Result<Option<Offer>, CatalogError>;
+    /// The newest details of an offer by one of the profiles (any when there are none).
+    fn details(&self, offer_id: &OfferId, profiles: &[&str]) -> Result<Option<StoredDetail>, CatalogError>;
+    fn store_details(
+        &self,
+        profile: &str,
+        offer_id: &OfferId,
+        detail: &OfferDetail,
+        fetched_at: Timestamp,
+    ) -> Result<(), CatalogError>;
+    fn remember_refusal(&self, byte_digest: Digest, refusal: &Refusal) -> Result<(), CatalogError>;
+    fn refusal(
+        &self,
+        byte_digest: Digest,
+        profile: &str,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Refusal>, CatalogError>;
+    fn remember_unreadable(&self, answer: &UnreadableAnswer) -> Result<(), CatalogError>;
+    fn unreadable_answer(
+        &self,
+        profile: &str,
+        question: &str,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<UnreadableAnswer>, CatalogError>;
+    /// Keeps something that was paid for beside the store; `false` when it lives only as long as this process.
+    fn set_aside(&self, paid: Paid) -> bool;
+    fn has_something_set_aside(&self) -> bool;
+    /// Stores what was set aside, in one transaction.
+    fn store_what_waits(&self) -> Result<(), CatalogError>;
+    /// Makes sure that one more answer can be set aside.
+    fn keep_room_for_an_answer(&self) -> Result<(), CatalogError>;
+    fn waiting_answer(&self, byte_digest: Digest, params: &str, profiles: &[&str]) -> Option<StoredAnswer>;
+    fn waiting_details(&self, offer_id: &OfferId, profiles: &[&str]) -> Option<StoredDetail>;
+    /// Whether storing failed the last time.
+    fn storing_fails(&self) -> bool;
+    fn note_storing(&self, fails: bool);
+}
+
+/// The account of paid calls: spend and breakers ([`Ledger`]), and turns at the upstream.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait SpendStore: Ledger {
+    /// Calls that count against `day`.
+    fn calls_spent(&self, profile: &str, day: &QuotaDay) -> Result<u32, CatalogError>;
+    fn call_starts(&self, profile: &str, day: &QuotaDay) -> Result<Vec<Timestamp>, CatalogError>;
+    /// Calls of others that the provider has counted, and its own limit.
+    fn provider_limits(&self, profile: &str, day: &QuotaDay) -> Result<(u32, Option<u32>), CatalogError>;
+    /// Answers given without a call: on `day`, and ever.
+    fn saved_calls(&self, day: &QuotaDay) -> Result<(u64, u64), CatalogError>;
+    fn add_saved_calls(&self, day: &QuotaDay, calls: u64) -> Result<(), CatalogError>;
+    /// Takes the right to ask about `subject`, in one transaction over all processes, or says who holds it. What `given_up`
+    /// holds is free.
+    fn take_turn_from(
+        &self,
+        given_up: Option<Holder>,
+        subject: Subject<'_>,
+        params: &str,
+        same_from: f32,
+    ) -> Result<Result<Asking<'_>, Holder>, CatalogError>;
+}
+
+/// Pictures that wait to be asked about.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait QueueStore: Send + Sync {
+    /// Has a picture wait, unless it does. `false` when it did.
+    fn queue(&self, waiting: &NewWaiting<'_>) -> Result<bool, CatalogError>;
+    /// The next one after a place, by priority, then by age.
+    fn next_waiting(&self, after: Option<(i32, i64)>) -> Result<Option<Waiting>, CatalogError>;
+    fn unqueue(&self, queue_id: i64) -> Result<(), CatalogError>;
+    fn note_trouble(&self, queue_id: i64, trouble: &str) -> Result<(), CatalogError>;
+}
+
+/// What people say of pairs of pictures, and the home's own calibration.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait FeedbackStore: Send + Sync {
+    /// Remembers what is said of two photos, in the place of what was said before.
+    fn tell(
+        &self,
+        pair: (PhotoId, PhotoId),
+        same: bool,
+        confidence: Option<f32>,
+        told_at: Timestamp,
+    ) -> Result<(), CatalogError>;
+    /// Takes back what was said. `false` when nothing was.
+    fn forget_told(&self, pair: (PhotoId, PhotoId)) -> Result<bool, CatalogError>;
+    fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, CatalogError>;
+    /// The photos that are the same as this one, also through others.
+    fn same_as(&self, photo_id: PhotoId) -> Result<Vec<PhotoId>, CatalogError>;
+    fn told_apart_confidences(&self) -> Result<Vec<f32>, CatalogError>;
+    fn calibration(&self) -> Result<Option<Calibration>, CatalogError>;
+    fn keep_calibration(&self, calibration: Option<&Calibration>) -> Result<(), CatalogError>;
+    /// Grows with every calibration and every word about a pair.
+    fn calibrations(&self) -> Result<u64, CatalogError>;
+}
+
+/// The offers' own pictures, which wait to be fetched.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait OfferImageStore: Send + Sync {
+    fn waiting_images(&self, after: i64, limit: u32) -> Result<Vec<WaitingImage>, CatalogError>;
+    fn photo_by_url(&self, url: &str) -> Result<Option<PhotoId>, CatalogError>;
+    /// Stores a fetched picture and links it, in one transaction.
+    fn store_image(&self, image_id: i64, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError>;
+    fn link_image(&self, image_id: i64, photo_id: PhotoId) -> Result<(), CatalogError>;
+    fn note_image_trouble(&self, image_id: i64, trouble: &str, may_pass: bool) -> Result<(), CatalogError>;
+}
+
+/// Another model for stored photos, and entries that cannot be read.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait UpkeepStore: Send + Sync {
+    fn lacks(&self, photo_id: PhotoId, next: &Fingerprint) -> Result<Lacks, CatalogError>;
+    /// Photos without a vector of `next`, and without a sketch.
+    fn lacking(&self, next: &Fingerprint) -> Result<(u64, u64), CatalogError>;
+    fn has_pixels(&self, photo_id: PhotoId, pixels: Digest) -> Result<bool, CatalogError>;
+    fn seen_by_older_decoders(&self) -> Result<u64, CatalogError>;
+    fn fetched_photos(&self, after: i64, limit: u32) -> Result<Vec<FetchedPhoto>, CatalogError>;
+    /// Starts gathering vectors of `next` beside the old ones, or goes on with that.
+    fn gather_for(&self, next: &Fingerprint) -> Result<(), CatalogError>;
+    /// Stores what a photo lacked, in one transaction.
+    fn fill(&self, photo_id: PhotoId, next: &Fingerprint, refill: &Refill<'_>) -> Result<(), CatalogError>;
+    /// Has the gathered vectors take the place of the old ones, in one transaction. `false` while some are missing.
+    fn go_over_to(&self, next: &Fingerprint, even_if_incomplete: bool) -> Result<bool, CatalogError>;
+    /// `sketch` says what is wrong with a sketch's bytes.
+    fn damaged_entries(&self, sketch: &dyn Fn(&[u8]) -> Option<String>) -> Result<Vec<Damage>, CatalogError>;
+    /// Takes damaged entries away, in one transaction.
+    fn mend(&self, damage: &[Damage]) -> Result<(), CatalogError>;
+}
+
+/// What people are shown of a store.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait ViewStore: Send + Sync {
+    /// Where it is, for people.
+    fn location(&self) -> String;
+    /// Whether it could not be opened to be written.
+    fn is_read_only(&self) -> bool;
+    fn counts(&self) -> Result<Counts, CatalogError>;
+    fn queue_counts(&self) -> Result<QueueCounts, CatalogError>;
+    fn image_counts(&self) -> Result<ImageCounts, CatalogError>;
+    /// What is wrong with the store as a whole; empty when it is sound.
+    fn problems(&self) -> Result<Vec<String>, CatalogError>;
+    /// The model that made the stored vectors.
+    fn stored_model(&self) -> Result<Option<Fingerprint>, CatalogError>;
+    /// Offers whose titles hold all of these words, the best match first.
+    fn find_offers(&self, words: &Words, limit: u32) -> Result<Vec<FoundOffer>, CatalogError>;
+    /// All answers of a photo, the newest first.
+    fn answers(&self, photo_id: PhotoId) -> Result<Vec<StoredAnswer>, CatalogError>;
+    fn photos_of_own(&self, offer_id: &OfferId) -> Result<Vec<PhotoId>, CatalogError>;
+    /// What was said of a photo and others, the newest first.
+    fn told_of(&self, photo_id: PhotoId) -> Result<Vec<ToldPair>, CatalogError>;
+}
