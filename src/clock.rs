@@ -1,72 +1,9 @@
 //! What time is it? Time is an argument here, so that quota days, pacing and ages can be tested without waiting.
 
-use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-/// Milliseconds since 1970-01-01T00:00:00Z. Written to JSON as RFC 3339 in UTC with whole seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
-
-impl Timestamp {
-    #[must_use]
-    pub const fn from_unix_ms(ms: i64) -> Self {
-        Self(ms)
-    }
-
-    #[must_use]
-    pub const fn unix_ms(self) -> i64 {
-        self.0
-    }
-
-    /// This moment plus `duration`; saturates at the end of time.
-    #[must_use]
-    pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
-    }
-
-    /// The moment `duration` earlier.
-    #[must_use]
-    pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
-    }
-
-    /// How long from `self` until `later`; zero when `later` is not later.
-    #[must_use]
-    pub fn until(self, later: Self) -> Duration {
-        Duration::from_millis(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
-    }
-}
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let written = OffsetDateTime::from_unix_timestamp(self.0.div_euclid(1000))
-            .ok()
-            .and_then(|moment| moment.format(&Rfc3339).ok());
-        match written {
-            Some(text) => f.write_str(&text),
-            None => write!(f, "unix-ms:{}", self.0),
-        }
-    }
-}
-
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let moment = OffsetDateTime::parse(&text, &Rfc3339).map_err(de::Error::custom)?;
-        Ok(Self(moment.unix_timestamp().saturating_mul(1000) + i64::from(moment.millisecond())))
-    }
-}
+pub use crate::timestamp::Timestamp;
 
 /// Tells the time and waits.
 pub trait Clock: Send + Sync {
@@ -81,7 +18,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+        Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 
     fn sleep(&self, duration: Duration) {
@@ -96,13 +33,13 @@ pub struct ManualClock(AtomicI64);
 impl ManualClock {
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.0))
+        Self(AtomicI64::new(now.unix_ms()))
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp::from_unix_ms(self.0.load(Ordering::SeqCst))
     }
 
     fn sleep(&self, duration: Duration) {

@@ -69,11 +69,15 @@ pub mod photo_id;
 #[cfg(any(feature = "cli", feature = "eval"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a report needs fields alone"))]
 mod printable;
+pub mod question;
+pub mod quota_day;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;
 pub mod tensor;
+pub mod timestamp;
 pub mod upstream;
+pub mod vector;
 pub mod verdict;
 pub mod verify;
 

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Line;
-use crate::embed::Thresholds;
 use crate::index::Candidate;
 use crate::photo_id::PhotoId;
+use crate::vector::Thresholds;
 use crate::verify::{Doubt, Evidence, REVIEW_CONFIDENCE, Sketch};
 
 /// Why a stored picture was taken for the same one.

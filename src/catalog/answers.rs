@@ -7,9 +7,9 @@ use super::damage::{DamageLog, Entry, blob, integer, text};
 use super::filter::category_number;
 use super::words::{self, Words};
 use super::{Catalog, CatalogError, images};
-use crate::clock::Timestamp;
 use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
+use crate::timestamp::Timestamp;
 
 /// The profile under which the user's own goods are kept, beside those of the upstreams.
 pub const OWN_PROFILE: &str = "own";
@@ -22,7 +22,7 @@ const OWN_PARAMS: &str = "own";
 pub struct AnswerKey<'a> {
     /// The upstream profiles that may have answered; none at all takes any. The newest answer is taken.
     pub profiles: &'a [&'a str],
-    /// [`crate::upstream::SearchParams::key`].
+    /// [`crate::question::SearchParams::key`].
     pub params: &'a str,
 }
 

@@ -13,8 +13,8 @@ use super::damage::text;
 use super::patience::Writer;
 use super::{Catalog, CatalogError};
 use crate::access;
-use crate::embed::{Embedding, similarity};
 use crate::photo_id::PhotoId;
+use crate::vector::{Embedding, similarity};
 
 /// Where each process that asks holds a locked file for as long as it lives.
 pub(super) const FOLDER: &str = "processes";

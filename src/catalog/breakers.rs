@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::damage::{count, text};
 use super::{Catalog, CatalogError};
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 use crate::upstream::{Breaker, UpstreamError, UpstreamErrorKind};
 
 impl Catalog {

@@ -15,9 +15,9 @@ use super::answers::{OWN_PROFILE, parse_offer, salvaged_offer};
 use super::queue::{self, RawWaiting};
 use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::calibration::Calibration;
-use crate::embed::{Embedding, Fingerprint};
 use crate::offer::OfferDetail;
 use crate::photo_id::PhotoId;
+use crate::vector::{Embedding, Fingerprint};
 
 /// So many entries are named one by one; a listener is told once that there are more.
 const MAX_TOLD: usize = 20;

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::answers::note_categories;
 use super::damage::{Entry, blob, integer, text};
 use super::{Catalog, CatalogError};
-use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
+use crate::timestamp::Timestamp;
 
 /// Details as they were stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

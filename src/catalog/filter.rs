@@ -3,9 +3,9 @@
 use rusqlite::params;
 
 use super::{Catalog, CatalogError, PhotoKind};
-use crate::clock::Timestamp;
 use crate::offer::Price;
 use crate::photo_id::PhotoId;
+use crate::timestamp::Timestamp;
 
 /// Which photos are meant: those that fulfil all that is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

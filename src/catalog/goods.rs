@@ -5,9 +5,9 @@ use rusqlite::{ErrorCode, Transaction, TransactionBehavior, params};
 use super::answers::{NewAnswer, OWN_PROFILE, put_answer};
 use super::photos::{NewPhoto, Stored, is_stored, put_photo};
 use super::{Catalog, CatalogError, bump_generation};
-use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
+use crate::timestamp::Timestamp;
 
 /// An own good to be stored.
 #[derive(Clone, Copy, Debug)]

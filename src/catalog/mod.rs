@@ -59,8 +59,8 @@ pub use unreadable::UnreadableAnswer;
 pub use words::Words;
 
 use crate::access;
-use crate::embed::Fingerprint;
 use crate::photo_id::PhotoId;
+use crate::vector::Fingerprint;
 use asking::Presence;
 use damage::{DamageLog, optional_text};
 use journal::Journal;

@@ -12,11 +12,11 @@ use super::details::{StoredDetail, put_details};
 use super::photos::{NewPhoto, is_stored, put_photo};
 use super::refusals::{Refusal, put_refusal};
 use super::{Catalog, CatalogError, bump_generation, meta};
-use crate::clock::Timestamp;
-use crate::embed::Embedding;
 use crate::offer::{Offer, OfferDetail, OfferId};
 use crate::photo::{Digest, PhotoFormat};
 use crate::photo_id::PhotoId;
+use crate::timestamp::Timestamp;
+use crate::vector::Embedding;
 
 /// So many records are kept in memory when even the journal cannot be written.
 const MAX_IN_MEMORY: usize = 64;

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::damage::{Entry, blob, checked, count, crc32, integer, read_vector, text};
 use super::{Catalog, CatalogError, bump_generation};
-use crate::clock::Timestamp;
-use crate::embed::Embedding;
 use crate::photo::{DECODER_VERSION, Digest, PhotoFormat};
 use crate::photo_id::PhotoId;
+use crate::timestamp::Timestamp;
+use crate::vector::Embedding;
 
 /// Where a stored photo came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::damage::{Entry, blob, count, integer, optional_text, text};
 use super::{Catalog, CatalogError};
-use crate::clock::Timestamp;
 use crate::photo::Digest;
-use crate::upstream::SearchParams;
+use crate::question::SearchParams;
+use crate::timestamp::Timestamp;
 
 /// Why a picture waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

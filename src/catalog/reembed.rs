@@ -4,9 +4,9 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::damage::{crc32, text};
 use super::{Catalog, CatalogError, bump_generation, meta};
-use crate::embed::{Embedding, Fingerprint};
 use crate::photo::{DECODER_VERSION, Digest};
 use crate::photo_id::PhotoId;
+use crate::vector::{Embedding, Fingerprint};
 
 /// What a stored photo lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::damage::text;
 use super::{Catalog, CatalogError};
-use crate::clock::Timestamp;
 use crate::photo::Digest;
+use crate::timestamp::Timestamp;
 
 /// What an upstream said against a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -9,8 +9,8 @@ use super::answers::OWN_PROFILE;
 use super::damage::text;
 use super::photos::is_stored;
 use super::{Catalog, CatalogError, PhotoFilter, PhotoKind, bump_generation};
-use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
+use crate::timestamp::Timestamp;
 
 /// How far the catalogue has come: an index that knows all this is not behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::damage::count;
 use super::{Catalog, CatalogError, Patience};
-use crate::clock::Timestamp;
+use crate::quota_day::QuotaDay;
+use crate::timestamp::Timestamp;
 use crate::upstream::{
-    Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, QuotaDay, Reservation, UpstreamError,
+    Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, Reservation, UpstreamError,
 };
 
 impl Catalog {

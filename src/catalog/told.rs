@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::calibrations::bump_calibrations;
 use super::{Catalog, CatalogError, bump_generation};
-use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
+use crate::timestamp::Timestamp;
 
 /// So many pictures that are the same as one are looked at: people say it of a handful.
 const MAX_SAME: u32 = 100;

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::damage::text;
 use super::{Catalog, CatalogError};
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// What was asked, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,22 +2,18 @@
 //!
 //! [`Embedder`] is the seam: [`OnnxEmbedder`] is the real one, tests bring their own.
 
-mod embedding;
 mod library;
 mod model;
 mod onnx;
 mod pins;
 pub mod runtime;
-mod similarity;
 mod windows;
 
-pub use embedding::{Embedding, EmbeddingError};
 pub(crate) use library::disable_telemetry_if_alone;
-pub use model::{
-    Fingerprint, MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, Thresholds, WindowSpec,
-};
+pub use model::{MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, WindowSpec};
 pub use onnx::OnnxEmbedder;
-pub(crate) use similarity::similarity;
+
+pub use crate::vector::{Embedding, EmbeddingError, Fingerprint, Thresholds};
 
 use crate::tensor::{Tensor, TensorSpec};
 use runtime::RuntimeError;

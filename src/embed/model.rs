@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::photo::Digest;
 use crate::tensor::{PREPROCESSING_VERSION, TensorSpec};
+use crate::vector::{Fingerprint, Thresholds};
 
 /// The newest manifest format this code reads.
 pub const MANIFEST_FORMAT: u32 = 2;
@@ -77,19 +78,6 @@ impl WindowSpec {
         let whole = |side_px: u32| self.cells(side_px as usize).is_some();
         [width_px, height_px, second_look_px].into_iter().all(whole) && (1..=4096).contains(&second_look_px)
     }
-}
-
-/// The cosines, in -1..=1, at which this model's scores mean something; measured, see the model's card.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Thresholds {
-    /// From here on two pictures are taken for the same picture.
-    pub same_picture: f32,
-    /// From here up to `same_picture` a candidate stands out, but not enough.
-    pub review: f32,
-    /// The share of unseen pictures, 0..=1, that `same_picture` was measured to let through (upper 95 % bound).
-    #[serde(default)]
-    pub max_false_hit: Option<f64>,
 }
 
 /// A model ready to be loaded: a checked manifest and the bytes it vouches for.
@@ -200,7 +188,7 @@ impl Model {
     /// Stored with the catalogue and the index; see [`Fingerprint`].
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.manifest)
+        self.manifest.fingerprint()
     }
 }
 
@@ -210,37 +198,14 @@ impl fmt::Debug for Model {
     }
 }
 
-/// Names the space a vector lives in: vectors of different fingerprints must never be compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
-    /// Name and version, for people.
-    pub model: String,
-    pub dimension: usize,
-    /// Hex SHA-256 over the ONNX file's digest, the input specification and [`PREPROCESSING_VERSION`].
-    pub digest: String,
-}
-
-impl Fingerprint {
-    fn of(manifest: &Manifest) -> Self {
-        let input = serde_json::to_string(&manifest.input).unwrap_or_default();
-        let space =
-            format!("{}\n{input}\n{}\n{PREPROCESSING_VERSION}", manifest.sha256, manifest.output.name);
-        Self {
-            model: format!("{} {}", manifest.name, manifest.version),
-            dimension: manifest.output.dimension,
+impl Manifest {
+    fn fingerprint(&self) -> Fingerprint {
+        let input = serde_json::to_string(&self.input).unwrap_or_default();
+        let space = format!("{}\n{input}\n{}\n{PREPROCESSING_VERSION}", self.sha256, self.output.name);
+        Fingerprint {
+            model: format!("{} {}", self.name, self.version),
+            dimension: self.output.dimension,
             digest: Digest::of(space.as_bytes()).to_string(),
         }
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} ({} dimensions, {})",
-            self.model,
-            self.dimension,
-            &self.digest[..12.min(self.digest.len())]
-        )
     }
 }

@@ -8,9 +8,10 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 
-use super::model::{Fingerprint, Model, Thresholds};
+use super::model::Model;
 use super::runtime::Runtime;
 use super::{EmbedError, Embedder, Embedding, windows};
+use super::{Fingerprint, Thresholds};
 use crate::tensor::{Tensor, TensorSpec};
 
 /// Runs a [`Model`] with ONNX Runtime. Sessions are made when a thread first finds none free and kept after, so

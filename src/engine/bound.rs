@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Engine, EngineError, Progress};
 use crate::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, Line};
-use crate::embed::{Fingerprint, Thresholds};
 use crate::store::Store;
+use crate::vector::{Fingerprint, Thresholds};
 use crate::verdict::Policy;
 use crate::verify::weights_digest;
 

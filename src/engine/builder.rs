@@ -10,11 +10,12 @@ use super::quota::SavedCalls;
 use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime};
-use crate::embed::{EmbedError, Embedder, Fingerprint, Model, OnnxEmbedder, Thresholds};
+use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder};
 use crate::photo::PhotoLimits;
 use crate::store;
 use crate::upstream::guard::{Guard, GuardPolicy};
 use crate::upstream::{Upstream, WaitNotes};
+use crate::vector::{Fingerprint, Thresholds};
 
 /// Chooses the parts of an [`Engine`]. Without further choice it uses the built-in model on ONNX Runtime, the
 /// default limits, and no upstream: it then answers what it knows and never asks.

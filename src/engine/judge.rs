@@ -2,10 +2,10 @@
 
 use super::search::Search;
 use super::{Engine, EngineError, Stage};
-use crate::embed::Embedding;
 use crate::index::{self, Candidates};
 use crate::photo_id::PhotoId;
 use crate::store::Said;
+use crate::vector::Embedding;
 use crate::verdict::{Finding, Verdict};
 use crate::verify::{Candidate, Doubt, Evidence, Probe, Sketch, measure};
 

@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use super::vector_index::VectorIndex;
 use super::{EngineError, Progress};
-use crate::embed::{Embedding, Fingerprint};
 use crate::index::{Candidates, Index, IndexError, IndexFingerprint, IndexOptions, LoadError, SaveError};
 use crate::photo_id::PhotoId;
 use crate::store::{Store, StoredVector};
+use crate::vector::{Embedding, Fingerprint};
 
 /// How many embeddings are read from the catalogue at a time: 8 MB at 256 dimensions.
 const CHUNK: u32 = 8192;

@@ -5,9 +5,10 @@ use super::search::{REFRESH_PRIORITY, Reply, Search};
 use super::{ConfiguredUpstream, EngineError, Mode, Stage, Unanswered};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
+use crate::quota_day::QuotaDay;
 use crate::store::{CatalogError, NewAnswer, Refusal, WaitReason};
 use crate::upstream::guard::{Asked, GuardError, WhyNot};
-use crate::upstream::{QuotaDay, UpstreamError, UpstreamErrorKind, prepare};
+use crate::upstream::{UpstreamError, UpstreamErrorKind, prepare};
 use crate::verdict::Verdict;
 
 impl Search<'_> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Answer, Engine, EngineError, Outcome, Query, Refine, Source};
 use crate::offer::OfferId;
-use crate::upstream::SearchParams;
+use crate::question::SearchParams;
 
 /// More pages are never asked for: 1688 shows no more, and each costs a call.
 pub const MAX_PAGES: u32 = 100;

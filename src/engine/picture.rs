@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use super::timings::{Stage, Stopwatch};
 use super::{Engine, EngineError};
 use crate::clock::Timestamp;
-use crate::embed::Embedding;
 use crate::photo::{Digest, Photo, PhotoFormat};
 use crate::photo_id::PhotoId;
 use crate::store::{CatalogError, NewPhoto, Stored};
 use crate::tensor::{Preprocessor, Tensor, TensorSpec};
+use crate::vector::Embedding;
 use crate::verdict::{Match, Rule};
 use crate::verify::{Probe, Sketch};
 

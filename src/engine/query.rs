@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Refine;
-use crate::upstream::SearchParams;
+use crate::question::SearchParams;
 
 /// What a search may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::paying::{NOTE_PATIENCE, REFRESH_PATIENCE};
 use super::search::Search;
 use super::{Answer, Engine, EngineError, Mode, Query, Stage, Unanswered};
+use crate::quota_day::QuotaDay;
 use crate::store::{NewWaiting, Patience, WaitReason, Waiting};
-use crate::upstream::QuotaDay;
 use crate::upstream::guard::WhyNot;
 
 /// How long a picture that is to wait for a later day waits for others that write now.

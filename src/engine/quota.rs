@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::paying::NOTE_PATIENCE;
 use super::{Engine, EngineError, Mode};
 use crate::clock::Timestamp;
+use crate::quota_day::QuotaDay;
 use crate::store::Patience;
-use crate::upstream::QuotaDay;
 
 /// Saved calls are written down this many at a time, because a hit must not wait for the disk. A process that is
 /// killed forgets fewer than this.

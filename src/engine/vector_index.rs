@@ -1,9 +1,9 @@
 //! What does the engine ask of an index of vectors?
 
-use crate::embed::Embedding;
 use crate::index::{Candidates, Index, IndexError, PhotoSet};
 use crate::photo_id::PhotoId;
 use crate::store::Extent;
+use crate::vector::Embedding;
 
 /// Finds the stored pictures that are near, and follows the store's feed of additions and removals. Called from any
 /// thread; searches go on while others insert and remove.

@@ -3,14 +3,14 @@
 use std::fmt;
 
 use super::Engine;
-use crate::embed::Fingerprint;
 use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
+use crate::quota_day::QuotaDay;
 use crate::store::{
     AnswerKey, CatalogError, Counts, FoundOffer, ImageCounts, PhotoFilter, QueueCounts, Store, StoredAnswer,
     StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
 };
-use crate::upstream::QuotaDay;
+use crate::vector::Fingerprint;
 
 /// What an engine's home holds, to be read. Every method's error is a [`CatalogError`] when it cannot be.
 #[derive(Clone, Copy)]

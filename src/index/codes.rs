@@ -306,7 +306,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::CodeStore;
-    use crate::embed::{Embedding, similarity};
+    use crate::vector::{Embedding, similarity};
 
     fn unit(dimension: usize) -> impl Strategy<Value = Embedding> {
         // Few large numbers, many small ones: what coarse steps treat worst.

@@ -47,8 +47,8 @@ pub use error::{IndexError, LoadError, SaveError};
 pub use photo_set::PhotoSet;
 pub use snapshot::IndexFingerprint;
 
-use crate::embed::Embedding;
 use crate::photo_id::PhotoId;
+use crate::vector::Embedding;
 use beam::Near;
 use graph::Graph;
 pub use graph::GraphAudit;

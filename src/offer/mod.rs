@@ -9,7 +9,7 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::timestamp::Timestamp;
 
 pub use id::{OfferId, OfferIdError};
 pub use image_url::canonical_image_url;

@@ -23,12 +23,13 @@ pub use crate::catalog::{
 };
 
 use crate::calibration::Calibration;
-use crate::clock::Timestamp;
-use crate::embed::Fingerprint;
 use crate::offer::{Offer, OfferDetail, OfferId};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
-use crate::upstream::{Ledger, QuotaDay};
+use crate::quota_day::QuotaDay;
+use crate::timestamp::Timestamp;
+use crate::upstream::Ledger;
+use crate::vector::Fingerprint;
 
 /// All that the engine asks of its store.
 pub trait Store:

@@ -157,7 +157,7 @@ impl Upstream for ArticleUpstream {
     /// One search request; a second one after a fresh token when the first was refused for its token, because
     /// that was not a search.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        params.check(PROFILE)?;
+        super::CheckParams::check(params, PROFILE)?;
         let fetch = |_: Option<&Secret>| self.fetch_token();
         self.tokens.with(self.clock.as_ref(), fetch, |token| self.ask(token, picture, params))
     }

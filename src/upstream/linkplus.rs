@@ -60,7 +60,7 @@ impl Upstream for LinkplusUpstream {
     }
 
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        params.check(PROFILE)?;
+        super::CheckParams::check(params, PROFILE)?;
         let url = picture.address(PROFILE, params)?;
         let reply = self.gateway.with_token(|token| {
             let reply = self.gateway.call(CALL, Some(token), |ask| {

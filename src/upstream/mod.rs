@@ -18,7 +18,6 @@ pub mod linkplus;
 #[cfg(feature = "upstream")]
 pub mod onebound;
 pub mod prepare;
-mod region;
 mod secret;
 #[cfg(feature = "upstream")]
 pub mod tmapi;
@@ -28,12 +27,13 @@ mod token;
 mod wire;
 
 use std::fmt;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::offer::{Offer, OfferDetail, OfferId, Price};
+pub use crate::question::{Region, RegionError, SearchParams};
+
+use crate::offer::{Offer, OfferDetail, OfferId};
 
 #[cfg(feature = "upstream")]
 pub use aop::{AopConfig, AopUpstream};
@@ -48,7 +48,6 @@ pub use linkplus::LinkplusUpstream;
 #[cfg(feature = "upstream")]
 pub use onebound::{OneboundConfig, OneboundUpstream};
 pub use prepare::{PrepareError, Prepared, UploadWarning, prepare};
-pub use region::{Region, RegionError};
 pub use secret::Secret;
 #[cfg(feature = "upstream")]
 pub use tmapi::{TmapiConfig, TmapiUpstream};
@@ -57,50 +56,15 @@ pub use token::TokenFile;
 #[cfg(feature = "upstream")]
 pub use wire::{Tape, TapeError};
 
-/// What to ask for beside the picture. Part of the identity of a stored answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SearchParams {
-    pub category_id: Option<u64>,
-    pub price_min: Option<Price>,
-    pub price_max: Option<Price>,
-    /// The part of the picture that is meant, in pixels of the upright picture.
-    #[serde(default)]
-    pub region: Option<Region>,
-    /// 1-based.
-    pub page: u32,
-    /// 1 to 50.
-    pub page_size: u32,
+/// What no upstream takes.
+#[cfg(feature = "upstream")]
+trait CheckParams {
+    /// Refuses it before anything is spent on it.
+    fn check(&self, profile: &'static str) -> Result<(), UpstreamError>;
 }
 
-impl Default for SearchParams {
-    fn default() -> Self {
-        Self { category_id: None, price_min: None, price_max: None, region: None, page: 1, page_size: 20 }
-    }
-}
-
-impl SearchParams {
-    /// The canonical text of these parameters: equal exactly when the parameters ask for the same thing
-    /// (`price_min` 5, 5.0 and 5.00 are one). Stored with every answer.
-    #[must_use]
-    pub fn key(&self) -> String {
-        let price = |p: Option<Price>| p.map_or_else(String::new, |p| p.yuan().normalize().to_string());
-        let mut key = format!(
-            "category={};price={}..{};page={};size={}",
-            self.category_id.map_or_else(String::new, |id| id.to_string()),
-            price(self.price_min),
-            price(self.price_max),
-            self.page,
-            self.page_size
-        );
-        if let Some(region) = self.region {
-            // Writing to a string cannot fail.
-            let _ = write!(key, ";region={region}");
-        }
-        key
-    }
-
-    #[cfg(feature = "upstream")]
-    /// Refuses what no upstream takes, before anything is spent on it.
+#[cfg(feature = "upstream")]
+impl CheckParams for SearchParams {
     fn check(&self, profile: &'static str) -> Result<(), UpstreamError> {
         let fault = if self.page == 0 {
             "page is 0: pages count from 1"

@@ -152,7 +152,7 @@ impl Upstream for OneboundUpstream {
     }
 
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        params.check(PROFILE)?;
+        super::CheckParams::check(params, PROFILE)?;
         let image_id = self.upload(picture)?;
         let ask = self
             .signed(Ask::get(SEARCH_PATH))

@@ -138,7 +138,7 @@ impl Upstream for TmapiUpstream {
 
     /// One request, and one before it for a picture that is not at Alibaba. There is no filter by category.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        params.check(PROFILE)?;
+        super::CheckParams::check(params, PROFILE)?;
         if params.category_id.is_some() {
             let message = "this vendor does not filter by category";
             return Err(UpstreamError::new(PROFILE, UpstreamErrorKind::Param, "category", message));

@@ -12,7 +12,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("access", &[]),
     // `embed` in its tests only: the shipped one is the built-in model's.
     ("calibration", &["embed", "verify"]),
-    ("catalog", &["access", "calibration", "clock", "embed", "offer", "photo", "photo_id", "upstream"]),
+    (
+        "catalog",
+        &[
+            "access",
+            "calibration",
+            "offer",
+            "photo",
+            "photo_id",
+            "question",
+            "quota_day",
+            "timestamp",
+            "upstream",
+            "vector",
+        ],
+    ),
     (
         "cli",
         &[
@@ -33,11 +47,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verdict",
         ],
     ),
-    ("clock", &[]),
+    ("clock", &["timestamp"]),
     // Both without knowledge of who draws or throws: the sandbox's goods, and the edits of `eval`.
     ("dice", &[]),
     ("drawing", &[]),
-    ("embed", &["photo", "tensor"]),
+    ("embed", &["photo", "tensor", "vector"]),
     (
         "engine",
         &[
@@ -49,9 +63,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "offer",
             "photo",
             "photo_id",
+            "question",
+            "quota_day",
             "store",
             "tensor",
             "upstream",
+            "vector",
             "verdict",
             "verify",
         ],
@@ -75,19 +92,37 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("fetch", &["http"]),
     ("http", &[]),
-    ("index", &["access", "embed", "photo_id"]),
+    ("index", &["access", "photo_id", "vector"]),
     // Knows where pictures are and what is said of them, not who wants them.
     ("input", &["offer", "photo"]),
-    ("offer", &["clock"]),
+    ("offer", &["timestamp"]),
     ("photo", &[]),
     ("photo_id", &[]),
     ("printable", &[]),
+    ("question", &["offer"]),
+    ("quota_day", &["timestamp"]),
     ("sandbox", &["clock", "dice", "drawing", "offer", "photo", "upstream"]),
     // The engine's door to what is kept: traits, and the one that SQLite meets.
-    ("store", &["calibration", "catalog", "clock", "embed", "offer", "photo", "photo_id", "upstream"]),
+    (
+        "store",
+        &[
+            "calibration",
+            "catalog",
+            "offer",
+            "photo",
+            "photo_id",
+            "question",
+            "quota_day",
+            "timestamp",
+            "upstream",
+            "vector",
+        ],
+    ),
     ("tensor", &["photo"]),
-    ("upstream", &["access", "clock", "offer", "http"]),
-    ("verdict", &["calibration", "embed", "index", "photo_id", "verify"]),
+    ("timestamp", &[]),
+    ("upstream", &["access", "clock", "offer", "http", "question", "quota_day"]),
+    ("vector", &[]),
+    ("verdict", &["calibration", "index", "photo_id", "vector", "verify"]),
     ("verify", &[]),
 ];
 

@@ -386,7 +386,7 @@ fn a_write_waits_for_others_within_the_threads_patience() {
         let _patience = Patience::limited_to(Duration::from_secs(5));
         std::thread::scope(|scope| {
             for (store, seeds) in [(&one, 1..20), (&other, 20..40)] {
-                scope.spawn(move || seeds.for_each(|seed| drop(store_photo(&**store, seed))));
+                scope.spawn(move || seeds.for_each(|seed| assert!(store_photo(&**store, seed) > PhotoId(0))));
             }
         });
         assert_eq!(one.photo_count().unwrap(), 39);

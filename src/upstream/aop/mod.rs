@@ -64,7 +64,7 @@ impl Upstream for AopUpstream {
     }
 
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        params.check(PROFILE)?;
+        super::CheckParams::check(params, PROFILE)?;
         self.gateway.with_token(|token| {
             let image_id = upload::upload(&self.gateway, token, picture)?;
             image_query::image_query(&self.gateway, token, &image_id, picture.region, params)

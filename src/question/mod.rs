@@ -1,0 +1,54 @@
+//! What is asked beside a picture? Values without I/O.
+
+mod region;
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+pub use region::{Region, RegionError};
+
+use crate::offer::Price;
+
+/// What to ask for beside the picture. Part of the identity of a stored answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SearchParams {
+    pub category_id: Option<u64>,
+    pub price_min: Option<Price>,
+    pub price_max: Option<Price>,
+    /// The part of the picture that is meant, in pixels of the upright picture.
+    #[serde(default)]
+    pub region: Option<Region>,
+    /// 1-based.
+    pub page: u32,
+    /// 1 to 50.
+    pub page_size: u32,
+}
+
+impl Default for SearchParams {
+    fn default() -> Self {
+        Self { category_id: None, price_min: None, price_max: None, region: None, page: 1, page_size: 20 }
+    }
+}
+
+impl SearchParams {
+    /// The canonical text of these parameters: equal exactly when the parameters ask for the same thing
+    /// (`price_min` 5, 5.0 and 5.00 are one). Stored with every answer.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let price = |p: Option<Price>| p.map_or_else(String::new, |p| p.yuan().normalize().to_string());
+        let mut key = format!(
+            "category={};price={}..{};page={};size={}",
+            self.category_id.map_or_else(String::new, |id| id.to_string()),
+            price(self.price_min),
+            price(self.price_max),
+            self.page,
+            self.page_size
+        );
+        if let Some(region) = self.region {
+            // Writing to a string cannot fail.
+            let _ = write!(key, ";region={region}");
+        }
+        key
+    }
+}

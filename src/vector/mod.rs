@@ -1,0 +1,9 @@
+//! What is a picture's vector? Values without I/O: the model that makes them is in `embed`.
+
+mod embedding;
+mod similarity;
+mod space;
+
+pub use embedding::{Embedding, EmbeddingError};
+pub(crate) use similarity::similarity;
+pub use space::{Fingerprint, Thresholds};
