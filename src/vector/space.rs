@@ -10,7 +10,7 @@ pub struct Fingerprint {
     /// Name and version, for people.
     pub model: String,
     pub dimension: usize,
-    /// Hex SHA-256 over the ONNX file's digest, the input specification and [`PREPROCESSING_VERSION`](crate::tensor::PREPROCESSING_VERSION).
+    /// Hex SHA-256 over the ONNX file's digest, the input specification and the version of preprocessing.
     pub digest: String,
 }
 
