@@ -62,7 +62,7 @@ impl Told {
         if self.forget {
             let forgotten = engine.forget_told(one.pointed(), other.pointed())?;
             if settings.json {
-                writeln!(stdout(), "{}", json!({"forgotten": forgotten}))?;
+                writeln!(stdout(), "{}", json!({"id": null, "forgotten": forgotten}))?;
             } else if forgotten {
                 writeln!(stdout(), "forgotten")?;
             } else {
@@ -72,7 +72,9 @@ impl Told {
         }
         let told = engine.tell(one.pointed(), other.pointed(), same)?;
         if settings.json {
-            writeln!(stdout(), "{}", serde_json::to_string(&told)?)?;
+            let mut value = serde_json::to_value(&told)?;
+            value["id"] = json!(null);
+            writeln!(stdout(), "{value}")?;
             return Ok(ExitCode::SUCCESS);
         }
         let [a, b] = told.photos;

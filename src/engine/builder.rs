@@ -154,7 +154,9 @@ impl EngineBuilder {
         let embedder = LazyEmbedder::new(self.embedder)?;
         let catalog = Arc::new(Catalog::open(&self.home)?);
         let progress = Arc::clone(&self.progress);
-        catalog.on_damage(move |text| progress.note(text));
+        catalog.on_damage(move |damage| progress.damage(damage));
+        let progress = Arc::clone(&self.progress);
+        catalog.on_wait(move |text| progress.note(text));
         if claim {
             catalog.claim_model(&embedder.fingerprint)?;
         }

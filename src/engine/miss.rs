@@ -49,8 +49,7 @@ impl Engine {
             return self.leave_unanswered(refused, seen, query, known, timings);
         }
         if self.desks.is_empty() {
-            let message =
-                "no upstream is configured, so nothing was asked; `tongkuan --help` tells how to name one";
+            let message = "no upstream is configured, so nothing was asked";
             let refused = Refused::of(WhyNot::NoUpstream, message);
             return self.leave_unanswered(refused, seen, query, known, timings);
         }
@@ -229,8 +228,7 @@ impl Engine {
         // One from the far future was said before the clock was set back; how long ago is not known.
         let refusal = self.catalog.refusal(byte_digest, profile, now.minus(ttl), now.plus(ttl))?;
         let Some(refusal) = refusal else { return Ok(()) };
-        let message =
-            format!("{} (remembered from {}; --refresh asks again)", refusal.message, refusal.refused_at);
+        let message = format!("{} (remembered from {})", refusal.message, refusal.refused_at);
         Err(remembered(profile, UpstreamErrorKind::Image, refusal.code, message))
     }
 

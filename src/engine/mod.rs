@@ -51,7 +51,9 @@ pub use similar::Similar;
 pub use told::{Pointed, Told};
 
 use crate::calibration::TooFewPairs;
-use crate::catalog::{AnswerKey, Catalog, CatalogError, NewPhoto, Stored, StoredAnswer, WaitReason};
+use crate::catalog::{
+    AnswerKey, Catalog, CatalogError, DamageNote, NewPhoto, Stored, StoredAnswer, WaitReason,
+};
 use crate::clock::Clock;
 use crate::embed::{EmbedError, Embedding};
 use crate::index::{Index, IndexError, SaveError};
@@ -147,21 +149,21 @@ pub enum EngineError {
     #[error(transparent)]
     TooFewPairs(#[from] TooFewPairs),
     #[error(
-        "there is no calibration for the model {model}, so no false-hit bound can be promised: make one on pictures of \
-         yours (`tongkuan calibrate FOLDER`), or leave --max-false-hit away"
+        "there is no calibration for the model {model}, so no false-hit bound can be promised: calibrate on \
+         pictures of yours, or ask for no bound"
     )]
     Uncalibrated { model: String },
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     #[error(transparent)]
     Upstream(#[from] GuardError),
-    #[error("there is no photo {photo_id}; `tongkuan search` names the photo that it matched")]
+    #[error("there is no photo {photo_id}")]
     NoSuchPhoto { photo_id: PhotoId },
     #[error("it is not photo {photo_id} any more: its address shows another picture by now")]
     OtherPicture { photo_id: PhotoId },
     #[error("both are photo {photo_id}, by their bytes or pixels: there is nothing to tell apart")]
     OnePhoto { photo_id: PhotoId },
-    #[error("no upstream is configured; `tongkuan --help` tells how to name one")]
+    #[error("no upstream is configured")]
     NoUpstream,
 }
 
@@ -169,6 +171,10 @@ pub enum EngineError {
 pub trait Progress: Send + Sync {
     /// Something worth a line.
     fn note(&self, text: &str);
+    /// Something stored cannot be read, and is done without.
+    fn damage(&self, damage: DamageNote<'_>) {
+        self.note(&damage.to_string());
+    }
     /// `done` of `of` steps of the work `what`.
     fn step(&self, what: &str, done: usize, of: usize);
 }

@@ -30,9 +30,9 @@ pub struct QuotaReport {
     /// the second.
     pub forecast: Option<u64>,
     /// Until then nobody asks, because the upstream failed too often or has said that nothing is left.
-    pub closed_until: Option<Timestamp>,
+    pub open_until: Option<Timestamp>,
     /// Why.
-    pub closed_because: Option<String>,
+    pub open_because: Option<String>,
 }
 
 /// Answers given without a call since they were last written down.
@@ -74,8 +74,8 @@ impl Engine {
                 left,
                 resets_at,
                 forecast: forecast(&starts, now, resets_at),
-                closed_until: closed.as_ref().map(|breaker| breaker.until),
-                closed_because: closed.map(|breaker| breaker.error.to_string()),
+                open_until: closed.as_ref().map(|breaker| breaker.until),
+                open_because: closed.map(|breaker| breaker.error.to_string()),
             })
         };
         self.desks.iter().map(report).collect()

@@ -19,7 +19,8 @@ pub enum GuardError {
     /// `calls` search calls were made and (perhaps) billed without an answer.
     #[error("{error}")]
     Upstream { error: UpstreamError, calls: u32 },
-    #[error("{profile}: {error}")]
+    /// The call could not be booked, so it was not made; `calls` were made and (perhaps) billed before.
+    #[error("{profile}: {}", not_booked(error, *calls))]
     Ledger { profile: &'static str, error: LedgerError, calls: u32 },
     #[error(
         "{profile}: this search would wait {} s for its turn, and {} s are allowed; ask again later, or \
@@ -27,9 +28,23 @@ pub enum GuardError {
         wait.as_secs(), max_wait.as_secs()
     )]
     TooSlow { profile: &'static str, wait: Duration, max_wait: Duration },
-    /// Nobody is asked, in any process: the upstream failed too often, or has said that nothing is left.
-    #[error("{error}; nobody is asked before {until}")]
+    /// The breaker is open, for all processes: the upstream failed too often, or has said that nothing is left.
+    #[error("{error}; it is not asked before {until}")]
     BreakerOpen { error: UpstreamError, until: Timestamp },
+}
+
+fn not_booked(error: &LedgerError, calls: u32) -> String {
+    let (cause, paid) = match (error, calls) {
+        (LedgerError::Storage { message }, 0) => (message.clone(), "nothing was asked".to_owned()),
+        (LedgerError::Storage { message }, 1) => {
+            (message.clone(), "nothing more was asked; 1 call paid".to_owned())
+        }
+        (LedgerError::Storage { message }, calls) => {
+            (message.clone(), format!("nothing more was asked; {calls} calls paid"))
+        }
+        (other, _) => (other.to_string(), "nothing was asked".to_owned()),
+    };
+    format!("cannot store that a call is made, so {paid}: {cause}")
 }
 
 /// Why nothing was asked, or asked in vain, in a way that passes by itself or with a wait.
@@ -38,7 +53,7 @@ pub enum GuardError {
 pub enum WhyNot {
     /// The caller forbade it.
     Offline,
-    /// There is nobody to ask.
+    /// No upstream is configured.
     NoUpstream,
     /// The budget of the day, which the user sets, is spent.
     BudgetSpent,

@@ -99,6 +99,25 @@ impl SearchParams {
         key
     }
 
+    /// Whether `text` is the [`key`](Self::key) of any parameters.
+    #[must_use]
+    pub fn is_key(text: &str) -> bool {
+        let number = |text: &str| text.parse::<u64>().is_ok();
+        let price = |text: &str| text.is_empty() || text.parse::<Price>().is_ok();
+        let mut fields = text.split(';').map(|field| field.split_once('='));
+        let mut next = |wanted: &str, is_one: &dyn Fn(&str) -> bool| matches!(fields.next(), Some(Some((name, value))) if name == wanted && is_one(value));
+        let is_range = |text: &str| text.split_once("..").is_some_and(|(min, max)| price(min) && price(max));
+        next("category", &|text| text.is_empty() || number(text))
+            && next("price", &is_range)
+            && next("page", &number)
+            && next("size", &number)
+            && match fields.next() {
+                None => true,
+                Some(Some(("region", region))) => region.parse::<Region>().is_ok() && fields.next().is_none(),
+                Some(_) => false,
+            }
+    }
+
     #[cfg(feature = "upstream")]
     /// Refuses what no upstream takes, before anything is spent on it.
     fn check(&self, profile: &'static str) -> Result<(), UpstreamError> {
@@ -202,7 +221,7 @@ pub struct UpstreamPage {
     pub provider_count: Option<ProviderCount>,
 }
 
-/// A provider's own count of calls, whoever made them.
+/// A provider's own count of calls, those of other programs included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProviderCount {
     pub used_today: u32,
@@ -352,7 +371,7 @@ impl UpstreamErrorKind {
             Self::Image => "try another picture or a smaller one",
             Self::Unsupported => "check base_url and the profile",
             Self::Transient => "try again later",
-            Self::Unreadable => "see what base_url answers to a browser, then ask again with --refresh",
+            Self::Unreadable => "see what base_url answers to a browser, then ask anew",
             Self::Unreachable => "check the network and base_url",
         }
     }
@@ -396,8 +415,10 @@ impl UpstreamError {
         Self { billed: Some(true), ..error }
     }
 
-    /// Whether the same search may succeed if it is made again after a while. One that was waited for in vain may have
-    /// been made and be under way still: to make it again would cost a second call and as long a wait.
+    /// Whether the same search may succeed if it is made again after a while. One that was waited for in vain (a time-out,
+    /// HTTP 504) may have been made and be under way still: to make it again would cost a second call and as long a wait.
+    /// An upstream that answers with an error of its own (HTTP 500, 502, 503) has ended the search: vendors that publish
+    /// what they bill do not bill those, and the next attempt mostly succeeds. See docs/decisions.md, 43.
     #[must_use]
     pub fn is_worth_retrying(&self) -> bool {
         self.kind.is_worth_retrying() && !matches!(self.code.as_str(), TIMEOUT | "504")
