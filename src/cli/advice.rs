@@ -66,7 +66,7 @@ fn advice(code: &str) -> Option<&'static str> {
         "catalog_damaged" => "`tongkuan reembed --from FOLDER` embeds anew, --model names another model",
         "catalog_too_old_to_read" => "--home names the copy",
         "runtime_not_found" | "runtime_not_loaded" | "runtime_download" | "runtime_digest"
-        | "runtime_telemetry" => "`tongkuan setup` fetches the pinned one",
+        | "runtime_telemetry" => "run `tongkuan setup` with network access",
         "model_not_read" => "correct --model, or leave it away",
         "model_not_loaded" => "`tongkuan doctor` looks at every part",
         "uncalibrated" => "`tongkuan calibrate FOLDER` makes one; else leave --max-false-hit away",
