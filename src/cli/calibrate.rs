@@ -71,7 +71,7 @@ impl Calibrate {
         let (json, model) = (settings.json, settings.model()?.fingerprint());
         let home = settings.home.clone();
         // A home that is there must open before an hour is spent; a new one is made once there is something to keep.
-        let mut catalog = if settings.has_home()? { Some(Catalog::open(&home)?) } else { None };
+        let catalog = if settings.has_home()? { Some(Catalog::open(&home)?) } else { None };
         let terminal = Terminal::new();
         let scratch = Scratch::new()?;
         let pictures = picture::folder(folder)?.paths();
@@ -89,7 +89,7 @@ impl Calibrate {
             Ok(line) => line,
             Err(refused) => return Err(too_few(refused, usable)),
         };
-        let catalog = match catalog.take() {
+        let catalog = match catalog {
             Some(catalog) => catalog,
             None => Catalog::open(&home)?,
         };

@@ -168,7 +168,7 @@ fn encoding_of(bytes: &[u8]) -> TextEncoding {
     if damage * 20 <= bytes.len() { TextEncoding::Gb18030 } else { TextEncoding::Utf8 }
 }
 
-/// Decodes while it is read. TextLine ends of every kind come out as `\n`, unless the text is separated by NULs.
+/// Decodes while it is read. Line ends of every kind come out as `\n`, unless the text is separated by NULs.
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a state of its own: input ended, text ended, line ends"

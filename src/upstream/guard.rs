@@ -476,9 +476,9 @@ impl Guard {
             // While this thread waited, midnight may have passed (the call would count for the wrong day), or
             // another thread's call may have been told that it was too fast, or that nothing is left.
             let start = self.clock.now();
-            let closed = self.refuse_if_open();
+            let may_start = self.refuse_if_open();
             let mut pacer = self.pacer();
-            if QuotaDay::of(start) == day && pacer.not_before.left(start).is_zero() && closed.is_ok() {
+            if QuotaDay::of(start) == day && pacer.not_before.left(start).is_zero() && may_start.is_ok() {
                 pacer.not_before = Pause::new(start, self.policy.min_interval);
                 return Ok(reservation);
             }

@@ -34,15 +34,14 @@ pub enum GuardError {
 }
 
 fn not_booked(error: &LedgerError, calls: u32) -> String {
-    let (cause, paid) = match (error, calls) {
-        (LedgerError::Storage { message }, 0) => (message.clone(), "nothing was asked".to_owned()),
-        (LedgerError::Storage { message }, 1) => {
-            (message.clone(), "nothing more was asked; 1 call paid".to_owned())
-        }
-        (LedgerError::Storage { message }, calls) => {
-            (message.clone(), format!("nothing more was asked; {calls} calls paid"))
-        }
-        (other, _) => (other.to_string(), "nothing was asked".to_owned()),
+    let (cause, calls) = match error {
+        LedgerError::Storage { message } => (message.clone(), calls),
+        other => (other.to_string(), 0),
+    };
+    let paid = match calls {
+        0 => "nothing was asked".to_owned(),
+        1 => "nothing more was asked; 1 call paid".to_owned(),
+        calls => format!("nothing more was asked; {calls} calls paid"),
     };
     format!("cannot store that a call is made, so {paid}: {cause}")
 }

@@ -348,7 +348,7 @@ pub fn classify(http_status: u16, code: &str, words: &str) -> UpstreamErrorKind 
         403 => Acl,
         413 | 415 => Image,
         429 => Rate,
-        // The gateway says 400 to everything, so the status alone does not blame the parameters; and a
+        // The gateway says 400 to everything, so the status alone does not blame the parameters; and an
         // undocumented business code may have been paid for.
         _ => Transient,
     }
