@@ -45,6 +45,7 @@ pub mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+mod codes;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
 mod dice;
 #[cfg(any(feature = "sandbox", feature = "eval"))]

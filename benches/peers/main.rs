@@ -153,10 +153,10 @@ fn main() {
     drop(first);
     drop(vectors);
 
-    // How broad to search is a property of an index, so there is one for each breadth, from one snapshot.
+    // How broad to search is a property of an index, so there is one for each, from one snapshot.
     let mut rows = String::new();
-    for breadth in BREADTHS {
-        let index = Index::load(IndexOptions { breadth, ..options() }, saved.path(), &fingerprint());
+    for ef_search in BREADTHS {
+        let index = Index::load(IndexOptions { ef_search, ..options() }, saved.path(), &fingerprint());
         let index = index.expect("the snapshot");
         let search = |query: &Embedding| index.search(query, K, -1.0).expect("a search");
         // All sums are looked at before the clock starts.
@@ -180,10 +180,10 @@ fn main() {
         let comma = if rows.is_empty() { "" } else { "," };
         write!(
             rows,
-            "{comma}{{\"ef\":{breadth},\"query_ms\":{median},\"query_cpu_ms\":{cpu},\"found\":{found:?}}}"
+            "{comma}{{\"ef\":{ef_search},\"query_ms\":{median},\"query_cpu_ms\":{cpu},\"found\":{found:?}}}"
         )
         .expect("a string takes everything");
-        println!("breadth {breadth}: {median:.4} ms a query, {cpu:.4} ms of processor time");
+        println!("ef_search {ef_search}: {median:.4} ms a query, {cpu:.4} ms of processor time");
     }
     println!(
         "{count} vectors built in {build_s:.2} s ({build_cpu_s:.2} s of processor time), {peak} bytes a vector then; \

@@ -5,7 +5,7 @@ use std::fs;
 use libfuzzer_sys::fuzz_target;
 use tongkuan::input::Input;
 
-/// Whatever a file holds, its rows come to an end, and each is a good or an error with a text.
+// Whatever a file holds, its rows come to an end, and each is a good or an error with a text.
 fuzz_target!(|bytes: &[u8]| {
     let Some((&kind, bytes)) = bytes.split_first() else { return };
     let folder = tempfile::tempdir().expect("a folder");

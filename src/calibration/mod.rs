@@ -86,8 +86,7 @@ impl Line {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
     "at most {} false hits cannot be promised: with {stored} pictures stored, the {pairs} pairs of the calibration \
-     support {} at best, and about {needed} would be needed; allow more (--max-false-hit), or calibrate on more \
-     pictures (`tongkuan calibrate FOLDER`)",
+     support {} at best, and about {needed} would be needed; allow more, or calibrate on more pictures",
     percent(*.asked), percent(*.least)
 )]
 pub struct TooFewPairs {
@@ -370,7 +369,7 @@ mod tests {
         assert!(at(5000).expect("supported") > at(1000).expect("supported"));
         let refused = at(50_000).expect_err("50 times the accidents");
         assert_eq!((refused.pairs, refused.stored), (6000, 50_000));
-        assert!(refused.to_string().contains("tongkuan calibrate"), "{refused}");
+        assert!(refused.to_string().contains("calibrate on more"), "{refused}");
     }
 
     #[test]

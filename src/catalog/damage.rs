@@ -17,6 +17,7 @@ use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::calibration::Calibration;
 use crate::offer::OfferDetail;
 use crate::photo_id::PhotoId;
+use crate::question::SearchParams;
 use crate::vector::{Embedding, Fingerprint};
 
 /// So many entries are named one by one; a listener is told once that there are more.
@@ -45,6 +46,10 @@ pub enum Entry {
     Waiting {
         queue_id: i64,
     },
+    /// What was asked for with an answer.
+    Params {
+        answer_id: i64,
+    },
     Calibration,
     Model,
 }
@@ -70,6 +75,7 @@ impl fmt::Display for Entry {
                 write!(f, "the details of the offer {offer_id} of {profile}")
             }
             Self::Waiting { queue_id } => write!(f, "entry {queue_id} of the queue"),
+            Self::Params { answer_id } => write!(f, "what answer {answer_id} was asked for with"),
             Self::Calibration => write!(f, "the calibration of this home"),
             Self::Model => write!(f, "the name of the model of this home"),
         }
@@ -77,32 +83,34 @@ impl fmt::Display for Entry {
 }
 
 impl Entry {
-    /// What is done without it, and what mends it.
+    /// What is done without it, and what mends it: a repair is [`Catalog::mend`].
     fn consequence(&self) -> &'static str {
         match self {
             Self::Vector(_) => {
-                "the photo is left out of the index and known by its bytes and pixels only; `tongkuan doctor --repair` \
-                 takes the vector away, `tongkuan reembed --from FOLDER` makes it anew from the original"
+                "the photo is left out of the index and known by its bytes and pixels only; a repair takes the vector away, \
+                 embedding the original anew makes another"
             }
-            Self::NextVector(_) => "it is not used; run `tongkuan reembed` again",
+            Self::NextVector(_) => "it is not used, and is made again",
             Self::Sketch(_) => {
-                "the photo is judged by its vector alone; `tongkuan doctor --repair` takes the sketch away, `tongkuan \
-                 reembed --from FOLDER` makes it anew from the original"
+                "the photo is judged by its vector alone; a repair takes the sketch away, the original makes another"
             }
             Self::Offer { profile, .. } if profile == OWN_PROFILE => {
-                "only its id is known; `tongkuan add` it again, or keep the id alone with `tongkuan doctor --repair`"
+                "only its id is known; add the good again, or have a repair keep the id alone"
             }
             Self::Offer { .. } => {
-                "only its id is known; another answer that names it renews it, `tongkuan doctor --repair` keeps the id"
+                "only its id is known; another answer that names it renews it, a repair keeps the id"
             }
-            Self::Details { .. } => "they count as unknown; `tongkuan doctor --repair` takes them away",
-            Self::Waiting { .. } => "it is passed over; `tongkuan doctor --repair` takes it away",
+            Self::Details { .. } => "they count as unknown; a repair takes them away",
+            Self::Waiting { .. } => "it is passed over; a repair takes it away",
+            Self::Params { .. } => {
+                "no search finds the answer; a repair takes it away, and the next search asks anew"
+            }
             Self::Calibration => {
-                "the shipped one takes its place; run `tongkuan calibrate` again, or `tongkuan doctor --repair`"
+                "the shipped one takes its place; calibrate again, or have a repair take it away"
             }
             Self::Model => {
                 "the vectors have the dimension of this program's model, whose name was written in its place; if it was \
-                 another model, run `tongkuan reembed --from FOLDER`"
+                 another model, embed the originals anew"
             }
         }
     }
@@ -117,7 +125,25 @@ impl fmt::Display for Damage {
 /// What is wrong with a blob that was stored with this sum.
 type ProblemOf<'a> = dyn Fn(&[u8], Option<i64>) -> Option<String> + 'a;
 
-type Listener = Box<dyn Fn(&str) + Send + Sync>;
+type Listener = Box<dyn Fn(DamageNote<'_>) + Send + Sync>;
+
+/// What a listener hears of damage.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum DamageNote<'a> {
+    Entry(&'a Damage),
+    /// So many were told of that it is enough: a scan counts them.
+    More,
+}
+
+impl fmt::Display for DamageNote<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry(damage) => damage.fmt(f),
+            Self::More => f.write_str("more entries cannot be read"),
+        }
+    }
+}
 
 /// What was found damaged while something else was read.
 #[derive(Default)]
@@ -136,17 +162,16 @@ impl DamageLog {
                 return;
             }
             if told.len() > MAX_TOLD {
-                return listener("more entries cannot be read; `tongkuan doctor` counts them");
+                return listener(DamageNote::More);
             }
         }
-        listener(&Damage { entry, problem: problem.to_string() }.to_string());
+        listener(DamageNote::Entry(&Damage { entry, problem: problem.to_string() }));
     }
 }
 
 impl Catalog {
-    /// Has `listener` told of each entry that turns out to be damaged, once, in a sentence that names the remedy. Only the
-    /// first call counts.
-    pub fn on_damage(&self, listener: impl Fn(&str) + Send + Sync + 'static) {
+    /// Has `listener` told of each entry that turns out to be damaged, once. Only the first call counts.
+    pub fn on_damage(&self, listener: impl Fn(DamageNote<'_>) + Send + Sync + 'static) {
         let _ = self.damage.listener.set(Box::new(listener));
     }
 
@@ -181,6 +206,7 @@ impl Catalog {
                 let entry = Entry::Waiting { queue_id: raw.queue_id };
                 found.extend(RawWaiting::into_waiting(raw).err().map(|problem| Damage { entry, problem }));
             }
+            scan_params(c, &mut found)?;
             if meta(c, super::calibrations::KEY)?.is_some_and(|text| Calibration::from_json(&text).is_none())
             {
                 found.push(Damage { entry: Entry::Calibration, problem: "it is no calibration".to_owned() });
@@ -261,6 +287,22 @@ fn scan_bodies(
     Ok(())
 }
 
+fn scan_params(connection: &Connection, found: &mut Vec<Damage>) -> Result<(), rusqlite::Error> {
+    let mut statement = connection.prepare("SELECT answer_id, params FROM answers WHERE profile <> ?1")?;
+    let mut rows = statement.query([OWN_PROFILE])?;
+    while let Some(row) = rows.next()? {
+        let params = text(row, 1)?;
+        if !SearchParams::is_key(&params) {
+            let entry = Entry::Params { answer_id: row.get(0)? };
+            found.push(Damage {
+                entry,
+                problem: format!("{:?}", params.chars().take(80).collect::<String>()),
+            });
+        }
+    }
+    Ok(())
+}
+
 fn mend_one(transaction: &Transaction<'_>, entry: &Entry) -> Result<(), rusqlite::Error> {
     let by_number = |sql: &str, number: i64| transaction.prepare_cached(sql)?.execute([number]);
     let by_offer = |sql: &str, profile: &str, offer_id: &str| transaction.execute(sql, [profile, offer_id]);
@@ -269,6 +311,10 @@ fn mend_one(transaction: &Transaction<'_>, entry: &Entry) -> Result<(), rusqlite
         Entry::NextVector(id) => by_number("DELETE FROM next_embeddings WHERE photo_id = ?1", id.0),
         Entry::Sketch(id) => by_number("DELETE FROM sketches WHERE photo_id = ?1", id.0),
         Entry::Waiting { queue_id } => by_number("DELETE FROM queue WHERE queue_id = ?1", *queue_id),
+        Entry::Params { answer_id } => {
+            by_number("DELETE FROM answer_offers WHERE answer_id = ?1", *answer_id)?;
+            by_number("DELETE FROM answers WHERE answer_id = ?1", *answer_id)
+        }
         Entry::Details { profile, offer_id } => {
             by_offer("DELETE FROM offer_details WHERE profile = ?1 AND offer_id = ?2", profile, offer_id)
         }

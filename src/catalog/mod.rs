@@ -42,7 +42,7 @@ use serde::Serialize;
 
 pub use answers::{AnswerKey, FoundOffer, NewAnswer, OWN_PROFILE, StoredAnswer};
 pub use asking::{Asking, Holder, Subject, Turn};
-pub use damage::{Damage, Entry};
+pub use damage::{Damage, DamageNote, Entry};
 pub use details::StoredDetail;
 pub use filter::{GoodsFilter, PhotoFilter};
 pub use goods::{GoodsPhoto, NewGood, StoredGood};
@@ -81,32 +81,31 @@ const OPENING_PATIENCE: Duration = Duration::from_millis(200);
 pub enum CatalogError {
     #[error("cannot open the catalogue {}: {source}; check that the folder exists and may be written to", path.display())]
     Open { path: PathBuf, r#source: rusqlite::Error },
-    #[error("cannot use the home folder {}: {source}; it has to be yours to write, or choose another with --home", path.display())]
+    #[error("cannot use the home folder {}: {source}; it has to be yours to write", path.display())]
     Home { path: PathBuf, r#source: std::io::Error },
     #[error(
-        "the catalogue has format {found}, this program knows up to {known}: it was written by a newer tongkuan; \
-         update this program or choose another home with --home"
+        "the catalogue has format {found}, this program knows up to {known}: it was written by a newer version; \
+         update this program or use another home folder"
     )]
     TooNew { found: usize, known: usize },
     #[error(
         "this home was made with the model {stored}, this program runs {current}: their vectors cannot be \
-         compared; use that model again (--model), embed the pictures anew (`tongkuan reembed --from FOLDER`), or choose \
-         another home with --home"
+         compared; use that model again, embed the pictures anew from the originals, or use another home folder"
     )]
     OtherModel { stored: String, current: String },
     #[error(
-        "another process has given this home to another model meanwhile (`tongkuan reembed`); start this program again \
+        "another process has given this home to another model meanwhile; start this program again \
          with that model"
     )]
     ModelChanged,
     #[error(
-        "the catalogue is damaged at {place}: {problem}; run `tongkuan reembed --from FOLDER` with \
-         the originals, which gives the home to this program's model, or use that model again (--model)"
+        "the catalogue is damaged at {place}: {problem}; embed the pictures anew from the originals, which gives the home to \
+         this program's model, or use that model again"
     )]
     Damaged { place: String, problem: String },
     #[error(
         "the catalogue has format {found} and would have to become {known}, but {} cannot be written; open it once where \
-         it can, or copy the home folder to such a place and name it with --home", path.display()
+         it can, or copy the home folder to such a place", path.display()
     )]
     TooOldToRead { path: PathBuf, found: usize, known: usize },
     #[error("the journal of paid answers {} cannot be written: {source}", path.display())]
@@ -158,6 +157,7 @@ pub struct Catalog {
     /// Whether the last attempt to store something that was paid for, or to be allowed to pay, has failed.
     storing_fails: AtomicBool,
     damage: DamageLog,
+    waits: OnceLock<patience::WaitListener>,
 }
 
 /// Connections to read with.
@@ -220,6 +220,7 @@ impl Catalog {
             unwritten: Mutex::default(),
             storing_fails: AtomicBool::new(false),
             damage: DamageLog::default(),
+            waits: OnceLock::new(),
         };
         if access == Access::ReadWrite {
             let _patience = Patience::limited_to(OPENING_PATIENCE);
@@ -378,7 +379,18 @@ impl Catalog {
     pub fn problems(&self) -> Result<Vec<String>, CatalogError> {
         let lines: Vec<String> = self
             .read(|c| c.prepare("PRAGMA integrity_check(20)")?.query_map([], |row| row.get(0))?.collect())?;
-        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+        let unattached: Vec<String> = self.read(|c| {
+            let rows =
+                "SELECT \"table\", count(*), parent FROM pragma_foreign_key_check GROUP BY \"table\", parent";
+            c.prepare(rows)?
+                .query_map([], |row| {
+                    let (table, count, parent): (String, u64, String) =
+                        (row.get(0)?, row.get(1)?, row.get(2)?);
+                    Ok(format!("{count} rows of {table} belong to none of {parent}"))
+                })?
+                .collect()
+        })?;
+        Ok(lines.into_iter().filter(|line| line != "ok").chain(unattached).collect())
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {

@@ -1,9 +1,9 @@
 //! How long may a search wait for others that write? As long as this thread is given, over all its statements.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::sync::{MutexGuard, TryLockError};
+use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ffi};
@@ -16,9 +16,47 @@ const POLL: Duration = Duration::from_millis(1);
 /// What all writes after a call may wait together: the answer is there, and people wait for it.
 const AFTER_CALL: Duration = Duration::from_secs(5);
 
+/// From how long a wait for another process is said.
+const NOTE_AFTER: Duration = Duration::from_secs(5);
+
 thread_local! {
     /// What this thread may still wait; `None` while nothing limits it.
     static LEFT: Cell<Option<Duration>> = const { Cell::new(None) };
+    /// The wait of the statement that this thread is at.
+    static WAIT: RefCell<Option<Wait>> = const { RefCell::new(None) };
+}
+
+/// Hears what is waited for, as a line of text.
+pub(super) type WaitListener = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A wait until another process has done writing.
+struct Wait {
+    since: Instant,
+    limit: Duration,
+    /// Until it has been told.
+    listener: Option<WaitListener>,
+}
+
+/// What SQLite calls when another connection is writing: sleeps a while, and says whether to try again.
+fn keep_waiting(tries: i32) -> bool {
+    WAIT.with_borrow_mut(|wait| {
+        let Some(wait) = wait else { return false };
+        let waited = wait.since.elapsed();
+        if waited >= wait.limit {
+            return false;
+        }
+        if waited >= NOTE_AFTER
+            && let Some(listener) = wait.listener.take()
+        {
+            listener(&format!(
+                "another process is writing to the home folder: waiting for it, {} s at the most",
+                wait.limit.as_secs()
+            ));
+        }
+        let pause = Duration::from_millis(u64::from(tries.unsigned_abs()).clamp(1, 50));
+        std::thread::sleep(pause.min(wait.limit.saturating_sub(waited)));
+        true
+    })
 }
 
 /// While it lives, the writes of this thread wait no longer than the limit, all together.
@@ -74,33 +112,38 @@ impl DerefMut for Writer<'_> {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         LEFT.set(LEFT.get().map(|left| left.saturating_sub(self.since.elapsed())));
+        WAIT.set(None);
         // Cannot fail for an open connection.
         let _ = self.connection.busy_timeout(BUSY_TIMEOUT);
     }
 }
 
 impl Catalog {
+    /// Has `listener` told when a search waits long for another process that is writing. Only the first call counts.
+    pub fn on_wait(&self, listener: impl Fn(&str) + Send + Sync + 'static) {
+        let _ = self.waits.set(Arc::new(listener));
+    }
+
     /// As [`Catalog::writer`], within this thread's [`Patience`].
     pub(super) fn writer_in_time(&self) -> Result<Writer<'_>, rusqlite::Error> {
         let since = Instant::now();
-        let connection = match LEFT.get() {
+        let mut connection = match LEFT.get() {
             None => self.writer(),
-            Some(left) => {
-                let connection = loop {
-                    match self.writer.try_lock() {
-                        Ok(connection) => break connection,
-                        Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
-                        Err(TryLockError::WouldBlock) if since.elapsed() < left => std::thread::sleep(POLL),
-                        Err(TryLockError::WouldBlock) => {
-                            LEFT.set(Some(Duration::ZERO));
-                            return Err(busy());
-                        }
+            Some(left) => loop {
+                match self.writer.try_lock() {
+                    Ok(connection) => break connection,
+                    Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+                    Err(TryLockError::WouldBlock) if since.elapsed() < left => std::thread::sleep(POLL),
+                    Err(TryLockError::WouldBlock) => {
+                        LEFT.set(Some(Duration::ZERO));
+                        return Err(busy());
                     }
-                };
-                connection.busy_timeout(left.saturating_sub(since.elapsed()))?;
-                connection
-            }
+                }
+            },
         };
+        let limit = LEFT.get().unwrap_or(BUSY_TIMEOUT).saturating_sub(since.elapsed());
+        WAIT.set(Some(Wait { since: Instant::now(), limit, listener: self.waits.get().cloned() }));
+        connection.busy_handler(Some(keep_waiting))?;
         Ok(Writer { connection, since })
     }
 }

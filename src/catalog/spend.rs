@@ -164,7 +164,7 @@ impl Ledger for Catalog {
         self.stored_breaker(profile).map_err(storage)
     }
 
-    fn close(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError> {
+    fn trip(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError> {
         self.store_breaker(profile, until, error).map_err(storage)
     }
 

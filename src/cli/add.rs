@@ -1,7 +1,7 @@
 //! `tongkuan add`
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +26,7 @@ pub(super) struct Add {
     /// lines like {"path":"a.jpg","id":"A-1","title":"...","price":"59.00","category_ids":[1031]}, a JSON array of such
     /// objects, a CSV or TSV with such a header (图片, 编号, 标题 and 价格 are understood, too), or one path or address a
     /// line, or ending with NUL. All but the picture may be missing; paths are relative to the list. Several rows may show
-    /// one good in several pictures; its last row tells title, price and all the rest. UTF-8, UTF-16 and GBK are recognised
+    /// one good in several pictures; its last row tells title, price and all the rest. UTF-8, UTF-16, GBK and Big5 are recognised
     #[arg(required = true, value_name = "SOURCE", value_parser = super::any_path())]
     sources: Vec<PathBuf>,
 }
@@ -105,7 +105,7 @@ impl Goods {
             (&mut self.by_id, row.is_id_given, &row.picture)
         {
             let first = by_id.entry(row.id.clone()).or_insert_with(|| path.clone());
-            if first != path {
+            if first != path && !is_one_file(first, path) {
                 bail!(
                     "{} has the id {:?} already, and {} would get the same: name a folder above both, or a list with ids",
                     first.display(),
@@ -136,9 +136,7 @@ impl Goods {
     /// What there is to say of a source as a whole.
     fn report(&self, name: &str, input: &Input) {
         let report = input.report();
-        if let Some(encoding @ (TextEncoding::Gb18030 | TextEncoding::Utf16Le | TextEncoding::Utf16Be)) =
-            report.encoding
-        {
+        if let Some(encoding) = report.encoding.filter(|encoding| *encoding != TextEncoding::Utf8) {
             complain(format_args!("{name}: read as {encoding}"));
         }
         if !report.ignored_fields.is_empty() {
@@ -148,6 +146,12 @@ impl Goods {
         let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         skipped.extend(report.skipped.iter().cloned());
     }
+}
+
+/// Whether two paths lead to one file, as `./p/1.jpg` and `p/1.jpg` do.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(one).is_some_and(|one| Some(one) == real(other))
 }
 
 fn unnamed(id: String) -> Place {

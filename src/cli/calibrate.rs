@@ -55,7 +55,7 @@ impl Calibrate {
             writeln!(
                 stdout(),
                 "{}",
-                json!({"threshold": line.confidence, "max_false_hit": line.max_false_hit, "calibrated_on": on})
+                json!({"id": null, "threshold": line.confidence, "max_false_hit": line.max_false_hit, "calibrated_on": on})
             )?;
         } else {
             let promised = line.max_false_hit.map_or("nothing is promised".to_owned(), |share| {
@@ -69,7 +69,9 @@ impl Calibrate {
     fn calibrate(&self, settings: Settings, folder: &Path) -> Result<ExitCode> {
         let asked = settings.max_false_hit.unwrap_or(DEFAULT_MAX_FALSE_HIT);
         let (json, model) = (settings.json, settings.model()?.fingerprint());
-        let catalog = Catalog::open(&settings.home)?;
+        let home = settings.home.clone();
+        // A home that is there must open before an hour is spent; a new one is made once there is something to keep.
+        let catalog = if settings.has_home()? { Some(Catalog::open(&home)?) } else { None };
         let terminal = Terminal::new();
         let scratch = Scratch::new()?;
         let pictures = picture::folder(folder)?.paths();
@@ -82,16 +84,20 @@ impl Calibrate {
         let usable = pictures.len().min(self.limit.unwrap_or(usize::MAX)) - made.unreadable.len();
         let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, &terminal)?;
         let calibration = evaluation.calibration(&model, asked, |_| true);
-        let stored = catalog.photo_count()?;
+        let stored = catalog.as_ref().map_or(Ok(0), Catalog::photo_count)?;
         let line = match calibration.line(asked, stored) {
             Ok(line) => line,
             Err(refused) => return Err(too_few(refused, usable)),
+        };
+        let catalog = match catalog {
+            Some(catalog) => catalog,
+            None => Catalog::open(&home)?,
         };
         catalog.keep_calibration(Some(&calibration))?;
         let answered = evaluation.answered_at(line.confidence);
         let mut out = stdout();
         if json {
-            let report = json!({"threshold": line.confidence, "max_false_hit": asked, "seed": self.seed,
+            let report = json!({"id": null, "threshold": line.confidence, "max_false_hit": asked, "seed": self.seed,
                 "pictures": usable, "pairs": calibration.pairs(), "answered": answered,
                 "unseen": calibration.unseen.queries, "look_alikes": calibration.look_alikes.queries,
                 "model": evaluation.model});

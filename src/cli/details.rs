@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::output::stdout;
 use super::settings::Settings;
-use super::{found, show};
+use super::{advice, found, show};
 use crate::engine::Mode;
 use crate::offer::{Attribute, OfferDetail, OfferId};
 use crate::printable::{field, line};
@@ -41,7 +41,7 @@ impl DetailsCommand {
             Ok(details) => details,
             Err(error) => {
                 if settings.json {
-                    writeln!(stdout(), "{}", json!({"id": self.offer_id, "error": error.to_string()}))?;
+                    writeln!(stdout(), "{}", advice::json_of_engine(&self.offer_id, &error))?;
                 }
                 return Err(error.into());
             }
@@ -63,6 +63,7 @@ impl DetailsCommand {
         for warning in &details.warnings {
             writeln!(out, "  note: {}", line(warning))?;
         }
+        show::advice_for(&mut out, details.unanswered.as_ref())?;
         Ok(found(details.detail.is_some()))
     }
 }

@@ -8,10 +8,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::FAILED;
 use super::output::stdout;
 use super::settings::Settings;
 use super::show::Terminal;
+use super::{FAILED, advice};
 use crate::embed::runtime::{self, Runtime, RuntimeLocation};
 use crate::engine::{Engine, IndexAudit, Progress};
 use crate::printable::{field, line};
@@ -26,7 +26,7 @@ pub(super) fn setup(settings: &Settings) -> Result<ExitCode> {
         runtime::ensure(&settings.runtime_folder, !settings.is_offline(), &|text| terminal.note(text))?;
     Runtime::load(&location)?;
     if settings.json {
-        writeln!(stdout(), "{}", json!({"onnx_runtime": location}))?;
+        writeln!(stdout(), "{}", json!({"id": null, "onnx_runtime": location}))?;
     } else {
         writeln!(stdout(), "ONNX Runtime: {}", field(location.path.display()))?;
     }
@@ -70,7 +70,11 @@ impl Doctor {
         }
         let list = named.join("; ");
         if !self.repair {
-            bail!("{} cannot be read: {list}{more}", damage.len());
+            bail!(
+                "{} cannot be read: {list}{more}; `tongkuan doctor --repair` repairs, `tongkuan reembed --from FOLDER` makes \
+                 vectors and sketches anew",
+                damage.len()
+            );
         }
         engine.repair(&damage)?;
         let (vectors, sketches) = engine.lacking()?;
@@ -130,15 +134,20 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
     let ok = checks.iter().all(|(_, result)| result.is_ok());
     for (name, result) in &checks {
         if settings.json {
+            let code = result.as_ref().err().and_then(advice::code_of);
             let (state, text) = match result {
                 Ok(text) => ("ok", text.clone()),
-                Err(error) => ("failed", format!("{error:#}")),
+                Err(error) => ("failed", advice::explained(error)),
             };
-            writeln!(stdout(), "{}", json!({"id": name, "check": name, "state": state, "detail": text}))?;
+            writeln!(
+                stdout(),
+                "{}",
+                json!({"id": name, "check": name, "state": state, "detail": text, "code": code})
+            )?;
         } else {
             match result {
                 Ok(text) => writeln!(stdout(), "ok      {name:<14} {}", line(text))?,
-                Err(error) => writeln!(stdout(), "FAILED  {name:<14} {}", line(format_args!("{error:#}")))?,
+                Err(error) => writeln!(stdout(), "FAILED  {name:<14} {}", line(advice::explained(error)))?,
             }
         }
     }

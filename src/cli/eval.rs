@@ -67,7 +67,7 @@ impl Eval {
             writeln!(
                 stdout(),
                 "{}",
-                json!({"manifest": made.manifest, "references": made.references, "queries": made.queries,
+                json!({"id": null, "manifest": made.manifest, "references": made.references, "queries": made.queries,
                        "unreadable": unreadable, "skipped": found.skipped.len(), "seed": self.seed})
             )?;
         } else {
@@ -99,7 +99,9 @@ impl Eval {
         let summary = Summary::of(&evaluation, max_false_hit);
         let mut out = stdout();
         if json {
-            writeln!(out, "{}", serde_json::to_string(&summary)?)?;
+            let mut value = serde_json::to_value(&summary)?;
+            value["id"] = json!(null);
+            writeln!(out, "{value}")?;
         } else {
             print(&mut out, &summary)?;
         }

@@ -8,11 +8,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::FAILED;
 use super::output::{BatchOutput, complain_about};
 use super::picture::Pictures;
 use super::settings::Settings;
 use super::told::Named;
+use super::{FAILED, advice};
 use crate::engine::Engine;
 use crate::photo_id::PhotoId;
 
@@ -45,7 +45,7 @@ impl Forget {
             Some(days) => engine.forget_older_than(DAY * days)?.photo_ids,
             None => Vec::new(),
         };
-        // They are gone: the index is told, whether anybody reads of it or not.
+        // They are gone: the index is told, whether the output can be written or not.
         let out = BatchOutput::default();
         let tell = |id: Value, photo_id: PhotoId| {
             if settings.json {
@@ -61,9 +61,9 @@ impl Forget {
                 Ok(photo_id) => tell(json!(id), photo_id),
                 Err(error) => {
                     missing = true;
-                    complain_about(&id, format_args!("{error:#}"));
+                    complain_about(&id, advice::explained(&error));
                     if settings.json {
-                        out.line(json!({"id": id, "error": format!("{error:#}")}));
+                        out.line(advice::json_of(&id, &error));
                     }
                 }
             }

@@ -34,7 +34,7 @@ impl Harvest {
         let images = engine.catalog().image_counts()?;
         let Harvested { stored, known, failed } = harvested;
         if settings.json {
-            writeln!(stdout(), "{}", json!({ "harvested": harvested, "images": images }))?;
+            writeln!(stdout(), "{}", json!({ "id": null, "harvested": harvested, "images": images }))?;
         } else {
             writeln!(
                 stdout(),

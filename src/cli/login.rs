@@ -18,7 +18,7 @@ use crate::upstream::{AopConfig, AopUpstream, TokenFile};
 
 /// Two steps. Without --code: prints the page to open in a browser; after consent it leads to the redirect address
 /// with `?code=...` in it. With --code, within two minutes: gets the tokens and keeps them in the home folder, in
-/// a file that only its owner may read. They are renewed from then on without anybody's help, for half a year.
+/// a file that only its owner may read. They are renewed from then on without help, for half a year.
 #[derive(Args, Debug)]
 pub(super) struct Login {
     /// The address that the open platform's console knows for the app
@@ -39,7 +39,7 @@ impl Login {
         let Some(code) = &self.code else {
             let url = authorize_url(&self.authorize_url, &aop.app_key, &self.redirect_uri, "tongkuan")?;
             if settings.json {
-                writeln!(stdout(), "{}", json!({ "open": url }))?;
+                writeln!(stdout(), "{}", json!({ "id": null, "open": url }))?;
             } else {
                 writeln!(
                     stdout(),
@@ -54,7 +54,7 @@ impl Login {
         let file = TokenFile::of_home(&settings.home, PROFILE);
         AopUpstream::new(config, Arc::new(SystemClock))?.log_in(code, &self.redirect_uri)?;
         if settings.json {
-            writeln!(stdout(), "{}", json!({ "tokens": file.path() }))?;
+            writeln!(stdout(), "{}", json!({ "id": null, "tokens": file.path() }))?;
         } else {
             writeln!(stdout(), "logged in; the tokens are in {}", field(file.path().display()))?;
         }

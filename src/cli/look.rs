@@ -4,14 +4,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::stdout;
+use super::output::{is_output_error, stdout};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
-use super::{found, show};
+use super::{advice, found, show};
 use crate::engine::Engine;
 use crate::photo_id::PhotoId;
 use crate::printable::field;
@@ -44,18 +44,29 @@ impl Offers {
 #[derive(Args, Debug)]
 pub(super) struct Show {
     /// The number that `search` prints as matched photo
-    photo_id: i64,
+    photo_id: String,
 }
 
 impl Show {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        print_photo(
-            settings,
-            &settings.existing_engine(false)?,
-            PhotoId(self.photo_id),
-            &json!(self.photo_id),
-        )
+        let Ok(number) = self.photo_id.parse() else {
+            let problem = "is no photo's number, as `search` prints it for what it has matched; `tongkuan offers` takes pictures";
+            let error = anyhow!("{} {problem}", self.photo_id);
+            return Err(told_of(settings, &json!(self.photo_id), error));
+        };
+        let engine = settings.existing_engine(false)?;
+        print_photo(settings, &engine, PhotoId(number), &json!(number))
+            .map_err(|error| told_of(settings, &json!(number), error))
     }
+}
+
+/// `error`, once it stands on a line of JSON where those are wanted.
+fn told_of(settings: &Settings, id: &Value, error: anyhow::Error) -> anyhow::Error {
+    if settings.json && !is_output_error(&error) {
+        // What stopped the command matters more than that it could not be printed here.
+        let _ = writeln!(stdout(), "{}", advice::json_of(id, &error));
+    }
+    error
 }
 
 /// `id` is what the photo was named by.
@@ -89,7 +100,7 @@ fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Val
     )?;
     for pair in &told {
         let word = if pair.same { "the same as" } else { "not the same as" };
-        writeln!(out, "  {word} photo {}, somebody said {}", pair.other, pair.told_at)?;
+        writeln!(out, "  {word} photo {}, told {}", pair.other, pair.told_at)?;
     }
     for answer in &answers {
         writeln!(out, "{} [{}] {}", field(&answer.profile), field(&answer.params), answer.fetched_at)?;
@@ -109,7 +120,7 @@ pub(super) fn stats(settings: &Settings) -> Result<ExitCode> {
     let model = engine.catalog().stored_model()?.map(|m| m.to_string());
     let mut out = stdout();
     if settings.json {
-        writeln!(out, "{}", json!({"home": engine.home(), "counts": counts, "model": model}))?;
+        writeln!(out, "{}", json!({"id": null, "home": engine.home(), "counts": counts, "model": model}))?;
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(out, "home      {}", field(engine.home().display()))?;

@@ -1,11 +1,12 @@
 //! The command line.
 //!
-//! All of it prints through [`output`], which lets nothing through that could take over a terminal.
+//! All of it prints through `output`, which lets nothing through that could take over a terminal.
 
 // They panic where their reader has gone, and print what they are given: see `output`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod add;
+mod advice;
 mod calibrate;
 mod demo;
 mod details;
@@ -13,6 +14,7 @@ mod doctor;
 mod eval;
 mod forget;
 mod harvest;
+mod log;
 mod login;
 mod look;
 mod output;
@@ -33,9 +35,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::builder::{OsStringValueParser, StyledStr, TypedValueParser as _};
+use clap::error::ContextValue;
 use clap::{Parser, Subcommand};
-use output::{complain, is_broken_pipe};
+use output::{check_stdout, complain, is_broken_pipe};
 use settings::{Common, Settings};
 
 use crate::offer::Price;
@@ -138,19 +141,26 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // The reader of `tongkuan ... | head` knows that it went; the status tells others.
             if !is_broken_pipe(&error) {
-                complain(format_args!("{error:#}"));
+                complain(advice::explained(&error));
             }
             ExitCode::from(FAILED)
         }
     }
 }
 
+/// To be called before [`run`] where the process was started with its standard output closed: what cannot be printed is then
+/// an error. The language's runtime hides it, as it puts /dev/null there.
+pub fn stdout_is_closed() {
+    output::stdout_is_closed();
+}
+
 fn run_command() -> Result<ExitCode> {
     let Cli { common, command } = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help is one of these, too.
-        Err(told) => return refuse(&told),
+        Err(told) => return refuse(told),
     };
+    log::start(common.log.as_deref())?;
     let settings = Settings::resolve(&common)?;
     match command {
         Command::Search(search) => search.run(&settings),
@@ -178,15 +188,35 @@ fn run_command() -> Result<ExitCode> {
     }
 }
 
-/// Says what is wrong with the arguments; also prints help and version. The arguments are quoted in it, so it is made again
-/// of arguments that are safe to print.
-fn refuse(error: &clap::Error) -> Result<ExitCode> {
-    let plain = std::env::args_os().map(|argument| line(argument.to_string_lossy()).to_string());
-    match Cli::try_parse_from(plain) {
-        Err(plain) => plain.print()?,
-        Ok(_) => complain(error.render()),
+/// Says what is wrong with the arguments; also prints help and version. What it quotes of them is made safe to print.
+fn refuse(mut error: clap::Error) -> Result<ExitCode> {
+    let quoted: Vec<_> = error.context().map(|(kind, value)| (kind, plain(value))).collect();
+    for (kind, value) in quoted {
+        error.insert(kind, value);
     }
+    if !error.use_stderr() {
+        check_stdout()?;
+    }
+    error.print()?;
     Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED)))
+}
+
+fn plain(value: &ContextValue) -> ContextValue {
+    match value {
+        ContextValue::String(text) => ContextValue::String(line(text).to_string()),
+        ContextValue::Strings(texts) => {
+            ContextValue::Strings(texts.iter().map(|text| line(text).to_string()).collect())
+        }
+        // The display of such a text is without its style.
+        ContextValue::StyledStr(text) => ContextValue::StyledStr(plain_styled(text)),
+        ContextValue::StyledStrs(texts) => ContextValue::StyledStrs(texts.iter().map(plain_styled).collect()),
+        other => other.clone(),
+    }
+}
+
+fn plain_styled(text: &StyledStr) -> StyledStr {
+    let (written, safe) = (text.to_string(), line(text).to_string());
+    if written == safe { text.clone() } else { safe.into() }
 }
 
 /// As a picture is named: an empty name is an error of its own line, not of the whole command.

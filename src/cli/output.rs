@@ -3,15 +3,49 @@
 
 use std::fmt;
 use std::io::{self, StderrLock, StdoutLock, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::printable::{Printable, line};
 
+/// Whether this process was started with its standard output closed (`tongkuan ... >&-`). The language's runtime puts
+/// /dev/null in its place before `main`, so who starts the process has to find out.
+static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn stdout_is_closed() {
+    IS_CLOSED.store(true, Ordering::Relaxed);
+}
+
 /// Standard output, locked.
-pub(super) type Stdout = Printable<StdoutLock<'static>>;
+pub(super) type Stdout = Printable<OpenStdout>;
 
 pub(super) fn stdout() -> Stdout {
-    Printable::new(io::stdout().lock())
+    Printable::new(OpenStdout(io::stdout().lock()))
+}
+
+/// Standard output, which fails where it was closed.
+pub(super) struct OpenStdout(StdoutLock<'static>);
+
+impl io::Write for OpenStdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        check_stdout()?;
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// # Errors
+/// When standard output was closed before this process began.
+pub(super) fn check_stdout() -> io::Result<()> {
+    if IS_CLOSED.load(Ordering::Relaxed) {
+        return Err(io::Error::other(
+            "standard output is closed, so nothing could be printed; send it to a file or /dev/null",
+        ));
+    }
+    Ok(())
 }
 
 /// Standard error, locked.
@@ -30,8 +64,13 @@ pub(super) fn complain_about(name: impl fmt::Display, error: impl fmt::Display) 
     if error.contains(&name) { complain(error) } else { complain(format_args!("{name}: {error}")) }
 }
 
-/// Whether standard output's reader has gone away: `tongkuan ... | head`. Errors of standard output come as they are;
-/// all others say what was being done.
+/// Whether standard output failed, as with `tongkuan ... | head`. Its errors come as they are; all others say what was
+/// being done.
+pub(super) fn is_output_error(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some()
+}
+
+/// As [`is_output_error`], where the reader has gone away.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

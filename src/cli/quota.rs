@@ -10,7 +10,7 @@ use serde_json::json;
 use super::output::{BatchOutput, complain_about, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
-use super::{FAILED, found};
+use super::{FAILED, advice, found};
 use crate::engine::{DrainedOne, Engine, Progress};
 use crate::printable::{field, line};
 
@@ -23,7 +23,11 @@ pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
     let mut out = stdout();
     if settings.json {
         let saved = json!({ "today": saved_today, "ever": saved_ever });
-        writeln!(out, "{}", json!({ "upstreams": reports, "calls_saved": saved, "waiting": waiting }))?;
+        writeln!(
+            out,
+            "{}",
+            json!({ "id": null, "upstreams": reports, "calls_saved": saved, "waiting": waiting })
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     if reports.is_empty() {
@@ -39,7 +43,7 @@ pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
             "{:<9} {} of {} used, {} left until {}{forecast}",
             report.profile, report.used, report.budget, report.left, report.resets_at
         )?;
-        if let (Some(until), Some(why)) = (report.closed_until, &report.closed_because) {
+        if let (Some(until), Some(why)) = (report.open_until, &report.open_because) {
             writeln!(out, "          not asked before {until}: {}", line(why))?;
         }
     }
@@ -105,12 +109,17 @@ fn report(settings: &Settings, out: &BatchOutput, one: &DrainedOne<'_>) {
             }
             Err(error) => out.line(json!({ "id": label, "error": error.to_string() })),
         },
-        Ok(answer) => out.line(format_args!("{}: {} offers", field(label), answer.offers.len())),
+        Ok(answer) => match &answer.unanswered {
+            // It goes on waiting; why stands below, once for all.
+            Some(_) if answer.upstream_calls == 0 => out.line(format_args!("{}: not asked", field(label))),
+            Some(_) => out.line(format_args!("{}: asked in vain", field(label))),
+            None => out.line(format_args!("{}: {} offers", field(label), answer.offers.len())),
+        },
         Err(error) => {
             if settings.json {
-                out.line(json!({ "id": label, "error": error.to_string() }));
+                out.line(advice::json_of_engine(label, error));
             }
-            complain_about(label, error);
+            complain_about(label, advice::explained_engine(error));
         }
     }
 }

@@ -64,7 +64,7 @@ fn tell(settings: &Settings, out: &BatchOutput, refilled: &Refilled) {
         Err(error) => {
             complain_about(id, error);
             if settings.json {
-                out.line(json!({"id": id, "error": error.to_string()}));
+                out.line(json!({"id": id, "error": error.to_string(), "code": error.code()}));
             }
         }
         Ok(Some((photo_id, _))) if settings.json => out.line(json!({"id": id, "photo_id": photo_id})),

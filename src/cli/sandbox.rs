@@ -72,6 +72,7 @@ impl SandboxCommand {
         let sandbox = Sandbox::start(options)?;
         if settings.json {
             let told = json!({
+                "id": null,
                 "base_url": sandbox.base_url(),
                 "app_key": key,
                 "app_secret": secret,

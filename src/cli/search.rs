@@ -1,5 +1,6 @@
 //! `tongkuan search`
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,12 +11,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{complain_about, stdout};
-use super::picture::{self, Pictures};
+use super::picture::{self, Picture, Pictures};
 use super::settings::Settings;
-use super::{FAILED, found, harvest, show};
+use super::{FAILED, advice, found, harvest, show};
 use crate::catalog::Words;
 use crate::engine::{Answer, Engine, MAX_PAGES, Mode, Outcome, Query, Refine};
 use crate::offer::Price;
+use crate::photo::PhotoFormat;
 use crate::upstream::{Region, SearchParams};
 
 #[derive(Args, Debug)]
@@ -94,13 +96,37 @@ impl Search {
                 settings.network(option)?;
             }
         }
-        let engine =
-            if settings.is_offline() { settings.existing_engine(true)? } else { settings.engine(true)? };
+        if settings.is_offline() {
+            settings.require_home()?;
+        }
         let pictures = Pictures::new(settings)?;
         let (mut all_hits, mut failed) = (true, false);
+        // Without a picture there is nothing to store, and --home may be a typing mistake: no new one is made.
+        let mut ahead = VecDeque::new();
+        if !settings.has_home()? {
+            for path in &self.pictures {
+                let opened = pictures.open(path).and_then(|picture| {
+                    PhotoFormat::sniff(&picture.bytes)?;
+                    Ok(picture)
+                });
+                let is_one = opened.is_ok();
+                ahead.push_back(opened);
+                if is_one {
+                    break;
+                }
+            }
+            if !ahead.back().is_some_and(Result::is_ok) {
+                for (path, opened) in self.pictures.iter().zip(ahead) {
+                    opened.err().map_or(Ok(()), |error| tell(settings, path, &error))?;
+                }
+                return Ok(ExitCode::from(FAILED));
+            }
+        }
+        let engine = settings.engine(true)?;
         let mut out = stdout();
         for path in &self.pictures {
-            match self.search(&engine, settings, &pictures, path) {
+            let picture = ahead.pop_front().unwrap_or_else(|| pictures.open(path));
+            match picture.and_then(|picture| self.search(&engine, settings, &picture)) {
                 Ok(answer) => {
                     all_hits &= answer.verdict == Outcome::Hit;
                     if settings.json {
@@ -115,11 +141,7 @@ impl Search {
                 // One bad picture does not stop the others.
                 Err(error) => {
                     failed = true;
-                    if settings.json {
-                        let id = path.display().to_string();
-                        writeln!(out, "{}", json!({"id": id, "error": error.to_string()}))?;
-                    }
-                    complain_about(path.display(), &error);
+                    tell(settings, path, &error)?;
                 }
             }
         }
@@ -131,14 +153,7 @@ impl Search {
         Ok(if failed { ExitCode::from(FAILED) } else { found(all_hits) })
     }
 
-    fn search(
-        &self,
-        engine: &Engine,
-        settings: &Settings,
-        pictures: &Pictures,
-        path: &Path,
-    ) -> Result<Answer> {
-        let picture = pictures.open(path)?;
+    fn search(&self, engine: &Engine, settings: &Settings, picture: &Picture) -> Result<Answer> {
         let params = SearchParams {
             category_id: self.category,
             price_min: self.price_min,
@@ -160,6 +175,15 @@ impl Search {
         let query = Query { source_url, params, mode, max_age, defer, refine, ..plain };
         Ok(engine.search_pages(&query, if self.all { MAX_PAGES } else { self.pages })?)
     }
+}
+
+/// Tells what is wrong with one picture.
+fn tell(settings: &Settings, path: &Path, error: &anyhow::Error) -> std::io::Result<()> {
+    if settings.json {
+        writeln!(stdout(), "{}", advice::json_of(path.display().to_string(), error))?;
+    }
+    complain_about(path.display(), advice::explained(error));
+    Ok(())
 }
 
 /// An answer with the path or address that was asked for.

@@ -50,6 +50,10 @@ pub(super) struct Common {
     /// line between hit and review follows from it
     #[arg(long, env = "TONGKUAN_MAX_FALSE_HIT", global = true, value_name = "SHARE", value_parser = share)]
     pub(super) max_false_hit: Option<f64>,
+    /// Log this program's own work on standard error: off, error, warn, info, debug, trace, or a filter such as
+    /// tongkuan::upstream=debug (default: RUST_LOG, else off)
+    #[arg(long, global = true, value_name = "LEVEL|FILTER")]
+    pub(super) log: Option<String>,
     /// Write down what is said to and by the upstreams, without secrets, in a new file
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
@@ -83,7 +87,7 @@ pub(super) struct Settings {
     pub(super) json: bool,
     offline: bool,
     pub(super) harvest: bool,
-    /// `None` where nobody has named one.
+    /// `None` where none is named.
     pub(super) max_false_hit: Option<f64>,
     fetch_from: Vec<String>,
     model: Option<PathBuf>,
@@ -130,7 +134,7 @@ impl Settings {
         })
     }
 
-    /// Settings for a home folder of its own that asks nobody.
+    /// Settings for a home folder of its own without an upstream.
     pub(super) fn without_upstream(mut self, home: &Path) -> Self {
         self.home = home.to_path_buf();
         self.upstreams = Vec::new();
@@ -164,13 +168,7 @@ impl Settings {
 
     /// Refuses when nothing is stored at the home folder: a command that only reads does not make a new one.
     pub(super) fn require_home(&self) -> Result<()> {
-        let is_there = Catalog::is_in(&self.home).with_context(|| {
-            let home = self.home.display();
-            format!(
-                "the home {home} may not be read: have its owner let you in, or choose another with --home"
-            )
-        })?;
-        if is_there {
+        if self.has_home()? {
             return Ok(());
         }
         bail!(
@@ -178,6 +176,16 @@ impl Settings {
              make a home there with `tongkuan add` or a search that is not offline",
             self.home.display()
         )
+    }
+
+    /// Whether something is stored at the home folder.
+    pub(super) fn has_home(&self) -> Result<bool> {
+        Catalog::is_in(&self.home).with_context(|| {
+            let home = self.home.display();
+            format!(
+                "the home {home} may not be read: have its owner let you in, or choose another with --home"
+            )
+        })
     }
 
     pub(super) fn runtime(&self, may_fetch: bool) -> RuntimeChoice {
@@ -191,7 +199,7 @@ impl Settings {
         })
     }
 
-    /// An engine on the home folder that asks nobody and has the default bound.
+    /// An engine on the home folder without upstreams and with the default bound.
     pub(super) fn builder(&self, may_fetch_runtime: bool) -> Result<EngineBuilder> {
         Ok(Engine::builder(&self.home)
             .model(Arc::new(self.model()?))
@@ -225,7 +233,7 @@ impl Settings {
         Ok(builder.open()?)
     }
 
-    /// What fetches pictures. An upstream's own address is one to fetch from, if somebody has named it: a sandbox
+    /// What fetches pictures. An upstream's own address is one to fetch from, if it was named: a sandbox
     /// serves the pictures of its goods.
     pub(super) fn fetcher(&self, _: Network) -> Result<Fetcher> {
         let mut origins = self.fetch_from.clone();
@@ -271,7 +279,13 @@ fn read_config(path: &Path, was_named: bool) -> Result<ConfigFile> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !was_named => return Ok(ConfigFile::default()),
-        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+        Err(e) if was_named => {
+            bail!(
+                "cannot read the configuration file {} ({e}); correct --config or TONGKUAN_CONFIG",
+                path.display()
+            )
+        }
+        Err(e) => bail!("cannot read the configuration file {} ({e}); let this user read it", path.display()),
     };
     toml::from_str(&text).map_err(|error| {
         // One line, where the library would draw the place.

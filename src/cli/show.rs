@@ -5,8 +5,10 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::advice;
 use super::output::{Stdout, complain};
-use crate::engine::{Answer, Explanation, Outcome, Progress, Source};
+use crate::catalog::DamageNote;
+use crate::engine::{Answer, Explanation, Outcome, Progress, Source, Unanswered};
 use crate::printable::{field, line};
 
 /// Notes as lines, steps as a bar (only where standard error is a terminal).
@@ -26,6 +28,10 @@ impl Progress for Terminal {
         complain(format_args!("{text}"));
     }
 
+    fn damage(&self, damage: DamageNote<'_>) {
+        complain(format_args!("{damage}; {}", advice::for_damage(damage)));
+    }
+
     fn step(&self, what: &str, done: usize, of: usize) {
         let mut bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let bar = bar.get_or_insert_with(|| {
@@ -42,7 +48,7 @@ impl Progress for Terminal {
     }
 }
 
-/// The word for an outcome, at least `width` columns wide, coloured if standard output is a terminal and nobody asked for none (`NO_COLOR`).
+/// The word for an outcome, at least `width` columns wide, coloured if standard output is a terminal and `NO_COLOR` is not set.
 pub(super) fn coloured(outcome: Outcome, width: usize) -> String {
     let (word, code) = match outcome {
         Outcome::Hit => ("hit", 32),
@@ -72,7 +78,16 @@ pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io:
     for warning in &answer.warnings {
         writeln!(out, "  note: {}", line(warning))?;
     }
+    advice_for(out, answer.unanswered.as_ref())?;
     offers(out, &answer.offers)
+}
+
+/// What to do when nothing was asked.
+pub(super) fn advice_for(out: &mut Stdout, unanswered: Option<&Unanswered>) -> std::io::Result<()> {
+    match unanswered.and_then(|unanswered| advice::for_unanswered(unanswered.reason)) {
+        Some(advice) => writeln!(out, "  {advice}"),
+        None => Ok(()),
+    }
 }
 
 /// What an answer rests on, for people.
@@ -81,7 +96,7 @@ pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::i
     let rule = explain.rule().map_or("no rule".to_owned(), |rule| rule.to_string());
     writeln!(out, "  because: photo {photo_id}, {rule}")?;
     if let Some(recognised) = explain.recognised() {
-        writeln!(out, "    somebody said it is the same as photo {recognised}, which was recognised")?;
+        writeln!(out, "    told to be the same as photo {recognised}, which was recognised")?;
     }
     let number = |value: Option<f32>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
     writeln!(out, "    cosine {}, confidence {}", number(explain.score()), number(explain.confidence()))?;

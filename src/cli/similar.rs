@@ -51,11 +51,11 @@ pub(super) struct Similar {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
-    /// Somebody searched with it
+    /// It was searched with
     Query,
     /// Of an own good
     Own,
-    /// Of an offer, and nobody has searched with it
+    /// Of an offer, and not searched with
     Offer,
 }
 

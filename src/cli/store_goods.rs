@@ -9,10 +9,10 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use super::FAILED;
 use super::output::{BatchOutput, complain, complain_about};
 use super::settings::Settings;
 use super::show::Terminal;
+use super::{FAILED, advice};
 use crate::engine::{Added, BatchEnd, Engine, OwnGood, Progress};
 use crate::input::{Skipped, skipped_text};
 
@@ -67,13 +67,13 @@ pub(super) fn store_goods(
             }
             Err(error) => {
                 failed += 1;
-                let error = format!("{error:#}");
+                let text = advice::explained(error);
                 if at == id {
-                    complain_about(&id, &error);
+                    complain_about(&id, &text);
                 } else {
-                    complain_about(&at, format_args!("{id}: {error}"));
+                    complain_about(&at, format_args!("{id}: {text}"));
                 }
-                json!({"id": id, "at": at, "error": error})
+                json!({"id": id, "at": at, "error": text, "code": advice::code_of(error)})
             }
         };
         if settings.json {

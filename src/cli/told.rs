@@ -62,7 +62,7 @@ impl Told {
         if self.forget {
             let forgotten = engine.forget_told(one.photo_ref(), other.photo_ref())?;
             if settings.json {
-                writeln!(stdout(), "{}", json!({"forgotten": forgotten}))?;
+                writeln!(stdout(), "{}", json!({"id": null, "forgotten": forgotten}))?;
             } else if forgotten {
                 writeln!(stdout(), "forgotten")?;
             } else {
@@ -73,7 +73,9 @@ impl Told {
         let sameness = if same { Sameness::Same } else { Sameness::Different };
         let told = engine.tell(one.photo_ref(), other.photo_ref(), sameness)?;
         if settings.json {
-            writeln!(stdout(), "{}", serde_json::to_string(&told)?)?;
+            let mut value = serde_json::to_value(&told)?;
+            value["id"] = json!(null);
+            writeln!(stdout(), "{value}")?;
             return Ok(ExitCode::SUCCESS);
         }
         let [a, b] = told.photos;

@@ -57,7 +57,7 @@ pub enum EmbedError {
     Runtime(#[from] RuntimeError),
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error("ONNX Runtime cannot load the model: {0}; check the ONNX file, or run `tongkuan doctor`")]
+    #[error("ONNX Runtime cannot load the model: {0}; check the ONNX file")]
     Load(String),
     #[error("the model has no {what} named {name:?} (it has: {found}); correct its manifest")]
     Graph { what: &'static str, name: String, found: String },

@@ -91,7 +91,7 @@ pub struct Model {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    #[error("cannot read {}: {source}; name a manifest.json with --model, or leave the option away", path.display())]
+    #[error("cannot read {}: {source}; name the manifest.json of a model", path.display())]
     Io { path: PathBuf, r#source: std::io::Error },
     #[error("{} is not a model manifest: {source}; models/README.md shows the fields", path.display())]
     Manifest { path: PathBuf, r#source: serde_json::Error },

@@ -57,13 +57,13 @@ pub struct RuntimeLocation {
 pub enum RuntimeError {
     #[error(
         "ONNX Runtime was not found (ORT_DYLIB_PATH, beside the executable, {}, the system's libraries); \
-         run `tongkuan setup` with network access, or set ORT_DYLIB_PATH to libonnxruntime",
+         let it be fetched, or set ORT_DYLIB_PATH to libonnxruntime",
         folder.display()
     )]
     NotFound { folder: PathBuf },
     #[error("ORT_DYLIB_PATH names {}, which is not a file; correct or unset it", path.display())]
     VariableNamesNoFile { path: PathBuf },
-    #[error("cannot load ONNX Runtime from {}: {reason}; run `tongkuan setup`, or set ORT_DYLIB_PATH to another one", path.display())]
+    #[error("cannot load ONNX Runtime from {}: {reason}; set ORT_DYLIB_PATH to another one", path.display())]
     Load { path: PathBuf, reason: String },
     #[error(
         "no ONNX Runtime wheel is pinned for this platform ({platform}); install ONNX Runtime 1.17 or newer and \
@@ -74,12 +74,10 @@ pub enum RuntimeError {
         "pip could not be run ({tried}); install python3 with pip, or set ORT_DYLIB_PATH to libonnxruntime"
     )]
     NoPip { tried: String },
-    #[error(
-        "pip could not download {requirement}: {detail}; check the network and run `tongkuan setup` again"
-    )]
+    #[error("pip could not download {requirement}: {detail}; check the network and try again")]
     Download { requirement: String, detail: String },
     #[error(
-        "{what} has SHA-256 {found} instead of the pinned {expected}; it was thrown away: run `tongkuan setup` again"
+        "{what} has SHA-256 {found} instead of the pinned {expected}; it was thrown away: fetch it again"
     )]
     Digest { what: String, expected: String, found: String },
     #[error("the wheel does not hold {entry}: {detail}")]
@@ -87,7 +85,7 @@ pub enum RuntimeError {
     #[error(
         "{} has telemetry, which would write outside of the home folder and send data about this machine; set \
          ORT_DISABLE_TELEMETRY=1 before the program starts, call `disable_telemetry` first in its main function, or take \
-         the pinned ONNX Runtime {version} (`tongkuan setup`)",
+         the pinned ONNX Runtime {version}",
         path.display(),
         version = pins::VERSION
     )]

@@ -154,7 +154,9 @@ impl EngineBuilder {
     pub(super) fn assemble(self, claim: bool) -> Result<Engine, EngineError> {
         let embedder = LazyEmbedder::new(self.embedder)?;
         let progress = Arc::clone(&self.progress);
-        let store = store::open(&self.home, move |text| progress.note(text))?;
+        let waiting = Arc::clone(&self.progress);
+        let store =
+            store::open(&self.home, move |damage| progress.damage(damage), move |text| waiting.note(text))?;
         if claim {
             store.claim_model(&embedder.fingerprint)?;
         }

@@ -32,21 +32,21 @@ pub enum EngineError {
     #[error(transparent)]
     TooFewPairs(#[from] TooFewPairs),
     #[error(
-        "there is no calibration for the model {model}, so no false-hit bound can be promised: make one on pictures of \
-         yours (`tongkuan calibrate FOLDER`), or leave --max-false-hit away"
+        "there is no calibration for the model {model}, so no false-hit bound can be promised: calibrate on \
+         pictures of yours, or ask for no bound"
     )]
     Uncalibrated { model: String },
     #[error(transparent)]
     Prepare(#[from] PrepareError),
     #[error(transparent)]
     Upstream(#[from] GuardError),
-    #[error("there is no photo {photo_id}; `tongkuan search` names the photo that it matched")]
+    #[error("there is no photo {photo_id}")]
     NoSuchPhoto { photo_id: PhotoId },
     #[error("it is not photo {photo_id} any more: its address shows another picture by now")]
     OtherPicture { photo_id: PhotoId },
     #[error("both are photo {photo_id}, by their bytes or pixels: there is nothing to tell apart")]
     OnePhoto { photo_id: PhotoId },
-    #[error("no upstream is configured; `tongkuan --help` tells how to name one")]
+    #[error("no upstream is configured")]
     NoUpstream,
 }
 

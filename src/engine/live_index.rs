@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -164,7 +165,10 @@ impl LiveIndex {
             }
             // Small homes never have a snapshot: they need none.
             Err(None) => {}
-            Err(Some(why)) => progress.note(&why),
+            Err(Some(why)) => {
+                tracing::warn!(why, "the saved index is not used");
+                progress.note(&why);
+            }
         }
         self.anew(store, progress)
     }
@@ -209,6 +213,7 @@ impl LiveIndex {
     ) -> Result<(), EngineError> {
         let mut opened = self.opened();
         if opened.as_ref().is_some_and(|open| Arc::ptr_eq(open, damaged)) {
+            tracing::warn!("the saved index was damaged in use: it is made anew");
             progress.note(&IndexError::Damaged.to_string());
             *opened = Some(Arc::new(self.anew(store, progress)?));
             self.discard(progress);
@@ -234,7 +239,9 @@ impl LiveIndex {
     fn anew(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Index, EngineError> {
         self.saved.store(0, Ordering::Release);
         let index = Index::new(self.options);
+        let start = Instant::now();
         self.follow(&index, store, &|done, of| progress.step("reading the catalogue", done, of))?;
+        tracing::info!(photos = index.len(), ms = start.elapsed().as_millis(), "the index is made anew");
         Ok(index)
     }
 
@@ -321,7 +328,9 @@ impl LiveIndex {
             self.save(index)?;
             index.link_more(part, &tell);
         }
+        let start = Instant::now();
         index.link_more(usize::MAX, &tell);
+        tracing::info!(photos = index.len(), ms = start.elapsed().as_millis(), "the index is linked");
         self.save(index)
     }
 

@@ -31,8 +31,7 @@ impl Search<'_> {
             return self.leave_unanswered(Refused::of(WhyNot::Offline, "nothing may be asked"));
         }
         if engine.upstreams.is_empty() {
-            let message =
-                "no upstream is configured, so nothing was asked; `tongkuan --help` tells how to name one";
+            let message = "no upstream is configured, so nothing was asked";
             return self.leave_unanswered(Refused::of(WhyNot::NoUpstream, message));
         }
         if let Err(error) = room {
@@ -149,8 +148,7 @@ impl Search<'_> {
         // One from the far future was said before the clock was set back; how long ago is not known.
         let refusal = self.engine.store.refusal(digest, profile, now.minus(ttl), now.plus(ttl))?;
         let Some(refusal) = refusal else { return Ok(()) };
-        let message =
-            format!("{} (remembered from {}; --refresh asks again)", refusal.message, refusal.refused_at);
+        let message = format!("{} (remembered from {})", refusal.message, refusal.refused_at);
         Err(remembered(profile, UpstreamErrorKind::Image, refusal.code, message))
     }
 

@@ -58,8 +58,15 @@ impl Timings {
             Stage::Upstream => &mut self.upstream,
         };
         *spent = Some(spent.unwrap_or(0.0) + milliseconds(took));
+        // An upstream takes what it takes.
+        if took >= SLOW_STAGE && stage != Stage::Upstream {
+            tracing::warn!(?stage, ms = took.as_millis(), "a stage of a search was slow");
+        }
     }
 }
+
+/// From so long on a part of a search is worth a line in the log.
+const SLOW_STAGE: Duration = Duration::from_secs(1);
 
 fn milliseconds(duration: Duration) -> f64 {
     // Whole microseconds: more digits would be noise.

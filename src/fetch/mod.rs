@@ -1,4 +1,4 @@
-//! How does a picture come here from an address, without anybody being led astray? Web addresses come from upstreams
+//! How does a picture come here from an address, and from nowhere else? Web addresses come from upstreams
 //! and users, so they must not reach this machine, its network or a cloud's metadata service (SSRF), also not by a
 //! redirect or a name that resolves to an inner address.
 

@@ -10,19 +10,19 @@ pub(super) struct Near {
 /// The top bit of a slot in the beam: its neighbours have been looked at. Slots are below 2^31.
 const EXPANDED: u32 = 1 << 31;
 
-/// The nearest `breadth` slots seen so far, nearest first.
+/// The nearest `ef_search` slots seen so far, nearest first.
 #[derive(Default)]
 pub(super) struct Beam {
-    breadth: usize,
+    ef_search: usize,
     places: Vec<Near>,
     /// Places before this one have been expanded.
     cursor: usize,
 }
 
 impl Beam {
-    /// Empties the beam and gives it `breadth >= 1` places.
-    pub(super) fn reset(&mut self, breadth: usize) {
-        self.breadth = breadth;
+    /// Empties the beam and gives it `ef_search >= 1` places.
+    pub(super) fn reset(&mut self, ef_search: usize) {
+        self.ef_search = ef_search;
         self.places.clear();
         self.cursor = 0;
     }
@@ -30,7 +30,7 @@ impl Beam {
     /// Whether a slot that is so near would be kept.
     #[inline]
     pub(super) fn may_take(&self, estimate: f32) -> bool {
-        self.places.len() < self.breadth || self.places.last().is_none_or(|worst| estimate > worst.estimate)
+        self.places.len() < self.ef_search || self.places.last().is_none_or(|worst| estimate > worst.estimate)
     }
 
     #[inline]
@@ -38,7 +38,7 @@ impl Beam {
         if !self.may_take(estimate) {
             return;
         }
-        if self.places.len() == self.breadth {
+        if self.places.len() == self.ef_search {
             self.places.pop();
         }
         let place = self.places.partition_point(|near| near.estimate >= estimate);

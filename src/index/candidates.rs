@@ -93,18 +93,18 @@ impl Contenders {
         Self { places, certain: BinaryHeap::new(), floor: f32::NEG_INFINITY, slots: Vec::new() }
     }
 
-    /// Whether a slot that scores at most `estimate + reach` is still in question.
+    /// Whether a slot that scores at most `estimate + error_bound` is still in question.
     #[inline]
-    pub(super) fn may_take(&self, estimate: f32, reach: f32) -> bool {
-        estimate + reach >= self.floor
+    pub(super) fn may_take(&self, estimate: f32, error_bound: f32) -> bool {
+        estimate + error_bound >= self.floor
     }
 
-    /// Takes note of a slot that scores between `estimate - reach` and `estimate + reach`.
+    /// Takes note of a slot that scores between `estimate - error_bound` and `estimate + error_bound`.
     #[inline]
-    pub(super) fn offer(&mut self, slot: u32, estimate: f32, reach: f32) {
-        if self.may_take(estimate, reach) {
-            self.slots.push((slot, estimate + reach));
-            self.reaches(estimate - reach);
+    pub(super) fn offer(&mut self, slot: u32, estimate: f32, error_bound: f32) {
+        if self.may_take(estimate, error_bound) {
+            self.slots.push((slot, estimate + error_bound));
+            self.reaches(estimate - error_bound);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Sums that show damage, and hashes of what is stored. Not secret and against nobody: a home folder has no stranger.
+//! Sums that show damage, and hashes of what is stored. Not cryptographic: they guard against damage, not against attackers.
 //!
 //! Every step is one for one in the sum and in the word, so a change within one word is always seen; any other but
 //! for one case in 2^64. Four sums side by side keep the multiplier busy: about 10 GB a second.

@@ -86,12 +86,12 @@ struct Coder {
 }
 
 /// The codes of all vectors, in slots 0, 1, 2, …
-pub(super) struct CodeStore {
+pub(super) struct QuantizedVectors {
     coder: Coder,
     rows: RowStore<Mapped>,
 }
 
-impl CodeStore {
+impl QuantizedVectors {
     pub(super) fn new(dimension: usize) -> Self {
         let stride = stride(dimension);
         let (rounding, levels) = (rounding(dimension), levels(dimension));
@@ -179,7 +179,7 @@ impl Codes {
         row
     }
 
-    /// An estimate of the cosine of two vectors, off by at most [`Codes::reach`].
+    /// An estimate of the cosine of two vectors, off by at most [`Codes::error_bound`].
     #[inline]
     #[expect(clippy::cast_precision_loss, reason = "counted in `rounding`")]
     pub(super) fn estimate(&self, a: Row<'_>, b: Row<'_>) -> f32 {
@@ -249,16 +249,16 @@ impl Codes {
         rows: impl Iterator<Item = (u32, Row<'a>)>,
         mut each: impl FnMut(u32, f32, f32),
     ) {
-        let rows =
-            rows.map(|(slot, row)| (row.codes, (slot, query.scale * row.scale, self.reach(query, row))));
-        self.coder.kernel.products(query.codes, rows, |(slot, scale, reach), product| {
-            each(slot, scale * product as f32, reach);
+        let rows = rows
+            .map(|(slot, row)| (row.codes, (slot, query.scale * row.scale, self.error_bound(query, row))));
+        self.coder.kernel.products(query.codes, rows, |(slot, scale, error_bound), product| {
+            each(slot, scale * product as f32, error_bound);
         });
     }
 
-    /// How far an estimate may be from the score: the score lies between estimate - reach and estimate + reach.
+    /// How far an estimate may be from the score: the score lies between estimate - error_bound and estimate + error_bound.
     #[inline]
-    pub(super) fn reach(&self, a: Row<'_>, b: Row<'_>) -> f32 {
+    pub(super) fn error_bound(&self, a: Row<'_>, b: Row<'_>) -> f32 {
         a.error + b.error + self.coder.rounding
     }
 }
@@ -305,7 +305,7 @@ fn encode(vector: &[f32], levels: f32, row: &mut [u8]) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::CodeStore;
+    use super::QuantizedVectors;
     use crate::vector::{Embedding, similarity};
 
     fn unit(dimension: usize) -> impl Strategy<Value = Embedding> {
@@ -323,11 +323,11 @@ mod tests {
         #[test]
         fn a_score_is_never_farther_from_its_estimate_than_the_bound((a, b) in pair(), nearly in any::<bool>()) {
             let b = if nearly { a.clone() } else { b };
-            let codes = CodeStore::new(a.dimension()).view(0);
+            let codes = QuantizedVectors::new(a.dimension()).view(0);
             let (coded_a, coded_b) = (codes.coded(a.as_slice()), codes.coded(b.as_slice()));
             let off = (codes.estimate(coded_a.row(), coded_b.row()) - similarity(a.as_slice(), b.as_slice())).abs();
-            let reach = codes.reach(coded_a.row(), coded_b.row());
-            prop_assert!(off <= reach, "{} > {}", off, reach);
+            let error_bound = codes.error_bound(coded_a.row(), coded_b.row());
+            prop_assert!(off <= error_bound, "{} > {}", off, error_bound);
         }
     }
 
@@ -335,14 +335,14 @@ mod tests {
     fn a_very_long_vector_is_coded_without_overflow() {
         let dimension = 200_000;
         let vector = Embedding::new(vec![1.0; dimension]).unwrap();
-        let codes = CodeStore::new(dimension).view(0);
+        let codes = QuantizedVectors::new(dimension).view(0);
         let coded = codes.coded(vector.as_slice());
         assert!((codes.estimate(coded.row(), coded.row()) - 1.0).abs() < 1e-4);
     }
 
     #[test]
     fn what_was_handed_out_does_not_change_when_more_is_pushed() {
-        let store = CodeStore::new(3);
+        let store = QuantizedVectors::new(3);
         let vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
         store.push(&vectors[0]).unwrap();
         let before = store.view(1);

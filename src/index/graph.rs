@@ -3,11 +3,11 @@
 //!
 //! Searches take no lock but the one on a handle. Those who link may be many: each first looks for its neighbours,
 //! then writes its own rows in all layers, and only then becomes a neighbour of others, from the lowest layer up.
-//! So whoever meets a slot in any layer finds its rows filled. Rows of others are changed under a lock of their own,
+//! So a reader that meets a slot in any layer finds its rows filled. Rows of others are changed under a lock of their own,
 //! never two at a time. A search's handle on codes may be older than links that it meets: slots that it lacks are
 //! passed by.
 //!
-//! Every linked slot but a lone first one is a neighbour of somebody in the lowest layer, for ever, see [`Rows`].
+//! Every linked slot but a lone first one has an in-link in the lowest layer, for ever, see [`Rows`].
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -58,7 +58,7 @@ pub(super) struct Graph {
 pub struct GraphAudit {
     /// How many pictures are linked.
     pub linked: usize,
-    /// How many of them nobody leads to; none but a lone first one.
+    /// How many of them have no in-link; none but a lone first one.
     pub without_way_in: usize,
     /// How many cannot be reached from where searches begin.
     pub unreachable: usize,
@@ -86,7 +86,7 @@ impl Graph {
     }
 
     /// Links `slots`, which are not linked yet, on this thread or in `parallel` on all of the current rayon pool, while
-    /// nobody else links. In `codes` are these slots and all that are linked.
+    /// no other thread links. In `codes` are these slots and all that are linked.
     pub(super) fn insert(&self, codes: &Codes, slots: &[u32], parallel: bool) {
         let Some(&last) = slots.iter().max() else { return };
         // One handle for all threads: each meets what the others link meanwhile, and has to have its rows.
@@ -123,7 +123,7 @@ impl Graph {
                 let found: Vec<Near> = scratch.beam.found().filter(|near| near.slot != slot).collect();
                 start = found.first().map_or(start, |nearest| nearest.slot);
                 // A full row, not half of one: built in less than twice the time, and far fewer are lost.
-                plan.push((layer, diverse(codes, &found, rows.row(layer, slot).len()), found));
+                plan.push((layer, select_neighbours(codes, &found, rows.row(layer, slot).len()), found));
             }
             plan
         });
@@ -140,7 +140,8 @@ impl Graph {
                 self.link_back(codes, rows, *layer, neighbour, slot);
             }
             if *layer == 0 && rows.led_to(slot) == 0 {
-                // Somebody can. Were all rows full of last links, there would be more of those than slots.
+                // Pigeonhole: each node has at most one sole in-link and there are more places than nodes, so some row can
+                // always make room.
                 let nearest = found.iter().map(|near| near.slot);
                 self.lead_to(rows, slot, &nearest.chain(self.slots(rows)));
             }
@@ -175,11 +176,11 @@ impl Graph {
         let mut nearest = Vec::with_capacity(neighbours.len());
         codes.estimates(codes.row(at), &neighbours, |slot, estimate| nearest.push(Near { slot, estimate }));
         nearest.sort_unstable_by(|a, b| b.estimate.total_cmp(&a.estimate));
-        let mut kept = diverse(codes, &nearest, room);
+        let mut kept = select_neighbours(codes, &nearest, room);
         if layer == 0 {
             neighbours.retain(|neighbour| *neighbour != slot && !kept.contains(neighbour));
             for dropped in neighbours {
-                if rows.may_lose(dropped) {
+                if rows.try_release_in_link(dropped) {
                     continue;
                 }
                 if kept.len() == room && !make_room(rows, &mut kept, slot) {
@@ -216,17 +217,17 @@ impl Graph {
         rows.neighbours(0, slot).next().is_some() || self.entry.load(Ordering::Acquire) == slot
     }
 
-    /// Up to `breadth` slots that are near `query`, nearest first, most of the nearest among them.
-    pub(super) fn search(&self, codes: &Codes, query: Row<'_>, breadth: usize) -> Vec<Near> {
-        self.walk(codes, query, breadth, |_| {}, |scratch| scratch.beam.found().collect())
+    /// Up to `ef_search` slots that are near `query`, nearest first, most of the nearest among them.
+    pub(super) fn search(&self, codes: &Codes, query: Row<'_>, ef_search: usize) -> Vec<Near> {
+        self.walk(codes, query, ef_search, |_| {}, |scratch| scratch.beam.found().collect())
     }
 
-    /// Up to `count` slots that are `wanted`, nearest first: of all that are met while `breadth` are kept in view.
+    /// Up to `count` slots that are `wanted`, nearest first: of all that are met while `ef_search` are kept in view.
     pub(super) fn search_for(
         &self,
         codes: &Codes,
         query: Row<'_>,
-        breadth: usize,
+        ef_search: usize,
         count: usize,
         wanted: impl Fn(u32) -> bool,
     ) -> Vec<Near> {
@@ -240,7 +241,7 @@ impl Graph {
                 kept.offer(near.slot, near.estimate);
             }
         };
-        self.walk(codes, query, breadth, meet, |_| Vec::new());
+        self.walk(codes, query, ef_search, meet, |_| Vec::new());
         let found = kept.found().collect();
         SCRATCH.with_borrow_mut(|scratch| scratch.wanted = kept);
         found
@@ -251,13 +252,13 @@ impl Graph {
         &self,
         codes: &Codes,
         query: Row<'_>,
-        breadth: usize,
+        ef_search: usize,
         meet: impl FnMut(Near),
         end: impl FnOnce(&Scratch) -> Vec<Near>,
     ) -> Vec<Near> {
         let entry = self.entry.load(Ordering::Acquire);
         let rows = self.links.rows();
-        if entry == NONE || entry as usize >= codes.len().min(rows.room()) || breadth == 0 {
+        if entry == NONE || entry as usize >= codes.len().min(rows.room()) || ef_search == 0 {
             return Vec::new();
         }
         let walk = Walk { codes, rows: &rows, query };
@@ -266,17 +267,17 @@ impl Graph {
             for layer in (1..=layer_of(entry)).rev() {
                 start = walk.greedy(layer, start);
             }
-            walk.layer(0, start, breadth, scratch, meet);
+            walk.layer(0, start, ef_search, scratch, meet);
             end(scratch)
         })
     }
 
-    /// Has a way lead to every slot from where searches begin, while nobody links. Slots that lead to each other only
+    /// Has a way lead to every slot from where searches begin, with linking locked out. Slots that lead to each other only
     /// are rare, and come of many nearly equal vectors.
     ///
     /// No way that was found is lost again: a link makes room only if it is not the one by which its slot was reached.
-    /// Those are one a slot, and there is room for more, so somebody always has a place.
-    pub(super) fn mend(&self, codes: &Codes) {
+    /// Those are one a slot, and there is room for more, so there is always a place.
+    pub(super) fn repair_connectivity(&self, codes: &Codes) {
         let rows = self.links.rows();
         let mut ways = self.ways(&rows);
         for slot in self.slots(&rows) {
@@ -294,13 +295,14 @@ impl Graph {
         }
     }
 
-    /// Has `at` lead to `slot`, in a free place or that of a link by which nobody was reached.
+    /// Has `at` lead to `slot`, in a free place or that of a link by which no slot was reached.
     fn lead_on(&self, rows: &Rows, at: u32, slot: u32, ways: &[u32]) -> bool {
         let _writing = lock(&self.writing[at as usize % LOCKS]);
         let mut neighbours: Vec<u32> = rows.neighbours(0, at).collect();
         if neighbours.len() == LOWEST_LINKS {
-            let spare =
-                |&place: &usize| ways[neighbours[place] as usize] != at && rows.may_lose(neighbours[place]);
+            let spare = |&place: &usize| {
+                ways[neighbours[place] as usize] != at && rows.try_release_in_link(neighbours[place])
+            };
             let Some(place) = (0..neighbours.len()).rev().find(spare) else { return false };
             neighbours.remove(place);
         }
@@ -326,7 +328,7 @@ impl Graph {
         ways
     }
 
-    /// Counts what must hold, while nobody links.
+    /// Counts what must hold, with linking locked out.
     pub(super) fn audit(&self) -> GraphAudit {
         let rows = self.links.rows();
         let mut led_to = vec![false; rows.room()];
@@ -344,7 +346,7 @@ impl Graph {
         }
     }
 
-    /// Writes the graph over slots before `slots`, which are all that are linked, while nobody links: where searches
+    /// Writes the graph over slots before `slots`, which are all that are linked, with linking locked out: where searches
     /// begin in four bytes, little-endian, then the rows.
     pub(super) fn write_to(&self, slots: usize, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&self.entry.load(Ordering::Acquire).to_le_bytes())?;
@@ -377,13 +379,14 @@ fn walk_on(rows: &Rows, from: u32, slot: u32, ways: &mut [u32]) {
 
 /// Frees a place among `kept`: of the last that others lead to as well. `spared` keeps its place.
 fn make_room(rows: &Rows, kept: &mut Vec<u32>, spared: u32) -> bool {
-    let place = (0..kept.len()).rev().find(|&place| kept[place] != spared && rows.may_lose(kept[place]));
+    let place =
+        (0..kept.len()).rev().find(|&place| kept[place] != spared && rows.try_release_in_link(kept[place]));
     place.map(|place| kept.remove(place)).is_some()
 }
 
 /// Up to `count` of `nearest`, which is nearest first: each nearer to the middle than to any chosen before it, so that
 /// they lead into different directions. Where all lies in one direction, the nearest make up the [`FEWEST`].
-fn diverse(codes: &Codes, nearest: &[Near], count: usize) -> Vec<u32> {
+fn select_neighbours(codes: &Codes, nearest: &[Near], count: usize) -> Vec<u32> {
     let mut chosen = Vec::with_capacity(count);
     let (mut open, mut left, mut slots) = (nearest.to_vec(), Vec::with_capacity(nearest.len()), Vec::new());
     // Of what is left, all nearer to the one just chosen than to the middle go: many products with one row.
@@ -449,14 +452,14 @@ impl Walk<'_> {
         &self,
         layer: usize,
         start: u32,
-        breadth: usize,
+        ef_search: usize,
         scratch: &mut Scratch,
         mut meet: impl FnMut(Near),
     ) {
         let Scratch { beam, seen, .. } = scratch;
         let mut fresh = Vec::with_capacity(LOWEST_LINKS);
         let limit = self.limit();
-        beam.reset(breadth);
+        beam.reset(ef_search);
         seen.reset(limit);
         seen.first_time(start);
         let mut meet = |beam: &mut Beam, slot, estimate| {
@@ -485,13 +488,13 @@ impl Walk<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::codes::CodeStore;
+    use super::super::codes::QuantizedVectors;
     use super::super::rows::BLOCK_ROWS;
     use super::{Codes, Graph, GraphAudit};
 
     /// Codes of `slots` points of a circle.
     fn circle(slots: u16) -> Codes {
-        let codes = CodeStore::new(2);
+        let codes = QuantizedVectors::new(2);
         for slot in 0..slots {
             let turn = f32::from(slot) / f32::from(slots) * std::f32::consts::TAU;
             codes.push(&[turn.cos(), turn.sin()]).unwrap();

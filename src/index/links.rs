@@ -152,7 +152,7 @@ impl Rows {
         self.0.len() * BLOCK_ROWS
     }
 
-    /// Writes the rows of the first `slots` slots, while nobody links: for each block the lowest layer, the counts, the
+    /// Writes the rows of the first `slots` slots, with linking locked out: for each block the lowest layer, the counts, the
     /// upper layers, each number in four bytes, little-endian. There is room for so many slots.
     pub(super) fn write_to(&self, slots: usize, out: &mut impl Write) -> io::Result<()> {
         for block in &self.0[..slots.div_ceil(BLOCK_ROWS)] {
@@ -177,12 +177,12 @@ impl Rows {
     /// The neighbours that a slot has in a layer.
     #[inline]
     pub(super) fn neighbours(&self, layer: usize, slot: u32) -> impl Iterator<Item = u32> {
-        // Acquire: whoever sees a link also sees the rows of the slot that it leads to.
+        // Acquire: a reader that sees a link also sees the rows of the slot that it leads to.
         let entries = self.row(layer, slot).iter().map(|entry| entry.load(Ordering::Acquire));
         entries.take_while(|&neighbour| neighbour != NONE)
     }
 
-    /// Replaces a row, which nobody else writes meanwhile. `neighbours` fit into it.
+    /// Replaces a row, which no other thread writes meanwhile. `neighbours` fit into it.
     pub(super) fn write(&self, layer: usize, slot: u32, neighbours: &[u32]) {
         for (number, entry) in self.row(layer, slot).iter().enumerate() {
             entry.store(neighbours.get(number).copied().unwrap_or(NONE), Ordering::Release);
@@ -205,7 +205,7 @@ impl Rows {
 
     /// Whether a link of the lowest layer that leads to `slot` may be removed now: it is not the last.
     #[must_use]
-    pub(super) fn may_lose(&self, slot: u32) -> bool {
+    pub(super) fn try_release_in_link(&self, slot: u32) -> bool {
         let less = |count: u32| if count > 1 { Some(count - 1) } else { None };
         self.count(slot).fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
     }
@@ -247,11 +247,11 @@ mod tests {
     #[test]
     fn the_last_link_that_leads_to_a_slot_may_not_go() {
         let rows = Links::new().with_room(1);
-        assert!(!rows.may_lose(0));
+        assert!(!rows.try_release_in_link(0));
         rows.gained(0);
         rows.gained(0);
-        assert!(rows.may_lose(0));
-        assert!(!rows.may_lose(0));
+        assert!(rows.try_release_in_link(0));
+        assert!(!rows.try_release_in_link(0));
         assert_eq!(rows.led_to(0), 1);
     }
 }

@@ -31,10 +31,10 @@ mod graph;
 mod links;
 mod photo_set;
 mod rows;
-mod shelf;
 mod snapshot;
 mod table;
 mod tags;
+mod vector_store;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -53,7 +53,7 @@ use beam::Near;
 use graph::Graph;
 pub use graph::GraphAudit;
 use rows::Damage;
-use shelf::{Shelf, View};
+use vector_store::{VectorStore, View};
 
 /// So many pictures are linked at a stretch.
 const LINKS_PER_STRETCH: usize = 512;
@@ -73,7 +73,7 @@ pub struct IndexOptions {
     /// Up to so many pictures there is no graph, and every search among so few is exact.
     pub exact_max: usize,
     /// How many points a graph search keeps in view; more finds more and takes longer.
-    pub breadth: usize,
+    pub ef_search: usize,
     /// For tests: pictures that the graph drops without a word.
     #[doc(hidden)]
     pub graph_loses: fn(PhotoId) -> bool,
@@ -81,10 +81,10 @@ pub struct IndexOptions {
 
 impl IndexOptions {
     /// Chosen by docs/benchmarks/hot-path.md: up to `exact_max` pictures a scan takes less than a fifth of a
-    /// millisecond, so a graph would save nothing that is felt; `breadth` found all of the ten nearest there.
+    /// millisecond, so a graph would save nothing that is felt; `ef_search` found all of the ten nearest there.
     #[must_use]
     pub fn new(dimension: NonZeroUsize) -> Self {
-        Self { dimension, exact_max: 16_384, breadth: 64, graph_loses: |_| false }
+        Self { dimension, exact_max: 16_384, ef_search: 64, graph_loses: |_| false }
     }
 }
 
@@ -92,11 +92,11 @@ impl IndexOptions {
 /// of them.
 pub struct Index {
     options: IndexOptions,
-    shelf: Shelf,
+    store: VectorStore,
     graph: Graph,
     /// Pictures in slots before this one are in the graph, or their equals are.
     linked: AtomicUsize,
-    /// Held by whoever adds to the graph, or needs it to stand still.
+    /// Held while the graph is added to, or has to stand still.
     linking: Mutex<()>,
     damage: Damage,
 }
@@ -107,7 +107,7 @@ impl Index {
     pub fn new(options: IndexOptions) -> Self {
         Self {
             options,
-            shelf: Shelf::new(options.dimension.get()),
+            store: VectorStore::new(options.dimension.get()),
             graph: Graph::new(),
             linked: AtomicUsize::new(0),
             linking: Mutex::new(()),
@@ -125,7 +125,7 @@ impl Index {
         if photo_id.0 <= 0 {
             return Err(IndexError::NoPhoto(photo_id));
         }
-        self.shelf.push(photo_id, embedding.as_slice())
+        self.store.push(photo_id, embedding.as_slice())
     }
 
     /// Adds many pictures.
@@ -143,25 +143,25 @@ impl Index {
     /// is for the caller to remember how far in the catalogue's list of removals this was, see
     /// [`Index::removals_seen`]. Their room is given back by [`Index::compacted`].
     pub fn remove(&self, photo_ids: &[PhotoId], seen: i64) {
-        self.shelf.remove(photo_ids, seen);
+        self.store.remove(photo_ids, seen);
     }
 
     /// The greatest `seen` that [`Index::remove`] was told, in this process or before the index was saved; 0 at first.
     #[must_use]
     pub fn removals_seen(&self) -> i64 {
-        self.shelf.removals_seen()
+        self.store.removals_seen()
     }
 
     /// How many pictures were removed and still take room.
     #[must_use]
     pub fn removed(&self) -> usize {
-        self.shelf.removed()
+        self.store.removed()
     }
 
-    /// Links a stretch of what is not linked yet, on this thread, unless somebody is linking.
+    /// Links a stretch of what is not linked yet, on this thread, unless another thread is linking.
     pub fn link_some(&self) {
         if let Ok(_linking) = self.linking.try_lock() {
-            let (linked, len) = (self.linked.load(Ordering::Acquire), self.shelf.len());
+            let (linked, len) = (self.linked.load(Ordering::Acquire), self.store.len());
             if len > self.options.exact_max {
                 self.link(linked..len.min(linked + LINKS_PER_STRETCH), false);
             }
@@ -181,12 +181,12 @@ impl Index {
         let _linking = self.linking();
         let before = self.linked.load(Ordering::Acquire);
         loop {
-            let len = self.shelf.len();
+            let len = self.store.len();
             let linked = self.linked.load(Ordering::Acquire);
             let end = len.min(before.saturating_add(most));
             if len <= self.options.exact_max || linked >= end {
                 if linked > before {
-                    self.graph.mend(self.shelf.view().codes());
+                    self.graph.repair_connectivity(self.store.view().codes());
                 }
                 return;
             }
@@ -200,14 +200,14 @@ impl Index {
     pub fn unlinked(&self) -> usize {
         // In this order: the other way round a picture could be linked in between.
         let linked = self.linked.load(Ordering::Acquire);
-        self.shelf.len().saturating_sub(linked)
+        self.store.len().saturating_sub(linked)
     }
 
     /// Puts the next `slots` into the graph. The caller holds `linking`.
     fn link(&self, slots: Range<usize>, parallel: bool) {
         let end = slots.end;
-        let view = self.shelf.view();
-        let mut fresh = self.shelf.first_of_their_kind(slots);
+        let view = self.store.view();
+        let mut fresh = self.store.first_of_their_kind(slots);
         fresh.retain(|&(_, photo_id)| !(self.options.graph_loses)(photo_id));
         let slots: Vec<u32> = fresh.into_iter().map(|(slot, _)| slot).collect();
         self.graph.insert(view.codes(), &slots, parallel);
@@ -226,7 +226,7 @@ impl Index {
         self.check_dimension(query)?;
         // Before the graph is asked: what is linked while it answers is then seen twice rather than not at all.
         let linked = self.linked.load(Ordering::Acquire);
-        let view = self.shelf.view();
+        let view = self.store.view();
         let found = self.find(query.as_slice(), k, sure_above, linked, &view);
         self.undamaged()?;
         Ok(found)
@@ -251,9 +251,9 @@ impl Index {
         among: &PhotoSet,
     ) -> Result<Candidates, IndexError> {
         self.check_dimension(query)?;
-        let view = self.shelf.view();
+        let view = self.store.view();
         let found = if FEW_OF * among.len() <= view.len() {
-            view.scan_slots(query.as_slice(), k, &self.shelf.slots(&view, among))
+            view.scan_slots(query.as_slice(), k, &self.store.slots(&view, among))
         } else {
             view.scan(query.as_slice(), k, Some(among))
         };
@@ -278,24 +278,28 @@ impl Index {
         let codes = view.codes();
         let coded = codes.coded(query);
         let mut contenders = view.contenders(&coded, k.max(1), linked, None);
-        let breadth = self.options.breadth.max(k);
+        let ef_search = self.options.ef_search.max(k);
         let near = if view.pictures() == view.len() {
-            self.graph.search(codes, coded.row(), breadth)
+            self.graph.search(codes, coded.row(), ef_search)
         } else {
-            let stands = |slot| self.shelf.stands_for_some(slot);
-            let broader = broader(breadth, view);
-            self.graph.search_for(codes, coded.row(), broader, breadth, stands)
+            let stands = |slot| self.store.has_live_duplicate(slot);
+            let broader = broader(ef_search, view);
+            self.graph.search_for(codes, coded.row(), broader, ef_search, stands)
         };
         for near in near {
             // What has been linked since is in the scan already.
             if (near.slot as usize) < linked {
-                contenders.offer(near.slot, near.estimate, codes.reach(coded.row(), codes.row(near.slot)));
+                contenders.offer(
+                    near.slot,
+                    near.estimate,
+                    codes.error_bound(coded.row(), codes.row(near.slot)),
+                );
             }
         }
         let mut found = Vec::new();
-        self.shelf.twins_of(view, query, &mut found);
+        self.store.twins_of(view, query, &mut found);
         for (slot, score) in contenders.scored(view.scorer(query)) {
-            self.shelf.add_ring(slot, score, &mut found);
+            self.store.push_duplicates(slot, score, &mut found);
         }
         Candidates::best_of(found, k)
     }
@@ -306,21 +310,22 @@ impl Index {
     /// As [`Index::search`].
     pub fn search_graph_alone(&self, query: &Embedding, k: usize) -> Result<Candidates, IndexError> {
         self.check_dimension(query)?;
-        let view = self.shelf.view();
+        let view = self.store.view();
         let coded = view.codes().coded(query.as_slice());
-        let breadth = self.options.breadth.max(k);
-        let stands = |slot| self.shelf.stands_for_some(slot);
-        let near = self.graph.search_for(view.codes(), coded.row(), broader(breadth, &view), breadth, stands);
+        let ef_search = self.options.ef_search.max(k);
+        let stands = |slot| self.store.has_live_duplicate(slot);
+        let near =
+            self.graph.search_for(view.codes(), coded.row(), broader(ef_search, &view), ef_search, stands);
         let mut found = Vec::new();
         let mut score = view.scorer(query.as_slice());
         for Near { slot, .. } in near.into_iter().filter(|near| (near.slot as usize) < view.len()) {
-            self.shelf.add_ring(slot, score(slot), &mut found);
+            self.store.push_duplicates(slot, score(slot), &mut found);
         }
         self.undamaged()?;
         Ok(Candidates::best_of(found, k))
     }
 
-    /// Counts what must hold of the graph, while nobody links.
+    /// Counts what must hold of the graph, with linking locked out.
     #[must_use]
     pub fn audit_graph(&self) -> GraphAudit {
         let _linking = self.linking();
@@ -330,7 +335,7 @@ impl Index {
     /// How many pictures there are, without those that were removed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shelf.view().pictures()
+        self.store.view().pictures()
     }
 
     #[must_use]
@@ -342,7 +347,7 @@ impl Index {
     /// be missing.
     #[must_use]
     pub fn last_photo_id(&self) -> Option<PhotoId> {
-        self.shelf.last_photo_id()
+        self.store.last_photo_id()
     }
 
     /// About `count` pictures from all over, the last one among them, with their vectors: to be compared with the
@@ -351,7 +356,7 @@ impl Index {
     /// # Errors
     /// [`IndexError::Damaged`].
     pub fn samples(&self, count: usize) -> Result<Vec<(PhotoId, Embedding)>, IndexError> {
-        let view = self.shelf.view();
+        let view = self.store.view();
         let step = (view.len() / count.max(1)).max(1);
         let pictures = view.there().rev().step_by(step).map(|slot| view.picture(slot));
         let read = |(photo_id, vector)| Embedding::new(vector).map(|embedding| (photo_id, embedding));
@@ -367,22 +372,22 @@ impl Index {
     /// # Errors
     /// [`IndexError::Damaged`], [`IndexError::NoMemory`].
     pub fn compacted(&self, tell: &dyn Fn(usize, usize)) -> Result<Self, IndexError> {
-        let (view, extent) = self.shelf.standstill(&mut std::io::sink()).map_err(|_| IndexError::NoMemory)?;
+        let (view, extent) = self.store.standstill(&mut std::io::sink()).map_err(|_| IndexError::NoMemory)?;
         let fresh = Self::new(self.options);
         let mut pushed = Ok(());
         view.each(|photo_id, vector| {
             if pushed.is_ok() {
-                pushed = fresh.shelf.push(photo_id, vector);
+                pushed = fresh.store.push(photo_id, vector);
             }
         });
         pushed?;
         self.undamaged()?;
-        fresh.shelf.go_on_from(extent);
+        fresh.store.go_on_from(extent);
         fresh.link_more(usize::MAX, tell);
         Ok(fresh)
     }
 
-    /// Writes what [`Index::load`] can read, into the directory `dir`, which is made if need be. A crash leaves
+    /// Writes what [`Index::load`] can read, into the directory `dir`, which is made if need be. A crash checksums
     /// the previous snapshot. Searches and inserts go on meanwhile; a second save, of this process or another,
     /// waits. From then on codes and vectors are read from the files, and their memory goes back to the system.
     ///
@@ -393,13 +398,13 @@ impl Index {
         let contents = snapshot::Contents {
             options: &self.options,
             fingerprint,
-            shelf: &self.shelf,
+            store: &self.store,
             graph: &self.graph,
             linked: self.linked.load(Ordering::Acquire),
             damage: &self.damage,
         };
         if let Some(files) = snapshot::write(dir, &contents)? {
-            self.shelf.adopt(&files);
+            self.store.adopt(&files);
         }
         Ok(())
     }
@@ -416,9 +421,9 @@ impl Index {
         fingerprint: &IndexFingerprint,
     ) -> Result<Self, LoadError> {
         let damage = Damage::default();
-        let snapshot::Read { shelf, graph, linked } = snapshot::read(dir, &options, fingerprint, &damage)?;
+        let snapshot::Read { store, graph, linked } = snapshot::read(dir, &options, fingerprint, &damage)?;
         let linked = AtomicUsize::new(linked);
-        Ok(Self { options, shelf, graph, linked, linking: Mutex::new(()), damage })
+        Ok(Self { options, store, graph, linked, linking: Mutex::new(()), damage })
     }
 
     /// Removes what was saved in `dir`.
@@ -440,16 +445,16 @@ impl Index {
     }
 
     fn linking(&self) -> MutexGuard<'_, ()> {
-        // A panic while it is held leaves the graph whole: links are written one by one.
+        // A panic while it is held checksums the graph whole: links are written one by one.
         self.linking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How many to keep in view so that about `breadth` of them were not removed; twice as many where most were, because what
+/// How many to keep in view so that about `ef_search` of them were not removed; twice as many where most were, because what
 /// is left lies farther apart there.
-fn broader(breadth: usize, view: &View) -> usize {
+fn broader(ef_search: usize, view: &View) -> usize {
     let left = view.pictures().max(1);
-    breadth * view.len() / left * if 2 * left < view.len() { 2 } else { 1 }
+    ef_search * view.len() / left * if 2 * left < view.len() { 2 } else { 1 }
 }
 
 impl std::fmt::Debug for Index {

@@ -4,11 +4,11 @@
 //!
 //! All `unsafe` of the index that concerns memory is in this file. Why it is sound:
 //! - A [`Filling`] block hands out, for reading, only rows before `filled`, and writes only the row at `filled`, which
-//!   nobody else does while the one who holds `writing` is at it. So no byte is written while somebody may read it.
+//!   only the holder of `writing` does. So no byte is written while it may be read.
 //!   The number is raised after the row is written (release) and looked at before it is read (acquire).
 //! - A [`Mapped`] maps a file of a snapshot. Those are never written again after they have got their name; who
 //!   replaces a snapshot removes the name only, and the file lives on for as long as it is mapped. Another program that
-//!   writes into it or cuts it off breaks this; nobody can rule that out and map a file.
+//!   writes into it or cuts it off breaks this; no program that maps a file can rule that out.
 //!
 //! Nothing of a file is used before its sum is right: each [`LEAF_ROWS`] rows have one, looked at when the first of them
 //! is read. What is wrong, or cannot be read, is noted, and the index believes nothing that was found meanwhile.
@@ -57,7 +57,7 @@ impl Filling {
             return;
         }
         // SAFETY: `row` is below `BLOCK_ROWS`, so its bytes lie within the memory. They are initialised (the system
-        // gives zeros), nobody reads them because `filled` is not above `row`, and no other writer is here.
+        // gives zeros), no reader reads them because `filled` is not above `row`, and no other writer is here.
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(row * self.row_bytes), self.row_bytes)
         };
@@ -78,7 +78,7 @@ const UNSEEN: u8 = 0;
 const SEEN: u8 = 1;
 
 /// The sums of the rows of a file, and which of them were looked at.
-pub(super) struct Leaves {
+pub(super) struct PageChecksums {
     rows: usize,
     row_bytes: usize,
     sums: Box<[u64]>,
@@ -86,7 +86,7 @@ pub(super) struct Leaves {
     damage: Damage,
 }
 
-impl Leaves {
+impl PageChecksums {
     /// One sum for each [`LEAF_ROWS`] rows; nothing when `file` does not have that many `rows`, at least one.
     fn of(
         file: &File,
@@ -103,11 +103,11 @@ impl Leaves {
         Ok(Some(Self { rows, row_bytes, sums, seen, damage }))
     }
 
-    /// Has the leaves of `rows` looked at that were not yet: `look` gets the number and the bytes of each.
-    fn look(&self, rows: Range<usize>, look: impl Fn(usize, Range<usize>)) {
+    /// Has the checksums of `rows` looked at that were not yet: `look` gets the number and the bytes of each.
+    fn verify(&self, rows: Range<usize>, check: impl Fn(usize, Range<usize>)) {
         for leaf in rows.start / LEAF_ROWS..rows.end.div_ceil(LEAF_ROWS) {
             if self.seen[leaf].load(Ordering::Acquire) == UNSEEN {
-                look(leaf, self.bytes_of(leaf));
+                check(leaf, self.bytes_of(leaf));
             }
         }
     }
@@ -118,11 +118,11 @@ impl Leaves {
     }
 
     /// Notes what the sum of a leaf shows.
-    fn seen(&self, leaf: usize, bytes: &[u8]) {
+    fn note_sum(&self, leaf: usize, bytes: &[u8]) {
         if checksum(bytes, leaf as u64) != self.sums[leaf] {
             self.damage.store(true, Ordering::Release);
         }
-        // Release: whoever passes the sum by also sees what it showed.
+        // Release: a reader that skips the sum also sees what it showed.
         self.seen[leaf].store(SEEN, Ordering::Release);
     }
 
@@ -134,13 +134,13 @@ impl Leaves {
 
 /// Rows in a file of a snapshot.
 pub(super) trait RowFile: Sized {
-    /// `file`, whose length is that of all leaves; nothing when it is not any more.
+    /// `file`, whose length is that of all checksums; nothing when it is not any more.
     ///
     /// # Errors
     /// When the system cannot map it.
-    fn with(file: File, leaves: Leaves) -> io::Result<Option<Self>>;
+    fn with(file: File, checksums: PageChecksums) -> io::Result<Option<Self>>;
 
-    fn leaves(&self) -> &Leaves;
+    fn checksums(&self) -> &PageChecksums;
 
     /// `file` with one sum for each [`LEAF_ROWS`] rows; nothing when it does not have that many rows, which are at
     /// least one.
@@ -154,15 +154,15 @@ pub(super) trait RowFile: Sized {
         sums: Box<[u64]>,
         damage: Damage,
     ) -> io::Result<Option<Self>> {
-        match Leaves::of(&file, row_bytes, rows, sums, damage)? {
-            Some(leaves) => Self::with(file, leaves),
+        match PageChecksums::of(&file, row_bytes, rows, sums, damage)? {
+            Some(checksums) => Self::with(file, checksums),
             None => Ok(None),
         }
     }
 
     /// How many rows there are.
     fn len(&self) -> usize {
-        self.leaves().rows
+        self.checksums().rows
     }
 
     /// Rows one after the other, once their sums were looked at. `buffer` is for those that are in no memory.
@@ -172,7 +172,7 @@ pub(super) trait RowFile: Sized {
 /// A file in the address space: read at the price of a look, and the system counts as ours what was read.
 pub(super) struct Mapped {
     map: Mmap,
-    leaves: Leaves,
+    checksums: PageChecksums,
 }
 
 impl Mapped {
@@ -180,33 +180,33 @@ impl Mapped {
     #[inline]
     fn row(&self, row: usize) -> &[u8] {
         let leaf = row / LEAF_ROWS;
-        if self.leaves.seen[leaf].load(Ordering::Acquire) == UNSEEN {
-            self.look_at(leaf, self.leaves.bytes_of(leaf));
+        if self.checksums.seen[leaf].load(Ordering::Acquire) == UNSEEN {
+            self.verify_block(leaf, self.checksums.bytes_of(leaf));
         }
-        &self.map[row * self.leaves.row_bytes..][..self.leaves.row_bytes]
+        &self.map[row * self.checksums.row_bytes..][..self.checksums.row_bytes]
     }
 
     /// Rows one after the other, once their sums were looked at.
     fn slice(&self, rows: Range<usize>) -> &[u8] {
-        self.leaves.look(rows.clone(), |leaf, bytes| self.look_at(leaf, bytes));
-        &self.map[self.leaves.bytes(rows)]
+        self.checksums.verify(rows.clone(), |leaf, bytes| self.verify_block(leaf, bytes));
+        &self.map[self.checksums.bytes(rows)]
     }
 
     #[cold]
-    fn look_at(&self, leaf: usize, bytes: Range<usize>) {
-        self.leaves.seen(leaf, &self.map[bytes]);
+    fn verify_block(&self, leaf: usize, bytes: Range<usize>) {
+        self.checksums.note_sum(leaf, &self.map[bytes]);
     }
 }
 
 impl RowFile for Mapped {
-    fn with(file: File, leaves: Leaves) -> io::Result<Option<Self>> {
+    fn with(file: File, checksums: PageChecksums) -> io::Result<Option<Self>> {
         // SAFETY: see the top of this file.
         let map = unsafe { Mmap::map(&file)? };
-        Ok((map.len() == leaves.rows * leaves.row_bytes).then_some(Self { map, leaves }))
+        Ok((map.len() == checksums.rows * checksums.row_bytes).then_some(Self { map, checksums }))
     }
 
-    fn leaves(&self) -> &Leaves {
-        &self.leaves
+    fn checksums(&self) -> &PageChecksums {
+        &self.checksums
     }
 
     fn rows<'a>(&'a self, rows: Range<usize>, _buffer: &'a mut Vec<u8>) -> &'a [u8] {
@@ -217,7 +217,7 @@ impl RowFile for Mapped {
 /// A file of which rows are read when they are wanted. The system keeps them in memory of its own, or does not.
 pub(super) struct ReadAt {
     file: File,
-    leaves: Leaves,
+    checksums: PageChecksums,
 }
 
 impl ReadAt {
@@ -226,30 +226,30 @@ impl ReadAt {
         buffer.resize(bytes.len(), 0);
         if read_exact_at(&self.file, buffer, bytes.start as u64).is_err() {
             buffer.fill(0);
-            self.leaves.damage.store(true, Ordering::Release);
+            self.checksums.damage.store(true, Ordering::Release);
         }
     }
 
     #[cold]
-    fn look_at(&self, leaf: usize, bytes: Range<usize>) {
+    fn verify_block(&self, leaf: usize, bytes: Range<usize>) {
         let mut buffer = Vec::new();
         self.read(bytes, &mut buffer);
-        self.leaves.seen(leaf, &buffer);
+        self.checksums.note_sum(leaf, &buffer);
     }
 }
 
 impl RowFile for ReadAt {
-    fn with(file: File, leaves: Leaves) -> io::Result<Option<Self>> {
-        Ok(Some(Self { file, leaves }))
+    fn with(file: File, checksums: PageChecksums) -> io::Result<Option<Self>> {
+        Ok(Some(Self { file, checksums }))
     }
 
-    fn leaves(&self) -> &Leaves {
-        &self.leaves
+    fn checksums(&self) -> &PageChecksums {
+        &self.checksums
     }
 
     fn rows<'a>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<u8>) -> &'a [u8] {
-        self.leaves.look(rows.clone(), |leaf, bytes| self.look_at(leaf, bytes));
-        self.read(self.leaves.bytes(rows), buffer);
+        self.checksums.verify(rows.clone(), |leaf, bytes| self.verify_block(leaf, bytes));
+        self.read(self.checksums.bytes(rows), buffer);
         buffer
     }
 }
@@ -327,7 +327,7 @@ impl<F: RowFile> RowStore<F> {
             return Ok(());
         }
         let block = Block::Filling(Arc::new(Filling::new(self.row_bytes)?));
-        // Once in a thousand times; whoever searches meanwhile keeps the list that he has.
+        // Copy-on-write once per 1024 rows; readers keep the old block list.
         Arc::make_mut(&mut self.blocks.write().unwrap_or_else(PoisonError::into_inner)).push(block);
         Ok(())
     }
@@ -496,7 +496,7 @@ mod tests {
         store.adopt(&Arc::new(opened::<F>(&file, count, &sums, &damage).unwrap()));
         let (view, mut buffer) = (store.view(), Vec::new());
         assert!((0..900).chain(1024..count).all(|i| number(view.read(i, &mut buffer)) == i));
-        assert!(!damage.load(Ordering::Acquire), "nobody has read it yet");
+        assert!(!damage.load(Ordering::Acquire), "not read yet");
         view.read(999, &mut buffer);
         assert!(damage.load(Ordering::Acquire));
     }

@@ -28,8 +28,8 @@ use super::checksum::{Summed, checksum, file_sum};
 use super::graph::{EF_CONSTRUCTION, Graph};
 use super::links::LINKS;
 use super::rows::{BLOCK_ROWS, Damage, LEAF_ROWS, Mapped, ReadAt, RowFile, RowView, leaf_sums, map_whole};
-use super::shelf::{Extent, RowFiles, Shelf};
 use super::tags::Tags;
+use super::vector_store::{Extent, RowFiles, VectorStore};
 use super::{IndexOptions, LoadError, SaveError, codes};
 use crate::access;
 
@@ -97,7 +97,7 @@ impl Header {
         differs("model", self.fingerprint.0.clone(), wanted.fingerprint.0.clone())?;
         differs("dimension", self.dimension.to_string(), wanted.dimension.to_string())?;
         differs("links per point", self.links.to_string(), wanted.links.to_string())?;
-        differs("build breadth", self.ef_construction.to_string(), wanted.ef_construction.to_string())
+        differs("build ef_search", self.ef_construction.to_string(), wanted.ef_construction.to_string())
     }
 
     fn extent(&self) -> Option<Extent> {
@@ -110,11 +110,11 @@ impl Header {
     }
 }
 
-/// What is to be written. Nobody links meanwhile.
+/// What is to be written. The caller keeps linking out.
 pub(super) struct Contents<'a> {
     pub(super) options: &'a IndexOptions,
     pub(super) fingerprint: &'a IndexFingerprint,
-    pub(super) shelf: &'a Shelf,
+    pub(super) store: &'a VectorStore,
     pub(super) graph: &'a Graph,
     pub(super) linked: usize,
     pub(super) damage: &'a Damage,
@@ -132,7 +132,7 @@ pub(super) fn write(dir: &Path, contents: &Contents<'_>) -> Result<Option<RowFil
     lock.lock().map_err(at(&lock_path))?;
 
     let (snapshots, partials) = entries(dir).map_err(at(dir))?;
-    // The lock is held, so nobody is writing these.
+    // The lock is held, so no writer is at work on these.
     for partial in partials {
         fs::remove_dir_all(&partial).map_err(at(&partial))?;
     }
@@ -170,7 +170,7 @@ pub(super) fn discard(dir: &Path) -> Result<(), SaveError> {
 
 fn write_files(folder: &Path, contents: &Contents<'_>) -> io::Result<Option<RowFiles>> {
     let mut state = Summed::new(create(&folder.join(STATE))?);
-    let (view, extent) = contents.shelf.standstill(&mut state)?;
+    let (view, extent) = contents.store.standstill(&mut state)?;
     let slots = extent.slots;
     let (codes, code_sums) = write_rows(&folder.join(CODES), view.codes().rows(), slots)?;
     let (vectors, vector_sums) = write_rows(&folder.join(VECTORS), view.vectors(), slots)?;
@@ -216,7 +216,7 @@ fn write_rows(path: &Path, rows: &RowView<impl RowFile>, slots: usize) -> io::Re
 
 /// What was read of a snapshot.
 pub(super) struct Read {
-    pub(super) shelf: Shelf,
+    pub(super) store: VectorStore,
     pub(super) graph: Graph,
     pub(super) linked: usize,
 }
@@ -233,7 +233,7 @@ pub(super) fn read(
         return Err(LoadError::Missing);
     }
     let lock_path = dir.join(LOCK);
-    // So that nobody removes the files before they are open.
+    // Keeps the files from being removed before they are open.
     let lock = open_lock(dir).map_err(|source| LoadError::Io { path: lock_path.clone(), source })?;
     remove_partials(dir, &lock);
     lock.lock_shared().map_err(|source| LoadError::Io { path: lock_path, source })?;
@@ -263,13 +263,13 @@ pub(super) fn read(
         let vectors = open_rows(&newest.join(VECTORS), 4 * dimension, slots, parts.vector_sums, damage)?;
         Some(RowFiles { codes, vectors })
     };
-    let shelf = Shelf::read(dimension, parts.extent, parts.tags, files.as_ref());
-    let shelf = shelf.map_err(|_| LoadError::NoMemory)?.ok_or_else(|| damaged(&path))?;
+    let store = VectorStore::read(dimension, parts.extent, parts.tags, files.as_ref());
+    let store = store.map_err(|_| LoadError::NoMemory)?.ok_or_else(|| damaged(&path))?;
     let graph = Graph::from_bytes(parts.graph, parts.linked).ok_or_else(|| damaged(&path))?;
-    Ok(Read { shelf, graph, linked: parts.linked })
+    Ok(Read { store, graph, linked: parts.linked })
 }
 
-/// Removes what killed processes were writing. Where that cannot be done (somebody reads, or writes, or only reading is
+/// Removes what killed processes were writing. Where that cannot be done (another process reads or writes, or only reading is
 /// allowed) the next one does it.
 fn remove_partials(dir: &Path, lock: &File) {
     let partials = || entries(dir).map_or_else(|_| Vec::new(), |(_, partials)| partials);
@@ -403,12 +403,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = IndexOptions::new(NonZeroUsize::new(2).unwrap());
         let fingerprint = IndexFingerprint("a model".to_owned());
-        let (shelf, damage) = (Shelf::new(2), Damage::default());
-        shelf.push(crate::photo_id::PhotoId(1), &[0.6, 0.8]).unwrap();
+        let (store, damage) = (VectorStore::new(2), Damage::default());
+        store.push(crate::photo_id::PhotoId(1), &[0.6, 0.8]).unwrap();
         let contents = Contents {
             options: &options,
             fingerprint: &fingerprint,
-            shelf: &shelf,
+            store: &store,
             graph: &Graph::new(),
             linked: 0,
             damage: &damage,
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_writer_left_is_removed_by_the_next_reader_but_not_while_somebody_writes() {
+    fn what_a_killed_writer_left_is_removed_by_the_next_reader_but_not_while_another_process_writes() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("index");
         fs::create_dir_all(dir.join("snapshot-3.partial")).unwrap();

@@ -43,7 +43,7 @@ impl Table {
         let entries = self.entries();
         let (before, from) = entries.split_at(start(&entries, hash));
         for entry in from.iter().chain(before) {
-            // Acquire: whoever meets a slot also sees what it holds.
+            // Acquire: a reader that meets a slot also sees what it holds.
             match entry.load(Ordering::Acquire) {
                 NONE => return None,
                 slot if is_it(slot) => return Some(slot),

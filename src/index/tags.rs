@@ -124,7 +124,7 @@ impl Tags {
     #[inline]
     pub(super) fn next_twin(&self, slot: u32) -> u32 {
         let (block, at) = self.at(slot);
-        // Acquire: whoever meets a twin also sees its tags.
+        // Acquire: a reader that sees a twin also sees its tags.
         block.next_twins[at].load(Ordering::Acquire)
     }
 
@@ -151,7 +151,7 @@ impl Tags {
         (8 + 4 + 4) * slots + 8 * slots.div_ceil(64)
     }
 
-    /// Writes the tags of `slots`, which start at 0, while nobody pushes or removes.
+    /// Writes the tags of `slots`, which start at 0, with pushing and removing locked out.
     pub(super) fn write_to(&self, slots: Range<u32>, out: &mut impl Write) -> io::Result<()> {
         for slot in slots.clone() {
             out.write_all(&self.photo_id(slot).0.to_le_bytes())?;

@@ -51,6 +51,7 @@ pub struct Member {
 impl Archive {
     pub(super) fn zip(file: File) -> Result<Self, FileProblem> {
         let damaged = |error: zip::result::ZipError| FileProblem::Archive { problem: error.to_string() };
+        let directory = file.try_clone()?;
         let mut zip = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
         if zip.len() > MAX_MEMBERS {
             return Err(FileProblem::TooManyMembers { limit: MAX_MEMBERS });
@@ -69,7 +70,8 @@ impl Archive {
         if let Some(what) = office(&names) {
             return Err(what);
         }
-        Ok(Self { names, passed_over: Vec::new(), content: Content::Zip(Mutex::new(zip), places) })
+        let passed_over = replaced(&directory, zip.central_directory_start(), zip.len())?;
+        Ok(Self { names, passed_over, content: Content::Zip(Mutex::new(zip), places) })
     }
 
     pub(super) fn tar(mut file: File) -> Result<Self, FileProblem> {
@@ -167,6 +169,32 @@ pub(super) fn plain(name: &str) -> String {
         }
     }
     parts.join("/")
+}
+
+/// The files of a zip that another one of the same name follows: the reader of zips knows `known` names, each once. `start`
+/// is where the entries of its directory begin.
+fn replaced(zip: &File, start: u64, known: usize) -> io::Result<Vec<(String, folder::Skipped)>> {
+    const ENTRY: [u8; 4] = *b"PK\x01\x02";
+    let mut reader = BufReader::new(zip);
+    reader.seek(SeekFrom::Start(start))?;
+    let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut fixed = [0; 46];
+    // Whatever stands behind the last entry is none, and a damaged one has been refused before.
+    while reader.read_exact(&mut fixed).is_ok() && fixed[..4] == ENTRY {
+        let length = |at: usize| u16::from_le_bytes([fixed[at], fixed[at + 1]]);
+        let mut name = vec![0; length(28).into()];
+        reader.read_exact(&mut name)?;
+        reader.seek_relative(i64::from(length(30)) + i64::from(length(32)))?;
+        *counts.entry(name).or_default() += 1;
+    }
+    if counts.values().sum::<usize>() == known {
+        return Ok(Vec::new());
+    }
+    let twice = counts.into_iter().filter(|(name, count)| *count > 1 && !name.ends_with(b"/"));
+    let entry = |(name, count): (Vec<u8>, usize)| {
+        std::iter::repeat_n((bytes_text(&name).replace('\\', "/"), folder::Skipped::Replaced), count - 1)
+    };
+    Ok(twice.flat_map(entry).collect())
 }
 
 /// Documents that are zip files.

@@ -51,6 +51,13 @@ pub(super) const PICTURE: Names = &[
     "图片链接",
     "图片网址",
     "图片url",
+    "圖片",
+    "主圖",
+    "圖片路徑",
+    "檔案",
+    "檔名",
+    "圖片網址",
+    "圖片連結",
     "主图地址",
     "主图链接",
     "主图url",
@@ -98,6 +105,10 @@ pub(super) const ID: Names = &[
     "sku编码",
     "款号",
     "编码",
+    "編號",
+    "貨號",
+    "商品編號",
+    "產品編號",
 ];
 pub(super) const TITLE: Names = &[
     "title",
@@ -118,6 +129,10 @@ pub(super) const TITLE: Names = &[
     "品名",
     "货品名称",
     "货品标题",
+    "標題",
+    "名稱",
+    "商品名稱",
+    "產品名稱",
 ];
 pub(super) const PRICE: Names = &[
     "price",
@@ -140,6 +155,9 @@ pub(super) const PRICE: Names = &[
     "成本",
     "商品价格",
     "产品价格",
+    "價格",
+    "單價",
+    "售價",
 ];
 pub(super) const CATEGORIES: Names =
     &["categoryids", "categoryid", "类目id", "分类id", "类目编号", "分类编号"];

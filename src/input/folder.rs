@@ -45,6 +45,8 @@ pub enum Skipped {
     Link,
     /// A pipe, socket or device.
     NotAFile,
+    /// Of a zip: another file of the same name stands behind it, and is the one that is read.
+    Replaced,
 }
 
 impl fmt::Display for Skipped {
@@ -56,6 +58,7 @@ impl fmt::Display for Skipped {
             Self::SystemFile => "hidden or left by a system",
             Self::Link => "a link to nothing new",
             Self::NotAFile => "not a file",
+            Self::Replaced => "followed by another of its name in the archive",
         })
     }
 }

@@ -288,6 +288,14 @@ impl Input {
         if let Some(header) = records.header().filter(|header| !good::names_picture(header)) {
             return Err(FileProblem::NoPictureColumn { header: header.join(", ") });
         }
+        if let Base::Folder(folder) = &base
+            && is_prose(records.first_paths(), folder)
+        {
+            return Err(FileProblem::Found {
+                found: "a text whose lines name no pictures",
+                remedy: NAME_A_LIST,
+            });
+        }
         let items = Items::Rows { records: Box::new(records), base, name: name.to_owned() };
         Ok(Self { first: None, items, report: Report::default() })
     }
@@ -398,17 +406,42 @@ fn kind_of(head: &[u8]) -> Result<Kind, FileProblem> {
         _ if is_tar(head) => return Ok(Kind::Tar),
         _ => {}
     }
-    let list = "name a folder, pictures, or a list of goods: NDJSON, JSON, CSV, TSV, or one path a line";
     match PhotoFormat::sniff(head) {
         Ok(_) | Err(PhotoError::UnsupportedFormat { .. }) => Ok(Kind::Picture),
         Err(PhotoError::NotAPicture { found: found @ ("an HTML page" | "an XML document") }) => {
             Err(FileProblem::Found { found, remedy: "save its table as CSV and name that file" })
         }
         _ if text::start_of(head).is_some() => Ok(Kind::Text),
-        Err(PhotoError::NotAPicture { found }) => Err(FileProblem::Found { found, remedy: list }),
-        Err(_) => Err(FileProblem::Found { found: "data of an unknown kind", remedy: list }),
+        Err(PhotoError::NotAPicture { found }) => Err(FileProblem::Found { found, remedy: NAME_A_LIST }),
+        Err(_) => Err(FileProblem::Found { found: "data of an unknown kind", remedy: NAME_A_LIST }),
     }
 }
+
+const NAME_A_LIST: &str =
+    "name a folder, pictures, or a list of goods: NDJSON, JSON, CSV, TSV, or one path a line";
+
+/// Whether most of these lines are neither addresses, nor files that are there, nor called as pictures are.
+fn is_prose(lines: &[String], folder: &Path) -> bool {
+    let names_picture = |line: &&String| match PictureSource::parse(line, folder) {
+        Ok(PictureSource::File(path)) => {
+            let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+            ending.is_some_and(|ending| PICTURE_ENDINGS.contains(&ending.trim_end_matches(['"', '\'', ' '])))
+                || path.exists()
+        }
+        // What is wrong with an address is said of its line.
+        Ok(_) | Err(SourceProblem::Address | SourceProblem::Credentials | SourceProblem::Scheme { .. }) => {
+            true
+        }
+        Err(_) => false,
+    };
+    lines.iter().filter(names_picture).count() * 2 < lines.len()
+}
+
+/// How the names of pictures end, those that cannot be read included.
+const PICTURE_ENDINGS: [&str; 15] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "avif", "heic", "heif", "tif", "tiff", "jxl",
+    "svg",
+];
 
 fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")

@@ -8,11 +8,14 @@ use std::path::Path;
 use super::fields::{self, Fields, Names, RowProblem, Value};
 use super::rows::{JsonLines, JsonValues, Layout, layout_of};
 use super::table::{Table, separator_of};
-use super::text::{DAMAGE, HEAD_BYTES, Line, Lines, TextEncoding, TextReader, start_of};
+use super::text::{DAMAGE, HEAD_BYTES, Lines, TextEncoding, TextLine, TextReader, start_of};
 use super::{FileProblem, InputError, MAX_ROW_BYTES, MAX_TEXT_BYTES, Numbered};
 
 /// Names of the column that says where a picture is.
 pub const TABLE_PICTURE_NAMES: &[&str] = fields::PICTURE;
+
+/// So many lines tell whether a text is a list of paths.
+const MAX_FIRST_PATHS: usize = 50;
 
 type Source = io::Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 type Text = TextReader<Source>;
@@ -21,6 +24,8 @@ type Text = TextReader<Source>;
 pub struct Records {
     rows: Rows,
     is_ended: bool,
+    /// The first lines of a list of paths.
+    first_paths: Vec<String>,
 }
 
 enum Rows {
@@ -47,7 +52,7 @@ pub(super) fn head_of(reader: &mut impl Read) -> io::Result<Vec<u8>> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        // Text that somebody types or another program is still making.
+        // Text that is still being typed, or made by another program.
         let so_far = &head[..filled];
         let is_text = std::str::from_utf8(so_far).is_ok() && !so_far.contains(&0);
         if is_text && so_far.trim_ascii_start().contains(&b'\n') && filled >= 64 {
@@ -120,7 +125,22 @@ impl Records {
             }
             (None, None) => Rows::List(Lines::new(text, b'\n')),
         };
-        Ok(Self { rows, is_ended: false })
+        let first_paths = match &rows {
+            Rows::List(lines) if lines.end == b'\n' => {
+                let paths = beginning
+                    .lines()
+                    .filter(|line| !line.trim().is_empty() && !is_comment(line.trim_start()));
+                paths.take(MAX_FIRST_PATHS).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(Self { rows, is_ended: false, first_paths })
+    }
+
+    /// Of a list of paths, the first lines; nothing of any other layout. Whether they are paths is not said by this: any
+    /// text has lines.
+    pub(super) fn first_paths(&self) -> &[String] {
+        &self.first_paths
     }
 
     /// Of a table.
@@ -195,9 +215,9 @@ fn next_path(lines: &mut Lines<Text>) -> Result<Option<Numbered>, (u64, FileProb
         let number = lines.number;
         let row = match line.map_err(|error| (number, error.into()))? {
             None => return Ok(None),
-            Some(Line::TooLong) => Err(RowProblem::TooLong { limit_bytes: MAX_ROW_BYTES }),
-            Some(Line::Whole(path)) if path.contains(DAMAGE) => Err(RowProblem::Damaged),
-            Some(Line::Whole(path)) => {
+            Some(TextLine::TooLong) => Err(RowProblem::TooLong { limit_bytes: MAX_ROW_BYTES }),
+            Some(TextLine::Whole(path)) if path.contains(DAMAGE) => Err(RowProblem::Damaged),
+            Some(TextLine::Whole(path)) => {
                 if path.trim().is_empty() || lines.end == b'\n' && is_comment(path.trim_start()) {
                     continue;
                 }

@@ -4,7 +4,7 @@
 use std::io::{self, BufRead};
 
 use super::fields::{Fields, RowProblem};
-use super::text::{Line, Lines};
+use super::text::{Lines, TextLine};
 use super::{FileProblem, MAX_ROW_BYTES, Numbered};
 
 /// Brackets within brackets in one row.
@@ -66,8 +66,8 @@ impl<R: BufRead> JsonLines<R> {
             let number = self.lines.number;
             let row = match line.map_err(|error| (number, error.into()))? {
                 None => return Ok(None),
-                Some(Line::TooLong) => Err(RowProblem::TooLong { limit_bytes: MAX_ROW_BYTES }),
-                Some(Line::Whole(line)) => {
+                Some(TextLine::TooLong) => Err(RowProblem::TooLong { limit_bytes: MAX_ROW_BYTES }),
+                Some(TextLine::Whole(line)) => {
                     let line = line.trim();
                     if line.is_empty() || line.starts_with('#') {
                         continue;

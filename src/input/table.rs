@@ -1,5 +1,6 @@
 //! Which cells are in this table? CSV and TSV with a header, as spreadsheets write them.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
 use csv::{ReaderBuilder, StringRecord, Terminator};
@@ -180,12 +181,22 @@ impl<R: BufRead> Table<R> {
                 return Err(RowProblem::Damaged);
             }
             if !name.trim().is_empty() {
+                let cell = text_of(cell);
                 let is_empty = cell.trim().is_empty();
-                fields.insert(name, if is_empty { Value::Empty } else { Value::Text(cell.to_owned()) });
+                fields.insert(name, if is_empty { Value::Empty } else { Value::Text(cell.into_owned()) });
             }
         }
         Ok(fields)
     }
+}
+
+/// A cell's text; of `="0012"`, by which Excel is kept from making a number of an id, what stands in the quotes.
+fn text_of(cell: &str) -> Cow<'_, str> {
+    let formula = cell.trim().strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"'));
+    let Some(text) = formula else { return Cow::Borrowed(cell) };
+    // A quote alone ends the text: the rest is a formula that is not computed here.
+    let is_text = !text.replace("\"\"", "").contains('"');
+    if is_text { Cow::Owned(text.replace("\"\"", "\"")) } else { Cow::Borrowed(cell) }
 }
 
 fn problem_of(error: csv::Error) -> FileProblem {
@@ -271,6 +282,16 @@ mod tests {
                 (9, cells(["d.jpg", "D", "", ""])),
             ]
         );
+    }
+
+    #[test]
+    fn a_text_that_excel_was_kept_from_reading_as_a_number_is_that_text() {
+        let rows = rows(
+            "path,id,title,price\na.jpg,=\"0012\",\"=\"\"2\"\"\"\" cup\"\"\",9\nb.jpg,=A1,=\"a\"&\"b\",\n",
+        );
+        let cells = |cells: [&str; 4]| Ok(cells.map(ToOwned::to_owned).to_vec());
+        assert_eq!(rows[0].1, cells(["a.jpg", "0012", "2\" cup", "9"]));
+        assert_eq!(rows[1].1, cells(["b.jpg", "=A1", "=\"a\"&\"b\"", ""]));
     }
 
     #[test]

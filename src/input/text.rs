@@ -1,10 +1,10 @@
-//! Which characters are these bytes? UTF-8, UTF-16 and GB18030 (so GBK and GB2312, too) become UTF-8, in pieces of
+//! Which characters are these bytes? UTF-8, UTF-16, GB18030 (so GBK and GB2312, too) and Big5 become UTF-8, in pieces of
 //! bounded size.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-use encoding_rs::{Decoder, DecoderResult, GB18030, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{BIG5, Decoder, DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 
 /// Stands in the decoded text for bytes that are no characters. Unicode promises that no text holds it, so a row with
 /// it was damaged here and not at its source, where U+FFFD may stand.
@@ -25,6 +25,8 @@ pub enum TextEncoding {
     Utf16Be,
     /// Also GBK and GB2312, which it contains.
     Gb18030,
+    /// Traditional Chinese, as programs in Taiwan and Hong Kong write it.
+    Big5,
 }
 
 impl fmt::Display for TextEncoding {
@@ -34,6 +36,7 @@ impl fmt::Display for TextEncoding {
             Self::Utf16Le => "UTF-16 (little-endian)",
             Self::Utf16Be => "UTF-16 (big-endian)",
             Self::Gb18030 => "GB18030 (GBK)",
+            Self::Big5 => "Big5",
         })
     }
 }
@@ -41,7 +44,7 @@ impl fmt::Display for TextEncoding {
 /// What a file's beginning says of its encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
-    /// `None` where the first character that is not ASCII will tell between UTF-8 and GB18030.
+    /// `None` where the first character that is not ASCII will tell between UTF-8, GB18030 and Big5.
     pub(super) encoding: Option<TextEncoding>,
     /// Bytes of the byte order mark.
     pub(super) mark_bytes: usize,
@@ -81,7 +84,7 @@ pub(super) fn start_of(head: &[u8]) -> Option<Start> {
 fn unmarked_with_zeros(head: &[u8]) -> Option<Start> {
     let entries = || head.split(|&byte| byte == 0).filter(|entry| !entry.is_empty());
     let is_path = |entry: &[u8]| {
-        entry.iter().all(|&byte| byte >= b' ') && (is_utf8(entry) || gb18030_damage(entry) == 0)
+        entry.iter().all(|&byte| byte >= b' ') && (is_utf8(entry) || damage_as(GB18030, entry) == 0)
     };
     // UTF-16 of ASCII leaves single bytes between the zeros, and has line ends.
     let (count, singles) = (entries().count(), entries().filter(|entry| entry.len() == 1).count());
@@ -103,10 +106,10 @@ fn is_utf8(bytes: &[u8]) -> bool {
         || std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
-/// How many places of `bytes` are no GB18030.
-fn gb18030_damage(bytes: &[u8]) -> usize {
+/// How many places of `bytes` are not in `encoding`.
+fn damage_as(encoding: &'static Encoding, bytes: &[u8]) -> usize {
     let mut text = String::with_capacity(bytes.len() * 3 + 16);
-    let mut decoder = GB18030.new_decoder_without_bom_handling();
+    let mut decoder = encoding.new_decoder_without_bom_handling();
     let (mut at, mut damage) = (0, 0);
     loop {
         let (result, read) = decoder.decode_to_string_without_replacement(&bytes[at..], &mut text, false);
@@ -122,8 +125,29 @@ fn gb18030_damage(bytes: &[u8]) -> usize {
 /// 图片, the usual header, which happens to be UTF-8 for two other letters.
 const PICTURE_IN_GBK: &[u8] = b"\xCD\xBC\xC6\xAC";
 
-/// Which of the two `bytes` are, the first of which is not ASCII.
-fn utf8_or_gb18030(bytes: &[u8]) -> TextEncoding {
+/// Whether `bytes` are Big5 rather than GB18030; nearly all texts can be read as either. Both write a character as two
+/// bytes. Simplified Chinese in GB18030 has hardly ever an ASCII byte for the second one, nor A4 to A9 (kana, Greek, Cyrillic)
+/// for the first; Big5 has one of both in more than half of its characters. And the common characters of Big5 begin with A1
+/// to C9, which only half of those of GB18030 do.
+fn is_big5(bytes: &[u8]) -> bool {
+    let (mut all, mut in_big5, mut odd_in_gb18030) = (0_usize, 0_usize, 0_usize);
+    let mut rest = bytes;
+    while let [lead, tail @ ..] = rest {
+        if lead.is_ascii() {
+            rest = tail;
+            continue;
+        }
+        let Some(second) = tail.first() else { break };
+        all += 1;
+        in_big5 += usize::from((0xA1..=0xC9).contains(lead) && matches!(second, 0x40..=0x7E | 0xA1..=0xFE));
+        odd_in_gb18030 += usize::from(second.is_ascii() || (0xA4..=0xA9).contains(lead));
+        rest = &tail[1..];
+    }
+    all >= 3 && in_big5 * 20 >= all * 19 && odd_in_gb18030 * 7 >= all && damage_as(BIG5, bytes) == 0
+}
+
+/// Which of the three `bytes` are, the first of which is not ASCII.
+fn encoding_of(bytes: &[u8]) -> TextEncoding {
     let (mut good, mut bad) = (0_usize, 0_usize);
     let mut chunks = bytes.utf8_chunks().peekable();
     while let Some(chunk) = chunks.next() {
@@ -137,7 +161,10 @@ fn utf8_or_gb18030(bytes: &[u8]) -> TextEncoding {
     if bad == 0 && !is_gbk_header || good > 4 * bad {
         return TextEncoding::Utf8;
     }
-    let damage = gb18030_damage(bytes);
+    if is_big5(bytes) {
+        return TextEncoding::Big5;
+    }
+    let damage = damage_as(GB18030, bytes);
     if damage * 20 <= bytes.len() { TextEncoding::Gb18030 } else { TextEncoding::Utf8 }
 }
 
@@ -204,6 +231,7 @@ impl<R: Read> TextReader<R> {
             TextEncoding::Utf16Le => UTF_16LE.new_decoder_without_bom_handling(),
             TextEncoding::Utf16Be => UTF_16BE.new_decoder_without_bom_handling(),
             TextEncoding::Gb18030 => GB18030.new_decoder_without_bom_handling(),
+            TextEncoding::Big5 => BIG5.new_decoder_without_bom_handling(),
         });
     }
 
@@ -256,7 +284,7 @@ impl<R: Read> TextReader<R> {
             while self.raw.len() - ascii < 64 && !self.is_ended {
                 self.read_piece()?;
             }
-            self.decide(utf8_or_gb18030(&self.raw[ascii..]));
+            self.decide(encoding_of(&self.raw[ascii..]));
         }
         let taken: Vec<u8> = self.raw.drain(..ascii).collect();
         self.append(&taken);
@@ -340,7 +368,7 @@ pub(super) struct Lines<R> {
 
 /// A line, or as much of it as there may be.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum TextLine {
     Whole(String),
     /// The rest of it was passed over.
     TooLong,
@@ -356,7 +384,7 @@ impl<R: BufRead> Lines<R> {
 
     /// The next line without its end; `None` after the last. A line that never ends is an error of the kind
     /// [`io::ErrorKind::InvalidData`].
-    pub(super) fn next(&mut self, max_bytes: usize) -> io::Result<Option<Line>> {
+    pub(super) fn next(&mut self, max_bytes: usize) -> io::Result<Option<TextLine>> {
         let (mut line, mut skipped) = (Vec::new(), 0_usize);
         self.number += 1;
         loop {
@@ -381,7 +409,7 @@ impl<R: BufRead> Lines<R> {
                 // The reader gives UTF-8.
                 let line = String::from_utf8(line)
                     .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-                return Ok(Some(if skipped > 0 { Line::TooLong } else { Line::Whole(line) }));
+                return Ok(Some(if skipped > 0 { TextLine::TooLong } else { TextLine::Whole(line) }));
             }
         }
     }
@@ -421,6 +449,21 @@ mod tests {
             (gbk.into_owned(), TextEncoding::Gb18030),
         ] {
             assert_eq!(read(&bytes), (GOODS.to_owned(), Some(encoding)));
+        }
+    }
+
+    #[test]
+    fn traditional_chinese_in_big5_is_not_read_as_gb18030() {
+        for text in [
+            "圖片,編號,標題\na.jpg,藍色-01,純棉短袖上衣\n",
+            "path,id,title\na.jpg,A-1,紅色馬克杯\nb.jpg,A-2,雙肩背包 大容量\n",
+            "a.jpg\n圖片/手機殼.jpg\n",
+        ] {
+            let (bytes, ..) = BIG5.encode(text);
+            assert_eq!(read(&bytes), (text.to_owned(), Some(TextEncoding::Big5)), "{text}");
+            // The same text in GBK, which has these characters, too.
+            let (bytes, ..) = GB18030.encode(text);
+            assert_eq!(read(&bytes), (text.to_owned(), Some(TextEncoding::Gb18030)), "{text}");
         }
     }
 
@@ -467,8 +510,8 @@ mod tests {
     fn a_line_that_is_too_long_is_passed_over_and_one_without_end_is_an_error() {
         let text = format!("{}\nshort\n", "x".repeat(100));
         let mut lines = Lines::new(text.as_bytes(), b'\n');
-        assert!(matches!(lines.next(50).unwrap(), Some(Line::TooLong)));
-        assert!(matches!(lines.next(50).unwrap(), Some(Line::Whole(line)) if line == "short"));
+        assert!(matches!(lines.next(50).unwrap(), Some(TextLine::TooLong)));
+        assert!(matches!(lines.next(50).unwrap(), Some(TextLine::Whole(line)) if line == "short"));
         assert!(lines.next(50).unwrap().is_none());
         let mut endless = Lines::new(io::BufReader::new(io::repeat(b'x')), b'\n');
         assert_eq!(endless.next(50).unwrap_err().kind(), io::ErrorKind::InvalidData);

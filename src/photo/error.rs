@@ -64,26 +64,6 @@ pub enum PhotoError {
 }
 
 impl PhotoError {
-    /// The error's kind as one `snake_case` word, for JSON and logs. Words are never renamed.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::TooManyBytes { .. } => "too_many_bytes",
-            Self::NotAPicture { .. } => "not_a_picture",
-            Self::UnsupportedFormat { .. } => "unsupported_format",
-            Self::UnsupportedFeature { .. } => "unsupported_feature",
-            Self::TooManyPixels { .. } => "too_many_pixels",
-            Self::TooMuchMemory { .. } => "too_much_memory",
-            Self::Truncated { .. } => "truncated",
-            Self::Corrupt { .. } => "corrupt",
-            Self::DecoderPanicked { .. } => "decoder_panicked",
-            Self::FileTooLarge { .. } => "file_too_large",
-            Self::NotAFile { .. } => "not_a_file",
-            Self::Io { .. } => "io",
-        }
-    }
-
     pub(super) fn truncated(format: PhotoFormat, detail: impl Into<String>) -> Self {
         Self::Truncated { format, detail: detail.into() }
     }

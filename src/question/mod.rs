@@ -51,4 +51,23 @@ impl SearchParams {
         }
         key
     }
+
+    /// Whether `text` is the [`key`](Self::key) of any parameters.
+    #[must_use]
+    pub fn is_key(text: &str) -> bool {
+        let number = |text: &str| text.parse::<u64>().is_ok();
+        let price = |text: &str| text.is_empty() || text.parse::<Price>().is_ok();
+        let mut fields = text.split(';').map(|field| field.split_once('='));
+        let mut next = |wanted: &str, is_one: &dyn Fn(&str) -> bool| matches!(fields.next(), Some(Some((name, value))) if name == wanted && is_one(value));
+        let is_range = |text: &str| text.split_once("..").is_some_and(|(min, max)| price(min) && price(max));
+        next("category", &|text| text.is_empty() || number(text))
+            && next("price", &is_range)
+            && next("page", &number)
+            && next("size", &number)
+            && match fields.next() {
+                None => true,
+                Some(Some(("region", region))) => region.parse::<Region>().is_ok() && fields.next().is_none(),
+                Some(_) => false,
+            }
+    }
 }

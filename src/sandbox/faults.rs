@@ -86,7 +86,7 @@ pub enum Fault {
     Surrogate,
     /// `bad-byte`: titles begin with a byte that is not UTF-8.
     BadByte,
-    /// `deep`: a field that nobody asked for is nested a thousand deep.
+    /// `deep`: an unknown field is nested a thousand deep.
     Deep,
     /// `jsonp`: the answer is wrapped into a call of a script's function.
     Jsonp,
@@ -255,9 +255,9 @@ impl Stage {
 
 /// The faults to come.
 #[derive(Debug)]
-pub(super) struct Fate(Mutex<(Faults, Dice)>);
+pub(super) struct FaultInjector(Mutex<(Faults, Dice)>);
 
-impl Fate {
+impl FaultInjector {
     pub(super) fn new(faults: Faults) -> Self {
         let dice = Dice::of(&[faults.seed]);
         Self(Mutex::new((faults, dice)))
@@ -424,8 +424,8 @@ mod tests {
         let draw = |seed| {
             let faults =
                 Faults::new([], vec![(Fault::Cut, 0.1), (Fault::TooFast, 0.2)], seed).expect("small");
-            let fate = Fate::new(faults);
-            (0..10_000).map(|_| fate.draw(Stage::Search)).collect::<Vec<_>>()
+            let injector = FaultInjector::new(faults);
+            (0..10_000).map(|_| injector.draw(Stage::Search)).collect::<Vec<_>>()
         };
         let drawn = draw(7);
         let share = |fault| drawn.iter().filter(|drawn| **drawn == Some(fault)).count();
@@ -437,11 +437,11 @@ mod tests {
 
     #[test]
     fn the_script_waits_for_a_request_that_its_fault_can_strike() {
-        let fate = Fate::new(Faults::script([Fault::ImageIdZero, Fault::Cut]));
-        assert_eq!(fate.draw(Stage::Search), None);
-        assert_eq!(fate.draw(Stage::Upload), Some(Fault::ImageIdZero));
-        assert_eq!(fate.draw(Stage::Upload), None);
-        assert_eq!(fate.draw(Stage::Search), Some(Fault::Cut));
-        assert_eq!(fate.draw(Stage::OnlySearch), None);
+        let injector = FaultInjector::new(Faults::script([Fault::ImageIdZero, Fault::Cut]));
+        assert_eq!(injector.draw(Stage::Search), None);
+        assert_eq!(injector.draw(Stage::Upload), Some(Fault::ImageIdZero));
+        assert_eq!(injector.draw(Stage::Upload), None);
+        assert_eq!(injector.draw(Stage::Search), Some(Fault::Cut));
+        assert_eq!(injector.draw(Stage::OnlySearch), None);
     }
 }

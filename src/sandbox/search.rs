@@ -1,4 +1,4 @@
-//! Which goods look like an uploaded picture? The sandbox's own eye, unrelated to the product's embedding: a
+//! Which goods look like an uploaded picture? The sandbox's own matcher, unrelated to the product's embedding: a
 //! small colour grid of what stands in front of the background.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,23 +18,23 @@ const DRAWN_SIDE_PX: u32 = 96;
 
 /// Every picture of every good as a colour grid.
 #[derive(Debug)]
-pub(super) struct Eye {
+pub(super) struct Matcher {
     seen: Vec<(usize, Vec<u8>)>,
 }
 
-impl Eye {
-    /// The eye for the goods of `catalogue`, which is made once for each seed: every sandbox of this process that sells
+impl Matcher {
+    /// The matcher for the goods of `catalogue`, which is made once for each seed: every sandbox of this process that sells
     /// the same goods sees with it.
     pub(super) fn of(catalogue: &Catalogue) -> Arc<Self> {
-        static EYES: Mutex<Vec<(u64, Arc<Eye>)>> = Mutex::new(Vec::new());
-        // Held while drawing: whoever wants the same eye would draw it, too.
-        let mut eyes = EYES.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, eye)) = eyes.iter().find(|(seed, _)| *seed == catalogue.seed()) {
-            return Arc::clone(eye);
+        static MATCHERS: Mutex<Vec<(u64, Arc<Matcher>)>> = Mutex::new(Vec::new());
+        // Held while drawing, so that the same matcher is drawn once.
+        let mut matchers = MATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, matcher)) = matchers.iter().find(|(seed, _)| *seed == catalogue.seed()) {
+            return Arc::clone(matcher);
         }
-        let eye = Arc::new(Self::new(catalogue));
-        eyes.push((catalogue.seed(), Arc::clone(&eye)));
-        eye
+        let matcher = Arc::new(Self::new(catalogue));
+        matchers.push((catalogue.seed(), Arc::clone(&matcher)));
+        matcher
     }
 
     /// Draws and describes all pictures of `catalogue`, on all cores.

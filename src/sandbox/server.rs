@@ -13,10 +13,10 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::faults::{Fate, Fault, Faults, Stage};
+use super::faults::{Fault, FaultInjector, Faults, Stage};
 use super::gate::{Gate, Refusal};
 use super::goods::{Catalogue, View};
-use super::search::Eye;
+use super::search::Matcher;
 use super::uploads::Uploads;
 use super::{aop, article, onebound, tmapi};
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -111,25 +111,25 @@ pub(super) struct Shared {
     pub(super) catalogue: Catalogue,
     pub(super) gate: Gate,
     pub(super) uploads: Uploads,
-    fate: Fate,
+    fault_injector: FaultInjector,
     slots: Semaphore,
-    eye: OnceLock<Arc<Eye>>,
+    matcher: OnceLock<Arc<Matcher>>,
 }
 
 impl Shared {
-    pub(super) fn eye(&self) -> &Eye {
-        self.eye.get_or_init(|| Eye::of(&self.catalogue))
+    pub(super) fn matcher(&self) -> &Matcher {
+        self.matcher.get_or_init(|| Matcher::of(&self.catalogue))
     }
 
     /// Takes one search from the quota, unless pace, quota or an injected fault is against it. A fault that comes back
     /// befalls the answer; [`Fault::ImageIdZero`] comes back unbilled, to be put into the dialect's words.
     pub(super) fn admit(&self, stage: Stage) -> Result<Option<Fault>, Refusal> {
-        let fault = self.fate.draw(stage);
+        let fault = self.fault_injector.draw(stage);
         let refusal = fault.and_then(Fault::refusal);
         if refusal.is_none() && fault != Some(Fault::ImageIdZero) {
             self.gate.admit(&self.options).inspect_err(|_| {
                 if let Some(fault) = fault {
-                    self.fate.put_back(fault);
+                    self.fault_injector.put_back(fault);
                 }
             })?;
         }
@@ -144,7 +144,7 @@ impl Shared {
 
     /// Whether the upload at hand "succeeds" without an id.
     pub(super) fn loses_upload(&self) -> bool {
-        let lost = self.fate.draw(Stage::Upload).is_some();
+        let lost = self.fault_injector.draw(Stage::Upload).is_some();
         if lost {
             self.gate.count_fault();
         }
@@ -179,9 +179,9 @@ impl Sandbox {
             catalogue: Catalogue::new(options.seed),
             gate: Gate::default(),
             uploads: Uploads::default(),
-            fate: Fate::new(options.faults.clone()),
+            fault_injector: FaultInjector::new(options.faults.clone()),
             slots: Semaphore::new(MAX_CONCURRENT),
-            eye: OnceLock::new(),
+            matcher: OnceLock::new(),
             options,
         });
         let router = Router::new()
@@ -210,7 +210,7 @@ impl Sandbox {
                     _ = stopped => {}
                 }
             });
-            // Whoever is still drawing need not be waited for.
+            // Drawing that is still under way is not waited for.
             runtime.shutdown_background();
         });
         Ok(Self { shared, stop: Some(stop), thread: Some(thread) })
@@ -234,7 +234,7 @@ impl Sandbox {
 
     /// Draws and describes all goods now instead of at the first search.
     pub fn warm_up(&self) {
-        self.shared.eye();
+        self.shared.matcher();
     }
 
     /// A new access token, as the console of the open platform gives one.
@@ -245,7 +245,7 @@ impl Sandbox {
 
     /// From now on these faults, and no others.
     pub fn inject(&self, faults: Faults) {
-        self.shared.fate.replace(faults);
+        self.shared.fault_injector.replace(faults);
     }
 
     /// Makes every token given out so far invalid.
@@ -277,7 +277,7 @@ async fn counters(State(shared): State<Arc<Shared>>) -> axum::Json<Counters> {
 async fn inject(State(shared): State<Arc<Shared>>, body: axum::body::Bytes) -> Response {
     match serde_json::from_slice::<Faults>(&body) {
         Ok(faults) => {
-            shared.fate.replace(faults);
+            shared.fault_injector.replace(faults);
             axum::Json(shared.gate.counters()).into_response()
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),

@@ -64,7 +64,7 @@ pub(super) struct Found<'a> {
 /// The goods that look like `picture`.
 pub(super) fn find<'a>(shared: &'a Shared, picture: &RgbImage, wish: &Wish) -> Found<'a> {
     let goods = shared.catalogue.goods();
-    let ranked = shared.eye().rank(picture).into_iter().map(|(at, likeness)| (&goods[at], likeness));
+    let ranked = shared.matcher().rank(picture).into_iter().map(|(at, likeness)| (&goods[at], likeness));
     let mut ranked: Vec<(&Good, u8)> = ranked.filter(|(good, _)| wish.wants(good)).collect();
     match wish.order {
         Order::Likeness => {}

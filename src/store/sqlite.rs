@@ -8,16 +8,18 @@ use super::*;
 use crate::catalog::Catalog;
 
 /// Opens the store of a home folder, making it when it is not there. `on_damage` hears of each entry that turns out to be
-/// damaged, once, in a sentence.
+/// damaged, once; `on_wait`, in a sentence, that another process is writing.
 ///
 /// # Errors
 /// [`CatalogError`] when it cannot be opened, or is newer than this program.
 pub(crate) fn open(
     home: &Path,
-    on_damage: impl Fn(&str) + Send + Sync + 'static,
+    on_damage: impl Fn(DamageNote<'_>) + Send + Sync + 'static,
+    on_wait: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Arc<dyn Store>, CatalogError> {
     let catalog = Catalog::open(home)?;
     catalog.on_damage(on_damage);
+    catalog.on_wait(on_wait);
     Ok(Arc::new(catalog))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! **Unconfirmed against the live gateway.** `auth/requestToken` and `alibaba.product.imageSearch` are known
 //! only from articles and from code written after them; the documented calls of the open platform are in
-//! [`aop`](super::aop). This profile is for gateways and test servers that speak as the articles do.
+//! [`aop`]. This profile is for gateways and test servers that speak as the articles do.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::token::{Fetched, Token, TokenCell};
-use super::wire::{Ask, Reply, Wire, config_error};
+use super::wire::{Reply, Request, Wire, config_error};
 use super::{
     SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, aop, lenient,
@@ -83,7 +83,7 @@ impl ArticleUpstream {
         if self.wire.is_replay() {
             return Ok(Fetched { value: Secret::new("replayed"), life: None });
         }
-        let ask = Ask::get(TOKEN_PATH)
+        let ask = Request::get(TOKEN_PATH)
             .query("grant_type", "client_credentials")
             .query("client_id", &self.config.app_key)
             .secret_query("client_secret", &self.config.app_secret)
@@ -102,7 +102,7 @@ impl ArticleUpstream {
         picture: &UploadPicture,
         params: &SearchParams,
     ) -> Result<UpstreamPage, UpstreamError> {
-        let ask = Ask::post(SEARCH_PATH)
+        let ask = Request::post(SEARCH_PATH)
             .bearer(&token.value)
             .file("image", picture)
             .field("pageNo", params.page)
@@ -115,7 +115,7 @@ impl ArticleUpstream {
     }
 
     /// The reply, unless it is a refusal.
-    fn send(&self, ask: &Ask<'_>) -> Result<Reply, UpstreamError> {
+    fn send(&self, ask: &Request<'_>) -> Result<Reply, UpstreamError> {
         let reply = self.wire.send(ask, self.clock.now())?;
         let said = reply.value();
         let code = lenient::first_text(said, &["error_code", "errorCode"]).filter(|code| code != "0");
@@ -169,7 +169,7 @@ impl Upstream for ArticleUpstream {
     fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
         let fetch = |_: Option<&Secret>| self.fetch_token();
         self.tokens.with(self.clock.as_ref(), fetch, |token| {
-            let ask = Ask::get(DETAIL_PATH)
+            let ask = Request::get(DETAIL_PATH)
                 .bearer(&token.value)
                 .query("productId", offer_id)
                 .query("webSite", "1688");
@@ -218,7 +218,7 @@ pub fn classify(http_status: u16, code: &str, reason: &str) -> UpstreamErrorKind
         413 | 415 => Image,
         429 => too_many,
         400 | 406 | 411 | 414 | 422 => Param,
-        // A code that nobody has described, or the server's own trouble: the search may have been made.
+        // An undocumented code, or the server's own trouble: the search may have been made.
         _ => Transient,
     }
 }

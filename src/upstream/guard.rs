@@ -20,7 +20,7 @@ use crate::offer::{OfferDetail, OfferId};
 pub use super::guard_error::{GuardError, WhyNot};
 pub use super::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
 
-/// The longest pause that an upstream's wish imposes on everybody; a wrong header must not stop a server for
+/// The longest pause that an upstream's wish imposes on all searches; a wrong header must not stop a server for
 /// days.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
 /// An upstream that keeps failing is tried again at least this often.
@@ -35,8 +35,8 @@ pub(crate) const WAIT_NOTE_AFTER: Duration = Duration::from_secs(5);
 const NOTE_EVERY: Duration = Duration::from_secs(10);
 /// How often the clock is looked at while an answer is waited for.
 const NOTE_POLL: Duration = Duration::from_millis(100);
-/// How often a turn that was spoilt (by midnight, by somebody's "too fast") is taken anew.
-const MAX_SPOILT_TURNS: u32 = 4;
+/// How often a turn is taken anew that midnight or another thread's "too fast" has made void.
+const MAX_TURN_RETRIES: u32 = 4;
 
 /// How much may be spent, and how fast.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +54,9 @@ pub struct GuardPolicy {
     pub max_backoff: Duration,
     /// A search that would wait longer than this for its turn is refused at once.
     pub max_wait: Duration,
-    /// After so many searches in a row that failed with all their attempts, nobody is asked for a while.
+    /// After so many searches in a row that failed with all their attempts, the breaker opens.
     pub breaker_failures: u32,
-    /// How long nobody is asked then; doubled, up to [`MAX_BREAKER_PAUSE`], when the next search fails too.
+    /// How long the breaker stays open; doubled, up to [`MAX_BREAKER_PAUSE`], when the next search fails too.
     pub breaker_pause: Duration,
 }
 
@@ -158,12 +158,12 @@ pub struct Guard {
     /// Held by the one who waits for the next start, so that at most one booking of this process is ahead of
     /// time.
     turn: Mutex<()>,
-    mood: Mutex<Mood>,
+    pacer: Mutex<PacerState>,
     in_line: AtomicU32,
     wait_notes: Option<WaitNotes>,
 }
 
-/// A time in which nobody asks. Void once the clock says a time before it was set: then the clock was set back, and
+/// A time in which no call starts. Void once the clock says a time before it was set: then the clock was set back, and
 /// when the pause ends is not known any more.
 #[derive(Clone, Copy)]
 struct Pause {
@@ -190,10 +190,10 @@ impl Pause {
 }
 
 /// What the last answers have taught this process. What all of them must know is in the ledger ([`Breaker`]).
-struct Mood {
+struct PacerState {
     /// No call starts earlier: the pace, or a pause that the upstream has asked for.
     not_before: Pause,
-    /// Until then this error, which only a person can mend, is everybody's answer. Not in the ledger: once it is mended,
+    /// Until then this error, which only a person can mend, is the answer to every search. Not in the ledger: once it is mended,
     /// the next process must not hear of it.
     broken: Option<(Pause, UpstreamError)>,
 }
@@ -206,9 +206,9 @@ impl Guard {
         clock: Arc<dyn Clock>,
         policy: GuardPolicy,
     ) -> Self {
-        let mood = Mutex::new(Mood { not_before: Pause::NONE, broken: None });
+        let pacer = Mutex::new(PacerState { not_before: Pause::NONE, broken: None });
         let (turn, in_line) = (Mutex::new(()), AtomicU32::new(0));
-        Self { upstream, ledger, clock, policy, turn, mood, in_line, wait_notes: None }
+        Self { upstream, ledger, clock, policy, turn, pacer, in_line, wait_notes: None }
     }
 
     /// Has `notes` told what is waited for when that takes longer than a few seconds.
@@ -257,7 +257,8 @@ impl Guard {
         let call = || self.upstream.search(picture, params);
         let (mut page, Cost { calls, unsettled }) =
             self.ask(Question::Search, &call, &|page: &UpstreamPage| page.provider_count)?;
-        let warnings = limits::cut_page(self.profile(), &mut page, params.page_size);
+        let mut warnings = limits::cut_page(self.profile(), &mut page, params.page_size);
+        warnings.extend(self.unsettled_warning(unsettled));
         Ok(Asked { page, calls, unsettled, warnings })
     }
 
@@ -274,8 +275,20 @@ impl Guard {
     pub fn details(&self, offer_id: &OfferId) -> Result<AskedDetail, GuardError> {
         let call = || self.upstream.details(offer_id);
         let (mut detail, Cost { calls, unsettled }) = self.ask(Question::Details, &call, &|_| None)?;
-        let warnings = limits::cut_detail(self.profile(), &mut detail);
+        let mut warnings = limits::cut_detail(self.profile(), &mut detail);
+        warnings.extend(self.unsettled_warning(unsettled));
         Ok(AskedDetail { detail, calls, unsettled, warnings })
+    }
+
+    /// What the caller is to know of entries that the ledger has not taken.
+    fn unsettled_warning(&self, unsettled: u32) -> Option<String> {
+        (unsettled > 0).then(|| {
+            format!(
+                "{}: the account of calls could not be brought up to date ({unsettled} entries): the call counts as paid, and \
+                 other processes may not know what the upstream said",
+                self.profile()
+            )
+        })
     }
 
     /// Makes `call` when it may be made, and again; `count` finds the provider's own count in an answer.
@@ -310,10 +323,19 @@ impl Guard {
             };
             let salt = self.clock.now().unix_ms().unsigned_abs();
             let next = self.policy.next_step(&error, attempt, salt);
+            let (profile, code, kind) = (self.profile(), error.code.as_str(), error.kind.code());
+            match next {
+                NextStep::RetryAfter(pause) => {
+                    tracing::warn!(profile, attempt, kind, code, ?pause, "asked again after a pause")
+                }
+                NextStep::Stop => {
+                    tracing::warn!(profile, attempt, kind, code, "not asked again: {}", error.message)
+                }
+            }
             self.learn(question, &error, next);
             match next {
                 NextStep::Stop => return Err(GuardError::Upstream { error, calls: cost.calls }),
-                // This pause is everybody's and is waited out in line.
+                // This pause holds for all threads and is waited out in line.
                 NextStep::RetryAfter(_) if error.kind == UpstreamErrorKind::Rate => {}
                 NextStep::RetryAfter(pause) => {
                     self.note_long(pause, || {
@@ -357,7 +379,7 @@ impl Guard {
         match (error.kind, next) {
             (UpstreamErrorKind::Quota, _) => {
                 let until = now.plus(QUOTA_PAUSE).min(QuotaDay::of(now).resets_at());
-                let _ = self.ledger.close(self.profile(), until, error);
+                self.trip(until, error);
             }
             (UpstreamErrorKind::Rate, NextStep::RetryAfter(pause)) => self.hold_back(now, pause),
             (UpstreamErrorKind::Rate, NextStep::Stop) => {
@@ -371,21 +393,30 @@ impl Guard {
                 if let Some(extra) = failures.checked_sub(self.policy.breaker_failures.max(1)) {
                     let pause = self.policy.breaker_pause.saturating_mul(1 << extra.min(16));
                     let until = now.plus(pause.min(MAX_BREAKER_PAUSE));
-                    let _ = self.ledger.close(self.profile(), until, error);
+                    self.trip(until, error);
                 }
             }
             // An app that may search need not be allowed to ask about offers.
             (UpstreamErrorKind::Acl | UpstreamErrorKind::Unsupported, _) if question == Question::Details => {
             }
             (kind, NextStep::Stop) if kind.needs_a_person() => {
-                self.mood().broken = Some((Pause::new(now, FATAL_PAUSE), error.clone()));
+                self.pacer().broken = Some((Pause::new(now, FATAL_PAUSE), error.clone()));
             }
             _ => {}
         }
     }
 
+    /// Opens the breaker for all processes. Where that cannot be written, the others do not learn.
+    fn trip(&self, until: Timestamp, error: &UpstreamError) {
+        let (profile, kind) = (self.profile(), error.kind.code());
+        tracing::warn!(profile, kind, %until, "the breaker opens");
+        if let Err(error) = self.ledger.trip(profile, until, error) {
+            tracing::warn!(profile, %error, "the breaker could not be written down");
+        }
+    }
+
     fn refuse_if_broken(&self) -> Result<(), GuardError> {
-        match &self.mood().broken {
+        match &self.pacer().broken {
             Some((pause, error)) if !pause.left(self.clock.now()).is_zero() => {
                 Err(GuardError::Upstream { error: error.clone(), calls: 0 })
             }
@@ -394,7 +425,7 @@ impl Guard {
     }
 
     /// A search after the pause is a trial: if it fails, the next pause is longer.
-    fn refuse_if_closed(&self) -> Result<(), GuardError> {
+    fn refuse_if_open(&self) -> Result<(), GuardError> {
         match self.breaker()? {
             Some(Breaker { until, error }) if self.clock.now() < until => {
                 Err(GuardError::BreakerOpen { error, until })
@@ -418,22 +449,22 @@ impl Guard {
         }))
     }
 
-    /// Nobody starts for `pause` from `now`.
+    /// No call starts for `pause` from `now`.
     fn hold_back(&self, now: Timestamp, pause: Duration) {
-        let mut mood = self.mood();
-        mood.not_before = mood.not_before.or(Pause::new(now, pause.min(MAX_PAUSE)), now);
+        let mut pacer = self.pacer();
+        pacer.not_before = pacer.not_before.or(Pause::new(now, pause.min(MAX_PAUSE)), now);
     }
 
     /// Waits until this thread may call, with the call booked.
     fn take_turn(&self) -> Result<Reservation, GuardError> {
         let place = Place::take(&self.in_line);
-        let paused = self.mood().not_before.left(self.clock.now());
+        let paused = self.pacer().not_before.left(self.clock.now());
         self.allow(paused.saturating_add(self.policy.min_interval.saturating_mul(place.ahead)))?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..MAX_SPOILT_TURNS {
-            self.refuse_if_closed()?;
+        for _ in 0..MAX_TURN_RETRIES {
+            self.refuse_if_open()?;
             let now = self.clock.now();
-            let paused = self.mood().not_before.left(now);
+            let paused = self.pacer().not_before.left(now);
             self.wait_until(now.plus(paused))?;
             let now = self.clock.now();
             let day = QuotaDay::of(now);
@@ -445,13 +476,13 @@ impl Guard {
             // While this thread waited, midnight may have passed (the call would count for the wrong day), or
             // another thread's call may have been told that it was too fast, or that nothing is left.
             let start = self.clock.now();
-            let closed = self.refuse_if_closed();
-            let mut mood = self.mood();
-            if QuotaDay::of(start) == day && mood.not_before.left(start).is_zero() && closed.is_ok() {
-                mood.not_before = Pause::new(start, self.policy.min_interval);
+            let may_start = self.refuse_if_open();
+            let mut pacer = self.pacer();
+            if QuotaDay::of(start) == day && pacer.not_before.left(start).is_zero() && may_start.is_ok() {
+                pacer.not_before = Pause::new(start, self.policy.min_interval);
                 return Ok(reservation);
             }
-            drop(mood);
+            drop(pacer);
             self.give_back(reservation)?;
         }
         Err(self.too_slow(self.policy.max_wait))
@@ -481,7 +512,7 @@ impl Guard {
         self.allow(left)?;
         self.note_long(left, || format!("{} is asked when it is this search's turn", self.profile()));
         loop {
-            // Another thread may move a manual clock, and somebody the machine's.
+            // Another thread may move a manual clock, and an administrator the machine's.
             let rest = self.clock.now().until(moment).min(left);
             if rest.is_zero() {
                 return Ok(());
@@ -534,8 +565,8 @@ impl Guard {
         GuardError::Ledger { profile: self.profile(), error, calls: 0 }
     }
 
-    fn mood(&self) -> MutexGuard<'_, Mood> {
-        self.mood.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pacer(&self) -> MutexGuard<'_, PacerState> {
+        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,7 +19,8 @@ pub enum GuardError {
     /// `calls` search calls were made and (perhaps) billed without an answer.
     #[error("{error}")]
     Upstream { error: UpstreamError, calls: u32 },
-    #[error("{profile}: {error}")]
+    /// The call could not be booked, so it was not made; `calls` were made and (perhaps) billed before.
+    #[error("{profile}: {}", not_booked(error, *calls))]
     Ledger { profile: &'static str, error: LedgerError, calls: u32 },
     #[error(
         "{profile}: this search would wait {} s for its turn, and {} s are allowed; ask again later, or \
@@ -27,9 +28,22 @@ pub enum GuardError {
         wait.as_secs(), max_wait.as_secs()
     )]
     TooSlow { profile: &'static str, wait: Duration, max_wait: Duration },
-    /// Nobody is asked, in any process: the upstream failed too often, or has said that nothing is left.
-    #[error("{error}; nobody is asked before {until}")]
+    /// The breaker is open, for all processes: the upstream failed too often, or has said that nothing is left.
+    #[error("{error}; it is not asked before {until}")]
     BreakerOpen { error: UpstreamError, until: Timestamp },
+}
+
+fn not_booked(error: &LedgerError, calls: u32) -> String {
+    let (cause, calls) = match error {
+        LedgerError::Storage { message } => (message.clone(), calls),
+        other => (other.to_string(), 0),
+    };
+    let paid = match calls {
+        0 => "nothing was asked".to_owned(),
+        1 => "nothing more was asked; 1 call paid".to_owned(),
+        calls => format!("nothing more was asked; {calls} calls paid"),
+    };
+    format!("cannot store that a call is made, so {paid}: {cause}")
 }
 
 /// Why nothing was asked, or asked in vain, in a way that passes by itself or with a wait.
@@ -38,7 +52,7 @@ pub enum GuardError {
 pub enum WhyNot {
     /// The caller forbade it.
     Offline,
-    /// There is nobody to ask.
+    /// No upstream is configured.
     NoUpstream,
     /// The budget of the day, which the user sets, is spent.
     BudgetSpent,

@@ -8,7 +8,7 @@ use super::{ProviderCount, UpstreamError};
 use crate::clock::Timestamp;
 pub use crate::quota_day::QuotaDay;
 
-/// One call that somebody wants to make.
+/// One call that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Booking {
     pub profile: &'static str,
@@ -19,7 +19,7 @@ pub struct Booking {
     /// Between the starts of two calls of `profile`.
     pub min_interval: Duration,
     /// How far ahead of `now` a start can have been booked. What lies further ahead was booked before the clock was set
-    /// back, and keeps nobody waiting.
+    /// back, and delays no one.
     pub max_ahead: Duration,
 }
 
@@ -56,7 +56,7 @@ pub enum LedgerError {
 /// An upstream's trouble that all processes have to know, so that each does not learn it by a call of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breaker {
-    /// Nobody is asked before.
+    /// The upstream is not asked before.
     pub until: Timestamp,
     /// What the upstream said.
     pub error: UpstreamError,
@@ -81,20 +81,20 @@ pub trait Ledger: Send + Sync {
     fn settle(&self, reservation: i64, outcome: CallOutcome) -> Result<(), LedgerError>;
 
     /// Takes the provider's own count into account, settled calls of ours included: what it has counted beyond ours
-    /// was spent by somebody else and is not there for us, and its limit holds beside the budget.
+    /// was spent by other programs and is not there for us, and its limit holds beside the budget.
     ///
     /// # Errors
     /// [`LedgerError::Storage`].
     fn reconcile(&self, profile: &str, day: QuotaDay, count: ProviderCount) -> Result<(), LedgerError>;
 
-    /// What [`close`](Self::close) was told last, if the upstream has not recovered since.
+    /// What [`trip`](Self::trip) was told last, if the upstream has not recovered since.
     ///
     /// # Errors
     /// [`LedgerError::Storage`]; so for all of these.
     fn breaker(&self, profile: &'static str) -> Result<Option<Breaker>, LedgerError>;
 
-    /// Nobody is to ask before `until`, because of `error`.
-    fn close(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError>;
+    /// Opens the breaker: no process asks before `until`, because of `error`.
+    fn trip(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError>;
 
     /// Counts a search that failed with all its attempts; returns how many those are in a row.
     fn note_failure(&self, profile: &str) -> Result<u32, LedgerError>;

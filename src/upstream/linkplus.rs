@@ -75,7 +75,7 @@ impl Upstream for LinkplusUpstream {
             Ok(reply)
         });
         let reply = reply.map_err(|error| match error.kind {
-            // The gateway's words quote the address, and its query may be somebody's signature.
+            // The gateway's words quote the address, and its query may be a signature.
             UpstreamErrorKind::Image => {
                 let message = "the gateway cannot fetch or read the picture at its address";
                 UpstreamError::new(PROFILE, UpstreamErrorKind::Image, error.code, message)

@@ -166,7 +166,7 @@ pub struct UpstreamPage {
     pub provider_count: Option<ProviderCount>,
 }
 
-/// A provider's own count of calls, whoever made them.
+/// A provider's own count of calls, those of other programs included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProviderCount {
     pub used_today: u32,
@@ -316,7 +316,7 @@ impl UpstreamErrorKind {
             Self::Image => "try another picture or a smaller one",
             Self::Unsupported => "check base_url and the profile",
             Self::Transient => "try again later",
-            Self::Unreadable => "see what base_url answers to a browser, then ask again with --refresh",
+            Self::Unreadable => "see what base_url answers to a browser, then ask anew",
             Self::Unreachable => "check the network and base_url",
         }
     }
@@ -360,8 +360,10 @@ impl UpstreamError {
         Self { billed: Some(true), ..error }
     }
 
-    /// Whether the same search may succeed if it is made again after a while. One that was waited for in vain may have
-    /// been made and be under way still: to make it again would cost a second call and as long a wait.
+    /// Whether the same search may succeed if it is made again after a while. One that was waited for in vain (a time-out,
+    /// HTTP 504) may have been made and be under way still: to make it again would cost a second call and as long a wait.
+    /// An upstream that answers with an error of its own (HTTP 500, 502, 503) has ended the search: vendors that publish
+    /// what they bill do not bill those, and the next attempt mostly succeeds. See docs/decisions.md, 43.
     #[must_use]
     pub fn is_worth_retrying(&self) -> bool {
         self.kind.is_worth_retrying() && !matches!(self.code.as_str(), TIMEOUT | "504")

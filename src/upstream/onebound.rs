@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::wire::{Ask, Reply, Wire, config_error};
+use super::wire::{Reply, Request, Wire, config_error};
 use super::{
     ProviderCount, SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError,
     UpstreamErrorKind, UpstreamPage, lenient,
@@ -86,7 +86,7 @@ impl OneboundUpstream {
     }
 
     /// Key and secret belong to every request.
-    fn signed<'a>(&self, ask: Ask<'a>) -> Ask<'a> {
+    fn signed<'a>(&self, ask: Request<'a>) -> Request<'a> {
         ask.secret_query("key", &self.config.key)
             .secret_query("secret", &self.config.secret)
             .query("result_type", "json")
@@ -94,7 +94,7 @@ impl OneboundUpstream {
 
     fn upload(&self, picture: &UploadPicture) -> Result<String, UpstreamError> {
         let imgcode = STANDARD.encode(&picture.bytes);
-        let ask = self.signed(Ask::post(UPLOAD_PATH)).picture_field("imgcode", imgcode, picture);
+        let ask = self.signed(Request::post(UPLOAD_PATH)).picture_field("imgcode", imgcode, picture);
         let reply = self.send(&ask)?.0;
         let body = reply.value();
         let places = [
@@ -116,7 +116,7 @@ impl OneboundUpstream {
     }
 
     /// The reply and whether anything was found, unless it is a refusal.
-    fn send(&self, ask: &Ask<'_>) -> Result<(Reply, bool), UpstreamError> {
+    fn send(&self, ask: &Request<'_>) -> Result<(Reply, bool), UpstreamError> {
         let reply = self.wire.send(ask, self.clock.now())?;
         let said = reply.value();
         let code = lenient::text(&said["error_code"]);
@@ -155,7 +155,7 @@ impl Upstream for OneboundUpstream {
         super::CheckParams::check(params, PROFILE)?;
         let image_id = self.upload(picture)?;
         let ask = self
-            .signed(Ask::get(SEARCH_PATH))
+            .signed(Request::get(SEARCH_PATH))
             .query("imgid", image_id)
             .query("lang", "cn")
             // The picture has just been uploaded: an answer that the vendor kept is none to it.
@@ -179,7 +179,7 @@ impl Upstream for OneboundUpstream {
     /// The vendor offers nothing that is free, so only the address is proved: an answer to a request that asks for
     /// nothing must be in the vendor's own words.
     fn check(&self) -> Result<(), UpstreamError> {
-        let ask = self.signed(Ask::get(SEARCH_PATH));
+        let ask = self.signed(Request::get(SEARCH_PATH));
         match self.send(&ask) {
             // No picture was named: a refusal of just that says that key and secret were taken.
             Err(error) if error.kind == UpstreamErrorKind::Param => Ok(()),
@@ -278,7 +278,7 @@ mod tests {
         for (code, kind) in table {
             assert_eq!(classify(200, code), (kind, Some(false)), "{code}");
         }
-        assert_eq!(classify(502, "502"), (Transient, None), "nobody knows whether that was billed");
+        assert_eq!(classify(502, "502"), (Transient, None), "whether that was billed is not known");
         assert_eq!(classify(200, "9999"), (Transient, None));
     }
 }

@@ -44,25 +44,35 @@ impl Secret {
     }
 
     /// The credential itself, and the texts that stand for the whole of it.
-    fn forms(&self) -> Vec<String> {
+    fn forms(&self) -> Vec<Form> {
         let bytes = self.0.as_bytes();
-        let mut forms = vec![self.0.clone()];
+        let whole = |text| Form { text, shares_first: false, shares_last: false };
+        let mut forms = vec![whole(self.0.clone())];
         for before in 0..3 {
             // Base64 of a text that holds the credential depends on where it begins, by the place modulo 3; the
             // characters at its ends hold bits of its neighbours, too.
             let padded = [&[0; 2][..before], bytes].concat();
             let (from, to) = ((before * 8).div_ceil(6), padded.len() * 8 / 6);
             if to >= from + 4 {
-                forms.extend(
-                    [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD]
-                        .map(|base64| base64.encode(&padded)[from..to].to_owned()),
-                );
+                forms.extend([&STANDARD_NO_PAD, &URL_SAFE_NO_PAD].map(|base64| Form {
+                    text: base64.encode(&padded)[from..to].to_owned(),
+                    shares_first: before > 0,
+                    shares_last: padded.len() % 3 > 0,
+                }));
             }
         }
         let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
-        forms.extend([hex.to_uppercase(), hex]);
+        forms.extend([hex.to_uppercase(), hex].map(whole));
         forms
     }
+}
+
+/// A text that stands for a credential.
+struct Form {
+    text: String,
+    /// Whether the character before it, or the one after it, holds bits of the credential beside those of a neighbour.
+    shares_first: bool,
+    shares_last: bool,
 }
 
 /// `text` without any of `secrets`.
@@ -75,16 +85,20 @@ pub(super) fn redact_all<'a>(text: &str, secrets: impl IntoIterator<Item = &'a S
 }
 
 /// `text` without `form`, each of whose characters may be written in any of the ways that [`ends`] knows.
-fn without(text: &str, form: &str) -> String {
+fn without(text: &str, form: &Form) -> String {
     let bytes = text.as_bytes();
-    let first = form.as_bytes().first().copied().unwrap_or_default();
+    let first = form.text.as_bytes().first().copied().unwrap_or_default();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     while at < bytes.len() {
         let may_begin = bytes[at] == first || matches!(bytes[at], b'%' | b'+' | b'\\' | b'&');
-        match may_begin.then(|| end_of(bytes, at, form)).flatten() {
+        match may_begin.then(|| end_of(bytes, at, &form.text)).flatten() {
             Some(end) => {
-                out.push_str(&text[copied..at]);
+                let kept = &text[copied..at];
+                let kept =
+                    if form.shares_first { kept.strip_suffix(is_base64).unwrap_or(kept) } else { kept };
+                out.push_str(kept);
                 out.push_str(REDACTED);
+                let end = if form.shares_last { text.len() - after_shared(&text[end..]).len() } else { end };
                 (copied, at) = (end, end);
             }
             None => at += 1,
@@ -92,6 +106,20 @@ fn without(text: &str, form: &str) -> String {
     }
     out.push_str(&text[copied..]);
     out
+}
+
+fn is_base64(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_')
+}
+
+/// What follows the Base64 character at the beginning of `rest`, and the padding after it.
+fn after_shared(rest: &str) -> &str {
+    let escaped = ["%2B", "%2F", "%2b", "%2f"].into_iter().find_map(|sign| rest.strip_prefix(sign));
+    let Some(mut rest) = rest.strip_prefix(is_base64).or(escaped) else { return rest };
+    while let Some(shorter) = ["=", "%3D", "%3d"].into_iter().find_map(|sign| rest.strip_prefix(sign)) {
+        rest = shorter;
+    }
+    rest
 }
 
 /// Where `form` ends in `text`, if it begins at `at`: the last place, where there are several.
@@ -257,6 +285,31 @@ mod tests {
             let shown = secret.redact(&header);
             let left: String = shown.split(REDACTED).collect();
             assert!(shown.contains(REDACTED) && left.len() < header.len() - 12, "{header} {shown}");
+        }
+    }
+
+    #[test]
+    fn of_a_secret_in_base64_no_character_is_left_that_holds_a_bit_of_it() {
+        for secret in ["hunter2-9d1c", "hunter2-9d1", "hunter2-9d", "ééé~~~"] {
+            for (before, after) in
+                ["", "a", "ab", "abc", "key:"].iter().flat_map(|b| ["", "x", "yz", ":more"].map(|a| (*b, a)))
+            {
+                let (from, to) = (before.len() * 8 / 6, ((before.len() + secret.len()) * 8).div_ceil(6));
+                let text = STANDARD.encode(format!("{before}{secret}{after}"));
+                let rest = text[to..].trim_end_matches('=');
+                let kept = |shown: &str, rest: &str| {
+                    shown
+                        .strip_prefix(&text[..from])
+                        .is_some_and(|s| s.trim_end_matches('=') == format!("{REDACTED}{rest}"))
+                };
+                let shown = Secret::new(secret).redact(&text);
+                assert!(kept(&shown, rest), "{text} {shown}");
+                let address: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+                let shown = Secret::new(secret).redact(&address);
+                let rest: String = url::form_urlencoded::byte_serialize(rest.as_bytes()).collect();
+                let shown = shown.replace("%3D", "=");
+                assert!(kept(&shown, &rest), "{address} {shown}");
+            }
         }
     }
 

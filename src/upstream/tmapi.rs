@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::wire::{Ask, Reply, Wire, config_error};
+use super::wire::{Reply, Request, Wire, config_error};
 use super::{
     SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, lenient,
@@ -82,7 +82,7 @@ impl TmapiUpstream {
     }
 
     /// The reply, unless it is a refusal.
-    fn send(&self, ask: Ask<'_>) -> Result<Reply, UpstreamError> {
+    fn send(&self, ask: Request<'_>) -> Result<Reply, UpstreamError> {
         let ask = ask.secret_query("apiToken", &self.config.token);
         let reply = self.wire.send(&ask, self.clock.now())?;
         let said = reply.value();
@@ -106,8 +106,10 @@ impl TmapiUpstream {
             return Ok(url.to_owned());
         }
         // Which search the new address is for; the vendor's example names the path.
-        let ask =
-            Ask::post(CONVERT_PATH).url_field("url", url).field("search_api_endpoint", SEARCH_PATH).json();
+        let ask = Request::post(CONVERT_PATH)
+            .url_field("url", url)
+            .field("search_api_endpoint", SEARCH_PATH)
+            .json();
         let reply = self.send(ask).map_err(|error| match error.code.as_str() {
             // Here there is nothing to retrieve but the picture.
             "417" => UpstreamError::new(
@@ -144,7 +146,7 @@ impl Upstream for TmapiUpstream {
             return Err(UpstreamError::new(PROFILE, UpstreamErrorKind::Param, "category", message));
         }
         let address = self.address(picture.address(PROFILE, params)?)?;
-        let ask = Ask::get(SEARCH_PATH)
+        let ask = Request::get(SEARCH_PATH)
             .url_query("img_url", &address)
             .query("page", params.page)
             .query("page_size", params.page_size.min(MAX_PAGE_SIZE))
@@ -162,7 +164,7 @@ impl Upstream for TmapiUpstream {
     /// The vendor documents nothing that is free, so a search without a picture is sent: a refusal of just that says
     /// that the token was taken.
     fn check(&self) -> Result<(), UpstreamError> {
-        match self.send(Ask::get(SEARCH_PATH)) {
+        match self.send(Request::get(SEARCH_PATH)) {
             Err(error) if error.kind == UpstreamErrorKind::Param => Ok(()),
             answer => answer.map(drop),
         }

@@ -175,7 +175,7 @@ impl TokenFile {
 
     fn lock_within(&self, max_wait: Duration) -> io::Result<Renewal> {
         let folder = self.folder();
-        // The home folder is there already, except when somebody logs in before anything is stored.
+        // The home folder is there already, except at a log-in before anything is stored.
         access::make_home(folder.parent().unwrap_or(folder))?;
         access::make_folder(folder)?;
         let lock_path = self.path.with_extension("lock");
@@ -203,7 +203,7 @@ impl TokenFile {
         format!(".{name}-")
     }
 
-    /// Removes the tokens that a killed process was storing. To be called with the lock held: nobody stores meanwhile.
+    /// Removes the tokens that a killed process was storing. To be called with the lock held.
     fn remove_leftovers(&self) -> io::Result<()> {
         let prefix = self.temporary_prefix();
         for entry in fs::read_dir(self.folder())? {

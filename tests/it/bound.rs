@@ -44,7 +44,7 @@ fn a_model_without_a_calibration_promises_nothing_and_refuses_a_bound() {
     assert_eq!((engine.line().unwrap(), engine.calibrated_on()), (Line::UNCALIBRATED, CalibratedOn::Nothing));
     let refused = bench.builder().max_false_hit(0.01).open().unwrap_err();
     assert!(matches!(refused, EngineError::Uncalibrated { .. }), "{refused}");
-    assert!(refused.to_string().contains("tongkuan calibrate"), "{refused}");
+    assert!(refused.to_string().contains("calibrate on"), "{refused}");
 }
 
 #[test]

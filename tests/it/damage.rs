@@ -9,7 +9,7 @@ use tongkuan::catalog::{Entry, Words};
 use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Originals, Outcome, Progress, Query};
 use tongkuan::offer::OfferId;
 use tongkuan::photo_id::PhotoId;
-use tongkuan::upstream::GuardPolicy;
+use tongkuan::upstream::{GuardPolicy, SearchParams};
 use tongkuan::verdict::Rule;
 
 use crate::fakes::{Bench, encoded, offer, picture, png, query};
@@ -118,7 +118,7 @@ fn a_vector_that_cannot_be_read_leaves_its_photo_out_and_is_named_once() {
         assert_ne!(local(&engine, &copy(3)).verdict, Outcome::Hit, "{kind}");
         let notes = notes.of("photo 3");
         assert!(
-            matches!(&notes[..], [note] if note.contains("tongkuan doctor --repair")),
+            matches!(&notes[..], [note] if note.contains("a repair takes the vector away")),
             "{kind}: {notes:?}"
         );
         assert_eq!(engine.index_len().unwrap(), 3, "{kind}");
@@ -273,6 +273,38 @@ fn a_damaged_answer_is_another_question_and_stops_none() {
 }
 
 #[test]
+fn parameters_that_no_search_has_and_rows_without_an_owner_are_found_by_the_doctor() {
+    let bench = Bench::new();
+    let (engine, _) = open(&bench);
+    let asked = SearchParams {
+        price_min: "5.50".parse().ok(),
+        region: "0,0,9,9".parse().ok(),
+        page: 2,
+        ..SearchParams::default()
+    };
+    assert!(SearchParams::is_key(&asked.key()) && SearchParams::is_key(&SearchParams::default().key()));
+    for seed in [1, 2] {
+        engine.search(&query(&png(seed))).unwrap();
+    }
+    assert_eq!((engine.damage().unwrap(), engine.catalog().problems().unwrap()), (vec![], vec![]));
+    change(&bench, "answers", "params", "answer_id = 1", |params| params[0] ^= 1);
+    let damage = engine.damage().unwrap();
+    assert_eq!(
+        damage.iter().map(|damage| damage.entry.clone()).collect::<Vec<_>>(),
+        [Entry::Params { answer_id: 1 }]
+    );
+    engine.repair(&damage).unwrap();
+    assert_eq!(engine.damage().unwrap(), []);
+    assert_eq!(engine.search(&query(&png(1))).unwrap().upstream_calls, 1, "it is asked anew");
+    raw(&bench).execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM answers WHERE photo_id = 2").unwrap();
+    let problems = engine.catalog().problems().unwrap();
+    assert!(
+        problems.iter().any(|problem| problem.contains("rows of answer_offers belong to none of answers")),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn a_damaged_entry_of_the_queue_is_passed_over_and_never_paid_for() {
     let bench = Bench::new();
     bench.upstream.fail_with(tongkuan::upstream::UpstreamErrorKind::Quota);
@@ -345,7 +377,10 @@ fn a_model_of_another_dimension_is_not_taken_for_the_one_whose_name_is_lost() {
     change(&bench, "meta", "value", "key = 'model'", |text| *text = b"nonsense".to_vec());
     raw(&bench).execute("UPDATE embeddings SET vector = x'0000803f', crc32 = NULL", []).unwrap();
     let refused = bench.builder().open().unwrap_err().to_string();
-    assert!(refused.contains("meta.model") && refused.contains("tongkuan reembed --from"), "{refused}");
+    assert!(
+        refused.contains("meta.model") && refused.contains("embed the pictures anew from the originals"),
+        "{refused}"
+    );
 }
 
 proptest! {

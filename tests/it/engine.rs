@@ -302,7 +302,7 @@ fn a_home_of_another_model_is_refused_with_the_remedy() {
     other.fingerprint.digest = "another".to_owned();
     let error = bench.builder().embedder(std::sync::Arc::new(other)).open().unwrap_err();
     assert!(matches!(error, EngineError::Catalog(CatalogError::OtherModel { .. })), "{error}");
-    assert!(error.to_string().contains("--home"), "{error}");
+    assert!(error.to_string().contains("use another home folder"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Errors say a thing once. An error's text holds its cause, so the cause is not its `source` as well: whoever prints
 //! the text, and whoever prints the chain, prints the same.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -106,4 +107,119 @@ fn the_test_for_repetition_finds_one() {
         Some("unable to open database file")
     );
     assert_eq!(said_twice("cannot open x: no such file; check that it exists"), None);
+}
+
+/// The words in the first column of the tables of docs/errors.md.
+fn documented() -> BTreeSet<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md")).unwrap();
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    cells
+        .flat_map(|cell| cell.split(", ").map(|code| code.trim_matches('`').to_owned()).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn every_code_is_documented_and_every_documented_code_is_there() {
+    use tongkuan::{
+        calibration, catalog, embed, engine, eval, fetch, index, input, offer, photo, sandbox, tensor,
+        upstream, verify,
+    };
+    let of_types = [
+        calibration::TooFewPairs::CODES,
+        catalog::CatalogError::CODES,
+        embed::runtime::RuntimeError::CODES,
+        embed::EmbedError::CODES,
+        embed::EmbeddingError::CODES,
+        embed::ModelError::CODES,
+        engine::EngineError::CODES,
+        engine::HarvestError::CODES,
+        eval::BadLine::CODES,
+        eval::EvalError::CODES,
+        eval::LabelProblem::CODES,
+        eval::LineProblem::CODES,
+        fetch::FetchError::CODES,
+        index::IndexError::CODES,
+        index::LoadError::CODES,
+        index::SaveError::CODES,
+        input::FileProblem::CODES,
+        input::InputError::CODES,
+        input::PriceProblem::CODES,
+        input::ReadProblem::CODES,
+        input::RowProblem::CODES,
+        input::SourceProblem::CODES,
+        offer::OfferIdError::CODES,
+        offer::PriceError::CODES,
+        photo::PhotoError::CODES,
+        sandbox::FaultError::CODES,
+        sandbox::SandboxError::CODES,
+        sandbox::ViewError::CODES,
+        tensor::TensorError::CODES,
+        upstream::GuardError::CODES,
+        upstream::LedgerError::CODES,
+        upstream::PrepareError::CODES,
+        upstream::RegionError::CODES,
+        upstream::TapeError::CODES,
+        upstream::UpstreamError::CODES,
+        verify::SketchBytesError::CODES,
+        verify::SketchError::CODES,
+    ];
+    let codes: BTreeSet<String> = of_types.into_iter().flatten().map(|code| (*code).to_owned()).collect();
+    let documented = documented();
+    let missing: Vec<_> = codes.difference(&documented).collect();
+    let unknown: Vec<_> = documented.difference(&codes).collect();
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "not documented: {missing:?}; not in the code: {unknown:?}"
+    );
+    for code in &codes {
+        assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{code}");
+    }
+    // A type that is not in the list above has no code at all.
+    let mut types = BTreeSet::new();
+    for text in sources() {
+        for after in text.split("thiserror::Error").skip(1) {
+            // What is no error but worded by the same means, or private, has none.
+            let declared = after.lines().find(|line| line.contains("enum ") || line.contains("struct "));
+            let name =
+                declared.and_then(|line| line.strip_prefix("pub enum ").or(line.strip_prefix("pub struct ")));
+            types.extend(
+                name.map(|name| name.trim_end_matches([' ', '{', ';']).split('(').next().unwrap().to_owned()),
+            );
+        }
+    }
+    types.remove("UploadWarning");
+    assert_eq!(types.len(), of_types.len(), "{types:?}");
+}
+
+/// Advice for a command line is the command line's: a server or Python has other words.
+#[test]
+fn the_library_s_errors_name_no_command_and_no_option() {
+    let named: Vec<String> = sources()
+        .into_iter()
+        .flat_map(|text| {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned);
+            lines.filter(|line| line.contains("`tongkuan ")).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(named, Vec::<String>::new());
+}
+
+/// The library's sources, without those of its doors.
+fn sources() -> Vec<String> {
+    fn read(folder: &Path, all: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if path.file_name().is_none_or(|name| name != "cli") {
+                    read(&path, all);
+                }
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                all.push(fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let mut all = Vec::new();
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+    all
 }

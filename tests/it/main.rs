@@ -14,6 +14,7 @@ mod embedding;
 mod engine;
 mod errors;
 mod eval;
+mod examples;
 mod fakes;
 mod fetch;
 mod goods;

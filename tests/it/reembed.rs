@@ -55,7 +55,7 @@ fn a_home_of_another_model_is_refused_with_the_remedy_and_the_remedy_works() {
     let bench = Bench::new();
     store(&bench.engine(), 0..4);
     let refused = other_model(&bench).open().unwrap_err();
-    assert!(refused.to_string().contains("tongkuan reembed --from"), "{refused}");
+    assert!(refused.to_string().contains("embed the pictures anew"), "{refused}");
     let folder = tempfile::tempdir().unwrap();
     let done = reembed(&bench, files(&folder, 0..4), false);
     assert_eq!((done.embedded, done.failed, done.without_vector, done.done), (4, 0, 0, true));

@@ -392,11 +392,11 @@ fn what_one_process_has_learnt_of_an_upstream_the_next_one_need_not_pay_to_learn
     let (engine, calls) = failing();
     assert_eq!(engine.search(&query(&png(50))).unwrap().unanswered.unwrap().reason, WhyNot::BreakerOpen);
     assert_eq!(bench.calls(), calls);
-    assert!(engine.quota().unwrap()[0].closed_because.as_ref().unwrap().contains("told to fail"));
+    assert!(engine.quota().unwrap()[0].open_because.as_ref().unwrap().contains("told to fail"));
     bench.clock.sleep(GuardPolicy::default().breaker_pause);
     bench.upstream.fail_with(None);
     assert_eq!(engine.search(&query(&png(51))).unwrap().upstream_calls, 1);
-    assert_eq!(engine.quota().unwrap()[0].closed_until, None);
+    assert_eq!(engine.quota().unwrap()[0].open_until, None);
 
     bench.upstream.fail_with(UpstreamErrorKind::Quota);
     let reason = |engine: &Engine, seed| engine.search(&query(&png(seed))).unwrap().unanswered.unwrap();

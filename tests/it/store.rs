@@ -232,7 +232,7 @@ fn a_breaker_is_seen_by_all_processes_until_the_upstream_has_recovered() {
         let (one, other) = (open(), open());
         let error = UpstreamError::new("fake", UpstreamErrorKind::Quota, "spent", "nothing is left");
         assert_eq!((one.note_failure("fake").unwrap(), other.note_failure("fake").unwrap()), (1, 2));
-        one.close("fake", LATER, &error).unwrap();
+        one.trip("fake", LATER, &error).unwrap();
         let breaker = other.breaker("fake").unwrap().unwrap();
         assert_eq!((breaker.until, breaker.error.code.as_str()), (LATER, "spent"));
         other.recovered("fake").unwrap();

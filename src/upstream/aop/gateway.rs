@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha1::Sha1;
 
 use super::super::token::{Fetched, StoredTokens, TokenCell, TokenFile};
-use super::super::wire::{Ask, Reply, SIGNATURE, Wire, config_error};
+use super::super::wire::{Reply, Request, SIGNATURE, Wire, config_error};
 use super::super::{Secret, Tape, UpstreamError, UpstreamErrorKind, lenient};
 use crate::clock::Clock;
 
@@ -109,10 +109,10 @@ impl Gateway {
         &self,
         call: &str,
         token: Option<&Secret>,
-        fill: impl FnOnce(Ask<'a>) -> Ask<'a>,
+        fill: impl FnOnce(Request<'a>) -> Request<'a>,
     ) -> Result<Reply, UpstreamError> {
         let path = format!("{call}/{}", self.config.app_key);
-        let mut ask = Ask::post(format!("/openapi/{call}")).app_key(&self.config.app_key);
+        let mut ask = Request::post(format!("/openapi/{call}")).app_key(&self.config.app_key);
         if let Some(token) = token {
             ask = ask.secret_field("access_token", token);
         }
@@ -209,7 +209,7 @@ impl Gateway {
     fn refresh(&self, refresh_token: Option<&Secret>) -> Result<(Fetched, Option<Secret>), UpstreamError> {
         let Some(refresh_token) = refresh_token else {
             let message = "there is no usable access token and no refresh token to get one with; \
-                           run `tongkuan login`";
+                           log in again";
             return Err(UpstreamError::new(self.profile, UpstreamErrorKind::Auth, "no_token", message));
         };
         self.request_token(|ask| {
@@ -219,9 +219,9 @@ impl Gateway {
 
     fn request_token<'a>(
         &self,
-        grant: impl FnOnce(Ask<'a>) -> Ask<'a>,
+        grant: impl FnOnce(Request<'a>) -> Request<'a>,
     ) -> Result<(Fetched, Option<Secret>), UpstreamError> {
-        let ask = grant(Ask::post(format!("/openapi/{TOKEN_CALL}")).app_key(&self.config.app_key))
+        let ask = grant(Request::post(format!("/openapi/{TOKEN_CALL}")).app_key(&self.config.app_key))
             .field("client_id", &self.config.app_key)
             .secret_field("client_secret", &self.config.app_secret)
             .for_token();
@@ -348,8 +348,8 @@ pub fn classify(http_status: u16, code: &str, words: &str) -> UpstreamErrorKind 
         403 => Acl,
         413 | 415 => Image,
         429 => Rate,
-        // The gateway says 400 to everything, so the status alone does not blame the parameters; and a
-        // business code that nobody has described may have been paid for.
+        // The gateway says 400 to everything, so the status alone does not blame the parameters; and an
+        // undocumented business code may have been paid for.
         _ => Transient,
     }
 }

@@ -4,6 +4,8 @@
 //! order mark, half a surrogate pair, nesting beyond reason, a wrapper of script around the object. What stays
 //! unreadable is named by what it looks like.
 
+use std::io::Read;
+
 use encoding_rs::{Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 use serde_json::Value;
 
@@ -16,6 +18,24 @@ pub(super) enum Unreadable {
     Truncated,
     /// It is whole, and something else.
     Foreign(&'static str),
+}
+
+/// `body` without the compression that its header names, or that it begins with: some servers and proxies compress what
+/// was asked for as it is. What cannot be unpacked, or is longer than `limit_bytes` then, stays as it came.
+pub(super) fn unpacked(body: Vec<u8>, packing: Option<&str>, limit_bytes: usize) -> Vec<u8> {
+    let is_gzip = body.starts_with(&[0x1F, 0x8B]);
+    let reader: Box<dyn Read + '_> = match packing {
+        _ if is_gzip => Box::new(flate2::read::MultiGzDecoder::new(&body[..])),
+        // By the standard with a header of zlib, by some servers without one.
+        Some("deflate") if body.first().is_some_and(|first| first & 0x0F == 8) => {
+            Box::new(flate2::read::ZlibDecoder::new(&body[..]))
+        }
+        Some("deflate") => Box::new(flate2::read::DeflateDecoder::new(&body[..])),
+        _ => return body,
+    };
+    let mut text = Vec::new();
+    let read = reader.take(limit_bytes as u64 + 1).read_to_end(&mut text);
+    if read.is_ok_and(|read| read <= limit_bytes) { text } else { body }
 }
 
 /// The value that `body` holds, and its text. `content_type` is the header, if there was one.

@@ -1,19 +1,19 @@
 //! How does a request reach an upstream? One HTTP client under limits: time, size, no redirects, no retries,
 //! and no address in an error, because an address may carry a secret.
 
-mod ask;
 mod decode;
 mod mend;
+mod request;
 mod tape;
 
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Url;
 use reqwest::blocking::{Client, Response};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -23,7 +23,7 @@ use super::{Secret, UpstreamError, UpstreamErrorKind};
 use crate::clock::Timestamp;
 use crate::http::{USER_AGENT, innermost, install_tls_provider};
 
-pub(super) use ask::{Ask, SIGNATURE};
+pub(super) use request::{Request, SIGNATURE};
 pub use tape::{Tape, TapeError};
 
 use decode::Unreadable;
@@ -43,7 +43,7 @@ pub(super) struct Wire {
     client: Client,
     /// Without a slash at its end.
     base: String,
-    /// Whether everybody on the way reads along: plain HTTP, and not to this machine.
+    /// Whether others on the way can read along: plain HTTP, and not to this machine.
     is_overheard: bool,
     timeout: Duration,
     tape: Option<Arc<Tape>>,
@@ -82,7 +82,9 @@ impl Wire {
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(timeout.min(MAX_CONNECT))
-            // A followed redirect would carry the credentials to an address that nobody configured.
+            // An answer is some 100 KB of text; one that is compressed all the same is unpacked.
+            .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]))
+            // A followed redirect would carry the credentials to an address that was never configured.
             .redirect(reqwest::redirect::Policy::none())
             // Every search is paid for, so only the guard repeats one.
             .retry(reqwest::retry::never());
@@ -113,9 +115,9 @@ impl Wire {
     /// Sends and reads the whole answer. An answer with an error status is an answer.
     ///
     /// # Errors
-    /// `Unreachable` when no connection was made; `Unsupported` for a request that would tell a credential to everybody
+    /// `Unreachable` when no connection was made; `Unsupported` for a request that would show a credential to others
     /// on the way; otherwise `Transient`: cut off, too slow or too long.
-    pub(super) fn send(&self, ask: &Ask<'_>, now: Timestamp) -> Result<Reply, UpstreamError> {
+    pub(super) fn send(&self, ask: &Request<'_>, now: Timestamp) -> Result<Reply, UpstreamError> {
         let arrived = match &self.tape {
             Some(tape) => tape.exchange(self.profile, ask, || self.send_out(ask, now)),
             None => self.send_out(ask, now),
@@ -124,9 +126,9 @@ impl Wire {
         Ok(Reply::new(self.profile, arrived, secrets, ask.is_for_token))
     }
 
-    fn send_out(&self, ask: &Ask<'_>, now: Timestamp) -> Result<Arrived, UpstreamError> {
+    fn send_out(&self, ask: &Request<'_>, now: Timestamp) -> Result<Arrived, UpstreamError> {
         if self.is_overheard && ask.carries_credentials() {
-            let message = "base_url begins with http://, so everybody on the way could read the secret or token that \
+            let message = "base_url begins with http://, so others on the way could read the secret or token that \
                            belongs to the request, and nothing was sent; begin it with https:// (http:// is for \
                            localhost)";
             return Err(UpstreamError::new(
@@ -136,6 +138,7 @@ impl Wire {
                 message,
             ));
         }
+        let start = Instant::now();
         let request = ask.build(&self.client, &self.base).map_err(|error| self.failure(&error))?;
         // On the request and not on the client: there it would begin anew with every piece of the body.
         let response = request.timeout(self.timeout).send().map_err(|error| self.failure(&error))?;
@@ -143,8 +146,15 @@ impl Wire {
         let retry_after = pause_asked(&response, now);
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.map(str::to_owned);
+        let packing = response.headers().get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+        let packing = packing.map(str::to_ascii_lowercase);
         let body = self.read_body(response)?;
+        let body = decode::unpacked(body, packing.as_deref(), MAX_BODY_BYTES);
         let (value, text) = decode::decode(&body, content_type.as_deref());
+        // Neither query nor fields: they may hold a secret.
+        let (profile, path, bytes, ms) =
+            (self.profile, ask.recorded_path(), body.len(), start.elapsed().as_millis());
+        tracing::debug!(profile, path, status, bytes, ms, "an upstream has answered");
         Ok(Arrived { status, retry_after, text, value })
     }
 

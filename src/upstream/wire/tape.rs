@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::secret::{REDACTED, redact_all};
 use super::super::{Secret, UploadPicture, UpstreamError, UpstreamErrorKind};
-use super::ask::{Ask, Value};
+use super::request::{Request, Value};
 use super::{Arrived, decode};
 
 /// A recording is replayed from memory; 1,000 searches are about 100 MB.
@@ -147,7 +147,7 @@ impl Tape {
     pub(super) fn exchange(
         &self,
         profile: &'static str,
-        ask: &Ask<'_>,
+        ask: &Request<'_>,
         send: impl FnOnce() -> Result<Arrived, UpstreamError>,
     ) -> Result<Arrived, UpstreamError> {
         self.refuse_if_broken(profile)?;
@@ -164,7 +164,7 @@ impl Tape {
     fn next(
         &self,
         profile: &'static str,
-        ask: &Ask<'_>,
+        ask: &Request<'_>,
         exchanges: &mut VecDeque<Exchange>,
     ) -> Result<Arrived, UpstreamError> {
         let refuse = |what: String| {
@@ -201,7 +201,7 @@ impl Tape {
     }
 
     /// An answer has been paid for, so it is not thrown away when it cannot be written: the next request is refused.
-    fn write(&self, profile: &'static str, ask: &Ask<'_>, result: &Result<Arrived, UpstreamError>) {
+    fn write(&self, profile: &'static str, ask: &Request<'_>, result: &Result<Arrived, UpstreamError>) {
         let State::Recording { file, secrets, broken } = &mut *self.state() else { return };
         let redact = |text: &str| redact_all(text, secrets.iter());
         let outcome = match result {
@@ -258,8 +258,8 @@ impl fmt::Debug for Tape {
     }
 }
 
-/// Names and values as they may be read by anybody.
-fn params(ask: &Ask<'_>) -> Map<String, Json> {
+/// Names and values as they may be published.
+fn params(ask: &Request<'_>) -> Map<String, Json> {
     let picture = |picture: &UploadPicture| {
         let digest = Sha256::digest(&picture.bytes);
         let hex = digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
@@ -288,7 +288,7 @@ fn params(ask: &Ask<'_>) -> Map<String, Json> {
     params
 }
 
-/// An address without the parts in which somebody's credentials may be.
+/// An address without the parts that may hold credentials.
 fn public_part(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return url.split(['?', '#']).next().unwrap_or_default().to_owned();

@@ -62,7 +62,7 @@ fn the_bound_may_be_named_anywhere_and_a_stricter_one_draws_a_higher_line() {
 
 #[test]
 fn a_calibration_on_own_pictures_is_kept_until_it_is_reset_and_too_few_pictures_are_refused() {
-    let shell = Shell::alone();
+    let shell = Shell::alone().with_home();
     for seed in 0..6 {
         shell.write(&format!("goods/{seed}.png"), &png(seed));
     }

@@ -134,6 +134,55 @@ fn ids_and_prices_are_taken_as_programs_write_them() {
 }
 
 #[test]
+fn an_id_that_excel_was_told_to_keep_as_text_is_that_text() {
+    let shell = with_pictures();
+    shell.write("goods.csv", b"path,id,title\na.png,=\"0012\",=\"7\"\n");
+    assert_eq!(shell.run(&["add", "goods.csv"]).status, 0);
+    assert_eq!(good_of(&shell, "a.png"), ["0012", "7", "-"]);
+}
+
+#[test]
+fn a_list_in_big5_is_read_and_told() {
+    let shell = with_pictures();
+    let (bytes, ..) = encoding_rs::BIG5.encode("圖片,編號,標題\na.png,藍色-01,純棉短袖上衣\n");
+    shell.write("goods.csv", &bytes);
+    let ran = shell.run(&["add", "goods.csv"]);
+    assert!(ran.status == 0 && ran.err.contains("goods.csv: read as Big5"), "{ran:?}");
+    assert_eq!(good_of(&shell, "a.png"), ["藍色-01", "純棉短袖上衣", "-"]);
+}
+
+#[test]
+fn one_file_under_two_spellings_of_its_path_is_one_good() {
+    let shell = with_pictures();
+    shell.write("p/1.png", &png(9));
+    let ran = shell.run(&["--json", "add", "./p/1.png", "p/1.png"]);
+    assert!(ran.status == 0 && ran.err.contains("1 added, 1 already there, 0 failed"), "{ran:?}");
+    assert_eq!(ran.lines().iter().map(|line| line["photos"].clone()).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn prose_is_no_list_of_paths_and_is_named_so() {
+    let shell = with_pictures();
+    let readme = "Pictures of our goods\n=====================\n\nAll of them were taken in 2025.\nSee docs/how.md, or ask Li.\n";
+    for (name, text) in
+        [("README.md", readme), ("note.txt", "hello\n"), ("licence", "Permission is granted\nto all.\n")]
+    {
+        shell.write(name, text.as_bytes());
+        let ran = shell.run(&["add", name]);
+        let told = format!("{name}: is a text whose lines name no pictures: name a folder");
+        assert!(
+            ran.status == 2 && ran.err.contains(&told) && ran.err.lines().count() == 1,
+            "{name}: {ran:?}"
+        );
+    }
+    // Names that are not there are paths all the same, by their endings; a line that is none is told.
+    std::fs::rename(shell.path("c.png"), shell.path("without-ending")).unwrap();
+    shell.write("list.txt", "a.png\nwithout-ending\ngone.JPG\nnot a picture\n".as_bytes());
+    let ran = shell.run(&["add", "list.txt"]);
+    assert!(ran.status == 2 && ran.err.contains("2 added, 0 already there, 2 failed"), "{ran:?}");
+}
+
+#[test]
 fn what_has_no_end_or_is_no_list_ends_in_an_error() {
     let shell = with_pictures();
     shell.write("book.xls", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1rest");
@@ -408,6 +457,34 @@ fn links_in_a_tar_are_the_files_that_they_lead_to_or_told() {
     ids.sort();
     assert_eq!(ids, ["goods/a.png", "goods/hard.png", "goods/out.png", "goods/soft.png"]);
     assert!(ran.lines().iter().any(|line| line["id"] == "goods/out.png" && !line["skipped"].is_null()));
+}
+
+/// Zips with one name twice are made by programs that add to one; the reader finds the last, as unpacking would leave.
+#[test]
+fn a_name_that_stands_twice_in_a_zip_is_told() {
+    let shell = Shell::alone();
+    let (first, last) = (png(1), png(2));
+    let mut bytes = zipped(&[("a.png", &first), ("b.png", &last), ("c.png", &png(3))]);
+    // As long as the other, which is all that a directory says of a name.
+    let places: Vec<usize> =
+        bytes.windows(5).enumerate().filter(|(_, w)| *w == b"b.png").map(|(at, _)| at).collect();
+    for at in places {
+        bytes[at] = b'a';
+    }
+    shell.write("goods.zip", &bytes);
+    let ran = shell.run(&["--json", "add", "goods.zip"]);
+    assert!(
+        ran.status == 0 && ran.err.contains("2 added") && ran.err.contains("1 skipped: 1 followed by"),
+        "{ran:?}"
+    );
+    let skipped: Vec<Value> = ran.lines().into_iter().filter(|line| line.get("skipped").is_some()).collect();
+    assert_eq!((skipped.len(), &skipped[0]["id"]), (1, &json!("a.png")));
+    shell.write("last.png", &last);
+    assert_eq!(good_of(&shell, "last.png")[0], "a.png");
+    // In a tar both are there, as pictures of one good.
+    shell.write("goods.tar", &tarred(&[("t.png", &png(4)), ("t.png", &png(5))]));
+    let ran = shell.run(&["--json", "add", "goods.tar"]);
+    assert!(ran.status == 0 && ran.err.contains("2 added"), "{ran:?}");
 }
 
 #[test]

@@ -306,6 +306,50 @@ fn a_home_that_is_not_there_is_an_error_for_whoever_only_reads_and_is_not_made()
     assert_eq!(shell.run(&["--home", text(&absent), "stats"]).status, 0);
 }
 
+#[test]
+fn a_command_that_fails_before_it_stores_anything_makes_no_home() {
+    let shell = Shell::with_sandbox();
+    let page = shell.write("page.jpg", b"<html></html>");
+    let too_few = shell.write("few/a.png", &png(1));
+    let absent = shell.path("hmoe");
+    let at = ["--home", text(&absent)];
+    for args in [
+        &["search", "nope.jpg"][..],
+        &["--json", "search", "nope.jpg", text(&page), ""],
+        &["calibrate", text(too_few.parent().unwrap())],
+        &["calibrate", "no-such-folder"],
+    ] {
+        let ran = shell.run(&[&at, args].concat());
+        assert!(ran.status == 2 && !ran.err.is_empty() && !absent.exists(), "{args:?}: {ran:?}");
+    }
+    let ran = shell.run(&[&at, &["--json", "search", "nope.jpg", text(&page)][..]].concat());
+    assert_eq!(
+        ran.lines().iter().map(|line| line["id"].clone()).collect::<Vec<_>>(),
+        ["nope.jpg", text(&page)]
+    );
+    // One that is there is enough, wherever it stands, and from standard input it is read once.
+    let good = shell.good(3, "a.jpg");
+    let mut command = shell.command(&[&at, &["--json", "search", "nope.jpg", "-"][..]].concat());
+    let ran = Ran::of(command.stdin(std::fs::File::open(&good).unwrap()));
+    assert_eq!((ran.status, ran.lines()[1]["upstream_calls"].clone()), (2, 1.into()), "{ran:?}");
+    assert!(absent.exists());
+}
+
+#[test]
+fn a_configuration_file_that_is_not_there_is_named_with_the_remedy() {
+    let shell = Shell::alone().with_home();
+    for args in [&["--config", "no-such.toml", "stats"][..], &["stats", "--config", "no-such.toml"]] {
+        let ran = shell.run(args);
+        let told = "cannot read the configuration file no-such.toml (";
+        assert!(
+            ran.status == 2
+                && ran.err.contains(told)
+                && ran.err.contains("correct --config or TONGKUAN_CONFIG"),
+            "{ran:?}"
+        );
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_stored_can_be_read_by_its_owner_alone() {

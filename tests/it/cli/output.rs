@@ -55,8 +55,33 @@ fn every_line_of_json_has_its_id() {
     let title: String = answer["offers"][0]["title"].as_str().unwrap().chars().take(2).collect();
     assert!(ids(&["find", &title]).contains(&json!(offer)));
     ids(&["doctor"]);
+    for args in [&["stats"][..], &["quota"], &["harvest", "--limit", "0"], &["setup"], &["calibrate"]] {
+        assert_eq!(ids(args), [json!(null)], "it is about no one picture");
+    }
+    assert_eq!(ids(&["same", "1", text(&own)]), [json!(null)]);
+    for wrong in ["x.jpg", "7777"] {
+        let ran = shell.run(&["show", "--json", wrong]);
+        let line = ran.json();
+        assert_eq!((ran.status, line["id"].to_string().trim_matches('"')), (2, wrong), "{line}");
+        assert!(ran.err.contains(line["error"].as_str().unwrap()), "{ran:?}");
+    }
     ids(&["reembed", "--from", "mine"]);
     assert_eq!(ids(&["forget", "1", "77", text(&own)]), [json!("1"), json!("77"), json!(text(&own))]);
+}
+
+#[test]
+fn an_error_in_json_has_its_code_and_the_words_of_the_command_line() {
+    let shell = Shell::alone().with_home();
+    let page = shell.write("page.jpg", b"<html></html>");
+    let line = shell.run(&["--json", "search", text(&page)]).json();
+    assert_eq!(line["code"], "not_a_picture");
+    shell.write("goods.ndjson", b"{\"path\":\"page.jpg\",\"price\":\"1-2\"}\n");
+    assert_eq!(shell.run(&["--json", "add", "goods.ndjson"]).json()["code"], "row_price");
+    let ran = shell.run(&["same", "7", "8"]);
+    assert!(ran.err.contains("there is no photo 7; `tongkuan search` names"), "{ran:?}");
+    let own = shell.write("own.png", &png(1));
+    let answered = shell.run(&["search", text(&own)]);
+    assert!(answered.out.contains("`tongkuan --help` tells how to name one"), "{answered:?}");
 }
 
 /// Runs with standard output going to nobody.
@@ -124,6 +149,30 @@ fn no_command_ends_well_when_its_output_was_lost() {
             let _ = std::fs::remove_dir_all(shell.path("made"));
         }
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn standard_output_that_was_closed_before_the_program_began_is_an_error() {
+    let shell = Shell::alone().with_home();
+    let run = |redirection: &str, args: &str| {
+        let program = env!("CARGO_BIN_EXE_tongkuan");
+        let command = shell.command(&[]);
+        let script = format!("exec {program} {args} {redirection}");
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &script])
+            .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .current_dir(shell.folder.path());
+        Ran::of(&mut sh)
+    };
+    for args in ["stats", "stats --json", "quota", "doctor", "--help", "--version"] {
+        let ran = run(">&-", args);
+        assert!(ran.status == 2 && ran.err.contains("standard output is closed"), "{args}: {ran:?}");
+        let told = run("> /dev/null 2>&1", args);
+        assert_eq!(told.status, 0, "{args}: a program may well want nothing to be printed");
+    }
+    // As Python's subprocess.DEVNULL is opened.
+    assert_eq!(run("1<>/dev/null", "stats").status, 0);
 }
 
 #[cfg(target_os = "linux")]

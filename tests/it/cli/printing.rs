@@ -112,6 +112,22 @@ fn goods_and_files_of_any_name_are_printed_plainly_by_every_command() {
 }
 
 #[test]
+fn a_wrong_argument_is_told_once_on_lines_of_its_own() {
+    let shell = Shell::alone();
+    let ran = shell.run(&["details", "12\u{1b}[31m"]);
+    assert_eq!(ran.status, 2, "{ran:?}");
+    let lines: Vec<&str> = ran.err.lines().collect();
+    assert!(lines[0].starts_with("error: invalid value '12\\u001b[31m' for '<OFFER_ID>'"), "{ran:?}");
+    assert!(
+        lines.len() > 1 && !ran.err.contains("tongkuan: error:") && !ran.err.contains("\\u000a"),
+        "{ran:?}"
+    );
+    // Nothing in an argument begins a line.
+    let ran = shell.run(&["search", "--price-min=a\nb"]);
+    assert!(ran.err.lines().next().unwrap().contains("'a\\u000ab'"), "{ran:?}");
+}
+
+#[test]
 fn answers_of_an_upstream_are_printed_plainly() {
     let shell = Shell::with_sandbox();
     let file = format!("a{HOSTILE}.jpg");

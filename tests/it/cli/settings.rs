@@ -88,3 +88,29 @@ fn the_help_says_where_settings_come_from_and_what_the_exit_status_means() {
     assert_eq!(shell.run(&["search"]).status, 2);
     assert_eq!(shell.run(&["no-such-command"]).status, 2);
 }
+
+#[test]
+fn what_is_done_beside_an_answer_is_logged_where_it_is_asked_for_and_without_secrets() {
+    let shell = Shell::with_sandbox();
+    let picture = shell.good(3, "a.jpg");
+    let search = |options: &[&str], variable: &str| {
+        let mut command = shell.command(&[options, &["search", "--refresh", text(&picture)]].concat());
+        Ran::of(command.env("RUST_LOG", variable))
+    };
+    let logged = "an upstream has answered";
+    assert!(!search(&[], "").err.contains(logged));
+    for ran in [
+        search(&["--log", "debug"], ""),
+        search(&[], "tongkuan::upstream=debug"),
+        search(&["--log", "tongkuan=trace"], "off"),
+    ] {
+        assert!(ran.err.contains(logged) && ran.err.contains("status=200"), "{ran:?}");
+        assert!(!ran.err.contains("sandbox-secret") && !ran.err.contains('?'), "{ran:?}");
+    }
+    let off = search(&["--log", "off"], "debug");
+    assert!(!off.err.contains(logged), "the command line goes before the environment");
+    let wrong = search(&["--log", "verbose"], "");
+    assert!(wrong.status == 2 && wrong.err.contains("--log is \"verbose\": use off, error"), "{wrong:?}");
+    let foreign = search(&[], "tongkuan=loud");
+    assert!(foreign.status != 2 && foreign.err.contains("RUST_LOG"), "{foreign:?}");
+}

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use tongkuan::catalog::{Catalog, Patience, Subject, Turn};
 use tongkuan::clock::Clock;
 use tongkuan::embed::Embedding;
-use tongkuan::engine::{CachePolicy, Mode, Outcome, Query, Source};
-use tongkuan::upstream::WhyNot;
+use tongkuan::engine::{CachePolicy, Mode, Outcome, Progress, Query, Source};
+use tongkuan::upstream::{GuardPolicy, WhyNot};
 
 use super::{Meddling, connection, quick, reason};
 use crate::fakes::{Bench, png, query};
@@ -62,6 +62,36 @@ fn answers_that_are_old_are_not_fetched_anew_while_another_process_writes() {
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     drop(lock);
     assert_eq!(engine.refresh_stale().unwrap().answered, 1);
+}
+
+/// Lets the lock go once it hears that it is waited for.
+struct LetsGo(Mutex<(Option<Connection>, Vec<String>)>);
+
+impl Progress for LetsGo {
+    fn note(&self, text: &str) {
+        let mut state = self.0.lock().unwrap();
+        state.1.push(text.to_owned());
+        state.0 = None;
+    }
+    fn step(&self, _: &str, _: usize, _: usize) {}
+}
+
+#[test]
+fn who_waits_for_another_process_to_write_says_so() {
+    let bench = Bench::new();
+    let listener = Arc::new(LetsGo(Mutex::default()));
+    let engine =
+        bench.builder().upstream(bench.upstream.clone(), GuardPolicy::default(), CachePolicy::default());
+    let engine = engine.progress(listener.clone()).open().unwrap();
+    listener.0.lock().unwrap().0 = Some(lock(&bench));
+    // Without the note it would wait 30 s, and ask nothing.
+    assert_eq!(engine.search(&query(&png(1))).unwrap().upstream_calls, 1);
+    let told = &listener.0.lock().unwrap().1;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("another process is writing to the home folder: waiting for it, "),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -159,7 +159,7 @@ impl Ledger for MemoryLedger {
         Ok(self.troubles.lock().unwrap().get(profile).and_then(|(_, breaker)| breaker.clone()))
     }
 
-    fn close(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError> {
+    fn trip(&self, profile: &str, until: Timestamp, error: &UpstreamError) -> Result<(), LedgerError> {
         let breaker = Breaker { until, error: error.clone() };
         self.troubles.lock().unwrap().entry(profile.to_owned()).or_default().1 = Some(breaker);
         Ok(())

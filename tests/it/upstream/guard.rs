@@ -201,6 +201,11 @@ fn an_answer_is_not_thrown_away_when_the_account_cannot_be_written() {
     let scene = Scene::with_ledger(ledger, policy(), vec![]);
     let asked = scene.ask().unwrap();
     assert_eq!((asked.calls, asked.unsettled), (1, 1));
+    assert!(
+        asked.warnings[0].contains("could not be brought up to date (1 entries)"),
+        "{:?}",
+        asked.warnings
+    );
     assert_eq!(scene.ledger.spent(), 1, "what is not settled counts as billed");
 }
 

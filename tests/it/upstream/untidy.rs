@@ -74,6 +74,40 @@ fn server(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Loopback 
 }
 
 #[test]
+fn an_answer_that_is_compressed_without_being_asked_for_is_read() {
+    use std::io::Write as _;
+    let body =
+        json!({ "success": true, "total": 1, "products": [{ "productId": "7", "title": "杯" }] }).to_string();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(body.as_bytes()).unwrap();
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    zlib.write_all(body.as_bytes()).unwrap();
+    let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    deflate.write_all(body.as_bytes()).unwrap();
+    let packed = [
+        ("gzip", gzip.finish().unwrap()),
+        ("deflate", zlib.finish().unwrap()),
+        ("deflate", deflate.finish().unwrap()),
+    ];
+    for (name, packed) in packed {
+        let server = server(move |_| {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: {name}\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n",
+                packed.len()
+            );
+            Answer::Raw([head.as_bytes(), &packed].concat())
+        });
+        let client = client("article", &server.base, "secret-7788", None);
+        let picture = picture_at(&*client, "https://cbu01.alicdn.com/img/ibank/a.jpg");
+        let page = client.search(&picture, &SearchParams::default()).unwrap();
+        assert_eq!(page.offers[0].offer_id.as_str(), "7", "{name}");
+        let asked = server.requests_to("imageSearch");
+        assert_eq!(asked[0].header("accept-encoding"), Some("identity"));
+    }
+}
+
+#[test]
 fn a_page_for_people_is_named_with_its_beginning_and_without_secrets() {
     for profile in PROFILES {
         let server = server(|request| {

@@ -139,7 +139,7 @@ fn pauses_that_would_last_longer_than_any_does_are_void() {
         (Quota, HOUR + Duration::from_mins(1), true),
     ] {
         let scene = Set::new(vec![]);
-        scene.catalog.close("scripted", now.plus(ahead), &failure(kind)).unwrap();
+        scene.catalog.trip("scripted", now.plus(ahead), &failure(kind)).unwrap();
         let result = scene.guard().search(&some_picture(), &SearchParams::default());
         assert_eq!(result.is_ok(), is_void, "{kind:?} {ahead:?}: {result:?}");
         if let Err(GuardError::BreakerOpen { until, .. }) = result {

@@ -36,7 +36,7 @@ fn shortened(embedding: &Embedding) -> Vec<f32> {
 impl Both {
     fn of(vectors: Vec<Embedding>) -> Self {
         let options = IndexOptions::new(NonZeroUsize::new(DIMENSION).expect("not 0"));
-        let ours = Index::new(IndexOptions { exact_max: 0, breadth: BREADTH, ..options });
+        let ours = Index::new(IndexOptions { exact_max: 0, ef_search: BREADTH, ..options });
         ours.insert_many((0..).map(|n| PhotoId(n + 1)).zip(&vectors)).expect("new pictures");
         ours.catch_up();
         let theirs = Hnsw::new(16, vectors.len(), 16, 200, DistDot);

@@ -9,7 +9,7 @@ use super::super::{Secret, UploadPicture};
 pub(in crate::upstream) const SIGNATURE: &str = "_aop_signature";
 
 /// A request to be made. Its values are told apart here, because nothing later can tell a secret from a page number.
-pub(in crate::upstream) struct Ask<'a> {
+pub(in crate::upstream) struct Request<'a> {
     pub(super) method: &'static str,
     /// Begins with a slash.
     path: String,
@@ -29,7 +29,7 @@ pub(in crate::upstream) struct Ask<'a> {
 pub(super) enum Value<'a> {
     Plain(String),
     Secret(Secret),
-    /// Somebody's address, whose query may be a signature of theirs.
+    /// An address whose query may be a signature.
     Url(String),
     /// A text that holds the picture.
     Picture {
@@ -48,7 +48,7 @@ impl Value<'_> {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "a number reads better without an ampersand")]
-impl<'a> Ask<'a> {
+impl<'a> Request<'a> {
     fn new(method: &'static str, path: impl Into<String>) -> Self {
         Self {
             method,
@@ -161,20 +161,20 @@ impl<'a> Ask<'a> {
         self.fields.iter().map(|(name, value)| (*name, value.written())).collect()
     }
 
-    /// The path as it may be read by anybody.
+    /// The path as it may be published.
     pub(super) fn recorded_path(&self) -> String {
         let end = if self.app_key.is_some() { "/{app_key}" } else { "" };
         format!("{}{end}", self.path)
     }
 
-    /// Whether somebody who reads the request could use what is in it. A signature is of no use without its secret.
+    /// Whether a reader of the request could use what is in it. A signature is of no use without its secret.
     pub(super) fn carries_credentials(&self) -> bool {
         let is_credential =
             |(name, value): &(&str, Value<'_>)| matches!(value, Value::Secret(_)) && *name != SIGNATURE;
         self.bearer.is_some() || self.query.iter().chain(&self.fields).any(is_credential)
     }
 
-    /// Everything that must not be read by anybody.
+    /// Everything that must not be published.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         let values = self.query.iter().chain(&self.fields).flat_map(|(_, value)| match value {
             Value::Secret(secret) => vec![secret.clone()],

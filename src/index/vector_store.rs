@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::IndexError;
 use super::candidates::{Candidate, Candidates, Contenders};
 use super::checksum::mix;
-use super::codes::{CodeStore, Coded, Codes};
+use super::codes::{Coded, Codes, QuantizedVectors};
 use super::photo_set::PhotoSet;
 use super::rows::{BLOCK_ROWS, Mapped, ReadAt, RowStore, RowView};
 use super::table::Table;
@@ -36,8 +36,8 @@ const LOOK_BACK: usize = 32;
 const MAX_SLOTS: u32 = 1 << 31;
 
 /// Vectors in slots 0, 1, 2, …, which never change.
-pub(super) struct Shelf {
-    codes: CodeStore,
+pub(super) struct VectorStore {
+    codes: QuantizedVectors,
     /// The vectors as `f32`, little-endian.
     vectors: RowStore<ReadAt>,
     tags: TagStore,
@@ -65,7 +65,7 @@ pub(super) struct RowFiles {
     pub(super) vectors: Arc<ReadAt>,
 }
 
-/// What a snapshot says of a shelf beside its tags.
+/// What a snapshot says of a store beside its tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) slots: usize,
@@ -74,10 +74,10 @@ pub(super) struct Extent {
     pub(super) removals_seen: i64,
 }
 
-impl Shelf {
+impl VectorStore {
     pub(super) fn new(dimension: usize) -> Self {
         Self {
-            codes: CodeStore::new(dimension),
+            codes: QuantizedVectors::new(dimension),
             vectors: RowStore::new(4 * dimension),
             tags: TagStore::default(),
             slot_of: Table::with_room(0),
@@ -89,7 +89,7 @@ impl Shelf {
         }
     }
 
-    /// A shelf from its files, or nothing if no shelf can have written these tags.
+    /// A store from its files, or nothing if no store can have written these tags.
     ///
     /// # Errors
     /// When the system has no memory left.
@@ -99,29 +99,29 @@ impl Shelf {
         tags: &[u8],
         files: Option<&RowFiles>,
     ) -> io::Result<Option<Self>> {
-        let shelf = Self::new(dimension);
-        let Some(store) = TagStore::read(tags, extent.slots) else { return Ok(None) };
-        let shelf = Self {
-            tags: store,
+        let store = Self::new(dimension);
+        let Some(tags) = TagStore::read(tags, extent.slots) else { return Ok(None) };
+        let store = Self {
+            tags,
             slot_of: Table::with_room(extent.slots),
             first_with: Table::with_room(extent.slots),
             len: AtomicUsize::new(extent.slots),
             removed: AtomicUsize::new(extent.removed),
             last_photo_id: AtomicI64::new(extent.last_photo_id),
-            ..shelf
+            ..store
         };
         if let Some(files) = files {
-            shelf.codes.read(&files.codes)?;
-            shelf.vectors.read(&files.vectors)?;
+            store.codes.read(&files.codes)?;
+            store.vectors.read(&files.vectors)?;
         }
-        let tags = shelf.tags.view();
+        let tags = store.tags.view();
         let (mut in_ring, mut distinct) = (vec![false; extent.slots], 0);
         for slot in slots_of(0..extent.slots) {
-            shelf.slot_of.add(slot as usize, slot, |slot| hash_of_id(tags.photo_id(slot)));
+            store.slot_of.add(slot as usize, slot, |slot| hash_of_id(tags.photo_id(slot)));
             if in_ring[slot as usize] {
                 continue;
             }
-            shelf.first_with.add(distinct, slot, |slot| tags.hash(slot));
+            store.first_with.add(distinct, slot, |slot| tags.hash(slot));
             distinct += 1;
             let mut twin = slot;
             loop {
@@ -135,8 +135,8 @@ impl Shelf {
                 }
             }
         }
-        *shelf.changing() = Changing { distinct, removals_seen: extent.removals_seen };
-        Ok(Some(shelf))
+        *store.changing() = Changing { distinct, removals_seen: extent.removals_seen };
+        Ok(Some(store))
     }
 
     /// How many slots are taken, those of removed pictures included.
@@ -157,7 +157,7 @@ impl Shelf {
         self.changing().removals_seen
     }
 
-    /// For a shelf that takes another's place.
+    /// For a store that takes another's place.
     pub(super) fn go_on_from(&self, extent: Extent) {
         self.last_photo_id.fetch_max(extent.last_photo_id, Ordering::AcqRel);
         self.changing().removals_seen = extent.removals_seen;
@@ -259,12 +259,12 @@ impl Shelf {
     /// Every picture whose vector is exactly `query`, with score 1.
     pub(super) fn twins_of(&self, view: &View, query: &[f32], into: &mut Vec<Candidate>) {
         if let Some(slot) = self.find(view, query, hash(query)) {
-            self.add_ring(slot, 1.0, into);
+            self.push_duplicates(slot, 1.0, into);
         }
     }
 
     /// Every picture with the vector of `slot`, with that `score`.
-    pub(super) fn add_ring(&self, slot: u32, score: f32, into: &mut Vec<Candidate>) {
+    pub(super) fn push_duplicates(&self, slot: u32, score: f32, into: &mut Vec<Candidate>) {
         self.ring(slot, |tags, twin| {
             if !tags.is_removed(twin) {
                 into.push(Candidate { photo_id: tags.photo_id(twin), score });
@@ -274,7 +274,7 @@ impl Shelf {
     }
 
     /// Whether a picture that is there has the vector of `slot`.
-    pub(super) fn stands_for_some(&self, slot: u32) -> bool {
+    pub(super) fn has_live_duplicate(&self, slot: u32) -> bool {
         let mut found = false;
         self.ring(slot, |tags, twin| {
             found = !tags.is_removed(twin);
@@ -299,7 +299,7 @@ impl Shelf {
         }
     }
 
-    /// What is there now, to be searched without holding anybody up.
+    /// What is there now, to be searched without blocking writers.
     pub(super) fn view(&self) -> View {
         let len = self.len();
         View {
@@ -311,7 +311,7 @@ impl Shelf {
         }
     }
 
-    /// What is there now, and its tags as [`Shelf::read`] wants them, while nobody adds or removes.
+    /// What is there now, and its tags as [`VectorStore::read`] wants them, with adding and removing locked out.
     pub(super) fn standstill(&self, tags: &mut impl Write) -> io::Result<(View, Extent)> {
         let changing = self.changing();
         let view = self.view();
@@ -331,7 +331,7 @@ impl Shelf {
         self.vectors.adopt(&files.vectors);
     }
 
-    // Nothing panics while it is held that leaves a row without the other.
+    // Nothing panics while it is held that checksums a row without the other.
     fn changing(&self) -> MutexGuard<'_, Changing> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -378,7 +378,7 @@ fn values(row: &[u8]) -> impl Iterator<Item = f32> {
     row.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value))
 }
 
-/// The shelf at one moment. A clone costs nothing.
+/// The store at one moment. A clone costs nothing.
 #[derive(Clone)]
 pub(super) struct View {
     len: usize,
@@ -458,9 +458,9 @@ impl View {
         let (places, coded) = (k.min(slots.len()).max(1), self.codes.coded(query));
         let chunks: Vec<&[u32]> = slots.chunks(SLOTS_AT_A_TIME).collect();
         let scan_chunk = |contenders: &mut Contenders, chunk: usize| {
-            self.codes.scan_slots(coded.row(), chunks[chunk], |slot, estimate, reach| {
-                if contenders.may_take(estimate, reach) && !self.tags.is_removed(slot) {
-                    contenders.offer(slot, estimate, reach);
+            self.codes.scan_slots(coded.row(), chunks[chunk], |slot, estimate, error_bound| {
+                if contenders.may_take(estimate, error_bound) && !self.tags.is_removed(slot) {
+                    contenders.offer(slot, estimate, error_bound);
                 }
             });
         };
@@ -487,10 +487,12 @@ impl View {
         let all_wanted = self.removed == 0 && among.is_none();
         let scan_block = |contenders: &mut Contenders, block: usize| {
             let skipped = first_slot.saturating_sub(block * BLOCK_ROWS);
-            self.codes.scan_block(query.row(), block, skipped, |slot, estimate, reach| {
+            self.codes.scan_block(query.row(), block, skipped, |slot, estimate, error_bound| {
                 // Most are too far away, and then it does not matter whose they are.
-                if all_wanted || contenders.may_take(estimate, reach) && self.tags.is_wanted(slot, among) {
-                    contenders.offer(slot, estimate, reach);
+                if all_wanted
+                    || contenders.may_take(estimate, error_bound) && self.tags.is_wanted(slot, among)
+                {
+                    contenders.offer(slot, estimate, error_bound);
                 }
             });
         };
@@ -524,7 +526,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Shelf;
+    use super::VectorStore;
     use crate::index::PhotoSet;
     use crate::photo_id::PhotoId;
 
@@ -541,18 +543,18 @@ mod tests {
                 let (a, b) = (a.index(order.len()), b.index(order.len()));
                 order.swap(a, b);
             }
-            let shelf = Shelf::new(2);
+            let store = VectorStore::new(2);
             for (&id, value) in order.iter().zip(0u16..) {
-                shelf.push(PhotoId(id), &[f32::from(value), 1.0]).unwrap();
+                store.push(PhotoId(id), &[f32::from(value), 1.0]).unwrap();
             }
-            let view = shelf.view();
+            let view = store.view();
             // A picture that came after the view is not in it.
             let later = PhotoId((1..=i64::MAX).find(|id| !order.contains(id)).unwrap());
-            shelf.push(later, &[0.0, 1.0]).unwrap();
+            store.push(later, &[0.0, 1.0]).unwrap();
 
             let among: PhotoSet =
                 order.iter().copied().step_by(one_in).chain(others).map(PhotoId).chain([later]).collect();
-            let slots = shelf.slots(&view, &among);
+            let slots = store.slots(&view, &among);
             let expected: BTreeSet<u32> =
                 (0u32..).zip(&order).filter(|(_, id)| among.contains(PhotoId(**id))).map(|(slot, _)| slot).collect();
             prop_assert_eq!(slots.len(), expected.len());

@@ -1,0 +1,151 @@
+//! What to do at a command line about an error of the library, which says what is wrong and leaves the words of its door
+//! to the door.
+
+use std::error::Error;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::catalog::{CatalogError, DamageNote, Entry, OWN_PROFILE};
+use crate::embed::runtime::RuntimeError;
+use crate::embed::{EmbedError, ModelError};
+use crate::engine::{EngineError, HarvestError};
+use crate::eval::{EvalError, LineProblem};
+use crate::fetch::FetchError;
+use crate::input::{FileProblem, InputError, ReadProblem, SourceProblem};
+use crate::offer::{OfferIdError, PriceError};
+use crate::photo::PhotoError;
+use crate::sandbox::{FaultError, SandboxError};
+use crate::upstream::{TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
+
+/// The code of the first error in the chain that has one.
+pub(super) fn code_of(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(code)
+}
+
+fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    macro_rules! first_of {
+        ($($type:ty),+ $(,)?) => {
+            None$(.or_else(|| error.downcast_ref::<$type>().map(<$type>::code)))+
+        };
+    }
+    let upstream = error.downcast_ref::<UpstreamError>().map(|error| error.kind.code());
+    upstream.or_else(|| {
+        first_of!(
+            EngineError,
+            CatalogError,
+            PhotoError,
+            FetchError,
+            InputError,
+            FileProblem,
+            ReadProblem,
+            SourceProblem,
+            OfferIdError,
+            PriceError,
+            HarvestError,
+            EmbedError,
+            ModelError,
+            RuntimeError,
+            EvalError,
+            LineProblem,
+            TapeError,
+            SandboxError,
+            FaultError,
+        )
+    })
+}
+
+/// What to do here about an error with this code.
+fn advice(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "home_unusable" | "catalog_too_new" => "--home chooses another",
+        "other_model" => {
+            "--model names the model, `tongkuan reembed --from FOLDER` embeds anew, --home chooses another home"
+        }
+        "model_changed" => "--model names the model",
+        "catalog_damaged" => "`tongkuan reembed --from FOLDER` embeds anew, --model names another model",
+        "catalog_too_old_to_read" => "--home names the copy",
+        "runtime_not_found" | "runtime_not_loaded" | "runtime_download" | "runtime_digest"
+        | "runtime_telemetry" => "run `tongkuan setup` with network access",
+        "model_not_read" => "correct --model, or leave it away",
+        "model_not_loaded" => "`tongkuan doctor` looks at every part",
+        "uncalibrated" => "`tongkuan calibrate FOLDER` makes one; else leave --max-false-hit away",
+        "too_few_pairs" => "raise --max-false-hit, or give `tongkuan calibrate FOLDER` more pictures",
+        "no_such_photo" => "`tongkuan search` names the photo that it matched",
+        "no_upstream" => "`tongkuan --help` tells how to name one",
+        "upstream_auth" => "for the official gateway, `tongkuan login` gets new tokens",
+        "upstream_image" | "upstream_unreadable" => "--refresh asks again",
+        _ => return None,
+    })
+}
+
+/// The error in all its words, and what to do about it here.
+pub(super) fn explained(error: &anyhow::Error) -> String {
+    with_advice(format!("{error:#}"), code_of(error))
+}
+
+/// As [`explained`], of an error of the engine.
+pub(super) fn explained_engine(error: &EngineError) -> String {
+    with_advice(error.to_string(), Some(error.code()))
+}
+
+fn with_advice(text: String, code: Option<&str>) -> String {
+    match code.and_then(advice) {
+        Some(advice) => format!("{text}; {advice}"),
+        None => text,
+    }
+}
+
+/// What to do here when nothing was asked, for this reason.
+pub(super) fn for_unanswered(reason: WhyNot) -> Option<&'static str> {
+    match reason {
+        WhyNot::NoUpstream => advice("no_upstream"),
+        WhyNot::Unreadable => advice(UpstreamErrorKind::Unreadable.code()),
+        _ => None,
+    }
+}
+
+/// What is printed with `--json` of an input that failed.
+pub(super) fn json_of(id: impl Serialize, error: &anyhow::Error) -> Value {
+    json!({"id": id, "error": explained(error), "code": code_of(error)})
+}
+
+/// As [`json_of`], of an error of the engine.
+pub(super) fn json_of_engine(id: impl Serialize, error: &EngineError) -> Value {
+    json!({"id": id, "error": explained_engine(error), "code": error.code()})
+}
+
+/// What mends something stored that cannot be read.
+pub(super) fn for_damage(damage: DamageNote<'_>) -> &'static str {
+    let DamageNote::Entry(damage) = damage else { return "`tongkuan doctor` counts them" };
+    match &damage.entry {
+        Entry::Vector(_) | Entry::Sketch(_) => {
+            "`tongkuan doctor --repair` repairs, `tongkuan reembed --from FOLDER` makes it anew"
+        }
+        Entry::NextVector(_) => "run `tongkuan reembed` again",
+        Entry::Offer { profile, .. } if profile == OWN_PROFILE => {
+            "`tongkuan add` takes it again, `tongkuan doctor --repair` repairs"
+        }
+        Entry::Calibration => "`tongkuan calibrate` makes one, `tongkuan doctor --repair` repairs",
+        Entry::Model => "`tongkuan reembed --from FOLDER` embeds anew",
+        _ => "`tongkuan doctor --repair` repairs",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn an_error_keeps_its_code_below_any_context_and_gets_the_words_of_the_command_line() {
+        let error = anyhow::Error::from(EngineError::NoUpstream).context("stopped: 3 added");
+        assert_eq!(code_of(&error), Some("no_upstream"));
+        let text = "stopped: 3 added: no upstream is configured; `tongkuan --help` tells how to name one";
+        assert_eq!(explained(&error), text);
+        assert_eq!(json_of("a.jpg", &error), json!({"id": "a.jpg", "error": text, "code": "no_upstream"}));
+        let other = Err::<(), _>(PhotoError::Empty).context("b.jpg").unwrap_err();
+        assert_eq!(code_of(&other), Some("empty"));
+        assert_eq!(json_of(7, &anyhow::anyhow!("else")), json!({"id": 7, "error": "else", "code": null}));
+    }
+}

@@ -1,0 +1,350 @@
+//! What is an error called, whatever its text says? A `snake_case` word for each, for JSON, logs and programs. Words are
+//! never renamed or given another meaning; `docs/errors.md` lists them with what to do.
+//!
+//! The table is here for all modules, so that it can be read at once. A variant without a word does not compile.
+
+use crate::calibration::TooFewPairs;
+use crate::catalog::CatalogError;
+use crate::embed::runtime::RuntimeError;
+use crate::embed::{EmbedError, EmbeddingError, ModelError};
+use crate::engine::{EngineError, HarvestError};
+use crate::fetch::FetchError;
+use crate::index::{IndexError, LoadError, SaveError};
+use crate::offer::{OfferIdError, PriceError};
+use crate::photo::PhotoError;
+use crate::tensor::TensorError;
+use crate::upstream::{GuardError, LedgerError, PrepareError, RegionError, UpstreamError, UpstreamErrorKind};
+use crate::verify::{SketchBytesError, SketchError};
+
+/// `of`: variants that hold another error, whose code is theirs.
+macro_rules! codes {
+    ($($type:ty { $($variant:ident => $code:literal),* $(; of $($holds:ident),+)? })+) => {$(
+        impl $type {
+            /// The codes of this type's own variants.
+            pub const CODES: &[&str] = &[$($code),*];
+
+            /// What kind of error this is, as one `snake_case` word for programs. Words are never renamed.
+            #[must_use]
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $code,)*
+                    $($(Self::$holds(error) => error.code(),)+)?
+                }
+            }
+        }
+    )+};
+}
+
+/// Errors of one kind.
+macro_rules! code {
+    ($($type:ty => $code:literal),+ $(,)?) => {$(
+        impl $type {
+            /// The code of this type.
+            pub const CODES: &[&str] = &[$code];
+
+            /// What kind of error this is, as one `snake_case` word for programs. Words are never renamed.
+            #[must_use]
+            pub fn code(&self) -> &'static str {
+                $code
+            }
+        }
+    )+};
+}
+
+code! {
+    OfferIdError => "not_an_id",
+    PriceError => "not_a_price",
+    RegionError => "not_a_region",
+    SketchError => "no_sketch",
+    TensorError => "no_tensor",
+    TooFewPairs => "too_few_pairs",
+}
+
+codes! {
+    CatalogError {
+        Open => "catalog_not_opened",
+        Home => "home_unusable",
+        TooNew => "catalog_too_new",
+        OtherModel => "other_model",
+        ModelChanged => "model_changed",
+        Damaged => "catalog_damaged",
+        TooOldToRead => "catalog_too_old_to_read",
+        Journal => "journal_not_written",
+        PhotoGone => "photo_gone",
+        Sqlite => "catalog_failed"
+    }
+    EmbedError {
+        Load => "model_not_loaded",
+        Graph => "model_graph",
+        Run => "model_failed",
+        Dimension => "model_dimension",
+        Cells => "model_cells";
+        of Runtime, Model, Embedding
+    }
+    EmbeddingError {
+        Empty => "embedding_empty",
+        NotFinite => "embedding_not_finite",
+        Zero => "embedding_zero",
+        NotStored => "embedding_damaged"
+    }
+    EngineError {
+        Uncalibrated => "uncalibrated",
+        NoSuchPhoto => "no_such_photo",
+        OtherPicture => "other_picture",
+        OnePhoto => "one_photo",
+        NoUpstream => "no_upstream";
+        of Photo, Tensor, Embed, Index, Sketch, Save, Catalog, TooFewPairs, Prepare, Upstream
+    }
+    FetchError {
+        NotWeb => "address_not_web",
+        Port => "address_port",
+        NotPublic => "address_not_public",
+        Redirects => "too_many_redirects",
+        Status => "http_status",
+        TooLarge => "download_too_large",
+        Failed => "fetch_failed"
+    }
+    HarvestError { ; of Fetch, Engine }
+    IndexError {
+        Dimension => "index_dimension",
+        Duplicate => "index_duplicate",
+        NoPhoto => "index_no_photo",
+        Full => "index_full",
+        NoMemory => "no_memory",
+        Damaged => "index_damaged"
+    }
+    LedgerError {
+        BudgetSpent => "budget_spent",
+        Storage => "ledger_failed"
+    }
+    LoadError {
+        Missing => "snapshot_missing",
+        Io => "snapshot_not_read",
+        Damaged => "snapshot_damaged",
+        OtherFormat => "snapshot_format",
+        Differs => "snapshot_differs",
+        NoMemory => "no_memory"
+    }
+    ModelError {
+        Io => "model_not_read",
+        Manifest => "model_manifest",
+        Format => "model_format",
+        Invalid => "model_invalid",
+        Digest => "model_digest"
+    }
+    PhotoError {
+        Empty => "empty",
+        TooManyBytes => "too_many_bytes",
+        NotAPicture => "not_a_picture",
+        UnsupportedFormat => "unsupported_format",
+        UnsupportedFeature => "unsupported_feature",
+        TooManyPixels => "too_many_pixels",
+        TooMuchMemory => "too_much_memory",
+        Truncated => "truncated",
+        Corrupt => "corrupt",
+        DecoderPanicked => "decoder_panicked",
+        FileTooLarge => "file_too_large",
+        NotAFile => "not_a_file",
+        Io => "io"
+    }
+    PrepareError {
+        Empty => "no_pixels",
+        TooLarge => "upload_too_large",
+        RegionOutside => "region_outside",
+        Encode => "upload_not_encoded"
+    }
+    RuntimeError {
+        NotFound => "runtime_not_found",
+        VariableNamesNoFile => "runtime_variable",
+        Load => "runtime_not_loaded",
+        NoPin => "runtime_not_pinned",
+        NoPip => "runtime_no_pip",
+        Download => "runtime_download",
+        Digest => "runtime_digest",
+        Wheel => "runtime_wheel",
+        Telemetry => "runtime_telemetry",
+        Io => "runtime_io"
+    }
+    SaveError {
+        Io => "index_not_saved",
+        Damaged => "index_damaged"
+    }
+    SketchBytesError {
+        Format => "sketch_format",
+        Damaged => "sketch_damaged"
+    }
+    UpstreamErrorKind {
+        Auth => "upstream_auth",
+        Acl => "upstream_acl",
+        Signature => "upstream_signature",
+        Param => "upstream_param",
+        Rate => "upstream_rate",
+        Quota => "upstream_quota",
+        Image => "upstream_image",
+        Unsupported => "upstream_unsupported",
+        Transient => "upstream_transient",
+        Unreadable => "upstream_unreadable",
+        Unreachable => "upstream_unreachable"
+    }
+}
+
+impl GuardError {
+    /// The codes of this type's own variants.
+    pub const CODES: &[&str] = &["budget_spent", "too_slow", "breaker_open"];
+
+    /// What kind of error this is, as one `snake_case` word for programs. Words are never renamed.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BudgetSpent { .. } => "budget_spent",
+            Self::TooSlow { .. } => "too_slow",
+            Self::BreakerOpen { .. } => "breaker_open",
+            Self::Upstream { error, .. } => error.kind.code(),
+            Self::Ledger { error, .. } => error.code(),
+        }
+    }
+}
+
+impl UpstreamError {
+    /// The codes of its kinds.
+    pub const CODES: &[&str] = UpstreamErrorKind::CODES;
+}
+
+#[cfg(feature = "input")]
+mod input {
+    use crate::input::{FileProblem, InputError, PriceProblem, ReadProblem, RowProblem, SourceProblem};
+
+    codes! {
+        FileProblem {
+            Read => "list_not_read",
+            TooLarge => "list_too_large",
+            RowTooLong => "row_without_end",
+            Unclosed => "list_cut_off",
+            AfterArray => "list_after_array",
+            TooDeep => "list_too_deep",
+            TooManyColumns => "too_many_columns",
+            ColumnTwice => "column_twice",
+            NoPictureColumn => "no_picture_column",
+            Table => "table_not_read",
+            Archive => "archive_damaged",
+            TooManyMembers => "archive_too_many_files",
+            Encrypted => "archive_encrypted",
+            UnpacksTooLarge => "archive_too_large",
+            SeveralLists => "archive_several_lists",
+            Spreadsheet => "spreadsheet",
+            Found => "not_a_list";
+            of Source, Photo
+        }
+        InputError { ; of Row, File, Read }
+        PriceProblem {
+            Range => "price_range",
+            Currency => "price_currency",
+            Number => "price_not_a_number";
+            of Price
+        }
+        ReadProblem {
+            Member => "member_not_read",
+            TooLarge => "member_too_large",
+            NotLocal => "not_local";
+            of Photo
+        }
+        RowProblem {
+            Json => "row_json",
+            Damaged => "row_damaged",
+            Field => "row_field",
+            Price => "row_price",
+            NoPicture => "row_no_picture",
+            EmptyPicture => "row_empty_picture",
+            Rounded => "row_rounded_id",
+            Picture => "row_picture_name",
+            Columns => "row_columns",
+            OpenQuote => "row_open_quote",
+            TooLong => "row_too_long"
+        }
+        SourceProblem {
+            Empty => "name_empty",
+            Scheme => "address_scheme",
+            FileAddress => "address_of_file",
+            Address => "address_invalid",
+            Credentials => "address_credentials",
+            Data => "address_data",
+            Nul => "name_with_zero_byte",
+            NotInArchive => "not_in_archive"
+        }
+    }
+}
+
+#[cfg(feature = "upstream")]
+codes! {
+    crate::upstream::TapeError {
+        Create => "recording_not_made",
+        Read => "recording_not_read",
+        TooLong => "recording_too_long",
+        Line => "recording_line"
+    }
+}
+
+#[cfg(feature = "sandbox")]
+mod sandbox {
+    use crate::sandbox::{FaultError, SandboxError, ViewError};
+
+    code! { ViewError => "unknown_view" }
+
+    codes! {
+        FaultError {
+            Unknown => "unknown_fault",
+            Share => "fault_share",
+            TooMany => "fault_shares"
+        }
+        SandboxError {
+            NotLoopback => "sandbox_not_loopback",
+            Listen => "sandbox_cannot_listen"
+        }
+    }
+}
+
+#[cfg(feature = "eval")]
+mod eval {
+    use crate::eval::{BadLine, EvalError, LabelProblem, LineProblem};
+
+    codes! {
+        EvalError {
+            Read => "eval_not_read",
+            Write => "eval_not_written",
+            TooManyRows => "manifest_too_many_rows",
+            MostlyBad => "manifest_mostly_bad",
+            MostlyUnreadable => "pictures_mostly_bad",
+            Nothing => "manifest_lacks_role",
+            TooFewPictures => "too_few_pictures",
+            NotEmpty => "folder_not_empty",
+            Input => "manifest_not_a_list",
+            Label => "label";
+            of Engine
+        }
+        LabelProblem {
+            Json => "label_json",
+            Unknown => "label_field",
+            NoSuchPicture => "label_no_such_picture",
+            Twice => "label_twice",
+            TwoFamilies => "label_two_families"
+        }
+        LineProblem {
+            Json => "line_json",
+            NoItem => "line_no_item",
+            NegativeReference => "line_negative_reference",
+            NegativeStored => "line_negative_stored";
+            of Row, Source, Photo, Read, Engine, Number
+        }
+    }
+
+    impl BadLine {
+        /// The codes of what may be wrong.
+        pub const CODES: &[&str] = LineProblem::CODES;
+
+        /// That of what is wrong with the line.
+        #[must_use]
+        pub fn code(&self) -> &'static str {
+            self.problem.code()
+        }
+    }
+}
