@@ -8,7 +8,7 @@ use crate::calibration::Line;
 use crate::index::Candidate;
 use crate::photo_id::PhotoId;
 use crate::vector::Thresholds;
-use crate::verify::{Doubt, Evidence, REVIEW_CONFIDENCE, Sketch};
+use crate::verify::{Doubt, Evidence, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, Sketch};
 
 /// Why a stored picture was taken for the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,13 +50,19 @@ pub struct Match {
     /// What was measured where the two lie over each other; `None` for equal bytes or pixels, and where nothing was
     /// measured.
     pub evidence: Option<Evidence>,
+    /// With [`Doubt::SeveralEqual`], the first other stored pictures that agree as well.
+    pub rivals: [Option<PhotoId>; MAX_RIVALS],
 }
+
+/// So many rivals are named.
+pub const MAX_RIVALS: usize = 4;
 
 impl Match {
     /// Equal bytes or pixels leave no doubt.
     #[must_use]
     pub fn equal(photo_id: PhotoId, rule: Rule) -> Self {
-        Self { photo_id, rule, score: 1.0, confidence: Some(1.0), doubt: None, evidence: None }
+        let (doubt, evidence, rivals) = Default::default();
+        Self { photo_id, rule, score: 1.0, confidence: Some(1.0), doubt, evidence, rivals }
     }
 }
 
@@ -157,16 +163,20 @@ impl Policy {
                     && said(matched.photo_id, other.photo_id) != Some(true)
                     && are_rivals(&findings[surest], &findings[place])
             };
-            let in_doubt = |doubt| Verdict::Review(Match { doubt: Some(doubt), ..matched });
             if others().any(told_apart) {
-                return in_doubt(Doubt::ToldApart);
+                return Verdict::Review(Match { doubt: Some(Doubt::ToldApart), ..matched });
             }
-            if others().any(rival) {
-                return in_doubt(Doubt::SeveralEqual);
+            let mut rivals = others().filter(|other| rival(*other)).map(|(_, _, other)| other.photo_id);
+            let rivals = std::array::from_fn(|_| rivals.next());
+            if rivals[0].is_some() {
+                return Verdict::Review(Match { doubt: Some(Doubt::SeveralEqual), rivals, ..matched });
             }
             Verdict::Hit(Match { doubt: None, ..matched })
         } else if sure >= REVIEW_CONFIDENCE {
             Verdict::Review(matched)
+        } else if let Some(variant) = likeliest_variant(&opinions) {
+            // No answer, but worth showing: the same goods in another colour or with another print.
+            Verdict::Review(variant)
         } else if nearest.score >= self.thresholds.review {
             Verdict::Review(nearest)
         } else {
@@ -219,9 +229,18 @@ impl Policy {
             confidence,
             doubt: Some(doubt),
             evidence: finding.evidence,
+            rivals: [None; MAX_RIVALS],
         };
         (sure, matched)
     }
+}
+
+/// The candidate that most likely shows the same goods in another variant, if one does.
+fn likeliest_variant(opinions: &[(f32, Match)]) -> Option<Match> {
+    let probability = |matched: &Match| matched.evidence.map_or(0.0, |evidence| evidence.other_variant());
+    let variants = opinions.iter().map(|(_, matched)| matched);
+    let variants = variants.filter(|matched| probability(matched) >= OTHER_VARIANT_PROBABILITY);
+    variants.max_by(|a, b| probability(a).total_cmp(&probability(b))).copied()
 }
 
 /// Whether two stored pictures lie over the query in the same way and yet differ: then what the query shows is what

@@ -1,7 +1,7 @@
 """Make the views that train.py learns from: edited pictures, as the frozen part of the backbone sees them.
 
-The pictures are those of the training tar files that verifier.py only stores: it fits and calibrates on the
-others, which must be as new to the model as a user's. Of each: itself, edits of the kinds that verifier.py knows, and
+The pictures are those of the training tar files that were only stored when version 3 of the model was made: the verifier was fitted on the
+others, which must be as new to the model as a user's. Of each: itself, edits of the kinds that shop_edits.py knows, and
 another colour of the thing alone, which is the same picture for a careless embedding and must not be.
 
 What is kept of a view is the map behind the last block that is not trained, in the bytes that the exported model has
@@ -30,7 +30,8 @@ sys.path.insert(0, str(HERE.parent))
 import edits  # noqa: E402
 import export  # noqa: E402
 import pictures  # noqa: E402
-import verifier  # noqa: E402
+import evaluate  # noqa: E402
+import shop_edits  # noqa: E402
 
 FROZEN = "block14.add"  # the activation behind the last block that is not trained
 SHAPE = (192, 8, 8)
@@ -39,19 +40,52 @@ VIEWS = 1 + EDITED + RECOLOURED
 STEP = 256  # pictures after which the run is resumable
 
 
+def items_of_tars(tars, seed, fresh):
+    """5,000 pictures, or all `fresh` others, bursts thinned out; 85 % stored, half of them in each half."""
+    loaded = list(pictures.from_tars(tars))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(loaded))
+    loaded = [loaded[i] for i in (order[5000:] if fresh else order[:5000])]
+    thumbs = np.stack([evaluate.thumbnail(p) for _, p in loaded])
+    close, left = thumbs @ thumbs.T, []
+    for i, (name, _) in enumerate(loaded):
+        origin = name.split("-")[0]
+        burst = origin in ("trashnet", "grocery")
+        if not any(
+            close[i, j] > (0.90 if burst and loaded[j][0].split("-")[0] == origin else 0.98) for j in left
+        ):
+            left.append(i)
+    return [(*loaded[i], False, bool(rng.random() < 0.85), "AB"[int(rng.integers(2))]) for i in left]
+
+
+def asked_of(items, fresh, limit):
+    """Places of the pictures of tar files whose edits are asked for; the other stored ones are there to be mistaken for
+    them."""
+    second_takes = set((HERE.parent / "second-takes.txt").read_text().split())
+    stored = [i for i, item in enumerate(items) if item[3]]
+    unseen = [i for i, item in enumerate(items) if not item[3] and not (fresh and item[0] in second_takes)]
+    return sorted(stored[: limit or 1500] + unseen[:limit] if fresh else stored[:750] + unseen[:480])
+
+
+def posters_asked(items, seed, limit):
+    """Places of the pictures that are set into posters."""
+    rng = np.random.default_rng(seed + 2)
+    return [int(i) for i in rng.permutation(len(items)) if items[i][3]][: limit or 500]
+
+
 def edits_of(others):
     """Collages and scenes are left out: there the picture is the smaller part."""
-    return {**edits.ALL, "cast": verifier.cast, "light": verifier.light, "combo": verifier.combo,
-            "poster": lambda p, r: verifier.poster(p, r, others)}
+    return {**edits.ALL, "cast": shop_edits.cast, "light": shop_edits.light, "combo": shop_edits.combo,
+            "poster": lambda p, r: shop_edits.poster(p, r, others)}
 
 
 def chosen(tars, seed):
     """(pictures to learn from, pictures for the grounds of posters), each [(name, picture)]."""
     learnt = []
     for fresh, limit in ((False, None), (True, 800)):
-        items = verifier.items_of_tars(tars, seed, fresh)
-        posters = verifier.posters_asked(items, seed, 500)
-        asked = set(verifier.asked(items, fresh, limit)) | set(posters)
+        items = items_of_tars(tars, seed, fresh)
+        posters = posters_asked(items, seed, 500)
+        asked = set(asked_of(items, fresh, limit)) | set(posters)
         learnt += [items[i][:2] for i in range(len(items)) if items[i][3] and i not in asked]
     return learnt, [picture for _, picture in learnt[:200]]
 
@@ -63,7 +97,7 @@ def views_of(name, picture, every, seed):
     out = [edits.jpeg(picture, 92)]
     out += [edits.jpeg(every[names[k]](picture, rng), 88) for k in rng.choice(len(names), EDITED, replace=False)]
     for i in range(RECOLOURED):
-        other = verifier.recolour(picture, rng)
+        other = shop_edits.recolour(picture, rng)
         edit = every[names[int(rng.integers(len(names)))]] if i else None
         out.append(other and edits.jpeg(edit(other[0], rng) if edit else other[0], 88))
     ways = rng.choice(pictures.RESIZES, VIEWS)
@@ -75,7 +109,7 @@ def main():
     parser.add_argument("--tars", nargs="+", required=True, metavar="TAR")
     parser.add_argument("--start", type=Path, required=True, metavar="DIR", help="folder of a fitted.npz to start from")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--seed", type=int, default=7, help="of verifier.py's choice and of the edits (default 7)")
+    parser.add_argument("--seed", type=int, default=7, help="of the choice and of the edits (default 7)")
     args = parser.parse_args()
 
     args.out.mkdir(parents=True, exist_ok=True)

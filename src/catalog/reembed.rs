@@ -60,18 +60,25 @@ impl Catalog {
         Ok(())
     }
 
-    /// What the photo lacks to serve `next`; nothing for one that is not stored.
-    pub fn lacks(&self, photo_id: PhotoId, next: &Fingerprint) -> Result<Lacks, CatalogError> {
+    /// What the photo lacks to serve `next`; nothing for one that is not stored. A sketch of another format than
+    /// `sketch_format`, which is a sketch's first byte, counts as none.
+    pub fn lacks(
+        &self,
+        photo_id: PhotoId,
+        next: &Fingerprint,
+        sketch_format: u8,
+    ) -> Result<Lacks, CatalogError> {
         let found = self.read(|c| {
             c.prepare_cached(
                 "SELECT CASE WHEN (SELECT value FROM meta WHERE key = 'model') IS ?2
                         THEN NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.photo_id = p.photo_id)
                         ELSE NOT EXISTS (SELECT 1 FROM next_embeddings n WHERE n.photo_id = p.photo_id) END,
-                        NOT EXISTS (SELECT 1 FROM sketches s WHERE s.photo_id = p.photo_id),
+                        NOT EXISTS (SELECT 1 FROM sketches s
+                                    WHERE s.photo_id = p.photo_id AND substr(s.sketch, 1, 1) = ?4),
                         decoder < ?3
                  FROM photos p WHERE photo_id = ?1",
             )?
-            .query_row(params![photo_id, json(next), DECODER_VERSION], |row| {
+            .query_row(params![photo_id, json(next), DECODER_VERSION, [sketch_format].as_slice()], |row| {
                 Ok(Lacks { vector: row.get(0)?, sketch: row.get(1)?, decoding: row.get(2)? })
             })
             .optional()

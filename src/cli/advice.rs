@@ -100,6 +100,7 @@ fn with_advice(text: String, code: Option<&str>) -> String {
 pub(super) fn for_unanswered(reason: WhyNot) -> Option<&'static str> {
     match reason {
         WhyNot::NoUpstream => advice("no_upstream"),
+        WhyNot::NothingToCompare => Some("--force asks all the same"),
         WhyNot::Unreadable => advice(UpstreamErrorKind::Unreadable.code()),
         _ => None,
     }

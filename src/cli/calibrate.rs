@@ -12,7 +12,7 @@ use super::output::{complain, stdout};
 use super::picture;
 use super::scratch::Scratch;
 use super::settings::Settings;
-use super::show::Terminal;
+use super::show::{self, Terminal};
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
 use crate::catalog::Catalog;
 use crate::eval::{Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
@@ -55,12 +55,11 @@ impl Calibrate {
             writeln!(
                 stdout(),
                 "{}",
-                json!({"id": null, "threshold": line.confidence, "max_false_hit": line.max_false_hit, "calibrated_on": on})
+                json!({"id": null, "threshold": line.confidence, "max_false_hit": line.max_false_hit,
+                    "bounds": line.bounds, "calibrated_on": on})
             )?;
         } else {
-            let promised = line.max_false_hit.map_or("nothing is promised".to_owned(), |share| {
-                format!("at most {:.2} % false hits", share * 100.0)
-            });
+            let promised = show::promised(line.bounds, line.max_false_hit);
             writeln!(stdout(), "hits from confidence {:.4} on: {promised} ({on})", line.confidence)?;
         }
         Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::output::stdout;
 use super::settings::Settings;
-use super::show::Terminal;
+use super::show::{self, Terminal};
 use super::{FAILED, advice};
 use crate::embed::runtime::{self, Runtime, RuntimeLocation};
 use crate::engine::{Engine, IndexAudit, Progress};
@@ -118,6 +118,7 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
         Err(error) => checks.push(("catalogue", Err(error))),
         Ok(engine) => {
             checks.push(("catalogue", sound(&engine)));
+            checks.push(("calibration", promise(&engine)));
             checks.extend(home(&engine));
             if settings.is_offline() {
                 checks.push(("upstream", Ok("not asked (--offline)".to_owned())));
@@ -155,6 +156,13 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
 }
 
 /// Which runtime is loaded, and whether it would tell others about this machine if it were let.
+/// From where on pictures are the same, and what that promises.
+fn promise(engine: &Engine) -> Result<String> {
+    let line = engine.line()?;
+    let promised = show::promised(line.bounds, line.max_false_hit);
+    Ok(format!("hits from confidence {:.4} on: {promised} ({})", line.confidence, engine.calibrated_on()))
+}
+
 fn runtime_at(folder: &Path) -> Result<String> {
     let loaded = Runtime::load(&runtime::locate(folder)?)?;
     let RuntimeLocation { path, origin } = loaded.location();

@@ -32,6 +32,9 @@ pub(super) struct Search {
     /// Ask the upstream even if the answer is known, and store nothing
     #[arg(long)]
     bypass: bool,
+    /// Ask about a picture in which nothing shows, too: a blank, one colour
+    #[arg(long)]
+    force: bool,
     /// Only offers of this category
     #[arg(long, value_name = "ID")]
     category: Option<u64>,
@@ -172,7 +175,7 @@ impl Search {
         let refine = Refine { words: self.keyword.clone(), max_min_order: self.max_min_order };
         let (source_url, defer) = (picture.source_url.as_deref(), self.defer);
         let plain = Query::new(&picture.bytes, &picture.label);
-        let query = Query { source_url, params, mode, max_age, defer, refine, ..plain };
+        let query = Query { source_url, params, mode, max_age, defer, force: self.force, refine, ..plain };
         Ok(engine.search_pages(&query, if self.all { MAX_PAGES } else { self.pages })?)
     }
 }

@@ -7,9 +7,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::advice;
 use super::output::{Stdout, complain};
+use crate::calibration::Bounds;
 use crate::catalog::DamageNote;
 use crate::engine::{Answer, Explanation, Outcome, Progress, Source, Unanswered};
+use crate::photo_id::PhotoId;
 use crate::printable::{field, line};
+use crate::verify::Doubt;
 
 /// Notes as lines, steps as a bar (only where standard error is a terminal).
 #[derive(Debug)]
@@ -59,6 +62,21 @@ pub(super) fn coloured(outcome: Outcome, width: usize) -> String {
     if plain { format!("{word:width$}") } else { format!("\x1b[{code}m{word:width$}\x1b[0m") }
 }
 
+/// What speaks against a stored picture, for people.
+fn against(doubt: Doubt, rivals: &[PhotoId]) -> String {
+    let words = match doubt {
+        Doubt::OtherVariant => "the same goods in another colour or with another print",
+        Doubt::NothingToCompare => "next to nothing shows in what both have in sight",
+        Doubt::SeveralEqual => "other stored pictures agree as well",
+        Doubt::ToldApart => "somebody said that it is another one",
+        Doubt::NoSketch => "it was stored by an earlier version, and is not near enough",
+        Doubt::ShapesDiffer => "the shapes differ",
+        _ => "not sure enough",
+    };
+    let rivals: Vec<String> = rivals.iter().map(|photo| photo.0.to_string()).collect();
+    if rivals.is_empty() { words.to_owned() } else { format!("{words}: photos {}", rivals.join(", ")) }
+}
+
 /// An answer for people: one line that says what happened, then the offers.
 pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io::Result<()> {
     let rule = answer.rule().map(|r| format!(" by {r}")).unwrap_or_default();
@@ -68,6 +86,9 @@ pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io:
     writeln!(out, "{rule}{likeness}, {}", source(answer))?;
     if let Some(matched) = &answer.matched {
         writeln!(out, "  matched: photo {} ({})", matched.photo_id.0, field(&matched.label))?;
+    }
+    if let Some(doubt) = answer.why() {
+        writeln!(out, "  but: {}", against(doubt, &answer.rivals()))?;
     }
     if let (true, Some(fetched_at)) = (answer.stale, answer.fetched_at) {
         writeln!(out, "  old: fetched {fetched_at}")?;
@@ -113,15 +134,27 @@ pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::i
         )?;
     }
     if let Some(colours) = explain.colour_agreement() {
-        writeln!(out, "    {:.0} % of its colours are found in their places", colours * 100.0)?;
+        writeln!(out, "    {:.0} % of what is in sight has its colour", colours * 100.0)?;
     }
-    let promise = explain
-        .max_false_hit()
-        .map_or("nothing promised".to_owned(), |share| format!("at most {:.2} % false hits", share * 100.0));
+    let promise = promised(explain.bounds(), explain.max_false_hit());
     writeln!(out, "    line {:.4}: {promise}, {}", explain.threshold(), explain.calibrated_on())?;
     match explain.doubt() {
         Some(doubt) => writeln!(out, "    against it: {doubt}"),
         None => Ok(()),
+    }
+}
+
+/// What a line promises, for each kind of searches that must not be answered.
+pub(super) fn promised(bounds: Option<Bounds>, max_false_hit: Option<f64>) -> String {
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    match (bounds, max_false_hit) {
+        (Some(bounds), _) => format!(
+            "at most {} of searches for new pictures and {} of those for look-alikes are answered",
+            percent(bounds.unseen),
+            percent(bounds.look_alikes)
+        ),
+        (None, Some(share)) => format!("at most {} false hits", percent(share)),
+        (None, None) => "nothing is promised".to_owned(),
     }
 }
 

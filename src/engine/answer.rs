@@ -111,6 +111,13 @@ impl Answer {
         if self.from_journal { None } else { self.explain.matched().and_then(|m| m.doubt) }
     }
 
+    /// With [`Doubt::SeveralEqual`], the first other stored photos that agree as well as the matched one.
+    #[must_use]
+    pub fn rivals(&self) -> Vec<PhotoId> {
+        let matched = self.explain.matched().filter(|_| !self.from_journal);
+        matched.map_or_else(Vec::new, |m| m.rivals.into_iter().flatten().collect())
+    }
+
     /// The confidence from which on a picture is a hit; where the matched picture has no sketch, the score.
     #[must_use]
     pub fn threshold(&self) -> f32 {
@@ -137,6 +144,8 @@ impl Serialize for Answer {
             score: Option<f32>,
             confidence: Option<f32>,
             why: Option<Doubt>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            rivals: Vec<PhotoId>,
             threshold: f32,
             max_false_hit: Option<f64>,
             source: Source,
@@ -162,6 +171,7 @@ impl Serialize for Answer {
             score: self.score(),
             confidence: self.confidence(),
             why: self.why(),
+            rivals: self.rivals(),
             threshold: self.threshold(),
             max_false_hit: self.max_false_hit(),
             source: self.source,

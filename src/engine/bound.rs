@@ -142,7 +142,8 @@ fn line_of_the_largest(calibration: &Calibration, asked: f64, stored: u64) -> Li
     let mut fewer = std::iter::successors(Some(stored / 2), |n| (*n > 0).then_some(n / 2));
     let largest = fewer.find_map(|n| calibration.line(asked, n).ok());
     let line = largest.unwrap_or_else(|| calibration.strictest(stored));
-    Line { max_false_hit: Some(calibration.bound(line.confidence, stored)), ..line }
+    let bounds = calibration.bounds(line.confidence, stored);
+    Line { max_false_hit: Some(bounds.worst()), bounds: Some(bounds), ..line }
 }
 
 impl Engine {

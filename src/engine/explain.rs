@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::CalibratedOn;
+use crate::calibration::Bounds;
 use crate::photo_id::PhotoId;
 use crate::verdict::{Match, Policy, Rule, Verdict};
 use crate::verify::{Doubt, Evidence};
@@ -105,10 +106,10 @@ impl Explanation {
         self.best().and_then(|best| best.evidence).as_ref().map(Geometry::from)
     }
 
-    /// The share of the stored picture's colours, 0..=1, that is found in its place.
+    /// The share of the places in sight, 0..=1, that have the stored picture's colour.
     #[must_use]
     pub fn colour_agreement(&self) -> Option<f32> {
-        self.best().and_then(|best| best.evidence).map(|evidence| evidence.colour_mean_share)
+        self.best().and_then(|best| best.evidence).map(|evidence| evidence.colour_agreement)
     }
 
     /// The line that the candidate had to reach: of its confidence or, without a sketch, of its score.
@@ -121,6 +122,12 @@ impl Explanation {
     #[must_use]
     pub fn max_false_hit(&self) -> Option<f64> {
         self.policy.line_for(self.best().as_ref()).1
+    }
+
+    /// The promise by kinds of searches; `None` where nothing is calibrated, and for a stored picture without a sketch.
+    #[must_use]
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.policy.line().bounds.filter(|_| self.max_false_hit() == self.policy.line().max_false_hit)
     }
 
     #[must_use]
@@ -149,6 +156,7 @@ impl Serialize for Explanation {
             colour_agreement: Option<f32>,
             threshold: f32,
             max_false_hit: Option<f64>,
+            bounds: Option<Bounds>,
             calibrated_on: CalibratedOn,
             doubt: Option<Doubt>,
         }
@@ -162,6 +170,7 @@ impl Serialize for Explanation {
             colour_agreement: self.colour_agreement(),
             threshold: self.threshold(),
             max_false_hit: self.max_false_hit(),
+            bounds: self.bounds(),
             calibrated_on: self.calibrated_on(),
             doubt: self.doubt(),
         };

@@ -34,6 +34,10 @@ impl Search<'_> {
             let message = "no upstream is configured, so nothing was asked";
             return self.leave_unanswered(Refused::of(WhyNot::NoUpstream, message));
         }
+        if !self.query.force && self.picture.probe()?.is_blank() {
+            let message = "nothing shows in the picture, so nothing was asked";
+            return self.leave_unanswered(Refused::of(WhyNot::NothingToCompare, message));
+        }
         if let Err(error) = room {
             return self.fall_back(Refused::cannot_store(&error));
         }
@@ -193,7 +197,9 @@ impl Search<'_> {
             Verdict::Review(candidate) => self.stored_answer(candidate.photo_id)?,
             _ => None,
         };
-        let queued = self.query.defer.map(|priority| self.enqueue(WaitReason::Deferred, priority));
+        // A blank is no better later.
+        let defer = self.query.defer.filter(|_| reason != WhyNot::NothingToCompare);
+        let queued = defer.map(|priority| self.enqueue(WaitReason::Deferred, priority));
         if queued == Some(false) {
             self.warnings.push("it could not be put into the queue either".to_owned());
         }

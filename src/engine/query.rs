@@ -36,6 +36,8 @@ pub struct Query<'a> {
     /// Have the picture wait in the queue, under this priority (higher ones come first), when it cannot be asked
     /// about now.
     pub defer: Option<i32>,
+    /// Ask about a picture in which nothing shows, too.
+    pub force: bool,
     /// Which of the offers are wanted.
     pub refine: Refine,
 }
@@ -52,6 +54,7 @@ impl<'a> Query<'a> {
             mode: Mode::Default,
             max_age: None,
             defer: None,
+            force: false,
             refine: Refine::default(),
         }
     }

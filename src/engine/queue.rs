@@ -84,6 +84,8 @@ impl Engine {
                 mode: Mode::Default,
                 // What somebody else has fetched since it was queued will do.
                 max_age: is_stale.then(|| self.shortest_soft_ttl()),
+                // Blanks are not queued any more; one that was is asked about, once.
+                force: true,
                 ..Query::new(&waiting.bytes, &waiting.label)
             };
             let result = self.search(&query);

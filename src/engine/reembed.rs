@@ -12,6 +12,7 @@ use crate::fetch::Fetch;
 use crate::photo::read_bytes;
 use crate::photo_id::PhotoId;
 use crate::store::{Entry, Lacks, Refill};
+use crate::verify::SKETCH_FORMAT;
 
 /// Addresses taken from the catalogue at a time.
 const CHUNK: u32 = 256;
@@ -117,7 +118,8 @@ impl EngineBuilder {
             let Some(last) = chunk.last() else { break };
             after = last.image_id;
             for image in chunk {
-                let lacks = engine.store.lacks(image.photo_id, &engine.embedder.fingerprint)?;
+                let lacks =
+                    engine.store.lacks(image.photo_id, &engine.embedder.fingerprint, SKETCH_FORMAT)?;
                 if lacks.vector || lacks.sketch {
                     let bytes = fetcher.fetch(&image.url).map_err(HarvestError::from);
                     refill(image.url, bytes, Some(image.photo_id))?;
@@ -141,7 +143,7 @@ impl Engine {
             return Err(EngineError::OtherPicture { photo_id });
         }
         let Some(photo_id) = known else { return Ok(None) };
-        let mut lacks = self.store.lacks(photo_id, &self.embedder.fingerprint)?;
+        let mut lacks = self.store.lacks(photo_id, &self.embedder.fingerprint, SKETCH_FORMAT)?;
         if lacks == (Lacks { vector: false, sketch: false, decoding: false }) {
             return Ok(None);
         }

@@ -8,7 +8,8 @@ use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
 use crate::store::{AnswerKey, StoredAnswer, WaitReason};
 use crate::upstream::UpstreamPage;
-use crate::verdict::{Policy, Verdict};
+use crate::verdict::{Match, Policy, Rule, Verdict};
+use crate::verify::{Doubt, REVIEW_CONFIDENCE};
 
 /// Answers that have grown old wait behind pictures about which nothing is known (0 by default).
 pub(super) const REFRESH_PRIORITY: i32 = -1;
@@ -76,7 +77,7 @@ impl<'e> Search<'e> {
             query,
             picture,
             generation,
-            verdict: exact.map_or(Verdict::Miss { nearest: None }, Verdict::Hit),
+            verdict: Verdict::Miss { nearest: None },
             policy: engine.bound.newest(),
             matched: None,
             known: None,
@@ -84,8 +85,15 @@ impl<'e> Search<'e> {
             calls: 0,
             warnings: Vec::new(),
         };
-        if exact.is_none() {
-            search.judge()?;
+        match exact {
+            // Two blanks have the same pixels by chance; the same file is the same all the same.
+            Some(same) if same.rule == Rule::SamePixels && search.picture.probe()?.is_blank() => {
+                let doubt = Some(Doubt::NothingToCompare);
+                search.verdict =
+                    Verdict::Review(Match { confidence: Some(REVIEW_CONFIDENCE), doubt, ..same });
+            }
+            Some(same) => search.verdict = Verdict::Hit(same),
+            None => search.judge()?,
         }
         Ok(search)
     }

@@ -213,7 +213,7 @@ fn scene(picture: &RgbImage, dice: &mut Dice, others: &dyn Others) -> RgbImage {
 }
 
 /// In the middle of an advertisement with a headline, selling points and a price tag.
-fn on_poster(picture: &RgbImage, dice: &mut Dice, _: &dyn Others) -> RgbImage {
+pub(super) fn on_poster(picture: &RgbImage, dice: &mut Dice, _: &dyn Others) -> RgbImage {
     const SIDE: u32 = 640;
     /// The part that words leave free, in design units: centre and longest side.
     const FREE: (f32, f32, f32) = (620.0, 530.0, 590.0);
@@ -242,7 +242,7 @@ fn on_poster(picture: &RgbImage, dice: &mut Dice, _: &dyn Others) -> RgbImage {
 }
 
 /// Other goods over 20 to 45 % of the picture, near its middle: what a seller does who keeps the poster or the ground. As
-/// `swap` in models/verifier.py.
+/// `swap` in models/shop_edits.py.
 pub(super) fn swapped(picture: &RgbImage, dice: &mut Dice, others: &dyn Others) -> RgbImage {
     let (area, shape) = (between(dice, 0.2, 0.45), between(dice, 0.7, 1.4));
     let part = |side: u32, share: f32| ((side as f32 * share.sqrt()) as u32).clamp(1, side);
@@ -252,6 +252,79 @@ pub(super) fn swapped(picture: &RgbImage, dice: &mut Dice, others: &dyn Others) 
     let (x, y) = (place(picture.width(), w), place(picture.height(), h));
     let mut out = picture.clone();
     imageops::replace(&mut out, &filled(&others.another(dice), w, h), x, y);
+    out
+}
+
+/// A print on the goods, over 3 to 12 % of the picture, near its middle: words on a patch, or a piece of another picture.
+pub(super) fn printed(picture: &RgbImage, dice: &mut Dice, others: &dyn Others) -> RgbImage {
+    let share = between(dice, 0.03, 0.12).sqrt();
+    let (w, h) = ((picture.width() as f32 * share).max(8.0), (picture.height() as f32 * share).max(8.0));
+    let (x, y) = (
+        (picture.width() as f32 - w) * between(dice, 0.35, 0.65),
+        (picture.height() as f32 - h) * between(dice, 0.35, 0.65),
+    );
+    let mut out = picture.clone();
+    if chance(dice, 0.5) {
+        imageops::replace(&mut out, &filled(&others.another(dice), w as u32, h as u32), x as i64, y as i64);
+        return out;
+    }
+    let mut brush = Brush::new(picture.width(), picture.height(), Transform::identity());
+    let (ground, ink) = (any_tint(dice), any_tint(dice));
+    let ink = if (ground.luma() - ink.luma()).abs() > 0.35 {
+        ink
+    } else if ground.luma() > 0.5 {
+        Tint::BLACK
+    } else {
+        Tint::WHITE
+    };
+    brush.fill(&Outline::rect(x, y, w, h), ground);
+    for line in 0..2 {
+        let words: String = letters(dice).chars().take(6).collect();
+        let size = (h * 0.4).min(h * 0.4 * w * 0.9 / width(&words, h * 0.4).max(1.0));
+        write(&mut brush, &words, (x + w * 0.05, y + h * (0.42 + 0.48 * line as f32)), size, ink);
+    }
+    brush.lay_over(&mut out);
+    out
+}
+
+/// The picture, small, on a plain ground: at 12 to 35 % of the side. The same dice lay any picture in the same place.
+pub(super) fn small_on_ground(picture: &RgbImage, dice: &mut Dice) -> RgbImage {
+    const SIDE: u32 = 600;
+    let mut out = RgbImage::from_pixel(SIDE, SIDE, ground(dice));
+    let long = (between(dice, 0.12, 0.35) * SIDE as f32) as u32;
+    let small = square(picture, long, false);
+    let place = |at: f32| i64::from(((SIDE - long) as f32 * at) as u32);
+    let (x, y) = (between(dice, 0.3, 0.7), between(dice, 0.3, 0.7));
+    imageops::replace(&mut out, &small, place(x), place(y));
+    out
+}
+
+/// A size chart: the same `layout` dice give the same table, `words` what stands in it.
+pub(super) fn size_chart(layout: &mut Dice, words: &mut Dice) -> RgbImage {
+    const SIDE: u32 = 480;
+    let side = SIDE as f32;
+    let mut out = RgbImage::from_pixel(SIDE, SIDE, Rgb([255; 3]));
+    let mut brush = Brush::new(SIDE, SIDE, Transform::identity());
+    let (rows, columns) = (4 + layout.below(5), 3 + layout.below(3));
+    let tint = any_tint(layout).darker(0.3);
+    write(&mut brush, layout.pick(&HEADLINES), (side * 0.08, side * 0.12), side * 0.07, tint);
+    let (tall, wide) = (side * 0.8 / rows as f32, side * 0.9 / columns as f32);
+    brush.fill(&Outline::rect(side * 0.05, side * 0.16, side * 0.9, tall), tint.lighter(0.6));
+    for row in 0..rows {
+        let top = side * 0.16 + tall * row as f32;
+        brush.fill(&Outline::rect(side * 0.05, top, side * 0.9, 1.5), tint);
+        for column in 0..columns {
+            let is_head = row == 0 || column == 0;
+            let text = if is_head {
+                letters(layout).chars().take(3).collect()
+            } else {
+                (20 + words.below(110)).to_string()
+            };
+            let at = (side * 0.07 + wide * column as f32, top + tall * 0.7);
+            write(&mut brush, &text, at, (tall * 0.5).min(wide * 0.3), tint);
+        }
+    }
+    brush.lay_over(&mut out);
     out
 }
 

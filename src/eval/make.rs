@@ -9,7 +9,9 @@ use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
 
-use super::edits::{EDITS, Edit, Others, scaled_to, swapped};
+use super::edits::{
+    EDITS, Edit, Others, on_poster, printed, scaled_to, size_chart, small_on_ground, swapped,
+};
 use super::manifest::{Line, LineProblem, Negative, Role, rows};
 use super::recolour::recoloured;
 use super::{EvalError, for_each};
@@ -29,6 +31,10 @@ const MADE_QUALITY: u8 = 88;
 
 /// Edits of a picture in another colour: as many as in models/evaluate.py.
 const RECOLOUR_EDITS: usize = 4;
+
+/// Streams of dice, behind those of the edits.
+const PRINT: usize = 100;
+const SCENE: usize = 101;
 
 /// What can be chosen about a collection.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +116,7 @@ struct Source {
 
 /// Makes a manifest and its pictures in the folder `out`, which must be empty or not exist, from `pictures` below
 /// `folder`. Edits are those of models/edits.py and more; a stored picture in another colour is a query that must not
-/// be answered, nor one with other goods in its middle. Without `labels.ndjson` in `folder`, or for a picture that it does not name, a picture is an item of
+/// be answered, nor one with another print or other goods in its middle, nor what has its ground, its poster or its layout. Without `labels.ndjson` in `folder`, or for a picture that it does not name, a picture is an item of
 /// its own.
 ///
 /// # Errors
@@ -323,8 +329,61 @@ impl Workshop<'_> {
             let path = format!("queries/{number:05}-swap-{}.jpg", edit.name);
             self.write(&path, &self.edited(&other, edit, number, 2 * EDITS.len() + 2))?;
             lines.push(query(path, Some(edit), None, Some(Negative::Swap)));
+            let other = printed(&picture, &mut self.dice(number, PRINT), self.others);
+            let path = format!("queries/{number:05}-print.jpg");
+            self.write(&path, &jpeg(&other, MADE_QUALITY))?;
+            lines.push(query(path, None, None, Some(Negative::Print)));
+            self.make_scene(source, &picture, &mut lines)?;
         }
         Ok(lines)
+    }
+
+    /// Of a stored picture, by turns: a small one on a plain ground, a poster, a size chart. Each becomes a reference with
+    /// an edit of it as a query, and a query that has all of it but the goods or the words.
+    fn make_scene(&self, source: &Source, picture: &RgbImage, lines: &mut Vec<Line>) -> Result<(), Failure> {
+        let number = source.number;
+        let other = self.others.another(&mut self.dice(number, SCENE));
+        let dice = || self.dice(number, SCENE + 1);
+        let (negative, stored, asked) = match number % 3 {
+            0 => {
+                (Negative::Small, small_on_ground(picture, &mut dice()), small_on_ground(&other, &mut dice()))
+            }
+            1 => (
+                Negative::Poster,
+                on_poster(picture, &mut dice(), self.others),
+                on_poster(&other, &mut dice(), self.others),
+            ),
+            _ => {
+                let chart = |words| size_chart(&mut dice(), &mut self.dice(number, words));
+                (Negative::Words, chart(SCENE + 2), chart(SCENE + 3))
+            }
+        };
+        // A chart is a thing of its own; the others show the goods.
+        let is_chart = negative == Negative::Words;
+        let item = if is_chart { format!("{}-{negative}", source.item) } else { source.item.clone() };
+        let made_of = Some(format!("{number:05}"));
+        let path = format!("references/{number:05}-{negative}.jpg");
+        self.write(&path, &jpeg(&stored, MADE_QUALITY))?;
+        let line = Line {
+            path,
+            role: Role::Reference,
+            item: Some(item.clone()),
+            edit: None,
+            negative: None,
+            made_of: None,
+        };
+        lines.push(line.clone());
+        let mut dice = self.dice(number, SCENE + 4);
+        let stream = dice.below(EDITS.len());
+        let edit = &EDITS[stream];
+        let path = format!("queries/{number:05}-{negative}-{}.jpg", edit.name);
+        self.write(&path, &self.edited(&stored, edit, number, SCENE + 5))?;
+        let query = Line { role: Role::Query, made_of, ..line };
+        lines.push(Line { path, edit: Some(edit.name.to_owned()), ..query.clone() });
+        let path = format!("queries/{number:05}-other-{negative}.jpg");
+        self.write(&path, &jpeg(&asked, MADE_QUALITY))?;
+        lines.push(Line { path, item: None, negative: Some(negative), ..query });
+        Ok(())
     }
 
     /// The encoded result. Every edit of every picture has a stream of dice of its own.

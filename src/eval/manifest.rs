@@ -47,6 +47,14 @@ pub enum Negative {
     Variant,
     /// A stored picture with other goods in its middle: the same poster or ground again.
     Swap,
+    /// A stored picture with another print on the goods.
+    Print,
+    /// The layout of a stored picture with other words: a size chart, a certificate.
+    Words,
+    /// Other goods, small, in the same place of the same plain ground.
+    Small,
+    /// The same poster about other goods.
+    Poster,
 }
 
 impl fmt::Display for Negative {
@@ -55,6 +63,10 @@ impl fmt::Display for Negative {
             Self::Recolour => "recolour",
             Self::Variant => "variant",
             Self::Swap => "swap",
+            Self::Print => "print",
+            Self::Words => "words",
+            Self::Small => "small",
+            Self::Poster => "poster",
         })
     }
 }

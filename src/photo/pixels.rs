@@ -1,15 +1,24 @@
-//! From an encoded picture to upright RGB on white.
+//! From an encoded picture to upright RGB on a plain ground.
 
 use std::io::Cursor;
 
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, Rgb, RgbImage, Rgba, RgbaImage};
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, Rgb, RgbImage, Rgba, RgbaImage};
 
 use super::colour::{Samples, ToSrgb};
 use super::{PhotoError, PhotoFormat, PhotoLimits, jpeg, webp};
 
-/// Decodes the first frame of `bytes`, which are of the given format.
+/// Frames of an animation that are looked at for one in which something shows: it may begin with a fade.
+const MAX_FRAMES: usize = 30;
+/// A sample that differs by more than this from the picture's first one, and the share of such pixels from which on
+/// something shows: 3 pixels of 48 x 48, as the verifier counts.
+const SHOWS: u8 = 14;
+const LEAST_SHOWN: f64 = 3.0 / (48.0 * 48.0);
+/// The ground of what is white itself, such as a logo.
+const DARK_GROUND: u8 = 64;
+
+/// Decodes `bytes`, which are of the given format: of an animation, the first frame in which something shows.
 pub(super) fn decode(
     format: PhotoFormat,
     bytes: &[u8],
@@ -41,7 +50,11 @@ pub(super) fn decode(
         PhotoFormat::Gif => read(GifDecoder::new(source).map_err(failed)?, format, 4, limits, None)?,
         PhotoFormat::Bmp => read(BmpDecoder::new(source).map_err(failed)?, format, 0, limits, None)?,
     };
-    let mut upright = DynamicImage::ImageRgb8(on_white(picture));
+    let mut flat = on_ground(picture);
+    if matches!(format, PhotoFormat::Gif | PhotoFormat::WebP) && is_blank(&flat) {
+        flat = first_frame_that_shows(format, bytes).unwrap_or(flat);
+    }
+    let mut upright = DynamicImage::ImageRgb8(flat);
     upright.apply_orientation(turn);
     Ok(upright.into_rgb8())
 }
@@ -108,24 +121,59 @@ fn read(
     Ok((picture, turn))
 }
 
+/// Whether next to nothing differs from the first pixel.
+fn is_blank(picture: &RgbImage) -> bool {
+    let first = picture.get_pixel(0, 0).0;
+    let differs = |Rgb(samples): &Rgb<u8>| samples.iter().zip(first).any(|(a, b)| a.abs_diff(b) > SHOWS);
+    let shown = picture.pixels().filter(|pixel| differs(pixel)).count();
+    (shown as f64) < LEAST_SHOWN * f64::from(picture.width()) * f64::from(picture.height())
+}
+
+/// Of an animation whose first frame is blank; `None` for a still, and where all that is looked at is blank. Its size has
+/// passed the limits with the first frame.
+fn first_frame_that_shows(format: PhotoFormat, bytes: &[u8]) -> Option<RgbImage> {
+    let source = Cursor::new(bytes);
+    let frames = match format {
+        PhotoFormat::Gif => GifDecoder::new(source).ok()?.into_frames(),
+        _ => {
+            let mut decoder = WebPDecoder::new(source).ok().filter(WebPDecoder::has_animation)?;
+            decoder.set_background_color(Rgba([255; 4])).ok()?;
+            decoder.into_frames()
+        }
+    };
+    let frames = frames.take(MAX_FRAMES).map_while(Result::ok);
+    let mut flat = frames.map(|frame| on_ground(DynamicImage::ImageRgba8(frame.into_buffer())));
+    flat.find(|picture| !is_blank(picture))
+}
+
 /// Drops alpha by laying the picture on white, the background of the trade. White is what shows through in
-/// most shops' own pages; black would turn cut-out goods into silhouettes.
-fn on_white(picture: DynamicImage) -> RgbImage {
+/// most shops' own pages; black would turn cut-out goods into silhouettes. Only what is white itself gets a dark ground,
+/// on which it shows.
+fn on_ground(picture: DynamicImage) -> RgbImage {
     if !picture.color().has_alpha() {
         return picture.into_rgb8();
     }
-    let rgba: RgbaImage = picture.into_rgba8();
+    let rgba = picture.into_rgba8();
+    let white = laid_on(&rgba, u8::MAX);
+    if !is_blank(&white) {
+        return white;
+    }
+    let dark = laid_on(&rgba, DARK_GROUND);
+    if is_blank(&dark) { white } else { dark }
+}
+
+fn laid_on(rgba: &RgbaImage, ground: u8) -> RgbImage {
     let mut rgb = RgbImage::new(rgba.width(), rgba.height());
     for (Rgb(out), Rgba([red, green, blue, alpha])) in rgb.pixels_mut().zip(rgba.pixels()) {
-        *out = [red, green, blue].map(|&sample| blend_on_white(sample, *alpha));
+        *out = [red, green, blue].map(|&sample| blend(sample, ground, *alpha));
     }
     rgb
 }
 
-/// `sample` at opacity `alpha`, over 255; rounded to nearest.
-fn blend_on_white(sample: u8, alpha: u8) -> u8 {
-    let (sample, alpha) = (u32::from(sample), u32::from(alpha));
-    let blended = (sample * alpha + 255 * (255 - alpha) + 127) / 255;
+/// `sample` at opacity `alpha`, over `ground`; rounded to nearest.
+fn blend(sample: u8, ground: u8, alpha: u8) -> u8 {
+    let (sample, ground, alpha) = (u32::from(sample), u32::from(ground), u32::from(alpha));
+    let blended = (sample * alpha + ground * (255 - alpha) + 127) / 255;
     u8::try_from(blended).unwrap_or(u8::MAX)
 }
 
@@ -134,12 +182,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alpha_blends_between_the_sample_and_white() {
+    fn alpha_blends_between_the_sample_and_the_ground() {
         for sample in 0..=255 {
-            assert_eq!(blend_on_white(sample, 255), sample);
-            assert_eq!(blend_on_white(sample, 0), 255);
-            assert_eq!(blend_on_white(255, sample), 255);
+            assert_eq!(blend(sample, 255, 255), sample);
+            assert_eq!(blend(sample, 64, 0), 64);
+            assert_eq!(blend(255, 255, sample), 255);
         }
-        assert_eq!(blend_on_white(0, 128), 127);
+        assert_eq!(blend(0, 255, 128), 127);
+    }
+
+    fn logo(tint: u8) -> DynamicImage {
+        let mut rgba = RgbaImage::from_pixel(40, 40, Rgba([255, 255, 255, 0]));
+        for place in 12..28 {
+            (10..30).for_each(|x| rgba.put_pixel(x, place, Rgba([tint, tint, tint, 255])));
+        }
+        DynamicImage::ImageRgba8(rgba)
+    }
+
+    #[test]
+    fn what_is_white_on_nothing_gets_a_ground_on_which_it_shows() {
+        let white = on_ground(logo(255));
+        assert_eq!((white.get_pixel(0, 0).0, white.get_pixel(20, 20).0), ([DARK_GROUND; 3], [255; 3]));
+        let black = on_ground(logo(0));
+        assert_eq!((black.get_pixel(0, 0).0, black.get_pixel(20, 20).0), ([255; 3], [0; 3]));
+    }
+
+    #[test]
+    fn of_an_animation_that_fades_in_the_first_frame_that_shows_counts() {
+        let blank = RgbaImage::from_pixel(40, 40, Rgba([255; 4]));
+        let frames = [blank, logo(90).into_rgba8(), logo(10).into_rgba8()].map(image::Frame::new);
+        let mut bytes = Vec::new();
+        image::codecs::gif::GifEncoder::new(&mut bytes).encode_frames(frames).expect("encoded");
+        let picture = decode(PhotoFormat::Gif, &bytes, &PhotoLimits::default()).expect("decoded");
+        assert!(picture.get_pixel(20, 20).0[0].abs_diff(90) < 8, "{:?}", picture.get_pixel(20, 20));
     }
 }

@@ -217,7 +217,7 @@ pub trait OfferImageStore: Send + Sync {
 /// # Errors
 /// [`CatalogError`] when the store cannot be read or written.
 pub trait UpkeepStore: Send + Sync {
-    fn lacks(&self, photo_id: PhotoId, next: &Fingerprint) -> Result<Lacks, CatalogError>;
+    fn lacks(&self, photo_id: PhotoId, next: &Fingerprint, sketch_format: u8) -> Result<Lacks, CatalogError>;
     /// Photos without a vector of `next`, and without a sketch.
     fn lacking(&self, next: &Fingerprint) -> Result<(u64, u64), CatalogError>;
     fn has_pixels(&self, photo_id: PhotoId, pixels: Digest) -> Result<bool, CatalogError>;

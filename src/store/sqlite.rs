@@ -112,7 +112,7 @@ by_catalog! { OfferImageStore {
 }}
 
 by_catalog! { UpkeepStore {
-    fn lacks(&self, photo_id: PhotoId, next: &Fingerprint) -> Result<Lacks, CatalogError>;
+    fn lacks(&self, photo_id: PhotoId, next: &Fingerprint, sketch_format: u8) -> Result<Lacks, CatalogError>;
     fn lacking(&self, next: &Fingerprint) -> Result<(u64, u64), CatalogError>;
     fn has_pixels(&self, photo_id: PhotoId, pixels: Digest) -> Result<bool, CatalogError>;
     fn seen_by_older_decoders(&self) -> Result<u64, CatalogError>;

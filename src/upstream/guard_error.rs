@@ -54,6 +54,8 @@ pub enum WhyNot {
     Offline,
     /// No upstream is configured.
     NoUpstream,
+    /// Nothing shows in the picture: whatever came back would answer other blanks.
+    NothingToCompare,
     /// The budget of the day, which the user sets, is spent.
     BudgetSpent,
     /// The upstream says that nothing is left.
@@ -123,5 +125,21 @@ impl GuardError {
             Self::BudgetSpent { .. } | Self::BreakerOpen { .. } => true,
             Self::TooSlow { .. } | Self::Ledger { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_cannot_be_booked_says_what_was_paid_before() {
+        let told = |calls| {
+            let error = LedgerError::Storage { message: "disk full".to_owned() };
+            GuardError::Ledger { profile: "aop", error, calls }.to_string()
+        };
+        assert_eq!(told(0), "aop: cannot store that a call is made, so nothing was asked: disk full");
+        assert!(told(1).contains("nothing more was asked; 1 call paid: disk full"), "{}", told(1));
+        assert!(told(3).contains("nothing more was asked; 3 calls paid: disk full"), "{}", told(3));
     }
 }

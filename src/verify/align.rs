@@ -21,6 +21,8 @@ const KEPT_GUESSES: usize = 2;
 const REFINED_GUESSES: usize = 2;
 /// Where so many pairs agree, two of them are not tried again.
 const CERTAIN_INLIERS: usize = 12;
+/// Guesses whose promises are so near to each other are equally good.
+const NEAR_TIE: f32 = 0.04;
 /// A guess must cover at least this share of the stored picture.
 const MIN_OVERLAP: f32 = 0.12;
 /// Variance that noise makes up, in squared grey values: two flat pictures are not alike because their noise is.
@@ -49,6 +51,13 @@ impl Guess {
     pub(super) fn promise(&self) -> f32 {
         self.likeness + 0.03 * self.inliers.min(20) as f32
     }
+
+    /// Whether both lie the same way up and neither or both are mirrored.
+    fn faces_like(&self, other: &Self) -> bool {
+        let upright = |map: &Affine| map.0[4] >= 0.0;
+        let plain = |map: &Affine| map.determinant() >= 0.0;
+        upright(&self.map) == upright(&other.map) && plain(&self.map) == plain(&other.map)
+    }
 }
 
 /// Left, top, right, bottom, in units of the longer side.
@@ -76,6 +85,28 @@ impl Target {
     pub(super) fn rated(&self, probe: &Probe, map: Affine, inliers: usize) -> Guess {
         Guess { map, inliers, likeness: correlation(probe, &self.quarter, 4.0, &map) }
     }
+}
+
+/// Mean difference of the colours, in 8-bit steps, where the guess lays the stored picture: roughly, by every fourth pixel
+/// of the thumbnail each way.
+pub(super) fn colours_apart(probe: &Probe, target: &Target, guess: &Guess) -> f32 {
+    const EVERY: usize = 4;
+    let thumbnail = &target.thumbnail;
+    let size = probe.size_for(guess.map.step() * EVERY as f32);
+    let to_pixels = Affine::scaling(size.long_side()).after(&guess.map);
+    let (mut count, mut sum) = (0.0f32, 0.0f32);
+    for y in (EVERY / 2..thumbnail.height).step_by(EVERY) {
+        for x in (EVERY / 2..thumbnail.width).step_by(EVERY) {
+            let (u, v) = to_pixels.at(x as f32 + 0.5, y as f32 + 0.5);
+            if let Some(found) = size.sample(u, v) {
+                let stored = thumbnail.pixels[y * thumbnail.width + x];
+                count += 1.0;
+                sum +=
+                    (stored[0] - found[0]).abs() / 2.0 + (stored[1] - found[1]).hypot(stored[2] - found[2]);
+            }
+        }
+    }
+    sum / count.max(1.0)
 }
 
 /// The box of what differs from the rim's usual colour; the whole picture when nothing does.
@@ -361,21 +392,23 @@ pub(super) fn best_windows(probe: &Probe, target: &Target) -> Vec<Guess> {
     guesses
 }
 
-/// The best of `guesses` after a first refinement.
-pub(super) fn refined(probe: &Probe, target: &Target, guesses: &mut [Guess]) -> Option<Guess> {
+/// The best of `guesses` after a first refinement, and one that is nearly as good and mirrored or turned against it: of
+/// symmetric goods, only their print tells which way they lie.
+pub(super) fn refined(probe: &Probe, target: &Target, guesses: &mut [Guess]) -> Vec<Guess> {
     guesses.sort_by(|a, b| b.promise().total_cmp(&a.promise()));
-    let mut best: Option<Guess> = None;
+    let mut finer: Vec<Guess> = Vec::new();
     for guess in guesses.iter().take(REFINED_GUESSES) {
-        let finer = improved(probe, &target.half, 2.0, *guess, 5);
-        if best.is_none_or(|best| finer.promise() > best.promise()) {
-            best = Some(finer);
-        }
+        finer.push(improved(probe, &target.half, 2.0, *guess, 5));
         // Many corners and a good likeness: the others are the same guess, or wrong.
-        if finer.inliers >= 8 && finer.likeness > 0.85 {
+        if finer.last().is_some_and(|finer| finer.inliers >= 8 && finer.likeness > 0.85) {
             break;
         }
     }
-    best
+    finer.sort_by(|a, b| b.promise().total_cmp(&a.promise()));
+    let Some(best) = finer.first().copied() else { return finer };
+    finer.retain(|guess| guess.promise() >= best.promise() - NEAR_TIE);
+    let other = finer.iter().copied().find(|guess| !guess.faces_like(&best));
+    [best].into_iter().chain(other).collect()
 }
 
 /// The guess after refinement at the thumbnail's full size.

@@ -3,8 +3,8 @@
 //! An embedding finds the right picture among the first 20, but cannot tell it from its colour variants. So each
 //! stored picture leaves a [`Sketch`] of some 5 kB: a thumbnail and the corners of the picture. The picture in
 //! question becomes a [`Probe`]; [`measure`] lays each candidate over it (re-encoded, resized, cropped, padded,
-//! mirrored, turned, stamped, in a poster), refines that on the pixels and gives [`Evidence`] of structure and colour;
-//! [`Evidence::confidence`] sums it up in one number, and [`Evidence::doubt`] says what speaks against.
+//! mirrored, turned, stamped, in a poster), refines that on the pixels and asks a small network, the pair judge, what it
+//! sees: [`Evidence::confidence`] is how sure that is, and [`Evidence::doubt`] says what speaks against.
 //!
 //! Pure: no I/O, no clock, no async, and the same result on every machine of the same architecture. How well it does
 //! is in docs/benchmarks/verifier.md.
@@ -19,18 +19,22 @@
 mod affine;
 mod align;
 mod confidence;
+mod detail;
 mod evidence;
 mod hamming;
+mod judge;
 mod keypoints;
+mod network;
+mod pair;
 mod raster;
 mod sketch;
-mod trees;
 
-pub use confidence::{Doubt, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
+pub use confidence::{Doubt, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
 pub use evidence::Evidence;
+pub use judge::weights_digest;
+pub use pair::{PAIR_SIDE_PX, Pair};
 pub use raster::SketchError;
 pub use sketch::{Probe, SKETCH_FORMAT, Sketch, SketchBytesError};
-pub use trees::weights_digest;
 
 use align::{BothBits, Guess, Target};
 
@@ -42,6 +46,9 @@ const REFINED_FROM_PROMISE: f32 = 0.7;
 const MEASURED: usize = 2;
 /// ... and the promise from which on the other refined ones are, too: colour variants look alike in brightness.
 const MEASURED_FROM_PROMISE: f32 = 1.2;
+/// What a step of 255 by which the colours differ takes from a candidate's promise, and how many steps count.
+const COLOURS_APART_WEIGHT: f32 = 0.01;
+const MOST_APART: f32 = 40.0;
 /// The nearest candidates are also tried without corners, and by few corners.
 const TRIED_BY_FEW_CORNERS: usize = 6;
 /// Pairs of corners that must agree among the nearest candidates, and among the others. Two always agree.
@@ -61,8 +68,7 @@ pub struct Candidate<'a> {
 }
 
 /// Measures the candidates, nearest first, in their order; `None` for one that cannot be laid over the picture, or
-/// that lies behind better ones. Meant for up to 20 of them: 0.4 ms for one, some 2.7 ms for 20 look-alikes, on one core
-/// (docs/benchmarks/verifier-fit.md).
+/// that lies behind better ones. Meant for up to 20 of them (docs/benchmarks/pair-judge.md has what it costs).
 #[must_use]
 pub fn measure(probe: &Probe, candidates: &[Candidate<'_>]) -> Vec<Option<Evidence>> {
     let content = align::content(&probe.thumbnail);
@@ -91,23 +97,64 @@ pub fn measure(probe: &Probe, candidates: &[Candidate<'_>]) -> Vec<Option<Eviden
             }
         }
     }
-    looked.sort_by(|a, b| promise(&b.2).total_cmp(&promise(&a.2)));
-    let mut refined: Vec<(usize, Target, Guess)> = Vec::new();
-    for (rank, (place, target, mut guesses)) in looked.into_iter().take(REFINED).enumerate() {
-        if rank > 0 && promise(&guesses) < REFINED_FROM_PROMISE {
-            break;
+    // Of goods in twenty colours, all are as promising: those whose colours are nearest come first.
+    let mut ranked: Vec<(f32, usize, Target, Vec<Guess>)> = looked
+        .into_iter()
+        .map(|(place, target, guesses)| {
+            let best = guesses.iter().max_by(|a, b| a.promise().total_cmp(&b.promise()));
+            let apart = best.map_or(0.0, |guess| align::colours_apart(probe, &target, guess));
+            (promise(&guesses) - COLOURS_APART_WEIGHT * apart.min(MOST_APART), place, target, guesses)
+        })
+        .collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut refined: Vec<(f32, usize, Target, Vec<Guess>)> = Vec::new();
+    for (rank, (_, place, target, mut guesses)) in ranked.into_iter().enumerate() {
+        // The nearest by its embedding is looked at in any case.
+        let refine = place == 0 || rank == 0 || (rank < REFINED && promise(&guesses) >= REFINED_FROM_PROMISE);
+        if !refine {
+            continue;
         }
-        if let Some(guess) = align::refined(probe, &target, &mut guesses) {
-            refined.push((place, target, guess));
+        let guesses = align::refined(probe, &target, &mut guesses);
+        if let Some(best) = guesses.first() {
+            let apart = align::colours_apart(probe, &target, best).min(MOST_APART);
+            refined.push((best.promise() - COLOURS_APART_WEIGHT * apart, place, target, guesses));
         }
     }
-    refined.sort_by(|a, b| b.2.promise().total_cmp(&a.2.promise()));
+    refined.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut found = vec![None; candidates.len()];
-    for (rank, (place, target, guess)) in refined.into_iter().enumerate() {
-        if rank < MEASURED || guess.promise() >= MEASURED_FROM_PROMISE {
-            let guess = align::finished(probe, &target, guess);
-            found[place] = Some(Evidence::of(probe, &target, &guess, candidates[place].cosine));
+    for (rank, (_, place, target, guesses)) in refined.into_iter().enumerate() {
+        if place == 0 || rank < MEASURED || promise(&guesses) >= MEASURED_FROM_PROMISE {
+            found[place] = surest(probe, candidates[place].sketch, &target, &guesses);
         }
     }
     found
+}
+
+/// Of guesses that are equally good, the one by which the pictures are the same the most surely.
+fn surest(probe: &Probe, sketch: &Sketch, target: &Target, guesses: &[Guess]) -> Option<Evidence> {
+    let look = |guess: &Guess| Evidence::of(probe, sketch, target, &align::finished(probe, target, *guess));
+    guesses.iter().map(look).reduce(|best, other| if other.same > best.same { other } else { best })
+}
+
+/// The candidate laid over the picture as the pair judge sees it, and what was measured on it; `None` for one that
+/// cannot be laid over it.
+#[must_use]
+pub fn aligned(probe: &Probe, candidate: &Candidate<'_>) -> Option<(Pair, Evidence)> {
+    let content = align::content(&probe.thumbnail);
+    let bits = BothBits::of(probe);
+    let maps = align::maps_by_corners(probe, &bits, candidate.sketch, FEW_CORNERS);
+    let target = Target::of(candidate.sketch);
+    let mut guesses: Vec<Guess> =
+        maps.into_iter().map(|(map, inliers)| target.rated(probe, map, inliers)).collect();
+    guesses.extend(align::direct_guesses(probe, content, &target));
+    let promise = guesses.iter().map(Guess::promise).fold(-1.0, f32::max);
+    if promise < WINDOWS_BELOW_PROMISE && candidate.cosine > WINDOWS_FROM_COSINE {
+        guesses.extend(align::best_windows(probe, &target));
+    }
+    let guess = *align::refined(probe, &target, &mut guesses).first()?;
+    let guess = align::finished(probe, &target, guess);
+    let detail = candidate.sketch.detail();
+    let pair = Pair::of(probe, &target, &detail::Sizes::of(&detail), pair::extent(&detail), &guess.map);
+    let evidence = Evidence::of_pair(probe, &target, &guess, &pair);
+    Some((pair, evidence))
 }

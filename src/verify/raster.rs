@@ -127,18 +127,7 @@ impl Rgb {
     }
 
     fn sampled(&self) -> Samples {
-        let (width, height) = (self.width, self.height);
-        let mut rimmed = Vec::with_capacity((width + 2) * (height + 2));
-        let row_into = |rimmed: &mut Vec<[f32; 4]>, y: usize| {
-            let row = &self.samples[y * width * 3..(y + 1) * width * 3];
-            rimmed.push(luma_chroma(&row[..3]));
-            rimmed.extend(row.chunks_exact(3).map(luma_chroma));
-            rimmed.push(luma_chroma(&row[(width - 1) * 3..]));
-        };
-        row_into(&mut rimmed, 0);
-        (0..height).for_each(|y| row_into(&mut rimmed, y));
-        row_into(&mut rimmed, height - 1);
-        Samples { width, height, rimmed }
+        Samples::of(&self.colours())
     }
 }
 
@@ -157,7 +146,45 @@ pub(super) struct Samples {
     rimmed: Vec<[f32; 4]>,
 }
 
+/// Half as large, by the mean of 2 x 2 pixels; an odd last column or row counts double.
+pub(super) fn averaged(picture: &Colours) -> Colours {
+    let (width, height) = (picture.width.div_ceil(2), picture.height.div_ceil(2));
+    let at = |x: usize, y: usize| {
+        &picture.pixels[y.min(picture.height - 1) * picture.width + x.min(picture.width - 1)]
+    };
+    let mut pixels = Vec::with_capacity(width * height);
+    for y in (0..picture.height).step_by(2) {
+        for x in (0..picture.width).step_by(2) {
+            let four = [at(x, y), at(x + 1, y), at(x, y + 1), at(x + 1, y + 1)];
+            pixels.push([0, 1, 2, 3].map(|lane| four.iter().map(|pixel| pixel[lane]).sum::<f32>() / 4.0));
+        }
+    }
+    Colours { width, height, pixels }
+}
+
 impl Samples {
+    pub(super) fn of(picture: &Colours) -> Self {
+        let (width, height) = (picture.width, picture.height);
+        let mut rimmed = Vec::with_capacity((width + 2) * (height + 2));
+        let row_into = |rimmed: &mut Vec<[f32; 4]>, y: usize| {
+            let row = &picture.pixels[y * width..(y + 1) * width];
+            rimmed.push(row[0]);
+            rimmed.extend_from_slice(row);
+            rimmed.push(row[width - 1]);
+        };
+        row_into(&mut rimmed, 0);
+        (0..height).for_each(|y| row_into(&mut rimmed, y));
+        row_into(&mut rimmed, height - 1);
+        Self { width, height, rimmed }
+    }
+
+    /// Without the rim.
+    pub(super) fn colours(&self) -> Colours {
+        let rows = self.rimmed.chunks_exact(self.width + 2).skip(1).take(self.height);
+        let pixels = rows.flat_map(|row| row[1..=self.width].iter().copied()).collect();
+        Colours { width: self.width, height: self.height, pixels }
+    }
+
     pub(super) fn long_side(&self) -> f32 {
         self.width.max(self.height) as f32
     }

@@ -2,8 +2,12 @@
 
 use image::RgbImage;
 
+use super::align::rim_colour;
+use super::confidence::LEAST_CONTENT;
+use super::detail::{DETAIL_LEVEL, Detail};
 use super::hamming::Bits;
 use super::keypoints::{ANGLES, Keypoints, LEVELS, MAX_KEYPOINTS, Spot};
+use super::pair::shows;
 use super::raster::{Colours, LONG_SIDES_PX, Plane, Pyramid, Samples, SketchError};
 
 /// Which of the sizes is the thumbnail.
@@ -13,10 +17,14 @@ pub(super) const THUMBNAIL_PX: usize = LONG_SIDES_PX[THUMBNAIL_LEVEL];
 
 /// The first byte of a written sketch. Raise it when the bytes mean something else: sizes, filters, the pattern of the
 /// bits.
-pub const SKETCH_FORMAT: u8 = 1;
+pub const SKETCH_FORMAT: u8 = 2;
+
+/// The format without a detail, which is still read: there the thumbnail stands in for the detail.
+const WITHOUT_DETAIL: u8 = 1;
 
 /// A picture as the verifier remembers it: a thumbnail of at most 48 x 48 pixels with half as many chroma samples each
-/// way, and at most 72 corners. Takes at most 6.0 kB.
+/// way, and at most 72 corners. Beside them a detail of at most
+/// 136 x 136 pixels, in JPEG. Takes at most 6.0 kB and what the detail takes, some 2 kB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sketch {
     width: u8,
@@ -26,6 +34,8 @@ pub struct Sketch {
     /// Blue and red chroma plus 128, for each 2 x 2 pixels.
     chroma: Vec<[u8; 2]>,
     pub(super) keypoints: Keypoints,
+    /// Width, height and pixels of the detail; `None` in sketches of format 1.
+    detail: Option<(u8, u8, Detail)>,
 }
 
 /// Why bytes are no sketch.
@@ -64,7 +74,15 @@ impl Probe {
     /// What to keep of the picture.
     #[must_use]
     pub fn sketch(&self) -> Sketch {
-        Sketch::new(&self.thumbnail, self.keypoints.clone())
+        Sketch::new(&self.thumbnail, self.keypoints.clone(), &self.sizes[DETAIL_LEVEL - 1].colours())
+    }
+
+    /// Whether next to nothing shows in it: one colour, a bare ground, a soft gradient.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        let rim = rim_colour(&self.thumbnail);
+        let shown = self.thumbnail.pixels.iter().filter(|pixel| shows(**pixel, rim)).count();
+        (shown as f32) < LEAST_CONTENT * self.thumbnail.pixels.len() as f32
     }
 
     /// Width and height in units of the longer side.
@@ -97,7 +115,7 @@ impl Sketch {
         Ok(Probe::of(picture)?.sketch())
     }
 
-    fn new(thumbnail: &Colours, keypoints: Keypoints) -> Self {
+    fn new(thumbnail: &Colours, keypoints: Keypoints, detail: &Colours) -> Self {
         let (width, height) = (thumbnail.width, thumbnail.height);
         let luma = thumbnail.pixels.iter().map(|pixel| byte(pixel[0])).collect();
         let mut chroma = Vec::with_capacity(width.div_ceil(2) * height.div_ceil(2));
@@ -114,7 +132,15 @@ impl Sketch {
                 chroma.push(sum.map(|v| byte(v / count + 128.0)));
             }
         }
-        Self { width: width as u8, height: height as u8, luma, chroma, keypoints }
+        let detail = Some((detail.width as u8, detail.height as u8, Detail::of(detail)));
+        Self { width: width as u8, height: height as u8, luma, chroma, keypoints, detail }
+    }
+
+    /// The picture as finely as the sketch shows it.
+    pub(super) fn detail(&self) -> Colours {
+        let decoded =
+            self.detail.as_ref().and_then(|(w, h, detail)| detail.decoded((*w).into(), (*h).into()).ok());
+        decoded.unwrap_or_else(|| self.thumbnail())
     }
 
     /// Whether some part of the thumbnails, laid on each other as they are, has another colour: more than 3 % of
@@ -155,7 +181,8 @@ impl Sketch {
     }
 
     /// Format, width, height, number of corners (one byte each); luma; chroma; then for each corner x, y, level and
-    /// angle (one byte: level * 32 + angle) and its 256 bits, little-endian.
+    /// angle (one byte: level * 32 + angle) and its 256 bits, little-endian; then the
+    /// detail's width, height and quality (one byte each), the length of its JPEG scan (two bytes), and that scan.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let spots = &self.keypoints.spots;
@@ -165,6 +192,11 @@ impl Sketch {
         for (spot, bits) in spots.iter().zip(&self.keypoints.bits) {
             bytes.extend([spot.x, spot.y, spot.level * ANGLES + spot.angle]);
             bytes.extend(bits.iter().flat_map(|word| word.to_le_bytes()));
+        }
+        if let Some((width, height, detail)) = &self.detail {
+            bytes.extend([*width, *height, detail.quality]);
+            bytes.extend((detail.scan.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(&detail.scan);
         }
         bytes
     }
@@ -176,7 +208,7 @@ impl Sketch {
         const CORNER_BYTES: usize = 3 + 32;
         let (&[format, width, height, corners], rest) =
             bytes.split_first_chunk().ok_or(Damaged("it is too short"))?;
-        if format != SKETCH_FORMAT {
+        if format != SKETCH_FORMAT && format != WITHOUT_DETAIL {
             return Err(Format(format));
         }
         let (w, h, corners) = (usize::from(width), usize::from(height), usize::from(corners));
@@ -184,9 +216,12 @@ impl Sketch {
             return Err(Damaged("its size is impossible"));
         }
         let (pixels, cells) = (w * h, w.div_ceil(2) * h.div_ceil(2));
-        if corners > MAX_KEYPOINTS || rest.len() != pixels + 2 * cells + corners * CORNER_BYTES {
+        let fixed = pixels + 2 * cells + corners * CORNER_BYTES;
+        if corners > MAX_KEYPOINTS || rest.len() < fixed || (format == WITHOUT_DETAIL && rest.len() != fixed)
+        {
             return Err(Damaged("its length does not fit its size"));
         }
+        let (rest, detail) = rest.split_at(fixed);
         let (luma, rest) = rest.split_at(pixels);
         let (chroma, rest) = rest.split_at(2 * cells);
         let mut keypoints = Keypoints::default();
@@ -203,6 +238,19 @@ impl Sketch {
             keypoints.bits.push(bits);
         }
         let chroma = chroma.as_chunks().0.to_vec();
-        Ok(Self { width, height, luma: luma.to_vec(), chroma, keypoints })
+        let detail = match (format, detail) {
+            (WITHOUT_DETAIL, _) => None,
+            (_, &[width, height, quality, short, long, ref scan @ ..])
+                if usize::from(u16::from_le_bytes([short, long])) == scan.len() =>
+            {
+                let detail = Detail { quality, scan: scan.to_vec() };
+                if !detail.is_possible(width.into(), height.into()) {
+                    return Err(Damaged("its detail has an impossible size"));
+                }
+                Some((width, height, detail))
+            }
+            _ => return Err(Damaged("it has no detail")),
+        };
+        Ok(Self { width, height, luma: luma.to_vec(), chroma, keypoints, detail })
     }
 }

@@ -11,6 +11,7 @@ use tongkuan::index;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{GuardError, GuardPolicy, QuotaDay, SearchParams, UpstreamErrorKind, WhyNot};
 use tongkuan::verdict::{Policy, Rule, Verdict};
+use tongkuan::verify::Doubt;
 
 use crate::fakes::{Bench, FakeEmbedder, encoded, offer, picture, png, query};
 
@@ -321,4 +322,20 @@ fn an_expired_answer_is_served_where_there_is_no_upstream_to_ask() {
     let answer = bench.builder().open().unwrap().search(&query(&png(1))).unwrap();
     assert_eq!((answer.verdict, answer.source, answer.stale), (Outcome::Hit, Source::Local, true));
     assert_eq!(answer.unanswered.unwrap().reason, WhyNot::NoUpstream);
+}
+
+#[test]
+fn a_blank_is_asked_about_only_by_force_and_its_answer_is_for_that_file_alone() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let blank = image::RgbImage::from_pixel(90, 70, image::Rgb([250; 3]));
+    let [png, bmp] = [image::ImageFormat::Png, image::ImageFormat::Bmp].map(|format| encoded(&blank, format));
+    let unasked = engine.search(&query(&png)).unwrap();
+    assert_eq!(unasked.unanswered.map(|why| why.reason), Some(WhyNot::NothingToCompare));
+    let forced = engine.search(&Query { force: true, ..query(&png) }).unwrap();
+    assert_eq!((forced.upstream_calls, bench.calls()), (1, 1));
+    assert_eq!(engine.search(&query(&png)).unwrap().rule(), Some(Rule::SameBytes));
+    let other_file = engine.search(&query(&bmp)).unwrap();
+    assert_eq!((other_file.verdict, other_file.why()), (Outcome::Review, Some(Doubt::NothingToCompare)));
+    assert_eq!(bench.calls(), 1);
 }

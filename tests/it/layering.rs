@@ -45,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sandbox",
             "upstream",
             "verdict",
+            "verify",
         ],
     ),
     ("clock", &["timestamp"]),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use image::imageops::FilterType;
 use tongkuan::engine::{CachePolicy, Engine, RuntimeChoice};
+use tongkuan::sandbox::{Fault, Faults};
 use tongkuan::upstream::GuardPolicy;
 
 use crate::cli::{Ran, Shell, text};
@@ -80,6 +81,19 @@ fn three_runs_of_drain_on_a_full_disk_pay_one_call() {
     assert_eq!(searches(&shell), 1);
     let ran = shell.run(&["drain"]);
     assert_eq!((ran.status, searches(&shell)), (0, 2), "{ran:?}");
+}
+
+#[test]
+fn drain_says_of_each_picture_whether_it_was_not_asked_about_or_asked_about_in_vain() {
+    let shell = Shell::with_sandbox();
+    let picture = shell.good(2, "a.jpg");
+    shell.run(&["search", "--defer", "--daily-budget", "0", text(&picture)]);
+    let broke = shell.run(&["drain", "--daily-budget", "0"]);
+    assert!(broke.out.contains("a.jpg: not asked"), "{broke:?}");
+    shell.sandbox().inject(Faults::new([], vec![(Fault::Html, 1.0)], 1).unwrap());
+    let failed = shell.run(&["drain"]);
+    assert!(failed.out.contains("a.jpg: asked in vain"), "{failed:?}");
+    shell.sandbox().inject(Faults::default());
 }
 
 #[test]

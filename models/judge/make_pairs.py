@@ -1,0 +1,620 @@
+"""Make pairs of pictures for train.py: the same picture edited, and all that must not be taken for it.
+
+Writes to standard output what `examples/pairs.rs` reads, and a line of JSON for each pair to --labels: `kind`, `edit`,
+`group` (what must stay on one side of a split). Kinds:
+
+  same      an edit, or a chain of two or three
+  colour    a part or all of the goods has another colour: made, or a real colour family
+  print     the same blank with another print, or the same layout with other words
+  goods     other goods: the most alike of other pictures, other goods in the middle of the same picture, small goods
+            on the same plain ground
+
+Pictures: the training tar files, the families of variants/fit, and the 3D emoji of the npm package
+@lobehub/fluent-emoji-3d (MIT), which are goods on a plain ground that photographs of the training set lack.
+
+Example
+    python models/judge/make_pairs.py --tars train-0.tar train-1.tar train-2.tar --families variants/fit \\
+        --objects package/assets --split fit --seed 1 --count 20000 --labels 1.ndjson | pairs > 1.bin
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import multiprocessing
+import os
+import string
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import edits  # noqa: E402
+import pictures  # noqa: E402
+import shop_edits  # noqa: E402
+
+# Groups by a hash of their names, in tenths: `watch` tells how well the judge does, the
+# calibration is made of `line`; train.py learns from `fit` alone.
+SPLITS = {"watch": (0,), "line": (1, 2), "fit": tuple(range(3, 10))}
+CHUNK = 1000
+# Mean difference of a recoloured part, in 8-bit steps of the channel that differs most: less is hardly seen.
+LEAST_CHANGE = 40
+WORDS = """SALE NEW HOT BEST MODEL SIZE COLOR PRICE TEL Coming soon No image available QUALITY FACTORY FREE SHIPPING 100%
+    COTTON STEEL LED USB 2024 2025 XL XXL PRO MAX MINI PLUS Loading Sold out Photo Picture not found Thank you Follow
+    Love Peace Dream Team Sport Club Coffee Tea Milk Home Sweet Baby King Queen Paris London Tokyo New York""".split()
+
+
+def jpeg_bytes(picture, quality):
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def any_colour(rng):
+    return tuple(int(v) for v in rng.integers(0, 256, 3))
+
+
+def ground_colour(rng):
+    if rng.random() < 0.6:
+        return (255, 255, 255)
+    if rng.random() < 0.6:
+        return (int(rng.integers(215, 256)),) * 3
+    return tuple(int(v) for v in rng.integers(150, 256, 3))
+
+
+# --- edits ---------------------------------------------------------------------------------------------------------
+
+
+def white_balance(picture, rng):
+    gain = rng.uniform(0.86, 1.16, 3)
+    a = np.asarray(picture, np.float32) * gain
+    return Image.fromarray(a.clip(0, 255).astype(np.uint8))
+
+
+def curves(picture, rng):
+    """An S curve or its opposite, and lifted blacks."""
+    x = np.linspace(0, 1, 256)
+    bend, gamma, lift = rng.uniform(-0.35, 0.35), rng.uniform(0.75, 1.3), rng.uniform(0, 0.08)
+    y = lift + (1 - lift) * np.clip(x**gamma + bend * x * (1 - x) * (2 * x - 1) * 2, 0, 1)
+    return picture.point([int(v * 255) for v in y] * 3)
+
+
+def scaled_down(picture, rng):
+    return edits.scaled(picture, rng.uniform(0.35, 0.9))
+
+
+def recompressed(picture, rng):
+    return edits.jpeg(edits.scaled(picture, rng.uniform(0.35, 0.7)), int(rng.integers(50, 85)))
+
+
+def thumbnail(picture, rng):
+    return edits.scaled(picture, int(rng.integers(56, 110)) / max(picture.size))
+
+
+def padded(picture, rng):
+    w, h = (int(max(picture.size) * rng.uniform(0, 0.28)) for _ in "wh")
+    left, top = int(w * rng.uniform(0, 1)), int(h * rng.uniform(0, 1))
+    out = Image.new("RGB", (picture.width + w, picture.height + h), ground_colour(rng))
+    out.paste(picture, (left, top))
+    return out
+
+
+def sticker(picture, rng):
+    """One or two opaque marks near the rim: a price, a badge, a logo."""
+    out = picture.copy()
+    draw = ImageDraw.Draw(out)
+    w, h = out.size
+    for _ in range(int(rng.integers(1, 3))):
+        side = rng.uniform(0.08, 0.24) * min(w, h)
+        x = rng.choice([0.02, 0.98]) * w
+        x = min(max(x - side * rng.uniform(0, 1), 0), w - side)
+        y = rng.uniform(0, 1) * (h - side)
+        box = (x, y, x + side * rng.uniform(0.7, 1.4), y + side * rng.uniform(0.4, 1.0))
+        (draw.ellipse if rng.random() < 0.4 else draw.rectangle)(box, fill=any_colour(rng))
+        edits.text(draw, rng, (box[0], box[1]), any_colour(rng), max(6, int((box[3] - box[1]) * 0.5)))
+    return out
+
+
+def crop_any(picture, rng):
+    return edits.crop(picture, rng, rng.uniform(0.35, 0.97))
+
+
+def turned(picture, rng):
+    degrees = rng.uniform(2, 25) * (1 if rng.random() < 0.5 else -1)
+    return picture.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=ground_colour(rng))
+
+
+COLOUR_EDITS = {"tone": edits.tone, "cast": shop_edits.cast, "light": shop_edits.light, "balance": white_balance,
+                "curves": curves}
+SHAPE_EDITS = {"crop": crop_any, "pad": padded, "mirror": lambda p, r: ImageOps.mirror(p), "turn": turned,
+               "small": scaled_down, "recompressed": recompressed, "thumbnail": thumbnail}
+COVER_EDITS = {"banner": edits.banner, "corner": edits.corner, "sticker": sticker}
+PLACE_EDITS = ("poster", "collage", "scene")
+
+
+class Edits:
+    def __init__(self, others):
+        self.others = others
+        self.all = {**COLOUR_EDITS, **SHAPE_EDITS, **COVER_EDITS,
+                    "poster": lambda p, r: shop_edits.poster(p, r, others),
+                    "collage": lambda p, r: shop_edits.collage(p, r, others),
+                    "scene": lambda p, r: shop_edits.scene(p, r, others)}
+
+    def chain(self, rng, hard=0.5):
+        """Names of edits: most are one, some two or three; colour edits have a double share."""
+        names = []
+        n = int(rng.choice([1, 2, 3], p=[0.6, 0.28, 0.12]))
+        kinds = [COLOUR_EDITS, SHAPE_EDITS, COVER_EDITS]
+        for _ in range(n):
+            kind = kinds[int(rng.choice(3, p=[0.40, 0.30, 0.30]))]
+            name = list(kind)[int(rng.integers(len(kind)))]
+            if name not in names:
+                names.append(name)
+        if rng.random() < 0.08:
+            names.append(PLACE_EDITS[int(rng.integers(3))])
+        return names
+
+    def apply(self, picture, names, rng):
+        for name in names:
+            picture = self.all[name](picture, rng)
+            if min(picture.size) < 24:
+                break
+        return jpeg_bytes(picture, int(rng.integers(70, 96)))
+
+
+# --- other colours -------------------------------------------------------------------------------------------------
+
+
+def clusters(small, k, rng):
+    """Labels of a k-means over colour and, a little, place; [side, side]."""
+    h, w = small.shape[:2]
+    yy, xx = np.mgrid[:h, :w] / max(h, w)
+    place = rng.uniform(20, 120)
+    points = np.concatenate([small, (np.stack([yy, xx], -1) * place)], -1).reshape(-1, 5).astype(np.float32)
+    centres = points[rng.choice(len(points), k, replace=False)]
+    for _ in range(6):
+        label = ((points[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
+        for i in range(k):
+            if (label == i).any():
+                centres[i] = points[label == i].mean(0)
+    return label.reshape(h, w)
+
+
+def part(picture, rng, least=0.012, most=0.6):
+    """A soft mask, 0..1, of one coloured part that is not the ground; None when there is none."""
+    small = picture.copy()
+    small.thumbnail((96, 96))
+    a = np.asarray(small.convert("YCbCr"), np.float32)
+    label = clusters(a, int(rng.integers(3, 8)), rng)
+    rim = np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])
+    ground = np.bincount(rim).argmax()
+    share = np.bincount(label.ravel()) / label.size
+    # A ground falls into several clusters, by place and by shadows.
+    plain = a[label == ground].mean(0)
+    apart = [np.abs(a[label == i].mean(0) - plain).max() if share[i] else 0 for i in range(len(share))]
+    fit = [i for i in range(len(share)) if i != ground and least < share[i] < most and apart[i] > 18]
+    if not fit:
+        return None
+    if rng.random() < 0.3:
+        chosen = np.isin(label, fit)  # all of the goods
+    else:
+        chosen = label == fit[int(rng.integers(len(fit)))]
+        if rng.random() < 0.35:  # one place of it only: a strap, a lens
+            h, w = label.shape
+            inside = np.argwhere(chosen)
+            cy, cx = inside[int(rng.integers(len(inside)))]
+            yy, xx = np.mgrid[:h, :w]
+            reach = rng.uniform(0.15, 0.45) * max(h, w)
+            near = chosen & ((yy - cy) ** 2 + (xx - cx) ** 2 < reach**2)
+            chosen = near if near.mean() > least else chosen
+    mask = Image.fromarray((chosen * 255).astype(np.uint8)).resize(picture.size, Image.Resampling.BILINEAR)
+    return np.asarray(mask.filter(ImageFilter.GaussianBlur(1)), np.float32) / 255
+
+
+def other_colour(picture, rng):
+    """The picture with a part in another colour, and by how much (8-bit steps, over the part); None when it can't be."""
+    mask = part(picture, rng)
+    if mask is None:
+        return None
+    a = np.asarray(picture.convert("YCbCr"), np.float32)
+    inside = mask > 0.5
+    mean = a[inside].mean(0)
+    luma, chroma = a[..., 0], a[..., 1:] - 128
+    mode = rng.choice(["turn", "shift", "light", "replace", "both"], p=[0.22, 0.26, 0.17, 0.25, 0.1])
+    new_luma, new_chroma = luma, chroma
+    if mode in ("turn", "both"):
+        angle = rng.uniform(0.3, np.pi) * rng.choice([-1, 1])
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
+        new_chroma = chroma @ turn
+    if mode in ("shift", "both"):
+        angle, size = rng.uniform(0, 2 * np.pi), rng.uniform(8, 50)
+        new_chroma = new_chroma + size * np.array([np.cos(angle), np.sin(angle)], np.float32)
+    if mode in ("light", "both"):
+        to = rng.uniform(20, 235)
+        if abs(to - mean[0]) < 22:
+            to = mean[0] + 40 * (1 if mean[0] < 128 else -1)
+        gain = rng.uniform(0.5, 1.0) if to < mean[0] else rng.uniform(0.6, 1.2)
+        new_luma = (luma - mean[0]) * gain + to
+    if mode == "replace":  # black, white, grey, beige, or any colour, with the shading of before
+        to_luma = rng.choice([25, 45, 90, 130, 180, 225, 240]) + rng.normal(0, 6)
+        to_chroma = rng.normal(0, 4, 2) if rng.random() < 0.5 else rng.normal(0, 28, 2)
+        new_luma = (luma - mean[0]) * rng.uniform(0.4, 1.1) + to_luma
+        new_chroma = (chroma - (mean[1:] - 128)) * rng.uniform(0, 0.6) + to_chroma
+    new = np.concatenate([new_luma[..., None], new_chroma + 128], -1)
+    out = a * (1 - mask[..., None]) + new * mask[..., None]
+    out = Image.fromarray(out.clip(0, 255).astype(np.uint8), "YCbCr").convert("RGB")
+    difference = np.asarray(out, np.float32) - np.asarray(picture, np.float32)
+    size = float(np.abs(difference[inside]).max(-1).mean())
+    return (out, size) if size >= LEAST_CHANGE else None
+
+
+# --- other prints and words -----------------------------------------------------------------------------------------
+
+
+FONTS = []
+
+
+def font(rng, size):
+    return ImageFont.truetype(FONTS[int(rng.integers(len(FONTS)))], size) if FONTS else ImageFont.load_default(size)
+
+
+def words(rng):
+    if rng.random() < 0.5:
+        return " ".join(rng.choice(WORDS, int(rng.integers(1, 4))))
+    letters = string.ascii_uppercase + string.digits + "   "
+    return "".join(rng.choice(list(letters), int(rng.integers(3, 12)))).strip() or "A1"
+
+
+def motif(side, rng, others, objects):
+    """An RGBA print: words, shapes, an object, or a piece of another picture."""
+    out = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(out)
+    kind = rng.choice(["words", "shapes", "object", "photo", "stripes"], p=[0.3, 0.2, 0.25, 0.15, 0.1])
+    ink = any_colour(rng) + (255,)
+    if kind == "words":
+        lines = [words(rng) for _ in range(int(rng.integers(1, 4)))]
+        tall = side // max(len(lines), 2)
+        for i, line in enumerate(lines):
+            size = max(6, min(int(tall * 0.8), int(1.6 * side / max(len(line), 1))))
+            draw.text((side * rng.uniform(0, 0.15), i * tall), line, fill=ink, font=font(rng, size))
+    elif kind == "shapes":
+        for _ in range(int(rng.integers(1, 6))):
+            x, y, r = rng.uniform(0, side), rng.uniform(0, side), rng.uniform(0.08, 0.4) * side
+            sides = int(rng.integers(2, 8))
+            if sides == 2:
+                draw.ellipse((x - r, y - r, x + r, y + r), fill=any_colour(rng) + (255,))
+            else:
+                draw.regular_polygon((x, y, r), sides, rng.uniform(0, 360), fill=any_colour(rng) + (255,))
+    elif kind == "object" and objects:
+        thing = objects[int(rng.integers(len(objects)))]
+        out.paste(thing.resize((side, side)), (0, 0))
+    elif kind == "stripes":
+        n = int(rng.integers(2, 8))
+        for i in range(n):
+            if i % 2:
+                draw.rectangle((0, side * i / n, side, side * (i + 1) / n), fill=ink)
+        if rng.random() < 0.5:
+            out = out.rotate(90)
+    else:
+        photo = others[int(rng.integers(len(others)))]
+        out.paste(ImageOps.fit(photo, (side, side)), (0, 0))
+        if rng.random() < 0.5:
+            mask = Image.new("L", (side, side), 0)
+            ImageDraw.Draw(mask).ellipse((0, 0, side - 1, side - 1), fill=255)
+            out.putalpha(mask)
+    return out
+
+
+def content_box(picture):
+    """Left, top, right, bottom of what differs from the rim's colour."""
+    small = np.asarray(picture, np.float32)
+    rim = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+    differs = np.abs(small - np.median(rim, 0)).max(-1) > 24
+    ys, xs = np.where(differs)
+    if len(ys) < 50:
+        return (0, 0, picture.width, picture.height)
+    return (*np.percentile(xs, [4], method="nearest"), *np.percentile(ys, [4], method="nearest"),
+            *np.percentile(xs, [96], method="nearest"), *np.percentile(ys, [96], method="nearest"))
+
+
+def two_prints(picture, rng, others, objects):
+    """The picture with two prints in the same place."""
+    left, top, right, bottom = (int(v) for v in content_box(picture))
+    w, h = right - left, bottom - top
+    if min(w, h) < 30:
+        return None
+    side = int(min(w, h) * rng.uniform(0.16, 0.6))
+    x = left + int((w - side) * rng.uniform(0.25, 0.75))
+    y = top + int((h - side) * rng.uniform(0.2, 0.7))
+    alpha, shade = rng.uniform(0.75, 1.0), rng.uniform(0.0, 0.5)
+    under = np.asarray(picture.crop((x, y, x + side, y + side)).convert("L"), np.float32)
+    light = 1 + shade * (under[..., None] / max(under.mean(), 1) - 1)
+    first, second = motif(side, rng, others, objects), motif(side, rng, others, objects)
+    if rng.random() < 0.15:
+        second = None
+    made = []
+    for one in (first, second):
+        out = picture.copy()
+        if one is not None:
+            a = np.asarray(one, np.float32)
+            shaded = Image.fromarray((a[..., :3] * light).clip(0, 255).astype(np.uint8))
+            out.paste(shaded, (x, y), Image.fromarray((a[..., 3] * alpha).astype(np.uint8)))
+        made.append(out)
+    a, b = (np.asarray(p, np.float32)[y : y + side, x : x + side] for p in made)
+    share = (np.abs(a - b).max(-1) > 40).sum() / (w * h)
+    if share < 0.015:
+        return None
+    made.reverse() if second is not None or rng.random() < 0.5 else None
+    return made
+
+
+def layout(rng, others, objects):
+    """Two cards that share all but words: placeholders, size charts, certificates, plates, labels."""
+    w, h = int(rng.integers(260, 520)), int(rng.integers(200, 520))
+    ground, ink = ground_colour(rng), any_colour(rng)
+    if abs(sum(ground) - sum(ink)) < 200:
+        ink = (20, 20, 20)
+    kind = rng.choice(["placeholder", "table", "certificate", "plate"])
+    style = int(rng.integers(1 << 30))
+
+    def card(text_seed):
+        r, t = np.random.default_rng(style), np.random.default_rng(text_seed)
+        out = Image.new("RGB", (w, h), ground)
+        draw = ImageDraw.Draw(out)
+        if kind == "placeholder":
+            size = int(r.integers(18, 46))
+            f = font(r, size)
+            if r.random() < 0.5:
+                box = (w * 0.3, h * 0.2, w * 0.7, h * 0.5)
+                draw.rectangle(box, outline=ink, width=3)
+                draw.ellipse((w * 0.4, h * 0.28, w * 0.48, h * 0.36), outline=ink, width=3)
+            line = words(t)
+            draw.text((w / 2, h * 0.68), line, fill=ink, font=f, anchor="mm")
+        elif kind == "table":
+            rows, columns = int(r.integers(4, 10)), int(r.integers(3, 7))
+            f = font(r, max(8, int(min(h / rows * 0.5, w / columns * 0.3))))
+            draw.text((w / 2, h * 0.06), words(r), fill=ink, font=f, anchor="mm")
+            for i in range(rows + 1):
+                y = h * (0.12 + 0.84 * i / rows)
+                draw.line((w * 0.04, y, w * 0.96, y), fill=ink, width=1)
+            for j in range(columns + 1):
+                x = w * (0.04 + 0.92 * j / columns)
+                draw.line((x, h * 0.12, x, h * 0.96), fill=ink, width=1)
+            for i in range(rows):
+                for j in range(columns):
+                    cell = (w * (0.04 + 0.92 * (j + 0.5) / columns), h * (0.12 + 0.84 * (i + 0.5) / rows))
+                    text = rng_word(r) if i == 0 or j == 0 else str(t.integers(20, 130))
+                    draw.text(cell, text, fill=ink, font=f, anchor="mm")
+        elif kind == "certificate":
+            draw.rectangle((8, 8, w - 8, h - 8), outline=ink, width=4)
+            f, g = font(r, max(12, h // 12)), font(r, max(8, h // 26))
+            draw.text((w / 2, h * 0.14), words(r), fill=ink, font=f, anchor="mm")
+            for i in range(int(r.integers(5, 10))):
+                draw.text((w * 0.12, h * (0.28 + 0.07 * i)), words(t) + " " + words(t), fill=ink, font=g)
+            draw.ellipse((w * 0.68, h * 0.74, w * 0.86, h * 0.74 + w * 0.18), outline=any_colour(r), width=4)
+        else:
+            plate = any_colour(r)
+            draw.rounded_rectangle((w * 0.1, h * 0.2, w * 0.9, h * 0.8), 16, fill=plate, outline=ink, width=3)
+            f = font(r, int(r.integers(h // 10, max(h // 4, h // 10 + 1))))
+            draw.text((w / 2, h / 2), words(t), fill=(255,) * 3 if sum(plate) < 380 else (0,) * 3, font=f, anchor="mm")
+        return out
+
+    a, b = card(int(rng.integers(1 << 30))), card(int(rng.integers(1 << 30)))
+    if (np.abs(np.asarray(a, np.float32) - np.asarray(b, np.float32)).max(-1) > 40).mean() < 0.004:
+        return None
+    return [a, b]
+
+
+def rng_word(rng):
+    return str(rng.choice(WORDS))
+
+
+# --- other goods -----------------------------------------------------------------------------------------------------
+
+
+def on_plain(picture, side, share, ground, place, rng):
+    """Small on a plain ground."""
+    out = Image.new("RGB", (side, side), ground)
+    long = max(8, int(side * share))
+    if picture.mode == "RGBA":
+        small = picture.resize((long, long), Image.Resampling.BICUBIC)
+        out.paste(small, (int((side - long) * place[0]), int((side - long) * place[1])), small)
+    else:
+        small = picture.copy()
+        small.thumbnail((long, long), Image.Resampling.BICUBIC)
+        out.paste(small, (int((side - small.width) * place[0]), int((side - small.height) * place[1])))
+    return out
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+
+
+def split_of(group):
+    tenth = zlib.crc32(b"watch" + group.encode()) % 10
+    return next(name for name, tenths in SPLITS.items() if tenth in tenths)
+
+
+class Source:
+    def __init__(self, args):
+        rng = np.random.default_rng(1)
+        self.photos = [(n, p) for n, p in pictures.from_tars(args.tars) if split_of(n) == args.split]
+        grounds = [p for _, p in self.photos]
+        self.others = [grounds[i] for i in rng.permutation(len(grounds))[:400]]
+        small = np.stack([np.asarray(p.resize((12, 12)), np.float32).ravel() for _, p in self.photos])
+        small -= small.mean(1, keepdims=True)
+        self.small = small / (np.linalg.norm(small, axis=1, keepdims=True) + 1e-6)
+        self.objects = []
+        for path in sorted(args.objects.glob("*.webp")) if args.objects else []:
+            group = path.stem.split("-1f3f")[0]
+            if split_of(group) == args.split:
+                self.objects.append((group, Image.open(path).convert("RGBA").resize((200, 200))))
+        families = {}
+        for line in open(args.families / "labels.ndjson"):
+            row = json.loads(line)
+            # The product: all its views fall on one side.
+            product = row["family"].split("-")[0]
+            if split_of(product) == args.split:
+                picture = Image.open(args.families / row["file"]).convert("RGB")
+                picture.thumbnail((420, 420))
+                families.setdefault(row["family"], []).append((row["item"], picture, product))
+        self.families = families
+        self.several = [f for f, rows in families.items() if len({r[0] for r in rows}) > 1]
+        self.family_photos = [(r[2], r[1]) for rows in families.values() for r in rows]
+        self.motifs = [o for _, o in self.objects]
+        self.edits = Edits(self.others)
+
+    def any(self, rng):
+        """(group, picture): most are photographs, some real shop pictures, some objects on a plain ground."""
+        way = rng.random()
+        if way < 0.55:
+            return self.photos[int(rng.integers(len(self.photos)))]
+        if way < 0.75:
+            return self.family_photos[int(rng.integers(len(self.family_photos)))]
+        group, thing = self.objects[int(rng.integers(len(self.objects)))]
+        share = rng.uniform(0.12, 0.95)
+        return group, on_plain(thing, int(rng.integers(220, 420)), share, ground_colour(rng), rng.uniform(0.2, 0.8, 2), rng)
+
+    def pair(self, rng):
+        """(kind, note, group, stored, query) before the edits; None now and then."""
+        way = rng.random()
+        if way < 0.40:
+            group, picture = self.any(rng)
+            if rng.random() < 0.18:
+                two = two_prints(picture, rng, self.others, self.motifs)
+                picture = two[0] if two else picture
+            elif rng.random() < 0.08:
+                two = layout(rng, self.others, self.motifs)
+                picture = two[0] if two else picture
+            return "same", "-", group, picture, picture
+        if way < 0.62:
+            group, picture = self.any(rng)
+            other = other_colour(picture, rng)
+            return other and ("colour", f"{other[1]:.0f}", group, *self.either(picture, other[0], rng))
+        if way < 0.72:
+            family = self.families[self.several[int(rng.integers(len(self.several)))]]
+            a, b = (family[int(i)] for i in rng.choice(len(family), 2, replace=False))
+            return ("colour", "family", a[2], a[1], b[1]) if a[0] != b[0] else None
+        if way < 0.84:
+            group, picture = self.any(rng)
+            two = two_prints(picture, rng, self.others, self.motifs)
+            return two and ("print", "print", group, *two)
+        if way < 0.88:
+            two = layout(rng, self.others, self.motifs)
+            return two and ("print", "layout", f"layout-{rng.integers(1 << 40)}", *two)
+        if way < 0.94:
+            i = int(rng.integers(len(self.photos)))
+            likeness = self.small @ self.small[i]
+            near = np.argsort(-likeness)[1:40]
+            near = [j for j in near if likeness[j] < 0.93]
+            if not near:
+                return None
+            j = near[int(rng.integers(min(len(near), 12)))]
+            return "goods", "alike", self.photos[i][0], self.photos[i][1], self.photos[j][1]
+        if way < 0.97:
+            group, picture = self.any(rng)
+            return "goods", "swap", group, *self.either(picture, shop_edits.swap(picture, rng, self.others), rng)
+        # Other goods, as small, in the same place of the same ground.
+        (group, one), (_, two) = (self.objects[int(i)] for i in rng.choice(len(self.objects), 2, replace=False))
+        side, share, ground, place = int(rng.integers(220, 560)), rng.uniform(0.08, 0.6), ground_colour(rng), rng.uniform(0.3, 0.7, 2)
+        return "goods", "ground", group, *(on_plain(p, side, share, ground, place, rng) for p in (one, two))
+
+    @staticmethod
+    def either(a, b, rng):
+        return (a, b) if rng.random() < 0.5 else (b, a)
+
+
+def write_pairs(source, args, seed, count, out, labels):
+    for number in range(count):
+        made, tries = None, 0
+        while made is None:
+            rng = np.random.default_rng([seed, number, tries])
+            made, tries = source.pair(rng), tries + 1
+        kind, note, group, stored, query = made
+        if kind == "same" and args.wrong_only:
+            continue
+        # What is stored was uploaded by somebody, too.
+        first = jpeg_bytes(stored, int(rng.integers(80, 97)))
+        names = source.edits.chain(rng)
+        if kind != "same" and rng.random() < 0.35:
+            names = []
+        second = source.edits.apply(query, names, rng)
+        if args.peek:
+            args.peek.mkdir(parents=True, exist_ok=True)
+            pair = [Image.open(io.BytesIO(b)).convert("RGB") for b in (first, second)]
+            sheet = Image.new("RGB", (sum(p.width for p in pair) + 8, max(p.height for p in pair)))
+            sheet.paste(pair[0], (0, 0))
+            sheet.paste(pair[1], (pair[0].width + 8, 0))
+            sheet.save(args.peek / f"{number:03}-{kind}-{note}-{'+'.join(names) or 'none'}.jpg")
+            continue
+        head = {"stored": len(first), "query": len(second), "cosine": round(float(rng.uniform(0.55, 0.95)), 3), "kind": kind,
+                "group": group}
+        out.write((json.dumps(head) + "\n").encode() + first + second)
+        row = {"kind": kind, "note": note, "edit": "+".join(names) or "none", "group": group}
+        labels.write(json.dumps(row) + "\n")
+
+
+def write_chunk(source, args, seed):
+    """CHUNK pairs of one seed, aligned, in three files; those that are there are left."""
+    stem = args.folder / f"{args.split}{seed}"
+    if stem.with_suffix(".done").exists():
+        return
+    environment = {**os.environ, "RAYON_NUM_THREADS": "1"}
+    with open(stem.with_suffix(".bin"), "wb") as to, open(stem.with_suffix(".ndjson"), "w") as labels:
+        aligner = subprocess.Popen([args.aligner], stdin=subprocess.PIPE, stdout=to, stderr=subprocess.PIPE, env=environment)
+        write_pairs(source, args, seed, min(args.count, CHUNK), aligner.stdin, labels)
+        told = aligner.communicate()[1].decode()
+    if aligner.returncode:
+        sys.exit(f"{args.aligner} failed: {told[-500:]}")
+    (args.folder / "names").write_text(told.splitlines()[0].split(": ")[1])
+    stem.with_suffix(".done").touch()
+
+
+def write_chunks(source, args, seeds):
+    for seed in seeds:
+        write_chunk(source, args, seed)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tars", nargs="+", required=True, metavar="TAR")
+    parser.add_argument("--families", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--objects", type=Path, metavar="DIR")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="fit")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--labels", type=Path, default="/dev/null", metavar="FILE")
+    parser.add_argument("--wrong-only", action="store_true", help="leave the same pictures out")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="align them, too, and write chunks of 1,000 here")
+    parser.add_argument("--aligner", default="pairs", help="examples/pairs.rs, built; for --folder (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes, for --folder (%(default)s)")
+    parser.add_argument("--fonts", type=Path, default="/usr/share/fonts", metavar="DIR")
+    parser.add_argument("--peek", type=Path, metavar="DIR", help="write pictures side by side here instead")
+    args = parser.parse_args()
+    FONTS.extend(sorted(map(str, args.fonts.rglob("*.ttf"))))
+    source = Source(args)
+    if args.folder:
+        args.folder.mkdir(parents=True, exist_ok=True)
+        first = args.seed * 10_000
+        seeds = [first + i for i in range(max(1, args.count // CHUNK))]
+        fork = multiprocessing.get_context("fork")  # the pictures are in memory once
+        workers = [fork.Process(target=write_chunks, args=(source, args, seeds[i :: args.workers]))
+                   for i in range(args.workers)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        if any(worker.exitcode for worker in workers):
+            sys.exit("a worker failed")
+        return
+    with open(args.labels, "w") as labels:
+        write_pairs(source, args, args.seed, args.count, sys.stdout.buffer, labels)
+
+
+if __name__ == "__main__":
+    main()
