@@ -6,6 +6,13 @@
 //! show), the content shares, then the measurements (f32, little-endian).
 //!
 //! `cargo run --release --no-default-features --example pairs < IN > OUT`
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "lengths and cosines of a file that make_pairs.py wrote, and values that are bytes"
+)]
+
 use std::io::{BufRead, Read, Write};
 
 use rayon::prelude::*;

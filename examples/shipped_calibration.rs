@@ -37,8 +37,11 @@ fn surest(probe: &Probe, candidates: &[Candidate<'_>]) -> (f32, usize) {
     sure.zip(0..).fold((0.0, 0), |best, one| if one.0 > best.0 { one } else { best })
 }
 
-/// `7:0.91250,...` as candidates and cosines.
-fn near(text: &str) -> Result<Vec<(usize, f32)>> {
+/// Stored pictures and their cosines.
+type Near = Vec<(usize, f32)>;
+
+/// `7:0.91250,...`
+fn near(text: &str) -> Result<Near> {
     let one = |text: &str| {
         let (id, cosine) = text.split_once(':').context("no colon")?;
         Ok((id.parse()?, cosine.parse()?))
@@ -52,7 +55,7 @@ fn unseen(folder: &Path) -> Result<(Vec<(String, f32)>, u64)> {
         std::fs::read_to_string(folder.join("queries.tsv")).context("give a folder made by unseen.py")?;
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     // Those near the whole picture, and those near a part of it.
-    let lists: Vec<Vec<Vec<(usize, f32)>>> =
+    let lists: Vec<Vec<Near>> =
         rows.iter().map(|row| row[3..5].iter().map(|text| near(text)).collect()).collect::<Result<_>>()?;
     let ids: BTreeSet<usize> = lists.iter().flatten().flatten().map(|(id, _)| *id).collect();
     let sketch = |id: usize| -> Result<(usize, Sketch)> {
@@ -61,7 +64,7 @@ fn unseen(folder: &Path) -> Result<(Vec<(String, f32)>, u64)> {
     let sketches: BTreeMap<usize, Sketch> = ids.into_par_iter().map(sketch).collect::<Result<_>>()?;
     let bytes: usize = sketches.values().map(|sketch| sketch.to_bytes().len()).sum();
     println!("{} sketches of {} bytes on average", sketches.len(), bytes / sketches.len().max(1));
-    let one = |(row, lists): (&Vec<&str>, &Vec<Vec<(usize, f32)>>)| -> Result<(String, f32)> {
+    let one = |(row, lists): (&Vec<&str>, &Vec<Near>)| -> Result<(String, f32)> {
         let probe = Probe::of(read(&folder.join(format!("queries/{}.jpg", row[0])))?.as_image())?;
         let sure = lists.iter().map(|list| {
             let list: Vec<Candidate<'_>> = list

@@ -125,21 +125,20 @@ fn read(
 fn is_blank(picture: &RgbImage) -> bool {
     let first = picture.get_pixel(0, 0).0;
     let differs = |Rgb(samples): &Rgb<u8>| samples.iter().zip(first).any(|(a, b)| a.abs_diff(b) > SHOWS);
-    let shown = picture.pixels().filter(|pixel| differs(pixel)).count();
-    (shown as f64) < LEAST_SHOWN * f64::from(picture.width()) * f64::from(picture.height())
+    let shown: f64 = picture.pixels().filter(|pixel| differs(pixel)).map(|_| 1.0).sum();
+    shown < LEAST_SHOWN * f64::from(picture.width()) * f64::from(picture.height())
 }
 
 /// Of an animation whose first frame is blank; `None` for a still, and where all that is looked at is blank. Its size has
 /// passed the limits with the first frame.
 fn first_frame_that_shows(format: PhotoFormat, bytes: &[u8]) -> Option<RgbImage> {
     let source = Cursor::new(bytes);
-    let frames = match format {
-        PhotoFormat::Gif => GifDecoder::new(source).ok()?.into_frames(),
-        _ => {
-            let mut decoder = WebPDecoder::new(source).ok().filter(WebPDecoder::has_animation)?;
-            decoder.set_background_color(Rgba([255; 4])).ok()?;
-            decoder.into_frames()
-        }
+    let frames = if format == PhotoFormat::Gif {
+        GifDecoder::new(source).ok()?.into_frames()
+    } else {
+        let mut decoder = WebPDecoder::new(source).ok().filter(WebPDecoder::has_animation)?;
+        decoder.set_background_color(Rgba([255; 4])).ok()?;
+        decoder.into_frames()
     };
     let frames = frames.take(MAX_FRAMES).map_while(Result::ok);
     let mut flat = frames.map(|frame| on_ground(DynamicImage::ImageRgba8(frame.into_buffer())));

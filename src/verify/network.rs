@@ -44,7 +44,9 @@ impl Map {
             }
         }
         let places = (self.side * self.side) as f32;
-        mean.iter_mut().for_each(|sum| *sum /= places);
+        for sum in &mut mean {
+            *sum /= places;
+        }
         mean.extend(most);
         mean
     }
@@ -189,7 +191,9 @@ impl Dense {
 }
 
 pub(super) fn relu(values: &mut [f32]) {
-    values.iter_mut().for_each(|value| *value = value.max(0.0));
+    for value in values {
+        *value = value.max(0.0);
+    }
 }
 
 #[cfg(test)]

@@ -176,12 +176,12 @@ fn another_colour_is_doubted_for_its_colour() {
 
 /// What is said of these stored pictures when all of them agree as well.
 fn judged(stored: &[RgbImage], evidence: Evidence) -> Verdict {
-    let finding = |(i, picture): (usize, &RgbImage)| Finding {
-        candidate: index::Candidate { photo_id: PhotoId(i as i64 + 1), score: 0.8 },
+    let finding = |(number, picture): (i64, &RgbImage)| Finding {
+        candidate: index::Candidate { photo_id: PhotoId(number), score: 0.8 },
         sketch: Some(Sketch::of(picture).unwrap()),
         evidence: Some(evidence),
     };
-    let findings: Vec<Finding> = stored.iter().enumerate().map(finding).collect();
+    let findings: Vec<Finding> = (1..).zip(stored).map(finding).collect();
     let thresholds = Thresholds { same_picture: 0.99, review: 0.9, max_false_hit: None };
     Policy::new(thresholds, Line::UNCALIBRATED).judge(&findings, &|_, _| None)
 }
