@@ -253,7 +253,7 @@ impl Calibration {
     /// `confidence` when `stored` pictures are.
     ///
     /// Each stored picture is another chance to resemble an unlike one by accident, so that bound grows with their number
-    /// ([`GROWTH`]). Look-alikes are counted where one is stored already: that bound stays.
+    /// (by the power 0.75). Look-alikes are counted where one is stored already: that bound stays.
     #[must_use]
     pub fn bounds(&self, confidence: f32, stored: u64) -> Bounds {
         Bounds {
