@@ -65,6 +65,21 @@ def thumbnail(picture):
     return t / max(float(np.linalg.norm(t)), 1e-6)
 
 
+def thinned(loaded):
+    """Places of the (name, picture) that are left when bursts and near-identical pictures have one each."""
+    thumbs = np.stack([thumbnail(p) for _, p in loaded])
+    close = thumbs @ thumbs.T
+    left = []
+    for i, (name, _) in enumerate(loaded):
+        origin = name.split("-")[0]
+        burst = origin in ("trashnet", "grocery")
+        if not any(
+            close[i, j] > (0.90 if burst and loaded[j][0].split("-")[0] == origin else 0.98) for j in left
+        ):
+            left.append(i)
+    return left
+
+
 def plan(directory, limit, seed):
     """Return [(name, picture, family, stored, half)] after cleaning."""
     paths = sorted(Path(directory).glob("*.jpg"))
@@ -77,18 +92,8 @@ def plan(directory, limit, seed):
         wanted = {p for i, p in enumerate(single) if i in chosen}
         keep = [p for p in keep if p.stem in family_of or p in wanted]
     loaded = [(p.stem, pictures.to_rgb(Image.open(p))) for p in keep]
-    thumbs = np.stack([thumbnail(p) for _, p in loaded])
-    close = thumbs @ thumbs.T
-    left, dropped = [], 0
-    for i, (name, _) in enumerate(loaded):
-        burst = name.split("-")[0] in ("trashnet", "grocery")
-        twin = any(
-            close[i, j] > (0.90 if burst and loaded[j][0].split("-")[0] == name.split("-")[0] else 0.98)
-            for j in left
-        )
-        dropped += twin
-        if not twin:
-            left.append(i)
+    left = thinned(loaded)
+    dropped = len(loaded) - len(left)
     print(f"{len(paths)} pictures, {len(left)} items after cleaning ({dropped} near-identical left out)")
     groups = {}
     for i in left:

@@ -35,19 +35,6 @@ UNSEEN_SHARE = 0.6
 EDITS_OF_EACH = 5
 
 
-def thinned(loaded):
-    """Bursts have one picture left of each."""
-    thumbs = np.stack([evaluate.thumbnail(p) for _, p in loaded])
-    close, left = thumbs @ thumbs.T, []
-    for i, (name, _) in enumerate(loaded):
-        origin = name.split("-")[0]
-        burst = origin in ("trashnet", "grocery")
-        near = [j for j in left if close[i, j] > (0.90 if burst and loaded[j][0].split("-")[0] == origin else 0.98)]
-        if not near:
-            left.append(i)
-    return [loaded[i] for i in left]
-
-
 def candidate_lists(row, parts):
     """Candidates as the engine has them: the 20 nearest, then of the four nearest to each part the best 20."""
     near, best = np.argsort(-row)[:20], parts.max(0)
@@ -67,10 +54,11 @@ def main():
     for folder in ("stored", "queries"):
         (args.out / folder).mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(args.seed)
-    loaded = thinned(list(pictures.from_tars(args.tars)))
+    loaded = list(pictures.from_tars(args.tars))
+    loaded = [loaded[i] for i in evaluate.thinned(loaded)]
     is_unseen = [make_pairs.split_of(name) == "line" and rng.random() < UNSEEN_SHARE for name, _ in loaded]
     stored = [p for (_, p), unseen in zip(loaded, is_unseen) if not unseen]
-    asked = [(n, p) for (n, p), unseen in zip(loaded, is_unseen) 
+    asked = [(n, p) for (n, p), unseen in zip(loaded, is_unseen)
              if unseen and n not in SECOND_TAKES and not n.startswith(SHELVES)][: args.limit]
     # None of them is stored: a collage with a stored picture in it is that picture, too.
     others = [p for _, p in asked[:60]]

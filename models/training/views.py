@@ -46,15 +46,7 @@ def items_of_tars(tars, seed, fresh):
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(loaded))
     loaded = [loaded[i] for i in (order[5000:] if fresh else order[:5000])]
-    thumbs = np.stack([evaluate.thumbnail(p) for _, p in loaded])
-    close, left = thumbs @ thumbs.T, []
-    for i, (name, _) in enumerate(loaded):
-        origin = name.split("-")[0]
-        burst = origin in ("trashnet", "grocery")
-        if not any(
-            close[i, j] > (0.90 if burst and loaded[j][0].split("-")[0] == origin else 0.98) for j in left
-        ):
-            left.append(i)
+    left = evaluate.thinned(loaded)
     return [(*loaded[i], False, bool(rng.random() < 0.85), "AB"[int(rng.integers(2))]) for i in left]
 
 

@@ -11,10 +11,10 @@ use super::{PhotoError, PhotoFormat, PhotoLimits, jpeg, webp};
 
 /// Frames of an animation that are looked at for one in which something shows: it may begin with a fade.
 const MAX_FRAMES: usize = 30;
-/// A sample that differs by more than this from the picture's first one, and the share of such pixels from which on
-/// something shows: 3 pixels of 48 x 48, as the verifier counts.
+/// A sample that differs by more than this from the picture's first one shows something.
 const SHOWS: u8 = 14;
-const LEAST_SHOWN: f64 = 3.0 / (48.0 * 48.0);
+/// Something shows from so many pixels of so many on, as the verifier counts.
+const LEAST_SHOWN: (usize, usize) = (3, 48 * 48);
 /// The ground of what is white itself, such as a logo.
 const DARK_GROUND: u8 = 64;
 
@@ -125,8 +125,9 @@ fn read(
 fn is_blank(picture: &RgbImage) -> bool {
     let first = picture.get_pixel(0, 0).0;
     let differs = |Rgb(samples): &Rgb<u8>| samples.iter().zip(first).any(|(a, b)| a.abs_diff(b) > SHOWS);
-    let shown: f64 = picture.pixels().filter(|pixel| differs(pixel)).map(|_| 1.0).sum();
-    shown < LEAST_SHOWN * f64::from(picture.width()) * f64::from(picture.height())
+    let enough = (picture.pixels().len() * LEAST_SHOWN.0).div_ceil(LEAST_SHOWN.1);
+    // Most pictures show enough in their first rows.
+    picture.pixels().filter(|pixel| differs(pixel)).take(enough).count() < enough
 }
 
 /// Of an animation whose first frame is blank; `None` for a still, and where all that is looked at is blank. Its size has

@@ -21,6 +21,9 @@ const KEPT_GUESSES: usize = 2;
 const REFINED_GUESSES: usize = 2;
 /// Where so many pairs agree, two of them are not tried again.
 const CERTAIN_INLIERS: usize = 12;
+/// Differences to the rim's colour from which on a pixel shows something: brightness and chroma, in 8-bit steps.
+const SHOWS_LUMA: f32 = 14.0;
+const SHOWS_CHROMA: f32 = 9.0;
 /// Guesses whose promises are so near to each other are equally good.
 const NEAR_TIE: f32 = 0.04;
 /// A guess must cover at least this share of the stored picture.
@@ -117,8 +120,7 @@ pub(super) fn content(picture: &Colours) -> Box4 {
     let (mut left, mut top, mut right, mut bottom) = (width, height, 0, 0);
     for (y, row) in picture.pixels.chunks_exact(width).enumerate() {
         for (x, pixel) in row.iter().enumerate() {
-            let [luma, blue, red, _] = *pixel;
-            if (luma - rim[0]).abs() > 14.0 || (blue - rim[1]).abs() > 9.0 || (red - rim[2]).abs() > 9.0 {
+            if shows(*pixel, rim) {
                 (left, top) = (left.min(x), top.min(y));
                 (right, bottom) = (right.max(x + 1), bottom.max(y + 1));
             }
@@ -128,6 +130,13 @@ pub(super) fn content(picture: &Colours) -> Box4 {
         (left, top, right, bottom) = (0, 0, width, height);
     }
     [left as f32 / long, top as f32 / long, right as f32 / long, bottom as f32 / long]
+}
+
+/// Whether a pixel shows something beside a rim of this colour.
+pub(super) fn shows(pixel: [f32; 4], rim: [f32; 3]) -> bool {
+    (pixel[0] - rim[0]).abs() > SHOWS_LUMA
+        || (pixel[1] - rim[1]).abs() > SHOWS_CHROMA
+        || (pixel[2] - rim[2]).abs() > SHOWS_CHROMA
 }
 
 /// The median of each channel along the rim.

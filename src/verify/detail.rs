@@ -139,12 +139,18 @@ impl Detail {
 }
 
 /// A decoded detail at several sizes, the largest first.
-pub(super) struct Sizes(Vec<Samples>);
+pub(super) struct Sizes([Samples; 2]);
 
 impl Sizes {
     pub(super) fn of(detail: &Colours) -> Self {
         let half = averaged(detail);
-        Self(vec![Samples::of(detail), Samples::of(&half)])
+        Self([Samples::of(detail), Samples::of(&half)])
+    }
+
+    /// Width and height in units of the longer side.
+    pub(super) fn extent(&self) -> (f32, f32) {
+        let largest = &self.0[0];
+        (largest.width as f32 / largest.long_side(), largest.height as f32 / largest.long_side())
     }
 
     /// The size at which one pixel is nearest to `step` of the longer side.

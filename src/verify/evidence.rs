@@ -2,10 +2,9 @@
 
 use super::affine::Affine;
 use super::align::{Guess, Target};
-use super::detail::Sizes;
 use super::judge::PairJudge;
-use super::pair::{Pair, extent};
-use super::sketch::{Probe, Sketch};
+use super::pair::Pair;
+use super::sketch::Probe;
 
 macro_rules! evidence {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -64,32 +63,18 @@ evidence! {
 }
 
 impl Evidence {
-    /// Looks at a guess.
-    pub(super) fn of(probe: &Probe, sketch: &Sketch, target: &Target, guess: &Guess) -> Self {
-        let detail = sketch.detail();
-        let pair = Pair::of(probe, target, &Sizes::of(&detail), extent(&detail), &guess.map);
-        Self::of_pair(probe, target, guess, &pair)
-    }
-
-    pub(super) fn of_pair(probe: &Probe, target: &Target, guess: &Guess, pair: &Pair) -> Self {
+    /// Of a guess and the pair that it lays over each other.
+    pub(super) fn of(probe: &Probe, target: &Target, guess: &Guess, pair: &Pair) -> Self {
         let map = &guess.map;
         let (width, height) = (target.thumbnail.width, target.thumbnail.height);
-        let size = probe.size_for(map.step());
-        let to_pixels = Affine::scaling(size.long_side()).after(map);
-        let places = (0..height).flat_map(|y| (0..width).map(move |x| (x as f32 + 0.5, y as f32 + 0.5)));
-        let in_sight = |(x, y)| {
-            let (u, v) = to_pixels.at(x, y);
-            size.sample(u, v).is_some()
-        };
-        let count = places.filter(|place| in_sight(*place)).count();
         let (across, along) = probe.extent();
         let mirror = if map.determinant() < 0.0 { -1.0 } else { 1.0 };
         let [content_stored, content_query, content_both] = pair.content;
         let mut evidence = Self {
             inliers: guess.inliers as f32,
             inlier_share: guess.inliers as f32 / corners_inside(probe, map, width, height).max(5) as f32,
-            overlap_stored: count as f32 / (width * height) as f32,
-            overlap_query: count as f32 * map.determinant().abs() / (across * along),
+            overlap_stored: pair.overlap_px as f32 / (width * height) as f32,
+            overlap_query: pair.overlap_px as f32 * map.determinant().abs() / (across * along),
             scale: map.step() * target.thumbnail.long_side(),
             turn_degrees: map.0[3].atan2(map.0[0] * mirror).to_degrees().abs(),
             mirrored: if mirror < 0.0 { 1.0 } else { 0.0 },

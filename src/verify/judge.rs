@@ -204,6 +204,7 @@ mod tests {
             query: vec![[95.0, 3.0, -4.0]; places],
             seen: vec![true; places],
             content: [0.5; 3],
+            overlap_px: 0,
         };
         let judged = PairJudge::shipped().judge(&pair, &Evidence::default());
         assert!((judged.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{judged:?}");

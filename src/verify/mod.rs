@@ -37,6 +37,7 @@ pub use raster::SketchError;
 pub use sketch::{Probe, SKETCH_FORMAT, Sketch, SketchBytesError};
 
 use align::{BothBits, Guess, Target};
+use detail::Sizes;
 
 /// Candidates whose alignment is refined.
 const REFINED: usize = 4;
@@ -71,90 +72,121 @@ pub struct Candidate<'a> {
 /// that lies behind better ones. Meant for up to 20 of them (docs/benchmarks/pair-judge.md has what it costs).
 #[must_use]
 pub fn measure(probe: &Probe, candidates: &[Candidate<'_>]) -> Vec<Option<Evidence>> {
-    let content = align::content(&probe.thumbnail);
-    let bits = BothBits::of(probe);
-    let mut looked: Vec<(usize, Target, Vec<Guess>)> = Vec::new();
+    let query = Query::of(probe);
+    let mut all: Vec<Laid> = Vec::new();
     for (place, Candidate { sketch, .. }) in candidates.iter().enumerate() {
-        let near = place < TRIED_BY_FEW_CORNERS;
-        let maps =
-            align::maps_by_corners(probe, &bits, sketch, if near { FEW_CORNERS } else { MANY_CORNERS });
-        if !near && maps.is_empty() {
-            continue;
-        }
-        let target = Target::of(sketch);
-        let mut guesses: Vec<Guess> =
-            maps.into_iter().map(|(map, inliers)| target.rated(probe, map, inliers)).collect();
-        if near {
-            guesses.extend(align::direct_guesses(probe, content, &target));
-        }
-        looked.push((place, target, guesses));
+        all.extend(query.laid_over(place, sketch, place < TRIED_BY_FEW_CORNERS));
     }
-    let promise = |guesses: &[Guess]| guesses.iter().map(Guess::promise).fold(-1.0, f32::max);
-    if looked.iter().all(|(_, _, guesses)| promise(guesses) < WINDOWS_BELOW_PROMISE) {
-        for (place, target, guesses) in looked.iter_mut().take(1) {
-            if candidates[*place].cosine > WINDOWS_FROM_COSINE {
-                guesses.extend(align::best_windows(probe, target));
-            }
-        }
+    if all.iter().all(|laid| laid.promise() < WINDOWS_BELOW_PROMISE)
+        && let Some(first) = all.first_mut()
+    {
+        first.try_windows(probe, candidates[first.place].cosine);
     }
     // Of goods in twenty colours, all are as promising: those whose colours are nearest come first.
-    let mut ranked: Vec<(f32, usize, Target, Vec<Guess>)> = looked
-        .into_iter()
-        .map(|(place, target, guesses)| {
-            let best = guesses.iter().max_by(|a, b| a.promise().total_cmp(&b.promise()));
-            let apart = best.map_or(0.0, |guess| align::colours_apart(probe, &target, guess));
-            (promise(&guesses) - COLOURS_APART_WEIGHT * apart.min(MOST_APART), place, target, guesses)
-        })
-        .collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut refined: Vec<(f32, usize, Target, Vec<Guess>)> = Vec::new();
-    for (rank, (_, place, target, mut guesses)) in ranked.into_iter().enumerate() {
+    sort_by_rank(&mut all, probe);
+    let mut refined: Vec<Laid> = Vec::new();
+    for (rank, mut laid) in all.into_iter().enumerate() {
         // The nearest by its embedding is looked at in any case.
-        let refine = place == 0 || rank == 0 || (rank < REFINED && promise(&guesses) >= REFINED_FROM_PROMISE);
-        if !refine {
-            continue;
-        }
-        let guesses = align::refined(probe, &target, &mut guesses);
-        if let Some(best) = guesses.first() {
-            let apart = align::colours_apart(probe, &target, best).min(MOST_APART);
-            refined.push((best.promise() - COLOURS_APART_WEIGHT * apart, place, target, guesses));
+        if laid.place == 0 || rank == 0 || (rank < REFINED && laid.promise() >= REFINED_FROM_PROMISE) {
+            laid.guesses = align::refined(probe, &laid.target, &mut laid.guesses);
+            refined.extend((!laid.guesses.is_empty()).then_some(laid));
         }
     }
-    refined.sort_by(|a, b| b.0.total_cmp(&a.0));
+    sort_by_rank(&mut refined, probe);
     let mut found = vec![None; candidates.len()];
-    for (rank, (_, place, target, guesses)) in refined.into_iter().enumerate() {
-        if place == 0 || rank < MEASURED || promise(&guesses) >= MEASURED_FROM_PROMISE {
-            found[place] = surest(probe, candidates[place].sketch, &target, &guesses);
+    for (rank, laid) in refined.into_iter().enumerate() {
+        if laid.place == 0 || rank < MEASURED || laid.promise() >= MEASURED_FROM_PROMISE {
+            let looks = laid.looks(probe, candidates[laid.place].sketch).map(|(_, evidence)| evidence);
+            // Of guesses that are equally good, the one by which the pictures are the same the most surely.
+            found[laid.place] = looks.reduce(|best, other| if other.same > best.same { other } else { best });
         }
     }
     found
 }
 
-/// Of guesses that are equally good, the one by which the pictures are the same the most surely.
-fn surest(probe: &Probe, sketch: &Sketch, target: &Target, guesses: &[Guess]) -> Option<Evidence> {
-    let look = |guess: &Guess| Evidence::of(probe, sketch, target, &align::finished(probe, target, *guess));
-    guesses.iter().map(look).reduce(|best, other| if other.same > best.same { other } else { best })
+/// The best first. Each rank is taken once.
+fn sort_by_rank(all: &mut Vec<Laid>, probe: &Probe) {
+    let mut ranked: Vec<(f32, Laid)> = all.drain(..).map(|laid| (laid.rank(probe), laid)).collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    all.extend(ranked.into_iter().map(|(_, laid)| laid));
 }
 
 /// The candidate laid over the picture as the pair judge sees it, and what was measured on it; `None` for one that
 /// cannot be laid over it.
 #[must_use]
 pub fn aligned(probe: &Probe, candidate: &Candidate<'_>) -> Option<(Pair, Evidence)> {
-    let content = align::content(&probe.thumbnail);
-    let bits = BothBits::of(probe);
-    let maps = align::maps_by_corners(probe, &bits, candidate.sketch, FEW_CORNERS);
-    let target = Target::of(candidate.sketch);
-    let mut guesses: Vec<Guess> =
-        maps.into_iter().map(|(map, inliers)| target.rated(probe, map, inliers)).collect();
-    guesses.extend(align::direct_guesses(probe, content, &target));
-    let promise = guesses.iter().map(Guess::promise).fold(-1.0, f32::max);
-    if promise < WINDOWS_BELOW_PROMISE && candidate.cosine > WINDOWS_FROM_COSINE {
-        guesses.extend(align::best_windows(probe, &target));
+    let mut laid = Query::of(probe).laid_over(0, candidate.sketch, true)?;
+    if laid.promise() < WINDOWS_BELOW_PROMISE {
+        laid.try_windows(probe, candidate.cosine);
     }
-    let guess = *align::refined(probe, &target, &mut guesses).first()?;
-    let guess = align::finished(probe, &target, guess);
-    let detail = candidate.sketch.detail();
-    let pair = Pair::of(probe, &target, &detail::Sizes::of(&detail), pair::extent(&detail), &guess.map);
-    let evidence = Evidence::of_pair(probe, &target, &guess, &pair);
-    Some((pair, evidence))
+    laid.guesses = align::refined(probe, &laid.target, &mut laid.guesses);
+    laid.looks(probe, candidate.sketch).next()
+}
+
+/// What is needed of the picture in question for every candidate.
+struct Query<'p> {
+    probe: &'p Probe,
+    content: [f32; 4],
+    bits: BothBits<'p>,
+}
+
+impl<'p> Query<'p> {
+    fn of(probe: &'p Probe) -> Self {
+        Self { probe, content: align::content(&probe.thumbnail), bits: BothBits::of(probe) }
+    }
+
+    /// Guesses of how the candidate in this place lies; those that are not `near` are tried by many corners alone, and
+    /// `None` when those agree on nothing.
+    fn laid_over(&self, place: usize, sketch: &Sketch, near: bool) -> Option<Laid> {
+        let corners = if near { FEW_CORNERS } else { MANY_CORNERS };
+        let maps = align::maps_by_corners(self.probe, &self.bits, sketch, corners);
+        if !near && maps.is_empty() {
+            return None;
+        }
+        let target = Target::of(sketch);
+        let mut guesses: Vec<Guess> =
+            maps.into_iter().map(|(map, inliers)| target.rated(self.probe, map, inliers)).collect();
+        if near {
+            guesses.extend(align::direct_guesses(self.probe, self.content, &target));
+        }
+        Some(Laid { place, target, guesses })
+    }
+}
+
+/// A candidate, and guesses of how it lies in the picture in question.
+struct Laid {
+    /// Among the candidates.
+    place: usize,
+    target: Target,
+    guesses: Vec<Guess>,
+}
+
+impl Laid {
+    fn promise(&self) -> f32 {
+        self.guesses.iter().map(Guess::promise).fold(-1.0, f32::max)
+    }
+
+    /// The promise, less for colours that differ.
+    fn rank(&self, probe: &Probe) -> f32 {
+        let best = self.guesses.iter().max_by(|a, b| a.promise().total_cmp(&b.promise()));
+        let apart = best.map_or(0.0, |guess| align::colours_apart(probe, &self.target, guess));
+        self.promise() - COLOURS_APART_WEIGHT * apart.min(MOST_APART)
+    }
+
+    fn try_windows(&mut self, probe: &Probe, cosine: f32) {
+        if cosine > WINDOWS_FROM_COSINE {
+            self.guesses.extend(align::best_windows(probe, &self.target));
+        }
+    }
+
+    /// What the pair judge sees by each guess, and what it says.
+    fn looks(&self, probe: &Probe, sketch: &Sketch) -> impl Iterator<Item = (Pair, Evidence)> {
+        let detail = Sizes::of(&sketch.detail());
+        self.guesses.iter().map(move |guess| {
+            let guess = align::finished(probe, &self.target, *guess);
+            let pair = Pair::of(probe, &self.target, &detail, &guess.map);
+            let evidence = Evidence::of(probe, &self.target, &guess, &pair);
+            (pair, evidence)
+        })
+    }
 }

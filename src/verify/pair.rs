@@ -1,17 +1,13 @@
 //! Two aligned pictures side by side, as the pair judge sees them.
 
 use super::affine::Affine;
-use super::align::{Target, rim_colour};
+use super::align::{Target, rim_colour, shows};
 use super::detail::Sizes;
-use super::raster::Colours;
 use super::sketch::Probe;
 
 /// Rows and columns of a pair.
 pub const PAIR_SIDE_PX: usize = 64;
 
-/// Differences to the rim's colour from which on a pixel shows something: brightness and chroma, in 8-bit steps.
-const SHOWS_LUMA: f32 = 14.0;
-const SHOWS_CHROMA: f32 = 9.0;
 /// The margin about what the pictures show, in units of the stored picture's longer side.
 const MARGIN: f32 = 0.03;
 /// The smallest window, in the same units: beyond it, there is nothing more to see.
@@ -30,19 +26,16 @@ pub struct Pair {
     /// Thumbnail pixels of the overlap in which the stored picture shows something, the query does, and both do, as
     /// shares of the thumbnail.
     pub content: [f32; 3],
+    /// Thumbnail pixels of the overlap.
+    pub overlap_px: usize,
 }
 
 /// Left, top, right, bottom, in units of the stored picture's longer side.
 type Window = [f32; 4];
 
-pub(super) fn shows(pixel: [f32; 4], rim: [f32; 3]) -> bool {
-    (pixel[0] - rim[0]).abs() > SHOWS_LUMA
-        || (pixel[1] - rim[1]).abs() > SHOWS_CHROMA
-        || (pixel[2] - rim[2]).abs() > SHOWS_CHROMA
-}
-
-/// What of the overlap shows something in either picture; all of the overlap when nothing does.
-fn window(probe: &Probe, target: &Target, map: &Affine) -> (Window, [f32; 3]) {
+/// What of the overlap shows something in either picture; all of the overlap when nothing does. With
+/// [`Pair::content`] and [`Pair::overlap_px`].
+fn window(probe: &Probe, target: &Target, map: &Affine) -> (Window, [f32; 3], usize) {
     let thumbnail = &target.thumbnail;
     let long = thumbnail.long_side();
     let (rim, own_rim) = (rim_colour(thumbnail), rim_colour(&probe.thumbnail));
@@ -50,7 +43,7 @@ fn window(probe: &Probe, target: &Target, map: &Affine) -> (Window, [f32; 3]) {
     let to_pixels = Affine::scaling(size.long_side()).after(map);
     let none = (usize::MAX, usize::MAX, 0, 0);
     let (mut all, mut shown) = (none, none);
-    let mut counts = [0.0f32; 3];
+    let (mut counts, mut overlap_px) = ([0.0f32; 3], 0);
     for (y, row) in thumbnail.pixels.chunks_exact(thumbnail.width).enumerate() {
         for (x, stored) in row.iter().enumerate() {
             let (u, v) = to_pixels.at(x as f32 + 0.5, y as f32 + 0.5);
@@ -59,6 +52,7 @@ fn window(probe: &Probe, target: &Target, map: &Affine) -> (Window, [f32; 3]) {
             let grown =
                 |b: (usize, usize, usize, usize)| (b.0.min(x), b.1.min(y), b.2.max(x + 1), b.3.max(y + 1));
             all = grown(all);
+            overlap_px += 1;
             if s || q {
                 shown = grown(shown);
             }
@@ -76,19 +70,14 @@ fn window(probe: &Probe, target: &Target, map: &Affine) -> (Window, [f32; 3]) {
     let area = (thumbnail.width * thumbnail.height) as f32;
     let bounds = [shown.0, shown.1, shown.2, shown.3].map(|v| v as f32 / long);
     let window = [bounds[0] - MARGIN, bounds[1] - MARGIN, bounds[2] + MARGIN, bounds[3] + MARGIN];
-    (window, counts.map(|count| count / area))
+    (window, counts.map(|count| count / area), overlap_px)
 }
 
 impl Pair {
     /// `map` leads from the stored thumbnail's pixels to units of the query's longer side.
-    pub(super) fn of(
-        probe: &Probe,
-        target: &Target,
-        detail: &Sizes,
-        extent: (f32, f32),
-        map: &Affine,
-    ) -> Self {
-        let (window, content) = window(probe, target, map);
+    pub(super) fn of(probe: &Probe, target: &Target, detail: &Sizes, map: &Affine) -> Self {
+        let (window, content, overlap_px) = window(probe, target, map);
+        let extent = detail.extent();
         let long = (window[2] - window[0]).max(window[3] - window[1]).max(LEAST_WINDOW);
         let step = long / PAIR_SIDE_PX as f32;
         let (left, top) = ((window[0] + window[2] - long) / 2.0, (window[1] + window[3] - long) / 2.0);
@@ -117,11 +106,6 @@ impl Pair {
                 seen[place] = true;
             }
         }
-        Self { stored, query, seen, content }
+        Self { stored, query, seen, content, overlap_px }
     }
-}
-
-/// Width and height in units of the longer side.
-pub(super) fn extent(picture: &Colours) -> (f32, f32) {
-    (picture.width as f32 / picture.long_side(), picture.height as f32 / picture.long_side())
 }

@@ -2,12 +2,11 @@
 
 use image::RgbImage;
 
-use super::align::rim_colour;
+use super::align::{rim_colour, shows};
 use super::confidence::LEAST_CONTENT;
 use super::detail::{DETAIL_LEVEL, Detail};
 use super::hamming::Bits;
 use super::keypoints::{ANGLES, Keypoints, LEVELS, MAX_KEYPOINTS, Spot};
-use super::pair::shows;
 use super::raster::{Colours, LONG_SIDES_PX, Plane, Pyramid, Samples, SketchError};
 
 /// Which of the sizes is the thumbnail.
