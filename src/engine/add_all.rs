@@ -5,12 +5,13 @@
 //!            one thread   one a core                         ^ at most WINDOW goods in all of it
 //! ```
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::batch::{EndOnDrop, InFlight, Intake, StopOnDrop};
 use super::goods::PreparedPhoto;
 use super::picture::Picture;
 use super::{Added, Engine, EngineError};
@@ -93,7 +94,7 @@ impl Engine {
         I: IntoIterator<Item = (P, Result<OwnGood<R>, E>)>,
         I::IntoIter: Send + 'static,
     {
-        let intake = Arc::new(Intake::default());
+        let intake = Arc::new(Intake::new(WINDOW));
         let goods = goods.into_iter();
         let reader = {
             let intake = Arc::clone(&intake);
@@ -107,7 +108,7 @@ impl Engine {
                 }
             })
         };
-        let shared = InFlight::default();
+        let shared = InFlight::<PreparedPhoto>::default();
         let (tell, told) = mpsc::channel();
         let end = std::thread::scope(|scope| {
             let _end = StopOnDrop(&*intake);
@@ -133,7 +134,7 @@ impl Engine {
         Ok(end)
     }
 
-    fn prepare<R, E>(&self, good: OwnGood<R>, shared: &InFlight) -> Result<Ready, Failure<E>>
+    fn prepare<R, E>(&self, good: OwnGood<R>, shared: &InFlight<PreparedPhoto>) -> Result<Ready, Failure<E>>
     where
         R: FnOnce() -> Result<Vec<u8>, E>,
         E: From<EngineError>,
@@ -152,7 +153,7 @@ impl Engine {
         &self,
         told: &mpsc::Receiver<Worked<P, E>>,
         intake: &Intake<Numbered<P, R, E>>,
-        shared: &InFlight,
+        shared: &InFlight<PreparedPhoto>,
         stop: &AtomicBool,
         each: &mut dyn FnMut(P, Result<Added, E>),
     ) -> Result<BatchEnd, EngineError> {
@@ -207,7 +208,7 @@ impl Engine {
     fn commit<P, E: From<EngineError>>(
         &self,
         group: &mut Group<P, E>,
-        shared: &InFlight,
+        shared: &InFlight<PreparedPhoto>,
         each: &mut dyn FnMut(P, Result<Added, E>),
     ) -> Result<(), EngineError> {
         let goods = std::mem::take(&mut group.goods);
@@ -241,122 +242,4 @@ struct Group<P, E> {
     goods: Vec<(P, Result<Ready, E>)>,
     /// When the first of them was put there.
     since: Instant,
-}
-
-/// The pictures under way: equal ones are embedded once.
-#[derive(Default)]
-struct InFlight(Mutex<HashMap<Digest, Arc<OnceLock<Option<PreparedPhoto>>>>>);
-
-impl InFlight {
-    /// What `prepare` makes of the picture with these bytes, which another thread may be making at this moment.
-    fn once(
-        &self,
-        digest: Digest,
-        prepare: impl Fn() -> Result<PreparedPhoto, EngineError>,
-    ) -> Result<PreparedPhoto, EngineError> {
-        let cell = Arc::clone(self.pictures().entry(digest).or_default());
-        let mut failed = None;
-        let prepared = cell.get_or_init(|| prepare().map_err(|error| failed = Some(error)).ok());
-        match (prepared, failed) {
-            (Some(photo), _) => Ok(photo.clone()),
-            (None, Some(error)) => {
-                self.pictures().remove(&digest);
-                Err(error)
-            }
-            // It failed for another good: this one has an error of its own.
-            (None, None) => prepare(),
-        }
-    }
-
-    /// From now on the catalogue knows the picture.
-    fn forget(&self, byte_digest: Digest) {
-        self.pictures().remove(&byte_digest);
-    }
-
-    fn pictures(&self) -> MutexGuard<'_, HashMap<Digest, Arc<OnceLock<Option<PreparedPhoto>>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Goods on their way to the workers, and how far the way is free.
-struct Intake<T> {
-    state: Mutex<IntakeState<T>>,
-    changed: Condvar,
-}
-
-struct IntakeState<T> {
-    waiting: VecDeque<T>,
-    /// Numbers of goods put in and done with.
-    put: u64,
-    done: u64,
-    /// Nothing will come any more.
-    ended: bool,
-    /// Nothing is to be taken any more.
-    stopped: bool,
-}
-
-impl<T> Default for Intake<T> {
-    fn default() -> Self {
-        let state = IntakeState { waiting: VecDeque::new(), put: 0, done: 0, ended: false, stopped: false };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
-    }
-}
-
-impl<T> Intake<T> {
-    /// Puts one in once there is room; says `false`, and drops it, when nothing is taken any more.
-    fn put(&self, item: T) -> bool {
-        let mut state = self.wait_while(|state| !state.stopped && state.put >= state.done + WINDOW);
-        if state.stopped {
-            return false;
-        }
-        state.put += 1;
-        state.waiting.push_back(item);
-        self.changed.notify_all();
-        true
-    }
-
-    /// Takes the next one; `None` when there will be none.
-    fn take(&self) -> Option<T> {
-        let mut state = self.wait_while(|state| !state.stopped && !state.ended && state.waiting.is_empty());
-        if state.stopped { None } else { state.waiting.pop_front() }
-    }
-
-    /// Those before number `next` are done with.
-    fn done(&self, next: u64) {
-        self.change(|state| state.done = next);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut IntakeState<T>)) {
-        change(&mut self.state());
-        self.changed.notify_all();
-    }
-
-    fn state(&self) -> MutexGuard<'_, IntakeState<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait_while(&self, wait: impl Fn(&IntakeState<T>) -> bool) -> MutexGuard<'_, IntakeState<T>> {
-        self.changed.wait_while(self.state(), |state| wait(state)).unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// However the reader ends, the workers are not left waiting.
-struct EndOnDrop<'a, T>(&'a Intake<T>);
-
-impl<T> Drop for EndOnDrop<'_, T> {
-    fn drop(&mut self) {
-        self.0.change(|state| state.ended = true);
-    }
-}
-
-/// However the batch ends, neither reader nor workers are left waiting.
-struct StopOnDrop<'a, T>(&'a Intake<T>);
-
-impl<T> Drop for StopOnDrop<'_, T> {
-    fn drop(&mut self) {
-        self.0.change(|state| {
-            state.stopped = true;
-            state.waiting.clear();
-        });
-    }
 }

@@ -2,6 +2,7 @@
 
 mod add_all;
 mod answer;
+mod batch;
 mod bound;
 mod builder;
 mod cache_policy;
