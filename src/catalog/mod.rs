@@ -8,6 +8,7 @@ mod answers;
 mod asking;
 mod breakers;
 mod calibrations;
+mod checks;
 mod damage;
 mod details;
 mod filter;
@@ -42,6 +43,7 @@ use serde::Serialize;
 
 pub use answers::{AnswerKey, FoundOffer, NewAnswer, OWN_PROFILE, StoredAnswer};
 pub use asking::{Asking, Holder, Subject, Turn};
+pub use checks::CheckGroup;
 pub use damage::{Damage, DamageNote, Entry};
 pub use details::StoredDetail;
 pub use filter::{GoodsFilter, PhotoFilter};

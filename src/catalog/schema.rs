@@ -9,7 +9,8 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 7] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
+const MIGRATIONS: [&str; 8] =
+    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -267,6 +268,23 @@ ALTER TABLE sketches ADD COLUMN crc32 INTEGER;
 
 -- What was told of a good before is replaced.
 CREATE INDEX offer_categories_by_offer ON offer_categories (profile, offer_id);
+";
+
+const VERSION_8: &str = "
+-- Runs of checking that write their lines to a file, by that file.
+CREATE TABLE check_runs (
+    run_id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    output        TEXT NOT NULL UNIQUE,
+    started_at_ms INTEGER NOT NULL
+) STRICT;
+
+-- The lines of each run's last group that has added something: a killed run may not have written them.
+CREATE TABLE check_lines (
+    run_id    INTEGER NOT NULL REFERENCES check_runs,
+    input_row INTEGER NOT NULL,
+    line      TEXT NOT NULL,
+    PRIMARY KEY (run_id, input_row)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings a file to the newest version, or refuses one that is newer still.

@@ -6,92 +6,117 @@ use crate::index::{self, Candidates};
 use crate::photo_id::PhotoId;
 use crate::store::Said;
 use crate::vector::Embedding;
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::{Finding, Policy, Verdict};
 use crate::verify::{Candidate, Doubt, Evidence, Probe, Sketch, measure};
 
 /// How many stored pictures are looked at before the verdict.
-const CANDIDATES: usize = 20;
+pub(super) const CANDIDATES: usize = 20;
 
 /// How many stored pictures near one part of a picture are looked at, and near all parts together.
-const CANDIDATES_PER_PART: usize = 4;
+pub(super) const CANDIDATES_PER_PART: usize = 4;
 const CANDIDATES_BY_PARTS: usize = 20;
 
-impl Search<'_> {
-    /// Judges the picture in question by its embedding, and by the sketches of the stored pictures near it; when that
-    /// gives no hit, by what its parts look like: a collage or a scene is none of the pictures in it as a whole.
-    pub(super) fn judge(&mut self) -> Result<(), EngineError> {
-        let (engine, timings) = (self.engine, &self.picture.timings);
-        let embedding = self.picture.embedding()?;
-        let (policy, near) = timings.measure(Stage::Index, || {
-            engine.with_index(|index| {
-                let stored = index.len() as u64;
-                let policy = engine.bound.policy(engine.store.as_ref(), stored, engine.progress.as_ref())?;
-                Ok((policy, index.search(embedding, CANDIDATES, policy.hit_threshold())?))
-            })
-        })?;
-        let (findings, said) = self.compare(&near)?;
-        let whole = timings.measure(Stage::Verdict, || policy.judge(&findings, &|a, b| said.of(a, b)));
-        (self.policy, self.verdict) = (policy, whole);
-        // Where a person's word speaks against the best of them, parts of the picture would only bring it up again.
-        let told_apart = matches!(whole, Verdict::Review(m) if m.doubt == Some(Doubt::ToldApart));
-        if told_apart || matches!(whole, Verdict::Hit(_)) || near.is_empty() {
-            return Ok(());
-        }
-        let parts = self.picture.parts()?;
-        let near = timings.measure(Stage::Index, || engine.near_parts(parts, &near))?;
-        if !near.is_empty() {
-            let (findings, said) = self.compare(&near)?;
-            let judge = || policy.judge_parts(whole, &findings, &|a, b| said.of(a, b));
-            self.verdict = timings.measure(Stage::Verdict, judge);
-        }
-        Ok(())
-    }
+/// A picture to be judged: what is made of it when it is asked for.
+pub(super) trait Look {
+    fn embedding(&self) -> Result<&Embedding, EngineError>;
+    /// Embeddings of parts of it; none where the embedder knows whole pictures only.
+    fn parts(&self) -> Result<&[Embedding], EngineError>;
+    fn probe(&self) -> Result<&Probe, EngineError>;
+    /// Runs `work` as (a part of) a stage.
+    fn measure<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T;
+}
 
-    /// Lays the candidates over the picture in question; with what people have said of them.
-    fn compare(&self, near: &Candidates) -> Result<(Vec<Finding>, Said), EngineError> {
-        let (engine, timings) = (self.engine, &self.picture.timings);
-        let (mut findings, said) = timings.measure(Stage::Catalog, || {
-            Ok::<_, EngineError>((engine.findings(near)?, engine.store.said_of(&ids(near))?))
-        })?;
-        if findings.iter().any(|finding| finding.sketch.is_some()) {
-            let probe = self.picture.probe()?;
-            timings.measure(Stage::Verdict, || lay_over(probe, &mut findings));
-        }
-        Ok((findings, said))
+/// The stored pictures that a picture is judged against.
+pub(super) trait Corpus {
+    /// The policy with so many stored pictures, and the nearest [`CANDIDATES`] of them.
+    fn whole(&self, embedding: &Embedding) -> Result<(Policy, Candidates), EngineError>;
+    /// The nearest [`CANDIDATES_PER_PART`] of each part. What the graph overlooks is not looked for: this is a second look
+    /// already.
+    fn parts(&self, parts: &[Embedding]) -> Result<Vec<Candidates>, EngineError>;
+    /// Sketches in the order of `photo_ids`, as the verifier writes them.
+    fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, EngineError>;
+    fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, EngineError>;
+    fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: &dyn std::fmt::Display);
+}
+
+/// A verdict and all that it rests on.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub(super) policy: Policy,
+    pub(super) verdict: Verdict,
+    pub(super) near: Near,
+}
+
+/// The stored pictures near one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Near {
+    pub(super) whole: Candidates,
+    /// Near each part of it; `None` where parts were not looked at.
+    pub(super) parts: Option<Vec<Candidates>>,
+}
+
+impl Near {
+    /// The pictures nearest to any of the parts, without those that are nearer to the whole.
+    fn by_parts(&self) -> Candidates {
+        let mut near: Vec<index::Candidate> = self.parts.iter().flatten().flatten().copied().collect();
+        let nearer_as_a_whole = |near: &index::Candidate| {
+            self.whole.iter().any(|known| known.photo_id == near.photo_id && known.score >= near.score)
+        };
+        near.retain(|candidate| !nearer_as_a_whole(candidate));
+        Candidates::best_of(near, CANDIDATES_BY_PARTS)
     }
 }
 
-impl Engine {
-    /// The stored pictures nearest to any of the parts, without those of `known` that are nearer to the whole. What
-    /// the graph overlooks is not looked for: this is a second look already.
-    fn near_parts(&self, parts: &[Embedding], known: &Candidates) -> Result<Candidates, EngineError> {
-        if parts.is_empty() {
-            return Ok(Candidates::default());
-        }
-        let mut near = self.with_index(|index| {
-            let mut near = Vec::new();
-            for part in parts {
-                near.extend(index.search(part, CANDIDATES_PER_PART, -1.0)?);
-            }
-            Ok(near)
-        })?;
-        let nearer_as_a_whole = |near: &index::Candidate| {
-            known.iter().any(|known| known.photo_id == near.photo_id && known.score >= near.score)
-        };
-        near.retain(|candidate| !nearer_as_a_whole(candidate));
-        Ok(Candidates::best_of(near, CANDIDATES_BY_PARTS))
+/// Judges a picture by its embedding, and by the sketches of the stored pictures near it; when that gives no hit, by what
+/// its parts look like: a collage or a scene is none of the pictures in it as a whole.
+pub(super) fn judge(look: &impl Look, corpus: &impl Corpus) -> Result<Judged, EngineError> {
+    let embedding = look.embedding()?;
+    let (policy, whole) = look.measure(Stage::Index, || corpus.whole(embedding))?;
+    let mut near = Near { whole, parts: None };
+    let (findings, said) = compare(look, corpus, &near.whole)?;
+    let verdict = look.measure(Stage::Verdict, || policy.judge(&findings, &|a, b| said.of(a, b)));
+    // Where a person's word speaks against the best of them, parts of the picture would only bring it up again.
+    let told_apart = matches!(verdict, Verdict::Review(m) if m.doubt == Some(Doubt::ToldApart));
+    if told_apart || matches!(verdict, Verdict::Hit(_)) || near.whole.is_empty() {
+        return Ok(Judged { policy, verdict, near });
     }
+    let parts = look.parts()?;
+    near.parts = Some(look.measure(Stage::Index, || corpus.parts(parts))?);
+    let by_parts = near.by_parts();
+    if by_parts.is_empty() {
+        return Ok(Judged { policy, verdict, near });
+    }
+    let (findings, said) = compare(look, corpus, &by_parts)?;
+    let judge = || policy.judge_parts(verdict, &findings, &|a, b| said.of(a, b));
+    let verdict = look.measure(Stage::Verdict, judge);
+    Ok(Judged { policy, verdict, near })
+}
 
-    /// The candidates with their sketches. Where one cannot be read the picture is judged without it.
-    fn findings(&self, candidates: &Candidates) -> Result<Vec<Finding>, EngineError> {
-        let stored = self.store.sketches(&ids(candidates))?;
-        let finding = |(candidate, bytes): (&index::Candidate, Option<Vec<u8>>)| {
-            let unreadable = |error| self.store.note_unreadable_sketch(candidate.photo_id, &error);
-            let sketch = bytes.and_then(|bytes| Sketch::from_bytes(&bytes).map_err(unreadable).ok());
-            Finding { sketch, ..Finding::from(*candidate) }
-        };
-        Ok(candidates.iter().zip(stored).map(finding).collect())
+/// Lays the candidates over the picture in question; with what people have said of them.
+fn compare(
+    look: &impl Look,
+    corpus: &impl Corpus,
+    near: &Candidates,
+) -> Result<(Vec<Finding>, Said), EngineError> {
+    let (mut findings, said) = look.measure(Stage::Catalog, || {
+        Ok::<_, EngineError>((findings(corpus, near)?, corpus.said_of(&ids(near))?))
+    })?;
+    if findings.iter().any(|finding| finding.sketch.is_some()) {
+        let probe = look.probe()?;
+        look.measure(Stage::Verdict, || lay_over(probe, &mut findings));
     }
+    Ok((findings, said))
+}
+
+/// The candidates with their sketches. Where one cannot be read the picture is judged without it.
+fn findings(corpus: &impl Corpus, candidates: &Candidates) -> Result<Vec<Finding>, EngineError> {
+    let stored = corpus.sketches(&ids(candidates))?;
+    let finding = |(candidate, bytes): (&index::Candidate, Option<Vec<u8>>)| {
+        let unreadable = |error| corpus.note_unreadable_sketch(candidate.photo_id, &error);
+        let sketch = bytes.and_then(|bytes| Sketch::from_bytes(&bytes).map_err(unreadable).ok());
+        Finding { sketch, ..Finding::from(*candidate) }
+    };
+    Ok(candidates.iter().zip(stored).map(finding).collect())
 }
 
 fn ids(candidates: &Candidates) -> Vec<PhotoId> {
@@ -110,5 +135,46 @@ fn lay_over(probe: &Probe, findings: &mut [Finding]) {
     let near: Vec<Candidate<'_>> = sketched.iter().map(|(_, near)| *near).collect();
     for ((evidence, _), measured) in sketched.iter_mut().zip(measure(probe, &near)) {
         **evidence = measured;
+    }
+}
+
+impl Search<'_> {
+    pub(super) fn judge(&mut self) -> Result<(), EngineError> {
+        let judged = judge(&self.picture, self.engine)?;
+        (self.policy, self.verdict) = (judged.policy, judged.verdict);
+        Ok(())
+    }
+}
+
+/// What the home folder stores at this moment.
+impl Corpus for Engine {
+    fn whole(&self, embedding: &Embedding) -> Result<(Policy, Candidates), EngineError> {
+        self.with_index(|index| {
+            let stored = index.len() as u64;
+            let policy = self.bound.policy(self.store.as_ref(), stored, self.progress.as_ref())?;
+            Ok((policy, index.search(embedding, CANDIDATES, policy.hit_threshold())?))
+        })
+    }
+
+    fn parts(&self, parts: &[Embedding]) -> Result<Vec<Candidates>, EngineError> {
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.with_index(|index| {
+            let near = |part| Ok(index.search(part, CANDIDATES_PER_PART, -1.0)?);
+            parts.iter().map(near).collect()
+        })
+    }
+
+    fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        Ok(self.store.sketches(photo_ids)?)
+    }
+
+    fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, EngineError> {
+        Ok(self.store.said_of(photo_ids)?)
+    }
+
+    fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: &dyn std::fmt::Display) {
+        self.store.note_unreadable_sketch(photo_id, problem);
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::{Mutex, PoisonError};
 
+use super::judge::Look;
 use super::timings::{Stage, Stopwatch};
 use super::{Engine, EngineError};
 use crate::clock::Timestamp;
@@ -156,6 +157,24 @@ impl<'e> Picture<'e> {
         let tensor = self.timings.measure(Stage::Tensor, || preprocessor.tensor(photo));
         idle.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
         Ok(tensor?)
+    }
+}
+
+impl Look for Picture<'_> {
+    fn embedding(&self) -> Result<&Embedding, EngineError> {
+        Self::embedding(self)
+    }
+
+    fn parts(&self) -> Result<&[Embedding], EngineError> {
+        Self::parts(self)
+    }
+
+    fn probe(&self) -> Result<&Probe, EngineError> {
+        Self::probe(self)
+    }
+
+    fn measure<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        self.timings.measure(stage, work)
     }
 }
 

@@ -15,7 +15,7 @@ use std::fmt::Display;
 pub(crate) use sqlite::open;
 
 pub use crate::catalog::{
-    AnswerKey, Asking, CatalogError, Counts, Damage, DamageNote, EmbeddingChunk, Entry, Extent, FetchedPhoto,
+    AnswerKey, Asking, CatalogError, CheckGroup, Counts, Damage, DamageNote, EmbeddingChunk, Entry, Extent, FetchedPhoto,
     FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood, NewPhoto, NewWaiting,
     OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter, PhotoKind, QueueCounts,
     Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail, StoredGood, StoredPhoto, StoredVector,
@@ -33,13 +33,14 @@ use crate::vector::Fingerprint;
 
 /// All that the engine asks of its store.
 pub trait Store:
-    PhotoStore + AnswerStore + SpendStore + QueueStore + FeedbackStore + OfferImageStore + UpkeepStore + ViewStore
+    PhotoStore + AnswerStore + CheckStore + SpendStore + QueueStore + FeedbackStore + OfferImageStore + UpkeepStore + ViewStore
 {
 }
 
 impl<S> Store for S where
     S: PhotoStore
         + AnswerStore
+        + CheckStore
         + SpendStore
         + QueueStore
         + FeedbackStore
@@ -135,6 +136,25 @@ pub trait AnswerStore: Send + Sync {
     /// Whether storing failed the last time.
     fn storing_fails(&self) -> bool;
     fn note_storing(&self, fails: bool);
+}
+
+/// Pictures that are checked and added in one step.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait CheckStore: Send + Sync {
+    /// Adds a group of photos in one transaction, in which nobody else can add or remove any. `decide` may read the store
+    /// meanwhile; when it says `false` or fails, nothing has changed.
+    fn add_checked(
+        &self,
+        decide: &mut dyn FnMut(&mut dyn CheckGroup) -> Result<bool, CatalogError>,
+    ) -> Result<bool, CatalogError>;
+    /// The number of the run that writes to `output`; a new one, unless it `resumes` one that has not ended.
+    fn check_run(&self, output: &str, resumes: bool, started_at: Timestamp) -> Result<i64, CatalogError>;
+    /// The lines of a run's last group, by their rows: they may have been told of or not.
+    fn kept_lines(&self, run_id: i64) -> Result<Vec<(u64, String)>, CatalogError>;
+    /// All lines of the run were told of.
+    fn end_check_run(&self, run_id: i64) -> Result<(), CatalogError>;
 }
 
 /// The account of paid calls: spend and breakers ([`Ledger`]), and turns at the upstream.

@@ -76,6 +76,13 @@ by_catalog! { AnswerStore {
     fn note_storing(&self, fails: bool);
 }}
 
+by_catalog! { CheckStore {
+    fn add_checked(&self, decide: &mut dyn FnMut(&mut dyn CheckGroup) -> Result<bool, CatalogError>) -> Result<bool, CatalogError>;
+    fn check_run(&self, output: &str, resumes: bool, started_at: Timestamp) -> Result<i64, CatalogError>;
+    fn kept_lines(&self, run_id: i64) -> Result<Vec<(u64, String)>, CatalogError>;
+    fn end_check_run(&self, run_id: i64) -> Result<(), CatalogError>;
+}}
+
 by_catalog! { SpendStore {
     fn calls_spent(&self, profile: &str, day: &QuotaDay) -> Result<u32, CatalogError>;
     fn call_starts(&self, profile: &str, day: &QuotaDay) -> Result<Vec<Timestamp>, CatalogError>;
