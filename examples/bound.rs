@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tongkuan::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, Sample, upper_bound};
 use tongkuan::embed::{Model, runtime};
-use tongkuan::engine::{Engine, Progress, RuntimeChoice};
+use tongkuan::engine::{Engine, Progress, RuntimeChoice, SecondLook};
 use tongkuan::eval::{Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
 
 const SPLITS: u64 = 20;
@@ -45,7 +45,7 @@ fn evaluated(folder: &Path, seed: u64) -> Result<Evaluation> {
     let engine = Engine::builder(work.path().join("home"))
         .runtime(RuntimeChoice { folder, may_fetch: true, intra_threads: 1 })
         .open()?;
-    Ok(evaluate(&engine, Manifest::read(&made.manifest)?, &Lines)?)
+    Ok(evaluate(&engine, Manifest::read(&made.manifest)?, SecondLook::Always, &Lines)?)
 }
 
 fn main() -> Result<()> {

@@ -499,7 +499,7 @@ def main():
     manifest = json.loads(path.read_text()) if path.exists() else {}
     dimension = weights.FEATURES if fitted.head is None else int(fitted.head["matrix"].shape[1])
     manifest = {
-        "format": 2,
+        "format": 3,
         "name": args.name,
         "version": manifest.get("version", VERSION),
         "file": "model.onnx",
@@ -515,7 +515,8 @@ def main():
             "filter": args.filter,
         },
         "output": {"name": "embedding", "dimension": dimension},
-        "windows": {"input": "windows", "cell_px": CELL, "second_look_px": SECOND_LOOK},
+        # What composites.py has fitted stays, as the thresholds of evaluate.py do.
+        "windows": {**manifest.get("windows", {}), "input": "windows", "cell_px": CELL, "second_look_px": SECOND_LOOK},
         "licence": "Apache-2.0",
         # Chosen by evaluate.py, kept when a model is exported again.
         "thresholds": manifest.get("thresholds", {"same_picture": 1.0, "review": 0.0}),

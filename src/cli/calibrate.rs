@@ -15,6 +15,7 @@ use super::settings::Settings;
 use super::show::{self, Terminal};
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
 use crate::catalog::Catalog;
+use crate::engine::SecondLook;
 use crate::eval::{Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
 use crate::printable::field;
 
@@ -81,7 +82,7 @@ impl Calibrate {
         }
         let engine = settings.on_its_own(&scratch.join("home")).engine(true)?;
         let usable = pictures.len().min(self.limit.unwrap_or(usize::MAX)) - made.unreadable.len();
-        let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, &terminal)?;
+        let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, SecondLook::Always, &terminal)?;
         let calibration = evaluation.calibration(&model, asked, |_| true);
         let stored = catalog.as_ref().map_or(Ok(0), Catalog::photo_count)?;
         let line = match calibration.line(asked, stored) {

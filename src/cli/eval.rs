@@ -14,6 +14,7 @@ use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
+use crate::engine::SecondLook;
 use crate::eval::{MakeOptions, Manifest, Measures, Recolours, Summary, evaluate, make, write_html};
 use crate::printable::field;
 
@@ -44,6 +45,10 @@ pub(super) struct Eval {
     /// Use at most this many pictures of the folder
     #[arg(long, value_name = "N", requires = "make")]
     limit: Option<usize>,
+    /// Look at parts only of pictures that may hold other pictures, as `check` does, instead of all that are no hit as a
+    /// whole
+    #[arg(long, conflicts_with = "make")]
+    likely_second_looks: bool,
 }
 
 impl Eval {
@@ -89,10 +94,11 @@ impl Eval {
             let fields: Vec<&str> = manifest.ignored_fields.iter().map(String::as_str).collect();
             complain(format_args!("{name}: ignored fields: {}", fields.join(", ")));
         }
+        let second_look = if self.likely_second_looks { SecondLook::WhenLikely } else { SecondLook::Always };
         let scratch = Scratch::new()?;
         let (json, max_false_hit) = (settings.json, settings.max_false_hit);
         let engine = settings.without_upstream(&scratch.join("home")).engine(true)?;
-        let evaluation = evaluate(&engine, manifest, &Terminal::new())?;
+        let evaluation = evaluate(&engine, manifest, second_look, &Terminal::new())?;
         for bad in &evaluation.bad_lines {
             complain(format_args!("{bad}"));
         }

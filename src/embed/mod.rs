@@ -2,6 +2,7 @@
 //!
 //! [`Embedder`] is the seam: [`OnnxEmbedder`] is the real one, tests bring their own.
 
+mod composites;
 mod library;
 mod model;
 mod onnx;
@@ -10,7 +11,7 @@ pub mod runtime;
 mod windows;
 
 pub(crate) use library::disable_telemetry_if_alone;
-pub use model::{MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, WindowSpec};
+pub use model::{CompositesSpec, MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, WindowSpec};
 pub use onnx::OnnxEmbedder;
 
 pub use crate::vector::{Embedding, EmbeddingError, Fingerprint, Thresholds};
@@ -33,6 +34,14 @@ pub trait Embedder: Send + Sync {
     /// [`EmbedError`] when the runtime or the model fails.
     fn embed(&self, tensor: &Tensor) -> Result<Embedding, EmbedError>;
 
+    /// As [`Embedder::embed`], with what the same pass tells of the picture beside its embedding.
+    ///
+    /// # Errors
+    /// [`EmbedError`] when the runtime or the model fails.
+    fn look(&self, tensor: &Tensor) -> Result<FirstLook, EmbedError> {
+        Ok(FirstLook { embedding: self.embed(tensor)?, may_be_composite: true })
+    }
+
     /// What a tensor for [`Embedder::embed_parts`] looks like; `None` when this embedder only knows whole pictures.
     fn parts_input(&self) -> Option<TensorSpec> {
         None
@@ -47,6 +56,15 @@ pub trait Embedder: Send + Sync {
         let _ = tensor;
         Ok(Vec::new())
     }
+}
+
+/// What one pass over a whole picture tells.
+#[derive(Clone, Debug)]
+pub struct FirstLook {
+    pub embedding: Embedding,
+    /// Whether the picture may hold other pictures, as collages and scenes do, which only [`Embedder::embed_parts`] would
+    /// find. True where the embedder cannot tell.
+    pub may_be_composite: bool,
 }
 
 /// Why there is no embedding.

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::composites::CompositeDetector;
 use crate::photo::Digest;
 use crate::tensor::{PREPROCESSING_VERSION, TensorSpec};
 use crate::vector::{Fingerprint, Thresholds};
 
 /// The newest manifest format this code reads.
-pub const MANIFEST_FORMAT: u32 = 2;
+pub const MANIFEST_FORMAT: u32 = 3;
 
 /// The largest ONNX file that is read, in bytes.
 const MAX_MODEL_BYTES: u64 = 1 << 30;
@@ -20,12 +21,14 @@ const MAX_MODEL_BYTES: u64 = 1 << 30;
 /// The default model travels inside the binary: there is nothing to find, and nothing to lose.
 const DEFAULT_MANIFEST: &str = include_str!("../../models/efficientnet-lite0-gem/manifest.json");
 const DEFAULT_ONNX: &[u8] = include_bytes!("../../models/efficientnet-lite0-gem/model.onnx");
+const DEFAULT_COMPOSITES: &[u8] =
+    include_bytes!("../../models/efficientnet-lite0-gem/composites.safetensors");
 
 /// What `manifest.json` beside an ONNX file says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// 1 to [`MANIFEST_FORMAT`]; from 2 on there may be `windows`.
+    /// 1 to [`MANIFEST_FORMAT`]; from 2 on there may be `windows`, from 3 on `composites` in it.
     pub format: u32,
     pub name: String,
     pub version: String,
@@ -62,6 +65,21 @@ pub struct WindowSpec {
     pub cell_px: u32,
     /// Side of the (larger, square) input when parts of a picture are looked at.
     pub second_look_px: u32,
+    /// What tells pictures that need no second look. Left out by a model for which nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub composites: Option<CompositesSpec>,
+}
+
+/// The file that tells from the first look whether a picture may hold other pictures: safetensors of `f32` with `weights`,
+/// `[17, dimension]`, for the embeddings of the whole and of the sixteen halves of the input, and `bias`, `[1]`. Where the
+/// sum of the products and the bias is negative there are none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompositesSpec {
+    /// Relative to the manifest.
+    pub file: PathBuf,
+    /// Lower-case hex SHA-256 of the file.
+    pub sha256: String,
 }
 
 impl WindowSpec {
@@ -85,6 +103,7 @@ impl WindowSpec {
 pub struct Model {
     manifest: Manifest,
     onnx: std::borrow::Cow<'static, [u8]>,
+    composites: Option<CompositeDetector>,
 }
 
 /// Why a model cannot be used.
@@ -112,7 +131,10 @@ impl Model {
     /// # Errors
     /// [`ModelError`] only if the binary was built from a manifest that does not fit its ONNX file.
     pub fn built_in() -> Result<Self, ModelError> {
-        Self::checked(Path::new("built-in manifest.json"), DEFAULT_MANIFEST, |_| Ok(DEFAULT_ONNX.into()))
+        Self::checked(Path::new("built-in manifest.json"), DEFAULT_MANIFEST, |file| {
+            let is_model = file.extension().is_some_and(|kind| kind == "onnx");
+            Ok(if is_model { DEFAULT_ONNX } else { DEFAULT_COMPOSITES }.into())
+        })
     }
 
     /// Reads a manifest and the ONNX file it names.
@@ -129,7 +151,7 @@ impl Model {
             let path = manifest_path.with_file_name(file);
             let length = std::fs::metadata(&path).map_err(io(&path))?.len();
             if length > MAX_MODEL_BYTES {
-                return Err(ModelError::Invalid { path, problem: "the ONNX file is larger than 1 GiB" });
+                return Err(ModelError::Invalid { path, problem: "the model's file is larger than 1 GiB" });
             }
             Ok(std::fs::read(&path).map_err(io(&path))?.into())
         })
@@ -138,7 +160,7 @@ impl Model {
     fn checked(
         path: &Path,
         text: &str,
-        onnx: impl FnOnce(&Path) -> Result<std::borrow::Cow<'static, [u8]>, ModelError>,
+        read: impl Fn(&Path) -> Result<std::borrow::Cow<'static, [u8]>, ModelError>,
     ) -> Result<Self, ModelError> {
         let invalid = |problem| ModelError::Invalid { path: path.to_path_buf(), problem };
         let manifest: Manifest = serde_json::from_str(text)
@@ -165,13 +187,28 @@ impl Model {
         if !(ordered && cosines.same_picture <= 1.0) {
             return Err(invalid("thresholds must satisfy -1 <= review <= same_picture <= 1"));
         }
-        let onnx = onnx(&manifest.file)?;
-        let found = Digest::of(&onnx).to_string();
-        if found != manifest.sha256 {
-            let path = path.with_file_name(&manifest.file);
-            return Err(ModelError::Digest { path, expected: manifest.sha256, found });
-        }
-        Ok(Self { manifest, onnx })
+        let vouched_for = |file: &Path, expected: &str| {
+            let bytes = read(file)?;
+            let found = Digest::of(&bytes).to_string();
+            if found == expected {
+                return Ok(bytes);
+            }
+            let path = path.with_file_name(file);
+            Err(ModelError::Digest { path, expected: expected.to_owned(), found })
+        };
+        let onnx = vouched_for(&manifest.file, &manifest.sha256)?;
+        let composites = match manifest.windows.as_ref().and_then(|windows| windows.composites.as_ref()) {
+            None => None,
+            Some(spec) => {
+                let bytes = vouched_for(&spec.file, &spec.sha256)?;
+                let read = CompositeDetector::from_safetensors(&bytes, manifest.output.dimension);
+                Some(read.ok_or_else(|| ModelError::Invalid {
+                    path: path.with_file_name(&spec.file),
+                    problem: "windows.composites must be safetensors with weights [17, dimension] and bias [1]",
+                })?)
+            }
+        };
+        Ok(Self { manifest, onnx, composites })
     }
 
     #[must_use]
@@ -182,6 +219,10 @@ impl Model {
     #[must_use]
     pub fn onnx(&self) -> &[u8] {
         &self.onnx
+    }
+
+    pub(super) fn composites(&self) -> Option<&CompositeDetector> {
+        self.composites.as_ref()
     }
 
     /// What makes two vectors comparable: the weights, the dimension and how pictures are brought to the model.

@@ -10,7 +10,7 @@ use ort::value::TensorRef;
 
 use super::model::Model;
 use super::runtime::Runtime;
-use super::{EmbedError, Embedder, Embedding, windows};
+use super::{EmbedError, Embedder, Embedding, FirstLook, windows};
 use super::{Fingerprint, Thresholds};
 use crate::tensor::{Tensor, TensorSpec};
 
@@ -135,6 +135,18 @@ impl Embedder for OnnxEmbedder {
         let windows = self.windows(tensor, windows::whole)?;
         let mut embeddings = self.run(tensor, windows.as_ref())?;
         embeddings.pop().ok_or(EmbedError::Dimension { expected: self.dimension(), found: 0 })
+    }
+
+    fn look(&self, tensor: &Tensor) -> Result<FirstLook, EmbedError> {
+        let Some(detector) = self.model.composites() else {
+            return Ok(FirstLook { embedding: self.embed(tensor)?, may_be_composite: true });
+        };
+        let windows = self.windows(tensor, windows::whole_and_halves)?;
+        let embeddings = self.run(tensor, windows.as_ref())?;
+        let may_be_composite = detector.may_be_composite(&embeddings);
+        let whole = embeddings.into_iter().next();
+        let embedding = whole.ok_or(EmbedError::Dimension { expected: self.dimension(), found: 0 })?;
+        Ok(FirstLook { embedding, may_be_composite })
     }
 
     fn parts_input(&self) -> Option<TensorSpec> {

@@ -10,6 +10,11 @@ pub(super) fn whole(rows: usize, columns: usize) -> Array2<f32> {
     of_areas(rows, columns, &[(0, 0, rows, columns)])
 }
 
+/// [`whole`] and then [`halves`]: shape `[17, cells]`.
+pub(super) fn whole_and_halves(rows: usize, columns: usize) -> Array2<f32> {
+    ndarray::concatenate![ndarray::Axis(0), whole(rows, columns), halves(rows, columns)]
+}
+
 /// Sixteen windows of half the rows and half the columns, evenly spread: shape `[16, cells]`. Rows and columns are at
 /// least two. That many and of that size find nearly every picture of a collage again (docs/benchmarks/second-look.md).
 pub(super) fn halves(rows: usize, columns: usize) -> Array2<f32> {

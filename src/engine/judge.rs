@@ -1,7 +1,7 @@
 //! Is one of the nearest stored pictures this one? Puts index, catalogue, verifier and policy together.
 
 use super::search::Search;
-use super::{Engine, EngineError, Stage};
+use super::{Engine, EngineError, SecondLook, Stage};
 use crate::index::{self, Candidates};
 use crate::photo_id::PhotoId;
 use crate::store::Said;
@@ -19,6 +19,8 @@ const CANDIDATES_BY_PARTS: usize = 20;
 /// A picture to be judged: what is made of it when it is asked for.
 pub(super) trait Look {
     fn embedding(&self) -> Result<&Embedding, EngineError>;
+    /// Whether it may hold other pictures, as collages and scenes do.
+    fn may_be_composite(&self) -> Result<bool, EngineError>;
     /// Embeddings of parts of it; none where the embedder knows whole pictures only.
     fn parts(&self) -> Result<&[Embedding], EngineError>;
     fn probe(&self) -> Result<&Probe, EngineError>;
@@ -69,7 +71,11 @@ impl Near {
 
 /// Judges a picture by its embedding, and by the sketches of the stored pictures near it; when that gives no hit, by what
 /// its parts look like: a collage or a scene is none of the pictures in it as a whole.
-pub(super) fn judge(look: &impl Look, corpus: &impl Corpus) -> Result<Judged, EngineError> {
+pub(super) fn judge(
+    look: &impl Look,
+    corpus: &impl Corpus,
+    second_look: SecondLook,
+) -> Result<Judged, EngineError> {
     let embedding = look.embedding()?;
     let (policy, whole) = look.measure(Stage::Index, || corpus.whole(embedding))?;
     let mut near = Near { whole, parts: None };
@@ -78,6 +84,9 @@ pub(super) fn judge(look: &impl Look, corpus: &impl Corpus) -> Result<Judged, En
     // Where a person's word speaks against the best of them, parts of the picture would only bring it up again.
     let told_apart = matches!(verdict, Verdict::Review(m) if m.doubt == Some(Doubt::ToldApart));
     if told_apart || matches!(verdict, Verdict::Hit(_)) || near.whole.is_empty() {
+        return Ok(Judged { policy, verdict, near });
+    }
+    if second_look == SecondLook::WhenLikely && !look.may_be_composite()? {
         return Ok(Judged { policy, verdict, near });
     }
     let parts = look.parts()?;
@@ -140,7 +149,7 @@ fn lay_over(probe: &Probe, findings: &mut [Finding]) {
 
 impl Search<'_> {
     pub(super) fn judge(&mut self) -> Result<(), EngineError> {
-        let judged = judge(&self.picture, self.engine)?;
+        let judged = judge(&self.picture, self.engine, self.query.second_look)?;
         (self.policy, self.verdict) = (judged.policy, judged.verdict);
         Ok(())
     }

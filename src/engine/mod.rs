@@ -54,7 +54,7 @@ pub use harvest::{HarvestError, Harvested};
 pub use live_index::IndexAudit;
 pub use pages::MAX_PAGES;
 pub use progress::{Progress, Silent};
-pub use query::{Mode, Query};
+pub use query::{Mode, Query, SecondLook};
 pub use queue::{Drained, DrainedOne};
 pub use quota::QuotaReport;
 pub use reembed::{Originals, Reembedded, Refilled};

@@ -7,6 +7,7 @@ use super::judge::Look;
 use super::timings::{Stage, Stopwatch};
 use super::{Engine, EngineError};
 use crate::clock::Timestamp;
+use crate::embed::FirstLook;
 use crate::photo::{Digest, Photo, PhotoFormat};
 use crate::photo_id::PhotoId;
 use crate::store::{CatalogError, NewPhoto, Stored};
@@ -21,7 +22,7 @@ pub(super) struct Picture<'e> {
     bytes: &'e [u8],
     byte_digest: Digest,
     photo: OnceCell<Photo>,
-    embedding: OnceCell<Embedding>,
+    first_look: OnceCell<FirstLook>,
     parts: OnceCell<Vec<Embedding>>,
     probe: OnceCell<Probe>,
     pub(super) timings: Stopwatch,
@@ -40,8 +41,8 @@ impl<'e> Picture<'e> {
     }
 
     fn hashed(engine: &'e Engine, bytes: &'e [u8], byte_digest: Digest, timings: Stopwatch) -> Self {
-        let (photo, embedding, parts, probe) = Default::default();
-        Self { engine, bytes, byte_digest, photo, embedding, parts, probe, timings }
+        let (photo, first_look, parts, probe) = Default::default();
+        Self { engine, bytes, byte_digest, photo, first_look, parts, probe, timings }
     }
 
     pub(super) fn byte_digest(&self) -> Digest {
@@ -80,16 +81,20 @@ impl<'e> Picture<'e> {
     }
 
     pub(super) fn embedding(&self) -> Result<&Embedding, EngineError> {
-        once(&self.embedding, || {
+        Ok(&self.first_look()?.embedding)
+    }
+
+    fn first_look(&self) -> Result<&FirstLook, EngineError> {
+        once(&self.first_look, || {
             let embedder = self.embedder()?;
             let tensor = self.tensor(&self.engine.preprocessors[0], embedder.input())?;
-            Ok(self.timings.measure(Stage::Embed, || embedder.embed(&tensor))?)
+            Ok(self.timings.measure(Stage::Embed, || embedder.look(&tensor))?)
         })
     }
 
     /// Whether it was embedded: a picture whose bytes or pixels are known is not.
     pub(super) fn is_embedded(&self) -> bool {
-        self.embedding.get().is_some()
+        self.first_look.get().is_some()
     }
 
     /// Embeddings of parts of the picture; none where the embedder knows whole pictures only.
@@ -163,6 +168,10 @@ impl<'e> Picture<'e> {
 impl Look for Picture<'_> {
     fn embedding(&self) -> Result<&Embedding, EngineError> {
         Self::embedding(self)
+    }
+
+    fn may_be_composite(&self) -> Result<bool, EngineError> {
+        Ok(self.first_look()?.may_be_composite)
     }
 
     fn parts(&self) -> Result<&[Embedding], EngineError> {

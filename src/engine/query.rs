@@ -19,6 +19,18 @@ pub enum Mode {
     Bypass,
 }
 
+/// Whether a picture that is no hit as a whole is looked at again, in parts: a collage or a scene is none of the pictures in
+/// it as a whole. The second look takes three times as long as the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SecondLook {
+    /// Nothing is paid for before.
+    #[default]
+    Always,
+    /// Only if the first look does not rule out that there is more than one picture in it, which costs less than one hit
+    /// in a hundred of collages and scenes (docs/benchmarks/second-look.md).
+    WhenLikely,
+}
+
 /// One search.
 #[derive(Clone, Debug)]
 pub struct Query<'a> {
@@ -38,6 +50,7 @@ pub struct Query<'a> {
     pub defer: Option<i32>,
     /// Ask about a picture in which nothing shows, too.
     pub force: bool,
+    pub second_look: SecondLook,
     /// Which of the offers are wanted.
     pub refine: Refine,
 }
@@ -55,6 +68,7 @@ impl<'a> Query<'a> {
             max_age: None,
             defer: None,
             force: false,
+            second_look: SecondLook::Always,
             refine: Refine::default(),
         }
     }

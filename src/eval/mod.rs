@@ -34,7 +34,7 @@ pub use measures::{
 pub use report::{html, write_html};
 pub use summary::{StageTime, Summary};
 
-use crate::engine::{Engine, EngineError, Inspection, Mode, Progress, Query, Timings};
+use crate::engine::{Engine, EngineError, Inspection, Mode, Progress, Query, SecondLook, Timings};
 use crate::input::FileProblem;
 use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
@@ -111,6 +111,7 @@ pub struct Asked {
 pub fn evaluate(
     engine: &Engine,
     manifest: Manifest,
+    second_look: SecondLook,
     progress: &dyn Progress,
 ) -> Result<Evaluation, EvalError> {
     let lines = manifest.len();
@@ -136,7 +137,7 @@ pub fn evaluate(
     half_must_be_good(&mut bad_lines, lines)?;
 
     let start = Instant::now();
-    let stored = Store::new(&references);
+    let stored = Store::new(&references, second_look);
     let results =
         for_each(queries, "searching", progress, |(number, line)| stored.ask(engine, &folder, number, line));
     let searching_secs = start.elapsed().as_secs_f64();
@@ -211,12 +212,13 @@ fn store(engine: &Engine, folder: &Path, number: usize, line: Line) -> Result<(P
 struct Store<'a> {
     references: &'a HashMap<PhotoId, Vec<Reference>>,
     items: HashSet<&'a str>,
+    second_look: SecondLook,
 }
 
 impl<'a> Store<'a> {
-    fn new(references: &'a HashMap<PhotoId, Vec<Reference>>) -> Self {
+    fn new(references: &'a HashMap<PhotoId, Vec<Reference>>, second_look: SecondLook) -> Self {
         let items = references.values().flatten().map(|reference| reference.item.as_str()).collect();
-        Self { references, items }
+        Self { references, items, second_look }
     }
 
     /// Asks one query. Returns with it the engine's threshold and the share of false hits behind that.
@@ -233,7 +235,8 @@ impl<'a> Store<'a> {
             return Err(bad(LineProblem::NegativeStored { negative, item: item.to_owned() }));
         }
         let bytes = picture(&line.path, folder).map_err(bad)?;
-        let query = Query { mode: Mode::LocalOnly, ..Query::new(&bytes, &line.path) };
+        let second_look = self.second_look;
+        let query = Query { mode: Mode::LocalOnly, second_look, ..Query::new(&bytes, &line.path) };
         let inspection = engine.inspect(&query).map_err(|e| bad(e.into()))?;
         let best = inspection.best.map(|best| best.photo_id);
         let shown = best.and_then(|photo_id| self.references.get(&photo_id));

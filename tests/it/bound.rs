@@ -6,7 +6,7 @@ use image::imageops::{FilterType, resize};
 use tongkuan::calibration::{CALIBRATION_FORMAT, Calibration, Line, Sample};
 use tongkuan::catalog::Catalog;
 use tongkuan::embed::Embedder;
-use tongkuan::engine::{CalibratedOn, Engine, EngineError, Silent};
+use tongkuan::engine::{CalibratedOn, Engine, EngineError, SecondLook, Silent};
 use tongkuan::eval::{MakeOptions, Manifest, Recolours, evaluate, make};
 use tongkuan::sandbox::{Catalogue, View};
 use tongkuan::verify::{REVIEW_CONFIDENCE, weights_digest};
@@ -170,7 +170,8 @@ fn goods_that_the_calibration_did_not_see_keep_its_bound() {
     let embedder = Arc::new(FakeEmbedder::new());
     let model = embedder.fingerprint();
     let engine = Engine::builder(folder.path().join("home")).embedder(embedder).open().unwrap();
-    let evaluation = evaluate(&engine, Manifest::read(&made.manifest).unwrap(), &Silent).unwrap();
+    let evaluation =
+        evaluate(&engine, Manifest::read(&made.manifest).unwrap(), SecondLook::Always, &Silent).unwrap();
     let (mut lines, mut rates) = (Vec::new(), Vec::new());
     for split in 0..20 {
         let calibration = evaluation.calibration(&model, BOUND, |asked| asked.is_in_first_half(split));

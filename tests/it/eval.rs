@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use image::{ImageFormat, Rgb, RgbImage};
-use tongkuan::engine::{Outcome, Silent};
+use tongkuan::engine::{Outcome, SecondLook, Silent};
 use tongkuan::eval::{
     EvalError, LabelProblem, Line, LineProblem, Made, MakeOptions, Manifest, Negative, Recolours, Role,
     Summary, evaluate, html, make,
@@ -204,7 +204,8 @@ fn the_engine_is_asked_for_real_and_every_answer_is_counted_once() {
     let manifest = folder.write("manifest.ndjson", text.as_bytes());
     let bench = Bench::new();
     let engine = bench.engine();
-    let evaluation = evaluate(&engine, Manifest::read(&manifest).unwrap(), &Silent).unwrap();
+    let evaluation =
+        evaluate(&engine, Manifest::read(&manifest).unwrap(), SecondLook::Always, &Silent).unwrap();
     let outcomes: Vec<_> =
         evaluation.queries.iter().map(|asked| (asked.judged.outcome, asked.judged.right)).collect();
     let (hit, miss) = (Outcome::Hit, Outcome::Miss);
@@ -238,7 +239,9 @@ fn an_edited_collection_goes_through_from_end_to_end() {
     folder.goods();
     let made = folder.made("out", SEED_7);
     let bench = Bench::new();
-    let evaluation = evaluate(&bench.engine(), Manifest::read(&made.manifest).unwrap(), &Silent).unwrap();
+    let evaluation =
+        evaluate(&bench.engine(), Manifest::read(&made.manifest).unwrap(), SecondLook::Always, &Silent)
+            .unwrap();
     let summary = Summary::of(&evaluation, None);
     assert_eq!((summary.references, summary.queries), (made.references, made.queries));
     assert!(summary.bad_lines.is_empty(), "{:?}", summary.bad_lines);
@@ -264,7 +267,9 @@ fn bad_lines_and_unreadable_pictures_are_named_and_the_others_count() {
 {"path":"a.png","role":"judge","item":"A"}
 "#;
     let manifest = folder.write("manifest.ndjson", text.as_bytes());
-    let evaluation = evaluate(&Bench::new().engine(), Manifest::read(&manifest).unwrap(), &Silent).unwrap();
+    let evaluation =
+        evaluate(&Bench::new().engine(), Manifest::read(&manifest).unwrap(), SecondLook::Always, &Silent)
+            .unwrap();
     assert_eq!(evaluation.queries.len(), 4);
     let bad: Vec<_> = evaluation.bad_lines.iter().map(|bad| bad.line).collect();
     assert_eq!(bad, [3, 4, 5, 9]);
@@ -286,7 +291,9 @@ fn a_manifest_of_mostly_bad_lines_is_an_error_that_names_the_first() {
 nonsense
 "#;
     let manifest = folder.write("manifest.ndjson", text.as_bytes());
-    let error = evaluate(&Bench::new().engine(), Manifest::read(&manifest).unwrap(), &Silent).unwrap_err();
+    let error =
+        evaluate(&Bench::new().engine(), Manifest::read(&manifest).unwrap(), SecondLook::Always, &Silent)
+            .unwrap_err();
     let EvalError::MostlyBad { bad, lines, first } = error else { panic!("{error}") };
     assert_eq!((bad, lines, first.line), (3, 5, 3));
     assert!(first.to_string().contains("no-such.png"), "{first}");
@@ -300,7 +307,8 @@ fn without_references_or_without_queries_there_is_nothing_to_judge() {
         let line = format!("{{\"path\":\"a.png\",\"role\":\"{role}\",\"item\":\"A\"}}\n");
         let manifest = folder.write("manifest.ndjson", line.as_bytes());
         let error =
-            evaluate(&Bench::new().engine(), Manifest::read(&manifest).unwrap(), &Silent).unwrap_err();
+            evaluate(&Bench::new().engine(), Manifest::read(&manifest).unwrap(), SecondLook::Always, &Silent)
+                .unwrap_err();
         assert!(
             matches!(error, EvalError::Nothing(missing) if format!("{missing:?}").to_lowercase() != role)
         );
