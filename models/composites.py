@@ -1,8 +1,8 @@
-"""Fit what tells from the first look whether a picture may hold other pictures, as collages and scenes do.
+"""Fit what tells from the first look whether a picture may hold other pictures, as collages, scenes and posters do.
 
 A logistic function of the embeddings of the whole and of its sixteen halves at the size of the first look
 (src/embed/composites.rs). Learns from pictures of the training tar files, edited; each fourth product is held back, and
-chooses the threshold. Posters are neither: most of them are found by the first look.
+chooses the threshold.
 
 Example
   python models/composites.py --tars train-0.tar train-1.tar train-2.tar --out models/efficientnet-lite0-gem
@@ -31,10 +31,10 @@ import export  # noqa: E402
 import pictures  # noqa: E402
 import shop_edits  # noqa: E402
 
-COMPOSITES = {"collage": shop_edits.collage, "scene": shop_edits.scene}
+COMPOSITES = {"collage": shop_edits.collage, "scene": shop_edits.scene, "poster": shop_edits.poster}
 DECAY = 0.003
-# Share of collages and scenes for which a second look is still taken; docs/benchmarks/second-look.md chose it.
-KEPT = 0.98
+# Share of collages, scenes and posters for which a second look is still taken; docs/benchmarks/second-look.md chose it.
+KEPT = 0.94
 
 
 def views(loaded, limit, seed):
