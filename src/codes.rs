@@ -92,7 +92,8 @@ codes! {
         NoSuchPhoto => "no_such_photo",
         OtherPicture => "other_picture",
         OnePhoto => "one_photo",
-        NoUpstream => "no_upstream";
+        NoUpstream => "no_upstream",
+        Scratch => "scratch_failed";
         of Photo, Tensor, Embed, Index, Sketch, Save, Catalog, TooFewPairs, Prepare, Upstream
     }
     FetchError {

@@ -26,11 +26,9 @@ struct Group<'t>(Transaction<'t>);
 
 impl CheckGroup for Group<'_> {
     fn extent(&self) -> Result<Extent, CatalogError> {
-        let query =
-            "SELECT (SELECT max(photo_id) FROM embeddings), (SELECT coalesce(max(removal_id), 0) FROM removals)";
-        let extent = |row: &rusqlite::Row<'_>| {
-            Ok(Extent { last_photo_id: row.get(0)?, last_removal: row.get(1)? })
-        };
+        let query = "SELECT (SELECT max(photo_id) FROM embeddings), (SELECT coalesce(max(removal_id), 0) FROM removals)";
+        let extent =
+            |row: &rusqlite::Row<'_>| Ok(Extent { last_photo_id: row.get(0)?, last_removal: row.get(1)? });
         Ok(self.0.prepare_cached(query)?.query_row([], extent)?)
     }
 
@@ -76,12 +74,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`CatalogError`] when the file fails; so for all that is about runs.
-    pub fn check_run(
-        &self,
-        output: &str,
-        resumes: bool,
-        started_at: Timestamp,
-    ) -> Result<i64, CatalogError> {
+    pub fn check_run(&self, output: &str, resumes: bool, started_at: Timestamp) -> Result<i64, CatalogError> {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let known: Option<i64> = transaction
@@ -127,7 +120,8 @@ impl Catalog {
 }
 
 fn forget_run(transaction: &Transaction<'_>, run_id: i64) -> Result<(), rusqlite::Error> {
-    for statement in ["DELETE FROM check_lines WHERE run_id = ?1", "DELETE FROM check_runs WHERE run_id = ?1"] {
+    for statement in ["DELETE FROM check_lines WHERE run_id = ?1", "DELETE FROM check_runs WHERE run_id = ?1"]
+    {
         transaction.prepare_cached(statement)?.execute([run_id])?;
     }
     Ok(())

@@ -15,11 +15,11 @@ use std::fmt::Display;
 pub(crate) use sqlite::open;
 
 pub use crate::catalog::{
-    AnswerKey, Asking, CatalogError, CheckGroup, Counts, Damage, DamageNote, EmbeddingChunk, Entry, Extent, FetchedPhoto,
-    FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood, NewPhoto, NewWaiting,
-    OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter, PhotoKind, QueueCounts,
-    Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail, StoredGood, StoredPhoto, StoredVector,
-    Subject, ToldPair, UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
+    AnswerKey, Asking, CatalogError, CheckGroup, Counts, Damage, DamageNote, EmbeddingChunk, Entry, Extent,
+    FetchedPhoto, FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood, NewPhoto,
+    NewWaiting, OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter, PhotoKind,
+    QueueCounts, Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail, StoredGood, StoredPhoto,
+    StoredVector, Subject, ToldPair, UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
 };
 
 use crate::calibration::Calibration;
@@ -33,7 +33,15 @@ use crate::vector::Fingerprint;
 
 /// All that the engine asks of its store.
 pub trait Store:
-    PhotoStore + AnswerStore + CheckStore + SpendStore + QueueStore + FeedbackStore + OfferImageStore + UpkeepStore + ViewStore
+    PhotoStore
+    + AnswerStore
+    + CheckStore
+    + SpendStore
+    + QueueStore
+    + FeedbackStore
+    + OfferImageStore
+    + UpkeepStore
+    + ViewStore
 {
 }
 
