@@ -226,6 +226,8 @@ mod input {
             TooManyColumns => "too_many_columns",
             ColumnTwice => "column_twice",
             NoPictureColumn => "no_picture_column",
+            NoSuchColumn => "no_such_column",
+            Parquet => "parquet_damaged",
             Table => "table_not_read",
             Archive => "archive_damaged",
             TooManyMembers => "archive_too_many_files",

@@ -35,8 +35,8 @@ struct Ear {
 }
 
 impl CheckListener<String, EngineError> for Ear {
-    fn line(&self, row: u64, place: &String, outcome: &Result<Checked, EngineError>) -> String {
-        format!("{row} {place} {:?}", outcome.as_ref().map(|checked| checked.outcome))
+    fn line(&self, row: u64, place: &String, outcome: Result<&Checked, &EngineError>) -> Option<String> {
+        Some(format!("{row} {place} {:?}", outcome.map(|checked| checked.outcome)))
     }
 
     fn told(&mut self, row: u64, place: String, outcome: Result<Checked, EngineError>) {
@@ -239,8 +239,8 @@ fn an_endless_input_is_read_no_faster_than_it_is_told_of() {
     };
     struct Counter<'a>(&'a AtomicUsize, &'a AtomicBool);
     impl CheckListener<String, EngineError> for Counter<'_> {
-        fn line(&self, _: u64, _: &String, _: &Result<Checked, EngineError>) -> String {
-            String::new()
+        fn line(&self, _: u64, _: &String, _: Result<&Checked, &EngineError>) -> Option<String> {
+            None
         }
         fn told(&mut self, _: u64, _: String, _: Result<Checked, EngineError>) {
             if self.0.fetch_add(1, Ordering::SeqCst) >= 3000 {
@@ -262,8 +262,8 @@ fn when_it_is_stopped_what_was_not_told_of_is_not_stored() {
     let stop = AtomicBool::new(false);
     struct Stopping<'a>(&'a AtomicBool, usize);
     impl CheckListener<String, EngineError> for Stopping<'_> {
-        fn line(&self, _: u64, _: &String, _: &Result<Checked, EngineError>) -> String {
-            String::new()
+        fn line(&self, _: u64, _: &String, _: Result<&Checked, &EngineError>) -> Option<String> {
+            None
         }
         fn told(&mut self, _: u64, _: String, outcome: Result<Checked, EngineError>) {
             self.1 += usize::from(outcome.unwrap().added);

@@ -48,9 +48,9 @@ pub struct CheckOptions {
 
 /// Hears what became of each row. `P` is whatever the caller knows a row by, `E` its errors.
 pub trait CheckListener<P, E> {
-    /// What is to be kept of a row, in the transaction of its group, until [`CheckListener::group_told`] has returned: a
-    /// run that was killed finds it there ([`Engine::kept_check_lines`]). Asked for runs alone.
-    fn line(&self, row: u64, place: &P, outcome: &Result<Checked, E>) -> String;
+    /// What is to be kept of a row, if anything, in the transaction of its group, until [`CheckListener::group_told`] has
+    /// returned: a run that was killed finds it there ([`Engine::kept_check_lines`]). Asked for runs alone.
+    fn line(&self, row: u64, place: &P, outcome: Result<&Checked, &E>) -> Option<String>;
     /// What is stored of the row is on disk.
     fn told(&mut self, row: u64, place: P, outcome: Result<Checked, E>);
     /// All rows of a group were told of. The next group is committed after this.

@@ -320,9 +320,11 @@ impl<'e> Run<'e> {
             let lines = rows.iter().zip(&outcomes);
             let lines: Vec<(u64, String)> = lines
                 .filter_map(|(row, outcome)| {
-                    // Rows that are errors may be others the next time: nothing of the home changes with them.
-                    let outcome = outcome.clone()?;
-                    Some((row.number, listener.line(row.number, &row.place, &Ok(outcome))))
+                    let outcome = match (&row.what, outcome) {
+                        (Err(error), _) => Err(error),
+                        (Ok(_), outcome) => Ok(outcome.as_ref()?),
+                    };
+                    Some((row.number, listener.line(row.number, &row.place, outcome)?))
                 })
                 .collect();
             store.keep_lines(run_id, &lines)?;
