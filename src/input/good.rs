@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::archive::Member;
 use super::Columns;
+use super::archive::Member;
 use super::fields::{CATEGORIES, DETAIL_URL, Fields, ID, PICTURE, PRICE, RowProblem, TITLE, Value, normal};
 use super::price::parse_price;
 use super::source::PictureSource;

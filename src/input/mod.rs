@@ -99,7 +99,9 @@ pub enum FileProblem {
     NoPictureColumn { header: String },
     #[error("has no column {column:?} (there are: {header}): name one of those")]
     NoSuchColumn { column: String, header: String },
-    #[error("is a damaged Parquet file, or of an unknown kind ({problem}): write it again, with snappy, zstd or gzip, or as NDJSON")]
+    #[error(
+        "is a damaged Parquet file, or of an unknown kind ({problem}): write it again, with snappy, zstd or gzip, or as NDJSON"
+    )]
     Parquet { problem: String },
     #[error("cannot be read as a table ({problem})")]
     Table { problem: String },
@@ -181,7 +183,11 @@ pub struct Input {
 
 #[derive(Debug)]
 enum Items {
-    Rows { records: Box<Records>, base: Base, name: String },
+    Rows {
+        records: Box<Records>,
+        base: Base,
+        name: String,
+    },
     Members(vec::IntoIter<Member>, Box<Samples>),
     #[cfg(feature = "parquet")]
     Parquet(Box<parquet::Rows>),

@@ -40,7 +40,10 @@ pub(super) struct Rows {
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").field("name", &self.name).field("next_group", &self.next_group).finish_non_exhaustive()
+        f.debug_struct("Rows")
+            .field("name", &self.name)
+            .field("next_group", &self.next_group)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +80,12 @@ fn is_text(column: &ColumnDescriptor) -> bool {
 }
 
 impl Rows {
-    pub(super) fn open(file: File, name: &str, folder: &Path, columns: &Columns) -> Result<Self, FileProblem> {
+    pub(super) fn open(
+        file: File,
+        name: &str,
+        folder: &Path,
+        columns: &Columns,
+    ) -> Result<Self, FileProblem> {
         let file = SerializedFileReader::new(file)?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         // Lists have no one value a row.
@@ -99,10 +107,8 @@ impl Rows {
             same.or_else(|| leaves.iter().find(|(_, name)| inner(name).as_ref() == Some(&wanted)))
         };
         let picture = match &columns.picture {
-            Some(column) => find(column).ok_or_else(|| FileProblem::NoSuchColumn {
-                column: column.clone(),
-                header: header(),
-            })?,
+            Some(column) => find(column)
+                .ok_or_else(|| FileProblem::NoSuchColumn { column: column.clone(), header: header() })?,
             None => {
                 let found = PICTURE.iter().chain(&[INNER_BYTES]).find_map(|name| find(name));
                 found.ok_or_else(|| FileProblem::NoPictureColumn { header: header() })?
@@ -180,7 +186,8 @@ impl Rows {
             Some(bytes) => {
                 let given = id(&mut fields)?;
                 let is_id_given = given.is_some();
-                let plain = Row::of_picture(PictureSource::Bytes(bytes), given.unwrap_or_else(|| place.to_owned()));
+                let plain =
+                    Row::of_picture(PictureSource::Bytes(bytes), given.unwrap_or_else(|| place.to_owned()));
                 Row { is_id_given, ..plain }
             }
         };

@@ -40,8 +40,11 @@ impl Samples {
     /// Takes what belongs to a picture out of `members`.
     pub(super) fn of(members: Vec<Member>, columns: &Columns) -> (Vec<Member>, Self) {
         let named: Vec<(String, String)> = members.iter().map(|member| sample_of(member.name())).collect();
-        let with_picture: HashSet<&str> =
-            named.iter().filter(|(_, ending)| is_picture(ending)).map(|(sample, _)| sample.as_str()).collect();
+        let with_picture: HashSet<&str> = named
+            .iter()
+            .filter(|(_, ending)| is_picture(ending))
+            .map(|(sample, _)| sample.as_str())
+            .collect();
         let is_side = |(sample, ending): &(String, String)| {
             SIDES.contains(&ending.as_str()) && with_picture.contains(sample.as_str())
         };

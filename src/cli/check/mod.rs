@@ -118,7 +118,8 @@ impl Check {
             bail!("--out needs the columns row and outcome: --resume tells by them what is done");
         }
         let input_columns = InputColumns { picture: self.column.clone(), key: self.key.clone() };
-        let open = |source: &PathBuf| (source.display().to_string(), Input::open_with(source, &input_columns));
+        let open =
+            |source: &PathBuf| (source.display().to_string(), Input::open_with(source, &input_columns));
         let inputs: Vec<_> = self.sources.iter().map(open).collect();
         // A mistake in the only name is told before a model is loaded.
         if let [(name, Err(problem))] = &inputs[..] {
@@ -262,7 +263,12 @@ impl Printer<'_> {
             Output::Lines => writeln!(stdout(), "{text}"),
             Output::Table => {
                 let mut out = stdout();
-                write!(out, "{:7} {}", line.text("outcome").unwrap_or_default(), field(line.text("id").unwrap_or_default()))?;
+                write!(
+                    out,
+                    "{:7} {}",
+                    line.text("outcome").unwrap_or_default(),
+                    field(line.text("id").unwrap_or_default())
+                )?;
                 let named = line.text("matched_good").or(line.text("matched_label")).unwrap_or_default();
                 match (line.get("matched_photo_id").as_i64(), line.get("matched_row").as_u64()) {
                     (Some(photo), _) => write!(out, "  photo {photo} ({})", field(named))?,
@@ -336,4 +342,3 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
         }
     }
 }
-

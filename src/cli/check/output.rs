@@ -74,8 +74,12 @@ impl LineFile {
             .with_context(|| format!("cannot write {shown}: check the folder and its permissions"))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("another run writes to {shown}: wait for it, or name another file"),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {shown}")),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another run writes to {shown}: wait for it, or name another file")
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {shown}"));
+            }
         }
         if !resumes && file.metadata()?.len() > 0 {
             bail!("{shown} is there already: --resume goes on with it; else name another file, or delete it");
@@ -120,7 +124,9 @@ fn read(file: &File) -> Result<(Earlier, u64)> {
         end += read as u64;
         let number = earlier.rows.len() + 1;
         let told: Told = serde_json::from_slice(&line).with_context(|| {
-            format!("line {number} has no row and outcome as this command writes them: name the file it wrote")
+            format!(
+                "line {number} has no row and outcome as this command writes them: name the file it wrote"
+            )
         })?;
         if matches!(told.outcome.as_str(), "seen" | "error") {
             earlier.settled.insert(told.row);
@@ -152,7 +158,8 @@ mod tests {
     fn a_torn_last_line_is_cut_off_and_the_others_are_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.ndjson");
-        let whole = "{\"row\":0,\"id\":\"a\",\"outcome\":\"new\"}\n{\"row\":1,\"id\":\"b\",\"outcome\":\"seen\"}\n";
+        let whole =
+            "{\"row\":0,\"id\":\"a\",\"outcome\":\"new\"}\n{\"row\":1,\"id\":\"b\",\"outcome\":\"seen\"}\n";
         std::fs::write(&path, format!("{whole}{{\"row\":2,\"outc")).unwrap();
         assert!(LineFile::open(&path, false).is_err(), "it is not written over");
         let (mut file, earlier) = LineFile::open(&path, true).unwrap();

@@ -26,7 +26,8 @@ pub(super) fn write(lines: &Path, target: &Path, columns: &Columns) -> Result<()
     let temporary = temporary.with_context(unwritten)?;
     let schema = Arc::new(schema(columns)?);
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let mut writer = SerializedFileWriter::new(temporary.as_file().try_clone()?, schema, Arc::new(properties))?;
+    let mut writer =
+        SerializedFileWriter::new(temporary.as_file().try_clone()?, schema, Arc::new(properties))?;
     let mut group = Vec::with_capacity(GROUP_ROWS);
     for line in BufReader::new(File::open(lines)?).lines() {
         let line = line?;
@@ -86,7 +87,8 @@ fn write_group(writer: &mut SerializedFileWriter<File>, columns: &Columns, lines
             }
             Kind::Text | Kind::List => {
                 let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                let values: Vec<ByteArray> = there.map(|value| ByteArray::from(text(value).as_str())).collect();
+                let values: Vec<ByteArray> =
+                    there.map(|value| ByteArray::from(text(value).as_str())).collect();
                 column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None)?;
             }
         }

@@ -52,7 +52,8 @@ impl<'s> Meter<'s> {
     pub(super) fn new(stats: &'s CheckStats, total: Option<u64>, is_quiet: bool) -> Self {
         use std::io::Write as _;
         let bar = (!is_quiet && std::io::stderr().is_terminal()).then(|| {
-            let template = if total.is_some() { "{pos}/{len} {wide_bar} {eta} {msg}" } else { "{pos} {spinner} {msg}" };
+            let template =
+                if total.is_some() { "{pos}/{len} {wide_bar} {eta} {msg}" } else { "{pos} {spinner} {msg}" };
             let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
             let style = ProgressStyle::with_template(template);
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

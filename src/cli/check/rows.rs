@@ -116,7 +116,11 @@ impl Rows {
     fn is_another_input(&self, row: u64, item: &Item) -> Option<String> {
         let (_, Some(id)) = self.last.as_ref().filter(|(last, _)| *last == row)? else { return None };
         let found = item.row.as_ref().map_or(&item.place, |read| &read.id);
-        (found != id).then(|| format!("row {row} is {found}, and was {id} in the run that is to be resumed: name the same sources"))
+        (found != id).then(|| {
+            format!(
+                "row {row} is {found}, and was {id} in the run that is to be resumed: name the same sources"
+            )
+        })
     }
 }
 

@@ -24,7 +24,9 @@ fn field<'a>(lines: &'a [Value], name: &str) -> Vec<&'a str> {
 #[test]
 fn copies_are_named_by_the_key_of_the_first_one() {
     let shell = Shell::alone();
-    for (name, bytes) in [("a.png", png(1)), ("b.jpg", copy(1, 80)), ("c.png", png(2)), ("d.png", b"x".to_vec())] {
+    for (name, bytes) in
+        [("a.png", png(1)), ("b.jpg", copy(1, 80)), ("c.png", png(2)), ("d.png", b"x".to_vec())]
+    {
         shell.write(name, &bytes);
     }
     shell.write("list.csv", b"path,sku_no,title\na.png,K-1,x\nb.jpg,K-2,y\nc.png,,z\nd.png,K-4,\n");
@@ -44,7 +46,12 @@ fn copies_are_named_by_the_key_of_the_first_one() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(b"{\"path\":\"b.jpg\",\"id\":\"B\"}\n{\"path\":\"c.png\"}\n").unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"{\"path\":\"b.jpg\",\"id\":\"B\"}\n{\"path\":\"c.png\"}\n")
+        .unwrap();
     let out = child.wait_with_output().unwrap();
     let out = String::from_utf8(out.stdout).unwrap();
     let wanted = "{\"key\":\"B\",\"outcome\":\"seen\",\"matched_label\":\"K-1\"}\n\
@@ -64,7 +71,10 @@ fn what_cannot_be_done_is_said_before_anything_is() {
         (&["check", "--add", "--columns", "row,colour", "a.png"], "there is no column \"colour\""),
         (&["check", "--add", "--out", "there.ndjson", "a.png"], "--resume goes on with it"),
         (&["check", "--add", "--out", "there.ndjson", "--resume", "a.png"], "line 1 has no row and outcome"),
-        (&["check", "--add", "--out", "o.ndjson", "--columns", "id", "a.png"], "needs the columns row and outcome"),
+        (
+            &["check", "--add", "--out", "o.ndjson", "--columns", "id", "a.png"],
+            "needs the columns row and outcome",
+        ),
         (&["check", "--add", "--ask", "--offline", "a.png"], "--ask"),
         (&["check", "--ask", "a.png"], "--add"),
     ] {
@@ -72,7 +82,9 @@ fn what_cannot_be_done_is_said_before_anything_is() {
         assert_eq!(ran.status, 2, "{args:?}: {ran:?}");
         assert!(ran.err.contains(said), "{args:?}: {}", ran.err);
     }
-    assert!(!shell.path("home/catalog.sqlite").exists() || shell.run(&["stats", "--json"]).json()["photos"] == 0);
+    assert!(
+        !shell.path("home/catalog.sqlite").exists() || shell.run(&["stats", "--json"]).json()["photos"] == 0
+    );
 }
 
 /// Pictures of which some are copies of others, and a list of them.
@@ -197,11 +209,13 @@ fn of_copies_that_processes_check_at_the_same_time_one_is_new() {
 /// A Parquet file with these columns of bytes, and the rows' numbers.
 fn parquet_of(path: &Path, schema: &str, pictures: &[Option<Vec<u8>>]) {
     let schema = Arc::new(parse_message_type(schema).unwrap());
-    let mut writer = SerializedFileWriter::new(fs::File::create(path).unwrap(), schema, Arc::default()).unwrap();
+    let mut writer =
+        SerializedFileWriter::new(fs::File::create(path).unwrap(), schema, Arc::default()).unwrap();
     for group in pictures.chunks(3) {
         let mut row_group = writer.next_row_group().unwrap();
         let mut column = row_group.next_column().unwrap().unwrap();
-        let values: Vec<ByteArray> = group.iter().flatten().map(|bytes| ByteArray::from(bytes.clone())).collect();
+        let values: Vec<ByteArray> =
+            group.iter().flatten().map(|bytes| ByteArray::from(bytes.clone())).collect();
         let levels: Vec<i16> = group.iter().map(|bytes| if bytes.is_some() { 2 } else { 0 }).collect();
         column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).unwrap();
         column.close().unwrap();
@@ -225,7 +239,8 @@ fn pictures_in_a_parquet_file_are_checked_and_the_lines_are_one() {
     assert_eq!(ran.status, 2, "one row has no picture: {ran:?}");
     assert!(!shell.path("out.parquet.partial").exists());
     let reader = SerializedFileReader::new(fs::File::open(shell.path("out.parquet")).unwrap()).unwrap();
-    let rows: Vec<Value> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_json_value()).collect();
+    let rows: Vec<Value> =
+        reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_json_value()).collect();
     assert_eq!(field(&rows, "outcome"), ["new", "seen", "error", "new", "seen"]);
     assert_eq!(field(&rows, "key"), ["100", "101", "102", "100", "101"]);
     assert_eq!(rows[1]["matched_photo_id"], 1);
@@ -269,7 +284,8 @@ fn asking_is_for_what_is_new_once_and_within_the_budget() {
     assert_eq!(ran.status, 0, "{ran:?}");
     let lines = ran.lines();
     assert_eq!(field(&lines, "outcome"), ["new", "seen", "new", "new", "seen"]);
-    let offers: Vec<bool> = lines.iter().map(|line| line["offers"].as_array().is_some_and(|o| !o.is_empty())).collect();
+    let offers: Vec<bool> =
+        lines.iter().map(|line| line["offers"].as_array().is_some_and(|o| !o.is_empty())).collect();
     assert_eq!(offers, [true, false, true, false, false]);
     assert_eq!(lines[3]["unanswered"], "budget_spent");
     let waiting = shell.run(&["quota", "--json"]).json()["waiting"].clone();
