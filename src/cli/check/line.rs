@@ -18,7 +18,7 @@ pub(super) enum Kind {
 }
 
 /// All columns, in their order.
-pub(super) const COLUMNS: [(&str, Kind); 22] = [
+pub(super) const COLUMNS: [(&str, Kind); 23] = [
     ("row", Kind::Whole),
     ("id", Kind::Text),
     ("key", Kind::Text),
@@ -37,6 +37,7 @@ pub(super) const COLUMNS: [(&str, Kind); 22] = [
     ("threshold", Kind::Real),
     ("max_false_hit", Kind::Real),
     ("compared_with", Kind::Whole),
+    ("contest", Kind::List),
     ("error", Kind::Text),
     ("code", Kind::Text),
     ("offers", Kind::List),
@@ -81,11 +82,11 @@ impl Columns {
 pub(super) struct Line(Map<String, Value>);
 
 /// The digits of the `f32`, which a wider number would show more of.
-fn real(value: Option<f32>) -> Value {
+pub(super) fn real(value: Option<f32>) -> Value {
     value.map_or(Value::Null, |value| value.to_string().parse::<f64>().map_or(Value::Null, Value::from))
 }
 
-fn text_of(value: impl Serialize) -> Value {
+pub(super) fn text_of(value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
@@ -122,6 +123,12 @@ impl Line {
         self.set("threshold", real(checked.threshold));
         self.set("max_false_hit", checked.max_false_hit);
         self.set("compared_with", checked.compared_with);
+        // Its numbers with their own digits.
+        let contest = checked.contest.and_then(|contest| serde_json::to_string(&contest).ok());
+        self.set(
+            "contest",
+            contest.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or_default()),
+        );
     }
 
     pub(super) fn take_error(&mut self, error: &str, code: Option<&str>) {

@@ -4,6 +4,7 @@ mod line;
 mod output;
 mod parquet;
 mod progress;
+mod rejudge;
 mod rows;
 
 use std::collections::HashMap;
@@ -60,7 +61,7 @@ pub(super) struct Check {
     /// header, or one path or address a line. Paths are relative to the list. In a webdataset shard, files that are called
     /// alike up to the first dot are one sample, whose name is its key. A Parquet file has a column of paths, of addresses,
     /// or of the pictures' bytes. Addresses are fetched, unless --offline
-    #[arg(required = true, value_name = "SOURCE", value_parser = super::any_path())]
+    #[arg(required_unless_present = "rejudge", value_name = "SOURCE", value_parser = super::any_path())]
     sources: Vec<PathBuf>,
     /// Store what is not seen, so that copies of it are seen from then on
     #[arg(long)]
@@ -84,6 +85,10 @@ pub(super) struct Check {
     /// Only these columns of the lines, in this order
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
     columns: Vec<String>,
+    /// Say of the lines in this NDJSON file of an earlier check what they would be with --max-false-hit as it is now; no picture
+    /// is read, and nothing is stored. The outcome is `recheck` where that rests on what was not looked at then
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sources", "add", "key", "column", "out", "unordered"])]
+    rejudge: Option<PathBuf>,
     /// Lines as they are ready. Of copies in one run, that one is new which was ready first
     #[arg(long)]
     unordered: bool,
@@ -100,6 +105,13 @@ enum Output {
 impl Check {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let columns = Columns::of(&self.columns, self.ask).map_err(anyhow::Error::msg)?;
+        if let Some(file) = &self.rejudge {
+            return rejudge::run(
+                settings,
+                file,
+                &Columns::of(&self.columns, true).map_err(anyhow::Error::msg)?,
+            );
+        }
         if self.ask {
             settings.network("--ask")?;
         }

@@ -101,6 +101,14 @@ impl Engine {
         Ok(self.store.kept_lines(run_id)?)
     }
 
+    /// The line that this engine's false-hit bound draws with so many stored pictures.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder fails.
+    pub fn line_among(&self, pictures: u64) -> Result<crate::calibration::Line, EngineError> {
+        Ok(self.bound.policy(self.store.as_ref(), pictures, self.progress.as_ref())?.line())
+    }
+
     /// All lines of the run were written: nothing is kept of it any more.
     pub fn end_check_run(&self, run_id: i64) -> Result<(), EngineError> {
         Ok(self.store.end_check_run(run_id)?)

@@ -7,8 +7,8 @@ use super::overlay::is_provisional;
 use crate::offer::OfferId;
 use crate::photo_id::PhotoId;
 use crate::store::PhotoKind;
-use crate::verdict::{Match, Policy, Rule, Verdict};
-use crate::verify::Doubt;
+use crate::verdict::{Contest, Match, Policy, Rule, Verdict};
+use crate::verify::{Doubt, REVIEW_CONFIDENCE};
 
 /// Whether a picture was seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -49,6 +49,8 @@ pub struct Checked {
     pub max_false_hit: Option<f64>,
     /// How many pictures it was compared with; `None` where bytes or pixels were equal.
     pub compared_with: Option<u64>,
+    /// Of a matched picture that another line could make a hit or a review: what decides then, besides the confidence.
+    pub contest: Option<Contest>,
 }
 
 /// A picture that another one is compared with.
@@ -103,6 +105,9 @@ impl Checked {
             threshold: line.map(|(threshold, _)| threshold),
             max_false_hit: line.and_then(|(_, max_false_hit)| max_false_hit),
             compared_with: judged_by.map(|(_, pictures)| pictures),
+            contest: matched
+                .filter(|m| judged_by.is_some() && m.confidence.is_some_and(|sure| sure >= REVIEW_CONFIDENCE))
+                .map(|m| m.contest),
         }
     }
 }

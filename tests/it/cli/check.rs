@@ -13,7 +13,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use serde_json::Value;
 
-use super::{Shell, text};
+use super::{Ran, Shell, text};
 use crate::check::copy;
 use crate::fakes::{mix, png};
 
@@ -293,4 +293,40 @@ fn asking_is_for_what_is_new_once_and_within_the_budget() {
     // What was answered is a hit from then on, without a call.
     let hit = shell.run(&["search", "--offline", "--json", text(&goods[0])]).json();
     assert_eq!((hit["verdict"].as_str(), hit["upstream_calls"].as_u64()), (Some("hit"), Some(0)));
+}
+
+#[test]
+fn another_bound_is_drawn_through_the_lines_of_an_earlier_run() {
+    let shell = Shell::alone();
+    for seed in 0..12 {
+        shell.write(&format!("stored/{seed}.png"), &png(seed));
+        // From nearly the same to nearly another one.
+        let (mut mixed, other) = (crate::fakes::picture(seed), crate::fakes::picture(seed + 100));
+        let width = 12 * (seed + 1);
+        let strip = image::imageops::crop_imm(&other, 0, 0, width, 120).to_image();
+        image::imageops::replace(&mut mixed, &strip, 0, 0);
+        shell.write(&format!("asked/{seed}.png"), &crate::fakes::encoded(&mixed, image::ImageFormat::Png));
+    }
+    assert_eq!(shell.run(&["check", "--add", "stored"]).status, 0);
+    let outcomes = |ran: Ran| {
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let lines = ran.lines();
+        lines
+            .iter()
+            .map(|l| (l["outcome"].to_string(), l["why"].to_string(), l["threshold"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let check = |bound| shell.run(&["check", "--max-false-hit", bound, "asked"]);
+    let mut known = 0;
+    for (before, after) in [("0.01", "0.2"), ("0.2", "0.01"), ("0.01", "0.01")] {
+        fs::write(shell.path("before.ndjson"), check(before).out).unwrap();
+        let redrawn = outcomes(shell.run(&["check", "--max-false-hit", after, "--rejudge", "before.ndjson"]));
+        let fresh = outcomes(check(after));
+        assert_eq!(redrawn.len(), fresh.len());
+        for (redrawn, fresh) in redrawn.iter().zip(&fresh).filter(|(redrawn, _)| redrawn.0 != "\"recheck\"") {
+            assert_eq!(redrawn, fresh, "from {before} to {after}");
+            known += 1;
+        }
+    }
+    assert!(known > 20, "{known} of 36");
 }
