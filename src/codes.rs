@@ -92,7 +92,8 @@ codes! {
         NoSuchPhoto => "no_such_photo",
         OtherPicture => "other_picture",
         OnePhoto => "one_photo",
-        NoUpstream => "no_upstream";
+        NoUpstream => "no_upstream",
+        Scratch => "scratch_failed";
         of Photo, Tensor, Embed, Index, Sketch, Save, Catalog, TooFewPairs, Prepare, Upstream
     }
     FetchError {
@@ -225,6 +226,8 @@ mod input {
             TooManyColumns => "too_many_columns",
             ColumnTwice => "column_twice",
             NoPictureColumn => "no_picture_column",
+            NoSuchColumn => "no_such_column",
+            Parquet => "parquet_damaged",
             Table => "table_not_read",
             Archive => "archive_damaged",
             TooManyMembers => "archive_too_many_files",

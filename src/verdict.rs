@@ -52,6 +52,58 @@ pub struct Match {
     pub evidence: Option<Evidence>,
     /// With [`Doubt::SeveralEqual`], the first other stored pictures that agree as well.
     pub rivals: [Option<PhotoId>; MAX_RIVALS],
+    /// What else is needed to draw another line.
+    pub contest: Contest,
+}
+
+/// What decides about a picture that stands out, besides its confidence and the line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Contest {
+    /// What speaks against it below the line.
+    pub doubt: Option<Doubt>,
+    /// How sure it is of the surest other one that differs and lies over the picture in the same way, 0..=1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rival_confidence: Option<f32>,
+    /// A person has told it apart from one that is at least as near and stands out, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told_apart: bool,
+    /// It was found by a part of the picture. Else parts were looked at only where the whole was no hit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_parts: bool,
+    /// Then, how sure it was of the surest one by the whole picture, where that stood out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_confidence: Option<f32>,
+}
+
+/// What another line makes of a picture that stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redrawn {
+    Hit,
+    Review(Option<Doubt>),
+    /// It rests on what was not looked at: parts of the picture, or the whole of it.
+    Unknown,
+}
+
+impl Contest {
+    /// What a policy with the line `line` says of a picture with this `confidence`, of at least [`REVIEW_CONFIDENCE`], which
+    /// was a hit by another line or was not; `told_apart` if that was because of a person's word.
+    #[must_use]
+    pub fn redrawn(&self, line: f32, confidence: f32, was_hit: bool, was_told_apart: bool) -> Redrawn {
+        let drawn = match () {
+            () if confidence < line => Redrawn::Review(self.doubt),
+            () if self.told_apart => Redrawn::Review(Some(Doubt::ToldApart)),
+            () if self.rival_confidence.is_some_and(|rival| rival >= line) => {
+                Redrawn::Review(Some(Doubt::SeveralEqual))
+            }
+            () => Redrawn::Hit,
+        };
+        // By the whole picture it would be another one's, or a person's word would have come before its parts.
+        let whole_decides = self.by_parts && self.whole_confidence.is_some_and(|whole| whole >= line);
+        // A hit by the whole, and a person's word, leave the parts unseen.
+        let parts_unseen = !self.by_parts && (was_hit || was_told_apart);
+        let needs_parts = !matches!(drawn, Redrawn::Hit | Redrawn::Review(Some(Doubt::ToldApart)));
+        if whole_decides || parts_unseen && needs_parts { Redrawn::Unknown } else { drawn }
+    }
 }
 
 /// So many rivals are named.
@@ -61,8 +113,8 @@ impl Match {
     /// Equal bytes or pixels leave no doubt.
     #[must_use]
     pub fn equal(photo_id: PhotoId, rule: Rule) -> Self {
-        let (doubt, evidence, rivals) = Default::default();
-        Self { photo_id, rule, score: 1.0, confidence: Some(1.0), doubt, evidence, rivals }
+        let (doubt, evidence, rivals, contest) = Default::default();
+        Self { photo_id, rule, score: 1.0, confidence: Some(1.0), doubt, evidence, rivals, contest }
     }
 }
 
@@ -149,31 +201,35 @@ impl Policy {
                 surest = place;
             }
         }
-        let (sure, matched) = opinions[surest];
+        let (sure, mut matched) = opinions[surest];
         let line = self.line.confidence;
-        if sure >= line {
-            let others = || opinions.iter().enumerate().map(|(place, (sure, m))| (place, *sure, m));
-            let told_apart = |(_, other_sure, other): (usize, f32, &Match)| {
-                other_sure >= REVIEW_CONFIDENCE
-                    && other.score >= matched.score
-                    && said(matched.photo_id, other.photo_id) == Some(false)
-            };
-            let rival = |(place, other_sure, other): (usize, f32, &Match)| {
-                other_sure >= line
-                    && said(matched.photo_id, other.photo_id) != Some(true)
-                    && are_rivals(&findings[surest], &findings[place])
-            };
-            if others().any(told_apart) {
+        if sure >= REVIEW_CONFIDENCE {
+            let others = || opinions.iter().enumerate().filter(|(_, (sure, _))| *sure >= REVIEW_CONFIDENCE);
+            let told_apart = others().any(|(_, (_, other))| {
+                other.score >= matched.score && said(matched.photo_id, other.photo_id) == Some(false)
+            });
+            let rivals: Vec<(f32, PhotoId)> = others()
+                .filter(|(place, (_, other))| {
+                    said(matched.photo_id, other.photo_id) != Some(true)
+                        && are_rivals(&findings[surest], &findings[*place])
+                })
+                .map(|(_, (sure, other))| (*sure, other.photo_id))
+                .collect();
+            let rival_confidence = rivals.iter().map(|(sure, _)| *sure).reduce(f32::max);
+            matched.contest =
+                Contest { doubt: matched.doubt, rival_confidence, told_apart, ..Contest::default() };
+            if sure < line {
+                return Verdict::Review(matched);
+            }
+            if told_apart {
                 return Verdict::Review(Match { doubt: Some(Doubt::ToldApart), ..matched });
             }
-            let mut rivals = others().filter(|other| rival(*other)).map(|(_, _, other)| other.photo_id);
+            let mut rivals = rivals.iter().filter(|(sure, _)| *sure >= line).map(|(_, photo_id)| *photo_id);
             let rivals = std::array::from_fn(|_| rivals.next());
             if rivals[0].is_some() {
                 return Verdict::Review(Match { doubt: Some(Doubt::SeveralEqual), rivals, ..matched });
             }
             Verdict::Hit(Match { doubt: None, ..matched })
-        } else if sure >= REVIEW_CONFIDENCE {
-            Verdict::Review(matched)
         } else if let Some(variant) = likeliest_variant(&opinions) {
             // No answer, but worth showing: the same goods in another colour or with another print.
             Verdict::Review(variant)
@@ -195,7 +251,16 @@ impl Policy {
         };
         match sure(&by_parts) {
             Some(confidence) if confidence >= REVIEW_CONFIDENCE && Some(confidence) > sure(&whole) => {
-                by_parts
+                let of_whole = sure(&whole).filter(|confidence| *confidence >= REVIEW_CONFIDENCE);
+                let found = |mut matched: Match| {
+                    (matched.contest.by_parts, matched.contest.whole_confidence) = (true, of_whole);
+                    matched
+                };
+                match by_parts {
+                    Verdict::Hit(matched) => Verdict::Hit(found(matched)),
+                    Verdict::Review(matched) => Verdict::Review(found(matched)),
+                    miss @ Verdict::Miss { .. } => miss,
+                }
             }
             _ => match (whole, findings.first()) {
                 (Verdict::Miss { nearest }, Some(best))
@@ -230,6 +295,7 @@ impl Policy {
             doubt: Some(doubt),
             evidence: finding.evidence,
             rivals: [None; MAX_RIVALS],
+            contest: Contest::default(),
         };
         (sure, matched)
     }
@@ -261,4 +327,73 @@ pub fn similarity_percent(score: f32) -> u8 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let percent = percent as u8;
     percent
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use image::{Rgb, RgbImage};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Of pictures that differ.
+    static SKETCHES: LazyLock<Vec<Sketch>> = LazyLock::new(|| {
+        let picture = |seed: u32| {
+            RgbImage::from_fn(64, 64, |x, y| {
+                let at = (x / 8 + 8 * (y / 8) + 64 * seed).wrapping_mul(0x9E37_79B9);
+                Rgb([(at >> 8) as u8, (at >> 16) as u8, (at >> 24) as u8])
+            })
+        };
+        (0..4).filter_map(|seed| Sketch::of(&picture(seed)).ok()).collect()
+    });
+
+    proptest! {
+        #[test]
+        fn another_line_says_of_what_was_measured_what_judging_with_it_says(
+            sure in proptest::collection::vec(0.0..1.0_f32, 1..=4),
+            (before, after) in (0.3..1.0_f32, 0.3..1.0_f32),
+            told in proptest::collection::vec(proptest::option::weighted(0.3, any::<bool>()), 16),
+        ) {
+            let findings: Vec<Finding> = (0_u8..)
+                .zip(&sure)
+                .map(|(place, same)| Finding {
+                    candidate: Candidate {
+                        photo_id: PhotoId(i64::from(place)),
+                        score: 0.8 - f32::from(place) / 100.0,
+                    },
+                    sketch: Some(SKETCHES[usize::from(place)].clone()),
+                    evidence: Some(Evidence { same: *same, content_both: 0.3, ..Evidence::default() }),
+                })
+                .collect();
+            let said = |a: PhotoId, b: PhotoId| {
+                usize::try_from(a.0.min(b.0) * 4 + a.0.max(b.0)).ok().and_then(|place| told[place])
+            };
+            let judged = |confidence: f32| {
+                let thresholds = Thresholds { same_picture: 0.99, review: 0.95, max_false_hit: None };
+                let line = Line { confidence, ..Line::UNCALIBRATED };
+                Policy::new(thresholds, line).judge(&findings, &said)
+            };
+            let (first, second) = (judged(before), judged(after));
+            let (Verdict::Hit(matched) | Verdict::Review(matched)) = first else {
+                prop_assert_eq!(first, second, "what stands out does so by any line");
+                return Ok(());
+            };
+            let Some(confidence) = matched.confidence.filter(|sure| *sure >= REVIEW_CONFIDENCE) else {
+                return Ok(());
+            };
+            let was_hit = matches!(first, Verdict::Hit(_));
+            let was_told_apart = matched.doubt == Some(Doubt::ToldApart);
+            match (matched.contest.redrawn(after, confidence, was_hit, was_told_apart), second) {
+                (Redrawn::Hit, Verdict::Hit(same)) => prop_assert_eq!(same.photo_id, matched.photo_id),
+                (Redrawn::Review(doubt), Verdict::Review(same)) => {
+                    prop_assert_eq!((same.photo_id, same.doubt), (matched.photo_id, doubt));
+                }
+                // Only where parts would be looked at, which were not.
+                (Redrawn::Unknown, Verdict::Review(_)) => prop_assert!(was_hit || was_told_apart),
+                (redrawn, second) => prop_assert!(false, "{redrawn:?} of {second:?}"),
+            }
+        }
+    }
 }

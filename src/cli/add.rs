@@ -118,7 +118,7 @@ impl Goods {
     }
 
     fn good(&self, row: Row) -> Result<OwnGood<Read>> {
-        let Row { picture, id, is_id_given, title, price, category_ids, detail_url } = row;
+        let Row { picture, id, is_id_given, title, price, category_ids, detail_url, key: _ } = row;
         let id = match OfferId::new(&id) {
             // A file's name that is too long, or holds control characters, is not its owner's fault.
             Err(_) if !is_id_given => {

@@ -8,6 +8,7 @@
 mod add;
 mod advice;
 mod calibrate;
+mod check;
 mod demo;
 mod details;
 mod doctor;
@@ -91,6 +92,8 @@ enum Command {
     Search(search::Search),
     /// Index own goods: folders, archives, pictures, or lists of goods (NDJSON, JSON, CSV, TSV, paths)
     Add(add::Add),
+    /// Say of many pictures whether each was seen before; with --add, remember those that were not
+    Check(check::Check),
     /// Print the stored offers for a picture; never asks an upstream
     Offers(look::Offers),
     /// Print what is stored about a photo
@@ -165,6 +168,7 @@ fn run_command() -> Result<ExitCode> {
     match command {
         Command::Search(search) => search.run(&settings),
         Command::Add(add) => add.run(&settings),
+        Command::Check(check) => check.run(&settings),
         Command::Offers(offers) => offers.run(&settings),
         Command::Show(show) => show.run(&settings),
         Command::Similar(similar) => similar.run(&settings),

@@ -1,5 +1,7 @@
 //! Why a use of the engine failed.
 
+use std::path::PathBuf;
+
 use crate::calibration::TooFewPairs;
 use crate::embed::EmbedError;
 use crate::index::{IndexError, SaveError};
@@ -48,6 +50,9 @@ pub enum EngineError {
     OnePhoto { photo_id: PhotoId },
     #[error("no upstream is configured")]
     NoUpstream,
+    #[error("a temporary file in {} cannot be written or read ({source}): free the disk, or name another folder for \
+        temporary files", folder.display())]
+    Scratch { folder: PathBuf, r#source: std::io::Error },
 }
 
 impl EngineError {

@@ -6,6 +6,7 @@ mod batch;
 mod bound;
 mod builder;
 mod cache_policy;
+mod check;
 mod details;
 mod error;
 mod explain;
@@ -45,6 +46,9 @@ pub use answer::{Answer, Inspection, Matched, Outcome, Source, Unanswered, Unsto
 pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};
 pub use cache_policy::CachePolicy;
+pub use check::{
+    CheckItem, CheckListener, CheckMatch, CheckOptions, CheckOutcome, CheckStage, CheckStats, Checked,
+};
 pub use details::Details;
 pub use error::EngineError;
 pub use explain::{Explanation, Geometry};

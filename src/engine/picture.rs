@@ -49,6 +49,10 @@ impl<'e> Picture<'e> {
         self.byte_digest
     }
 
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The stored photo with the same bytes or, else, the same pixels: known bytes are not decoded, and neither is
     /// embedded.
     pub(super) fn find_exact(&self) -> Result<Option<Match>, EngineError> {
@@ -139,6 +143,11 @@ impl<'e> Picture<'e> {
         })
     }
 
+    /// What was made of it for comparing, and of its parts if those were looked at.
+    pub(super) fn into_compared(self) -> (Option<Probe>, Option<Vec<Embedding>>, Stopwatch) {
+        (self.probe.into_inner(), self.parts.into_inner(), self.timings)
+    }
+
     /// Has it stored as a new photo.
     pub(super) fn store_as_new(
         &self,
@@ -197,14 +206,14 @@ fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, EngineError>) ->
 
 /// A decoded and embedded picture: what the catalogue keeps of it, and no pixels.
 pub(super) struct Measured {
-    byte_digest: Digest,
-    pixel_digest: Digest,
+    pub(super) byte_digest: Digest,
+    pub(super) pixel_digest: Digest,
     width_px: u32,
     height_px: u32,
     format: PhotoFormat,
-    embedding: Embedding,
+    pub(super) embedding: Embedding,
     /// As the verifier writes it.
-    sketch: Vec<u8>,
+    pub(super) sketch: Vec<u8>,
 }
 
 impl Measured {

@@ -250,6 +250,26 @@ impl Fields {
         self.by_name.insert(normal(name), (name.trim().to_owned(), value));
     }
 
+    /// Has the column `name`, and no other, say where the picture is.
+    pub(super) fn picture_is(&mut self, name: &str) {
+        let value = self.by_name.remove(&normal(name));
+        for other in PICTURE {
+            self.by_name.remove(*other);
+        }
+        if let Some((written, value)) = value {
+            self.by_name.insert(PICTURE[0].to_owned(), (written, value));
+        }
+    }
+
+    /// The text of the column `name`, numbers as they are written; `None` where it is empty or not there. It stays what
+    /// else it may be.
+    pub(super) fn column(&self, name: &str) -> Option<String> {
+        match &self.by_name.get(&normal(name))?.1 {
+            Value::Text(text) | Value::Number(text) | Value::Other(text) => Some(text.clone()),
+            Value::Empty => None,
+        }
+    }
+
     /// Of an object, or a text that is nothing but the picture's path.
     pub(super) fn from_json(text: &str) -> Result<Self, RowProblem> {
         if text.contains(DAMAGE) {

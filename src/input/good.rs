@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use super::Columns;
 use super::archive::Member;
 use super::fields::{CATEGORIES, DETAIL_URL, Fields, ID, PICTURE, PRICE, RowProblem, TITLE, Value, normal};
 use super::price::parse_price;
@@ -21,6 +22,8 @@ pub struct Row {
     pub price: Option<Price>,
     pub category_ids: Vec<u64>,
     pub detail_url: Option<String>,
+    /// What stands in the column that was named as the key, if one was and it is not empty.
+    pub key: Option<String>,
 }
 
 /// What the paths of a list are relative to.
@@ -40,7 +43,10 @@ pub(super) fn written_name(path: &str) -> String {
 }
 
 /// Whether one of a table's columns says where pictures are.
-pub(super) fn names_picture(header: &[String]) -> bool {
+pub(super) fn names_picture(header: &[String], columns: &Columns) -> bool {
+    if let Some(picture) = &columns.picture {
+        return header.iter().any(|name| normal(name) == normal(picture));
+    }
     header.iter().any(|name| PICTURE.contains(&normal(name).as_str()))
 }
 
@@ -55,6 +61,7 @@ impl Row {
             price: None,
             category_ids: Vec::new(),
             detail_url: None,
+            key: None,
         }
     }
 
@@ -92,7 +99,8 @@ impl Row {
         let is_id_given = given.is_some();
         let title = title.or_else(|| given.clone()).unwrap_or(plain.title);
         let id = given.unwrap_or(plain.id);
-        Ok(Self { picture: plain.picture, id, is_id_given, title, price, category_ids, detail_url })
+        let picture = plain.picture;
+        Ok(Self { picture, id, is_id_given, title, price, category_ids, detail_url, key: None })
     }
 }
 
@@ -104,7 +112,7 @@ fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
-fn id(fields: &mut Fields) -> Result<Option<String>, RowProblem> {
+pub(super) fn id(fields: &mut Fields) -> Result<Option<String>, RowProblem> {
     let (field, text) = match fields.take(ID) {
         None | Some((_, Value::Empty)) => return Ok(None),
         Some((field, Value::Text(text))) => (field, text.trim().to_owned()),

@@ -7,9 +7,12 @@ mod archive;
 mod fields;
 mod folder;
 mod good;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod price;
 mod records;
 mod rows;
+mod samples;
 mod source;
 mod table;
 mod text;
@@ -34,6 +37,7 @@ use crate::photo::{Digest, PhotoError, PhotoFormat, PhotoLimits};
 use archive::{Archive, spooled};
 use fields::Fields;
 use good::Base;
+use samples::Samples;
 
 /// A row longer than this is refused, in bytes.
 const MAX_ROW_BYTES: usize = 1 << 20;
@@ -47,6 +51,25 @@ const MAX_IGNORED_FIELDS: usize = 100;
 
 /// A row by its line, from 1.
 type Numbered = (u64, Result<Fields, RowProblem>);
+
+/// Which columns of a list or table mean what, where their names do not tell.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    /// Says where the picture is, or holds it.
+    pub picture: Option<String>,
+    /// Is to be carried through, see [`Row::key`].
+    pub key: Option<String>,
+}
+
+impl Columns {
+    fn apply(&self, fields: &mut Fields) -> Option<String> {
+        let key = self.key.as_ref().and_then(|key| fields.column(key));
+        if let Some(picture) = &self.picture {
+            fields.picture_is(picture);
+        }
+        key
+    }
+}
 
 /// Why a source cannot be read, or cannot be read on.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +97,12 @@ pub enum FileProblem {
         "no column names a picture (the header is: {header}): call it \"path\", \"image\", \"url\" or 图片"
     )]
     NoPictureColumn { header: String },
+    #[error("has no column {column:?} (there are: {header}): name one of those")]
+    NoSuchColumn { column: String, header: String },
+    #[error(
+        "is a damaged Parquet file, or of an unknown kind ({problem}): write it again, with snappy, zstd or gzip, or as NDJSON"
+    )]
+    Parquet { problem: String },
     #[error("cannot be read as a table ({problem})")]
     Table { problem: String },
     #[error(
@@ -149,12 +178,19 @@ pub struct Input {
     first: Option<Item>,
     items: Items,
     report: Report,
+    columns: Columns,
 }
 
 #[derive(Debug)]
 enum Items {
-    Rows { records: Box<Records>, base: Base, name: String },
-    Members(vec::IntoIter<Member>),
+    Rows {
+        records: Box<Records>,
+        base: Base,
+        name: String,
+    },
+    Members(vec::IntoIter<Member>, Box<Samples>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::Rows>),
     Ready(vec::IntoIter<Item>),
 }
 
@@ -165,8 +201,16 @@ impl Input {
     /// # Errors
     /// [`FileProblem`] when it cannot be read at all.
     pub fn open(named: &Path) -> Result<Self, FileProblem> {
+        Self::open_with(named, &Columns::default())
+    }
+
+    /// As [`Input::open`], with columns whose names do not tell what they are.
+    ///
+    /// # Errors
+    /// As [`Input::open`].
+    pub fn open_with(named: &Path, columns: &Columns) -> Result<Self, FileProblem> {
         if named == Path::new("-") || named == Path::new("/dev/stdin") {
-            return Self::read(io::stdin(), "-", Path::new(""), None);
+            return Self::read(io::stdin(), "-", Path::new(""), None, columns);
         }
         let path = match named.to_str().map(|text| PictureSource::parse(text, Path::new(""))).transpose()? {
             Some(PictureSource::File(path)) => path,
@@ -182,7 +226,7 @@ impl Input {
             return Err(FileProblem::Found { found: "a device", remedy });
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::read(File::open(&path)?, &path.display().to_string(), folder, Some(&path))
+        Self::read(File::open(&path)?, &path.display().to_string(), folder, Some(&path), columns)
     }
 
     /// What was noticed by now.
@@ -196,13 +240,20 @@ impl Input {
     pub fn len_hint(&self) -> usize {
         match &self.items {
             Items::Rows { .. } => 0,
-            Items::Members(members) => members.len(),
+            Items::Members(members, _) => members.len(),
+            #[cfg(feature = "parquet")]
+            Items::Parquet(rows) => rows.len_hint(),
             Items::Ready(items) => items.len(),
         }
     }
 
     fn ready(items: Vec<Item>) -> Self {
-        Self { first: None, items: Items::Ready(items.into_iter()), report: Report::default() }
+        Self {
+            first: None,
+            items: Items::Ready(items.into_iter()),
+            report: Report::default(),
+            columns: Columns::default(),
+        }
     }
 
     /// A single picture; a file is named as it was on the command line, so that two of one name stay two.
@@ -232,6 +283,7 @@ impl Input {
         name: &str,
         folder: &Path,
         path: Option<&Path>,
+        columns: &Columns,
     ) -> Result<Self, FileProblem> {
         let head = records::head_of(&mut reader)?;
         match kind_of(&head)? {
@@ -243,11 +295,11 @@ impl Input {
             },
             Kind::Zip => {
                 let file = reopened(path, head, reader)?;
-                Self::archive(Archive::zip(file)?)
+                Self::archive(Archive::zip(file)?, columns)
             }
             Kind::Tar => {
                 let file = reopened(path, head, reader)?;
-                Self::archive(Archive::tar(file)?)
+                Self::archive(Archive::tar(file)?, columns)
             }
             Kind::Gzip => {
                 let mut unpacked = flate2::read::MultiGzDecoder::new(Cursor::new(head.clone()).chain(reader));
@@ -255,12 +307,13 @@ impl Input {
                 if is_tar(&inner) {
                     let packed_bytes =
                         path.map_or(Ok(0), |path| fs::metadata(path).map(|data| data.len()))?;
-                    return Self::archive(Archive::tar_gz(inner, unpacked, packed_bytes)?);
+                    return Self::archive(Archive::tar_gz(inner, unpacked, packed_bytes)?, columns);
                 }
                 let name = name.strip_suffix(".gz").unwrap_or(name);
-                Self::rows(inner, unpacked, name, Base::Folder(folder.to_path_buf()))
+                Self::rows(inner, unpacked, name, Base::Folder(folder.to_path_buf()), columns)
             }
-            Kind::Text => Self::rows(head, reader, name, Base::Folder(folder.to_path_buf())),
+            Kind::Parquet => Self::parquet(reopened(path, head, reader)?, name, folder, columns),
+            Kind::Text => Self::rows(head, reader, name, Base::Folder(folder.to_path_buf()), columns),
         }
     }
 
@@ -283,9 +336,18 @@ impl Input {
         reader: impl Read + Send + 'static,
         name: &str,
         base: Base,
+        columns: &Columns,
     ) -> Result<Self, FileProblem> {
-        let records = Records::new(head, Box::new(reader), name, &[])?;
-        if let Some(header) = records.header().filter(|header| !good::names_picture(header)) {
+        let named: Vec<String> =
+            [&columns.picture, &columns.key].into_iter().flatten().map(|name| fields::normal(name)).collect();
+        let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        let records = Records::new(head, Box::new(reader), name, &named)?;
+        if let (Some(column), Some(header)) = (&columns.key, records.header())
+            && !header.iter().any(|name| fields::normal(name) == fields::normal(column))
+        {
+            return Err(FileProblem::NoSuchColumn { column: column.clone(), header: header.join(", ") });
+        }
+        if let Some(header) = records.header().filter(|header| !good::names_picture(header, columns)) {
             return Err(FileProblem::NoPictureColumn { header: header.join(", ") });
         }
         if let Base::Folder(folder) = &base
@@ -297,17 +359,31 @@ impl Input {
             });
         }
         let items = Items::Rows { records: Box::new(records), base, name: name.to_owned() };
-        Ok(Self { first: None, items, report: Report::default() })
+        Ok(Self { first: None, items, report: Report::default(), columns: columns.clone() })
+    }
+
+    #[cfg(feature = "parquet")]
+    fn parquet(file: File, name: &str, folder: &Path, columns: &Columns) -> Result<Self, FileProblem> {
+        let rows = parquet::Rows::open(file, name, folder, columns)?;
+        let items = Items::Parquet(Box::new(rows));
+        Ok(Self { first: None, items, report: Report::default(), columns: columns.clone() })
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn parquet(_: File, _: &str, _: &Path, _: &Columns) -> Result<Self, FileProblem> {
+        let remedy = "save it as NDJSON or CSV: this program was built without the feature parquet";
+        Err(FileProblem::Found { found: "a Parquet file", remedy })
     }
 
     /// The pictures of an archive, or the rows of the list in it.
-    fn archive(archive: Archive) -> Result<Self, FileProblem> {
+    fn archive(archive: Archive, columns: &Columns) -> Result<Self, FileProblem> {
         let archive = Arc::new(archive);
         let (members, skipped) = archive.members();
+        let (members, samples) = Samples::of(members, columns);
         let lists: Vec<&Member> = members.iter().filter(|member| is_list(member.name())).collect();
         let list = match lists[..] {
             [] => None,
-            [list] => Self::list_in(&archive, list)?,
+            [list] => Self::list_in(&archive, list, columns)?,
             _ => {
                 let names: Vec<&str> = lists.iter().take(5).map(|member| member.name()).collect();
                 return Err(FileProblem::SeveralLists { names: names.join(", ") });
@@ -315,19 +391,24 @@ impl Input {
         };
         Ok(list.unwrap_or_else(|| Self {
             first: None,
-            items: Items::Members(members.into_iter()),
+            items: Items::Members(members.into_iter(), Box::new(samples)),
             report: Report { skipped, ..Report::default() },
+            columns: columns.clone(),
         }))
     }
 
     /// The rows of a file that is a list by its name. `None` where it says nothing about pictures: other programs put such
     /// files beside them.
-    fn list_in(archive: &Arc<Archive>, list: &Member) -> Result<Option<Self>, FileProblem> {
+    fn list_in(
+        archive: &Arc<Archive>,
+        list: &Member,
+        columns: &Columns,
+    ) -> Result<Option<Self>, FileProblem> {
         let folder = list.name().rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
         let mut file = list.spool(MAX_TEXT_BYTES)?;
         let head = records::head_of(&mut file)?;
         let base = Base::Archive { folder, members: archive.by_name() };
-        let mut rows = match Self::rows(head, file, list.name(), base) {
+        let mut rows = match Self::rows(head, file, list.name(), base, columns) {
             Err(FileProblem::NoPictureColumn { .. } | FileProblem::Found { .. }) => return Ok(None),
             rows => rows?,
         };
@@ -349,13 +430,14 @@ impl Iterator for Input {
         }
         match &mut self.items {
             Items::Ready(items) => items.next(),
-            Items::Members(members) => loop {
+            #[cfg(feature = "parquet")]
+            Items::Parquet(rows) => rows.next(),
+            Items::Members(members, samples) => loop {
                 let member = members.next()?;
                 let name = member.name().to_owned();
                 match member.look() {
                     Ok(None) => {
-                        let row = Row::of_picture(PictureSource::Member(member), archive::plain(&name));
-                        return Some(Item { place: name, row: Ok(row) });
+                        return Some(Item { row: samples.row(member), place: name });
                     }
                     Ok(Some(kind)) => self.report.skipped.push((name, kind)),
                     Err(error) => return Some(Item { place: name, row: Err(error.into()) }),
@@ -365,8 +447,10 @@ impl Iterator for Input {
                 let (line, fields) = records.next_row()?;
                 self.report.encoding = records.encoding();
                 let ignored = &mut self.report.ignored_fields;
+                let columns = &self.columns;
                 let row = fields.and_then(|mut fields| {
-                    let row = Row::of_fields(&mut fields, base)?;
+                    let key = columns.apply(&mut fields);
+                    let row = Row { key, ..Row::of_fields(&mut fields, base)? };
                     for field in fields.rest() {
                         // As many as a report can show.
                         if ignored.len() < MAX_IGNORED_FIELDS && !ignored.contains(field) {
@@ -387,6 +471,7 @@ enum Kind {
     Zip,
     Tar,
     Gzip,
+    Parquet,
     /// Or nothing at all.
     Text,
 }
@@ -397,6 +482,7 @@ fn kind_of(head: &[u8]) -> Result<Kind, FileProblem> {
         [] => return Ok(Kind::Text),
         [b'P', b'K', 3 | 5, 4 | 6, ..] => return Ok(Kind::Zip),
         [0x1F, 0x8B, ..] => return Ok(Kind::Gzip),
+        [b'P', b'A', b'R', b'1', 0x15, ..] => return Ok(Kind::Parquet),
         [0xD0, 0xCF, 0x11, 0xE0, ..] => return Err(FileProblem::Spreadsheet),
         [0xFD, b'7', b'z', b'X', b'Z', ..] => return unpack("an xz archive"),
         [0x28, 0xB5, 0x2F, 0xFD, ..] => return unpack("a zstd archive"),

@@ -84,6 +84,9 @@ impl Records {
             super::Kind::Picture => {
                 Err(FileProblem::Found { found: "a picture", remedy: "name a list of pictures" })
             }
+            super::Kind::Parquet => {
+                Err(FileProblem::Found { found: "a Parquet file", remedy: "save it as NDJSON or CSV" })
+            }
             super::Kind::Tar | super::Kind::Gzip => Err(FileProblem::Found {
                 found: "a compressed file",
                 remedy: "unpack it and name the list in it",

@@ -1,6 +1,6 @@
 //! How sure is it? The judge's probability, and words for what stands against it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 
@@ -24,7 +24,7 @@ const SHAPES_AGREE_INLIERS: f32 = 6.0;
 pub(super) const LEAST_CONTENT: f32 = 3.0 / (48.0 * 48.0);
 
 /// Why a picture that stands out was not taken for the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Doubt {

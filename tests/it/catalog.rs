@@ -131,12 +131,12 @@ fn a_process_killed_while_it_stores_loses_nothing_acknowledged() {
     assert!(audit.is_sound() && audit.photos == photos, "{audit:?}");
 }
 
-/// Catalogues of earlier formats are kept as they were written, by the program of their time and with its model. Formats 4
-/// and 6 are those of 3 and 5 after one more step: no program wrote them from the start.
+/// Catalogues of earlier formats are kept as they were written, by the program of their time and with its model. Formats 4,
+/// 6 and 7 are those of 3, 5 and 6 after one more step: no program wrote them from the start.
 #[test]
 fn catalogues_of_earlier_formats_are_migrated_and_answer() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    for (version, waiting) in [(1, 0), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)] {
+    for (version, waiting) in [(1, 0), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)] {
         let home = tempfile::tempdir().unwrap();
         let file = data.join(format!("catalog/v{version}.sqlite"));
         std::fs::copy(file, home.path().join("catalog.sqlite")).unwrap();

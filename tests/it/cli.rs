@@ -1,6 +1,7 @@
 //! The command line as people and pipelines use it: the real binary, in a home folder of its own.
 
 mod bound;
+mod check;
 mod eval;
 mod fetch;
 mod goods;

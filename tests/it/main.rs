@@ -5,6 +5,7 @@
 mod battery;
 mod bound;
 mod catalog;
+mod check;
 mod cli;
 mod colour;
 mod crash;

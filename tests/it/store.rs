@@ -392,3 +392,66 @@ fn a_write_waits_for_others_within_the_threads_patience() {
         assert_eq!(one.photo_count().unwrap(), 39);
     });
 }
+
+#[test]
+fn a_checked_group_is_stored_with_its_lines_or_not_at_all() {
+    on_every_store(|open| {
+        let (one, other) = (open(), open());
+        let run_id = one.check_run("out.ndjson", false, NOW).unwrap();
+        let seen_from_outside =
+            |store: &dyn Store| (store.photo_count().unwrap(), store.kept_lines(run_id).unwrap().len());
+        let add = |store: &dyn Store, seeds: &[u8], rows: &[u64], goes_through: bool| {
+            store.add_checked(&mut |group| {
+                let before = group.extent()?;
+                for seed in seeds {
+                    assert!(group.add(&Made::of(*seed).photo())?.is_new);
+                }
+                let lines: Vec<(u64, String)> =
+                    rows.iter().map(|row| (*row, format!("line {row}"))).collect();
+                group.keep_lines(run_id, &lines)?;
+                // Others see the group when it is through, and not before.
+                assert_eq!(other.extent()?, before);
+                Ok(goes_through)
+            })
+        };
+        assert!(!add(&*one, &[1, 2], &[0, 1], false).unwrap());
+        assert_eq!(seen_from_outside(&*other), (0, 0), "nothing of it is there");
+        let before = other.generation().unwrap();
+        assert!(add(&*one, &[1, 2], &[0, 1], true).unwrap());
+        assert_eq!(seen_from_outside(&*other), (2, 2));
+        assert_ne!(other.generation().unwrap(), before);
+        // The lines of the next group take the place of those before, which are written by then.
+        assert!(add(&*other, &[3], &[2], true).unwrap());
+        assert_eq!(one.kept_lines(run_id).unwrap(), [(2, "line 2".to_owned())]);
+        assert_eq!(other.check_run("out.ndjson", true, NOW).unwrap(), run_id, "it goes on");
+        let anew = other.check_run("out.ndjson", false, LATER).unwrap();
+        assert!(
+            anew > run_id
+                && one.kept_lines(anew).unwrap().is_empty()
+                && one.kept_lines(run_id).unwrap().is_empty()
+        );
+        one.end_check_run(anew).unwrap();
+        assert!(
+            one.check_run("out.ndjson", true, LATER).unwrap() > anew,
+            "one that has ended does not go on"
+        );
+    });
+}
+
+#[test]
+fn nobody_adds_or_removes_while_a_checked_group_is_decided() {
+    on_every_store(|open| {
+        let (one, other) = (open(), open());
+        let first = store_photo(&*one, 1);
+        one.add_checked(&mut |group| {
+            let _patience = Patience::limited_to(Duration::from_millis(5));
+            assert!(other.store_photo(&Made::of(2).photo()).is_err());
+            assert_eq!(other.photo_by_bytes(Made::of(1).bytes)?, Some(first), "reading waits for nobody");
+            group.add(&Made::of(3).photo())?;
+            Ok(true)
+        })
+        .unwrap();
+        assert_eq!(other.photo_count().unwrap(), 2);
+        assert_eq!(store_photo(&*other, 2), PhotoId(first.0 + 2));
+    });
+}

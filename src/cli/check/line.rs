@@ -1,0 +1,176 @@
+//! What is printed of a row, and how it is read back.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::engine::{CheckMatch, Checked};
+use crate::photo_id::PhotoId;
+
+/// What the values of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Whole,
+    Real,
+    Truth,
+    Text,
+    /// Text of JSON in Parquet.
+    List,
+}
+
+/// All columns, in their order.
+pub(super) const COLUMNS: [(&str, Kind); 23] = [
+    ("row", Kind::Whole),
+    ("id", Kind::Text),
+    ("key", Kind::Text),
+    ("outcome", Kind::Text),
+    ("photo_id", Kind::Whole),
+    ("added", Kind::Truth),
+    ("matched_photo_id", Kind::Whole),
+    ("matched_row", Kind::Whole),
+    ("matched_label", Kind::Text),
+    ("matched_good", Kind::Text),
+    ("rule", Kind::Text),
+    ("score", Kind::Real),
+    ("confidence", Kind::Real),
+    ("why", Kind::Text),
+    ("rivals", Kind::List),
+    ("threshold", Kind::Real),
+    ("max_false_hit", Kind::Real),
+    ("compared_with", Kind::Whole),
+    ("contest", Kind::List),
+    ("error", Kind::Text),
+    ("code", Kind::Text),
+    ("offers", Kind::List),
+    ("unanswered", Kind::Text),
+];
+
+/// Columns that only `--ask` fills: they are left away without it.
+const OF_ASKING: [&str; 2] = ["offers", "unanswered"];
+
+/// The columns that are printed.
+#[derive(Clone, Debug)]
+pub(super) struct Columns(Vec<(&'static str, Kind)>);
+
+impl Columns {
+    /// Those of `named`, in that order; all without it.
+    pub(super) fn of(named: &[String], asks: bool) -> Result<Self, String> {
+        let all = COLUMNS.into_iter().filter(|(name, _)| asks || !OF_ASKING.contains(name));
+        if named.is_empty() {
+            return Ok(Self(all.collect()));
+        }
+        let column = |name: &String| {
+            let found = all.clone().find(|(column, _)| column == name);
+            found.ok_or_else(|| {
+                let names: Vec<&str> = all.clone().map(|(name, _)| name).collect();
+                format!("there is no column {name:?}: use {}", names.join(", "))
+            })
+        };
+        named.iter().map(column).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(column, _)| *column == name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, Kind)> {
+        self.0.iter().copied()
+    }
+}
+
+/// A row's line as JSON, with all columns.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Line(Map<String, Value>);
+
+/// The digits of the `f32`, which a wider number would show more of.
+pub(super) fn real(value: Option<f32>) -> Value {
+    value.map_or(Value::Null, |value| value.to_string().parse::<f64>().map_or(Value::Null, Value::from))
+}
+
+pub(super) fn text_of(value: impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+impl Line {
+    pub(super) fn new(row: u64, id: &str, key: Option<&str>) -> Self {
+        let mut line = Self::default();
+        line.set("row", row);
+        line.set("id", id);
+        line.set("key", key);
+        line
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    pub(super) fn take_checked(&mut self, checked: &Checked) {
+        let number = |photo_id: Option<PhotoId>| photo_id.map(|photo_id| photo_id.0);
+        self.set("outcome", text_of(checked.outcome));
+        self.set("photo_id", number(checked.photo_id));
+        self.set("added", checked.added);
+        if let Some(CheckMatch { photo_id, row, label, good, .. }) = &checked.matched {
+            self.set("matched_photo_id", number(*photo_id));
+            self.set("matched_row", *row);
+            self.set("matched_label", label.as_str());
+            self.set("matched_good", good.as_ref().map(|good| good.to_string()));
+        }
+        self.set("rule", text_of(checked.rule));
+        self.set("score", real(checked.score));
+        self.set("confidence", real(checked.confidence));
+        self.set("why", text_of(checked.why));
+        let rivals: Vec<i64> = checked.rivals.iter().map(|rival| rival.0).collect();
+        self.set("rivals", if rivals.is_empty() { Value::Null } else { rivals.into() });
+        self.set("threshold", real(checked.threshold));
+        self.set("max_false_hit", checked.max_false_hit);
+        self.set("compared_with", checked.compared_with);
+        // Its numbers with their own digits.
+        let contest = checked.contest.and_then(|contest| serde_json::to_string(&contest).ok());
+        self.set(
+            "contest",
+            contest.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or_default()),
+        );
+    }
+
+    pub(super) fn take_error(&mut self, error: &str, code: Option<&str>) {
+        self.set("outcome", "error");
+        self.set("error", error);
+        self.set("code", code);
+    }
+
+    pub(super) fn get(&self, name: &str) -> &Value {
+        self.0.get(name).unwrap_or(&Value::Null)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).as_str()
+    }
+
+    /// What was written by [`Line::to_json`], of any columns.
+    pub(super) fn from_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
+    /// One line of NDJSON, without its end.
+    pub(super) fn to_json(&self, columns: &Columns) -> String {
+        let mut object = String::from("{");
+        for (place, (name, _)) in columns.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            object.push_str(&format!("{comma}\"{name}\":{}", self.get(name)));
+        }
+        object.push('}');
+        object
+    }
+
+    /// Of all columns.
+    pub(super) fn to_whole_json(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+}
+
+/// What resuming needs of a line.
+#[derive(Debug, Deserialize)]
+pub(super) struct Told {
+    pub(super) row: u64,
+    pub(super) outcome: String,
+    pub(super) id: Option<String>,
+}

@@ -1,0 +1,356 @@
+//! `tongkuan check`
+
+mod line;
+mod output;
+mod parquet;
+mod progress;
+mod rejudge;
+mod rows;
+
+use std::collections::HashMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::output::{check_stdout, complain, complain_about, stdout};
+use super::picture::Pictures;
+use super::settings::Settings;
+use super::store_goods::{INTERRUPTED, stop_on_interrupt};
+use super::{FAILED, advice};
+use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query};
+use crate::input::{Columns as InputColumns, Input, skipped_text};
+use crate::printable::field;
+use line::{Columns, Line};
+use output::{LineFile, RowSet};
+use progress::{Counts, Meter};
+use rows::{Place, Rows};
+
+const AFTER_HELP: &str = "\
+A line a picture, in the order of the input:
+  outcome    seen (it is the matched picture), review (the matched picture stands out, `why` says what speaks against it),
+             new, or error (with `error` and `code`; the run goes on)
+  photo_id   the stored photo that stands for the picture from now on; null where none does
+  added      whether that is a photo of its own (--add)
+  matched_*  the picture that it is, or that stands out: number and name of the photo, id of your own good, or the row of
+             an earlier picture of this run that is not stored
+  rule, score, confidence, threshold, compared_with   what that rests on
+
+Without --add nothing is stored: pictures are compared with the home and with the earlier ones of the run, which takes some
+2 kB of memory for each new one. With --add, what is new or to be reviewed is stored as it is told of, in one step with
+finding that out: of copies that are checked at the same time, by any number of processes on one home, exactly one is new.
+Pictures are told of in groups, once their group is on disk.
+
+A run with --out FILE that was killed goes on with the same command and --resume: lines that are there stay, none is
+missing or twice, and they are those of a run that was not killed. Without --add it has to look at the new pictures again.
+
+Exit status: 0 all rows were answered, 2 some were errors, or the run failed, 130 interrupted (what was told of is stored).";
+
+/// Say of many pictures whether each was seen before; with --add, remember those that were not.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+pub(super) struct Check {
+    /// Folders, pictures or their addresses, zip or tar archives, webdataset shards, Parquet files, lists; - is standard input.
+    ///
+    /// A list is NDJSON with lines like {"path":"a.jpg","id":"A-1"}, a JSON array of such objects, a CSV or TSV with a
+    /// header, or one path or address a line. Paths are relative to the list. In a webdataset shard, files that are called
+    /// alike up to the first dot are one sample, whose name is its key. A Parquet file has a column of paths, of addresses,
+    /// or of the pictures' bytes. Addresses are fetched, unless --offline
+    #[arg(required_unless_present = "rejudge", value_name = "SOURCE", value_parser = super::any_path())]
+    sources: Vec<PathBuf>,
+    /// Store what is not seen, so that copies of it are seen from then on
+    #[arg(long)]
+    add: bool,
+    /// Ask the upstream about what is new, within the day's budget; what may not be asked now waits for `tongkuan drain`
+    #[arg(long, requires = "add")]
+    ask: bool,
+    /// The column with your own key: it is carried through, and names the picture when copies of it are seen later. Without
+    /// it, ids that are given
+    #[arg(long, value_name = "COLUMN")]
+    key: Option<String>,
+    /// The column with the pictures, their paths or addresses, where its name does not tell
+    #[arg(long, value_name = "COLUMN")]
+    column: Option<String>,
+    /// Write the lines to this file: NDJSON, or Parquet if it is called *.parquet (there once it is complete)
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Go on with the file of --out where a run was stopped or killed; without one, begin
+    #[arg(long, requires = "out")]
+    resume: bool,
+    /// Only these columns of the lines, in this order
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Say of the lines in this NDJSON file of an earlier check what they would be with --max-false-hit as it is now; no picture
+    /// is read, and nothing is stored. The outcome is `recheck` where that rests on what was not looked at then
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sources", "add", "key", "column", "out", "unordered"])]
+    rejudge: Option<PathBuf>,
+    /// Lines as they are ready. Of copies in one run, that one is new which was ready first
+    #[arg(long)]
+    unordered: bool,
+}
+
+/// Where lines go.
+enum Output {
+    Lines,
+    /// For people.
+    Table,
+    File(LineFile),
+}
+
+impl Check {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let columns = Columns::of(&self.columns, self.ask).map_err(anyhow::Error::msg)?;
+        if let Some(file) = &self.rejudge {
+            return rejudge::run(
+                settings,
+                file,
+                &Columns::of(&self.columns, true).map_err(anyhow::Error::msg)?,
+            );
+        }
+        if self.ask {
+            settings.network("--ask")?;
+        }
+        if !self.add {
+            settings.require_home()?;
+        }
+        let into_parquet = self.out.as_deref().filter(|out| out.extension().is_some_and(|e| e == "parquet"));
+        if let Some(out) = into_parquet.filter(|out| out.exists()) {
+            if self.resume {
+                complain(format_args!("{} is complete", out.display()));
+                return Ok(ExitCode::SUCCESS);
+            }
+            bail!("{} is there already: name another file, or delete it", out.display());
+        }
+        if self.out.is_some() && into_parquet.is_none() && !(columns.has("row") && columns.has("outcome")) {
+            bail!("--out needs the columns row and outcome: --resume tells by them what is done");
+        }
+        let input_columns = InputColumns { picture: self.column.clone(), key: self.key.clone() };
+        let open =
+            |source: &PathBuf| (source.display().to_string(), Input::open_with(source, &input_columns));
+        let inputs: Vec<_> = self.sources.iter().map(open).collect();
+        // A mistake in the only name is told before a model is loaded.
+        if let [(name, Err(problem))] = &inputs[..] {
+            bail!("{name}: {problem}");
+        }
+        let total: usize = inputs.iter().map(|(_, input)| input.as_ref().map_or(1, Input::len_hint)).sum();
+        let total = u64::try_from(total).ok().filter(|total| *total > 0);
+        let engine = settings.engine(true)?;
+        let pictures = Arc::new(Pictures::new(settings)?);
+        let stop = stop_on_interrupt()?;
+        let work = into_parquet.map(|out| with_ending(out, ".partial"));
+        let (output, earlier, run_id) = match work.as_deref().or(self.out.as_deref()) {
+            Some(path) => {
+                let (file, earlier) = LineFile::open(path, self.resume)?;
+                let name = path.canonicalize().unwrap_or_else(|_| path.to_path_buf()).display().to_string();
+                let run_id = if self.add { Some(engine.check_run(&name, self.resume)?) } else { None };
+                (Output::File(file), earlier, run_id)
+            }
+            None if settings.json || !std::io::stdout().is_terminal() => {
+                check_stdout()?;
+                (Output::Lines, output::Earlier::default(), None)
+            }
+            None => (Output::Table, output::Earlier::default(), None),
+        };
+        let mut kept: HashMap<u64, String> = HashMap::new();
+        if let Some(run_id) = run_id {
+            kept = engine.kept_check_lines(run_id)?.into_iter().collect();
+            kept.retain(|row, _| !earlier.rows.contains(*row));
+        }
+        // Without --add the pictures that were new are compared with once more, in silence.
+        let (skipped_rows, silent) = if self.add {
+            (earlier.rows.clone(), RowSet::default())
+        } else {
+            (earlier.settled.clone(), earlier.rows.clone())
+        };
+        let rows = Rows::new(inputs, Arc::clone(&pictures), skipped_rows, kept, earlier.last, self.ask);
+        let (skipped, problem) = (rows.skipped(), rows.problem());
+        let stats = CheckStats::default();
+        let is_terminal = matches!(output, Output::Table);
+        let counts = Counts { earlier: earlier.rows.len(), ..Counts::default() };
+        let mut printer = Printer {
+            engine: &engine,
+            asks: self.ask.then(|| Arc::clone(&pictures)),
+            columns: if into_parquet.is_some() { None } else { Some(columns.clone()) },
+            output,
+            silent,
+            counts,
+            meter: Meter::new(&stats, total, is_terminal),
+            stop: &stop,
+            failed: None,
+        };
+        let options = CheckOptions { add: self.add, unordered: self.unordered, run_id };
+        let end = engine.check_all(rows, options, &stats, &stop, &mut printer);
+        printer.meter.finish();
+        let counts = printer.counts;
+        let again = if self.out.is_some() { "; the same command with --resume goes on" } else { "" };
+        if let Some(error) = printer.failed {
+            return Err(anyhow::Error::from(error).context(format!("stopped: {counts}{again}")));
+        }
+        let end = end.with_context(|| format!("stopped: {counts}{again}"))?;
+        if let Some(problem) = problem.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+            bail!(problem);
+        }
+        let skipped = std::mem::take(&mut *skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let skipped = skipped_text(&skipped).map_or(String::new(), |text| format!(", {text}"));
+        if end == BatchEnd::Stopped {
+            complain(format_args!("interrupted: {counts}{skipped}{again}"));
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        if let (Some(target), Output::File(file)) = (into_parquet, &printer.output) {
+            parquet::write(file.path(), target, &columns)?;
+            std::fs::remove_file(file.path())?;
+        }
+        if let Some(run_id) = run_id {
+            engine.end_check_run(run_id)?;
+        }
+        if self.add {
+            engine.settle_index()?;
+        }
+        complain(format_args!("{counts}{skipped}"));
+        Ok(if counts.errors + earlier.errors > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+    }
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Prints what became of each row.
+struct Printer<'a> {
+    engine: &'a Engine,
+    /// To read pictures that are asked about once more.
+    asks: Option<Arc<Pictures>>,
+    /// `None` for all, as they are read back.
+    columns: Option<Columns>,
+    output: Output,
+    /// Rows that were told of before.
+    silent: RowSet,
+    counts: Counts,
+    meter: Meter<'a>,
+    stop: &'a AtomicBool,
+    /// Why lines could not be written: nothing more is stored then.
+    failed: Option<std::io::Error>,
+}
+
+impl Printer<'_> {
+    /// Asks about a new picture, which is stored already. What cannot be asked now waits in the queue.
+    fn ask(&self, pictures: &Pictures, place: &Place, line: &mut Line) {
+        let asked = place.source.as_ref().context("its picture is gone").and_then(|source| {
+            let picture = pictures.read(source)?;
+            let source_url = picture.source_url.as_deref();
+            let query = Query { source_url, defer: Some(0), ..Query::new(&picture.bytes, &picture.label) };
+            Ok(self.engine.search(&query)?)
+        });
+        match asked {
+            Ok(answer) => {
+                line.set("offers", serde_json::to_value(&answer.offers).unwrap_or_default());
+                let why = answer.unanswered.as_ref().map(|unanswered| unanswered.reason);
+                line.set("unanswered", serde_json::to_value(why).unwrap_or_default());
+                for warning in &answer.warnings {
+                    complain_about(&place.at, warning);
+                }
+            }
+            // The check itself has succeeded, and its line says so.
+            Err(error) => {
+                complain_about(&place.at, advice::explained(&error));
+                line.set("unanswered", advice::code_of(&error));
+            }
+        }
+    }
+
+    fn write(&mut self, line: &Line) -> std::io::Result<()> {
+        let text = match &self.columns {
+            Some(columns) => line.to_json(columns),
+            None => line.to_whole_json(),
+        };
+        match &mut self.output {
+            Output::File(file) => file.write(&text),
+            Output::Lines => writeln!(stdout(), "{text}"),
+            Output::Table => {
+                let mut out = stdout();
+                write!(
+                    out,
+                    "{:7} {}",
+                    line.text("outcome").unwrap_or_default(),
+                    field(line.text("id").unwrap_or_default())
+                )?;
+                let named = line.text("matched_good").or(line.text("matched_label")).unwrap_or_default();
+                match (line.get("matched_photo_id").as_i64(), line.get("matched_row").as_u64()) {
+                    (Some(photo), _) => write!(out, "  photo {photo} ({})", field(named))?,
+                    (_, Some(row)) => write!(out, "  row {row} ({})", field(named))?,
+                    _ => {}
+                }
+                let said = line.text("why").or(line.text("error")).or(line.text("rule"));
+                match said {
+                    Some(said) => writeln!(out, "  {}", field(said)),
+                    None => writeln!(out),
+                }
+            }
+        }
+    }
+
+    fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &anyhow::Error>) -> Line {
+        let mut line = Line::new(row, &place.id, place.key.as_deref());
+        match outcome {
+            Ok(checked) => line.take_checked(checked),
+            Err(error) => line.take_error(&advice::explained(error), advice::code_of(error)),
+        }
+        line
+    }
+}
+
+impl CheckListener<Place, anyhow::Error> for Printer<'_> {
+    fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &anyhow::Error>) -> Option<String> {
+        match &place.kept {
+            Some(kept) => Some(kept.clone()),
+            None => outcome.is_ok().then(|| Self::line_of(place, row, outcome).to_whole_json()),
+        }
+    }
+
+    fn told(&mut self, row: u64, place: Place, outcome: Result<Checked>) {
+        if self.silent.contains(row) {
+            return;
+        }
+        let kept = place.kept.as_deref().and_then(Line::from_json);
+        let is_kept = kept.is_some();
+        let mut line = kept.unwrap_or_else(|| Self::line_of(&place, row, outcome.as_ref()));
+        let counted = match line.text("outcome") {
+            Some("seen") => &mut self.counts.seen,
+            Some("review") => &mut self.counts.review,
+            Some("new") => &mut self.counts.new,
+            _ => &mut self.counts.errors,
+        };
+        *counted += 1;
+        if let (Err(error), false) = (&outcome, is_kept) {
+            complain_about(&place.at, advice::explained(error));
+        }
+        if let Some(pictures) = &self.asks
+            && line.text("outcome") == Some("new")
+        {
+            self.ask(pictures, &place, &mut line);
+        }
+        if self.failed.is_none()
+            && let Err(error) = self.write(&line)
+        {
+            self.failed = Some(error);
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.meter.tick(&self.counts);
+    }
+
+    fn group_told(&mut self) {
+        if let Output::File(file) = &mut self.output
+            && let Err(error) = file.sync()
+        {
+            self.failed.get_or_insert(error);
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}

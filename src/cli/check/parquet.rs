@@ -1,0 +1,99 @@
+//! The lines of a check as a Parquet file: whole, or not there.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::Type;
+use serde_json::Value;
+
+use super::line::{Columns, Kind, Line};
+
+/// Rows of a row group: some megabytes in memory.
+const GROUP_ROWS: usize = 8192;
+
+/// Writes the lines of the file `lines` to `target`, under another name until all of it is on disk.
+pub(super) fn write(lines: &Path, target: &Path, columns: &Columns) -> Result<()> {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unwritten = || format!("cannot write {}", target.display());
+    let temporary = tempfile::Builder::new().prefix(".check-").suffix(".parquet").tempfile_in(folder);
+    let temporary = temporary.with_context(unwritten)?;
+    let schema = Arc::new(schema(columns)?);
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    let mut writer =
+        SerializedFileWriter::new(temporary.as_file().try_clone()?, schema, Arc::new(properties))?;
+    let mut group = Vec::with_capacity(GROUP_ROWS);
+    for line in BufReader::new(File::open(lines)?).lines() {
+        let line = line?;
+        group.push(Line::from_json(&line).context("a line of this run cannot be read back")?);
+        if group.len() == GROUP_ROWS {
+            write_group(&mut writer, columns, &group).with_context(unwritten)?;
+            group.clear();
+        }
+    }
+    if !group.is_empty() {
+        write_group(&mut writer, columns, &group).with_context(unwritten)?;
+    }
+    writer.close().with_context(unwritten)?;
+    temporary.as_file().sync_all()?;
+    // A temporary file is its owner's alone; what a command writes is for whoever may read the folder.
+    #[cfg(unix)]
+    temporary.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    temporary.persist(target).map_err(|error| error.error).with_context(unwritten)?;
+    Ok(())
+}
+
+fn schema(columns: &Columns) -> Result<Type> {
+    let field = |(name, kind): (&'static str, Kind)| {
+        let (physical, logical) = match kind {
+            Kind::Whole => (Physical::INT64, None),
+            Kind::Real => (Physical::DOUBLE, None),
+            Kind::Truth => (Physical::BOOLEAN, None),
+            Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Kind::List => (Physical::BYTE_ARRAY, Some(LogicalType::Json)),
+        };
+        let field = Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
+        Ok(Arc::new(field.with_logical_type(logical).build()?))
+    };
+    let fields = columns.iter().map(field).collect::<Result<Vec<_>>>()?;
+    Ok(Type::group_type_builder("check").with_fields(fields).build()?)
+}
+
+fn write_group(writer: &mut SerializedFileWriter<File>, columns: &Columns, lines: &[Line]) -> Result<()> {
+    let mut group = writer.next_row_group()?;
+    for (name, kind) in columns.iter() {
+        let Some(mut column) = group.next_column()? else { break };
+        let cells = || lines.iter().map(|line| line.get(name));
+        let levels: Vec<i16> = cells().map(|value| i16::from(!value.is_null())).collect();
+        let there = cells().filter(|value| !value.is_null());
+        match kind {
+            Kind::Whole => {
+                let values: Vec<i64> = there.map(|value| value.as_i64().unwrap_or_default()).collect();
+                column.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
+            }
+            Kind::Real => {
+                let values: Vec<f64> = there.map(|value| value.as_f64().unwrap_or_default()).collect();
+                column.typed::<DoubleType>().write_batch(&values, Some(&levels), None)?;
+            }
+            Kind::Truth => {
+                let values: Vec<bool> = there.map(|value| value.as_bool().unwrap_or_default()).collect();
+                column.typed::<BoolType>().write_batch(&values, Some(&levels), None)?;
+            }
+            Kind::Text | Kind::List => {
+                let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let values: Vec<ByteArray> =
+                    there.map(|value| ByteArray::from(text(value).as_str())).collect();
+                column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None)?;
+            }
+        }
+        column.close()?;
+    }
+    group.close()?;
+    Ok(())
+}

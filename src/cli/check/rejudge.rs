@@ -1,0 +1,85 @@
+//! `tongkuan check --rejudge`: another line through what was measured.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::super::output::{complain, stdout};
+use super::super::settings::Settings;
+use super::line::{Columns, Line, real, text_of};
+use crate::engine::Engine;
+use crate::verdict::{Contest, Redrawn};
+use crate::verify::Doubt;
+
+/// Prints the lines of `file` as they are by the line of now.
+pub(super) fn run(settings: &Settings, file: &Path, columns: &Columns) -> Result<ExitCode> {
+    settings.require_home()?;
+    let engine = settings.engine(false)?;
+    let shown = file.display();
+    let lines = File::open(file).with_context(|| format!("cannot read {shown}"))?;
+    let (mut rows, mut changed, mut unknown) = (0_u64, 0_u64, 0_u64);
+    for (number, line) in (1..).zip(BufReader::new(lines).lines()) {
+        let line = line.with_context(|| format!("cannot read {shown}"))?;
+        let wrong = || format!("{shown}:{number} is no line of `tongkuan check` with all columns");
+        let mut line = Line::from_json(&line).with_context(wrong)?;
+        let before = line.text("outcome").with_context(wrong)?.to_owned();
+        rejudge(&engine, &mut line).with_context(wrong)?;
+        rows += 1;
+        match line.text("outcome") {
+            Some("recheck") => unknown += 1,
+            after => changed += u64::from(after != Some(before.as_str())),
+        }
+        writeln!(stdout(), "{}", line.to_json(columns))?;
+    }
+    complain(format_args!("{rows} rows, {changed} changed, {unknown} to be checked again"));
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "it was written as an f32")]
+fn narrow(value: &Value) -> Option<f32> {
+    value.as_f64().map(|value| value as f32)
+}
+
+fn rejudge(engine: &Engine, line: &mut Line) -> Result<()> {
+    // Equal bytes and pixels, errors, and what no line could make a hit.
+    let Some(pictures) = line.get("compared_with").as_u64() else { return Ok(()) };
+    let drawn = engine.line_among(pictures)?;
+    let was_hit = line.text("outcome") == Some("seen");
+    let is_by_sketch = !line.get("confidence").is_null() || line.get("rule").is_null();
+    if is_by_sketch {
+        line.set("threshold", real(Some(drawn.confidence)));
+        line.set("max_false_hit", drawn.max_false_hit);
+    }
+    let contest = match line.get("contest") {
+        Value::Null if is_by_sketch => return Ok(()),
+        Value::Null => None,
+        contest => Some(serde_json::from_value::<Contest>(contest.clone()).context("the contest is none")?),
+    };
+    let was_told_apart = line.text("why") == Some("told_apart");
+    let redrawn = match (contest, narrow(line.get("confidence"))) {
+        (Some(contest), Some(confidence)) => {
+            contest.redrawn(drawn.confidence, confidence, was_hit, was_told_apart)
+        }
+        // By nearness alone.
+        _ => Redrawn::Unknown,
+    };
+    match redrawn {
+        Redrawn::Hit => {
+            line.set("outcome", "seen");
+            line.set("why", Value::Null);
+        }
+        Redrawn::Review(doubt) => {
+            line.set("outcome", "review");
+            line.set("why", text_of(doubt));
+        }
+        Redrawn::Unknown => line.set("outcome", "recheck"),
+    }
+    if redrawn != Redrawn::Review(Some(Doubt::SeveralEqual)) {
+        line.set("rivals", Value::Null);
+    }
+    Ok(())
+}

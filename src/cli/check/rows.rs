@@ -1,0 +1,144 @@
+//! The rows of all sources of a check, one after the other.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Result, anyhow};
+
+use super::super::output::complain;
+use super::super::picture::Pictures;
+use super::super::store_goods::{Read, SkippedFiles};
+use super::output::RowSet;
+use crate::engine::CheckItem;
+use crate::input::{FileProblem, Input, Item, PictureSource, TextEncoding};
+
+/// What is printed of a row, and what asking about it needs.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) id: String,
+    /// Where it was named, as `list.csv:3`.
+    pub(super) at: String,
+    pub(super) key: Option<String>,
+    pub(super) source: Option<PictureSource>,
+    /// Its line, which a run that was killed had made.
+    pub(super) kept: Option<String>,
+}
+
+pub(super) struct Rows {
+    inputs: VecDeque<(String, Result<Input, FileProblem>)>,
+    pictures: Arc<Pictures>,
+    next_row: u64,
+    /// Rows that need nothing more.
+    done: RowSet,
+    kept: HashMap<u64, String>,
+    /// The last row of the earlier run, by which another input is known.
+    last: Option<(u64, Option<String>)>,
+    skipped: Arc<Mutex<SkippedFiles>>,
+    /// Why the rows end before their time.
+    problem: Arc<Mutex<Option<String>>>,
+    /// Whether pictures may have to be read once more.
+    rereads: bool,
+}
+
+type Task = (u64, Place, Result<CheckItem<Read>>);
+
+impl Rows {
+    pub(super) fn new(
+        inputs: Vec<(String, Result<Input, FileProblem>)>,
+        pictures: Arc<Pictures>,
+        done: RowSet,
+        kept: HashMap<u64, String>,
+        last: Option<(u64, Option<String>)>,
+        rereads: bool,
+    ) -> Self {
+        let (skipped, problem, inputs) = (Arc::default(), Arc::default(), inputs.into());
+        Self { inputs, pictures, next_row: 0, done, kept, last, skipped, problem, rereads }
+    }
+
+    /// Why the rows ended before their time, if they did.
+    pub(super) fn problem(&self) -> Arc<Mutex<Option<String>>> {
+        Arc::clone(&self.problem)
+    }
+
+    /// Files that are no pictures; complete once the rows are.
+    pub(super) fn skipped(&self) -> Arc<Mutex<SkippedFiles>> {
+        Arc::clone(&self.skipped)
+    }
+
+    fn next_item(&mut self) -> Option<Item> {
+        loop {
+            let (_, input) = self.inputs.front_mut()?;
+            if let Ok(input) = input
+                && let Some(item) = input.next()
+            {
+                return Some(item);
+            }
+            match self.inputs.pop_front()? {
+                (name, Ok(input)) => self.report(&name, &input),
+                (name, Err(problem)) => return Some(Item { place: name, row: Err(problem.into()) }),
+            }
+        }
+    }
+
+    fn report(&self, name: &str, input: &Input) {
+        let report = input.report();
+        if let Some(encoding) = report.encoding.filter(|encoding| *encoding != TextEncoding::Utf8) {
+            complain(format_args!("{name}: read as {encoding}"));
+        }
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.extend(report.skipped.iter().cloned());
+    }
+
+    fn task(&mut self, row: u64, Item { place: at, row: read }: Item) -> Task {
+        let kept = self.kept.remove(&row);
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let place = Place { id: at.clone(), at, key: None, source: None, kept };
+                return (row, place, Err(error.into()));
+            }
+        };
+        let key = read.key.or_else(|| read.is_id_given.then(|| read.id.clone()));
+        let source = read.picture;
+        let label = key.clone().unwrap_or_else(|| source.name());
+        let is_kept = kept.is_some();
+        let place = Place { id: read.id, at, key, source: self.rereads.then(|| source.clone()), kept };
+        if is_kept {
+            // It is not looked at again: the earlier run has stored what came of it.
+            return (row, place, Err(anyhow!("the row was answered before")));
+        }
+        let pictures = Arc::clone(&self.pictures);
+        let read: Read = Box::new(move || Ok(pictures.read(&source)?.bytes));
+        (row, place, Ok(CheckItem { label, read }))
+    }
+
+    /// Whether the row has another id than the one that the earlier run had told of.
+    fn is_another_input(&self, row: u64, item: &Item) -> Option<String> {
+        let (_, Some(id)) = self.last.as_ref().filter(|(last, _)| *last == row)? else { return None };
+        let found = item.row.as_ref().map_or(&item.place, |read| &read.id);
+        (found != id).then(|| {
+            format!(
+                "row {row} is {found}, and was {id} in the run that is to be resumed: name the same sources"
+            )
+        })
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        loop {
+            let item = self.next_item()?;
+            let row = self.next_row;
+            self.next_row += 1;
+            if let Some(problem) = self.is_another_input(row, &item) {
+                *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+                return None;
+            }
+            if !self.done.contains(row) {
+                return Some(self.task(row, item));
+            }
+        }
+    }
+}

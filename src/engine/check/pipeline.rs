@@ -1,0 +1,417 @@
+//! The way of the rows: read by one thread, prepared by many, settled, committed and told of by the caller's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::super::batch::{EndOnDrop, InFlight, Intake, StopOnDrop};
+use super::super::{BatchEnd, Engine, EngineError};
+use super::overlay::NewPicture;
+use super::prepare::{Prepared, Scope};
+use super::report::{named, renumbered};
+use super::settle::{Recent, Standing, numbers, settle};
+use super::{CheckItem, CheckListener, CheckMatch, CheckOptions, CheckStage, CheckStats, Checked};
+use crate::photo::Digest;
+use crate::photo_id::PhotoId;
+use crate::store::{CheckGroup, NewPhoto};
+
+/// Rows that are settled and committed together, at most; one that is ready waits no longer than this for others. One
+/// commit costs one fsync, some milliseconds, whatever the size of the group.
+const GROUP: usize = 128;
+const GROUP_MAX_AGE: Duration = Duration::from_millis(200);
+
+/// Rows that are under way at the most. Each takes up to 1 MB once it is decoded.
+const WINDOW: u64 = 2 * GROUP as u64;
+
+/// How often the caller's wish to stop is looked at.
+const STOP_POLL: Duration = Duration::from_millis(50);
+
+/// After so many attempts that came too late, because another process had stored something, a group is settled with the
+/// store held.
+const OPTIMISTIC_ATTEMPTS: usize = 3;
+
+pub(super) struct Run<'e> {
+    scope: Scope<'e>,
+    options: CheckOptions,
+    under_way: InFlight<Prepared>,
+}
+
+/// A row that can be settled.
+struct Ready {
+    label: String,
+    byte_digest: Digest,
+    prepared: Prepared,
+}
+
+enum Failure<E> {
+    /// Of this row.
+    Row(E),
+    /// Of all that would follow.
+    Home(EngineError),
+}
+
+/// What a worker says of a row, by its place in the input.
+type Worked<P, E> = (u64, Row<P, Result<Ready, Failure<E>>>);
+
+struct Row<P, T> {
+    number: u64,
+    place: P,
+    what: T,
+}
+
+/// What is to be committed together.
+struct Group<P, E> {
+    rows: Vec<Row<P, Result<Ready, E>>>,
+    /// When the first of them was put there.
+    since: Instant,
+}
+
+impl<'e> Run<'e> {
+    pub(super) fn new(
+        engine: &'e Engine,
+        options: CheckOptions,
+        stats: &'e CheckStats,
+    ) -> Result<Self, EngineError> {
+        Ok(Self { scope: Scope::new(engine, options.add, stats)?, options, under_way: InFlight::default() })
+    }
+
+    pub(super) fn run<P, R, E>(
+        &self,
+        rows: impl Iterator<Item = (u64, P, Result<CheckItem<R>, E>)> + Send + 'static,
+        stop: &AtomicBool,
+        listener: &mut dyn CheckListener<P, E>,
+    ) -> Result<BatchEnd, EngineError>
+    where
+        P: Send + 'static,
+        R: FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
+        E: From<EngineError> + Send + 'static,
+    {
+        let intake = Arc::new(Intake::new(WINDOW));
+        let reader = {
+            let intake = Arc::clone(&intake);
+            // Not a scoped thread: while it waits for standard input, stopping must not wait for it.
+            std::thread::spawn(move || {
+                let _end = EndOnDrop(&*intake);
+                for (place_in_input, (number, place, item)) in (0..).zip(rows) {
+                    if !intake.put((place_in_input, Row { number, place, what: item })) {
+                        break;
+                    }
+                }
+            })
+        };
+        let (tell, told) = mpsc::channel();
+        let end = std::thread::scope(|scope| {
+            let _end = StopOnDrop(&*intake);
+            for _ in 0..rayon::current_num_threads() {
+                let (tell, intake) = (tell.clone(), &*intake);
+                scope.spawn(move || {
+                    while let Some((place_in_input, Row { number, place, what })) = intake.take() {
+                        let what = what.map_err(Failure::Row).and_then(|item| self.prepare(item));
+                        if tell.send((place_in_input, Row { number, place, what })).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(tell);
+            self.settle_in_order(&told, &intake, stop, listener)
+        })?;
+        if end == BatchEnd::Done
+            && let Err(panic) = reader.join()
+        {
+            std::panic::resume_unwind(panic);
+        }
+        Ok(end)
+    }
+
+    fn prepare<R, E>(&self, item: CheckItem<R>) -> Result<Ready, Failure<E>>
+    where
+        R: FnOnce() -> Result<Vec<u8>, E>,
+        E: From<EngineError>,
+    {
+        let bytes = self.scope.stats.measure(CheckStage::Read, item.read).map_err(Failure::Row)?;
+        let byte_digest = Digest::of(&bytes);
+        let prepare = || self.scope.prepare(&bytes, byte_digest);
+        let prepared = self.under_way.once(byte_digest, prepare).map_err(|error| {
+            if error.is_input_error() { Failure::Row(error.into()) } else { Failure::Home(error) }
+        })?;
+        if matches!(prepared, Prepared::Known { .. }) {
+            self.under_way.forget(byte_digest);
+        }
+        Ok(Ready { label: item.label, byte_digest, prepared })
+    }
+
+    /// Takes what the workers have prepared, which comes in any order, and settles it in the order of the input.
+    fn settle_in_order<P, T, E: From<EngineError>>(
+        &self,
+        told: &mpsc::Receiver<Worked<P, E>>,
+        intake: &Intake<T>,
+        stop: &AtomicBool,
+        listener: &mut dyn CheckListener<P, E>,
+    ) -> Result<BatchEnd, EngineError> {
+        let mut recent = Recent::new(self.scope.mark()?);
+        let mut early = BTreeMap::new();
+        let mut group = Group { rows: Vec::new(), since: Instant::now() };
+        // With rows in any order each takes the next place.
+        let (mut next, mut arrived) = (0, 0);
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                self.commit(&mut group, &mut recent, listener)?;
+                return Ok(BatchEnd::Stopped);
+            }
+            let wait = if group.rows.is_empty() {
+                STOP_POLL
+            } else {
+                GROUP_MAX_AGE.saturating_sub(group.since.elapsed()).min(STOP_POLL)
+            };
+            let ended = match told.recv_timeout(wait) {
+                Ok((place_in_input, row)) => {
+                    let place = if self.options.unordered { arrived } else { place_in_input };
+                    arrived += 1;
+                    early.insert(place, row).is_some()
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            while group.rows.len() < GROUP
+                && let Some(Row { number, place, what }) = early.remove(&next)
+            {
+                next += 1;
+                if group.rows.is_empty() {
+                    group.since = Instant::now();
+                }
+                let what = match what {
+                    Ok(ready) => Ok(ready),
+                    Err(Failure::Row(error)) => Err(error),
+                    Err(Failure::Home(error)) => {
+                        self.commit(&mut group, &mut recent, listener)?;
+                        return Err(error);
+                    }
+                };
+                group.rows.push(Row { number, place, what });
+            }
+            let is_full = group.rows.len() >= GROUP || group.since.elapsed() >= GROUP_MAX_AGE;
+            if ended || is_full && !group.rows.is_empty() {
+                self.commit(&mut group, &mut recent, listener)?;
+                intake.done(next);
+            }
+            // A place that is missing is that of a worker that has panicked, which the scope passes on.
+            if ended && !early.contains_key(&next) {
+                return Ok(BatchEnd::Done);
+            }
+        }
+    }
+
+    /// Settles a group, stores what is to be stored, then tells of its rows.
+    fn commit<P, E: From<EngineError>>(
+        &self,
+        group: &mut Group<P, E>,
+        recent: &mut Recent,
+        listener: &mut dyn CheckListener<P, E>,
+    ) -> Result<(), EngineError> {
+        let rows = std::mem::take(&mut group.rows);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let mut numbers = numbers(&self.scope);
+        let mut standings: Vec<Option<Standing>> = rows
+            .iter()
+            .map(|row| {
+                let number = numbers.next()?;
+                match &row.what {
+                    Ok(Ready { prepared: Prepared::Fresh(fresh), .. }) => {
+                        Some(Standing::new(Arc::clone(fresh), number))
+                    }
+                    _ => None,
+                }
+            })
+            .collect();
+        let outcomes = if self.options.add {
+            self.settle_and_store(&rows, &mut standings, recent, listener)?
+        } else {
+            self.settle_and_remember(&rows, &mut standings, recent)?
+        };
+        self.scope.stats.add(CheckStage::Commit, start.elapsed());
+        for (row, outcome) in rows.into_iter().zip(outcomes) {
+            let outcome = row.what.map(|ready| {
+                self.under_way.forget(ready.byte_digest);
+                outcome.unwrap_or_else(|| unreachable!("rows that are ready have an outcome"))
+            });
+            listener.told(row.number, row.place, outcome);
+        }
+        listener.group_told();
+        Ok(())
+    }
+
+    fn settle_and_store<P, E>(
+        &self,
+        rows: &[Row<P, Result<Ready, E>>],
+        standings: &mut [Option<Standing>],
+        recent: &mut Recent,
+        listener: &dyn CheckListener<P, E>,
+    ) -> Result<Vec<Option<Checked>>, EngineError> {
+        if standings.iter().all(Option::is_none) {
+            return self.outcomes(rows, standings, &BTreeMap::new());
+        }
+        for attempt in 0.. {
+            let mark = settle(standings, recent, &self.scope)?;
+            if !standings.iter().flatten().any(Standing::is_added) {
+                return self.outcomes(rows, standings, &BTreeMap::new());
+            }
+            let (mut failed, mut outcomes) = (None, Vec::new());
+            let is_stored = self.scope.engine.store.add_checked(&mut |store| {
+                let extent = store.extent()?;
+                let is_newest = extent.last_photo_id.unwrap_or(PhotoId(0)) == mark.photo
+                    && extent.last_removal == mark.removal;
+                let stored = match is_newest {
+                    true => self.store_group(store, rows, standings, listener),
+                    false if attempt < OPTIMISTIC_ATTEMPTS => return Ok(false),
+                    false => settle(standings, recent, &self.scope)
+                        .and_then(|_| self.store_group(store, rows, standings, listener)),
+                };
+                match stored {
+                    Ok(stored) => outcomes = stored,
+                    Err(EngineError::Catalog(error)) => return Err(error),
+                    Err(error) => failed = Some(error),
+                }
+                Ok(failed.is_none())
+            })?;
+            match failed {
+                Some(error) => return Err(error),
+                None if is_stored => return Ok(outcomes),
+                None => self.scope.stats.note_resettled(),
+            }
+        }
+        unreachable!("the store is held at last")
+    }
+
+    /// Adds what is new, with the store held.
+    fn store_group<P, E>(
+        &self,
+        store: &mut dyn CheckGroup,
+        rows: &[Row<P, Result<Ready, E>>],
+        standings: &[Option<Standing>],
+        listener: &dyn CheckListener<P, E>,
+    ) -> Result<Vec<Option<Checked>>, EngineError> {
+        let (mut added, mut labels) = (BTreeMap::new(), BTreeMap::new());
+        let added_at = self.scope.engine.clock.now();
+        for (row, standing) in rows.iter().zip(standings) {
+            let (Ok(ready), Some(standing)) = (&row.what, standing) else { continue };
+            if standing.is_added() {
+                let photo: NewPhoto<'_> = standing.fresh.measured.as_new(&ready.label, added_at);
+                let photo_id = store.add(&photo)?.photo_id;
+                added.insert(standing.number(), photo_id);
+                labels.insert(photo_id, ready.label.as_str());
+            }
+        }
+        let outcomes = self.outcomes_with(rows, standings, &added, |photo_id| {
+            labels.get(&photo_id).map(|label| CheckMatch {
+                photo_id: Some(photo_id),
+                row: None,
+                label: (*label).to_owned(),
+                kind: Some(crate::store::PhotoKind::Query),
+                good: None,
+            })
+        })?;
+        if let Some(run_id) = self.options.run_id {
+            let lines = rows.iter().zip(&outcomes);
+            let lines: Vec<(u64, String)> = lines
+                .filter_map(|(row, outcome)| {
+                    let outcome = match (&row.what, outcome) {
+                        (Err(error), _) => Err(error),
+                        (Ok(_), outcome) => Ok(outcome.as_ref()?),
+                    };
+                    Some((row.number, listener.line(row.number, &row.place, outcome)?))
+                })
+                .collect();
+            store.keep_lines(run_id, &lines)?;
+        }
+        Ok(outcomes)
+    }
+
+    fn settle_and_remember<P, E>(
+        &self,
+        rows: &[Row<P, Result<Ready, E>>],
+        standings: &mut [Option<Standing>],
+        recent: &mut Recent,
+    ) -> Result<Vec<Option<Checked>>, EngineError> {
+        let Some(overlay) = &self.scope.overlay else { return Ok(Vec::new()) };
+        settle(standings, recent, &self.scope)?;
+        let (mut pictures, mut places) = (Vec::new(), Vec::new());
+        for (row, standing) in rows.iter().zip(&*standings) {
+            let (Ok(ready), Some(standing)) = (&row.what, standing) else { continue };
+            if standing.is_added() {
+                let measured = &standing.fresh.measured;
+                places.push(standing.number());
+                pictures.push(NewPicture {
+                    row: row.number,
+                    label: &ready.label,
+                    byte_digest: measured.byte_digest,
+                    pixel_digest: measured.pixel_digest,
+                    embedding: &measured.embedding,
+                    sketch: &measured.sketch,
+                });
+            }
+        }
+        let first = overlay.len();
+        overlay.add(&pictures)?;
+        let numbers = (first..).map(super::overlay::provisional);
+        let remembered: BTreeMap<PhotoId, PhotoId> = places.into_iter().zip(numbers.clone()).collect();
+        for (photo_id, picture) in numbers.zip(&pictures) {
+            recent.push(photo_id, picture.embedding.clone());
+        }
+        self.outcomes(rows, standings, &remembered)
+    }
+
+    fn outcomes<P, E>(
+        &self,
+        rows: &[Row<P, Result<Ready, E>>],
+        standings: &[Option<Standing>],
+        renumber: &BTreeMap<PhotoId, PhotoId>,
+    ) -> Result<Vec<Option<Checked>>, EngineError> {
+        self.outcomes_with(rows, standings, renumber, |_| None)
+    }
+
+    /// What became of each row that is ready. `renumber`: the numbers that pictures of the group have by now; `new`: what
+    /// is known of those that nobody else can see yet.
+    fn outcomes_with<P, E>(
+        &self,
+        rows: &[Row<P, Result<Ready, E>>],
+        standings: &[Option<Standing>],
+        renumber: &BTreeMap<PhotoId, PhotoId>,
+        new: impl Fn(PhotoId) -> Option<CheckMatch>,
+    ) -> Result<Vec<Option<Checked>>, EngineError> {
+        let number = |photo_id: PhotoId| renumber.get(&photo_id).copied().unwrap_or(photo_id);
+        let outcome = |(row, standing): (&Row<P, Result<Ready, E>>, &Option<Standing>)| {
+            let Ok(ready) = &row.what else { return Ok(None) };
+            let (verdict, judged_by, matched, added) = match (&ready.prepared, standing) {
+                (Prepared::Known { verdict, matched }, _) => (*verdict, None, Some(matched.clone()), None),
+                (_, Some(standing)) => {
+                    let verdict = renumbered(standing.verdict(), number);
+                    let of = |photo_id| match new(photo_id) {
+                        Some(matched) => Ok(matched),
+                        None => self.scope.check_match(photo_id),
+                    };
+                    let matched = named(&verdict).map(of).transpose()?;
+                    let added = renumber.get(&standing.number()).copied().filter(|_| standing.is_added());
+                    (verdict, standing.judged_by(), matched, added)
+                }
+                (Prepared::Fresh(_), None) => return Ok(None),
+            };
+            let stored = added.filter(|photo_id| !super::overlay::is_provisional(*photo_id));
+            // What is equal in its pixels is not stored twice, even where that says nothing.
+            let stands_for_it = standing.as_ref().is_none_or(|standing| !standing.is_added());
+            let photo_id = stored.or_else(|| matched.as_ref()?.photo_id.filter(|_| stands_for_it));
+            Ok(Some(Checked {
+                photo_id,
+                added: stored.is_some(),
+                matched,
+                ..Checked::of(verdict, judged_by)
+            }))
+        };
+        rows.iter().zip(standings).map(outcome).collect()
+    }
+}

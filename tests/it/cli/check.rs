@@ -1,0 +1,332 @@
+//! `tongkuan check`: lines, files, columns, resuming, asking.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use serde_json::Value;
+
+use super::{Ran, Shell, text};
+use crate::check::copy;
+use crate::fakes::{mix, png};
+
+fn field<'a>(lines: &'a [Value], name: &str) -> Vec<&'a str> {
+    lines.iter().map(|line| line[name].as_str().unwrap_or("-")).collect()
+}
+
+#[test]
+fn copies_are_named_by_the_key_of_the_first_one() {
+    let shell = Shell::alone();
+    for (name, bytes) in
+        [("a.png", png(1)), ("b.jpg", copy(1, 80)), ("c.png", png(2)), ("d.png", b"x".to_vec())]
+    {
+        shell.write(name, &bytes);
+    }
+    shell.write("list.csv", b"path,sku_no,title\na.png,K-1,x\nb.jpg,K-2,y\nc.png,,z\nd.png,K-4,\n");
+    let ran = shell.run(&["check", "--add", "--key", "sku_no", "list.csv"]);
+    assert_eq!(ran.status, 2, "one is an error: {ran:?}");
+    let lines = ran.lines();
+    assert_eq!(field(&lines, "outcome"), ["new", "seen", "new", "error"]);
+    assert_eq!(field(&lines, "key"), ["K-1", "K-2", "-", "K-4"]);
+    assert_eq!(field(&lines, "matched_label"), ["-", "K-1", "-", "-"]);
+    assert_eq!(lines[3]["code"], "not_a_picture");
+    assert!(ran.err.contains("1 seen, 0 to review, 2 new, 1 failed"), "{}", ran.err);
+    // Another run, from standard input, of some columns.
+    let mut child = shell
+        .command(&["check", "--columns", "key,outcome,matched_label", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"{\"path\":\"b.jpg\",\"id\":\"B\"}\n{\"path\":\"c.png\"}\n")
+        .unwrap();
+    let out = child.wait_with_output().unwrap();
+    let out = String::from_utf8(out.stdout).unwrap();
+    let wanted = "{\"key\":\"B\",\"outcome\":\"seen\",\"matched_label\":\"K-1\"}\n\
+                  {\"key\":null,\"outcome\":\"seen\",\"matched_label\":\"c.png\"}\n";
+    assert_eq!(out, wanted);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_before_anything_is() {
+    let shell = Shell::alone();
+    shell.write("a.png", &png(1));
+    shell.write("list.csv", b"path,id\na.png,1\n");
+    shell.write("there.ndjson", b"{}\n");
+    for (args, said) in [
+        (&["check", "a.png"][..], "there is no home"),
+        (&["check", "--add", "--key", "sku", "list.csv"], "has no column \"sku\" (there are: path, id)"),
+        (&["check", "--add", "--columns", "row,colour", "a.png"], "there is no column \"colour\""),
+        (&["check", "--add", "--out", "there.ndjson", "a.png"], "--resume goes on with it"),
+        (&["check", "--add", "--out", "there.ndjson", "--resume", "a.png"], "line 1 has no row and outcome"),
+        (
+            &["check", "--add", "--out", "o.ndjson", "--columns", "id", "a.png"],
+            "needs the columns row and outcome",
+        ),
+        (&["check", "--add", "--ask", "--offline", "a.png"], "--ask"),
+        (&["check", "--ask", "a.png"], "--add"),
+    ] {
+        let ran = shell.run(args);
+        assert_eq!(ran.status, 2, "{args:?}: {ran:?}");
+        assert!(ran.err.contains(said), "{args:?}: {}", ran.err);
+    }
+    assert!(
+        !shell.path("home/catalog.sqlite").exists() || shell.run(&["stats", "--json"]).json()["photos"] == 0
+    );
+}
+
+/// Pictures of which some are copies of others, and a list of them.
+fn pictures(shell: &Shell, rows: u64, seed: u64) -> PathBuf {
+    let mut list = String::new();
+    for row in 0..rows {
+        let of = u32::try_from(mix(row, seed) % (rows / 2)).unwrap();
+        let bytes = match mix(row, seed + 1) % 4 {
+            0 => png(of),
+            1 => copy(of, 50),
+            2 => copy(of, 90),
+            _ => b"no picture".to_vec(),
+        };
+        shell.write(&format!("p/{row}.jpg"), &bytes);
+        list.push_str(&format!("p/{row}.jpg\n"));
+    }
+    shell.write("list.txt", list.as_bytes())
+}
+
+/// Waits until the file has this many lines, or the process has ended.
+fn wait_for_lines(path: &Path, lines: usize, child: &mut Child) {
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(300) {
+        if fs::read(path).is_ok_and(|bytes| bytes.iter().filter(|b| **b == b'\n').count() >= lines) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_writes_the_lines_of_one_that_is_not() {
+    const SEED: u64 = 20_261_127;
+    let (rows, add) = (60, ["check", "list.txt", "--add", "--resume", "--out"]);
+    let whole = Shell::alone();
+    let list = pictures(&whole, rows, SEED);
+    assert_eq!(whole.run(&[&add[..], &["whole.ndjson"]].concat()).status, 2, "some are no pictures");
+    let wanted = fs::read_to_string(whole.path("whole.ndjson")).unwrap();
+    assert_eq!(wanted.lines().count(), usize::try_from(rows).unwrap());
+    let killed = Shell::alone();
+    pictures(&killed, rows, SEED);
+    let out = killed.path("killed.ndjson");
+    let (mut kills, mut taken_back) = (0, 0);
+    for round in 0.. {
+        let mut command = killed.command(&[&add[..], &[text(&out)]].concat());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let told = fs::read(&out).map_or(0, |bytes| bytes.iter().filter(|b| **b == b'\n').count());
+        let lines = told + 1 + usize::try_from(mix(round, SEED) % 12).unwrap();
+        wait_for_lines(&out, lines, &mut child);
+        let pause = Duration::from_micros(mix(round, SEED + 1) % 60_000);
+        let start = Instant::now();
+        while start.elapsed() < pause {
+            std::hint::spin_loop();
+        }
+        let ended = child.try_wait().unwrap().is_some();
+        let _ = child.kill();
+        child.wait().unwrap();
+        if ended {
+            break;
+        }
+        kills += 1;
+        if round % 2 == 1 {
+            // As if it had been killed before the lines of its last group were written.
+            let home = rusqlite::Connection::open(killed.path("home/catalog.sqlite")).unwrap();
+            let first = home.query_row("SELECT min(input_row) FROM check_lines", [], |row| row.get(0));
+            let first: Option<usize> = first.unwrap();
+            let text = fs::read_to_string(&out).unwrap();
+            let kept = text.split_inclusive('\n').take(first.unwrap_or(usize::MAX));
+            fs::write(&out, kept.collect::<String>()).unwrap();
+            taken_back += usize::from(first.is_some());
+        }
+        // As a line that was being written.
+        let mut torn = fs::OpenOptions::new().append(true).open(&out).unwrap();
+        torn.write_all(b"{\"row\":7,\"id\":").unwrap();
+    }
+    println!("{kills} kills of seed {SEED}, {taken_back} with a group that was stored and not told of");
+    assert!(kills > 2 && taken_back > 0);
+    assert_eq!(fs::read_to_string(&out).unwrap(), wanted);
+    let photos = |shell: &Shell| shell.run(&["stats", "--json"]).json()["photos"].clone();
+    assert_eq!(photos(&killed), photos(&whole));
+    // Done is done, and another list is not taken for the same one.
+    assert_eq!(killed.run(&[&add[..], &[text(&out)]].concat()).status, 2);
+    assert_eq!(fs::read_to_string(&out).unwrap(), wanted);
+    let mut other = fs::read_to_string(&list).unwrap();
+    other.insert_str(0, "p/5.jpg\n");
+    killed.write("list.txt", other.as_bytes());
+    let ran = killed.run(&[&add[..], &[text(&out)]].concat());
+    assert!(ran.status == 2 && ran.err.contains("name the same sources"), "{ran:?}");
+    assert_eq!(fs::read_to_string(&out).unwrap(), wanted);
+}
+
+#[test]
+fn of_copies_that_processes_check_at_the_same_time_one_is_new() {
+    let (shell, originals, processes) = (Shell::alone(), 6, 8);
+    let mut children = Vec::new();
+    for process in 0..processes {
+        let names = (0..originals).map(|n| {
+            // Each begins with another one.
+            let of = (n + process) % originals;
+            let name = format!("p{process}/{of}.jpg");
+            shell.write(&name, &copy(of, 60 + 4 * u8::try_from(process).unwrap()));
+            name
+        });
+        let list: String = names.map(|name| format!("{name}\n")).collect();
+        shell.write(&format!("list{process}.txt"), list.as_bytes());
+        let list = format!("list{process}.txt");
+        let mut command = shell.command(&["check", "--add", "--columns", "outcome", &list]);
+        children.push(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    }
+    let mut new = 0;
+    for child in children {
+        let out = child.wait_with_output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+        let out = String::from_utf8(out.stdout).unwrap();
+        assert_eq!(out.lines().count(), usize::try_from(originals).unwrap());
+        new += out.matches("\"new\"").count();
+    }
+    assert_eq!(new, usize::try_from(originals).unwrap());
+    assert_eq!(shell.run(&["stats", "--json"]).json()["photos"], originals);
+}
+
+/// A Parquet file with these columns of bytes, and the rows' numbers.
+fn parquet_of(path: &Path, schema: &str, pictures: &[Option<Vec<u8>>]) {
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut writer =
+        SerializedFileWriter::new(fs::File::create(path).unwrap(), schema, Arc::default()).unwrap();
+    for group in pictures.chunks(3) {
+        let mut row_group = writer.next_row_group().unwrap();
+        let mut column = row_group.next_column().unwrap().unwrap();
+        let values: Vec<ByteArray> =
+            group.iter().flatten().map(|bytes| ByteArray::from(bytes.clone())).collect();
+        let levels: Vec<i16> = group.iter().map(|bytes| if bytes.is_some() { 2 } else { 0 }).collect();
+        column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).unwrap();
+        column.close().unwrap();
+        let mut column = row_group.next_column().unwrap().unwrap();
+        let keys: Vec<i64> = (0..i64::try_from(group.len()).unwrap()).map(|n| 100 + n).collect();
+        column.typed::<Int64Type>().write_batch(&keys, None, None).unwrap();
+        column.close().unwrap();
+        row_group.close().unwrap();
+    }
+    writer.close().unwrap();
+}
+
+#[test]
+fn pictures_in_a_parquet_file_are_checked_and_the_lines_are_one() {
+    let shell = Shell::alone();
+    let schema = "message m { OPTIONAL group image { OPTIONAL BYTE_ARRAY bytes; } REQUIRED INT64 article; }";
+    let rows = [Some(png(1)), Some(copy(1, 80)), None, Some(png(2)), Some(png(1))];
+    parquet_of(&shell.path("in.parquet"), schema, &rows);
+    let args = ["check", "--add", "--key", "article", "--out", "out.parquet", "in.parquet"];
+    let ran = shell.run(&args);
+    assert_eq!(ran.status, 2, "one row has no picture: {ran:?}");
+    assert!(!shell.path("out.parquet.partial").exists());
+    let reader = SerializedFileReader::new(fs::File::open(shell.path("out.parquet")).unwrap()).unwrap();
+    let rows: Vec<Value> =
+        reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_json_value()).collect();
+    assert_eq!(field(&rows, "outcome"), ["new", "seen", "error", "new", "seen"]);
+    assert_eq!(field(&rows, "key"), ["100", "101", "102", "100", "101"]);
+    assert_eq!(rows[1]["matched_photo_id"], 1);
+    assert_eq!((rows[2]["code"].as_str(), &rows[0]["rule"]), (Some("row_empty_picture"), &Value::Null));
+    let again = shell.run(&args);
+    assert!(again.status == 2 && again.err.contains("there already"), "{again:?}");
+}
+
+#[test]
+fn a_webdataset_shard_is_samples_with_keys() {
+    let shell = Shell::alone();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut put = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    for (sample, bytes) in [("a/0001", png(1)), ("a/0002", copy(1, 80)), ("a/0003", png(2))] {
+        put(&format!("{sample}.jpg"), &bytes);
+        put(&format!("{sample}.json"), format!("{{\"sku\":\"S-{sample}\"}}").as_bytes());
+        put(&format!("{sample}.cls"), b"7");
+    }
+    shell.write("shard.tar", &tar.into_inner().unwrap());
+    let lines = shell.run(&["check", "--add", "shard.tar"]).lines();
+    assert_eq!(field(&lines, "key"), ["a/0001", "a/0002", "a/0003"]);
+    assert_eq!(field(&lines, "outcome"), ["new", "seen", "new"]);
+    let lines = shell.run(&["check", "--key", "sku", "shard.tar"]).lines();
+    assert_eq!(field(&lines, "key"), ["S-a/0001", "S-a/0002", "S-a/0003"]);
+    assert_eq!(field(&lines, "matched_label"), ["a/0001", "a/0001", "a/0003"]);
+}
+
+#[test]
+fn asking_is_for_what_is_new_once_and_within_the_budget() {
+    let shell = Shell::with_sandbox();
+    let goods: Vec<PathBuf> = (0..3).map(|n| shell.good(n, &format!("{n}.jpg"))).collect();
+    let list: String = [0, 0, 1, 2, 1].map(|n: usize| format!("{}\n", text(&goods[n]))).concat();
+    shell.write("list.txt", list.as_bytes());
+    let args = ["check", "--add", "--ask", "--daily-budget", "2", "list.txt"];
+    let ran = shell.run(&args);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let lines = ran.lines();
+    assert_eq!(field(&lines, "outcome"), ["new", "seen", "new", "new", "seen"]);
+    let offers: Vec<bool> =
+        lines.iter().map(|line| line["offers"].as_array().is_some_and(|o| !o.is_empty())).collect();
+    assert_eq!(offers, [true, false, true, false, false]);
+    assert_eq!(lines[3]["unanswered"], "budget_spent");
+    let waiting = shell.run(&["quota", "--json"]).json()["waiting"].clone();
+    assert_eq!(waiting["deferred"], 1, "{waiting}");
+    // What was answered is a hit from then on, without a call.
+    let hit = shell.run(&["search", "--offline", "--json", text(&goods[0])]).json();
+    assert_eq!((hit["verdict"].as_str(), hit["upstream_calls"].as_u64()), (Some("hit"), Some(0)));
+}
+
+#[test]
+fn another_bound_is_drawn_through_the_lines_of_an_earlier_run() {
+    let shell = Shell::alone();
+    for seed in 0..12 {
+        shell.write(&format!("stored/{seed}.png"), &png(seed));
+        // From nearly the same to nearly another one.
+        let (mut mixed, other) = (crate::fakes::picture(seed), crate::fakes::picture(seed + 100));
+        let width = 12 * (seed + 1);
+        let strip = image::imageops::crop_imm(&other, 0, 0, width, 120).to_image();
+        image::imageops::replace(&mut mixed, &strip, 0, 0);
+        shell.write(&format!("asked/{seed}.png"), &crate::fakes::encoded(&mixed, image::ImageFormat::Png));
+    }
+    assert_eq!(shell.run(&["check", "--add", "stored"]).status, 0);
+    let outcomes = |ran: Ran| {
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let lines = ran.lines();
+        lines
+            .iter()
+            .map(|l| (l["outcome"].to_string(), l["why"].to_string(), l["threshold"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let check = |bound| shell.run(&["check", "--max-false-hit", bound, "asked"]);
+    let mut known = 0;
+    for (before, after) in [("0.01", "0.2"), ("0.2", "0.01"), ("0.01", "0.01")] {
+        fs::write(shell.path("before.ndjson"), check(before).out).unwrap();
+        let redrawn = outcomes(shell.run(&["check", "--max-false-hit", after, "--rejudge", "before.ndjson"]));
+        let fresh = outcomes(check(after));
+        assert_eq!(redrawn.len(), fresh.len());
+        for (redrawn, fresh) in redrawn.iter().zip(&fresh).filter(|(redrawn, _)| redrawn.0 != "\"recheck\"") {
+            assert_eq!(redrawn, fresh, "from {before} to {after}");
+            known += 1;
+        }
+    }
+    assert!(known > 20, "{known} of 36");
+}
