@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use image::{ImageFormat, RgbImage};
 use tongkuan::engine::{
     BatchEnd, CheckItem, CheckListener, CheckOptions, CheckOutcome, CheckStats, Checked, Engine, EngineError,
+    SecondLook,
 };
 use tongkuan::offer::OfferId;
 use tongkuan::verdict::Rule;
@@ -48,7 +49,8 @@ impl CheckListener<String, EngineError> for Ear {
     }
 }
 
-const ADD: CheckOptions = CheckOptions { add: true, unordered: false, run_id: None };
+const ADD: CheckOptions =
+    CheckOptions { add: true, unordered: false, second_look: SecondLook::Always, run_id: None };
 
 fn check_with(
     engine: &Engine,

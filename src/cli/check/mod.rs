@@ -22,7 +22,7 @@ use super::picture::Pictures;
 use super::settings::Settings;
 use super::store_goods::{INTERRUPTED, stop_on_interrupt};
 use super::{FAILED, advice};
-use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query};
+use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query, SecondLook};
 use crate::input::{Columns as InputColumns, Input, skipped_text};
 use crate::printable::field;
 use line::{Columns, Line};
@@ -92,6 +92,11 @@ pub(super) struct Check {
     /// Lines as they are ready. Of copies in one run, that one is new which was ready first
     #[arg(long)]
     unordered: bool,
+    /// Look for stored pictures inside of every picture that is not seen as a whole. Without it this is left out where the
+    /// first look rules out a collage, a scene or a poster, which loses up to one in a hundred of those and takes half the
+    /// time
+    #[arg(long)]
+    thorough: bool,
 }
 
 /// Where lines go.
@@ -183,7 +188,8 @@ impl Check {
             stop: &stop,
             failed: None,
         };
-        let options = CheckOptions { add: self.add, unordered: self.unordered, run_id };
+        let second_look = if self.thorough { SecondLook::Always } else { SecondLook::WhenLikely };
+        let options = CheckOptions { add: self.add, unordered: self.unordered, second_look, run_id };
         let end = engine.check_all(rows, options, &stats, &stop, &mut printer);
         printer.meter.finish();
         let counts = printer.counts;

@@ -21,7 +21,7 @@ mod stats;
 pub use report::{CheckMatch, CheckOutcome, Checked};
 pub use stats::{CheckStage, CheckStats};
 
-use super::{BatchEnd, Engine, EngineError};
+use super::{BatchEnd, Engine, EngineError, SecondLook};
 use pipeline::Run;
 
 /// A picture to be checked.
@@ -41,6 +41,8 @@ pub struct CheckOptions {
     pub add: bool,
     /// Rows are settled and told of as they are ready. Of copies in one run that one is new which was ready first.
     pub unordered: bool,
+    /// Whether a collage or a scene may be told by the first look alone from a picture that needs no second one.
+    pub second_look: SecondLook,
     /// The run whose lines the store keeps until they are told of, see
     /// [`CheckStore::check_run`](crate::store::CheckStore::check_run).
     pub run_id: Option<i64>,

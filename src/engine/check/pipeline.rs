@@ -74,7 +74,7 @@ impl<'e> Run<'e> {
         options: CheckOptions,
         stats: &'e CheckStats,
     ) -> Result<Self, EngineError> {
-        Ok(Self { scope: Scope::new(engine, options.add, stats)?, options, under_way: InFlight::default() })
+        Ok(Self { scope: Scope::new(engine, options, stats)?, options, under_way: InFlight::default() })
     }
 
     pub(super) fn run<P, R, E>(

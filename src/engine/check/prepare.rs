@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Look, judge};
 use super::super::picture::{Measured, Picture};
-use super::super::{Engine, EngineError, Stage};
-use super::CheckStats;
+use super::super::{Engine, EngineError, SecondLook, Stage};
 use super::overlay::{Overlay, is_provisional, provisional};
 use super::report::CheckMatch;
+use super::{CheckOptions, CheckStats};
 use crate::index::Candidates;
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
@@ -27,6 +27,7 @@ pub(super) struct Scope<'e> {
     pub(super) engine: &'e Engine,
     pub(super) overlay: Option<Overlay>,
     pub(super) stats: &'e CheckStats,
+    pub(super) second_look: SecondLook,
     retained_bytes: Arc<AtomicU64>,
 }
 
@@ -46,6 +47,7 @@ pub(super) struct Fresh {
     pub(super) measured: Measured,
     probe: Probe,
     pub(super) is_blank: bool,
+    may_be_composite: bool,
     parts: OnceLock<Vec<Embedding>>,
     /// While its parts may have to be looked at.
     file: Mutex<Option<RetainedFile>>,
@@ -75,10 +77,15 @@ impl Drop for RetainedFile {
 }
 
 impl<'e> Scope<'e> {
-    pub(super) fn new(engine: &'e Engine, stores: bool, stats: &'e CheckStats) -> Result<Self, EngineError> {
+    pub(super) fn new(
+        engine: &'e Engine,
+        options: CheckOptions,
+        stats: &'e CheckStats,
+    ) -> Result<Self, EngineError> {
         let dimension = engine.embedder.fingerprint.dimension;
-        let overlay = if stores { None } else { Some(Overlay::new(dimension)?) };
-        Ok(Self { engine, overlay, stats, retained_bytes: Arc::default() })
+        let overlay = if options.add { None } else { Some(Overlay::new(dimension)?) };
+        let second_look = options.second_look;
+        Ok(Self { engine, overlay, stats, second_look, retained_bytes: Arc::default() })
     }
 
     /// How far a look that begins now will reach at least.
@@ -135,6 +142,10 @@ impl<'e> Scope<'e> {
         }
         let picture = Picture::with_digest(self.engine, bytes, digest);
         let prepared = self.prepare_new(&picture);
+        let may_be_composite = match &prepared {
+            Ok(New::Fresh(..)) => picture.may_be_composite()?,
+            _ => true,
+        };
         let (probe, parts, timings) = picture.into_compared();
         self.stats.add_timings(&timings.read());
         let (measured, is_blank, judged, mark) = match prepared? {
@@ -142,12 +153,15 @@ impl<'e> Scope<'e> {
             New::Fresh(measured, is_blank, judged, mark) => (measured, is_blank, judged, mark),
         };
         let Some(probe) = probe else { unreachable!("it was looked at whether it is blank") };
-        let file = (parts.is_none() && !bytes.is_empty()).then(|| self.retained(bytes)).flatten();
+        let may_look_twice = self.second_look == SecondLook::Always || may_be_composite;
+        let file =
+            (parts.is_none() && may_look_twice && !bytes.is_empty()).then(|| self.retained(bytes)).flatten();
         let parts = parts.map_or_else(OnceLock::new, OnceLock::from);
         Ok(Prepared::Fresh(Arc::new(Fresh {
             measured,
             probe,
             is_blank,
+            may_be_composite,
             parts,
             file: Mutex::new(file),
             judged,
@@ -175,11 +189,15 @@ impl<'e> Scope<'e> {
         if let Some(photo_id) = same_pixels {
             return Ok(New::Known(of_same_pixels(photo_id, is_blank)));
         }
-        let judged = judge(picture, self)?;
-        if judged.near.parts.is_none() && self.retains_enough(picture) {
+        let judged = judge(picture, self, self.second_look)?;
+        if judged.near.parts.is_none() && self.may_look_twice(picture)? && self.retains_enough(picture) {
             picture.parts()?;
         }
         Ok(New::Fresh(picture.measured()?, is_blank, judged, mark))
+    }
+
+    fn may_look_twice(&self, look: &impl Look) -> Result<bool, EngineError> {
+        Ok(self.second_look == SecondLook::Always || look.may_be_composite()?)
     }
 
     fn retains_enough(&self, picture: &Picture<'_>) -> bool {
@@ -227,6 +245,10 @@ pub(super) struct FreshLook<'a> {
 impl Look for FreshLook<'_> {
     fn embedding(&self) -> Result<&Embedding, EngineError> {
         Ok(&self.fresh.measured.embedding)
+    }
+
+    fn may_be_composite(&self) -> Result<bool, EngineError> {
+        Ok(self.fresh.may_be_composite)
     }
 
     fn parts(&self) -> Result<&[Embedding], EngineError> {

@@ -172,7 +172,7 @@ pub(super) fn settle(
                     found_parts: OnceCell::new(),
                 };
                 let look = FreshLook { fresh: &standing.fresh, engine: scope.engine, stats: scope.stats };
-                let judged = judge(&look, &corpus)?;
+                let judged = judge(&look, &corpus, scope.second_look)?;
                 Ok((*place, judged, corpus.found.into_inner(), corpus.found_parts.into_inner()))
             })
             .collect();
