@@ -1,7 +1,8 @@
 //! Makes the calibration of the built-in model: how sure the engine is of searches that it must not answer.
 //!
 //! FOLDER is what `models/judge/unseen.py` has written: pictures, and queries that are like none of them. Standard input
-//! is what `models/judge/make_pairs.py` writes: of its pairs, those that are not the same picture are the look-alikes.
+//! is what `models/judge/make_pairs.py` writes: of its pairs, other colours and other prints or words are the look-alikes.
+//! Other goods would only thin them out: the judge tells them better, and the bound is for who asks for variants alone.
 //!
 //! `cargo run --release --example shipped_calibration -- FOLDER FILE < PAIRS`
 
@@ -109,7 +110,7 @@ fn next_pairs(input: &mut impl BufRead) -> Result<Vec<Pair>> {
         };
         let (stored, query) = (take("stored")?, take("query")?);
         let word = |name: &str| head[name].as_str().with_context(|| format!("no {name}"));
-        if word("kind")? != "same" {
+        if matches!(word("kind")?, "colour" | "print") {
             #[expect(clippy::cast_possible_truncation, reason = "a cosine")]
             pairs.push((
                 word("group")?.to_owned(),

@@ -5,7 +5,7 @@ Writes to standard output what `examples/pairs.rs` reads, and a line of JSON for
 
   same      an edit, or a chain of two or three
   colour    a part or all of the goods has another colour: made, or a real colour family
-  print     the same blank with another print, or the same layout with other words
+  print     the same blank with another print, the same layout with other words, or other small words on the same thing
   goods     other goods: the most alike of other pictures, other goods in the middle of the same picture, small goods
             on the same plain ground
 
@@ -20,6 +20,7 @@ Example
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import json
 import multiprocessing
@@ -31,20 +32,21 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import edits  # noqa: E402
 import pictures  # noqa: E402
+import recolours  # noqa: E402
 import shop_edits  # noqa: E402
 
 # Groups by a hash of their names, in tenths: `watch` tells how well the judge does, the
 # calibration is made of `line`; train.py learns from `fit` alone.
 SPLITS = {"watch": (0,), "line": (1, 2), "fit": tuple(range(3, 10))}
+KINDS = ("same", "colour", "print", "goods")
+SMALL_WORDS = ("label", "dish")
 CHUNK = 1000
-# Mean difference of a recoloured part, in 8-bit steps of the channel that differs most: less is hardly seen.
-LEAST_CHANGE = 40
 WORDS = """SALE NEW HOT BEST MODEL SIZE COLOR PRICE TEL Coming soon No image available QUALITY FACTORY FREE SHIPPING 100%
     COTTON STEEL LED USB 2024 2025 XL XXL PRO MAX MINI PLUS Loading Sold out Photo Picture not found Thank you Follow
     Love Peace Dream Team Sport Club Coffee Tea Milk Home Sweet Baby King Queen Paris London Tokyo New York""".split()
@@ -136,6 +138,7 @@ SHAPE_EDITS = {"crop": crop_any, "pad": padded, "mirror": lambda p, r: ImageOps.
                "small": scaled_down, "recompressed": recompressed, "thumbnail": thumbnail}
 COVER_EDITS = {"banner": edits.banner, "corner": edits.corner, "sticker": sticker}
 PLACE_EDITS = ("poster", "collage", "scene")
+PLACED_SHARE = 0.15
 
 
 class Edits:
@@ -156,7 +159,7 @@ class Edits:
             name = list(kind)[int(rng.integers(len(kind)))]
             if name not in names:
                 names.append(name)
-        if rng.random() < 0.08:
+        if rng.random() < PLACED_SHARE:
             names.append(PLACE_EDITS[int(rng.integers(3))])
         return names
 
@@ -166,92 +169,6 @@ class Edits:
             if min(picture.size) < 24:
                 break
         return jpeg_bytes(picture, int(rng.integers(70, 96)))
-
-
-# --- other colours -------------------------------------------------------------------------------------------------
-
-
-def clusters(small, k, rng):
-    """Labels of a k-means over colour and, a little, place; [side, side]."""
-    h, w = small.shape[:2]
-    yy, xx = np.mgrid[:h, :w] / max(h, w)
-    place = rng.uniform(20, 120)
-    points = np.concatenate([small, (np.stack([yy, xx], -1) * place)], -1).reshape(-1, 5).astype(np.float32)
-    centres = points[rng.choice(len(points), k, replace=False)]
-    for _ in range(6):
-        label = ((points[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
-        for i in range(k):
-            if (label == i).any():
-                centres[i] = points[label == i].mean(0)
-    return label.reshape(h, w)
-
-
-def part(picture, rng, least=0.012, most=0.6):
-    """A soft mask, 0..1, of one coloured part that is not the ground; None when there is none."""
-    small = picture.copy()
-    small.thumbnail((96, 96))
-    a = np.asarray(small.convert("YCbCr"), np.float32)
-    label = clusters(a, int(rng.integers(3, 8)), rng)
-    rim = np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])
-    ground = np.bincount(rim).argmax()
-    share = np.bincount(label.ravel()) / label.size
-    # A ground falls into several clusters, by place and by shadows.
-    plain = a[label == ground].mean(0)
-    apart = [np.abs(a[label == i].mean(0) - plain).max() if share[i] else 0 for i in range(len(share))]
-    fit = [i for i in range(len(share)) if i != ground and least < share[i] < most and apart[i] > 18]
-    if not fit:
-        return None
-    if rng.random() < 0.3:
-        chosen = np.isin(label, fit)  # all of the goods
-    else:
-        chosen = label == fit[int(rng.integers(len(fit)))]
-        if rng.random() < 0.35:  # one place of it only: a strap, a lens
-            h, w = label.shape
-            inside = np.argwhere(chosen)
-            cy, cx = inside[int(rng.integers(len(inside)))]
-            yy, xx = np.mgrid[:h, :w]
-            reach = rng.uniform(0.15, 0.45) * max(h, w)
-            near = chosen & ((yy - cy) ** 2 + (xx - cx) ** 2 < reach**2)
-            chosen = near if near.mean() > least else chosen
-    mask = Image.fromarray((chosen * 255).astype(np.uint8)).resize(picture.size, Image.Resampling.BILINEAR)
-    return np.asarray(mask.filter(ImageFilter.GaussianBlur(1)), np.float32) / 255
-
-
-def other_colour(picture, rng):
-    """The picture with a part in another colour, and by how much (8-bit steps, over the part); None when it can't be."""
-    mask = part(picture, rng)
-    if mask is None:
-        return None
-    a = np.asarray(picture.convert("YCbCr"), np.float32)
-    inside = mask > 0.5
-    mean = a[inside].mean(0)
-    luma, chroma = a[..., 0], a[..., 1:] - 128
-    mode = rng.choice(["turn", "shift", "light", "replace", "both"], p=[0.22, 0.26, 0.17, 0.25, 0.1])
-    new_luma, new_chroma = luma, chroma
-    if mode in ("turn", "both"):
-        angle = rng.uniform(0.3, np.pi) * rng.choice([-1, 1])
-        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
-        new_chroma = chroma @ turn
-    if mode in ("shift", "both"):
-        angle, size = rng.uniform(0, 2 * np.pi), rng.uniform(8, 50)
-        new_chroma = new_chroma + size * np.array([np.cos(angle), np.sin(angle)], np.float32)
-    if mode in ("light", "both"):
-        to = rng.uniform(20, 235)
-        if abs(to - mean[0]) < 22:
-            to = mean[0] + 40 * (1 if mean[0] < 128 else -1)
-        gain = rng.uniform(0.5, 1.0) if to < mean[0] else rng.uniform(0.6, 1.2)
-        new_luma = (luma - mean[0]) * gain + to
-    if mode == "replace":  # black, white, grey, beige, or any colour, with the shading of before
-        to_luma = rng.choice([25, 45, 90, 130, 180, 225, 240]) + rng.normal(0, 6)
-        to_chroma = rng.normal(0, 4, 2) if rng.random() < 0.5 else rng.normal(0, 28, 2)
-        new_luma = (luma - mean[0]) * rng.uniform(0.4, 1.1) + to_luma
-        new_chroma = (chroma - (mean[1:] - 128)) * rng.uniform(0, 0.6) + to_chroma
-    new = np.concatenate([new_luma[..., None], new_chroma + 128], -1)
-    out = a * (1 - mask[..., None]) + new * mask[..., None]
-    out = Image.fromarray(out.clip(0, 255).astype(np.uint8), "YCbCr").convert("RGB")
-    difference = np.asarray(out, np.float32) - np.asarray(picture, np.float32)
-    size = float(np.abs(difference[inside]).max(-1).mean())
-    return (out, size) if size >= LEAST_CHANGE else None
 
 
 # --- other prints and words -----------------------------------------------------------------------------------------
@@ -354,16 +271,57 @@ def two_prints(picture, rng, others, objects):
     return made
 
 
-def layout(rng, others, objects):
-    """Two cards that share all but words: placeholders, size charts, certificates, plates, labels."""
+def dish(draw, size, rng, ink, text):
+    """A round thing with rings, a row of dots along the rim, and one line of small words."""
+    w, h = size
+    radius, pale = 0.46 * min(w, h), tuple(int(v) for v in rng.integers(150, 250, 3))
+    for share, fill in ((1.0, pale), (rng.uniform(0.5, 0.9), any_colour(rng)), (rng.uniform(0.3, 0.8), pale)):
+        r = radius * share
+        draw.ellipse((w / 2 - r, h / 2 - r, w / 2 + r, h / 2 + r), fill=fill, outline=(90, 90, 90), width=1)
+    dots, tint, r = int(rng.integers(0, 30)), any_colour(rng), radius * rng.uniform(0.02, 0.06)
+    for i in range(dots):
+        x, y = w / 2 + 0.9 * radius * np.cos(2 * np.pi * i / dots), h / 2 + 0.9 * radius * np.sin(2 * np.pi * i / dots)
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=tint)
+    tall = max(9, int(min(w, h) * rng.uniform(0.03, 0.09)))
+    draw.text((w / 2, h / 2 + radius * rng.uniform(-0.5, 0.5)), text, fill=ink, font=font(rng, tall), anchor="mm")
+
+
+def other_label(picture, rng):
+    """The picture with two lines of small words in one place, one of each; None where they differ in next to nothing."""
+    left, top, right, bottom = (int(v) for v in content_box(picture))
+    long = max(right - left, bottom - top)
+    if long < 0.35 * max(picture.size) or long < 160:
+        return None
+    tall = int(long * rng.uniform(0.035, 0.09))
+    x, y = left + (right - left) * rng.uniform(0.1, 0.6), top + (bottom - top) * rng.uniform(0.1, 0.85)
+    under = np.asarray(picture.crop((int(x), int(y), int(x) + 4 * tall, int(y) + tall)).convert("L")).mean()
+    ink = (250, 250, 245) if under < 110 else (20, 20, 25)
+    plate = any_colour(rng) if rng.random() < 0.3 else None
+    f, made = font(rng, tall), []
+    for _ in range(2):
+        out = picture.copy()
+        draw, text = ImageDraw.Draw(out), words(rng)
+        if plate:
+            draw.rectangle((x - 2, y - 2, x + 6 * tall, y + tall * 1.3), fill=plate)
+            ink = (250,) * 3 if sum(plate) < 380 else (20,) * 3
+        draw.text((x, y), text, fill=ink, font=f)
+        made.append(out)
+    changed = (np.abs(np.asarray(made[0], np.float32) - np.asarray(made[1], np.float32)).max(-1) > 60).sum()
+    return made if changed > 0.25 * tall * tall else None
+
+
+LAYOUTS = ("placeholder", "table", "certificate", "plate")
+
+
+def layout(rng, kind):
+    """Two cards that share all but words: placeholders, size charts, certificates, plates, dishes."""
     w, h = int(rng.integers(260, 520)), int(rng.integers(200, 520))
     ground, ink = ground_colour(rng), any_colour(rng)
     if abs(sum(ground) - sum(ink)) < 200:
         ink = (20, 20, 20)
-    kind = rng.choice(["placeholder", "table", "certificate", "plate"])
     style = int(rng.integers(1 << 30))
 
-    def card(text_seed):
+    def card(text_seed, ground):
         r, t = np.random.default_rng(style), np.random.default_rng(text_seed)
         out = Image.new("RGB", (w, h), ground)
         draw = ImageDraw.Draw(out)
@@ -398,6 +356,8 @@ def layout(rng, others, objects):
             for i in range(int(r.integers(5, 10))):
                 draw.text((w * 0.12, h * (0.28 + 0.07 * i)), words(t) + " " + words(t), fill=ink, font=g)
             draw.ellipse((w * 0.68, h * 0.74, w * 0.86, h * 0.74 + w * 0.18), outline=any_colour(r), width=4)
+        elif kind == "dish":
+            dish(draw, (w, h), r, ink, words(t))
         else:
             plate = any_colour(r)
             draw.rounded_rectangle((w * 0.1, h * 0.2, w * 0.9, h * 0.8), 16, fill=plate, outline=ink, width=3)
@@ -405,7 +365,7 @@ def layout(rng, others, objects):
             draw.text((w / 2, h / 2), words(t), fill=(255,) * 3 if sum(plate) < 380 else (0,) * 3, font=f, anchor="mm")
         return out
 
-    a, b = card(int(rng.integers(1 << 30))), card(int(rng.integers(1 << 30)))
+    a, b = card(int(rng.integers(1 << 30)), ground), card(int(rng.integers(1 << 30)), ground)
     if (np.abs(np.asarray(a, np.float32) - np.asarray(b, np.float32)).max(-1) > 40).mean() < 0.004:
         return None
     return [a, b]
@@ -488,25 +448,34 @@ class Source:
             if rng.random() < 0.18:
                 two = two_prints(picture, rng, self.others, self.motifs)
                 picture = two[0] if two else picture
-            elif rng.random() < 0.08:
-                two = layout(rng, self.others, self.motifs)
+            elif rng.random() < 0.12:
+                two = layout(rng, rng.choice([*LAYOUTS, "dish"]))
                 picture = two[0] if two else picture
             return "same", "-", group, picture, picture
         if way < 0.62:
-            group, picture = self.any(rng)
-            other = other_colour(picture, rng)
-            return other and ("colour", f"{other[1]:.0f}", group, *self.either(picture, other[0], rng))
+            for _ in range(8):  # many pictures have no part that can be told from the ground
+                group, picture = self.any(rng)
+                other = recolours.other_colour(picture, rng)
+                if other:
+                    return "colour", f"{other[1]:.0f}", group, *self.either(picture, other[0], rng)
+            return None
         if way < 0.72:
             family = self.families[self.several[int(rng.integers(len(self.several)))]]
             a, b = (family[int(i)] for i in rng.choice(len(family), 2, replace=False))
             return ("colour", "family", a[2], a[1], b[1]) if a[0] != b[0] else None
-        if way < 0.84:
+        if way < 0.81:
             group, picture = self.any(rng)
             two = two_prints(picture, rng, self.others, self.motifs)
             return two and ("print", "print", group, *two)
-        if way < 0.88:
-            two = layout(rng, self.others, self.motifs)
-            return two and ("print", "layout", f"layout-{rng.integers(1 << 40)}", *two)
+        if way < 0.845:
+            group, picture = self.any(rng)
+            two = other_label(picture, rng)
+            return two and ("print", "label", group, *two)
+        if way < 0.89:
+            kind = rng.choice([*LAYOUTS, "dish"])
+            two = layout(rng, kind)
+            note = "dish" if kind == "dish" else "layout"
+            return two and ("print", note, f"layout-{rng.integers(1 << 40)}", *two)
         if way < 0.94:
             i = int(rng.integers(len(self.photos)))
             likeness = self.small @ self.small[i]
@@ -529,21 +498,57 @@ class Source:
         return (a, b) if rng.random() < 0.5 else (b, a)
 
 
+# Where people look for a change: at this long side, this step of a channel, in so many pixels.
+LOOKED_AT_PX, LEAST_SEEN_STEP, LEAST_SEEN_PX = 128, 36, 8
+
+
+def is_seen_still(plain, changed):
+    """Whether people see what was changed after both pictures were edited alike: it may be cut off, covered or faded."""
+    small = []
+    for encoded in (plain, changed):
+        picture = Image.open(io.BytesIO(encoded)).convert("RGB")
+        picture.thumbnail((LOOKED_AT_PX, LOOKED_AT_PX), Image.Resampling.BOX)
+        small.append(picture)
+    if small[0].size != small[1].size:
+        return True
+    left, top, right, bottom = content_box(small[0])
+    a, b = (np.asarray(picture, np.float32) for picture in small)
+    differs = (np.abs(a - b).max(-1) >= LEAST_SEEN_STEP).sum()
+    return differs >= max(LEAST_SEEN_PX, recolours.LEAST_PART * (right - left) * (bottom - top))
+
+
+def edited_pair(source, args, rng):
+    """What source.pair makes, encoded and edited: (kind, note, group, stored, query, names of edits); None where that fails, or
+    where the change cannot be seen any more."""
+    made = source.pair(rng)
+    if made is None:
+        return None
+    kind, note, group, stored, query = made
+    if kind not in args.kinds or note in args.without:
+        return kind, note, group, b"", b"", []
+    # What is stored was uploaded by somebody, too.
+    first = jpeg_bytes(stored, int(rng.integers(80, 97)))
+    names = source.edits.chain(rng)
+    if kind == "print" and note != "print":  # small words must be there still
+        names = [name for name in names if name not in ("thumbnail", *PLACE_EDITS)]
+    if kind != "same" and rng.random() < 0.35:
+        names = []
+    again = copy.deepcopy(rng)
+    second = source.edits.apply(query, names, rng)
+    is_made = kind in ("colour", "print") and note != "family"
+    if is_made and not is_seen_still(source.edits.apply(stored, names, again), second):
+        return None
+    return kind, note, group, first, second, names
+
+
 def write_pairs(source, args, seed, count, out, labels):
     for number in range(count):
         made, tries = None, 0
         while made is None:
-            rng = np.random.default_rng([seed, number, tries])
-            made, tries = source.pair(rng), tries + 1
-        kind, note, group, stored, query = made
-        if kind == "same" and args.wrong_only:
+            made, tries = edited_pair(source, args, np.random.default_rng([seed, number, tries])), tries + 1
+        kind, note, group, first, second, names = made
+        if kind not in args.kinds or note in args.without:
             continue
-        # What is stored was uploaded by somebody, too.
-        first = jpeg_bytes(stored, int(rng.integers(80, 97)))
-        names = source.edits.chain(rng)
-        if kind != "same" and rng.random() < 0.35:
-            names = []
-        second = source.edits.apply(query, names, rng)
         if args.peek:
             args.peek.mkdir(parents=True, exist_ok=True)
             pair = [Image.open(io.BytesIO(b)).convert("RGB") for b in (first, second)]
@@ -552,8 +557,8 @@ def write_pairs(source, args, seed, count, out, labels):
             sheet.paste(pair[1], (pair[0].width + 8, 0))
             sheet.save(args.peek / f"{number:03}-{kind}-{note}-{'+'.join(names) or 'none'}.jpg")
             continue
-        head = {"stored": len(first), "query": len(second), "cosine": round(float(rng.uniform(0.55, 0.95)), 3), "kind": kind,
-                "group": group}
+        cosine = np.random.default_rng([seed, number]).uniform(0.55, 0.95)
+        head = {"stored": len(first), "query": len(second), "cosine": round(float(cosine), 3), "kind": kind, "group": group}
         out.write((json.dumps(head) + "\n").encode() + first + second)
         row = {"kind": kind, "note": note, "edit": "+".join(names) or "none", "group": group}
         labels.write(json.dumps(row) + "\n")
@@ -589,7 +594,8 @@ def main():
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--labels", type=Path, default="/dev/null", metavar="FILE")
-    parser.add_argument("--wrong-only", action="store_true", help="leave the same pictures out")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="leave all others out")
+    parser.add_argument("--without", nargs="+", choices=SMALL_WORDS, default=(), help="leave small words out")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="align them, too, and write chunks of 1,000 here")
     parser.add_argument("--aligner", default="pairs", help="examples/pairs.rs, built; for --folder (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes, for --folder (%(default)s)")

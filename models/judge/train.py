@@ -24,10 +24,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import make_pairs
+import recolours
 from torch import nn
 from torch.nn import functional
 
-SIDE, KINDS = 64, ("same", "colour", "print", "goods")
+SIDE, KINDS = 64, make_pairs.KINDS
 PLANES = 7 * SIDE * SIDE
 # Content of both (3), then measurements of src/verify/evidence.rs, by name, that speak of the place and not of colour.
 SCALARS = ("inliers", "inlier_share", "overlap_stored", "overlap_query", "scale", "likeness")
@@ -42,7 +43,7 @@ def is_learnt(group):
 
 def is_visible(note):
     """A made colour that people would not see as another teaches nothing."""
-    return not note.isdigit() or int(note) >= make_pairs.LEAST_CHANGE
+    return not note.isdigit() or int(note) >= recolours.LEAST_CHANGE
 
 
 class Pairs:

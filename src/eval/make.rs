@@ -109,15 +109,18 @@ struct Source {
     /// Names its files, and seeds its edits.
     number: usize,
     item: String,
+    /// Items of one family are variants of one another.
+    family: usize,
     stored: bool,
     /// Not stored itself, but another of its family is.
     is_variant: bool,
 }
 
 /// Makes a manifest and its pictures in the folder `out`, which must be empty or not exist, from `pictures` below
-/// `folder`. Edits are those of models/edits.py and more; a stored picture in another colour is a query that must not
-/// be answered, nor one with another print or other goods in its middle, nor what has its ground, its poster or its layout. Without `labels.ndjson` in `folder`, or for a picture that it does not name, a picture is an item of
-/// its own.
+/// `folder`. Edits are those of models/edits.py and more; a stored picture in another colour, one that no stored
+/// variant of it has, is a query that must not be answered, nor one with another print or other goods in its middle,
+/// nor what has its ground, its poster or its layout. Without `labels.ndjson` in `folder`, or for a picture that it
+/// does not name, a picture is an item of its own.
 ///
 /// # Errors
 /// [`EvalError`] when a label is wrong, most pictures cannot be read, or files cannot be written.
@@ -141,7 +144,11 @@ pub fn make(
         fs::create_dir_all(&part).map_err(|source| EvalError::Write { path: part.clone(), source })?;
     }
     let others = Unseen(sources.iter().filter(|s| !s.stored && !s.is_variant).cloned().collect());
-    let workshop = Workshop { out, options, others: &others };
+    let mut stored_of = HashMap::<usize, Vec<Source>>::new();
+    for source in sources.iter().filter(|source| source.stored) {
+        stored_of.entry(source.family).or_default().push(source.clone());
+    }
+    let workshop = Workshop { out, options, others: &others, stored_of: &stored_of };
     let work = |source: Source| workshop.make(&source);
     let (mut lines, mut unreadable) = (Vec::new(), Vec::new());
     let total = sources.len();
@@ -222,7 +229,7 @@ fn share_out(families: Families, options: MakeOptions) -> Vec<Source> {
     let mut left = options.limit.unwrap_or(usize::MAX);
     let mut sources = Vec::new();
     let mut singles = 0_usize;
-    for family in order {
+    for (number_of_family, family) in order.into_iter().enumerate() {
         let size: usize = family.values().map(Vec::len).sum();
         if size > left {
             continue;
@@ -237,7 +244,14 @@ fn share_out(families: Families, options: MakeOptions) -> Vec<Source> {
             let stored = i < stored_items;
             for path in pictures {
                 let (number, is_variant) = (sources.len(), many && !stored);
-                sources.push(Source { path, number, item: item.clone(), stored, is_variant });
+                sources.push(Source {
+                    path,
+                    number,
+                    item: item.clone(),
+                    family: number_of_family,
+                    stored,
+                    is_variant,
+                });
             }
         }
     }
@@ -273,6 +287,8 @@ struct Workshop<'a> {
     out: &'a Path,
     options: MakeOptions,
     others: &'a Unseen,
+    /// What is stored of each family.
+    stored_of: &'a HashMap<usize, Vec<Source>>,
 }
 
 impl Workshop<'_> {
@@ -304,7 +320,8 @@ impl Workshop<'_> {
             lines.push(query(path, Some(edit), Some(source.item.clone()), negative));
         }
         let mut dice = self.dice(number, EDITS.len());
-        if let (true, Some(other)) = (stored, recoloured(&picture, self.options.recolours, &mut dice)) {
+        let other = || recoloured(&picture, self.options.recolours, &mut dice, &self.stored_variants(source));
+        if let Some(other) = stored.then(other).flatten() {
             // Once as it is, then under some of the edits.
             let path = format!("queries/{number:05}-recolour.jpg");
             self.write(&path, &jpeg(&other, MADE_QUALITY))?;
@@ -336,6 +353,14 @@ impl Workshop<'_> {
             self.make_scene(source, &picture, &mut lines)?;
         }
         Ok(lines)
+    }
+
+    /// The stored pictures of the family that show it in other colours.
+    fn stored_variants(&self, source: &Source) -> Vec<RgbImage> {
+        let family = self.stored_of.get(&source.family).into_iter().flatten();
+        let variants = family.filter(|other| other.item != source.item);
+        // What cannot be read is told when its own turn comes.
+        variants.filter_map(|other| read(&other.path).ok()).map(|(_, picture)| picture).collect()
     }
 
     /// Of a stored picture, by turns: a small one on a plain ground, a poster, a size chart. Each becomes a reference with

@@ -1,6 +1,7 @@
 //! How does the same thing look in another colour? The strongest colour near the middle, where the goods are, is turned
-//! to another hue; white, grey, other colours and the ground stay.
+//! to another hue; white, grey, other colours and the ground stay. A colour that is stored is none.
 
+use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
 use super::Recolours;
@@ -24,17 +25,79 @@ const RIM: f32 = 0.08;
 /// The share of the rim that may have the colour of the goods.
 const MOST_GROUND: f32 = 0.2;
 
-/// `picture` in another colour; `None` when it has too little of any for the change to show.
-pub(super) fn recoloured(picture: &RgbImage, recolours: Recolours, dice: &mut Dice) -> Option<RgbImage> {
-    let strongest = strongest_hue(picture)?;
-    let change = Change::any(recolours, dice);
-    let mut out = picture.clone();
-    let mut difference = 0.0;
-    for pixel in out.pixels_mut() {
-        let (hue, chroma, _) = hue_chroma_value(*pixel);
-        let apart = ((hue - strongest + 540.0) % 360.0 - 180.0).abs();
-        let weight = ramp(chroma, CHROMA.0, CHROMA.1) * (1.0 - ramp(apart, REACH_DEGREES.0, REACH_DEGREES.1));
-        if weight > 0.0 {
+/// How far the new colour must be from that of every stored variant, in steps of 255 of the channel that differs most:
+/// goods turned to the colour of a stored variant are that variant, whoever made the picture.
+const LEAST_APART: f32 = 40.0;
+
+/// How many changes are thrown for a picture whose new colours are taken.
+const TRIES: usize = 6;
+
+/// `picture` in another colour; `None` when it has too little of any for the change to show, or when one of `variants`,
+/// which show the same goods in other colours, has each of the [`TRIES`] new colours.
+pub(super) fn recoloured(
+    picture: &RgbImage,
+    recolours: Recolours,
+    dice: &mut Dice,
+    variants: &[RgbImage],
+) -> Option<RgbImage> {
+    let goods = Goods::of(picture)?;
+    for _ in 0..TRIES {
+        let (other, difference) = goods.changed(picture, Change::any(recolours, dice));
+        if difference < LEAST_DIFFERENCE {
+            return None;
+        }
+        if !variants.iter().any(|variant| goods.have_the_colour(&other, variant)) {
+            return Some(other);
+        }
+    }
+    None
+}
+
+/// The pixels of a picture that have its strongest colour.
+struct Goods {
+    width: u32,
+    height: u32,
+    /// 0 to 1 for each pixel, row by row: how far it is changed.
+    weights: Vec<f32>,
+}
+
+impl Goods {
+    fn of(picture: &RgbImage) -> Option<Self> {
+        let strongest = strongest_hue(picture)?;
+        let weight = |pixel: &Rgb<u8>| {
+            let (hue, chroma, _) = hue_chroma_value(*pixel);
+            let apart = ((hue - strongest + 540.0) % 360.0 - 180.0).abs();
+            ramp(chroma, CHROMA.0, CHROMA.1) * (1.0 - ramp(apart, REACH_DEGREES.0, REACH_DEGREES.1))
+        };
+        let (width, height) = picture.dimensions();
+        Some(Self { width, height, weights: picture.pixels().map(weight).collect() })
+    }
+
+    /// Whether a variant has the new colour: in the same place, or wherever its own strongest colour is.
+    fn have_the_colour(&self, new: &RgbImage, variant: &RgbImage) -> bool {
+        let colour = self.mean(new);
+        let is_near = |other: [f32; 3]| colour.iter().zip(other).all(|(a, b)| (a - b).abs() < LEAST_APART);
+        let in_place = imageops::resize(variant, self.width, self.height, FilterType::Triangle);
+        is_near(self.mean(&in_place)) || Self::of(variant).is_some_and(|goods| is_near(goods.mean(variant)))
+    }
+
+    /// The mean colour of the goods in a picture of this size.
+    fn mean(&self, picture: &RgbImage) -> [f32; 3] {
+        let (mut sum, mut count) = ([0.0; 3], 1e-3);
+        for (pixel, weight) in picture.pixels().zip(&self.weights) {
+            count += weight;
+            for (sum, sample) in sum.iter_mut().zip(pixel.0) {
+                *sum += weight * f32::from(sample);
+            }
+        }
+        sum.map(|sum| sum / count)
+    }
+
+    /// `picture` with its goods changed, and the mean difference, 0 to 255 over all samples.
+    fn changed(&self, picture: &RgbImage, change: Change) -> (RgbImage, f64) {
+        let mut out = picture.clone();
+        let mut difference = 0.0;
+        for (pixel, weight) in out.pixels_mut().zip(&self.weights).filter(|(_, weight)| **weight > 0.0) {
             let turned = change.of(*pixel);
             for (channel, new) in pixel.0.iter_mut().zip(turned) {
                 let old = f32::from(*channel);
@@ -42,8 +105,8 @@ pub(super) fn recoloured(picture: &RgbImage, recolours: Recolours, dice: &mut Di
                 difference += f64::from((f32::from(*channel) - old).abs());
             }
         }
+        (out, difference / f64::from(self.width * self.height * 3))
     }
-    (difference / f64::from(picture.width() * picture.height() * 3) >= LEAST_DIFFERENCE).then_some(out)
 }
 
 /// The hue in degrees that has the most chroma near the middle, of those that the ground does not have: the same goods
@@ -163,11 +226,33 @@ mod tests {
     #[test]
     fn the_goods_change_colour_and_the_ground_and_other_colours_stay() {
         let before = red_disc_on_white();
-        let after = recoloured(&before, Recolours::Turned, &mut Dice::of(&[1])).unwrap();
+        let after = recoloured(&before, Recolours::Turned, &mut Dice::of(&[1]), &[]).unwrap();
         assert_eq!(after.get_pixel(2, 2), before.get_pixel(2, 2));
         assert_eq!(after.get_pixel(50, 95), before.get_pixel(50, 95));
         let (hue, ..) = hue_chroma_value(*after.get_pixel(50, 50));
         assert!((60.0..=300.0).contains(&hue), "{hue}");
+    }
+
+    #[test]
+    fn goods_are_not_given_the_colour_of_a_stored_variant() {
+        let before = red_disc_on_white();
+        for seed in 0..20 {
+            let first = recoloured(&before, Recolours::Turned, &mut Dice::of(&[seed]), &[]).unwrap();
+            // As photographed again: a little larger and brighter.
+            let mut stored = imageops::resize(&first, 130, 130, FilterType::Triangle);
+            stored.pixels_mut().for_each(|pixel| pixel.0 = pixel.0.map(|sample| sample.saturating_add(9)));
+            let second = recoloured(&before, Recolours::Turned, &mut Dice::of(&[seed]), &[stored]).unwrap();
+            let (one, other) = (first.get_pixel(50, 50).0, second.get_pixel(50, 50).0);
+            assert!(one.iter().zip(other).any(|(a, b)| a.abs_diff(b) > 30), "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_stored_variant_of_another_colour_changes_nothing() {
+        let before = red_disc_on_white();
+        let first = recoloured(&before, Recolours::Turned, &mut Dice::of(&[1]), &[]).unwrap();
+        let again = recoloured(&before, Recolours::Turned, &mut Dice::of(&[1]), &[before.clone()]).unwrap();
+        assert!(first == again);
     }
 
     #[test]
@@ -176,13 +261,13 @@ mod tests {
         let mut brush = Brush::new(100, 100, Transform::identity());
         brush.fill(&Outline::oval(50.0, 50.0, 30.0, 30.0), Tint::rgb(240, 240, 238));
         brush.lay_over(&mut picture);
-        assert!(recoloured(&picture, Recolours::All, &mut Dice::of(&[1])).is_none());
+        assert!(recoloured(&picture, Recolours::All, &mut Dice::of(&[1]), &[]).is_none());
     }
 
     #[test]
     fn a_grey_picture_has_no_colour_to_change() {
         let grey = RgbImage::from_fn(40, 40, |x, y| Rgb([(x * y % 256) as u8; 3]));
-        assert!(recoloured(&grey, Recolours::All, &mut Dice::of(&[1])).is_none());
+        assert!(recoloured(&grey, Recolours::All, &mut Dice::of(&[1]), &[]).is_none());
     }
 
     #[test]
@@ -203,7 +288,9 @@ mod tests {
         let (_, chroma, value) = hue_chroma_value(*before.get_pixel(50, 50));
         let mut found = [false; 3];
         for seed in 0..60 {
-            let Some(after) = recoloured(&before, Recolours::All, &mut Dice::of(&[seed])) else { continue };
+            let Some(after) = recoloured(&before, Recolours::All, &mut Dice::of(&[seed]), &[]) else {
+                continue;
+            };
             let (_, new_chroma, new_value) = hue_chroma_value(*after.get_pixel(50, 50));
             found[0] |= new_chroma < chroma / 2.0 && (new_value - value).abs() < 0.01;
             found[1] |= new_value > value + 0.05;

@@ -131,6 +131,48 @@ fn a_limit_takes_so_many_pictures_and_no_more() {
     assert_eq!((made.references, items.len()), (4, 4), "{charts:?} are shown by no picture of the folder");
 }
 
+/// A disc on white in one of eight colours, apart by 45 degrees of hue.
+fn disc(colour: usize) -> (RgbImage, [u8; 3]) {
+    let high = [[220, 40, 40], [220, 175, 40], [130, 220, 40], [40, 220, 85]];
+    let low = [[40, 220, 220], [40, 85, 220], [130, 40, 220], [220, 40, 175]];
+    let tint = if colour < 4 { high[colour] } else { low[colour - 4] };
+    let is_inside = |x: u32, y: u32| x.abs_diff(60).pow(2) + y.abs_diff(60).pow(2) < 1600;
+    (RgbImage::from_fn(120, 120, |x, y| Rgb(if is_inside(x, y) { tint } else { [255; 3] })), tint)
+}
+
+#[test]
+fn no_picture_is_given_the_colour_of_a_stored_variant_of_it() {
+    let folder = Folder::new();
+    let mut labels = String::new();
+    for colour in 0..8 {
+        folder.write(&format!("goods/{colour}.png"), &encoded(&disc(colour).0, ImageFormat::Png));
+        let label = format!("{{\"file\":\"{colour}.png\",\"item\":\"disc-{colour}\",\"family\":\"disc\"}}\n");
+        labels.push_str(&label);
+    }
+    folder.write("goods/labels.ndjson", labels.as_bytes());
+    let mut checked = 0;
+    for seed in 1..=4 {
+        let name = format!("out{seed}");
+        let made = folder.made(&name, MakeOptions { seed, limit: None, recolours: Recolours::Turned });
+        let lines = lines(&made.manifest);
+        let tint =
+            |item: &str| item.strip_prefix("disc-").and_then(|n| n.parse().ok()).map(|n: usize| disc(n).1);
+        let references = lines.iter().filter(|line| line.role == Role::Reference);
+        let stored: Vec<_> = references.filter_map(|line| tint(line.item.as_deref()?)).collect();
+        assert!(stored.len() >= 4, "{stored:?}");
+        for line in lines.iter().filter(|line| line.path.ends_with("-recolour.jpg")) {
+            let picture = image::open(folder.path(&name).join(&line.path)).unwrap().to_rgb8();
+            let Rgb(new) = *picture.get_pixel(60, 60);
+            for old in &stored {
+                let apart = new.iter().zip(old).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(apart >= Some(30), "{}: {new:?} is stored: {old:?}", line.path);
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "{checked}");
+}
+
 #[test]
 fn items_of_one_family_are_variants_of_one_another() {
     let folder = Folder::new();
