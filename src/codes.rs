@@ -236,7 +236,7 @@ mod config {
             Offline => "offline",
             NoHome => "no_home",
             HomeNotReadable => "home_not_readable";
-            of Model, Tape, Upstream, Fetch, Engine
+            of Model, Tape, Fetch, Engine
         }
     }
 }

@@ -6,7 +6,7 @@ use super::Profile;
 use crate::embed::ModelError;
 use crate::engine::EngineError;
 use crate::fetch::FetchError;
-use crate::upstream::{TapeError, UpstreamError};
+use crate::upstream::{GuardError, TapeError, UpstreamError};
 
 /// Why settings cannot be resolved, or nothing be opened by them.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +64,14 @@ pub enum ConfigError {
     #[error(transparent)]
     Tape(#[from] TapeError),
     #[error(transparent)]
-    Upstream(#[from] UpstreamError),
-    #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl From<UpstreamError> for ConfigError {
+    /// As the engine tells it that asks.
+    fn from(error: UpstreamError) -> Self {
+        Self::Engine(GuardError::Upstream { error, calls: 0 }.into())
+    }
 }

@@ -95,7 +95,8 @@ fn an_answer_that_is_under_way_when_its_search_is_cancelled_is_stored_and_given(
     assert_eq!((again.verdict, again.offers), (Outcome::Hit, asked.offers));
     // Further pages are not asked for.
     let params = tongkuan::upstream::SearchParams { page_size: 1, ..Default::default() };
-    let pages = query(&png(2)).params(params).cancel(&token);
+    let other = png(2);
+    let pages = query(&other).params(params).cancel(&token);
     assert!(engine.search_pages(&pages, 5).unwrap_err().is_interrupted());
     assert_eq!(upstream.calls(), 1);
 }
