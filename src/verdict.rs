@@ -39,7 +39,9 @@ impl fmt::Display for Rule {
 /// A stored picture and how it was recognised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Match {
+    /// The stored photo.
     pub photo_id: PhotoId,
+    /// How it was recognised.
     pub rule: Rule,
     /// Cosine of the two embeddings, -1..=1; 1 for equal bytes or pixels.
     pub score: f32,
@@ -69,6 +71,7 @@ impl Match {
 /// One of the nearest stored pictures, and what was found of it.
 #[derive(Clone, Debug)]
 pub struct Finding {
+    /// What the index found.
     pub candidate: Candidate,
     /// `None` for a picture that was stored before there were sketches.
     pub sketch: Option<Sketch>,

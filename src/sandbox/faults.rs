@@ -120,6 +120,7 @@ const NAMED: [(&str, Fault); 21] = [
 
 /// Why a text names no fault, or faults cannot be injected together.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum FaultError {
     #[error(
