@@ -93,8 +93,11 @@ pub enum Verdict {
     Hit(Match),
     /// This one stands out, but not enough to answer with it.
     Review(Match),
-    /// It is none of them. Carries the one that comes first all the same; `None` when nothing is stored.
-    Miss { nearest: Option<Match> },
+    /// It is none of them.
+    Miss {
+        /// The one that comes first all the same; `None` when nothing is stored.
+        nearest: Option<Match>,
+    },
 }
 
 /// What a person has said of two stored pictures: that they are the same (`true`), that they are not, or nothing.

@@ -43,7 +43,12 @@ pub enum NewAnswer<'a> {
         offers: &'a [Offer],
     },
     /// An own good shown on the photo; added to those already there, and the photo becomes an own one.
-    Own { added_at: Timestamp, offer: &'a Offer },
+    Own {
+        /// When it was added.
+        added_at: Timestamp,
+        /// What is told of it.
+        offer: &'a Offer,
+    },
 }
 
 /// An answer as it was stored.

@@ -210,15 +210,18 @@ impl Catalog {
             access::open(OpenOptions::new().create(true).truncate(false).write(true), &path)
                 .map_err(|source| CatalogError::Home { path: path.clone(), source })?;
         }
-        let open = |fault| CatalogError::Open { path: path.clone(), source: fault };
+        let open = |error| {
+            let source = SqliteFault(error);
+            CatalogError::Open { path: path.clone(), source }
+        };
         let state = FileState::of(&path);
-        let (mut writer, access) = opening::open(&path).map_err(|error| open(SqliteFault(error)))?;
+        let (mut writer, access) = opening::open(&path).map_err(open)?;
         let migrated = match access {
             Access::ReadWrite => schema::migrate(&mut writer),
             Access::ReadOnly | Access::Immutable => schema::must_be_newest(&writer, &path),
         };
         migrated.map_err(|e| match e {
-            CatalogError::Sqlite(fault) => open(fault),
+            CatalogError::Sqlite(SqliteFault(error)) => open(error),
             other => other,
         })?;
         if access == Access::ReadWrite {
