@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::Line;
+use crate::calibration::OperatingPoint;
 use crate::index::Candidate;
 use crate::photo_id::PhotoId;
 use crate::vector::Thresholds;
@@ -39,7 +39,9 @@ impl fmt::Display for Rule {
 /// A stored picture and how it was recognised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Match {
+    /// The stored photo.
     pub photo_id: PhotoId,
+    /// How it was recognised.
     pub rule: Rule,
     /// Cosine of the two embeddings, -1..=1; 1 for equal bytes or pixels.
     pub score: f32,
@@ -78,7 +80,9 @@ pub struct Contest {
 /// What another line makes of a picture that stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redrawn {
+    /// It would be a hit.
     Hit,
+    /// It would stand out, with what speaks against it.
     Review(Option<Doubt>),
     /// It rests on what was not looked at: parts of the picture, or the whole of it.
     Unknown,
@@ -121,6 +125,7 @@ impl Match {
 /// One of the nearest stored pictures, and what was found of it.
 #[derive(Clone, Debug)]
 pub struct Finding {
+    /// What the index found.
     pub candidate: Candidate,
     /// `None` for a picture that was stored before there were sketches.
     pub sketch: Option<Sketch>,
@@ -142,8 +147,11 @@ pub enum Verdict {
     Hit(Match),
     /// This one stands out, but not enough to answer with it.
     Review(Match),
-    /// It is none of them. Carries the one that comes first all the same; `None` when nothing is stored.
-    Miss { nearest: Option<Match> },
+    /// It is none of them.
+    Miss {
+        /// The one that comes first all the same; `None` when nothing is stored.
+        nearest: Option<Match>,
+    },
 }
 
 /// What a person has said of two stored pictures: that they are the same (`true`), that they are not, or nothing.
@@ -153,13 +161,13 @@ pub type Said<'s> = &'s dyn Fn(PhotoId, PhotoId) -> Option<bool>;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     thresholds: Thresholds,
-    line: Line,
+    line: OperatingPoint,
 }
 
 impl Policy {
     /// `thresholds` come from the model's manifest (see its card for how they were measured), `line` from a calibration.
     #[must_use]
-    pub fn new(thresholds: Thresholds, line: Line) -> Self {
+    pub fn new(thresholds: Thresholds, line: OperatingPoint) -> Self {
         Self { thresholds, line }
     }
 
@@ -171,7 +179,7 @@ impl Policy {
 
     /// From which confidence on a candidate with a sketch is a hit, and what that promises.
     #[must_use]
-    pub fn line(&self) -> Line {
+    pub fn line(&self) -> OperatingPoint {
         self.line
     }
 

@@ -4,7 +4,7 @@ use rusqlite::{ErrorCode, Transaction, TransactionBehavior, params};
 
 use super::answers::{NewAnswer, OWN_PROFILE, put_answer};
 use super::photos::{NewPhoto, Stored, is_stored, put_photo};
-use super::{Catalog, CatalogError, bump_generation};
+use super::{Catalog, CatalogError, SqliteFault, bump_generation};
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
@@ -12,8 +12,11 @@ use crate::timestamp::Timestamp;
 /// An own good to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct NewGood<'a> {
+    /// What is told of it.
     pub offer: &'a Offer,
+    /// What shows it.
     pub photo: GoodsPhoto<'a>,
+    /// When it was added.
     pub added_at: Timestamp,
 }
 
@@ -22,12 +25,14 @@ pub struct NewGood<'a> {
 pub enum GoodsPhoto<'a> {
     /// One that was stored when it was looked for.
     Stored(PhotoId),
+    /// One that is stored with the good.
     New(NewPhoto<'a>),
 }
 
 /// What became of a [`NewGood`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredGood {
+    /// The photo that shows it.
     pub photo_id: PhotoId,
     /// False when a photo with the same bytes or pixels was there already.
     pub is_new: bool,
@@ -57,7 +62,7 @@ impl Catalog {
             transaction.prepare_cached("SAVEPOINT good")?.execute([])?;
             let result = put_good(&transaction, good);
             match &result {
-                Err(CatalogError::Sqlite(error)) if fails_for_all(error) => {
+                Err(CatalogError::Sqlite(SqliteFault(error))) if fails_for_all(error) => {
                     return result.map(|_| Vec::new());
                 }
                 Err(_) => drop(transaction.prepare_cached("ROLLBACK TO good")?.execute([])?),

@@ -79,10 +79,11 @@ const OPENING_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why the catalogue could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum CatalogError {
     #[error("cannot open the catalogue {}: {source}; check that the folder exists and may be written to", path.display())]
-    Open { path: PathBuf, r#source: rusqlite::Error },
+    Open { path: PathBuf, r#source: SqliteFault },
     #[error("cannot use the home folder {}: {source}; it has to be yours to write", path.display())]
     Home { path: PathBuf, r#source: std::io::Error },
     #[error(
@@ -115,12 +116,22 @@ pub enum CatalogError {
     #[error("photo {photo_id} was removed while it was being added to; add the good again")]
     PhotoGone { photo_id: PhotoId },
     #[error("the catalogue failed: {0}")]
-    Sqlite(rusqlite::Error),
+    Sqlite(SqliteFault),
+}
+
+/// What SQLite says is wrong.
+#[derive(Debug)]
+pub struct SqliteFault(rusqlite::Error);
+
+impl fmt::Display for SqliteFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl From<rusqlite::Error> for CatalogError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+        Self::Sqlite(SqliteFault(error))
     }
 }
 
@@ -130,7 +141,7 @@ impl CatalogError {
     #[must_use]
     pub fn is_about_writing(&self) -> bool {
         match self {
-            Self::Sqlite(error) => {
+            Self::Sqlite(SqliteFault(error)) => {
                 opening::lies_in_the_medium(error)
                     || matches!(
                         error.sqlite_error_code(),
@@ -174,11 +185,15 @@ struct Readers {
 /// How much there is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Counts {
+    /// All photos, of every kind.
     pub photos: u64,
+    /// Photos that show own goods.
     pub own_photos: u64,
     /// The user's own; one may have several photos.
     pub own_goods: u64,
+    /// Answers of upstreams and of own goods.
     pub answers: u64,
+    /// Distinct offers.
     pub offers: u64,
     /// Of the catalogue's file, without its journal.
     pub file_bytes: u64,
@@ -197,7 +212,10 @@ impl Catalog {
             access::open(OpenOptions::new().create(true).truncate(false).write(true), &path)
                 .map_err(|source| CatalogError::Home { path: path.clone(), source })?;
         }
-        let open = |source| CatalogError::Open { path: path.clone(), source };
+        let open = |error| {
+            let source = SqliteFault(error);
+            CatalogError::Open { path: path.clone(), source }
+        };
         let state = FileState::of(&path);
         let (mut writer, access) = opening::open(&path).map_err(open)?;
         let migrated = match access {
@@ -205,7 +223,7 @@ impl Catalog {
             Access::ReadOnly | Access::Immutable => schema::must_be_newest(&writer, &path),
         };
         migrated.map_err(|e| match e {
-            CatalogError::Sqlite(source) => open(source),
+            CatalogError::Sqlite(SqliteFault(error)) => open(error),
             other => other,
         })?;
         if access == Access::ReadWrite {
@@ -267,6 +285,7 @@ impl Catalog {
         self.path.display().to_string()
     }
 
+    /// The catalogue's file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -280,7 +299,7 @@ impl Catalog {
         let mine = serde_json::to_string(fingerprint).unwrap_or_default();
         let mut stored = self.read(|c| meta(c, "model"))?;
         if stored.is_none() && self.is_read_only() {
-            // An empty home that cannot be written stays nobody's.
+            // An empty home that cannot be written is not claimed for a model.
             return Ok(());
         }
         if stored.is_none() {

@@ -16,8 +16,11 @@ const MAX_SAME: u32 = 100;
 /// What was said of a picture and another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ToldPair {
+    /// The other photo of the pair.
     pub other: PhotoId,
+    /// Whether they are the same.
     pub same: bool,
+    /// When that was said.
     pub told_at: Timestamp,
 }
 
@@ -26,7 +29,7 @@ pub struct ToldPair {
 pub struct Said(HashMap<(PhotoId, PhotoId), bool>);
 
 impl Said {
-    /// Whether the two are the same; `None` when nobody has said.
+    /// Whether the two are the same; `None` when there is no feedback.
     #[must_use]
     pub fn of(&self, one: PhotoId, other: PhotoId) -> Option<bool> {
         self.0.get(&ordered(one, other)).copied()

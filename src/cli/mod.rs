@@ -30,7 +30,6 @@ mod show;
 mod similar;
 mod store_goods;
 mod told;
-mod upstreams;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -144,7 +143,7 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // The reader of `tongkuan ... | head` knows that it went; the status tells others.
             if !is_broken_pipe(&error) {
-                complain(advice::explained(&error));
+                complain(advice::explained(error.as_ref()));
             }
             ExitCode::from(FAILED)
         }

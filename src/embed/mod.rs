@@ -61,6 +61,7 @@ pub trait Embedder: Send + Sync {
 /// What one pass over a whole picture tells.
 #[derive(Clone, Debug)]
 pub struct FirstLook {
+    /// Of the whole picture.
     pub embedding: Embedding,
     /// Whether the picture may hold other pictures, as collages and scenes do, which only [`Embedder::embed_parts`] would
     /// find. True where the embedder cannot tell.
@@ -69,6 +70,7 @@ pub struct FirstLook {
 
 /// Why there is no embedding.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum EmbedError {
     #[error(transparent)]

@@ -27,9 +27,13 @@ pub const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuntimeOrigin {
+    /// `ORT_DYLIB_PATH` names it.
     Environment,
+    /// It lies beside the program.
     BesideExecutable,
+    /// It was fetched into the data folder.
     DataDirectory,
+    /// The system's linker finds it.
     System,
 }
 
@@ -47,12 +51,15 @@ impl fmt::Display for RuntimeOrigin {
 /// A shared library that looks like ONNX Runtime; not loaded yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuntimeLocation {
+    /// The library's file.
     pub path: PathBuf,
+    /// Which of the places it is.
     pub origin: RuntimeOrigin,
 }
 
 /// Why there is no ONNX Runtime.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum RuntimeError {
     #[error(
@@ -137,6 +144,7 @@ impl Runtime {
         &self.loaded.environment
     }
 
+    /// Where it was found.
     #[must_use]
     pub fn location(&self) -> &RuntimeLocation {
         &self.loaded.location
@@ -292,7 +300,7 @@ pub fn fetch(folder: &Path, say: &dyn Fn(&str)) -> Result<RuntimeLocation, Runti
 /// Of the folder that a wheel is downloaded and unpacked in.
 const WORKSPACE_PREFIX: &str = "fetch-";
 
-/// Removes the workspaces of processes that were killed. To be called with the lock held: nobody fetches meanwhile.
+/// Removes the workspaces of processes that were killed. To be called with the lock held: no other process fetches meanwhile.
 fn remove_workspaces(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

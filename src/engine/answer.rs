@@ -27,7 +27,9 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
+    /// The home folder.
     Local,
+    /// An upstream, asked just now.
     Upstream,
     /// There are none: nothing is stored, and nothing was asked.
     None,
@@ -35,9 +37,13 @@ pub enum Source {
 
 /// The stored picture that a new one was recognised as, or that stands out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Matched {
+    /// The stored photo.
     pub photo_id: PhotoId,
+    /// How it came here.
     pub kind: PhotoKind,
+    /// For people, usually the file's name.
     pub label: String,
 }
 
@@ -49,8 +55,11 @@ impl From<StoredPhoto> for Matched {
 
 /// The answer to one search. Serialises to the object that `tongkuan search --json` prints.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Answer {
+    /// Whether the picture was seen before.
     pub verdict: Outcome,
+    /// Where the offers came from.
     pub source: Source,
     /// When the offers were fetched from the upstream or, for own goods, stored.
     pub fetched_at: Option<Timestamp>,
@@ -58,11 +67,13 @@ pub struct Answer {
     pub stale: bool,
     /// The stored picture whose answer this is, or that stands out.
     pub matched: Option<Matched>,
+    /// In the upstream's order.
     pub offers: Vec<Offer>,
     /// Over all pages, where the upstream says so.
     pub total_offers: Option<u64>,
     /// Offers that are there but not shown, because the query did not want them.
     pub filtered_out: usize,
+    /// How long the stages took.
     pub timings_ms: Timings,
     /// Search requests that counted against the quota.
     pub upstream_calls: u32,
@@ -194,7 +205,9 @@ impl Serialize for Answer {
 
 /// An answer, and what it was weighed by.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Inspection {
+    /// As [`Engine::search`](super::Engine::search) gives it.
     pub answer: Answer,
     /// The stored picture that came first: the matched one, or on a miss the nearest. `None` when nothing is stored.
     pub best: Option<Match>,
@@ -202,8 +215,11 @@ pub struct Inspection {
 
 /// Why nothing was asked, or asked in vain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Unanswered {
+    /// For programs.
     pub reason: WhyNot,
+    /// For people.
     pub message: String,
     /// When it is worth asking again, where that is known.
     pub retry_at: Option<Timestamp>,
@@ -213,7 +229,9 @@ pub struct Unanswered {
 
 /// What kept something that was paid for out of the catalogue. While that lasts, nothing more is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Unstored {
+    /// For people.
     pub message: String,
     /// Whether it waits in the side journal of the home folder, from where it is answered, and stored as soon as that can be
     /// done. Else it lives as long as this process.

@@ -8,6 +8,7 @@ use super::bound::Bound;
 use super::live_index::LiveIndex;
 use super::quota::SavedCalls;
 use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
+use crate::cancel::Gate;
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime};
 use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder};
@@ -105,12 +106,14 @@ impl EngineBuilder {
         self
     }
 
+    /// By which quota days, pace and ages pass; by default the machine's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
+    /// What pictures may be; by default [`PhotoLimits::default`].
     #[must_use]
     pub fn limits(mut self, limits: PhotoLimits) -> Self {
         self.limits = limits;
@@ -126,14 +129,16 @@ impl EngineBuilder {
         self
     }
 
+    /// Hears of long work and waits; by default nothing does.
     #[must_use]
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.progress = progress;
         self
     }
 
-    /// For tests: up to so many pictures there is no graph; see [`crate::index::IndexOptions::exact_max`].
-    #[doc(hidden)]
+    /// Up to so many stored pictures every search looks at all of them, and the index has no graph; see
+    /// [`IndexOptions::exact_max`](crate::index::IndexOptions::exact_max), whose default was measured. Answers are the same
+    /// with any number.
     #[must_use]
     pub fn exact_max(mut self, pictures: usize) -> Self {
         self.exact_max = Some(pictures);
@@ -185,7 +190,7 @@ impl EngineBuilder {
             preprocessors: Default::default(),
             turn_ended: (Mutex::default(), Condvar::new()),
             saved: SavedCalls::default(),
-            asking_details: Mutex::default(),
+            asking_details: Gate::default(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::calibration::TooFewPairs;
+use crate::cancel::Interrupted;
 use crate::embed::EmbedError;
 use crate::index::{IndexError, SaveError};
 use crate::photo::PhotoError;
@@ -15,6 +16,7 @@ use crate::verify::SketchError;
 
 /// Why a search, or another use of the engine, failed. A miss is not an error.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum EngineError {
     #[error(transparent)]
@@ -42,6 +44,9 @@ pub enum EngineError {
     Prepare(#[from] PrepareError),
     #[error(transparent)]
     Upstream(#[from] GuardError),
+    /// Before anything was known about the picture, or asked about it.
+    #[error("the search has no answer: {0}")]
+    Interrupted(Interrupted),
     #[error("there is no photo {photo_id}")]
     NoSuchPhoto { photo_id: PhotoId },
     #[error("it is not photo {photo_id} any more: its address shows another picture by now")]
@@ -55,7 +60,19 @@ pub enum EngineError {
     Scratch { folder: PathBuf, r#source: std::io::Error },
 }
 
+impl From<Interrupted> for EngineError {
+    fn from(reason: Interrupted) -> Self {
+        Self::Interrupted(reason)
+    }
+}
+
 impl EngineError {
+    /// Whether the caller wanted no answer any more, or gave it no time.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted(_) | Self::Upstream(GuardError::Interrupted { .. }))
+    }
+
     /// Whether the same picture will fail in the same way whenever it is tried.
     #[must_use]
     pub fn is_input_error(&self) -> bool {

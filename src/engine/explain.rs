@@ -10,6 +10,7 @@ use crate::verify::{Doubt, Evidence};
 
 /// What a verdict rests on. Everything is of the candidate that came first, even where it was not good enough.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Explanation {
     pub(super) verdict: Verdict,
     /// Where the lines were drawn when the verdict was.
@@ -21,11 +22,13 @@ pub struct Explanation {
 
 /// How the stored picture lies in the one in question.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Geometry {
     /// Its long side, in long sides of the picture in question.
     pub scale: f32,
     /// Either way, 0..=180.
     pub turn_degrees: f32,
+    /// Left and right are exchanged.
     pub mirrored: bool,
     /// The share of the stored picture that is in sight, 0..=1.
     pub overlap_stored: f32,
@@ -101,6 +104,7 @@ impl Explanation {
         self.best().and_then(|best| best.confidence)
     }
 
+    /// How it lies in the picture in question, if the verifier could lay it over.
     #[must_use]
     pub fn geometry(&self) -> Option<Geometry> {
         self.best().and_then(|best| best.evidence).as_ref().map(Geometry::from)
@@ -130,6 +134,7 @@ impl Explanation {
         self.policy.line().bounds.filter(|_| self.max_false_hit() == self.policy.line().max_false_hit)
     }
 
+    /// Whose calibration the line follows from.
     #[must_use]
     pub fn calibrated_on(&self) -> CalibratedOn {
         self.calibrated_on

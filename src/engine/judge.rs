@@ -2,12 +2,13 @@
 
 use super::search::Search;
 use super::{Engine, EngineError, SecondLook, Stage};
+use crate::cancel::Interrupt;
 use crate::index::{self, Candidates};
 use crate::photo_id::PhotoId;
 use crate::store::Said;
 use crate::vector::Embedding;
 use crate::verdict::{Finding, Policy, Verdict};
-use crate::verify::{Candidate, Doubt, Evidence, Probe, Sketch, measure};
+use crate::verify::{Doubt, Evidence, Probe, Sketch, SketchedCandidate, measure};
 
 /// How many stored pictures are looked at before the verdict.
 pub(super) const CANDIDATES: usize = 20;
@@ -75,8 +76,10 @@ pub(super) fn judge(
     look: &impl Look,
     corpus: &impl Corpus,
     second_look: SecondLook,
+    interrupt: &Interrupt,
 ) -> Result<Judged, EngineError> {
     let embedding = look.embedding()?;
+    interrupt.check()?;
     let (policy, whole) = look.measure(Stage::Index, || corpus.whole(embedding))?;
     let mut near = Near { whole, parts: None };
     let (findings, said) = compare(look, corpus, &near.whole)?;
@@ -89,6 +92,7 @@ pub(super) fn judge(
     if second_look == SecondLook::WhenLikely && !look.may_be_composite()? {
         return Ok(Judged { policy, verdict, near });
     }
+    interrupt.check()?;
     let parts = look.parts()?;
     near.parts = Some(look.measure(Stage::Index, || corpus.parts(parts))?);
     let by_parts = near.by_parts();
@@ -134,14 +138,14 @@ fn ids(candidates: &Candidates) -> Vec<PhotoId> {
 
 /// Measures the candidates that have a sketch against the picture in question.
 fn lay_over(probe: &Probe, findings: &mut [Finding]) {
-    let mut sketched: Vec<(&mut Option<Evidence>, Candidate<'_>)> = findings
+    let mut sketched: Vec<(&mut Option<Evidence>, SketchedCandidate<'_>)> = findings
         .iter_mut()
         .filter_map(|Finding { candidate, sketch, evidence }| {
             let sketch = sketch.as_ref()?;
-            Some((evidence, Candidate { sketch, cosine: candidate.score }))
+            Some((evidence, SketchedCandidate { sketch, cosine: candidate.score }))
         })
         .collect();
-    let near: Vec<Candidate<'_>> = sketched.iter().map(|(_, near)| *near).collect();
+    let near: Vec<SketchedCandidate<'_>> = sketched.iter().map(|(_, near)| *near).collect();
     for ((evidence, _), measured) in sketched.iter_mut().zip(measure(probe, &near)) {
         **evidence = measured;
     }
@@ -149,7 +153,7 @@ fn lay_over(probe: &Probe, findings: &mut [Finding]) {
 
 impl Search<'_> {
     pub(super) fn judge(&mut self) -> Result<(), EngineError> {
-        let judged = judge(&self.picture, self.engine, self.query.second_look)?;
+        let judged = judge(&self.picture, self.engine, self.query.second_look, &self.query.interrupt)?;
         (self.policy, self.verdict) = (judged.policy, judged.verdict);
         Ok(())
     }

@@ -68,8 +68,10 @@ pub use timings::{Stage, Timings};
 pub use told::{PairFeedback, PhotoRef, Sameness};
 pub use view::CatalogView;
 
+use crate::cancel::Gate;
 use crate::clock::Clock;
 use crate::photo::PhotoLimits;
+use crate::pool::Pool;
 use crate::store::Store;
 use crate::tensor::Preprocessor;
 use crate::upstream::UpstreamError;
@@ -81,7 +83,13 @@ use live_index::LiveIndex;
 use quota::SavedCalls;
 use search::Search;
 
-/// A home folder, open for use. Shared by reference between threads.
+/// A home folder, open for use.
+///
+/// `Send + Sync`: one engine serves all threads, by reference or in an [`Arc`]. Its methods **block**: a search that the
+/// home cannot answer waits for its turn at the upstream (at most `GuardPolicy::max_wait`), for the answer, and for another
+/// search that asks about the same picture (at most ten minutes). [`Query::deadline`] and [`Query::cancel`] end such waits.
+/// In an asynchronous program, call it on a thread for blocking work, such as `tokio::task::spawn_blocking`, never inside a
+/// task: it would hold up the tasks beside it, and the HTTP client of the upstreams panics there.
 pub struct Engine {
     home: PathBuf,
     store: Arc<dyn Store>,
@@ -94,12 +102,12 @@ pub struct Engine {
     limits: PhotoLimits,
     progress: Arc<dyn Progress>,
     /// Idle ones: for whole pictures, and for parts of them.
-    preprocessors: [Mutex<Vec<Preprocessor>>; 2],
+    preprocessors: [Pool<Preprocessor>; 2],
     /// Notified when a search of this process gives its turn back.
     turn_ended: (Mutex<()>, Condvar),
     saved: SavedCalls,
     /// Held while details of an offer are asked for.
-    asking_details: Mutex<()>,
+    asking_details: Gate,
 }
 
 /// An upstream behind its guard, and how long its answers are good.
@@ -155,6 +163,7 @@ impl Engine {
         Ok(Search::recognise(self, &Query::new(bytes, ""))?.verdict())
     }
 
+    /// The home folder.
     #[must_use]
     pub fn home(&self) -> &Path {
         &self.home

@@ -16,6 +16,7 @@ const DEFER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of working off the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Drained {
     /// Answered and taken out of the queue.
     pub answered: u64,
@@ -29,8 +30,11 @@ pub struct Drained {
 
 /// One picture of the queue and what came of it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct DrainedOne<'a> {
+    /// What waited.
     pub waiting: &'a Waiting,
+    /// What came of it.
     pub result: &'a Result<Answer, EngineError>,
 }
 
@@ -82,7 +86,7 @@ impl Engine {
                 source_url: waiting.source_url.as_deref(),
                 params: waiting.params.clone(),
                 mode: Mode::Default,
-                // What somebody else has fetched since it was queued will do.
+                // An answer that was fetched since it was queued will do.
                 max_age: is_stale.then(|| self.shortest_soft_ttl()),
                 // Blanks are not queued any more; one that was is asked about, once.
                 force: true,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::paying::NOTE_PATIENCE;
 use super::{Engine, EngineError, Mode};
+use crate::cancel::Interrupt;
 use crate::clock::Timestamp;
 use crate::quota_day::QuotaDay;
 use crate::store::Patience;
@@ -16,7 +17,9 @@ const FLUSH_EVERY: u64 = 64;
 
 /// The account of one upstream for the platform's present day.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct QuotaReport {
+    /// The upstream's profile.
     pub profile: &'static str,
     /// Of China standard time, by which the platform counts.
     pub day: QuotaDay,
@@ -24,7 +27,9 @@ pub struct QuotaReport {
     pub used: u32,
     /// The user's, or the provider's own limit where it has told a lower one.
     pub budget: u32,
+    /// Calls that may still be made today.
     pub left: u32,
+    /// When the count begins anew.
     pub resets_at: Timestamp,
     /// How many calls the day will have seen if they go on as they have since the first of today's; `None` before
     /// the second.
@@ -104,7 +109,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if self.store.storing_fails() {
             // The last occasion for what could not even be set aside.
-            let _patience = self.patience();
+            let _patience = self.patience(&Interrupt::never());
             let _ = self.store.store_what_waits();
             return;
         }

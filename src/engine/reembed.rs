@@ -31,6 +31,7 @@ pub struct Originals<'a> {
 
 /// What [`EngineBuilder::reembed`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Reembedded {
     /// The model to whose vectors the home goes over.
     pub model: String,
@@ -45,6 +46,7 @@ pub struct Reembedded {
     pub failed: u64,
     /// Photos that still lack a vector of the model.
     pub without_vector: u64,
+    /// Photos that are still without a sketch.
     pub without_sketch: u64,
     /// Photos that were last decoded before colour profiles were honoured: those with one may look wrong.
     pub decoded_before: u64,
@@ -54,6 +56,7 @@ pub struct Reembedded {
 
 /// What became of one original.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Refilled {
     /// Its path or address.
     pub original: String,

@@ -12,10 +12,15 @@ use crate::verdict::similarity_percent;
 
 /// A stored picture and how alike it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Similar {
+    /// The stored photo.
     pub photo_id: PhotoId,
+    /// How it came here.
     pub kind: PhotoKind,
+    /// For people, usually the file's name.
     pub label: String,
+    /// When it was stored.
     pub added_at: Timestamp,
     /// 0 to 100.
     pub similarity: u8,

@@ -8,31 +8,38 @@ use super::{Engine, EngineError, Matched};
 use crate::photo::Photo;
 use crate::photo_id::PhotoId;
 use crate::store::{StoredAnswer, StoredVector};
-use crate::verify::{Candidate, Probe, Sketch, measure};
+use crate::verify::{Probe, Sketch, SketchedCandidate, measure};
 
 /// Whether two pictures are the same, as a person says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sameness {
+    /// They show the same.
     Same,
+    /// They show different things.
     Different,
 }
 
 /// One of the two pictures that something is said of.
 #[derive(Clone, Copy, Debug)]
 pub enum PhotoRef<'a> {
+    /// A stored one, by its number.
     Photo(PhotoId),
     /// A picture that may be stored or not. `label` is for people, usually the file's name.
     File {
+        /// The picture's file.
         bytes: &'a [u8],
+        /// For people, usually the file's name.
         label: &'a str,
     },
 }
 
 /// What came of [`Engine::tell`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PairFeedback {
     /// As they were named.
     pub photos: [PhotoId; 2],
+    /// What was said.
     #[serde(rename = "same", serialize_with = "as_bool")]
     pub sameness: Sameness,
     /// Those that were not stored before, and now are.
@@ -130,7 +137,7 @@ impl Engine {
         let vectors = (self.store.embedding(own)?, self.store.embedding(other)?);
         let (StoredVector::Whole(a), StoredVector::Whole(b)) = vectors else { return Ok(None) };
         let probe = Probe::of(Photo::decode(bytes, &self.limits)?.as_image())?;
-        let evidence = measure(&probe, &[Candidate { sketch: &sketch, cosine: a.cosine(&b) }]);
+        let evidence = measure(&probe, &[SketchedCandidate { sketch: &sketch, cosine: a.cosine(&b) }]);
         Ok(Some(evidence[0].map_or(0.0, |evidence| evidence.confidence())))
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::edits::{
     EDITS, Edit, Others, on_poster, printed, scaled_to, size_chart, small_on_ground, swapped,
 };
-use super::manifest::{Line, LineProblem, Negative, Role, rows};
+use super::manifest::{LineProblem, ManifestLine, Negative, Role, rows};
 use super::recolour::recoloured;
 use super::{EvalError, for_each};
 use crate::dice::Dice;
@@ -43,6 +43,7 @@ pub struct MakeOptions {
     pub seed: u64,
     /// Use at most this many pictures, picked by the seed; families stay whole.
     pub limit: Option<usize>,
+    /// Which recoloured pictures are made.
     pub recolours: Recolours,
 }
 
@@ -59,8 +60,11 @@ pub enum Recolours {
 /// What was made.
 #[derive(Debug)]
 pub struct Made {
+    /// The file that names all pictures.
     pub manifest: PathBuf,
+    /// Pictures to be stored.
     pub references: usize,
+    /// Pictures to be searched for.
     pub queries: usize,
     /// Pictures that could not be read.
     pub unreadable: Vec<PhotoError>,
@@ -82,6 +86,7 @@ struct Label {
 
 /// Why a label cannot be used. A wrong label makes every later number wrong, so nothing is made then.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum LabelProblem {
     #[error("{0}; a line is like {{\"file\":\"a.jpg\",\"item\":\"A-red\",\"family\":\"A\"}}")]
@@ -294,10 +299,10 @@ struct Workshop<'a> {
 impl Workshop<'_> {
     /// Writes everything that is made of one picture. What it becomes depends on the seed and its number only, not on
     /// who is faster.
-    fn make(&self, source: &Source) -> Result<Vec<Line>, Failure> {
+    fn make(&self, source: &Source) -> Result<Vec<ManifestLine>, Failure> {
         let Source { number, stored, .. } = *source;
         let (bytes, picture) = read(&source.path).map_err(Failure::Picture)?;
-        let query = |path: String, edit: Option<&Edit>, item, negative| Line {
+        let query = |path: String, edit: Option<&Edit>, item, negative| ManifestLine {
             path,
             role: Role::Query,
             item,
@@ -311,7 +316,14 @@ impl Workshop<'_> {
             let path = format!("references/{number:05}.{ending}");
             self.write(&path, &bytes)?;
             let item = Some(source.item.clone());
-            lines.push(Line { path, role: Role::Reference, item, edit: None, negative: None, made_of: None });
+            lines.push(ManifestLine {
+                path,
+                role: Role::Reference,
+                item,
+                edit: None,
+                negative: None,
+                made_of: None,
+            });
         }
         let negative = source.is_variant.then_some(Negative::Variant);
         for (stream, edit) in EDITS.iter().enumerate() {
@@ -365,7 +377,12 @@ impl Workshop<'_> {
 
     /// Of a stored picture, by turns: a small one on a plain ground, a poster, a size chart. Each becomes a reference with
     /// an edit of it as a query, and a query that has all of it but the goods or the words.
-    fn make_scene(&self, source: &Source, picture: &RgbImage, lines: &mut Vec<Line>) -> Result<(), Failure> {
+    fn make_scene(
+        &self,
+        source: &Source,
+        picture: &RgbImage,
+        lines: &mut Vec<ManifestLine>,
+    ) -> Result<(), Failure> {
         let number = source.number;
         let other = self.others.another(&mut self.dice(number, SCENE));
         let dice = || self.dice(number, SCENE + 1);
@@ -389,7 +406,7 @@ impl Workshop<'_> {
         let made_of = Some(format!("{number:05}"));
         let path = format!("references/{number:05}-{negative}.jpg");
         self.write(&path, &jpeg(&stored, MADE_QUALITY))?;
-        let line = Line {
+        let line = ManifestLine {
             path,
             role: Role::Reference,
             item: Some(item.clone()),
@@ -403,11 +420,11 @@ impl Workshop<'_> {
         let edit = &EDITS[stream];
         let path = format!("queries/{number:05}-{negative}-{}.jpg", edit.name);
         self.write(&path, &self.edited(&stored, edit, number, SCENE + 5))?;
-        let query = Line { role: Role::Query, made_of, ..line };
-        lines.push(Line { path, edit: Some(edit.name.to_owned()), ..query.clone() });
+        let query = ManifestLine { role: Role::Query, made_of, ..line };
+        lines.push(ManifestLine { path, edit: Some(edit.name.to_owned()), ..query.clone() });
         let path = format!("queries/{number:05}-other-{negative}.jpg");
         self.write(&path, &jpeg(&asked, MADE_QUALITY))?;
-        lines.push(Line { path, item: None, negative: Some(negative), ..query });
+        lines.push(ManifestLine { path, item: None, negative: Some(negative), ..query });
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::photo::{PhotoError, PhotoLimits};
 /// A manifest or a label file of more rows is refused: all of them are held.
 const MAX_ROWS: usize = 4_000_000;
 
-/// The fields of a [`Line`] and the columns that mean them.
+/// The fields of a [`ManifestLine`] and the columns that mean them.
 const FIELDS: &[(&str, &[&str])] = &[
     ("path", TABLE_PICTURE_NAMES),
     ("role", &["role"]),
@@ -73,15 +73,17 @@ impl fmt::Display for Negative {
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct ManifestLine {
     /// Relative to the manifest, with `/` between folders.
     pub path: String,
+    /// What is done with it.
     pub role: Role,
     /// What the picture shows. A query of no item, or of one that has no reference, must not be answered.
     pub item: Option<String>,
     /// What was done to the picture; results are told for each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<String>,
+    /// Why a query must not be answered, where that is labelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negative: Option<Negative>,
     /// Names the picture that a query was made of: what happens to queries of one picture is not independent.
@@ -94,8 +96,8 @@ pub struct Line {
 pub struct Manifest {
     /// What the paths are relative to.
     pub(super) folder: PathBuf,
-    pub(super) references: Vec<(usize, Line)>,
-    pub(super) queries: Vec<(usize, Line)>,
+    pub(super) references: Vec<(usize, ManifestLine)>,
+    pub(super) queries: Vec<(usize, ManifestLine)>,
     pub(super) bad: Vec<BadLine>,
     /// Fields that mean nothing here, as they were written.
     pub ignored_fields: BTreeSet<String>,
@@ -107,12 +109,15 @@ pub struct Manifest {
 pub struct BadLine {
     /// From 1.
     pub line: usize,
+    /// The picture that the line names, if it names one.
     pub path: Option<String>,
+    /// What is wrong with it.
     pub problem: LineProblem,
 }
 
 /// Why a line does not count.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum LineProblem {
     #[error("{0}; a line is like {{\"path\":\"a.jpg\",\"role\":\"query\",\"item\":\"A\",\"edit\":\"crop\"}}")]
@@ -169,7 +174,7 @@ impl Manifest {
             bad: Vec::new(),
             ignored_fields: BTreeSet::new(),
         };
-        for (number, parsed) in rows::<Line>(path, FIELDS, &mut manifest.ignored_fields)? {
+        for (number, parsed) in rows::<ManifestLine>(path, FIELDS, &mut manifest.ignored_fields)? {
             match parsed.and_then(checked) {
                 Ok(line) if line.role == Role::Reference => manifest.references.push((number, line)),
                 Ok(line) => manifest.queries.push((number, line)),
@@ -185,13 +190,14 @@ impl Manifest {
         self.references.len() + self.queries.len() + self.bad.len()
     }
 
+    /// Whether it has no line at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-fn checked(line: Line) -> Result<Line, LineProblem> {
+fn checked(line: ManifestLine) -> Result<ManifestLine, LineProblem> {
     match (line.role, &line.item, line.negative) {
         (Role::Reference, None, _) => Err(LineProblem::NoItem),
         (Role::Reference, _, Some(_)) => Err(LineProblem::NegativeReference),

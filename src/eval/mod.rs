@@ -16,6 +16,7 @@ mod measures;
 mod recolour;
 mod report;
 mod summary;
+mod tables;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -27,12 +28,13 @@ use rayon::prelude::*;
 use manifest::picture;
 
 pub use make::{LabelProblem, Made, MakeOptions, Recolours, make};
-pub use manifest::{BadLine, Line, LineProblem, Manifest, Negative, Role};
+pub use manifest::{BadLine, LineProblem, Manifest, ManifestLine, Negative, Role};
 pub use measures::{
     AtCutoff, Cutoff, Judged, Measures, RecallAtPrecision, Step, micro_ap, percentile, sweep,
 };
 pub use report::{html, write_html};
 pub use summary::{StageTime, Summary};
+pub use tables::{Table, number, percent};
 
 use crate::engine::{Engine, EngineError, Inspection, Mode, Progress, Query, SecondLook, Timings};
 use crate::input::FileProblem;
@@ -41,6 +43,7 @@ use crate::photo_id::PhotoId;
 
 /// Why there is nothing to report.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum EvalError {
     #[error("cannot read {}: {source}; check that it exists and may be read", path.display())]
@@ -72,33 +75,43 @@ pub enum EvalError {
 pub struct Evaluation {
     /// What paths are relative to.
     pub folder: PathBuf,
-    pub queries: Vec<Asked>,
+    /// In the manifest's order, without the bad lines.
+    pub queries: Vec<EvaluatedQuery>,
     /// Stored pictures and what they show.
     pub references: HashMap<PhotoId, Vec<Reference>>,
+    /// Lines that did not count.
     pub bad_lines: Vec<BadLine>,
     /// What the engine drew its line by: see [`crate::engine::Answer`].
     pub threshold: f32,
+    /// What the line promises; see [`crate::engine::Answer`].
     pub max_false_hit: Option<f64>,
     /// The model that looked, with its version and digest.
     pub model: String,
+    /// For all references, over all cores.
     pub storing_secs: f64,
+    /// For all queries, over all cores.
     pub searching_secs: f64,
 }
 
 /// A stored picture.
 #[derive(Clone, Debug)]
 pub struct Reference {
+    /// As the manifest names it.
     pub path: String,
+    /// What it shows.
     pub item: String,
 }
 
 /// A query and what came of it.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    pub line: Line,
+pub struct EvaluatedQuery {
+    /// The line that asks it.
+    pub line: ManifestLine,
+    /// Whether the answer is right, and how sure.
     pub judged: Judged,
     /// The stored picture that came first.
     pub best: Option<PhotoId>,
+    /// How long the stages took.
     pub timings_ms: Timings,
 }
 
@@ -199,7 +212,12 @@ fn half_must_be_good(bad_lines: &mut Vec<BadLine>, lines: usize) -> Result<(), E
     Ok(())
 }
 
-fn store(engine: &Engine, folder: &Path, number: usize, line: Line) -> Result<(PhotoId, Reference), BadLine> {
+fn store(
+    engine: &Engine,
+    folder: &Path,
+    number: usize,
+    line: ManifestLine,
+) -> Result<(PhotoId, Reference), BadLine> {
     let bad = |problem: LineProblem| BadLine::new(number, Some(line.path.clone()), problem);
     let bytes = picture(&line.path, folder).map_err(bad)?;
     let offer_id = OfferId::new(format!("line-{number}")).map_err(|e| bad(e.into()))?;
@@ -208,7 +226,7 @@ fn store(engine: &Engine, folder: &Path, number: usize, line: Line) -> Result<(P
     Ok((added.photo_id, Reference { path: line.path, item: good.title }))
 }
 
-/// What was stored, for whoever has to know the right answer.
+/// What was stored: the right answers follow from it.
 struct Store<'a> {
     references: &'a HashMap<PhotoId, Vec<Reference>>,
     items: HashSet<&'a str>,
@@ -227,16 +245,15 @@ impl<'a> Store<'a> {
         engine: &Engine,
         folder: &Path,
         number: usize,
-        line: Line,
-    ) -> Result<(Asked, f32, Option<f64>), BadLine> {
+        line: ManifestLine,
+    ) -> Result<(EvaluatedQuery, f32, Option<f64>), BadLine> {
         let bad = |problem: LineProblem| BadLine::new(number, Some(line.path.clone()), problem);
         let stored_item = line.item.as_deref().filter(|item| self.items.contains(item));
         if let (Some(negative), Some(item)) = (line.negative, stored_item) {
             return Err(bad(LineProblem::NegativeStored { negative, item: item.to_owned() }));
         }
         let bytes = picture(&line.path, folder).map_err(bad)?;
-        let second_look = self.second_look;
-        let query = Query { mode: Mode::LocalOnly, second_look, ..Query::new(&bytes, &line.path) };
+        let query = Query::new(&bytes, &line.path).mode(Mode::LocalOnly).second_look(self.second_look);
         let inspection = engine.inspect(&query).map_err(|e| bad(e.into()))?;
         let best = inspection.best.map(|best| best.photo_id);
         let shown = best.and_then(|photo_id| self.references.get(&photo_id));
@@ -249,7 +266,7 @@ impl<'a> Store<'a> {
             outcome: inspection.answer.verdict,
         };
         let Inspection { answer, .. } = inspection;
-        let asked = Asked { judged, best, timings_ms: answer.timings_ms, line };
+        let asked = EvaluatedQuery { judged, best, timings_ms: answer.timings_ms, line };
         Ok((asked, answer.threshold(), answer.max_false_hit()))
     }
 }

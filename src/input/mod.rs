@@ -73,6 +73,7 @@ impl Columns {
 
 /// Why a source cannot be read, or cannot be read on.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum FileProblem {
     #[error("cannot be read ({0}): check that it exists and may be read")]
@@ -141,6 +142,7 @@ impl From<io::Error> for FileProblem {
 
 /// Why one item of a source is no good.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum InputError {
     #[error(transparent)]
@@ -157,6 +159,7 @@ pub enum InputError {
 pub struct Item {
     /// For people: `goods.csv:3`, or the path of a picture in its folder.
     pub place: String,
+    /// What it says, or why it cannot be used.
     pub row: Result<Row, InputError>,
 }
 

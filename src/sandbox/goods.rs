@@ -19,7 +19,7 @@ use crate::offer::Price;
 /// Models per kind of goods: two look-alike pairs and one on its own.
 const MODELS_PER_KIND: usize = 5;
 /// Encoded pictures kept, about 60 KB each.
-const SHELF_PICTURES: usize = 256;
+const MAX_CACHED_PICTURES: usize = 256;
 const JPEG_QUALITY: u8 = 88;
 const SIZES_PX: [(u32, u32); 6] = [(800, 800), (640, 640), (720, 720), (600, 800), (800, 800), (560, 480)];
 
@@ -36,11 +36,15 @@ pub struct Good {
     pub kind: &'static str,
     /// The colour in Chinese, for example `蓝色`.
     pub colour: &'static str,
+    /// In Chinese, as at 1688.
     pub title: String,
+    /// Of its kind.
     pub category_id: u64,
+    /// Of one piece.
     pub price: Price,
     /// 1 to 100 pieces.
     pub min_order_quantity: u32,
+    /// Who sells it.
     pub company_name: String,
     /// As the platform writes it, for example `5A`.
     pub credit_level: &'static str,
@@ -55,15 +59,20 @@ pub struct Good {
 /// The pictures of a good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum View {
+    /// The first picture of the offer.
     Main,
+    /// From the side.
     Side,
+    /// Turned.
     Angled,
+    /// A part of it.
     CloseUp,
     /// The goods in front of promotional text and a price tag.
     Poster,
 }
 
 impl View {
+    /// All there are.
     pub const ALL: [Self; 5] = [Self::Main, Self::Side, Self::Angled, Self::CloseUp, Self::Poster];
 
     /// The name in picture addresses.
@@ -104,7 +113,7 @@ pub struct Catalogue {
     seed: u64,
     goods: Vec<Good>,
     by_id: HashMap<u64, usize>,
-    shelf: Mutex<Shelf>,
+    cache: Mutex<PictureCache>,
 }
 
 impl Catalogue {
@@ -118,9 +127,10 @@ impl Catalogue {
             }
         }
         let by_id = goods.iter().enumerate().map(|(i, good)| (good.offer_id, i)).collect();
-        Self { seed, goods, by_id, shelf: Mutex::default() }
+        Self { seed, goods, by_id, cache: Mutex::default() }
     }
 
+    /// What the goods follow from.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
@@ -132,6 +142,7 @@ impl Catalogue {
         &self.goods
     }
 
+    /// The good with this id.
     #[must_use]
     pub fn find(&self, offer_id: u64) -> Option<&Good> {
         self.by_id.get(&offer_id).map(|&i| &self.goods[i])
@@ -169,7 +180,7 @@ impl Catalogue {
 
     pub(super) fn shared_jpeg(&self, good: &Good, view: View) -> Arc<[u8]> {
         let key = (good.offer_id, view);
-        if let Some(kept) = self.shelf().pictures.get(&key) {
+        if let Some(kept) = self.cache().pictures.get(&key) {
             return Arc::clone(kept);
         }
         // Drawn outside the lock: two askers at once may both draw, and draw the same.
@@ -179,28 +190,28 @@ impl Catalogue {
             .encode_image(&picture)
             .expect("writing to memory does not fail");
         let bytes: Arc<[u8]> = bytes.into();
-        self.shelf().put(key, Arc::clone(&bytes));
+        self.cache().put(key, Arc::clone(&bytes));
         bytes
     }
 
-    fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> std::sync::MutexGuard<'_, PictureCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Encoded pictures, the oldest thrown out first.
 #[derive(Debug, Default)]
-struct Shelf {
+struct PictureCache {
     pictures: HashMap<(u64, View), Arc<[u8]>>,
     order: VecDeque<(u64, View)>,
 }
 
-impl Shelf {
+impl PictureCache {
     fn put(&mut self, key: (u64, View), bytes: Arc<[u8]>) {
         if self.pictures.insert(key, bytes).is_none() {
             self.order.push_back(key);
         }
-        while self.order.len() > SHELF_PICTURES {
+        while self.order.len() > MAX_CACHED_PICTURES {
             if let Some(oldest) = self.order.pop_front() {
                 self.pictures.remove(&oldest);
             }

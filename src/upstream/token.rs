@@ -127,8 +127,8 @@ fn no_search_was_made(error: UpstreamError) -> UpstreamError {
     }
 }
 
-/// The tokens of one upstream in a file that only its owner may read. Several processes share it: whoever renews
-/// holds the lock beside it, and the others then find what was renewed.
+/// The tokens of one upstream in a file that only its owner may read. Several processes share it: renewing
+/// takes the lock beside it, and the other processes then find the renewed tokens.
 #[derive(Clone)]
 pub struct TokenFile {
     path: PathBuf,
@@ -162,6 +162,7 @@ impl TokenFile {
         Self { path: home.join("tokens").join(format!("{profile}.json")) }
     }
 
+    /// Where it lies.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

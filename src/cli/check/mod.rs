@@ -251,7 +251,7 @@ impl Printer<'_> {
         let asked = place.source.as_ref().context("its picture is gone").and_then(|source| {
             let picture = pictures.read(source)?;
             let source_url = picture.source_url.as_deref();
-            let query = Query { source_url, defer: Some(0), ..Query::new(&picture.bytes, &picture.label) };
+            let query = Query::new(&picture.bytes, &picture.label).source_url(source_url).defer(0);
             Ok(self.engine.search(&query)?)
         });
         match asked {
@@ -265,8 +265,8 @@ impl Printer<'_> {
             }
             // The check itself has succeeded, and its line says so.
             Err(error) => {
-                complain_about(&place.at, advice::explained(&error));
-                line.set("unanswered", advice::code_of(&error));
+                complain_about(&place.at, advice::explained(error.as_ref()));
+                line.set("unanswered", advice::code_of(error.as_ref()));
             }
         }
     }
@@ -306,7 +306,9 @@ impl Printer<'_> {
         let mut line = Line::new(row, &place.id, place.key.as_deref());
         match outcome {
             Ok(checked) => line.take_checked(checked),
-            Err(error) => line.take_error(&advice::explained(error), advice::code_of(error)),
+            Err(error) => {
+                line.take_error(&advice::explained(error.as_ref()), advice::code_of(error.as_ref()))
+            }
         }
         line
     }
@@ -335,7 +337,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
         };
         *counted += 1;
         if let (Err(error), false) = (&outcome, is_kept) {
-            complain_about(&place.at, advice::explained(error));
+            complain_about(&place.at, advice::explained(error.as_ref()));
         }
         if let Some(pictures) = &self.asks
             && line.text("outcome") == Some("new")

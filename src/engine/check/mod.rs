@@ -107,7 +107,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails.
-    pub fn line_among(&self, pictures: u64) -> Result<crate::calibration::Line, EngineError> {
+    pub fn line_among(&self, pictures: u64) -> Result<crate::calibration::OperatingPoint, EngineError> {
         Ok(self.bound.policy(self.store.as_ref(), pictures, self.progress.as_ref())?.line())
     }
 

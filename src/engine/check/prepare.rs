@@ -10,6 +10,7 @@ use super::super::{Engine, EngineError, SecondLook, Stage};
 use super::overlay::{Overlay, is_provisional, provisional};
 use super::report::CheckMatch;
 use super::{CheckOptions, CheckStats};
+use crate::cancel::Interrupt;
 use crate::index::Candidates;
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
@@ -189,7 +190,7 @@ impl<'e> Scope<'e> {
         if let Some(photo_id) = same_pixels {
             return Ok(New::Known(of_same_pixels(photo_id, is_blank)));
         }
-        let judged = judge(picture, self, self.second_look)?;
+        let judged = judge(picture, self, self.second_look, &Interrupt::never())?;
         if judged.near.parts.is_none() && self.may_look_twice(picture)? && self.retains_enough(picture) {
             picture.parts()?;
         }

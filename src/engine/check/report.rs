@@ -25,6 +25,7 @@ pub enum CheckOutcome {
 /// What became of one picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
+    /// Seen, like a stored picture, or new.
     pub outcome: CheckOutcome,
     /// The photo that stands for it in the home from now on: the matched one, or its own where it was added.
     pub photo_id: Option<PhotoId>,
@@ -60,7 +61,9 @@ pub struct CheckMatch {
     pub photo_id: Option<PhotoId>,
     /// The row of a picture of the same run that is not stored.
     pub row: Option<u64>,
+    /// The user's key or file name of that picture.
     pub label: String,
+    /// What it was stored as; `None` for one that is not stored.
     pub kind: Option<PhotoKind>,
     /// The user's own good that it shows.
     pub good: Option<OfferId>,

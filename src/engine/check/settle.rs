@@ -11,6 +11,7 @@ use super::super::EngineError;
 use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Near, judge};
 use super::overlay::{is_provisional, provisional};
 use super::prepare::{Fresh, FreshLook, Mark, Scope, of_same_pixels};
+use crate::cancel::Interrupt;
 use crate::index::{Candidate, Candidates};
 use crate::photo_id::PhotoId;
 use crate::store::Said;
@@ -172,7 +173,7 @@ pub(super) fn settle(
                     found_parts: OnceCell::new(),
                 };
                 let look = FreshLook { fresh: &standing.fresh, engine: scope.engine, stats: scope.stats };
-                let judged = judge(&look, &corpus, scope.second_look)?;
+                let judged = judge(&look, &corpus, scope.second_look, &Interrupt::never())?;
                 Ok((*place, judged, corpus.found.into_inner(), corpus.found_parts.into_inner()))
             })
             .collect();

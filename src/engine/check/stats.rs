@@ -11,10 +11,13 @@ use super::super::{Stage, Timings};
 pub enum CheckStage {
     /// Reading files, or fetching.
     Read,
+    /// Decoding, both digests included.
     Decode,
     /// Resizing for the model.
     Tensor,
+    /// Running the model, both looks.
     Embed,
+    /// Finding the nearest stored pictures.
     Index,
     /// Comparing with stored pictures.
     Verify,
@@ -25,6 +28,7 @@ pub enum CheckStage {
 }
 
 impl CheckStage {
+    /// In the order of the work.
     pub const ALL: [Self; 8] = [
         Self::Read,
         Self::Decode,
@@ -74,6 +78,7 @@ pub struct CheckStats {
 }
 
 impl CheckStats {
+    /// Time that all threads together have spent on a stage.
     #[must_use]
     pub fn busy(&self, stage: CheckStage) -> Duration {
         Duration::from_nanos(self.nanoseconds[stage as usize].load(Ordering::Relaxed))
