@@ -74,6 +74,8 @@ pub mod question;
 pub mod quota_day;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+#[cfg(feature = "scan")]
+pub mod scan;
 pub mod store;
 pub mod tensor;
 pub mod timestamp;

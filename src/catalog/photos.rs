@@ -196,6 +196,20 @@ impl Catalog {
         self.damage.note(Entry::Sketch(photo_id), problem);
     }
 
+    /// Stores photos that have no answers yet.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the write fails; nothing has changed then.
+    pub fn store_photos(&self, photos: &[NewPhoto<'_>]) -> Result<Vec<Stored>, CatalogError> {
+        let mut writer = self.writer_in_time()?;
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.must_be_mine(&transaction)?;
+        let stored = photos.iter().map(|photo| put_photo(&transaction, photo)).collect::<Result<_, _>>()?;
+        bump_generation(&transaction)?;
+        transaction.commit()?;
+        Ok(stored)
+    }
+
     /// Stores a photo that has no answer yet.
     ///
     /// # Errors

@@ -132,6 +132,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Makes no graph, however many pictures there are: every look goes through all vectors. For who searches among some
+    /// of the pictures only, which no graph can do.
+    #[must_use]
+    pub fn without_graph(mut self) -> Self {
+        self.exact_max = Some(usize::MAX);
+        self
+    }
+
     /// For tests: up to so many pictures there is no graph; see [`crate::index::IndexOptions::exact_max`].
     #[doc(hidden)]
     #[must_use]

@@ -10,7 +10,7 @@ use crate::verdict::{Finding, Verdict};
 use crate::verify::{Candidate, Doubt, Evidence, Probe, Sketch, measure};
 
 /// How many stored pictures are looked at before the verdict.
-const CANDIDATES: usize = 20;
+pub(super) const CANDIDATES: usize = 20;
 
 /// How many stored pictures near one part of a picture are looked at, and near all parts together.
 const CANDIDATES_PER_PART: usize = 4;
@@ -51,7 +51,7 @@ impl Search<'_> {
     fn compare(&self, near: &Candidates) -> Result<(Vec<Finding>, Said), EngineError> {
         let (engine, timings) = (self.engine, &self.picture.timings);
         let (mut findings, said) = timings.measure(Stage::Catalog, || {
-            Ok::<_, EngineError>((engine.findings(near)?, engine.store.said_of(&ids(near))?))
+            Ok::<_, EngineError>((engine.findings(near.as_slice())?, engine.store.said_of(&ids(near))?))
         })?;
         if findings.iter().any(|finding| finding.sketch.is_some()) {
             let probe = self.picture.probe()?;
@@ -83,8 +83,9 @@ impl Engine {
     }
 
     /// The candidates with their sketches. Where one cannot be read the picture is judged without it.
-    fn findings(&self, candidates: &Candidates) -> Result<Vec<Finding>, EngineError> {
-        let stored = self.store.sketches(&ids(candidates))?;
+    pub(super) fn findings(&self, candidates: &[index::Candidate]) -> Result<Vec<Finding>, EngineError> {
+        let ids: Vec<PhotoId> = candidates.iter().map(|candidate| candidate.photo_id).collect();
+        let stored = self.store.sketches(&ids)?;
         let finding = |(candidate, bytes): (&index::Candidate, Option<Vec<u8>>)| {
             let unreadable = |error| self.store.note_unreadable_sketch(candidate.photo_id, &error);
             let sketch = bytes.and_then(|bytes| Sketch::from_bytes(&bytes).map_err(unreadable).ok());
@@ -99,7 +100,7 @@ fn ids(candidates: &Candidates) -> Vec<PhotoId> {
 }
 
 /// Measures the candidates that have a sketch against the picture in question.
-fn lay_over(probe: &Probe, findings: &mut [Finding]) {
+pub(super) fn lay_over(probe: &Probe, findings: &mut [Finding]) {
     let mut sketched: Vec<(&mut Option<Evidence>, Candidate<'_>)> = findings
         .iter_mut()
         .filter_map(|Finding { candidate, sketch, evidence }| {

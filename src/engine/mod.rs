@@ -1,6 +1,7 @@
 //! The whole algorithm on one screen: [`Engine::inspect`].
 
 mod add_all;
+mod among;
 mod answer;
 mod bound;
 mod builder;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
 pub use add_all::{BatchEnd, OwnGood};
+pub use among::{JUDGED, PictureFacts, PreparedPicture};
 pub use answer::{Answer, Inspection, Matched, Outcome, Source, Unanswered, Unstored};
 pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};

@@ -23,6 +23,14 @@ fn place(photo_id: PhotoId) -> (i64, usize, u64) {
 }
 
 impl PhotoSet {
+    /// Puts a picture in; one that is there stays.
+    pub fn insert(&mut self, photo_id: PhotoId) {
+        let (span, word, bit) = place(photo_id);
+        let word = &mut self.spans.entry(span).or_default()[word];
+        self.len += usize::from(*word & bit == 0);
+        *word |= bit;
+    }
+
     #[must_use]
     pub fn contains(&self, photo_id: PhotoId) -> bool {
         let (span, word, bit) = place(photo_id);
@@ -61,10 +69,7 @@ impl FromIterator<PhotoId> for PhotoSet {
     fn from_iter<I: IntoIterator<Item = PhotoId>>(photo_ids: I) -> Self {
         let mut set = Self::default();
         for photo_id in photo_ids {
-            let (span, word, bit) = place(photo_id);
-            let word = &mut set.spans.entry(span).or_default()[word];
-            set.len += usize::from(*word & bit == 0);
-            *word |= bit;
+            set.insert(photo_id);
         }
         set
     }

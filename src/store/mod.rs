@@ -71,6 +71,8 @@ pub trait PhotoStore: Send + Sync {
     fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: &dyn Display);
     /// Stores a photo without an answer, in one transaction; one that is there stays.
     fn store_photo(&self, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError>;
+    /// Stores photos without answers, in one transaction; those that are there stay.
+    fn store_photos(&self, photos: &[NewPhoto<'_>]) -> Result<Vec<Stored>, CatalogError>;
     /// Removes photos with all that hangs on them, in one transaction; returns those that were there.
     fn forget(&self, photo_ids: &[PhotoId]) -> Result<Vec<PhotoId>, CatalogError>;
     /// Photos of searches that were stored, and last answered, before `time`.

@@ -47,6 +47,7 @@ by_catalog! { PhotoStore {
     fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, CatalogError>;
     fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: &dyn Display);
     fn store_photo(&self, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError>;
+    fn store_photos(&self, photos: &[NewPhoto<'_>]) -> Result<Vec<Stored>, CatalogError>;
     fn forget(&self, photo_ids: &[PhotoId]) -> Result<Vec<PhotoId>, CatalogError>;
     fn searched_before(&self, time: Timestamp) -> Result<Vec<PhotoId>, CatalogError>;
     fn extent(&self) -> Result<Extent, CatalogError>;
