@@ -67,7 +67,9 @@ pub mod input;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
-#[cfg(any(feature = "cli", feature = "eval"))]
+#[cfg(feature = "scan")]
+mod plot;
+#[cfg(any(feature = "scan", feature = "eval"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a report needs fields alone"))]
 mod printable;
 pub mod question;

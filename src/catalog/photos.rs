@@ -114,6 +114,21 @@ impl Catalog {
         })
     }
 
+    /// The digests of a photo's pixels and of one file that shows them, the lowest of several.
+    pub fn digests_of(&self, photo_id: PhotoId) -> Result<Option<(Digest, Option<Digest>)>, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT pixel_digest, (SELECT min(byte_digest) FROM photo_bytes b WHERE b.photo_id = p.photo_id)
+                 FROM photos p WHERE photo_id = ?1",
+            )?
+            .query_row([photo_id], |row| {
+                let bytes: Option<[u8; 32]> = row.get(1)?;
+                Ok((Digest::from_bytes(row.get(0)?), bytes.map(Digest::from_bytes)))
+            })
+            .optional()
+        })
+    }
+
     pub fn photo_count(&self) -> Result<u64, CatalogError> {
         self.read(|c| c.prepare_cached("SELECT count(*) FROM photos")?.query_row([], |row| row.get(0)))
     }

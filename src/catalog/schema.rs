@@ -269,6 +269,11 @@ ALTER TABLE sketches ADD COLUMN crc32 INTEGER;
 CREATE INDEX offer_categories_by_offer ON offer_categories (profile, offer_id);
 ";
 
+/// The version that this program writes.
+pub(super) fn newest() -> u64 {
+    MIGRATIONS.len() as u64
+}
+
 /// Brings a file to the newest version, or refuses one that is newer still.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), CatalogError> {
     let known = MIGRATIONS.len();

@@ -6,6 +6,7 @@ use std::error::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::catalog::moving::MoveError;
 use crate::catalog::{CatalogError, DamageNote, Entry, OWN_PROFILE};
 use crate::embed::runtime::RuntimeError;
 use crate::embed::{EmbedError, ModelError};
@@ -16,6 +17,7 @@ use crate::input::{FileProblem, InputError, ReadProblem, SourceProblem};
 use crate::offer::{OfferIdError, PriceError};
 use crate::photo::PhotoError;
 use crate::sandbox::{FaultError, SandboxError};
+use crate::scan::ScanError;
 use crate::upstream::{TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
 
 /// The code of the first error in the chain that has one.
@@ -51,6 +53,8 @@ fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
             TapeError,
             SandboxError,
             FaultError,
+            ScanError,
+            MoveError,
         )
     })
 }
@@ -71,6 +75,7 @@ fn advice(code: &str) -> Option<&'static str> {
         "model_not_loaded" => "`tongkuan doctor` looks at every part",
         "uncalibrated" => "`tongkuan calibrate FOLDER` makes one; else leave --max-false-hit away",
         "too_few_pairs" => "raise --max-false-hit, or give `tongkuan calibrate FOLDER` more pictures",
+        "move_exists" => "--force replaces it",
         "no_such_photo" => "`tongkuan search` names the photo that it matched",
         "no_upstream" => "`tongkuan --help` tells how to name one",
         "upstream_auth" => "for the official gateway, `tongkuan login` gets new tokens",

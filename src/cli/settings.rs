@@ -201,7 +201,12 @@ impl Settings {
 
     /// An engine on the home folder without upstreams and with the default bound.
     pub(super) fn builder(&self, may_fetch_runtime: bool) -> Result<EngineBuilder> {
-        Ok(Engine::builder(&self.home)
+        self.builder_on(&self.home, may_fetch_runtime)
+    }
+
+    /// As [`Settings::builder`], on another home folder.
+    pub(super) fn builder_on(&self, home: &Path, may_fetch_runtime: bool) -> Result<EngineBuilder> {
+        Ok(Engine::builder(home)
             .model(Arc::new(self.model()?))
             .runtime(self.runtime(may_fetch_runtime && !self.offline))
             .progress(Arc::new(Terminal::new())))

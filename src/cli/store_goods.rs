@@ -36,7 +36,7 @@ pub(super) type Task = (Place, Result<OwnGood<Read>>);
 pub(super) type SkippedFiles = Vec<(String, Skipped)>;
 
 /// Exit status of a run that was interrupted, as shells have it.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 /// Stores goods and tells of each. `total`: how many there will be at least, where that is known. `skipped` is complete once
 /// the goods are.
@@ -106,7 +106,7 @@ pub(super) fn store_goods(
 }
 
 /// A flag that the first Ctrl-C (or SIGTERM) raises; the second one ends the process at once.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))?;

@@ -2,6 +2,7 @@
 
 use super::picture::{Measured, Picture};
 use super::{Engine, EngineError};
+use crate::clock::Timestamp;
 use crate::index::{self, PhotoSet};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
@@ -72,6 +73,12 @@ impl Engine {
     /// [`EngineError`] when the picture cannot be read.
     pub fn probe_of(&self, bytes: &[u8]) -> Result<Probe, EngineError> {
         Picture::new(self, bytes).into_probe()
+    }
+
+    /// What the engine's clock says.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Stores pictures without answers, each under a label for people, in one transaction; those that are there stay.

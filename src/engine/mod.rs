@@ -6,6 +6,7 @@ mod answer;
 mod bound;
 mod builder;
 mod cache_policy;
+mod corpus;
 mod details;
 mod error;
 mod explain;
@@ -34,6 +35,7 @@ mod turn;
 mod turn_wait;
 mod unreadable;
 mod vector_index;
+mod verdicts;
 mod view;
 
 use std::fmt;
@@ -46,6 +48,7 @@ pub use answer::{Answer, Inspection, Matched, Outcome, Source, Unanswered, Unsto
 pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};
 pub use cache_policy::CachePolicy;
+pub use corpus::CorpusSample;
 pub use details::Details;
 pub use error::EngineError;
 pub use explain::{Explanation, Geometry};
@@ -63,6 +66,7 @@ pub use refine::Refine;
 pub use similar::Similar;
 pub use timings::{Stage, Timings};
 pub use told::{PairFeedback, PhotoRef, Sameness};
+pub use verdicts::{TakenVerdict, VerdictLine, VerdictSide};
 pub use view::CatalogView;
 
 use crate::clock::Clock;

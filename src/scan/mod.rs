@@ -28,7 +28,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 
+pub use apply::{Action, Applied, Manifest, Mode, TRASH_NAME, Undone, apply, plan, undo};
 pub use files::Stat;
+pub use page::{PageOptions, write_page};
 pub use groups::{Group, LookAlike, Member};
 
 pub use state::ScannedFile;

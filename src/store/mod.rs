@@ -15,11 +15,11 @@ use std::fmt::Display;
 pub(crate) use sqlite::open;
 
 pub use crate::catalog::{
-    AnswerKey, Asking, CatalogError, Counts, Damage, DamageNote, EmbeddingChunk, Entry, Extent, FetchedPhoto,
+    AnswerKey, Asking, CatalogError, Counts, Damage, DamageNote, DayCounts, EmbeddingChunk, Entry, Extent, FetchedPhoto,
     FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood, NewPhoto, NewWaiting,
     OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter, PhotoKind, QueueCounts,
     Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail, StoredGood, StoredPhoto, StoredVector,
-    Subject, ToldPair, UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
+    Subject, ToldPair, ToldRecord, UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
 };
 
 use crate::calibration::Calibration;
@@ -61,6 +61,8 @@ pub trait PhotoStore: Send + Sync {
     fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError>;
     fn photo_by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
     fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
+    /// The digests of a photo's pixels and of one file that shows them.
+    fn digests_of(&self, photo_id: PhotoId) -> Result<Option<(Digest, Option<Digest>)>, CatalogError>;
     fn photo_count(&self) -> Result<u64, CatalogError>;
     /// The photos that `filter` means, in the order of their numbers.
     fn photos(&self, filter: &PhotoFilter) -> Result<Vec<PhotoId>, CatalogError>;
@@ -194,6 +196,15 @@ pub trait FeedbackStore: Send + Sync {
     fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, CatalogError>;
     /// The photos that are the same as this one, also through others.
     fn same_as(&self, photo_id: PhotoId) -> Result<Vec<PhotoId>, CatalogError>;
+    /// What was said of any two photos, after a pair, in the order of their numbers.
+    fn told_after(
+        &self,
+        after: Option<(PhotoId, PhotoId)>,
+        limit: u32,
+    ) -> Result<Vec<ToldRecord>, CatalogError>;
+    /// Notes what was said elsewhere, in one transaction, unless something was said here later. Returns for each whether it
+    /// was noted.
+    fn take_told(&self, told: &[ToldRecord]) -> Result<Vec<bool>, CatalogError>;
     fn told_apart_confidences(&self) -> Result<Vec<f32>, CatalogError>;
     fn calibration(&self) -> Result<Option<Calibration>, CatalogError>;
     fn keep_calibration(&self, calibration: Option<&Calibration>) -> Result<(), CatalogError>;
@@ -247,6 +258,8 @@ pub trait ViewStore: Send + Sync {
     /// Whether it could not be opened to be written.
     fn is_read_only(&self) -> bool;
     fn counts(&self) -> Result<Counts, CatalogError>;
+    /// Every day from the first on which something was stored or asked to the last.
+    fn by_day(&self) -> Result<Vec<DayCounts>, CatalogError>;
     fn queue_counts(&self) -> Result<QueueCounts, CatalogError>;
     fn image_counts(&self) -> Result<ImageCounts, CatalogError>;
     /// What is wrong with the store as a whole; empty when it is sound.

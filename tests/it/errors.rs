@@ -121,12 +121,13 @@ fn documented() -> BTreeSet<String> {
 #[test]
 fn every_code_is_documented_and_every_documented_code_is_there() {
     use tongkuan::{
-        calibration, catalog, embed, engine, eval, fetch, index, input, offer, photo, sandbox, tensor,
+        calibration, catalog, embed, engine, eval, fetch, index, input, offer, photo, sandbox, scan, tensor,
         upstream, verify,
     };
     let of_types = [
         calibration::TooFewPairs::CODES,
         catalog::CatalogError::CODES,
+        catalog::moving::MoveError::CODES,
         embed::runtime::RuntimeError::CODES,
         embed::EmbedError::CODES,
         embed::EmbeddingError::CODES,
@@ -153,6 +154,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         sandbox::FaultError::CODES,
         sandbox::SandboxError::CODES,
         sandbox::ViewError::CODES,
+        scan::ScanError::CODES,
         tensor::TensorError::CODES,
         upstream::GuardError::CODES,
         upstream::LedgerError::CODES,
