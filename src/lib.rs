@@ -68,6 +68,7 @@ pub mod offer;
 pub mod photo;
 pub mod photo_id;
 #[cfg(feature = "scan")]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a page needs some of it"))]
 mod plot;
 #[cfg(any(feature = "scan", feature = "eval"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a report needs fields alone"))]

@@ -77,7 +77,11 @@ pub(crate) fn histogram(
     let mut counts = vec![0_u64; bins];
     for value in values.iter().filter(|value| value.is_finite()) {
         let share = ((value - from) / (to - from)).clamp(0.0, 1.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the number of bins")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to the number of bins"
+        )]
         let bin = ((share * number(bins as u64)) as usize).min(bins - 1);
         counts[bin] += 1;
     }
@@ -164,7 +168,11 @@ pub(crate) fn over_time(title: &str, days: &[String], courses: &[(&str, Vec<u64>
         );
     }
     if let (Some(first), Some(end)) = (days.first(), days.last()) {
-        let ends = if days.len() == 1 { vec![(first, 0.5, "middle")] } else { vec![(first, 0.0, "start"), (end, 1.0, "end")] };
+        let ends = if days.len() == 1 {
+            vec![(first, 0.5, "middle")]
+        } else {
+            vec![(first, 0.0, "start"), (end, 1.0, "end")]
+        };
         for (day, share, anchor) in ends {
             let _ = write!(
                 svg,
@@ -182,7 +190,11 @@ pub(crate) fn over_time(title: &str, days: &[String], courses: &[(&str, Vec<u64>
 
 fn nothing() -> String {
     let (left, top, wide, high) = AREA;
-    format!("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">nothing yet</text>", left + wide / 2.0, top + high / 2.0)
+    format!(
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">nothing yet</text>",
+        left + wide / 2.0,
+        top + high / 2.0
+    )
 }
 
 /// A panel for a page of HTML.
@@ -237,7 +249,8 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        for (most, end) in [(0.0, 1.0), (1.0, 1.0), (3.0, 5.0), (17.0, 20.0), (60.0, 100.0), (1000.0, 1000.0)] {
+        for (most, end) in [(0.0, 1.0), (1.0, 1.0), (3.0, 5.0), (17.0, 20.0), (60.0, 100.0), (1000.0, 1000.0)]
+        {
             assert!((rounded_up(most) - end).abs() < 1e-6, "{most}");
         }
     }

@@ -56,7 +56,12 @@ impl Restore {
     }
 }
 
-fn tell_counts(settings: &Settings, counts: &Counts, replaced: Option<&Path>, text: &str) -> Result<ExitCode> {
+fn tell_counts(
+    settings: &Settings,
+    counts: &Counts,
+    replaced: Option<&Path>,
+    text: &str,
+) -> Result<ExitCode> {
     if settings.json {
         writeln!(stdout(), "{}", json!({"id": null, "counts": counts, "replaced": replaced}))?;
     } else {
@@ -110,8 +115,7 @@ impl Export {
                 .prefix(".tongkuan-")
                 .tempfile_in(folder.unwrap_or(Path::new(".")))
                 .with_context(unwritable)?;
-            let exported =
-                moving::export(&catalog, BufWriter::new(place.as_file_mut()), now, &mut progress)?;
+            let exported = moving::export(&catalog, BufWriter::new(place.as_file_mut()), now, &mut progress)?;
             place.as_file().sync_all().with_context(unwritable)?;
             place.persist(&self.file).map_err(|error| error.error).with_context(unwritable)?;
             exported
@@ -145,8 +149,8 @@ impl Import {
         let (imported, replaced) = if self.file == Path::new("-") {
             moving::import(io::stdin().lock(), &settings.home, self.force, &mut progress)?
         } else {
-            let file = File::open(&self.file)
-                .with_context(|| format!("{} cannot be read", self.file.display()))?;
+            let file =
+                File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?;
             moving::import(BufReader::new(file), &settings.home, self.force, &mut progress)?
         };
         terminal.step("importing", 1, 1);

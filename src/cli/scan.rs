@@ -18,7 +18,9 @@ use super::store_goods::{INTERRUPTED, stop_on_interrupt};
 use crate::engine::Engine;
 use crate::input::skipped_text;
 use crate::printable::field;
-use crate::scan::{self, Applied, Depth, Group, Manifest, PageOptions, Relation, Scan, ScanEnd, ScanError, Undone};
+use crate::scan::{
+    self, Applied, Depth, Group, Manifest, PageOptions, Relation, Scan, ScanEnd, ScanError, Undone,
+};
 
 mod against;
 
@@ -164,7 +166,13 @@ impl ScanCommand {
     }
 
     /// Plans, and with `--yes` acts. Returns whether something was skipped.
-    fn apply(&self, settings: &Settings, scan: &mut Scan, mode: ApplyMode, stop: &AtomicBool) -> Result<bool> {
+    fn apply(
+        &self,
+        settings: &Settings,
+        scan: &mut Scan,
+        mode: ApplyMode,
+        stop: &AtomicBool,
+    ) -> Result<bool> {
         let mode = match mode {
             ApplyMode::Trash => scan::Mode::Trash,
             ApplyMode::Hardlink => scan::Mode::Hardlink,
@@ -178,10 +186,8 @@ impl ScanCommand {
             _ => Relation::SameBytes,
         };
         let (home, folder) = (scan.engine().home().to_path_buf(), scan.folder().to_path_buf());
-        let mut manifest = match self.yes {
-            true => Some(Manifest::begin(&home, &folder, mode, scan.engine().now())?),
-            false => None,
-        };
+        let mut manifest =
+            if self.yes { Some(Manifest::begin(&home, &folder, mode, scan.engine().now())?) } else { None };
         let (mut files, mut bytes) = (0_u64, 0_i64);
         scan.each_group(&mut |group| {
             for action in scan::plan(group, up_to) {
@@ -375,8 +381,18 @@ fn write_csv(scan: &mut Scan, path: &Path) -> Result<()> {
     let unwritable = || format!("{} cannot be written", path.display());
     let mut table = csv::Writer::from_writer(BufWriter::new(File::create(path).with_context(unwritable)?));
     table.write_record([
-        "group", "role", "relation", "confidence", "name", "width_px", "height_px", "bytes", "modified",
-        "sharpness", "byte_digest", "pixel_digest",
+        "group",
+        "role",
+        "relation",
+        "confidence",
+        "name",
+        "width_px",
+        "height_px",
+        "bytes",
+        "modified",
+        "sharpness",
+        "byte_digest",
+        "pixel_digest",
     ])?;
     let failed = |error: csv::Error| ScanError::Write { path: path.to_path_buf(), reason: error.into() };
     scan.each_group(&mut |group| {

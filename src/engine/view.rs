@@ -7,8 +7,8 @@ use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
 use crate::quota_day::QuotaDay;
 use crate::store::{
-    AnswerKey, CatalogError, Counts, DayCounts, FoundOffer, ImageCounts, PhotoFilter, QueueCounts, Store, StoredAnswer,
-    StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
+    AnswerKey, CatalogError, Counts, DayCounts, FoundOffer, ImageCounts, PhotoFilter, QueueCounts, Store,
+    StoredAnswer, StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
 };
 use crate::vector::Fingerprint;
 

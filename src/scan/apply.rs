@@ -108,7 +108,7 @@ pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
         }
     }
     for class in classes {
-        let Some(kept) = class.iter().copied().min_by(|a, b| worth(&a.file, &b.file)) else { continue };
+        let Some(kept) = class.iter().copied().min_by(|a, b| worth(a, b)) else { continue };
         for extra in class {
             if extra.file.path == kept.file.path || extra.file.stat.is_same_file(&kept.file.stat) {
                 continue;
@@ -218,7 +218,8 @@ fn act(header: &Header, trash: &Path, action: &Action, verified: &mut Verified) 
     if parent.is_none_or(|parent| !parent.starts_with(&header.folder)) {
         return Err("it lies outside the folder, behind a link".to_owned());
     }
-    let kept_stat = regular(&kept).map_err(|problem| format!("the kept {}: {problem}", action.kept.display()))?;
+    let kept_stat =
+        regular(&kept).map_err(|problem| format!("the kept {}: {problem}", action.kept.display()))?;
     if stat.is_same_file(&kept_stat) {
         return Err("it is the kept file by another name".to_owned());
     }
@@ -244,7 +245,9 @@ fn act(header: &Header, trash: &Path, action: &Action, verified: &mut Verified) 
             Err("a link would show the kept file, which has other bytes".to_owned())
         }
         Mode::Hardlink => replace(&path, |to| fs::hard_link(&kept, to)).map_err(failed),
-        Mode::Symlink => replace(&path, |to| symlink(&relative(&action.path, &action.kept), to)).map_err(failed),
+        Mode::Symlink => {
+            replace(&path, |to| symlink(&relative(&action.path, &action.kept), to)).map_err(failed)
+        }
     }
 }
 
@@ -270,8 +273,7 @@ pub fn undo(manifest: &Path, each: &mut dyn FnMut(&Action, Undone)) -> Result<()
 }
 
 fn restore(header: &Header, action: &Action) -> Result<Undone, String> {
-    let (to, from) =
-        (header.folder.join(&action.path), header.folder.join(&header.trash).join(&action.path));
+    let (to, from) = (header.folder.join(&action.path), header.folder.join(&header.trash).join(&action.path));
     let is_there = to.symlink_metadata().is_ok();
     if from.symlink_metadata().is_err() {
         return if is_there {
@@ -303,7 +305,8 @@ fn unlink(header: &Header, action: &Action) -> Result<Undone, String> {
     let (path, kept) = (header.folder.join(&action.path), header.folder.join(&action.kept));
     let failed = |error: io::Error| error.to_string();
     let found = path.symlink_metadata().map_err(failed)?;
-    let kept_stat = regular(&kept).map_err(|problem| format!("the kept {}: {problem}", action.kept.display()))?;
+    let kept_stat =
+        regular(&kept).map_err(|problem| format!("the kept {}: {problem}", action.kept.display()))?;
     let is_link = match header.mode {
         Mode::Symlink => {
             found.is_symlink() && fs::metadata(&path).is_ok_and(|to| Stat::of(&to).is_same_file(&kept_stat))
@@ -393,9 +396,9 @@ fn read(path: &Path) -> Result<(Header, Actions), ScanError> {
         return Err(bad("its folder is not a whole path".to_owned()));
     }
     let actions = lines.enumerate().map(move |(number, line)| {
-        let action = line.map_err(|error| error.to_string()).and_then(|line| {
-            serde_json::from_str::<Action>(&line).map_err(|error| error.to_string())
-        });
+        let action = line
+            .map_err(|error| error.to_string())
+            .and_then(|line| serde_json::from_str::<Action>(&line).map_err(|error| error.to_string()));
         let action = action.and_then(|action| {
             if is_below(&action.path) && is_below(&action.kept) {
                 Ok(action)
@@ -430,7 +433,9 @@ mod tests {
 
     #[test]
     fn a_path_out_of_the_folder_is_refused() {
-        for (path, fine) in [("a/b.jpg", true), ("../b.jpg", false), ("/b.jpg", false), ("a/../../b", false), ("", false)] {
+        for (path, fine) in
+            [("a/b.jpg", true), ("../b.jpg", false), ("/b.jpg", false), ("a/../../b", false), ("", false)]
+        {
             assert_eq!(is_below(Path::new(path)), fine, "{path}");
         }
     }

@@ -1,6 +1,6 @@
 //! Where do two pictures differ that lie over each other? Marks to lay over one of them.
 
-use image::{Rgba, RgbaImage, RgbImage};
+use image::{RgbImage, Rgba, RgbaImage};
 
 use crate::verify::Placement;
 
@@ -42,8 +42,7 @@ fn sample(picture: &RgbImage, x: f32, y: f32) -> Option<[f32; 3]> {
         picture.get_pixel(x, y).0.map(f32::from)
     };
     let (right, down) = (x.fract(), y.fract());
-    let (here, next, below, beyond) =
-        (at(x, y), at(x + 1.0, y), at(x, y + 1.0), at(x + 1.0, y + 1.0));
+    let (here, next, below, beyond) = (at(x, y), at(x + 1.0, y), at(x, y + 1.0), at(x + 1.0, y + 1.0));
     Some([0, 1, 2].map(|lane: usize| {
         let top = here[lane] * (1.0 - right) + next[lane] * right;
         let bottom = below[lane] * (1.0 - right) + beyond[lane] * right;
@@ -59,8 +58,7 @@ fn size(px: u32) -> f32 {
 /// What of `one` is different in `other`, which `way` leads to. Places that are in sight in `one` alone are hatched. A
 /// difference in brightness that is the same everywhere is none, and neither is one that a shift by a pixel explains.
 pub(super) fn marks(one: &RgbImage, other: &RgbImage, way: &Placement) -> Marks {
-    let (long, other_long) =
-        (size(one.width().max(one.height())), size(other.width().max(other.height())));
+    let (long, other_long) = (size(one.width().max(one.height())), size(other.width().max(other.height())));
     let look = |x: f32, y: f32| {
         let (u, v) = way.at((x + 0.5) / long, (y + 0.5) / long);
         sample(other, u * other_long, v * other_long).map(colour)
@@ -71,11 +69,8 @@ pub(super) fn marks(one: &RgbImage, other: &RgbImage, way: &Placement) -> Marks 
         .filter_map(|(x, y, _)| Some(look(size(x), size(y))?[0] - own(x, y)[0]))
         .collect();
     let middle = shifts.len() / 2;
-    let shift = if shifts.is_empty() {
-        0.0
-    } else {
-        *shifts.select_nth_unstable_by(middle, f32::total_cmp).1
-    };
+    let shift =
+        if shifts.is_empty() { 0.0 } else { *shifts.select_nth_unstable_by(middle, f32::total_cmp).1 };
     let (mut seen, mut marked) = (0u32, 0u32);
     let mut overlay = RgbaImage::new(one.width(), one.height());
     for (x, y, pixel) in overlay.enumerate_pixels_mut() {

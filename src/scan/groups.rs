@@ -118,14 +118,22 @@ impl LookAlike {
     }
 }
 
-/// Which of two files is worth keeping: no link, the most pixels, the sharpest, the oldest, and then by name.
-pub(super) fn worth(a: &ScannedFile, b: &ScannedFile) -> Ordering {
-    let links = a.is_link.cmp(&b.is_link);
-    links
-        .then_with(|| b.pixels().cmp(&a.pixels()))
-        .then_with(|| b.sharpness.total_cmp(&a.sharpness))
-        .then_with(|| a.stat.mtime_ns.cmp(&b.stat.mtime_ns))
-        .then_with(|| a.name.cmp(&b.name))
+/// Sharpness in steps of about a third: what compression adds or takes is no reason to prefer a file.
+fn steps(sharpness: f32) -> f32 {
+    (sharpness.max(0.1).ln() * 3.5).round()
+}
+
+/// Which of two files is worth keeping: no link, the most pixels, none that was edited, the sharpest, the oldest, and then
+/// by name. A stamp would make a picture sharper.
+pub(super) fn worth(a: &Member, b: &Member) -> Ordering {
+    let (one, other) = (&a.file, &b.file);
+    one.is_link
+        .cmp(&other.is_link)
+        .then_with(|| other.pixels().cmp(&one.pixels()))
+        .then_with(|| (a.relation > Relation::ReEncoded).cmp(&(b.relation > Relation::ReEncoded)))
+        .then_with(|| steps(other.sharpness).total_cmp(&steps(one.sharpness)))
+        .then_with(|| one.stat.mtime_ns.cmp(&other.stat.mtime_ns))
+        .then_with(|| one.name.cmp(&other.name))
 }
 
 impl Scan {
@@ -207,7 +215,7 @@ fn group_of(number: u64, rows: Vec<MemberRow>) -> Group {
         };
         members.push(Member { file, relation, confidence, score, keep: false });
     }
-    let best = (0..members.len()).min_by(|a, b| worth(&members[*a].file, &members[*b].file));
+    let best = (0..members.len()).min_by(|a, b| worth(&members[*a], &members[*b]));
     if let Some(best) = best {
         members[best].keep = true;
     }

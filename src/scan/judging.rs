@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::reading::read_again;
 use super::state::{Decision, KnownPicture, Near};
-use super::{Depth, Relation, Scan, ScanEnd, ScanError, is_stopped};
+use super::{Depth, Relation, Scan, ScanEnd, ScanError, Trouble, is_stopped};
 use crate::engine::{Engine, JUDGED, PictureFacts, PreparedPicture, Progress};
 use crate::index::{Candidate, PhotoSet};
 use crate::photo::{Digest, PhotoLimits};
@@ -153,6 +153,12 @@ impl Scan {
                 }
                 (Some(Prepared::Changed), _) => {
                     self.state.unread_again(byte_digest)?;
+                    self.changed.push(Trouble {
+                        name: path.display().to_string(),
+                        error: "it was changed or removed during the scan: the next one sees what it is"
+                            .to_owned(),
+                        code: "changed".to_owned(),
+                    });
                     continue;
                 }
                 (Some(Prepared::Home(error)), _) => return Err(error.into()),
@@ -225,7 +231,6 @@ impl Scan {
     fn state_of(&self, items: &[Item]) -> Result<Vec<Option<Decision>>, ScanError> {
         items.iter().map(|item| self.state.decision(item.facts.pixel_digest)).collect()
     }
-
 }
 
 impl Judge<'_> {
@@ -284,9 +289,13 @@ impl Judge<'_> {
             let (_, medoid) = medoids.of[&medoid];
             let evidence = Digest::of(&[&[RULES], medoid.as_bytes().as_slice(), b"told"].concat());
             let relation = Relation::Told.word().to_owned();
-            return Ok((Judged { evidence, decision: Decision { medoid, relation, ..alone(evidence) } }, false));
+            return Ok((
+                Judged { evidence, decision: Decision { medoid, relation, ..alone(evidence) } },
+                false,
+            ));
         }
-        let place = |candidate: &Candidate| medoids.of.get(&candidate.photo_id).map_or(u64::MAX, |(place, _)| *place);
+        let place =
+            |candidate: &Candidate| medoids.of.get(&candidate.photo_id).map_or(u64::MAX, |(place, _)| *place);
         nearest.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| place(a).cmp(&place(b))));
         nearest.truncate(JUDGED);
         let policy = self.engine.policy_for(medoids.set.len() as u64)?;
@@ -307,7 +316,9 @@ impl Judge<'_> {
             };
             item.probe = Some(self.engine.probe_of(&bytes)?);
         }
-        let Some(probe) = &item.probe else { return Ok((Judged { evidence, decision: alone(evidence) }, false)) };
+        let Some(probe) = &item.probe else {
+            return Ok((Judged { evidence, decision: alone(evidence) }, false));
+        };
         let verdict = self.engine.judge_among(probe, &nearest, &policy, &said)?;
         let decision = match verdict {
             Verdict::Hit(matched) => Decision {
@@ -324,11 +335,7 @@ impl Judge<'_> {
     }
 
     /// The medoid that a person's word leads to, the first in order, and those it keeps away from.
-    fn told(
-        &self,
-        item: &Item,
-        medoids: &Medoids,
-    ) -> Result<(Option<PhotoId>, HashSet<PhotoId>), ScanError> {
+    fn told(&self, item: &Item, medoids: &Medoids) -> Result<(Option<PhotoId>, HashSet<PhotoId>), ScanError> {
         let (mut same, mut apart) = (Vec::new(), HashSet::new());
         for pair in self.engine.catalog().told_of(item.photo_id).map_err(crate::engine::EngineError::from)? {
             let medoid = medoids.joined.get(&pair.other).copied().unwrap_or(pair.other);
@@ -347,8 +354,7 @@ impl Judge<'_> {
     }
 
     fn relation(&self, photo_id: PhotoId, matched: &Match) -> Result<Relation, ScanError> {
-        let sketches =
-            (self.engine.stored_sketch(photo_id)?, self.engine.stored_sketch(matched.photo_id)?);
+        let sketches = (self.engine.stored_sketch(photo_id)?, self.engine.stored_sketch(matched.photo_id)?);
         let whole = matched.evidence.is_some_and(|evidence| evidence.is_whole_on_whole());
         let (Some(one), Some(other)) = sketches else { return Ok(Relation::Edited) };
         Ok(if whole && one.is_re_encoding_of(&other) { Relation::ReEncoded } else { Relation::Edited })
@@ -411,7 +417,11 @@ fn rests_on(
     for (number, one) in nearest.iter().enumerate() {
         for (other_number, other) in nearest.iter().enumerate().skip(number + 1) {
             if let Some(same) = said(one.photo_id, other.photo_id) {
-                hash.update([u8::try_from(number).unwrap_or(255), u8::try_from(other_number).unwrap_or(255), u8::from(same)]);
+                hash.update([
+                    u8::try_from(number).unwrap_or(255),
+                    u8::try_from(other_number).unwrap_or(255),
+                    u8::from(same),
+                ]);
             }
         }
     }

@@ -27,11 +27,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-
 pub use apply::{Action, Applied, Manifest, Mode, TRASH_NAME, Undone, apply, plan, undo};
 pub use files::Stat;
-pub use page::{PageOptions, write_page};
 pub use groups::{Group, LookAlike, Member};
+pub use page::{PageOptions, write_page};
 
 pub use state::ScannedFile;
 
@@ -54,7 +53,9 @@ pub enum ScanError {
     Busy { path: PathBuf },
     #[error("{} holds what is known of the folder {folder}: choose another place for this one", home.display())]
     OtherFolder { home: PathBuf, folder: String },
-    #[error("what is known of earlier scans cannot be read or written ({reason}); it may be deleted, and is made anew")]
+    #[error(
+        "what is known of earlier scans cannot be read or written ({reason}); it may be deleted, and is made anew"
+    )]
     State { reason: String },
     #[error("{} cannot be written: {reason}", path.display())]
     Write { path: PathBuf, reason: io::Error },
@@ -187,6 +188,8 @@ pub struct Scan {
     state: State,
     limits: PhotoLimits,
     listed: files::Listed,
+    /// Files that were not what they had been when they were to be looked at.
+    changed: Vec<Trouble>,
     summary: ScanSummary,
 }
 
@@ -215,8 +218,8 @@ impl Scan {
     pub fn open(folder: &Path, engine: Engine) -> Result<Self, ScanError> {
         let folder = real(folder)?;
         let state = State::open(engine.home(), &folder)?;
-        let (limits, listed, summary) = Default::default();
-        Ok(Self { folder, engine, state, limits, listed, summary })
+        let (limits, listed, changed, summary) = Default::default();
+        Ok(Self { folder, engine, state, limits, listed, changed, summary })
     }
 
     /// Looks at the folder: lists it, reads what is new or changed, and judges what has to be judged anew.
@@ -230,6 +233,7 @@ impl Scan {
         progress: &dyn Progress,
     ) -> Result<ScanEnd, ScanError> {
         self.listed = files::list(&self.folder, &mut self.state)?;
+        self.changed.clear();
         self.summary.unchanged = self.listed.unchanged;
         if self.read_new(stop, progress)? == ScanEnd::Stopped
             || self.judge_all(depth, stop, progress)? == ScanEnd::Stopped
@@ -237,12 +241,9 @@ impl Scan {
             return Ok(ScanEnd::Stopped);
         }
         self.summary.files = self.state.file_counts()?.0;
-        self.summary.failed = (self.state.troubles()?.len() + self.listed.unreadable.len()) as u64;
+        self.summary.failed = self.troubles()?.len() as u64;
         if depth == Depth::Grouped {
-            self.each_group(&mut |group| {
-                let _ = group;
-                Ok(())
-            })?;
+            self.each_group(&mut |_| Ok(()))?;
         }
         Ok(ScanEnd::Done)
     }
@@ -282,7 +283,7 @@ impl Scan {
         });
         let state = self.state.troubles()?;
         let known = state.into_iter().map(|(name, error, code)| Trouble { name, error, code });
-        let mut all: Vec<Trouble> = unreadable.chain(known).collect();
+        let mut all: Vec<Trouble> = unreadable.chain(known).chain(self.changed.iter().cloned()).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
     }

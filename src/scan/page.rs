@@ -35,6 +35,8 @@ const THUMBNAIL_QUALITY: u8 = 78;
 /// Pairs that are shown of one group, and lines of its table.
 const PAIRS_OF_GROUP: usize = 8;
 const LINES_OF_GROUP: usize = 40;
+/// Nothing is marked where a larger share of what both show would be.
+const MOST_MARKED: f32 = 0.7;
 /// Values in a histogram; more tell no more.
 const MOST_VALUES: usize = 200_000;
 /// Pairs that are drawn at the same time.
@@ -156,7 +158,7 @@ pub fn write_page(scan: &mut Scan, path: &Path, options: PageOptions) -> Result<
             write_card(&mut out, card, &drawn, &mut classes).map_err(failed)?;
         }
     }
-    write!(out, "</main><script>{SCRIPT}</script></body></html>\n").map_err(failed)?;
+    writeln!(out, "</main><script>{SCRIPT}</script></body></html>").map_err(failed)?;
     out.flush().map_err(failed)?;
     drop(out);
     place.persist(path).map_err(|error| failed(error.error))?;
@@ -170,7 +172,8 @@ fn open_to_others(path: &Path) {
     {
         use std::os::unix::fs::PermissionsExt as _;
         // Where that cannot be, the page is still there.
-        let _ = File::open(path).and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o644)));
+        let _ =
+            File::open(path).and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o644)));
     }
     #[cfg(not(unix))]
     let _ = File::open(path);
@@ -222,6 +225,8 @@ fn draw(
     let marks = way.and_then(|way| {
         let there = marks(&one, &other, &way);
         let back = marks(&other, &one, &way.inverse()?);
+        // Where nearly all differs, it is as likely that they do not lie over each other as they should.
+        (there.share <= MOST_MARKED).then_some(())?;
         Some(([png(&there.overlay)?, png(&back.overlay)?], there.share))
     });
     Some(Drawn { one: thumbnail(&one), other: thumbnail(&other), marks })
@@ -318,7 +323,9 @@ fn write_head(out: &mut impl Write, scan: &Scan, plots: &[String; 2], hidden: u6
             out,
             "<p class=\"soft\">{}</p>",
             both(
-                &format!("{hidden} more groups and pairs had no room on this page; they are in the other forms of output."),
+                &format!(
+                    "{hidden} more groups and pairs had no room on this page; they are in the other forms of output."
+                ),
                 &format!("另有 {hidden} 组未在此页显示；其他输出格式中包含全部内容。")
             )
         )?;
@@ -413,12 +420,7 @@ fn write_card(
 }
 
 fn write_group(out: &mut impl Write, group: &Group) -> io::Result<()> {
-    write!(
-        out,
-        "<h2>{} {}</h2><table class=\"files\">",
-        both("Group", "组"),
-        group.number
-    )?;
+    write!(out, "<h2>{} {}</h2><table class=\"files\">", both("Group", "组"), group.number)?;
     for member in group.members.iter().take(LINES_OF_GROUP) {
         let file = &member.file;
         write!(
@@ -426,7 +428,11 @@ fn write_group(out: &mut impl Write, group: &Group) -> io::Result<()> {
             "<tr><td class=\"name\">{}</td><td>{}{}</td><td class=\"num\">{}×{}</td><td class=\"num\">{} kB</td>\
              <td class=\"num\">{}</td></tr>",
             name_of(file),
-            if member.keep { format!("<span class=\"keep\">{}</span> · ", both("keep", "保留")) } else { String::new() },
+            if member.keep {
+                format!("<span class=\"keep\">{}</span> · ", both("keep", "保留"))
+            } else {
+                String::new()
+            },
             words(member.relation.word()),
             file.width_px,
             file.height_px,
@@ -476,7 +482,12 @@ fn write_pair(out: &mut impl Write, pair: &Pair, drawn: Option<&Drawn>, classes:
             file.height_px
         )?;
     }
-    write!(out, "</div><p class=\"word\"><span class=\"chip {}\">{}</span>", escaped(&pair.kind), words(&pair.kind))?;
+    write!(
+        out,
+        "</div><p class=\"word\"><span class=\"chip {}\">{}</span>",
+        escaped(&pair.kind),
+        words(&pair.kind)
+    )?;
     if let Some(sure) = pair.confidence {
         write!(out, "{} {sure:.3} · ", both("confidence", "置信度"))?;
     }

@@ -75,6 +75,18 @@ CREATE TABLE decisions (
 CREATE INDEX decisions_by_medoid ON decisions (medoid);
 ";
 
+/// Why something is no picture, and its code.
+pub(super) type Failed = (String, &'static str);
+
+/// A file that was read: when, and its digest, bytes and pixels by the header.
+pub(super) type ReadFile = (PathBuf, i64, Result<(Digest, u64, u64), Failed>);
+
+/// A distinct file's content that was looked at.
+pub(super) type SeenPicture = (Digest, Result<(PhotoId, PictureFacts), Failed>);
+
+/// A file that was listed: path and name, whether it is a link, what it is told by, whether it is as it was.
+pub(super) type ListedFile = (PathBuf, String, bool, Stat, bool);
+
 /// What a picture was taken for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Decision {
@@ -215,7 +227,7 @@ impl State {
     }
 
     /// Notes the files of this scan: `true` beside those that are as they were.
-    pub(super) fn note_files(&mut self, files: &[(PathBuf, String, bool, Stat, bool)]) -> Result<(), ScanError> {
+    pub(super) fn note_files(&mut self, files: &[ListedFile]) -> Result<(), ScanError> {
         let scan = self.scan;
         let transaction = self.connection.transaction()?;
         {
@@ -264,10 +276,7 @@ impl State {
     }
 
     /// Notes what was read: digest, size in bytes and pixels by the header, or the trouble and its code.
-    pub(super) fn note_read(
-        &mut self,
-        read: &[(PathBuf, i64, Result<(Digest, u64, u64), (String, &'static str)>)],
-    ) -> Result<(), ScanError> {
+    pub(super) fn note_read(&mut self, read: &[ReadFile]) -> Result<(), ScanError> {
         let transaction = self.connection.transaction()?;
         for (path, read_at_ns, outcome) in read {
             let (digest, trouble, code) = match outcome {
@@ -342,10 +351,7 @@ impl State {
     }
 
     /// Notes what pictures are: their photo and facts, or the trouble and its code.
-    pub(super) fn note_pictures(
-        &mut self,
-        pictures: &[(Digest, Result<(PhotoId, PictureFacts), (String, &'static str)>)],
-    ) -> Result<(), ScanError> {
+    pub(super) fn note_pictures(&mut self, pictures: &[SeenPicture]) -> Result<(), ScanError> {
         let transaction = self.connection.transaction()?;
         for (byte_digest, outcome) in pictures {
             match outcome {
@@ -381,12 +387,9 @@ impl State {
         let read = |row: &Row<'_>| {
             let near = match row.get::<_, Option<String>>(6)? {
                 None => None,
-                Some(why) => Some(Near {
-                    medoid: digest(row, 5)?,
-                    why,
-                    confidence: row.get(7)?,
-                    score: row.get(8)?,
-                }),
+                Some(why) => {
+                    Some(Near { medoid: digest(row, 5)?, why, confidence: row.get(7)?, score: row.get(8)? })
+                }
             };
             Ok(Decision {
                 evidence: digest(row, 0)?,
@@ -493,11 +496,7 @@ impl State {
         self.file_where("p.photo_id = ?1", params![photo_id])
     }
 
-    fn file_where(
-        &self,
-        what: &str,
-        of: impl rusqlite::Params,
-    ) -> Result<Option<ScannedFile>, ScanError> {
+    fn file_where(&self, what: &str, of: impl rusqlite::Params) -> Result<Option<ScannedFile>, ScanError> {
         let sql = format!(
             "SELECT f.path, f.name, f.is_link, f.dev, f.ino, f.size, f.mtime_ns, f.byte_digest,
                     p.pixel_digest, p.photo_id, p.width_px, p.height_px, p.sharpness

@@ -15,11 +15,11 @@ use std::fmt::Display;
 pub(crate) use sqlite::open;
 
 pub use crate::catalog::{
-    AnswerKey, Asking, CatalogError, Counts, Damage, DamageNote, DayCounts, EmbeddingChunk, Entry, Extent, FetchedPhoto,
-    FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood, NewPhoto, NewWaiting,
-    OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter, PhotoKind, QueueCounts,
-    Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail, StoredGood, StoredPhoto, StoredVector,
-    Subject, ToldPair, ToldRecord, UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
+    AnswerKey, Asking, CatalogError, Counts, Damage, DamageNote, DayCounts, EmbeddingChunk, Entry, Extent,
+    FetchedPhoto, FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood, NewPhoto,
+    NewWaiting, OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter, PhotoKind,
+    QueueCounts, Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail, StoredGood, StoredPhoto,
+    StoredVector, Subject, ToldPair, ToldRecord, UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
 };
 
 use crate::calibration::Calibration;

@@ -125,8 +125,8 @@ pub fn aligned(probe: &Probe, candidate: &Candidate<'_>) -> Option<(Pair, Eviden
     laid.looks(probe, candidate.sketch).next()
 }
 
-/// Where the candidate lies in the picture in question, by the guess by which they are the same the most surely; `None` for
-/// one that cannot be laid over it.
+/// Where the candidate lies in the picture in question, by the guess by which they show the same goods the most surely, in
+/// whatever colour; `None` for one that cannot be laid over it.
 #[must_use]
 pub fn placed(probe: &Probe, candidate: &Candidate<'_>) -> Option<(Placement, Evidence)> {
     let mut laid = Query::of(probe).laid_over(0, candidate.sketch, true)?;
@@ -140,7 +140,7 @@ pub fn placed(probe: &Probe, candidate: &Candidate<'_>) -> Option<(Placement, Ev
         let pair = Pair::of(probe, &laid.target, &detail, &guess.map);
         (Placement::of(&laid.target, &guess.map), Evidence::of(probe, &laid.target, &guess, &pair))
     });
-    placed.reduce(|best, other| if other.1.same > best.1.same { other } else { best })
+    placed.reduce(|best, other| if other.1.other_goods < best.1.other_goods { other } else { best })
 }
 
 /// What is needed of the picture in question for every candidate.

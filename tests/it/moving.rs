@@ -32,7 +32,8 @@ fn filled() -> Bench {
 
 /// What a home answers to pictures of all kinds.
 fn answers(bench: &Bench, home: &Path) -> Vec<Value> {
-    let engine = Engine::builder(home).embedder(bench.embedder.clone()).clock(bench.clock.clone()).open().unwrap();
+    let engine =
+        Engine::builder(home).embedder(bench.embedder.clone()).clock(bench.clock.clone()).open().unwrap();
     let asked = (1..=12).chain([20]).map(|seed| {
         let png = png(seed);
         let answer = engine.search(&Query { mode: Mode::LocalOnly, ..query(&png) }).unwrap();
@@ -66,7 +67,9 @@ fn an_imported_home_answers_as_the_exported_one() {
     let again = exported(&other.path().join("home"));
     let rows = |bytes: &[u8]| {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let kept = |line: &&str| !["tongkuan_export", "\"meta\"", "\"end\""].iter().any(|other| line.contains(other));
+        let kept = |line: &&str| {
+            !["tongkuan_export", "\"meta\"", "\"end\""].iter().any(|other| line.contains(other))
+        };
         text.lines().filter(kept).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(rows(&again), rows(&bytes));
@@ -129,8 +132,7 @@ fn a_home_that_is_there_is_replaced_only_where_that_was_said_and_is_kept() {
     let (bench, other) = (filled(), filled());
     let bytes = exported(bench.home.path());
     assert!(matches!(imported(&bytes, other.home.path()), Err(MoveError::Exists { .. })));
-    let (_, replaced) =
-        moving::import(Cursor::new(&bytes), other.home.path(), true, &mut |_| {}).unwrap();
+    let (_, replaced) = moving::import(Cursor::new(&bytes), other.home.path(), true, &mut |_| {}).unwrap();
     assert!(replaced.unwrap().exists());
     assert_eq!(answers(&bench, other.home.path()), answers(&bench, bench.home.path()));
 }
@@ -176,7 +178,9 @@ fn a_damaged_backup_is_refused_and_the_home_stays() {
     let mut torn = whole.clone();
     let middle = torn.len() / 2;
     torn[middle..].iter_mut().for_each(|byte| *byte ^= 0x55);
-    for (what, bytes) in [("torn", torn), ("cut", whole[..whole.len() / 2].to_vec()), ("none", b"no backup".to_vec())] {
+    for (what, bytes) in
+        [("torn", torn), ("cut", whole[..whole.len() / 2].to_vec()), ("none", b"no backup".to_vec())]
+    {
         fs::write(&file, bytes).unwrap();
         let refused = moving::restore(&file, bench.home.path(), true);
         assert!(refused.is_err(), "{what}");
@@ -205,11 +209,12 @@ fn verdicts_go_to_another_home_by_digests_and_the_later_word_stays() {
     let bench = filled();
     let engine = bench.engine();
     let mut lines: Vec<VerdictLine> = Vec::new();
-    engine.each_verdict(&mut |line| {
-        lines.push(line);
-        true
-    })
-    .unwrap();
+    engine
+        .each_verdict(&mut |line| {
+            lines.push(line);
+            true
+        })
+        .unwrap();
     assert_eq!(lines.len(), 2);
     let other = Bench::new();
     let there = other.engine();
@@ -223,7 +228,8 @@ fn verdicts_go_to_another_home_by_digests_and_the_later_word_stays() {
     let told = there.catalog().told_of(PhotoId(1)).unwrap();
     assert_eq!((told[0].other, told[0].same), (PhotoId(2), false));
     assert!(matches!(there.take_verdicts(&lines).unwrap()[1], TakenVerdict::Older { .. }));
-    let later = VerdictLine { same: true, told_at: Some(Timestamp::from_unix_ms(i64::MAX / 2)), ..lines[1].clone() };
+    let later =
+        VerdictLine { same: true, told_at: Some(Timestamp::from_unix_ms(i64::MAX / 2)), ..lines[1].clone() };
     assert!(matches!(there.take_verdicts(&[later]).unwrap()[0], TakenVerdict::Noted { .. }));
     assert!(there.catalog().told_of(PhotoId(1)).unwrap()[0].same);
 }

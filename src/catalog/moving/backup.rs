@@ -76,8 +76,7 @@ fn sound(path: &Path) -> Result<Counts, MoveError> {
     let bad = |problem: String| MoveError::NotSound { path: path.to_path_buf(), problem };
     let read = || {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let found: String =
-            connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         let unattached: u64 =
             connection.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
         let counts = connection.query_row(

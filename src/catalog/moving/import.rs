@@ -10,9 +10,9 @@ use rusqlite::{Transaction, TransactionBehavior, params_from_iter};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::MoveError;
 use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, TABLES};
 use super::place::Place;
-use super::MoveError;
 use crate::catalog::damage::crc32;
 use crate::catalog::{Catalog, answers, schema};
 
@@ -45,8 +45,7 @@ pub fn import(
             let imported = read_all(from, &transaction, progress)?;
             answers::index_all_offers(&transaction)?;
             transaction.commit()?;
-            let busy: i64 =
-                writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
             debug_assert_eq!(busy, 0);
             imported
         };
@@ -86,7 +85,8 @@ fn read_all(
             Err(error) => return Err(bad(error.to_string())),
         };
         let Some(known) = sequences.as_ref() else {
-            sequences = Some(header(&value).map_err(|error| error.unwrap_or_else(|| bad(NO_EXPORT.to_owned())))?);
+            sequences =
+                Some(header(&value).map_err(|error| error.unwrap_or_else(|| bad(NO_EXPORT.to_owned())))?);
             hash.update(&line);
             continue;
         };
@@ -162,7 +162,8 @@ fn put(
         names.push(*name);
         values.push(stored(value, *form).ok_or_else(|| format!("the field {name:?} cannot be read"))?);
     }
-    if table == "meta" && !row.get("key").and_then(Value::as_str).is_some_and(|key| META_KEYS.contains(&key)) {
+    if table == "meta" && !row.get("key").and_then(Value::as_str).is_some_and(|key| META_KEYS.contains(&key))
+    {
         return Err("such a single value is not imported".to_owned());
     }
     if let (Some(Stored::Blob(bytes)), Some(sum)) =

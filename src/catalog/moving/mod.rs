@@ -28,7 +28,9 @@ pub enum MoveError {
     Line { line: u64, problem: String },
     #[error("what is imported ends before its last line: it was cut off; nothing was imported")]
     CutOff,
-    #[error("what is imported has format {found}, this program knows up to {known}: it was written by a newer version")]
+    #[error(
+        "what is imported has format {found}, this program knows up to {known}: it was written by a newer version"
+    )]
     TooNew { found: u64, known: u64 },
     #[error("{} cannot be read or written: {reason}", path.display())]
     Io { path: PathBuf, reason: std::io::Error },

@@ -41,7 +41,9 @@ impl Place {
         let mut replaced = None;
         if old.exists() {
             self.hold(&old)?;
-            let kept = (1..).map(|n| self.home.join(format!("{FILE_NAME}.replaced-{n}"))).find(|path| !path.exists());
+            let kept = (1..)
+                .map(|n| self.home.join(format!("{FILE_NAME}.replaced-{n}")))
+                .find(|path| !path.exists());
             // There is a number that is free.
             let kept = kept.unwrap_or_else(|| self.home.join(format!("{FILE_NAME}.replaced")));
             fs::rename(&old, &kept).map_err(io)?;
@@ -72,15 +74,12 @@ impl Place {
             let connection = Connection::open_with_flags(old, flags)?;
             connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
             // Leaving the log behind takes every other connection's end.
-            let mode: String =
-                connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
+            let mode: String = connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
             connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")?;
             Ok::<_, rusqlite::Error>(mode)
         };
         match held() {
-            Ok(mode) if mode.eq_ignore_ascii_case("wal") => {
-                Err(MoveError::InUse { path: self.home.clone() })
-            }
+            Ok(mode) if mode.eq_ignore_ascii_case("wal") => Err(MoveError::InUse { path: self.home.clone() }),
             Ok(_) => Ok(()),
             Err(error)
                 if matches!(
