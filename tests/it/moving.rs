@@ -99,7 +99,7 @@ fn what_was_changed_or_cut_off_is_not_imported_and_nothing_is_left_of_it() {
         let kept: Vec<&str> = lines.iter().enumerate().filter(|(n, _)| *n != line).map(|(_, l)| *l).collect();
         kept.join("\n") + "\n"
     };
-    let vector = lines.iter().position(|line| line.contains("\"embeddings\"")).unwrap();
+    let vector = lines.iter().position(|line| line.contains("\"table\":\"embeddings\"")).unwrap();
     let spoilt = |n: usize, from: &str, to: &str| {
         let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         assert!(lines[n].contains(from), "{}", lines[n]);

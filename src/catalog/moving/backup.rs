@@ -36,7 +36,7 @@ pub fn backup(catalog: &Catalog, to: &Path, force: bool) -> Result<Counts, MoveE
         // Searches under way are those of this machine's processes.
         connection.execute("DELETE FROM asking", [])?;
     }
-    let copied = sound(&copy)?;
+    let copied = sound(&copy, to)?;
     let now = catalog.generation()?;
     if before.0 == now && !alike(&copied, &before.1) {
         let problem = format!("it counts {copied:?}, the catalogue {:?}", before.1);
@@ -59,7 +59,7 @@ pub fn restore(from: &Path, home: &Path, force: bool) -> Result<(Counts, Option<
     let io = |reason| MoveError::Io { path: from.to_path_buf(), reason };
     let copy = place.folder().join(FILE_NAME);
     fs::copy(from, &copy).map_err(io)?;
-    let counts = sound(&copy)?;
+    let counts = sound(&copy, from)?;
     // An older one becomes one of today's here, where nothing is lost if that fails.
     drop(Catalog::open(place.folder())?);
     let replaced = place.take()?;
@@ -71,9 +71,9 @@ fn alike(one: &Counts, other: &Counts) -> bool {
     of(one) == of(other)
 }
 
-/// What is in a file, if it is a sound catalogue.
-fn sound(path: &Path) -> Result<Counts, MoveError> {
-    let bad = |problem: String| MoveError::NotSound { path: path.to_path_buf(), problem };
+/// What is in a file, if it is a sound catalogue; `name` is what it is called.
+fn sound(path: &Path, name: &Path) -> Result<Counts, MoveError> {
+    let bad = |problem: String| MoveError::NotSound { path: name.to_path_buf(), problem };
     let read = || {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;

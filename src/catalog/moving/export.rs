@@ -1,7 +1,7 @@
 //! A catalogue as lines of JSON.
 //!
-//! The first line is `{"tongkuan_export":1,"catalog_format":7,...}`, the last one `{"kind":"end","lines":N,"sha256":"..."}`:
-//! of all bytes before it. Each line between is a row: its table as `kind`, then its columns. Digests are in hexadecimal,
+//! The first line is `{"tongkuan_export":1,"catalog_format":7,...}`, the last one `{"table":"end","lines":N,"sha256":"..."}`:
+//! of all bytes before it. Each line between is a row: its `table`, then its columns. Digests are in hexadecimal,
 //! vectors, sketches and files in base64 as docs/formats.md has them, with their CRC-32 beside them.
 
 use std::io::{self, Write};
@@ -233,7 +233,7 @@ pub fn export(
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let mut line = Map::new();
-                line.insert("kind".to_owned(), json!(table));
+                line.insert("table".to_owned(), json!(table));
                 for (column, (name, form)) in columns.iter().enumerate() {
                     line.insert((*name).to_owned(), value(row.get_ref(column)?, *form));
                 }
@@ -251,7 +251,7 @@ pub fn export(
     }
     let sum = out.hash.clone().finalize();
     let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-    out.line(&json!({"kind": "end", "lines": exported.rows, "sha256": sum})).map_err(written)?;
+    out.line(&json!({"table": "end", "lines": exported.rows, "sha256": sum})).map_err(written)?;
     out.to.flush().map_err(written)?;
     Ok(exported)
 }

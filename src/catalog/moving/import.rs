@@ -90,7 +90,7 @@ fn read_all(
             hash.update(&line);
             continue;
         };
-        let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+        let kind = value.get("table").and_then(Value::as_str).unwrap_or_default();
         if kind == "end" {
             let sum: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
             if value.get("sha256").and_then(Value::as_str) != Some(&sum)
@@ -105,7 +105,7 @@ fn read_all(
         }
         hash.update(&line);
         let Some((table, columns)) = TABLES.iter().find(|(table, _)| *table == kind) else {
-            return Err(bad(format!("there are no rows of the kind {kind:?}")));
+            return Err(bad(format!("there is no table {kind:?}")));
         };
         put(transaction, table, columns, &value).map_err(bad)?;
         imported.count(table);
@@ -153,11 +153,11 @@ fn put(
 ) -> Result<(), String> {
     let (mut names, mut values) = (Vec::new(), Vec::new());
     for (name, value) in row {
-        if name == "kind" {
+        if name == "table" {
             continue;
         }
         let Some((name, form)) = columns.iter().find(|(column, _)| column == name) else {
-            return Err(format!("rows of the kind {table:?} have no field {name:?}"));
+            return Err(format!("rows of {table:?} have no field {name:?}"));
         };
         names.push(*name);
         values.push(stored(value, *form).ok_or_else(|| format!("the field {name:?} cannot be read"))?);
