@@ -78,6 +78,16 @@ codes! {
         Cancelled => "cancelled",
         DeadlinePassed => "deadline_passed"
     }
+    crate::catalog::moving::MoveError {
+        Exists => "move_exists",
+        InUse => "home_in_use",
+        NotSound => "move_not_sound",
+        Line => "import_line",
+        CutOff => "import_cut_off",
+        TooNew => "import_too_new",
+        Io => "move_io";
+        of Catalog
+    }
     EmbedError {
         Load => "model_not_loaded",
         Graph => "model_graph",
@@ -318,6 +328,20 @@ codes! {
         Read => "recording_not_read",
         TooLong => "recording_too_long",
         Line => "recording_line"
+    }
+}
+
+#[cfg(feature = "scan")]
+codes! {
+    crate::scan::ScanError {
+        Folder => "scan_folder",
+        Home => "scan_home",
+        Busy => "scan_busy",
+        OtherFolder => "scan_other_folder",
+        State => "scan_state",
+        Write => "scan_not_written",
+        Manifest => "scan_manifest";
+        of Engine
     }
 }
 

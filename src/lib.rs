@@ -74,14 +74,19 @@ pub mod ledger;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
+#[cfg(feature = "scan")]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a page needs some of it"))]
+mod plot;
 mod pool;
-#[cfg(any(feature = "cli", feature = "eval"))]
+#[cfg(any(feature = "cli", feature = "eval", feature = "scan"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a report needs fields alone"))]
 mod printable;
 pub mod question;
 pub mod quota_day;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+#[cfg(feature = "scan")]
+pub mod scan;
 pub mod store;
 pub mod tensor;
 pub mod timestamp;

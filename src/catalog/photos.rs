@@ -131,6 +131,21 @@ impl Catalog {
         })
     }
 
+    /// The digests of a photo's pixels and of one file that shows them, the lowest of several.
+    pub fn digests_of(&self, photo_id: PhotoId) -> Result<Option<(Digest, Option<Digest>)>, CatalogError> {
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT pixel_digest, (SELECT min(byte_digest) FROM photo_bytes b WHERE b.photo_id = p.photo_id)
+                 FROM photos p WHERE photo_id = ?1",
+            )?
+            .query_row([photo_id], |row| {
+                let bytes: Option<[u8; 32]> = row.get(1)?;
+                Ok((Digest::from_bytes(row.get(0)?), bytes.map(Digest::from_bytes)))
+            })
+            .optional()
+        })
+    }
+
     /// How many photos are stored.
     pub fn photo_count(&self) -> Result<u64, CatalogError> {
         self.read(|c| c.prepare_cached("SELECT count(*) FROM photos")?.query_row([], |row| row.get(0)))
@@ -212,6 +227,20 @@ impl Catalog {
     /// Has the listener told of a sketch that is as it was stored, but cannot be read.
     pub fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: impl std::fmt::Display) {
         self.damage.note(Entry::Sketch(photo_id), problem);
+    }
+
+    /// Stores photos that have no answers yet.
+    ///
+    /// # Errors
+    /// [`CatalogError`] when the write fails; nothing has changed then.
+    pub fn store_photos(&self, photos: &[NewPhoto<'_>]) -> Result<Vec<Stored>, CatalogError> {
+        let mut writer = self.writer_in_time()?;
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.must_be_mine(&transaction)?;
+        let stored = photos.iter().map(|photo| put_photo(&transaction, photo)).collect::<Result<_, _>>()?;
+        bump_generation(&transaction)?;
+        transaction.commit()?;
+        Ok(stored)
     }
 
     /// Stores a photo that has no answer yet.

@@ -286,6 +286,10 @@ CREATE TABLE check_lines (
     PRIMARY KEY (run_id, input_row)
 ) STRICT, WITHOUT ROWID;
 ";
+/// The version that this program writes.
+pub(super) fn newest() -> u64 {
+    MIGRATIONS.len() as u64
+}
 
 /// Brings a file to the newest version, or refuses one that is newer still.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), CatalogError> {

@@ -24,6 +24,16 @@ pub struct ToldPair {
     pub told_at: Timestamp,
 }
 
+/// What was said of two pictures, with all that is kept of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ToldRecord {
+    pub photos: [PhotoId; 2],
+    pub same: bool,
+    /// How sure the verifier was, 0..=1, where it could be asked.
+    pub confidence: Option<f32>,
+    pub told_at: Timestamp,
+}
+
 /// What was said of some pictures among themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said(HashMap<(PhotoId, PhotoId), bool>);
@@ -132,6 +142,55 @@ impl Catalog {
             .query_map(params![photo_id, MAX_SAME], |row| row.get(0))?
             .collect()
         })
+    }
+
+    /// What was said of any two pictures, after a pair, in the order of their numbers.
+    pub fn told_after(
+        &self,
+        after: Option<(PhotoId, PhotoId)>,
+        limit: u32,
+    ) -> Result<Vec<ToldRecord>, CatalogError> {
+        let (a, b) = after.unwrap_or((PhotoId(i64::MIN), PhotoId(i64::MIN)));
+        self.read(|c| {
+            c.prepare_cached(
+                "SELECT photo_a, photo_b, same, confidence, told_at_ms FROM told
+                 WHERE (photo_a, photo_b) > (?1, ?2) ORDER BY photo_a, photo_b LIMIT ?3",
+            )?
+            .query_map(params![a, b, limit], |row| {
+                Ok(ToldRecord {
+                    photos: [row.get(0)?, row.get(1)?],
+                    same: row.get(2)?,
+                    confidence: row.get(3)?,
+                    told_at: Timestamp::from_unix_ms(row.get(4)?),
+                })
+            })?
+            .collect()
+        })
+    }
+
+    /// Notes what was said elsewhere, in one transaction; what was said here later stays. Returns for each whether it was
+    /// noted.
+    pub fn take_told(&self, told: &[ToldRecord]) -> Result<Vec<bool>, CatalogError> {
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut noted = Vec::with_capacity(told.len());
+        for ToldRecord { photos: [one, other], same, confidence, told_at } in told {
+            let (a, b) = ordered(*one, *other);
+            let changed = transaction
+                .prepare_cached(
+                    "INSERT INTO told (photo_a, photo_b, same, confidence, told_at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (photo_a, photo_b) DO UPDATE
+                     SET same = excluded.same, told_at_ms = excluded.told_at_ms,
+                         confidence = coalesce(excluded.confidence, confidence)
+                     WHERE excluded.told_at_ms > told_at_ms",
+                )?
+                .execute(params![a, b, same, confidence, told_at.unix_ms()])?;
+            noted.push(changed > 0);
+        }
+        bump_generation(&transaction)?;
+        bump_calibrations(&transaction)?;
+        transaction.commit()?;
+        Ok(noted)
     }
 
     /// How sure the verifier was of the pairs that people told apart, where it could be asked.

@@ -6,6 +6,7 @@ use std::error::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::catalog::moving::MoveError;
 use crate::catalog::{CatalogError, DamageNote, Entry, OWN_PROFILE};
 use crate::config::ConfigError;
 use crate::embed::runtime::RuntimeError;
@@ -17,6 +18,7 @@ use crate::input::{FileProblem, InputError, ReadProblem, SourceProblem};
 use crate::offer::{OfferIdError, PriceError};
 use crate::photo::PhotoError;
 use crate::sandbox::{FaultError, SandboxError};
+use crate::scan::ScanError;
 use crate::upstream::{TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
 
 /// The code of the first error in the chain that has one.
@@ -58,6 +60,8 @@ fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
             TapeError,
             SandboxError,
             FaultError,
+            ScanError,
+            MoveError,
         )
     })
 }
@@ -85,6 +89,7 @@ fn advice(code: &str) -> Option<&'static str> {
         "offline" => "--offline forbids it, too",
         "no_home" => "--home names another; `tongkuan add` or a search that is not offline makes one there",
         "home_not_readable" => "--home names another",
+        "move_exists" => "--force replaces it",
         "no_such_photo" => "`tongkuan search` names the photo that it matched",
         "no_upstream" => "`tongkuan --help` tells how to name one",
         "upstream_auth" => "for the official gateway, `tongkuan login` gets new tokens",

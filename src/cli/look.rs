@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::{advice, found, show};
 use crate::engine::Engine;
 use crate::photo_id::PhotoId;
+use crate::plot;
 use crate::printable::field;
 use crate::verdict::Verdict;
 
@@ -114,8 +115,66 @@ fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Val
     Ok(found(true))
 }
 
-pub(super) fn stats(settings: &Settings) -> Result<ExitCode> {
-    let engine = settings.existing_engine(false)?;
+/// Pictures whose nearest others are drawn: some seconds of work.
+const SAMPLED: usize = 2000;
+
+#[derive(Args, Debug)]
+pub(super) struct Stats {
+    /// Draw it: how near the stored pictures lie to each other, with the line in it, calls and calls saved, and growth
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+impl Stats {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let engine = settings.existing_engine(false)?;
+        if let Some(path) = &self.plot {
+            let unwritable = |error| anyhow!("{} cannot be written ({error})", path.display());
+            std::fs::write(path, plots(&engine)?).map_err(unwritable)?;
+        }
+        stats(settings, &engine)
+    }
+}
+
+/// The home as a picture.
+fn plots(engine: &Engine) -> Result<String> {
+    let sample = engine.sample_corpus(SAMPLED)?;
+    let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
+    let days = engine.catalog().by_day()?;
+    let names: Vec<String> = days.iter().map(|day| day.day.clone()).collect();
+    let mut total = 0;
+    let grown = days.iter().map(|day| {
+        total += day.photos;
+        total
+    });
+    Ok(plot::document(&[
+        plot::histogram(
+            "How sure the verifier is of the nearest other picture",
+            &wide(&sample.confidences),
+            (0.0, 1.0),
+            40,
+            Some((f64::from(sample.line), "line")),
+        ),
+        plot::histogram(
+            "Similarity of the nearest other picture",
+            &wide(&sample.similarities),
+            (0.0, 1.0),
+            40,
+            None,
+        ),
+        plot::over_time(
+            "Upstream calls a day, and answers without one",
+            &names,
+            &[
+                ("answered without a call", days.iter().map(|day| day.saved).collect()),
+                ("calls", days.iter().map(|day| day.calls).collect()),
+            ],
+        ),
+        plot::over_time("Stored pictures", &names, &[("pictures", grown.collect())]),
+    ]))
+}
+
+fn stats(settings: &Settings, engine: &Engine) -> Result<ExitCode> {
     let counts = engine.catalog().counts()?;
     let model = engine.catalog().stored_model()?.map(|m| m.to_string());
     let mut out = stdout();

@@ -18,11 +18,13 @@ mod harvest;
 mod log;
 mod login;
 mod look;
+mod moving;
 mod output;
 mod picture;
 mod quota;
 mod reembed;
 mod sandbox;
+mod scan;
 mod scratch;
 mod search;
 mod settings;
@@ -30,6 +32,7 @@ mod show;
 mod similar;
 mod store_goods;
 mod told;
+mod verdicts;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -103,8 +106,8 @@ enum Command {
     Forget(forget::Forget),
     /// Print everything about one offer: from the catalogue, else from the upstream
     Details(details::DetailsCommand),
-    /// Print how much is stored
-    Stats,
+    /// Print how much is stored, or draw it
+    Stats(look::Stats),
     /// Print what may still be spent today, and what was saved
     Quota,
     /// Ask about the pictures that wait (search --defer), and fetch old answers anew
@@ -121,10 +124,22 @@ enum Command {
     Sandbox(sandbox::SandboxCommand),
     /// Show the whole thing at work, on rendered goods or on a folder of your own pictures
     Demo(demo::Demo),
+    /// Group the pictures of a folder that are the same, and say which may go
+    Scan(Box<scan::ScanCommand>),
     /// Remember that two pictures are the same, whatever the scores say
     Same(told::Told),
     /// Remember that two pictures are not the same
     NotSame(told::Told),
+    /// Carry what people said of pairs from one home to another
+    Verdicts(verdicts::Verdicts),
+    /// Write all of this home into one file
+    Backup(moving::Backup),
+    /// Put a backup in the place of this home's catalogue
+    Restore(moving::Restore),
+    /// Write all of this home as lines of JSON
+    Export(moving::Export),
+    /// Make this home of what `export` wrote
+    Import(moving::Import),
     /// Set the line between hit and review on pictures like yours
     Calibrate(calibrate::Calibrate),
     /// Give this home folder to another model, or make the sketches that are missing
@@ -173,7 +188,7 @@ fn run_command() -> Result<ExitCode> {
         Command::Similar(similar) => similar.run(&settings),
         Command::Forget(forget) => forget.run(&settings),
         Command::Details(details) => details.run(&settings),
-        Command::Stats => look::stats(&settings),
+        Command::Stats(stats) => stats.run(&settings),
         Command::Quota => quota::quota(&settings),
         Command::Drain(drain) => drain.run(&settings),
         Command::Harvest(harvest) => harvest.run(&settings),
@@ -182,8 +197,14 @@ fn run_command() -> Result<ExitCode> {
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),
         Command::Demo(demo) => demo.run(settings),
+        Command::Scan(scan) => scan.run(&settings),
         Command::Same(told) => told.run(&settings, true),
         Command::NotSame(told) => told.run(&settings, false),
+        Command::Verdicts(verdicts) => verdicts.run(&settings),
+        Command::Backup(backup) => backup.run(&settings),
+        Command::Restore(restore) => restore.run(&settings),
+        Command::Export(export) => export.run(&settings),
+        Command::Import(import) => import.run(&settings),
         Command::Calibrate(calibrate) => calibrate.run(settings),
         Command::Reembed(reembed) => reembed.run(&settings),
         Command::Eval(eval) => eval.run(settings),

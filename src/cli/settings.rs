@@ -129,7 +129,12 @@ impl Settings {
 
     /// An engine on the home folder without upstreams and with the default bound, which tells this terminal what it does.
     pub(super) fn builder(&self, may_fetch_runtime: bool) -> Result<EngineBuilder> {
-        Ok(self.config.local_builder(may_fetch_runtime)?.progress(Arc::new(Terminal::new())))
+        self.builder_on(&self.config.home, may_fetch_runtime)
+    }
+
+    /// As [`Settings::builder`], on another home folder.
+    pub(super) fn builder_on(&self, home: &Path, may_fetch_runtime: bool) -> Result<EngineBuilder> {
+        Ok(self.config.local_builder_on(home, may_fetch_runtime)?.progress(Arc::new(Terminal::new())))
     }
 
     /// Opens the home folder with these settings, making it when it is not there.

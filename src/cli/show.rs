@@ -39,7 +39,7 @@ impl Progress for Terminal {
         let mut bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let bar = bar.get_or_insert_with(|| {
             let bar = ProgressBar::new(of as u64);
-            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         bar.set_message(what.to_owned());

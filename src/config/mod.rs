@@ -182,7 +182,19 @@ impl Settings {
     /// # Errors
     /// [`ConfigError::Model`].
     pub fn local_builder(&self, may_fetch_runtime: bool) -> Result<EngineBuilder, ConfigError> {
-        Ok(Engine::builder(&self.home)
+        self.local_builder_on(&self.home, may_fetch_runtime)
+    }
+
+    /// As [`Settings::local_builder`], on another home folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the model cannot be used.
+    pub fn local_builder_on(
+        &self,
+        home: &Path,
+        may_fetch_runtime: bool,
+    ) -> Result<EngineBuilder, ConfigError> {
+        Ok(Engine::builder(home)
             .model(Arc::new(self.model()?))
             .runtime(self.runtime(may_fetch_runtime && !self.offline)))
     }

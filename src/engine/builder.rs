@@ -136,6 +136,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Makes no graph, however many pictures there are: every look goes through all vectors. For who searches among some
+    /// of the pictures only, which no graph can do.
+    #[must_use]
+    pub fn without_graph(mut self) -> Self {
+        self.exact_max = Some(usize::MAX);
+        self
+    }
+
     /// Up to so many stored pictures every search looks at all of them, and the index has no graph; see
     /// [`IndexOptions::exact_max`](crate::index::IndexOptions::exact_max), whose default was measured. Answers are the same
     /// with any number.

@@ -112,7 +112,7 @@ fn compare(
     near: &Candidates,
 ) -> Result<(Vec<Finding>, Said), EngineError> {
     let (mut findings, said) = look.measure(Stage::Catalog, || {
-        Ok::<_, EngineError>((findings(corpus, near)?, corpus.said_of(&ids(near))?))
+        Ok::<_, EngineError>((findings(corpus, near.as_slice())?, corpus.said_of(&ids(near.as_slice()))?))
     })?;
     if findings.iter().any(|finding| finding.sketch.is_some()) {
         let probe = look.probe()?;
@@ -122,7 +122,10 @@ fn compare(
 }
 
 /// The candidates with their sketches. Where one cannot be read the picture is judged without it.
-fn findings(corpus: &impl Corpus, candidates: &Candidates) -> Result<Vec<Finding>, EngineError> {
+pub(super) fn findings(
+    corpus: &impl Corpus,
+    candidates: &[index::Candidate],
+) -> Result<Vec<Finding>, EngineError> {
     let stored = corpus.sketches(&ids(candidates))?;
     let finding = |(candidate, bytes): (&index::Candidate, Option<Vec<u8>>)| {
         let unreadable = |error| corpus.note_unreadable_sketch(candidate.photo_id, &error);
@@ -132,12 +135,12 @@ fn findings(corpus: &impl Corpus, candidates: &Candidates) -> Result<Vec<Finding
     Ok(candidates.iter().zip(stored).map(finding).collect())
 }
 
-fn ids(candidates: &Candidates) -> Vec<PhotoId> {
+fn ids(candidates: &[index::Candidate]) -> Vec<PhotoId> {
     candidates.iter().map(|candidate| candidate.photo_id).collect()
 }
 
 /// Measures the candidates that have a sketch against the picture in question.
-fn lay_over(probe: &Probe, findings: &mut [Finding]) {
+pub(super) fn lay_over(probe: &Probe, findings: &mut [Finding]) {
     let mut sketched: Vec<(&mut Option<Evidence>, SketchedCandidate<'_>)> = findings
         .iter_mut()
         .filter_map(|Finding { candidate, sketch, evidence }| {

@@ -1,12 +1,14 @@
 //! The whole algorithm on one screen: [`Engine::inspect`].
 
 mod add_all;
+mod among;
 mod answer;
 mod batch;
 mod bound;
 mod builder;
 mod cache_policy;
 mod check;
+mod corpus;
 mod details;
 mod error;
 mod explain;
@@ -35,6 +37,7 @@ mod turn;
 mod turn_wait;
 mod unreadable;
 mod vector_index;
+mod verdicts;
 mod view;
 
 use std::fmt;
@@ -42,6 +45,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
 pub use add_all::{BatchEnd, OwnGood};
+pub use among::{JUDGED, PictureFacts, PreparedPicture};
 pub use answer::{Answer, Inspection, Matched, Outcome, Source, Unanswered, Unstored};
 pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};
@@ -49,6 +53,7 @@ pub use cache_policy::CachePolicy;
 pub use check::{
     CheckItem, CheckListener, CheckMatch, CheckOptions, CheckOutcome, CheckStage, CheckStats, Checked,
 };
+pub use corpus::CorpusSample;
 pub use details::Details;
 pub use error::EngineError;
 pub use explain::{Explanation, Geometry};
@@ -66,6 +71,7 @@ pub use refine::Refine;
 pub use similar::Similar;
 pub use timings::{Stage, Timings};
 pub use told::{PairFeedback, PhotoRef, Sameness};
+pub use verdicts::{TakenVerdict, VerdictLine, VerdictSide};
 pub use view::CatalogView;
 
 use crate::cancel::Gate;

@@ -120,6 +120,13 @@ impl<'e> Picture<'e> {
         })
     }
 
+    /// As [`Picture::probe`], of a picture that is not needed any more.
+    pub(super) fn into_probe(self) -> Result<Probe, EngineError> {
+        self.probe()?;
+        let made = self.probe.into_inner();
+        Ok(made.expect("it was made above"))
+    }
+
     /// What the verifier keeps of it.
     pub(super) fn sketch(&self) -> Result<Sketch, EngineError> {
         if let Some(probe) = self.probe.get() {
@@ -215,6 +222,15 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    pub(super) fn pixel_digest(&self) -> Digest {
+        self.pixel_digest
+    }
+
+    /// Width and height.
+    pub(super) fn size_px(&self) -> (u32, u32) {
+        (self.width_px, self.height_px)
+    }
+
     pub(super) fn as_new<'a>(&'a self, label: &'a str, added_at: Timestamp) -> NewPhoto<'a> {
         NewPhoto {
             label,

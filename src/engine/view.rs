@@ -7,8 +7,8 @@ use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
 use crate::quota_day::QuotaDay;
 use crate::store::{
-    AnswerKey, CatalogError, Counts, FoundOffer, ImageCounts, PhotoFilter, QueueCounts, Store, StoredAnswer,
-    StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
+    AnswerKey, CatalogError, Counts, DayCounts, FoundOffer, ImageCounts, PhotoFilter, QueueCounts, Store,
+    StoredAnswer, StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
 };
 use crate::vector::Fingerprint;
 
@@ -52,6 +52,11 @@ impl CatalogView<'_> {
     /// How much there is.
     pub fn counts(&self) -> Result<Counts, CatalogError> {
         self.0.counts()
+    }
+
+    /// What happened on which day.
+    pub fn by_day(&self) -> Result<Vec<DayCounts>, CatalogError> {
+        self.0.by_day()
     }
 
     /// How much waits in the queue.

@@ -16,6 +16,11 @@ fn key(photo_id: PhotoId) -> u64 {
 }
 
 impl PhotoSet {
+    /// Puts a picture in; one that is there stays.
+    pub fn insert(&mut self, photo_id: PhotoId) {
+        self.0.insert(key(photo_id));
+    }
+
     /// Whether the photo is in it.
     #[must_use]
     pub fn contains(&self, photo_id: PhotoId) -> bool {

@@ -139,6 +139,14 @@ impl Folder {
     /// # Errors
     /// Only when `root` itself cannot be read, or holds too many files.
     pub fn read(root: &Path) -> io::Result<Self> {
+        Self::read_unless(root, &|_| false)
+    }
+
+    /// As [`Folder::read`], but the files that are `known` are not opened: they are pictures, whatever they hold.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn read_unless(root: &Path, known: &(dyn Fn(&FolderPicture) -> bool + Sync)) -> io::Result<Self> {
         let mut walk = Walk::default();
         let home = fs::canonicalize(root)?;
         walk.seen.insert(home.clone());
@@ -157,7 +165,8 @@ impl Folder {
             }
         }
         let Walk { mut found, files, .. } = walk;
-        let looked: Vec<_> = files.into_par_iter().map(|file| (look(&file.path), file)).collect();
+        let look_at = |file: &FolderPicture| if known(file) { Ok(None) } else { look(&file.path) };
+        let looked: Vec<_> = files.into_par_iter().map(|file| (look_at(&file), file)).collect();
         for (outcome, file) in looked {
             match outcome {
                 Ok(None) => found.pictures.push(file),

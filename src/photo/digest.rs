@@ -30,6 +30,19 @@ impl Digest {
         Self(bytes)
     }
 
+    /// What [`Display`](fmt::Display) wrote; `None` for anything else.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * place..][..2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     /// The 32 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
@@ -67,6 +80,8 @@ mod tests {
     fn a_digest_survives_its_bytes() {
         let digest = Digest::of(b"abc");
         assert_eq!(Digest::from_bytes(*digest.as_bytes()), digest);
+        assert_eq!(Digest::from_hex(&digest.to_string()), Some(digest));
+        assert_eq!(Digest::from_hex(&"é".repeat(32)), None);
     }
 
     #[test]

@@ -15,11 +15,12 @@ use std::fmt::Display;
 pub(crate) use sqlite::open;
 
 pub use crate::catalog::{
-    AnswerKey, Asking, CatalogError, CheckGroup, Counts, Damage, DamageNote, EmbeddingChunk, Entry, Extent,
-    FetchedPhoto, FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood, NewPhoto,
-    NewWaiting, OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter, PhotoKind,
-    QueueCounts, Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail, StoredGood, StoredPhoto,
-    StoredVector, Subject, ToldPair, UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
+    AnswerKey, Asking, CatalogError, CheckGroup, Counts, Damage, DamageNote, DayCounts, EmbeddingChunk,
+    Entry, Extent, FetchedPhoto, FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood,
+    NewPhoto, NewWaiting, OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter,
+    PhotoKind, QueueCounts, Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail, StoredGood,
+    StoredPhoto, StoredVector, Subject, ToldPair, ToldRecord, UnreadableAnswer, WaitReason, Waiting,
+    WaitingImage, Words,
 };
 
 use crate::calibration::Calibration;
@@ -73,6 +74,8 @@ pub trait PhotoStore: Send + Sync {
     fn photo_by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
     /// The photo with these pixels.
     fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
+    /// The digests of a photo's pixels and of one file that shows them.
+    fn digests_of(&self, photo_id: PhotoId) -> Result<Option<(Digest, Option<Digest>)>, CatalogError>;
     /// How many photos are stored.
     fn photo_count(&self) -> Result<u64, CatalogError>;
     /// The photos that `filter` means, in the order of their numbers.
@@ -85,6 +88,8 @@ pub trait PhotoStore: Send + Sync {
     fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: &dyn Display);
     /// Stores a photo without an answer, in one transaction; one that is there stays.
     fn store_photo(&self, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError>;
+    /// Stores photos without answers, in one transaction; those that are there stay.
+    fn store_photos(&self, photos: &[NewPhoto<'_>]) -> Result<Vec<Stored>, CatalogError>;
     /// Removes photos with all that hangs on them, in one transaction; returns those that were there.
     fn forget(&self, photo_ids: &[PhotoId]) -> Result<Vec<PhotoId>, CatalogError>;
     /// Photos of searches that were stored, and last answered, before `time`.
@@ -240,6 +245,15 @@ pub trait FeedbackStore: Send + Sync {
     fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, CatalogError>;
     /// The photos that are the same as this one, also through others.
     fn same_as(&self, photo_id: PhotoId) -> Result<Vec<PhotoId>, CatalogError>;
+    /// What was said of any two photos, after a pair, in the order of their numbers.
+    fn told_after(
+        &self,
+        after: Option<(PhotoId, PhotoId)>,
+        limit: u32,
+    ) -> Result<Vec<ToldRecord>, CatalogError>;
+    /// Notes what was said elsewhere, in one transaction, unless something was said here later. Returns for each whether it
+    /// was noted.
+    fn take_told(&self, told: &[ToldRecord]) -> Result<Vec<bool>, CatalogError>;
     /// How sure the verifier was of pairs that were told apart.
     fn told_apart_confidences(&self) -> Result<Vec<f32>, CatalogError>;
     /// The home's own calibration.
@@ -305,6 +319,8 @@ pub trait ViewStore: Send + Sync {
     fn is_read_only(&self) -> bool;
     /// How much there is.
     fn counts(&self) -> Result<Counts, CatalogError>;
+    /// Every day from the first on which something was stored or asked to the last.
+    fn by_day(&self) -> Result<Vec<DayCounts>, CatalogError>;
     /// How much waits in the queue.
     fn queue_counts(&self) -> Result<QueueCounts, CatalogError>;
     /// How many pictures of offers there are.

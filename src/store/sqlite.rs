@@ -41,12 +41,14 @@ by_catalog! { PhotoStore {
     fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError>;
     fn photo_by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
     fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
+    fn digests_of(&self, photo_id: PhotoId) -> Result<Option<(Digest, Option<Digest>)>, CatalogError>;
     fn photo_count(&self) -> Result<u64, CatalogError>;
     fn photos(&self, filter: &PhotoFilter) -> Result<Vec<PhotoId>, CatalogError>;
     fn embedding(&self, photo_id: PhotoId) -> Result<StoredVector, CatalogError>;
     fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, CatalogError>;
     fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: &dyn Display);
     fn store_photo(&self, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError>;
+    fn store_photos(&self, photos: &[NewPhoto<'_>]) -> Result<Vec<Stored>, CatalogError>;
     fn forget(&self, photo_ids: &[PhotoId]) -> Result<Vec<PhotoId>, CatalogError>;
     fn searched_before(&self, time: Timestamp) -> Result<Vec<PhotoId>, CatalogError>;
     fn extent(&self) -> Result<Extent, CatalogError>;
@@ -104,6 +106,8 @@ by_catalog! { FeedbackStore {
     fn forget_told(&self, pair: (PhotoId, PhotoId)) -> Result<bool, CatalogError>;
     fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, CatalogError>;
     fn same_as(&self, photo_id: PhotoId) -> Result<Vec<PhotoId>, CatalogError>;
+    fn told_after(&self, after: Option<(PhotoId, PhotoId)>, limit: u32) -> Result<Vec<ToldRecord>, CatalogError>;
+    fn take_told(&self, told: &[ToldRecord]) -> Result<Vec<bool>, CatalogError>;
     fn told_apart_confidences(&self) -> Result<Vec<f32>, CatalogError>;
     fn calibration(&self) -> Result<Option<Calibration>, CatalogError>;
     fn keep_calibration(&self, calibration: Option<&Calibration>) -> Result<(), CatalogError>;
@@ -135,6 +139,7 @@ by_catalog! { ViewStore {
     fn location(&self) -> String;
     fn is_read_only(&self) -> bool;
     fn counts(&self) -> Result<Counts, CatalogError>;
+    fn by_day(&self) -> Result<Vec<DayCounts>, CatalogError>;
     fn queue_counts(&self) -> Result<QueueCounts, CatalogError>;
     fn image_counts(&self) -> Result<ImageCounts, CatalogError>;
     fn problems(&self) -> Result<Vec<String>, CatalogError>;

@@ -95,6 +95,18 @@ impl Evidence {
     }
 }
 
+impl Evidence {
+    /// Whether all of one picture lies on all of the other, neither turned nor mirrored.
+    #[must_use]
+    pub fn is_whole_on_whole(&self) -> bool {
+        self.overlap_stored > 0.97
+            && self.overlap_query > 0.97
+            && (self.scale - 1.0).abs() < 0.02
+            && self.turn_degrees < 1.0
+            && self.mirrored < 0.5
+    }
+}
+
 /// The query's corners that lie inside the stored picture.
 fn corners_inside(probe: &Probe, map: &Affine, width: usize, height: usize) -> usize {
     let Some(back) = map.inverse() else { return 0 };

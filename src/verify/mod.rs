@@ -26,6 +26,7 @@ mod judge;
 mod keypoints;
 mod network;
 mod pair;
+mod placement;
 mod raster;
 mod sketch;
 
@@ -33,6 +34,7 @@ pub use confidence::{Doubt, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, SAME_P
 pub use evidence::Evidence;
 pub use judge::weights_digest;
 pub use pair::{PAIR_SIDE_PX, Pair};
+pub use placement::Placement;
 pub use raster::SketchError;
 pub use sketch::{Probe, SKETCH_FORMAT, Sketch, SketchBytesError};
 
@@ -122,6 +124,24 @@ pub fn aligned(probe: &Probe, candidate: &SketchedCandidate<'_>) -> Option<(Pair
     }
     laid.guesses = align::refined(probe, &laid.target, &mut laid.guesses);
     laid.looks(probe, candidate.sketch).next()
+}
+
+/// Where the candidate lies in the picture in question, by the guess by which they show the same goods the most surely, in
+/// whatever colour; `None` for one that cannot be laid over it.
+#[must_use]
+pub fn placed(probe: &Probe, candidate: &SketchedCandidate<'_>) -> Option<(Placement, Evidence)> {
+    let mut laid = Query::of(probe).laid_over(0, candidate.sketch, true)?;
+    if laid.promise() < WINDOWS_BELOW_PROMISE {
+        laid.try_windows(probe, candidate.cosine);
+    }
+    laid.guesses = align::refined(probe, &laid.target, &mut laid.guesses);
+    let detail = Sizes::of(&candidate.sketch.detail());
+    let placed = laid.guesses.iter().map(|guess| {
+        let guess = align::finished(probe, &laid.target, *guess);
+        let pair = Pair::of(probe, &laid.target, &detail, &guess.map);
+        (Placement::of(&laid.target, &guess.map), Evidence::of(probe, &laid.target, &guess, &pair))
+    });
+    placed.reduce(|best, other| if other.1.other_goods < best.1.other_goods { other } else { best })
 }
 
 /// What is needed of the picture in question for every candidate.

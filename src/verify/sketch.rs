@@ -108,6 +108,14 @@ fn byte(value: f32) -> u8 {
     value.round().clamp(0.0, 255.0) as u8
 }
 
+/// Two details are compared by the means of such cells, which compression changes little ...
+const RE_ENCODING_CELL_PX: usize = 4;
+/// ... by at most so much, in 8-bit steps of brightness or chroma, but for one cell of so many ...
+const RE_ENCODING_CELL_STEPS: f32 = 12.0;
+const RE_ENCODING_ONE_CELL_OF: usize = 400;
+/// ... and by so much on average.
+const RE_ENCODING_MEAN_STEPS: f32 = 3.0;
+
 impl Sketch {
     /// # Errors
     /// [`SketchError`] for a picture without pixels.
@@ -155,6 +163,53 @@ impl Sketch {
         let coloured = cells.filter(|(a, b)| a[0].abs_diff(b[0]).max(a[1].abs_diff(b[1])) > 16).count();
         let lit = self.luma.iter().zip(&other.luma).filter(|(a, b)| a.abs_diff(**b) > 64).count();
         coloured * 100 > 3 * self.chroma.len() || lit * 100 > 3 * self.luma.len()
+    }
+
+    /// Whether both show the whole of one picture at about the same quality: compressed anew, or in another size. Laid on
+    /// each other as they are, no part differs by more than that makes up (docs/benchmarks/scan.md).
+    #[must_use]
+    pub fn is_re_encoding_of(&self, other: &Self) -> bool {
+        let (one, other) = (self.detail(), other.detail());
+        if one.width.abs_diff(other.width) > 1 || one.height.abs_diff(other.height) > 1 {
+            return false;
+        }
+        let (width, height) = (one.width.min(other.width), one.height.min(other.height));
+        let (mut differing, mut sum, mut cells) = (0usize, 0.0f32, 0usize);
+        for top in (0..height).step_by(RE_ENCODING_CELL_PX) {
+            for left in (0..width).step_by(RE_ENCODING_CELL_PX) {
+                let mut means = [[0.0f32; 3]; 2];
+                let (bottom, right) =
+                    ((top + RE_ENCODING_CELL_PX).min(height), (left + RE_ENCODING_CELL_PX).min(width));
+                for (mean, picture) in means.iter_mut().zip([&one, &other]) {
+                    for y in top..bottom {
+                        for x in left..right {
+                            let pixel = picture.pixels[y * picture.width + x];
+                            (0..3).for_each(|lane| mean[lane] += pixel[lane]);
+                        }
+                    }
+                }
+                let area = ((bottom - top) * (right - left)) as f32;
+                let apart = |lane: usize| (means[0][lane] - means[1][lane]).abs() / area;
+                let worst = apart(0).max(apart(1)).max(apart(2));
+                cells += 1;
+                sum += worst;
+                differing += usize::from(worst > RE_ENCODING_CELL_STEPS);
+            }
+        }
+        sum / cells as f32 <= RE_ENCODING_MEAN_STEPS && differing * RE_ENCODING_ONE_CELL_OF <= cells
+    }
+
+    /// The picture as finely as the sketch shows it: its longer side is some 136 pixels.
+    #[must_use]
+    pub fn picture(&self) -> RgbImage {
+        let detail = self.detail();
+        let mut picture = RgbImage::new(detail.width as u32, detail.height as u32);
+        for (pixel, [luma, blue, red, _]) in picture.pixels_mut().zip(&detail.pixels) {
+            // ITU-R BT.601, full range.
+            let green = luma - 0.344_136 * blue - 0.714_136 * red;
+            pixel.0 = [byte(luma + 1.402 * red), byte(green), byte(luma + 1.772 * blue)];
+        }
+        picture
     }
 
     /// The thumbnail, its longer side [`THUMBNAIL_PX`] long.

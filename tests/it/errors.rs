@@ -122,7 +122,7 @@ fn documented() -> BTreeSet<String> {
 fn every_code_is_documented_and_every_documented_code_is_there() {
     use tongkuan::{
         calibration, cancel, catalog, config, embed, engine, eval, fetch, index, input, offer, photo,
-        sandbox, tensor, upstream, verify,
+        sandbox, scan, tensor, upstream, verify,
     };
     let of_types = [
         calibration::TooFewPairs::CODES,
@@ -130,6 +130,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         catalog::CatalogError::CODES,
         config::ConfigError::CODES,
         config::UnknownProfile::CODES,
+        catalog::moving::MoveError::CODES,
         embed::runtime::RuntimeError::CODES,
         embed::EmbedError::CODES,
         embed::EmbeddingError::CODES,
@@ -156,6 +157,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         sandbox::FaultError::CODES,
         sandbox::SandboxError::CODES,
         sandbox::ViewError::CODES,
+        scan::ScanError::CODES,
         tensor::TensorError::CODES,
         upstream::GuardError::CODES,
         upstream::LedgerError::CODES,

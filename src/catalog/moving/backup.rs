@@ -1,0 +1,106 @@
+//! A catalogue as one file.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::MoveError;
+use super::place::Place;
+use crate::catalog::{Catalog, Counts, FILE_NAME};
+
+/// Writes all of a catalogue, as it is at one moment, into the new file `to`, whoever else uses it meanwhile. The file is a
+/// catalogue itself, and whole when it has its name. Tokens of upstreams are not in it: they are secrets, and can be had
+/// anew. Returns what is in it.
+///
+/// # Errors
+/// [`MoveError::Exists`] when `to` is there, unless it may be replaced; [`MoveError::NotSound`] when the copy is not
+/// sound, as when the catalogue is damaged.
+pub fn backup(catalog: &Catalog, to: &Path, force: bool) -> Result<Counts, MoveError> {
+    let io = |reason| MoveError::Io { path: to.to_path_buf(), reason };
+    if to.exists() && !force {
+        return Err(MoveError::Exists { path: to.to_path_buf() });
+    }
+    // What was paid for and waits beside the catalogue belongs into the copy.
+    if !catalog.is_read_only() {
+        catalog.store_what_waits()?;
+    }
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder).map_err(io)?;
+    let copy = place.path().join(FILE_NAME);
+    let before = (catalog.generation()?, catalog.counts()?);
+    let name = copy.to_str().ok_or_else(|| io(std::io::Error::other("its name is no Unicode")))?;
+    catalog.read(|connection| connection.execute("VACUUM INTO ?1", [name]))?;
+    {
+        let connection = Connection::open(&copy)?;
+        // Searches under way are those of this machine's processes.
+        connection.execute("DELETE FROM asking", [])?;
+    }
+    let copied = sound(&copy, to)?;
+    let now = catalog.generation()?;
+    if before.0 == now && !alike(&copied, &before.1) {
+        let problem = format!("it counts {copied:?}, the catalogue {:?}", before.1);
+        return Err(MoveError::NotSound { path: to.to_path_buf(), problem });
+    }
+    File::open(&copy).and_then(|file| file.sync_all()).map_err(io)?;
+    fs::rename(&copy, to).map_err(io)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+    Ok(copied)
+}
+
+/// Puts a copy that [`backup`] wrote in the place of the catalogue in `home`, or into a home without one. It is verified
+/// before anything is changed; the catalogue that was there is kept beside it, and its name returned.
+///
+/// # Errors
+/// [`MoveError::Exists`] when there is a catalogue and it may not be replaced, [`MoveError::InUse`] when another process
+/// has it open, [`MoveError::NotSound`] when the copy is not sound, or of a newer version.
+pub fn restore(from: &Path, home: &Path, force: bool) -> Result<(Counts, Option<PathBuf>), MoveError> {
+    let place = Place::in_home(home, force)?;
+    let io = |reason| MoveError::Io { path: from.to_path_buf(), reason };
+    let copy = place.folder().join(FILE_NAME);
+    fs::copy(from, &copy).map_err(io)?;
+    let counts = sound(&copy, from)?;
+    // An older one becomes one of today's here, where nothing is lost if that fails.
+    drop(Catalog::open(place.folder())?);
+    let replaced = place.take()?;
+    Ok((counts, replaced))
+}
+
+fn alike(one: &Counts, other: &Counts) -> bool {
+    let of = |c: &Counts| (c.photos, c.own_photos, c.own_goods, c.answers, c.offers);
+    of(one) == of(other)
+}
+
+/// What is in a file, if it is a sound catalogue; `name` is what it is called.
+fn sound(path: &Path, name: &Path) -> Result<Counts, MoveError> {
+    let bad = |problem: String| MoveError::NotSound { path: name.to_path_buf(), problem };
+    let read = || {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        let unattached: u64 =
+            connection.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
+        let counts = connection.query_row(
+            "SELECT (SELECT count(*) FROM photos), (SELECT count(*) FROM photos WHERE kind = 'own'),
+                    (SELECT count(*) FROM offers WHERE profile = ?1),
+                    (SELECT count(*) FROM answers), (SELECT count(*) FROM offers)",
+            [crate::catalog::OWN_PROFILE],
+            |row| {
+                Ok(Counts {
+                    photos: row.get(0)?,
+                    own_photos: row.get(1)?,
+                    own_goods: row.get(2)?,
+                    answers: row.get(3)?,
+                    offers: row.get(4)?,
+                    file_bytes: fs::metadata(path).map_or(0, |found| found.len()),
+                })
+            },
+        )?;
+        Ok::<_, rusqlite::Error>((found, unattached, counts))
+    };
+    match read() {
+        Ok((found, 0, counts)) if found == "ok" => Ok(counts),
+        Ok((found, 0, _)) => Err(bad(found)),
+        Ok((_, unattached, _)) => Err(bad(format!("{unattached} rows belong to nothing"))),
+        Err(error) => Err(bad(error.to_string())),
+    }
+}

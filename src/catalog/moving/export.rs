@@ -1,0 +1,271 @@
+//! A catalogue as lines of JSON.
+//!
+//! The first line is `{"tongkuan_export":1,"catalog_format":7,...}`, the last one `{"table":"end","lines":N,"sha256":"..."}`:
+//! of all bytes before it. Each line between is a row: its `table`, then its columns. Digests are in hexadecimal,
+//! vectors, sketches and files in base64 as docs/formats.md has them, with their CRC-32 beside them.
+
+use std::io::{self, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rusqlite::types::ValueRef;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::MoveError;
+use crate::catalog::{Catalog, schema};
+use crate::timestamp::Timestamp;
+
+/// Raised when a line means something else.
+pub const EXPORT_FORMAT: u64 = 1;
+
+/// How a column stands in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Numbers and texts as they are.
+    Plain,
+    Hex,
+    Base64,
+}
+use Form::{Base64, Hex, Plain};
+
+/// Tables in an order that no reference minds, with their columns. Left out is what can be made anew (words of titles), what
+/// is under way (turns, vectors of a next model), and what is of this machine (breakers).
+pub(super) const TABLES: [(&str, &[(&str, Form)]); 17] = [
+    ("meta", &[("key", Plain), ("value", Plain)]),
+    (
+        "photos",
+        &[
+            ("photo_id", Plain),
+            ("kind", Plain),
+            ("label", Plain),
+            ("pixel_digest", Hex),
+            ("width_px", Plain),
+            ("height_px", Plain),
+            ("format", Plain),
+            ("added_at_ms", Plain),
+            ("decoder", Plain),
+        ],
+    ),
+    ("photo_bytes", &[("byte_digest", Hex), ("photo_id", Plain)]),
+    ("embeddings", &[("photo_id", Plain), ("vector", Base64), ("crc32", Plain)]),
+    ("sketches", &[("photo_id", Plain), ("sketch", Base64), ("crc32", Plain)]),
+    ("offers", &[("profile", Plain), ("offer_id", Plain), ("body", Plain), ("updated_at_ms", Plain)]),
+    ("offer_categories", &[("category_id", Plain), ("profile", Plain), ("offer_id", Plain)]),
+    (
+        "answers",
+        &[
+            ("answer_id", Plain),
+            ("photo_id", Plain),
+            ("profile", Plain),
+            ("params", Plain),
+            ("fetched_at_ms", Plain),
+            ("total", Plain),
+        ],
+    ),
+    (
+        "answer_offers",
+        &[
+            ("answer_id", Plain),
+            ("rank", Plain),
+            ("profile", Plain),
+            ("offer_id", Plain),
+            ("similarity", Plain),
+        ],
+    ),
+    ("offer_details", &[("profile", Plain), ("offer_id", Plain), ("body", Plain), ("fetched_at_ms", Plain)]),
+    (
+        "offer_images",
+        &[
+            ("image_id", Plain),
+            ("profile", Plain),
+            ("offer_id", Plain),
+            ("url", Plain),
+            ("state", Plain),
+            ("photo_id", Plain),
+            ("attempts", Plain),
+            ("trouble", Plain),
+        ],
+    ),
+    (
+        "told",
+        &[
+            ("photo_a", Plain),
+            ("photo_b", Plain),
+            ("same", Plain),
+            ("confidence", Plain),
+            ("told_at_ms", Plain),
+        ],
+    ),
+    (
+        "refusals",
+        &[
+            ("byte_digest", Hex),
+            ("profile", Plain),
+            ("code", Plain),
+            ("message", Plain),
+            ("refused_at_ms", Plain),
+        ],
+    ),
+    (
+        "unreadable_answers",
+        &[
+            ("profile", Plain),
+            ("question", Plain),
+            ("code", Plain),
+            ("message", Plain),
+            ("answered_at_ms", Plain),
+        ],
+    ),
+    (
+        "queue",
+        &[
+            ("queue_id", Plain),
+            ("reason", Plain),
+            ("priority", Plain),
+            ("label", Plain),
+            ("byte_digest", Hex),
+            ("bytes", Base64),
+            ("params_key", Plain),
+            ("params", Plain),
+            ("queued_at_ms", Plain),
+            ("attempts", Plain),
+            ("trouble", Plain),
+            ("source_url", Plain),
+        ],
+    ),
+    (
+        "spend",
+        &[("spend_id", Plain), ("profile", Plain), ("day", Plain), ("start_at_ms", Plain), ("state", Plain)],
+    ),
+    ("saved_calls", &[("day", Plain), ("calls", Plain)]),
+];
+
+/// Single values that travel: those of what is under way do not.
+pub(super) const META_KEYS: [&str; 4] = ["model", "calibration", "calibrations", "generation"];
+
+/// What was exported, or imported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Exported {
+    /// Rows, without the first line and the last one.
+    pub rows: u64,
+    pub photos: u64,
+    pub answers: u64,
+    pub offers: u64,
+    /// Pairs that somebody has said something of.
+    pub told: u64,
+}
+
+impl Exported {
+    pub(super) fn count(&mut self, kind: &str) {
+        self.rows += 1;
+        match kind {
+            "photos" => self.photos += 1,
+            "answers" => self.answers += 1,
+            "offers" => self.offers += 1,
+            "told" => self.told += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Writes, and sums up what was written.
+struct Summed<W> {
+    to: W,
+    hash: Sha256,
+}
+
+impl<W: Write> Summed<W> {
+    fn line(&mut self, value: &Value) -> io::Result<()> {
+        let mut line = value.to_string();
+        line.push('\n');
+        self.hash.update(line.as_bytes());
+        self.to.write_all(line.as_bytes())
+    }
+}
+
+/// Writes all of a catalogue, as it is at one moment, whoever else uses it meanwhile. Nothing is held but a row. The words of
+/// `progress` are those of the table that begins.
+///
+/// # Errors
+/// [`MoveError`] when the catalogue cannot be read or `to` not written.
+pub fn export(
+    catalog: &Catalog,
+    to: impl Write,
+    now: Timestamp,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Exported, MoveError> {
+    if !catalog.is_read_only() {
+        catalog.store_what_waits()?;
+    }
+    let written = |reason| MoveError::Io { path: "what is exported".into(), reason };
+    let mut out = Summed { to, hash: Sha256::new() };
+    let mut exported = Exported::default();
+    let mut failed = None;
+    catalog.read(|connection| {
+        // One snapshot for all tables.
+        let transaction = connection.unchecked_transaction()?;
+        let sequences: Map<String, Value> = transaction
+            .prepare("SELECT name, seq FROM sqlite_sequence")?
+            .query_map([], |row| Ok((row.get(0)?, json!(row.get::<_, i64>(1)?))))?
+            .collect::<Result<_, _>>()?;
+        let header = json!({
+            "tongkuan_export": EXPORT_FORMAT,
+            "catalog_format": schema::newest(),
+            "exported_at": now,
+            "sequences": sequences,
+        });
+        failed = out.line(&header).err();
+        for (table, columns) in TABLES {
+            if failed.is_some() {
+                return Ok(());
+            }
+            progress(table);
+            let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+            let only = if table == "meta" {
+                format!(" WHERE key IN ('{}')", META_KEYS.join("', '"))
+            } else {
+                String::new()
+            };
+            let sql = format!("SELECT {} FROM {table}{only} ORDER BY 1, 2", names.join(", "));
+            let mut statement = transaction.prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let mut line = Map::new();
+                line.insert("table".to_owned(), json!(table));
+                for (column, (name, form)) in columns.iter().enumerate() {
+                    line.insert((*name).to_owned(), value(row.get_ref(column)?, *form));
+                }
+                failed = out.line(&Value::Object(line)).err();
+                if failed.is_some() {
+                    return Ok(());
+                }
+                exported.count(table);
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(reason) = failed {
+        return Err(written(reason));
+    }
+    let sum = out.hash.clone().finalize();
+    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    out.line(&json!({"table": "end", "lines": exported.rows, "sha256": sum})).map_err(written)?;
+    out.to.flush().map_err(written)?;
+    Ok(exported)
+}
+
+fn value(stored: ValueRef<'_>, form: Form) -> Value {
+    match (stored, form) {
+        (ValueRef::Null, _) => Value::Null,
+        (ValueRef::Integer(number), _) => json!(number),
+        (ValueRef::Real(number), _) => json!(number),
+        (ValueRef::Blob(bytes), Hex) => {
+            json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        }
+        (ValueRef::Blob(bytes), _) => json!(STANDARD.encode(bytes)),
+        // A text that is damaged is exported as far as it can be read, as it is shown.
+        (ValueRef::Text(bytes), _) => json!(String::from_utf8_lossy(bytes)),
+    }
+}

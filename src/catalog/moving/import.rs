@@ -1,0 +1,205 @@
+//! Lines of JSON as a catalogue.
+
+use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rusqlite::types::Value as Stored;
+use rusqlite::{Transaction, TransactionBehavior, params_from_iter};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::MoveError;
+use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, TABLES};
+use super::place::Place;
+use crate::catalog::damage::crc32;
+use crate::catalog::{Catalog, answers, schema};
+
+/// The longest line, in bytes: a waiting picture of 32 MiB in base64, and what stands around it.
+const MAX_LINE_BYTES: u64 = 48 << 20;
+
+/// Makes a catalogue in `home` of what [`super::export`] wrote. It takes its place when all was read, its sum was right and
+/// SQLite finds it sound; where anything is wrong there is nothing. A catalogue that was there is kept beside it, and its
+/// name returned. `progress` hears of rows.
+///
+/// # Errors
+/// [`MoveError::Exists`] when there is a catalogue and it may not be replaced; [`MoveError`] for what is wrong with the
+/// lines, each with its number.
+pub fn import(
+    from: impl BufRead,
+    home: &Path,
+    force: bool,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Exported, Option<PathBuf>), MoveError> {
+    let place = Place::in_home(home, force)?;
+    let imported = {
+        let catalog = Catalog::open(place.folder())?;
+        let imported = {
+            let mut writer = catalog.writer();
+            // Rows come in an order that no reference minds; what belongs to nothing is found at the end, all at once.
+            writer.pragma_update(None, "foreign_keys", false)?;
+            // The catalogue takes its place only when all of it is on disk.
+            writer.pragma_update(None, "synchronous", "OFF")?;
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let imported = read_all(from, &transaction, progress)?;
+            answers::index_all_offers(&transaction)?;
+            transaction.commit()?;
+            let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            debug_assert_eq!(busy, 0);
+            imported
+        };
+        let problems = catalog.problems()?;
+        if let Some(problem) = problems.first() {
+            return Err(MoveError::NotSound { path: "what is imported".into(), problem: problem.clone() });
+        }
+        imported
+    };
+    let replaced = place.take()?;
+    Ok((imported, replaced))
+}
+
+fn read_all(
+    mut from: impl BufRead,
+    transaction: &Transaction<'_>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Exported, MoveError> {
+    let mut hash = Sha256::new();
+    let (mut number, mut line) = (0_u64, Vec::new());
+    let (mut imported, mut sequences) = (Exported::default(), None);
+    loop {
+        line.clear();
+        let read = io::Read::take(&mut from, MAX_LINE_BYTES).read_until(b'\n', &mut line);
+        let read = read.map_err(|reason| MoveError::Io { path: "what is imported".into(), reason })?;
+        if read == 0 {
+            return Err(MoveError::CutOff);
+        }
+        number += 1;
+        let bad = |problem: String| MoveError::Line { line: number, problem };
+        if line.last() != Some(&b'\n') && line.len() as u64 >= MAX_LINE_BYTES {
+            return Err(bad(format!("it is longer than {MAX_LINE_BYTES} bytes")));
+        }
+        let value: Map<String, Value> = match serde_json::from_slice(&line) {
+            Ok(value) => value,
+            Err(error) if error.is_eof() => return Err(MoveError::CutOff),
+            Err(error) => return Err(bad(error.to_string())),
+        };
+        let Some(known) = sequences.as_ref() else {
+            sequences =
+                Some(header(&value).map_err(|error| error.unwrap_or_else(|| bad(NO_EXPORT.to_owned())))?);
+            hash.update(&line);
+            continue;
+        };
+        let kind = value.get("table").and_then(Value::as_str).unwrap_or_default();
+        if kind == "end" {
+            let sum: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            if value.get("sha256").and_then(Value::as_str) != Some(&sum)
+                || value.get("lines").and_then(Value::as_u64) != Some(imported.rows)
+            {
+                return Err(bad("its sum is another: something before it was changed or lost".to_owned()));
+            }
+            for (table, last) in known {
+                raise_sequence(transaction, table, last.as_i64().unwrap_or(0))?;
+            }
+            return Ok(imported);
+        }
+        hash.update(&line);
+        let Some((table, columns)) = TABLES.iter().find(|(table, _)| *table == kind) else {
+            return Err(bad(format!("there is no table {kind:?}")));
+        };
+        put(transaction, table, columns, &value).map_err(bad)?;
+        imported.count(table);
+        if imported.rows % 1024 == 0 {
+            progress(imported.rows);
+        }
+    }
+}
+
+const NO_EXPORT: &str = "it does not begin as an export does";
+
+/// The last numbers that were given, by tables. `None` as the error for what is no header.
+fn header(value: &Map<String, Value>) -> Result<Map<String, Value>, Option<MoveError>> {
+    let format = value.get("tongkuan_export").and_then(Value::as_u64).ok_or(None)?;
+    let catalog = value.get("catalog_format").and_then(Value::as_u64).ok_or(None)?;
+    let known = schema::newest();
+    if format > EXPORT_FORMAT {
+        return Err(Some(MoveError::TooNew { found: format, known: EXPORT_FORMAT }));
+    }
+    if catalog > known {
+        return Err(Some(MoveError::TooNew { found: catalog, known }));
+    }
+    Ok(value.get("sequences").and_then(Value::as_object).cloned().unwrap_or_default())
+}
+
+/// Numbers that were given once are not given again, although their rows are gone.
+fn raise_sequence(transaction: &Transaction<'_>, table: &str, last: i64) -> Result<(), rusqlite::Error> {
+    if !["photos", "removals", "queue", "asking"].contains(&table) {
+        return Ok(());
+    }
+    let changed = transaction
+        .execute("UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1", (table, last))?;
+    if changed == 0 {
+        transaction.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)", (table, last))?;
+    }
+    Ok(())
+}
+
+/// Inserts a row with those of its columns that are there; the others have their defaults.
+fn put(
+    transaction: &Transaction<'_>,
+    table: &str,
+    columns: &[(&str, Form)],
+    row: &Map<String, Value>,
+) -> Result<(), String> {
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    for (name, value) in row {
+        if name == "table" {
+            continue;
+        }
+        let Some((name, form)) = columns.iter().find(|(column, _)| column == name) else {
+            return Err(format!("rows of {table:?} have no field {name:?}"));
+        };
+        names.push(*name);
+        values.push(stored(value, *form).ok_or_else(|| format!("the field {name:?} cannot be read"))?);
+    }
+    if table == "meta" && !row.get("key").and_then(Value::as_str).is_some_and(|key| META_KEYS.contains(&key))
+    {
+        return Err("such a single value is not imported".to_owned());
+    }
+    if let (Some(Stored::Blob(bytes)), Some(sum)) =
+        (blob_of(&names, &values), row.get("crc32").and_then(Value::as_i64))
+        && i64::from(crc32(bytes)) != sum
+    {
+        return Err("its sum is another: it was changed".to_owned());
+    }
+    let places = vec!["?"; names.len()].join(", ");
+    // A new catalogue has single values of its own.
+    let sql = format!("INSERT OR REPLACE INTO {table} ({}) VALUES ({places})", names.join(", "));
+    let put = transaction.prepare_cached(&sql).and_then(|mut put| put.execute(params_from_iter(values)));
+    put.map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn blob_of<'v>(names: &[&str], values: &'v [Stored]) -> Option<&'v Stored> {
+    names.iter().position(|name| ["vector", "sketch"].contains(name)).map(|place| &values[place])
+}
+
+fn stored(value: &Value, form: Form) -> Option<Stored> {
+    Some(match (value, form) {
+        (Value::Null, _) => Stored::Null,
+        (Value::Number(number), Form::Plain) => match number.as_i64() {
+            Some(number) => Stored::Integer(number),
+            None => Stored::Real(number.as_f64()?),
+        },
+        (Value::String(text), Form::Plain) => Stored::Text(text.clone()),
+        (Value::String(text), Form::Base64) => Stored::Blob(STANDARD.decode(text).ok()?),
+        (Value::String(text), Form::Hex) => Stored::Blob(hex(text)?),
+        _ => return None,
+    })
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(digits.chunks_exact(2).map(|two| two[0] << 4 | two[1]).collect())
+}

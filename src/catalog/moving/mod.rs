@@ -1,0 +1,45 @@
+//! A whole catalogue goes somewhere else: as a copy of its file ([`backup`], [`restore`]) or as lines of JSON
+//! ([`export`], [`import`]). What arrives is verified before it takes its place, and takes it in one step.
+
+mod backup;
+mod export;
+mod import;
+mod place;
+
+use std::path::PathBuf;
+
+pub use backup::{backup, restore};
+pub use export::{EXPORT_FORMAT, Exported, export};
+pub use import::import;
+
+use super::CatalogError;
+
+/// Why a catalogue could not be moved. What was there before is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    #[error("{} is there already: choose another name, or say that it may be replaced", path.display())]
+    Exists { path: PathBuf },
+    #[error("the home {} is in use by another process: end that first", path.display())]
+    InUse { path: PathBuf },
+    #[error("{} is no sound copy of a catalogue: {problem}", path.display())]
+    NotSound { path: PathBuf, problem: String },
+    #[error("line {line} of what is imported: {problem}; nothing was imported")]
+    Line { line: u64, problem: String },
+    #[error("what is imported ends before its last line: it was cut off; nothing was imported")]
+    CutOff,
+    #[error(
+        "what is imported has format {found}, this program knows up to {known}: it was written by a newer version"
+    )]
+    TooNew { found: u64, known: u64 },
+    #[error("{} cannot be read or written: {reason}", path.display())]
+    Io { path: PathBuf, reason: std::io::Error },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl From<rusqlite::Error> for MoveError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Catalog(error.into())
+    }
+}

@@ -1,0 +1,98 @@
+//! Putting a new catalogue in the place of an old one.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::MoveError;
+use crate::access;
+use crate::catalog::FILE_NAME;
+
+/// A folder beside the catalogue in which a new one is made; gone with its owner.
+pub(super) struct Place {
+    home: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// Refuses where a catalogue is in the home and may not be replaced.
+    pub(super) fn in_home(home: &Path, force: bool) -> Result<Self, MoveError> {
+        let io = |reason| MoveError::Io { path: home.to_path_buf(), reason };
+        let catalogue = home.join(FILE_NAME);
+        if catalogue.exists() && !force {
+            return Err(MoveError::Exists { path: catalogue });
+        }
+        access::make_home(home).map_err(io)?;
+        let folder = tempfile::Builder::new().prefix("arriving-").tempdir_in(home).map_err(io)?;
+        Ok(Self { home: home.to_path_buf(), folder })
+    }
+
+    /// Where the new catalogue is to be made.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Has the new catalogue take its place. One that was there is kept beside it, and its name returned.
+    pub(super) fn take(self) -> Result<Option<PathBuf>, MoveError> {
+        let (new, old) = (self.folder.path().join(FILE_NAME), self.home.join(FILE_NAME));
+        let io = |reason| MoveError::Io { path: old.clone(), reason };
+        File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
+        let mut replaced = None;
+        if old.exists() {
+            self.hold(&old)?;
+            let kept = (1..)
+                .map(|n| self.home.join(format!("{FILE_NAME}.replaced-{n}")))
+                .find(|path| !path.exists());
+            // There is a number that is free.
+            let kept = kept.unwrap_or_else(|| self.home.join(format!("{FILE_NAME}.replaced")));
+            fs::rename(&old, &kept).map_err(io)?;
+            replaced = Some(kept);
+        }
+        // What belongs to the old one would be taken for the new one's.
+        for beside in ["-wal", "-shm"] {
+            let mut path = old.clone().into_os_string();
+            path.push(beside);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+                _ => {}
+            }
+        }
+        let index = self.home.join("index");
+        if index.exists() {
+            fs::remove_dir_all(&index).map_err(io)?;
+        }
+        fs::rename(&new, &old).map_err(io)?;
+        File::open(&self.home).and_then(|home| home.sync_all()).map_err(io)?;
+        Ok(replaced)
+    }
+
+    /// Makes sure that no other process has the old catalogue open, and that all of it is in its file.
+    fn hold(&self, old: &Path) -> Result<(), MoveError> {
+        let held = || {
+            let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE;
+            let connection = Connection::open_with_flags(old, flags)?;
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+            // Leaving the log behind takes every other connection's end.
+            let mode: String = connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
+            connection.execute_batch("BEGIN EXCLUSIVE; COMMIT")?;
+            Ok::<_, rusqlite::Error>(mode)
+        };
+        match held() {
+            Ok(mode) if mode.eq_ignore_ascii_case("wal") => Err(MoveError::InUse { path: self.home.clone() }),
+            Ok(_) => Ok(()),
+            Err(error)
+                if matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+                ) =>
+            {
+                Err(MoveError::InUse { path: self.home.clone() })
+            }
+            // One that is no catalogue any more is in nobody's use.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(()),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `tongkuan backup`, `restore`, `export`, `import`: a home goes somewhere else.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+
+use super::output::{check_stdout, complain, stdout};
+use super::settings::Settings;
+use crate::catalog::{Catalog, Counts, moving};
+use crate::clock::{Clock as _, SystemClock};
+use crate::engine::Progress as _;
+use crate::printable::field;
+
+use super::show::Terminal;
+
+/// Write all of this home into one file, while others use it. Searches answer from the copy as they do here; tokens of
+/// upstreams are not in it.
+#[derive(Args, Debug)]
+pub(super) struct Backup {
+    /// The new file
+    file: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    force: bool,
+}
+
+impl Backup {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        settings.require_home()?;
+        let catalog = Catalog::open(&settings.home)?;
+        let counts = moving::backup(&catalog, &self.file, self.force)?;
+        tell_counts(settings, &counts, None, &format!("written to {}, and verified", self.file.display()))
+    }
+}
+
+/// Put a backup in the place of this home's catalogue. It is verified before anything changes.
+#[derive(Args, Debug)]
+pub(super) struct Restore {
+    /// What `tongkuan backup` wrote
+    file: PathBuf,
+    /// Replace the catalogue that is there; it is kept beside the new one
+    #[arg(long)]
+    force: bool,
+}
+
+impl Restore {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let (counts, replaced) = moving::restore(&self.file, &settings.home, self.force)?;
+        let text = format!("verified, and restored to {}", settings.home.display());
+        tell_counts(settings, &counts, replaced.as_deref(), &text)
+    }
+}
+
+fn tell_counts(
+    settings: &Settings,
+    counts: &Counts,
+    replaced: Option<&Path>,
+    text: &str,
+) -> Result<ExitCode> {
+    if settings.json {
+        writeln!(stdout(), "{}", json!({"id": null, "counts": counts, "replaced": replaced}))?;
+    } else {
+        let Counts { photos, answers, offers, file_bytes, .. } = counts;
+        writeln!(
+            stdout(),
+            "{photos} photos, {answers} answers, {offers} offers, {} KB: {}",
+            file_bytes / 1000,
+            field(text)
+        )?;
+        tell_replaced(replaced)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell_replaced(replaced: Option<&Path>) -> io::Result<()> {
+    match replaced {
+        Some(path) => writeln!(stdout(), "the catalogue that was there is {}", field(path.display())),
+        None => Ok(()),
+    }
+}
+
+/// Write all of this home as lines of JSON: photos, vectors, sketches, answers, offers, what people said, calibration, and
+/// for the record what was spent. The format is described in docs/formats.md.
+#[derive(Args, Debug)]
+pub(super) struct Export {
+    /// The new file, or - for standard output
+    file: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    force: bool,
+}
+
+impl Export {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        settings.require_home()?;
+        let catalog = Catalog::open(&settings.home)?;
+        let mut progress = |_: &str| {};
+        let now = SystemClock.now();
+        let exported = if self.file == Path::new("-") {
+            check_stdout()?;
+            // Not through the guard for terminals: JSON is plain, and may be long.
+            moving::export(&catalog, BufWriter::new(io::stdout().lock()), now, &mut progress)?
+        } else {
+            let unwritable = || format!("{} cannot be written", self.file.display());
+            if self.file.exists() && !self.force {
+                return Err(moving::MoveError::Exists { path: self.file.clone() }.into());
+            }
+            let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let mut place = tempfile::Builder::new()
+                .prefix(".tongkuan-")
+                .tempfile_in(folder.unwrap_or(Path::new(".")))
+                .with_context(unwritable)?;
+            let exported = moving::export(&catalog, BufWriter::new(place.as_file_mut()), now, &mut progress)?;
+            place.as_file().sync_all().with_context(unwritable)?;
+            place.persist(&self.file).map_err(|error| error.error).with_context(unwritable)?;
+            exported
+        };
+        complain(format_args!(
+            "{} rows: {} photos, {} answers, {} offers, {} pairs that somebody has judged",
+            exported.rows, exported.photos, exported.answers, exported.offers, exported.told
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Make this home of what `tongkuan export` wrote. It is all there or nothing is: the home is not touched before the last
+/// line was read and the sum was right.
+#[derive(Args, Debug)]
+pub(super) struct Import {
+    /// The file, or - for standard input
+    file: PathBuf,
+    /// Replace the catalogue that is there; it is kept beside the new one
+    #[arg(long)]
+    force: bool,
+}
+
+impl Import {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let terminal = Terminal::new();
+        let mut progress = |rows: u64| {
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            terminal.step("importing", rows, rows + 1);
+        };
+        let (imported, replaced) = if self.file == Path::new("-") {
+            moving::import(io::stdin().lock(), &settings.home, self.force, &mut progress)?
+        } else {
+            let file =
+                File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?;
+            moving::import(BufReader::new(file), &settings.home, self.force, &mut progress)?
+        };
+        terminal.step("importing", 1, 1);
+        if settings.json {
+            writeln!(stdout(), "{}", json!({"id": null, "imported": imported, "replaced": replaced}))?;
+        } else {
+            writeln!(
+                stdout(),
+                "{} rows: {} photos, {} answers, {} offers, {} pairs that somebody has judged",
+                imported.rows,
+                imported.photos,
+                imported.answers,
+                imported.offers,
+                imported.told
+            )?;
+            tell_replaced(replaced.as_deref())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

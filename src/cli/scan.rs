@@ -1,0 +1,421 @@
+//! `tongkuan scan`
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::FAILED;
+use super::output::{complain, complain_about, stdout};
+use super::settings::Settings;
+use super::show::Terminal;
+use super::store_goods::{INTERRUPTED, stop_on_interrupt};
+use crate::engine::Engine;
+use crate::input::skipped_text;
+use crate::printable::field;
+use crate::scan::{
+    self, Applied, Depth, Group, Manifest, PageOptions, Relation, Scan, ScanEnd, ScanError, Undone,
+};
+
+mod against;
+
+/// Which pictures of a folder are the same: by bytes, by pixels, and by sight.
+///
+/// A picture joins a group if the judge takes it for the picture that stands for the group (the one with the most
+/// pixels), by the line that searches use; other colours and prints are kept apart and shown. Nothing is changed in the
+/// folder unless --apply and --yes say so. What is known is kept in HOME/scans: the next scan opens changed files only,
+/// and an interrupted one goes on where it stopped.
+#[derive(Args, Debug)]
+pub(super) struct ScanCommand {
+    /// The folder
+    #[arg(value_name = "DIR", required_unless_present = "undo")]
+    folder: Option<PathBuf>,
+    /// Say which pictures of DIR are there already: in another folder, or in this home (the word `home`)
+    #[arg(long, value_name = "DIR|home", conflicts_with_all = ["csv", "html", "apply", "undo"])]
+    against: Option<PathBuf>,
+    /// Write the groups as a table, a line a file
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write a page to look at: pictures side by side, with what differs marked
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// At most so many pictures on the page
+    #[arg(long, value_name = "N", default_value_t = 600)]
+    html_pictures: usize,
+    /// Take all but one file of each group away: prints what would be done, unless --yes is there
+    #[arg(long, value_name = "HOW")]
+    apply: Option<ApplyMode>,
+    /// How close to its group's picture a file must be to be taken away
+    #[arg(long, value_name = "RELATION", default_value = "same-pixels", requires = "apply")]
+    up_to: UpTo,
+    /// Do it
+    #[arg(long, requires = "apply")]
+    yes: bool,
+    /// Undo what an earlier --apply has done, by the list that it named
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["folder", "csv", "html", "apply"])]
+    undo: Option<PathBuf>,
+    /// Where to keep what is known of this folder (default: a folder of its own in HOME/scans)
+    #[arg(long, value_name = "DIR")]
+    scan_home: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ApplyMode {
+    /// Move to .tongkuan-trash in the folder
+    Trash,
+    /// Replace by another name of the kept file; same bytes only
+    Hardlink,
+    /// Replace by a link to the kept file; same bytes only
+    Symlink,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum UpTo {
+    SameBytes,
+    SamePixels,
+    /// The whole picture, compressed anew or in another size
+    ReEncoded,
+    /// Also what was cut, framed or stamped, and what somebody said is the same
+    Edited,
+}
+
+impl ScanCommand {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        if let Some(manifest) = &self.undo {
+            return undo(settings, manifest);
+        }
+        let Some(folder) = &self.folder else { bail!("name a folder") };
+        let stop = stop_on_interrupt()?;
+        if let Some(against) = &self.against {
+            return against::run(self, settings, folder, against, &stop);
+        }
+        let mut scan = self.open(settings, folder)?;
+        if run_scan(&mut scan, Depth::Grouped, &stop)? == ScanEnd::Stopped {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        let failed = report_troubles(settings, &scan)?;
+        if settings.json {
+            scan.each_group(&mut |group| print(group.to_json()))?;
+            scan.each_look_alike(&mut |pair| print(pair.to_json()))?;
+        } else {
+            scan.each_group(&mut |group| show(group).map_err(output_error))?;
+            scan.each_look_alike(&mut |pair| {
+                let confidence = pair.confidence.map_or(String::new(), |sure| format!(" ({sure:.2})"));
+                writeln!(
+                    stdout(),
+                    "look-alikes, {}{confidence}: {} and {}",
+                    words_of(&pair.why),
+                    field(&pair.one.name),
+                    field(&pair.other.name)
+                )
+                .map_err(output_error)
+            })?;
+        }
+        if let Some(path) = &self.csv {
+            write_csv(&mut scan, path)?;
+        }
+        if let Some(path) = &self.html {
+            scan::write_page(&mut scan, path, PageOptions { pictures: self.html_pictures })?;
+        }
+        self.finish(settings, &mut scan, &stop, failed)
+    }
+
+    fn finish(
+        &self,
+        settings: &Settings,
+        scan: &mut Scan,
+        stop: &AtomicBool,
+        failed: bool,
+    ) -> Result<ExitCode> {
+        let summary = scan.summary().clone();
+        if settings.json {
+            let mut value = serde_json::to_value(&summary)?;
+            value["kind"] = json!("summary");
+            value["home"] = json!(scan.engine().home());
+            writeln!(stdout(), "{value}")?;
+        } else {
+            complain(format_args!(
+                "{} files, {} of them unchanged; {} groups, {} files of {} could go; {} pairs to look at; {} failed",
+                summary.files,
+                summary.unchanged,
+                summary.groups,
+                summary.extra_files,
+                bytes_text(summary.extra_bytes),
+                summary.look_alikes,
+                summary.failed
+            ));
+        }
+        if let Some(mode) = self.apply {
+            let skipped = self.apply(settings, scan, mode, stop)?;
+            return Ok(ExitCode::from(if failed || skipped { FAILED } else { 0 }));
+        }
+        Ok(ExitCode::from(if failed { FAILED } else { 0 }))
+    }
+
+    fn open(&self, settings: &Settings, folder: &Path) -> Result<Scan> {
+        let home = match &self.scan_home {
+            Some(home) => home.clone(),
+            None => Scan::home_of(&settings.home.join("scans"), folder)?,
+        };
+        Ok(Scan::open(folder, scan_engine(settings, &home)?)?)
+    }
+
+    /// Plans, and with `--yes` acts. Returns whether something was skipped.
+    fn apply(
+        &self,
+        settings: &Settings,
+        scan: &mut Scan,
+        mode: ApplyMode,
+        stop: &AtomicBool,
+    ) -> Result<bool> {
+        let mode = match mode {
+            ApplyMode::Trash => scan::Mode::Trash,
+            ApplyMode::Hardlink => scan::Mode::Hardlink,
+            ApplyMode::Symlink => scan::Mode::Symlink,
+        };
+        let up_to = match (mode, self.up_to) {
+            (scan::Mode::Trash, UpTo::SamePixels) => Relation::SamePixels,
+            (scan::Mode::Trash, UpTo::ReEncoded) => Relation::ReEncoded,
+            (scan::Mode::Trash, UpTo::Edited) => Relation::Told,
+            // A link shows the kept file, so that has to be the same one.
+            _ => Relation::SameBytes,
+        };
+        let (home, folder) = (scan.engine().home().to_path_buf(), scan.folder().to_path_buf());
+        let mut manifest =
+            if self.yes { Some(Manifest::begin(&home, &folder, mode, scan.engine().now())?) } else { None };
+        let (mut files, mut bytes) = (0_u64, 0_i64);
+        scan.each_group(&mut |group| {
+            for action in scan::plan(group, up_to) {
+                (files, bytes) = (files + 1, bytes + action.bytes);
+                match &mut manifest {
+                    Some(manifest) => manifest.add(&action)?,
+                    None if settings.json => print(json!({"kind": "would", "action": action}))?,
+                    None => writeln!(
+                        stdout(),
+                        "would {} {} ({}, keeping {})",
+                        verb(mode),
+                        field(action.path.display()),
+                        action.relation,
+                        field(action.kept.display())
+                    )
+                    .map_err(output_error)?,
+                }
+            }
+            Ok(())
+        })?;
+        let of = format!("{files} files, {}", bytes_text(u64::try_from(bytes).unwrap_or(0)));
+        let Some(manifest) = manifest else {
+            complain(format_args!("{of}: nothing was changed; the same command with --yes does it"));
+            return Ok(false);
+        };
+        let Some(manifest) = manifest.end()? else {
+            complain("nothing to be done");
+            return Ok(false);
+        };
+        let (mut done, mut skipped) = (0_u64, 0_u64);
+        let mut broken = None;
+        scan::apply(&manifest, &mut |action, outcome| {
+            match &outcome {
+                Applied::Done => done += 1,
+                Applied::Skipped(why) => {
+                    skipped += 1;
+                    complain_about(action.path.display(), why);
+                }
+            }
+            if settings.json {
+                let why = if let Applied::Skipped(why) = &outcome { Some(why) } else { None };
+                let line = json!({"kind": "applied", "action": action, "done": why.is_none(), "why": why});
+                broken = broken.take().or(writeln!(stdout(), "{line}").err());
+            }
+            !stop.load(std::sync::atomic::Ordering::Relaxed)
+        })?;
+        if settings.json {
+            let line = json!({"kind": "manifest", "path": manifest, "done": done, "skipped": skipped});
+            writeln!(stdout(), "{line}")?;
+        }
+        complain(format_args!(
+            "{done} of {of} done, {skipped} skipped; `tongkuan scan --undo {}` undoes it",
+            manifest.display()
+        ));
+        broken.map_or(Ok(skipped > 0), |error| Err(error.into()))
+    }
+}
+
+/// An engine for a scan's home: by itself, with the user's model and line.
+fn scan_engine(settings: &Settings, home: &Path) -> Result<Engine> {
+    let mut builder = settings.builder_on(home, true)?.without_graph();
+    if let Some(share) = settings.max_false_hit {
+        builder = builder.max_false_hit(share);
+    }
+    Ok(builder.open()?)
+}
+
+fn run_scan(scan: &mut Scan, depth: Depth, stop: &AtomicBool) -> Result<ScanEnd> {
+    let end = scan.run(depth, stop, &Terminal::new())?;
+    if end == ScanEnd::Stopped {
+        complain("interrupted; what was done is kept, and the same command goes on from there");
+    }
+    if let Some(text) = skipped_text(scan.skipped()) {
+        complain(text);
+    }
+    Ok(end)
+}
+
+/// Says which files failed; returns whether any did.
+fn report_troubles(settings: &Settings, scan: &Scan) -> Result<bool> {
+    let troubles = scan.troubles()?;
+    for trouble in &troubles {
+        complain_about(&trouble.name, &trouble.error);
+        if settings.json {
+            let mut value = serde_json::to_value(trouble)?;
+            value["kind"] = json!("error");
+            writeln!(stdout(), "{value}")?;
+        }
+    }
+    Ok(!troubles.is_empty())
+}
+
+fn undo(settings: &Settings, manifest: &Path) -> Result<ExitCode> {
+    let (mut done, mut skipped) = (0_u64, 0_u64);
+    let mut broken = None;
+    scan::undo(manifest, &mut |action, outcome| {
+        let (word, why) = match outcome {
+            Undone::Done => ("undone", None),
+            Undone::WasNotDone => ("was_not_done", None),
+            Undone::Skipped(why) => ("skipped", Some(why)),
+        };
+        done += u64::from(word == "undone");
+        if let Some(why) = &why {
+            skipped += 1;
+            complain_about(action.path.display(), why);
+        }
+        if settings.json {
+            let line = json!({"kind": word, "action": action, "why": why});
+            broken = broken.take().or(writeln!(stdout(), "{line}").err());
+        }
+    })?;
+    complain(format_args!("{done} undone, {skipped} skipped"));
+    match broken {
+        Some(error) => Err(error.into()),
+        None => Ok(ExitCode::from(if skipped > 0 { FAILED } else { 0 })),
+    }
+}
+
+fn verb(mode: scan::Mode) -> &'static str {
+    match mode {
+        scan::Mode::Trash => "move to the trash:",
+        scan::Mode::Hardlink => "replace by a hard link:",
+        scan::Mode::Symlink => "replace by a link:",
+    }
+}
+
+/// Errors of standard output come as they are, through the scan that was interrupted by them.
+fn output_error(reason: io::Error) -> ScanError {
+    ScanError::Write { path: PathBuf::from("standard output"), reason }
+}
+
+fn print(line: serde_json::Value) -> Result<(), ScanError> {
+    writeln!(stdout(), "{line}").map_err(output_error)
+}
+
+fn show(group: &Group) -> io::Result<()> {
+    let mut out = stdout();
+    writeln!(
+        out,
+        "group {}: {} files, {} could go",
+        group.number,
+        group.members.len(),
+        bytes_text(group.extra_bytes())
+    )?;
+    for member in &group.members {
+        let file = &member.file;
+        let sure = member.confidence.map_or(String::new(), |sure| format!(" {sure:.3}"));
+        writeln!(
+            out,
+            "  {:<4} {:>11} {:>9}  {}  ({}{sure})",
+            if member.keep { "keep" } else { "" },
+            format!("{}x{}", file.width_px, file.height_px),
+            bytes_text(u64::try_from(file.stat.size).unwrap_or(0)),
+            field(&file.name),
+            words_of(member.relation.word())
+        )?;
+    }
+    Ok(())
+}
+
+/// A relation or doubt for people.
+fn words_of(word: &str) -> &str {
+    match word {
+        "medoid" => "stands for the group",
+        "same_file" => "the same file by another name",
+        "same_bytes" => "same bytes",
+        "same_pixels" => "same pixels",
+        "re_encoded" => "re-encoded",
+        "told" => "told to be the same",
+        "other_variant" => "another colour or print",
+        "nothing_to_compare" => "next to nothing shows in both",
+        "several_equal" => "several agree equally well",
+        "told_apart" => "told apart from a nearer one",
+        "no_sketch" => "stored without a sketch",
+        "uncertain" => "not sure enough",
+        other => other,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people, with one digit")]
+fn bytes_text(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+fn write_csv(scan: &mut Scan, path: &Path) -> Result<()> {
+    let unwritable = || format!("{} cannot be written", path.display());
+    let mut table = csv::Writer::from_writer(BufWriter::new(File::create(path).with_context(unwritable)?));
+    table.write_record([
+        "group",
+        "role",
+        "relation",
+        "confidence",
+        "name",
+        "width_px",
+        "height_px",
+        "bytes",
+        "modified",
+        "sharpness",
+        "byte_digest",
+        "pixel_digest",
+    ])?;
+    let failed = |error: csv::Error| ScanError::Write { path: path.to_path_buf(), reason: error.into() };
+    scan.each_group(&mut |group| {
+        for member in &group.members {
+            let file = &member.file;
+            table
+                .write_record([
+                    group.number.to_string(),
+                    if member.keep { "keep" } else { "extra" }.to_owned(),
+                    member.relation.to_string(),
+                    member.confidence.map_or(String::new(), |sure| sure.to_string()),
+                    file.name.clone(),
+                    file.width_px.to_string(),
+                    file.height_px.to_string(),
+                    file.stat.size.to_string(),
+                    file.modified().to_string(),
+                    file.sharpness.to_string(),
+                    file.byte_digest.to_string(),
+                    file.pixel_digest.to_string(),
+                ])
+                .map_err(failed)?;
+        }
+        Ok(())
+    })?;
+    table.flush().with_context(unwritable)
+}

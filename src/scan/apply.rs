@@ -1,0 +1,442 @@
+//! Taking files of the same picture away, so that it can be undone.
+//!
+//! What is to be done is written into a manifest first, all of it, and made durable; then each action looks at both files
+//! again, acts, and says what came of it. A manifest says nothing of what was done: undoing looks at the files. So neither
+//! a crash between two actions nor one within leaves something that cannot be undone.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::files::Stat;
+use super::groups::worth;
+use super::{Group, Member, Relation, ScanError};
+use crate::photo::{Digest, PhotoLimits, read_bytes};
+use crate::timestamp::Timestamp;
+
+/// The folder of files that were taken away, in the scanned folder: moving a file within one file system is one step, and
+/// a hidden folder is not scanned.
+pub const TRASH_NAME: &str = ".tongkuan-trash";
+
+/// The first field of a manifest's first line.
+const FORMAT: u32 = 1;
+
+/// How a file is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Moved to [`TRASH_NAME`].
+    Trash,
+    /// Replaced by another name of the kept file; of files with the same bytes only.
+    Hardlink,
+    /// Replaced by a relative link to the kept file; of files with the same bytes only.
+    Symlink,
+}
+
+/// A file that is to be taken away, and why it may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// Below the folder.
+    pub path: PathBuf,
+    /// The file that is kept, below the folder.
+    pub kept: PathBuf,
+    pub relation: String,
+    pub bytes: i64,
+    pub mtime_ns: i64,
+    byte_digest: String,
+    kept_digest: String,
+}
+
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    Done,
+    /// Nothing was changed, because of this.
+    Skipped(String),
+}
+
+/// What came of undoing an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undone {
+    Done,
+    /// It had not been done.
+    WasNotDone,
+    /// Nothing was changed, because of this.
+    Skipped(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    tongkuan_scan_manifest: u32,
+    folder: PathBuf,
+    mode: Mode,
+    /// Where moved files go, below the folder.
+    trash: PathBuf,
+    at: Timestamp,
+}
+
+/// What of a group may go where all that are as close as `up_to` count as copies of each other. Files that are closer than
+/// the rest are copies among themselves in any case. Of each such class the one that is worth keeping stays. Links, other
+/// names of one file, and names that are no Unicode are left alone.
+#[must_use]
+pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
+    let files: Vec<&Member> = group
+        .members
+        .iter()
+        .filter(|member| !member.file.is_link && member.file.path.to_str().is_some())
+        .collect();
+    let is_class_of_medoid = |member: &Member| {
+        let pixels = group.members.first().map(|medoid| medoid.file.pixel_digest);
+        // The other name of an edited file is an edited one.
+        Some(member.file.pixel_digest) == pixels
+            || member.relation <= up_to && member.relation != Relation::SameFile
+    };
+    let same = |a: &Member, b: &Member| {
+        a.file.byte_digest == b.file.byte_digest
+            || up_to >= Relation::SamePixels && a.file.pixel_digest == b.file.pixel_digest
+            || up_to >= Relation::ReEncoded && is_class_of_medoid(a) && is_class_of_medoid(b)
+    };
+    let mut actions = Vec::new();
+    let mut classes: Vec<Vec<&Member>> = Vec::new();
+    for member in files {
+        match classes.iter_mut().find(|class| same(class[0], member)) {
+            Some(class) => class.push(member),
+            None => classes.push(vec![member]),
+        }
+    }
+    for class in classes {
+        let Some(kept) = class.iter().copied().min_by(|a, b| worth(a, b)) else { continue };
+        for extra in class {
+            if extra.file.path == kept.file.path || extra.file.stat.is_same_file(&kept.file.stat) {
+                continue;
+            }
+            actions.push(Action {
+                path: extra.file.path.clone(),
+                kept: kept.file.path.clone(),
+                relation: extra.relation.word().to_owned(),
+                bytes: extra.file.stat.size,
+                mtime_ns: extra.file.stat.mtime_ns,
+                byte_digest: extra.file.byte_digest.to_string(),
+                kept_digest: kept.file.byte_digest.to_string(),
+            });
+        }
+    }
+    actions
+}
+
+/// A manifest that is being written.
+#[derive(Debug)]
+pub struct Manifest {
+    path: PathBuf,
+    file: BufWriter<File>,
+    actions: u64,
+}
+
+impl Manifest {
+    /// Begins a manifest in `home` of what is to be done in `folder`.
+    ///
+    /// # Errors
+    /// [`ScanError::Write`].
+    pub fn begin(home: &Path, folder: &Path, mode: Mode, at: Timestamp) -> Result<Self, ScanError> {
+        let stamp = at.unix_ms();
+        let path = home.join(format!("undo-{stamp}.ndjson"));
+        let written = || {
+            let mut options = File::options();
+            let file = crate::access::open(options.write(true).create_new(true), &path)?;
+            let mut file = BufWriter::new(file);
+            let trash = Path::new(TRASH_NAME).join(stamp.to_string());
+            let header =
+                Header { tongkuan_scan_manifest: FORMAT, folder: folder.to_path_buf(), mode, trash, at };
+            writeln!(file, "{}", serde_json::to_string(&header)?)?;
+            Ok(file)
+        };
+        let file = written().map_err(|reason| ScanError::Write { path: path.clone(), reason })?;
+        Ok(Self { path, file, actions: 0 })
+    }
+
+    /// # Errors
+    /// [`ScanError::Write`].
+    pub fn add(&mut self, action: &Action) -> Result<(), ScanError> {
+        let line = serde_json::to_string(action).map_err(io::Error::from);
+        let written = line.and_then(|line| writeln!(self.file, "{line}"));
+        self.actions += 1;
+        written.map_err(|reason| ScanError::Write { path: self.path.clone(), reason })
+    }
+
+    /// Makes it durable. Returns where it is, or `None`, and takes it away, where there is nothing to be done.
+    ///
+    /// # Errors
+    /// [`ScanError::Write`].
+    pub fn end(mut self) -> Result<Option<PathBuf>, ScanError> {
+        let ended = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        ended.map_err(|reason| ScanError::Write { path: self.path.clone(), reason })?;
+        if self.actions == 0 {
+            let _ = fs::remove_file(&self.path);
+            return Ok(None);
+        }
+        Ok(Some(self.path))
+    }
+}
+
+/// Does what a manifest says. `each` hears of every action, and ends the work with `false`.
+///
+/// # Errors
+/// [`ScanError::Manifest`] when it cannot be read, [`ScanError::Write`] when the trash cannot be made.
+pub fn apply(manifest: &Path, each: &mut dyn FnMut(&Action, Applied) -> bool) -> Result<(), ScanError> {
+    let (header, actions) = read(manifest)?;
+    let trash = header.folder.join(&header.trash);
+    if header.mode == Mode::Trash {
+        fs::create_dir_all(&trash).map_err(|reason| ScanError::Write { path: trash.clone(), reason })?;
+    }
+    let mut verified = None;
+    for action in actions {
+        let action = action?;
+        let done = act(&header, &trash, &action, &mut verified);
+        let outcome = done.map_or_else(Applied::Skipped, |()| Applied::Done);
+        if !each(&action, outcome) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The kept file that was verified last, and what it was then.
+type Verified = Option<(PathBuf, Stat)>;
+
+fn act(header: &Header, trash: &Path, action: &Action, verified: &mut Verified) -> Result<(), String> {
+    let (path, kept) = (header.folder.join(&action.path), header.folder.join(&action.kept));
+    let stat = regular(&path)?;
+    if (stat.size, stat.mtime_ns) != (action.bytes, action.mtime_ns)
+        || digest_of(&path)? != action.byte_digest
+    {
+        return Err("it has changed since the scan".to_owned());
+    }
+    let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    if parent.is_none_or(|parent| !parent.starts_with(&header.folder)) {
+        return Err("it lies outside the folder, behind a link".to_owned());
+    }
+    let kept_stat =
+        regular(&kept).map_err(|problem| format!("the kept {}: {problem}", action.kept.display()))?;
+    if stat.is_same_file(&kept_stat) {
+        return Err("it is the kept file by another name".to_owned());
+    }
+    if verified.as_ref() != Some(&(kept.clone(), kept_stat)) {
+        if digest_of(&kept)? != action.kept_digest {
+            return Err(format!("the kept {} has changed since the scan", action.kept.display()));
+        }
+        *verified = Some((kept.clone(), kept_stat));
+    }
+    let failed = |error: io::Error| error.to_string();
+    match header.mode {
+        Mode::Trash => {
+            let to = trash.join(&action.path);
+            if let Some(folder) = to.parent() {
+                fs::create_dir_all(folder).map_err(failed)?;
+            }
+            if to.symlink_metadata().is_ok() {
+                return Err("the trash has a file of this name already".to_owned());
+            }
+            fs::rename(&path, to).map_err(failed)
+        }
+        Mode::Hardlink | Mode::Symlink if action.byte_digest != action.kept_digest => {
+            Err("a link would show the kept file, which has other bytes".to_owned())
+        }
+        Mode::Hardlink => replace(&path, |to| fs::hard_link(&kept, to)).map_err(failed),
+        Mode::Symlink => {
+            replace(&path, |to| symlink(&relative(&action.path, &action.kept), to)).map_err(failed)
+        }
+    }
+}
+
+/// Undoes what a manifest says, as far as it was done. `each` hears of every action.
+///
+/// # Errors
+/// [`ScanError::Manifest`] when it cannot be read.
+pub fn undo(manifest: &Path, each: &mut dyn FnMut(&Action, Undone)) -> Result<(), ScanError> {
+    let (header, actions) = read(manifest)?;
+    for action in actions {
+        let action = action?;
+        let undone = match header.mode {
+            Mode::Trash => restore(&header, &action),
+            Mode::Hardlink | Mode::Symlink => unlink(&header, &action),
+        };
+        each(&action, undone.unwrap_or_else(Undone::Skipped));
+    }
+    if header.mode == Mode::Trash {
+        remove_empty(&header.folder.join(&header.trash));
+        let _ = fs::remove_dir(header.folder.join(TRASH_NAME));
+    }
+    Ok(())
+}
+
+fn restore(header: &Header, action: &Action) -> Result<Undone, String> {
+    let (to, from) = (header.folder.join(&action.path), header.folder.join(&header.trash).join(&action.path));
+    let is_there = to.symlink_metadata().is_ok();
+    if from.symlink_metadata().is_err() {
+        return if is_there {
+            Ok(Undone::WasNotDone)
+        } else {
+            Err("it is neither in its place nor in the trash".to_owned())
+        };
+    }
+    if is_there {
+        return Err("there is a file in its place by now".to_owned());
+    }
+    let failed = |error: io::Error| error.to_string();
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    // A link fails where a file has come meanwhile, which a move would replace.
+    match fs::hard_link(&from, &to) {
+        Ok(()) => fs::remove_file(&from).map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err("there is a file in its place by now".to_owned());
+        }
+        Err(_) => fs::rename(&from, &to).map_err(failed)?,
+    }
+    Ok(Undone::Done)
+}
+
+/// Gives a file that is a link to the kept one its own content again.
+fn unlink(header: &Header, action: &Action) -> Result<Undone, String> {
+    let (path, kept) = (header.folder.join(&action.path), header.folder.join(&action.kept));
+    let failed = |error: io::Error| error.to_string();
+    let found = path.symlink_metadata().map_err(failed)?;
+    let kept_stat =
+        regular(&kept).map_err(|problem| format!("the kept {}: {problem}", action.kept.display()))?;
+    let is_link = match header.mode {
+        Mode::Symlink => {
+            found.is_symlink() && fs::metadata(&path).is_ok_and(|to| Stat::of(&to).is_same_file(&kept_stat))
+        }
+        _ => found.is_file() && Stat::of(&found).is_same_file(&kept_stat),
+    };
+    if !is_link {
+        return Ok(Undone::WasNotDone);
+    }
+    if digest_of(&kept)? != action.byte_digest {
+        return Err("the kept file has changed since, so its content is lost".to_owned());
+    }
+    replace(&path, |to| {
+        fs::copy(&kept, to)?;
+        let file = File::options().write(true).open(to)?;
+        let since = Duration::from_nanos(u64::try_from(action.mtime_ns).unwrap_or(0));
+        file.set_modified(UNIX_EPOCH + since)?;
+        file.sync_all()
+    })
+    .map_err(failed)?;
+    Ok(Undone::Done)
+}
+
+/// What a file is that is no link.
+fn regular(path: &Path) -> Result<Stat, String> {
+    let found = path.symlink_metadata().map_err(|error| error.to_string())?;
+    if found.is_file() { Ok(Stat::of(&found)) } else { Err("it is no plain file any more".to_owned()) }
+}
+
+fn digest_of(path: &Path) -> Result<String, String> {
+    let bytes = read_bytes(path, &PhotoLimits::default()).map_err(|error| error.to_string())?;
+    Ok(Digest::of(&bytes).to_string())
+}
+
+/// Puts what `make` makes under a new name in the place of `path`, in one step.
+fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let place = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder)?;
+    let made = place.path().join("new");
+    make(&made)?;
+    fs::rename(&made, path)
+}
+
+#[cfg(unix)]
+fn symlink(to: &Path, at: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(to, at)
+}
+
+#[cfg(not(unix))]
+fn symlink(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::Error::other("this system has no such links: use hard links or the trash"))
+}
+
+/// The way from the folder of `from` to `to`, both below one folder.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let (from, mut to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
+    let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count().min(from.len() - 1);
+    let up = from.len() - 1 - shared;
+    to.drain(..shared);
+    std::iter::repeat_n(Component::ParentDir, up).chain(to).collect()
+}
+
+fn remove_empty(folder: &Path) {
+    let inner = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in inner.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_empty(&entry.path());
+    }
+    // Fails where something is left in it.
+    let _ = fs::remove_dir(folder);
+}
+
+type Actions = Box<dyn Iterator<Item = Result<Action, ScanError>>>;
+
+/// Header and actions of a manifest, whose paths all lie below its folder.
+fn read(path: &Path) -> Result<(Header, Actions), ScanError> {
+    let bad = {
+        let path = path.to_path_buf();
+        move |reason: String| ScanError::Manifest { path: path.clone(), reason }
+    };
+    let mut lines = BufReader::new(File::open(path).map_err(|error| bad(error.to_string()))?).lines();
+    let first = lines.next().transpose().map_err(|error| bad(error.to_string()))?.unwrap_or_default();
+    let header: Header = serde_json::from_str(&first).map_err(|error| bad(error.to_string()))?;
+    if header.tongkuan_scan_manifest != FORMAT {
+        return Err(bad(format!("its format is {}, not {FORMAT}", header.tongkuan_scan_manifest)));
+    }
+    if !is_below(&header.trash) || !header.folder.is_absolute() {
+        return Err(bad("its folder is not a whole path".to_owned()));
+    }
+    let actions = lines.enumerate().map(move |(number, line)| {
+        let action = line
+            .map_err(|error| error.to_string())
+            .and_then(|line| serde_json::from_str::<Action>(&line).map_err(|error| error.to_string()));
+        let action = action.and_then(|action| {
+            if is_below(&action.path) && is_below(&action.kept) {
+                Ok(action)
+            } else {
+                Err("a path leads out of the folder".to_owned())
+            }
+        });
+        action.map_err(|problem| bad(format!("line {}: {problem}", number + 2)))
+    });
+    Ok((header, Box::new(actions)))
+}
+
+fn is_below(path: &Path) -> bool {
+    path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_link_leads_from_the_file_s_folder_to_the_kept_one() {
+        for (from, to, way) in [
+            ("a.jpg", "b.jpg", "b.jpg"),
+            ("x/a.jpg", "b.jpg", "../b.jpg"),
+            ("a.jpg", "x/b.jpg", "x/b.jpg"),
+            ("x/y/a.jpg", "x/z/b.jpg", "../z/b.jpg"),
+        ] {
+            assert_eq!(relative(Path::new(from), Path::new(to)), Path::new(way), "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn a_path_out_of_the_folder_is_refused() {
+        for (path, fine) in
+            [("a/b.jpg", true), ("../b.jpg", false), ("/b.jpg", false), ("a/../../b", false), ("", false)]
+        {
+            assert_eq!(is_below(Path::new(path)), fine, "{path}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which files are there, and have they changed?
+
+use std::fs::Metadata;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use rayon::prelude::*;
+
+use super::ScanError;
+use super::state::State;
+use crate::input::{Folder, FolderPicture};
+
+/// A file that was changed less than so long before it was read may have been changed again within one tick of the file
+/// system's clock: it is read anew.
+const CLOCK_TICK_NS: i64 = 2_000_000_000;
+
+/// Files that are noted in one transaction.
+const NOTED_TOGETHER: usize = 4096;
+
+/// What a file is told by without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Device and number there (inode); 0 where the system has none.
+    pub dev: i64,
+    pub ino: i64,
+    /// In bytes.
+    pub size: i64,
+    /// When its content was changed, in Unix nanoseconds.
+    pub mtime_ns: i64,
+}
+
+impl Stat {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let (dev, ino) = {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.dev().cast_signed(), metadata.ino().cast_signed())
+        };
+        #[cfg(not(unix))]
+        let (dev, ino) = (0, 0);
+        let since = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let mtime_ns = since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
+        Self { dev, ino, size: i64::try_from(metadata.len()).unwrap_or(i64::MAX), mtime_ns }
+    }
+
+    /// Whether both are one file under two names.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        self.ino != 0 && (self.dev, self.ino) == (other.dev, other.ino)
+    }
+}
+
+/// A path as the system writes it.
+pub(super) fn bytes_of(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_encoded_bytes().to_vec()
+}
+
+/// What [`bytes_of`] wrote.
+pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+    }
+    #[cfg(not(unix))]
+    PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// What the folder holds beside pictures.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// Pictures that are as they were at the last scan.
+    pub(super) unchanged: u64,
+    /// Files that are no pictures, by name.
+    pub(super) skipped: Vec<(String, crate::input::Skipped)>,
+    /// Files and folders that could not be looked at.
+    pub(super) unreadable: Vec<(String, io::Error)>,
+}
+
+/// Looks at every file below `root`, and notes which are new or changed. Files that are as they were are not opened.
+pub(super) fn list(root: &Path, state: &mut State) -> Result<Listed, ScanError> {
+    let before = state.stats()?;
+    let below = |picture: &FolderPicture| {
+        picture.path.strip_prefix(root).map_or_else(|_| picture.path.clone(), Path::to_path_buf)
+    };
+    let is_known = |path: &Path, stat: &Stat| {
+        before.get(&bytes_of(path)).is_some_and(|(known, read_at_ns)| {
+            known == stat && stat.mtime_ns < read_at_ns.saturating_sub(CLOCK_TICK_NS)
+        })
+    };
+    let known = |picture: &FolderPicture| {
+        std::fs::metadata(&picture.path).is_ok_and(|found| is_known(&below(picture), &Stat::of(&found)))
+    };
+    let not_read = |reason| ScanError::Folder { path: root.to_path_buf(), reason };
+    let Folder { pictures, skipped, unreadable: mut unreadable_files } =
+        Folder::read_unless(root, &known).map_err(not_read)?;
+    let mut unchanged = 0;
+    for some in pictures.chunks(NOTED_TOGETHER) {
+        let looked: Vec<_> = some
+            .par_iter()
+            .map(|picture| {
+                let is_link = std::fs::symlink_metadata(&picture.path)?.is_symlink();
+                Ok((is_link, Stat::of(&std::fs::metadata(&picture.path)?)))
+            })
+            .collect::<Vec<io::Result<_>>>();
+        let mut files = Vec::with_capacity(some.len());
+        for (picture, looked) in some.iter().zip(looked) {
+            match looked {
+                Ok((is_link, stat)) => {
+                    let path = below(picture);
+                    let is_known = is_known(&path, &stat);
+                    unchanged += u64::from(is_known);
+                    files.push((path, picture.name.clone(), is_link, stat, is_known));
+                }
+                Err(error) => unreadable_files.push((picture.name.clone(), error)),
+            }
+        }
+        state.note_files(&files)?;
+    }
+    state.drop_gone()?;
+    Ok(Listed { unchanged, skipped, unreadable: unreadable_files })
+}

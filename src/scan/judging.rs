@@ -1,0 +1,429 @@
+//! Which picture is the same as which, in the order that [`super`] tells of.
+//!
+//! Work is done ahead on all threads where it can be: pictures are measured in chunks, and the next few are judged among
+//! the medoids that are there already. One thread then goes through them in order. Where a picture that it has just made a
+//! medoid belongs among another's candidates, that one is judged again.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+
+use super::reading::read_again;
+use super::state::{Decision, KnownPicture, Near};
+use super::{Depth, Relation, Scan, ScanEnd, ScanError, Trouble, is_stopped};
+use crate::engine::{Engine, JUDGED, PictureFacts, PreparedPicture, Progress};
+use crate::index::{Candidate, PhotoSet};
+use crate::photo::{Digest, PhotoLimits};
+use crate::photo_id::PhotoId;
+use crate::vector::Embedding;
+use crate::verdict::{Match, Policy, Verdict};
+use crate::verify::{Doubt, Probe, weights_digest};
+
+/// Pictures that are measured and stored together. Each takes about 1 MB until it is judged.
+const CHUNK: usize = 64;
+
+/// Candidates that are got from the index: more than are judged, so that equal scores can be put in order.
+const NEAREST: usize = 64;
+
+/// One picture in so many of the medoids is judged ahead at a time: what is judged ahead is seldom judged again then.
+const AHEAD_OF: usize = 100;
+
+/// The first byte of what a decision rests on. Raised when the rules change.
+const RULES: u8 = 1;
+
+/// A picture whose turn it is.
+struct Item {
+    byte_digest: Digest,
+    photo_id: PhotoId,
+    facts: PictureFacts,
+    embedding: Embedding,
+    probe: Option<Probe>,
+    path: PathBuf,
+}
+
+/// What judging takes beside the state: it goes to all threads.
+#[derive(Clone, Copy)]
+struct Judge<'s> {
+    engine: &'s Engine,
+    folder: &'s Path,
+    limits: &'s PhotoLimits,
+}
+
+/// Pictures that stand for a group, and who joined.
+#[derive(Default)]
+struct Medoids {
+    /// Those that others are compared with.
+    set: PhotoSet,
+    /// Place in the order, and pixels.
+    of: HashMap<PhotoId, (u64, Digest)>,
+    by_pixels: HashMap<Digest, PhotoId>,
+    /// Photos of joined pictures by those of their medoids.
+    joined: HashMap<PhotoId, PhotoId>,
+}
+
+/// What was found of a picture among some medoids.
+struct Judged {
+    evidence: Digest,
+    decision: Decision,
+}
+
+impl Scan {
+    /// Goes through all pictures in order.
+    pub(super) fn judge_all(
+        &mut self,
+        depth: Depth,
+        stop: &AtomicBool,
+        progress: &dyn Progress,
+    ) -> Result<ScanEnd, ScanError> {
+        let order = self.state.in_order()?;
+        let (mut medoids, mut seen) = (Medoids::default(), HashSet::new());
+        let mut place = 0;
+        for (number, chunk) in order.chunks(CHUNK).enumerate() {
+            if is_stopped(stop) {
+                return Ok(ScanEnd::Stopped);
+            }
+            let mut items = self.take_in(chunk)?;
+            if depth == Depth::Grouped {
+                items.retain(|item| seen.insert(item.facts.pixel_digest));
+                let mut rest = items.as_mut_slice();
+                while !rest.is_empty() {
+                    let ahead = (medoids.set.len() / AHEAD_OF).clamp(rayon::current_num_threads(), CHUNK);
+                    let (now, later) = rest.split_at_mut(ahead.min(rest.len()));
+                    self.judge_some(now, &mut medoids, &mut place)?;
+                    rest = later;
+                }
+            }
+            progress.step("comparing", number * CHUNK + chunk.len(), order.len());
+        }
+        Ok(ScanEnd::Done)
+    }
+
+    /// Measures and stores those of a chunk that are not stored yet; returns those that are pictures, in order.
+    fn take_in(&mut self, chunk: &[Digest]) -> Result<Vec<Item>, ScanError> {
+        let mut known = Vec::with_capacity(chunk.len());
+        for digest in chunk {
+            known.extend(self.state.picture(*digest)?.filter(|picture| !picture.is_bad));
+        }
+        let embedded: Vec<Option<Embedding>> = known
+            .iter()
+            .map(|picture| match &picture.photo {
+                Some((photo_id, _)) => self.engine.stored_embedding(*photo_id),
+                None => Ok(None),
+            })
+            .collect::<Result<_, _>>()?;
+        let judge = self.judge();
+        let prepared: Vec<Option<Prepared>> = known
+            .par_iter()
+            .zip(&embedded)
+            .map(|(picture, embedded)| embedded.is_none().then(|| judge.prepared(picture)))
+            .collect();
+        // All that can be stored is, in one transaction; then the state follows.
+        let new: Vec<(&PreparedPicture, String)> = prepared
+            .iter()
+            .zip(&known)
+            .filter_map(|(prepared, picture)| match prepared {
+                Some(Prepared::Ready(ready)) => {
+                    let name = picture.path.file_name().unwrap_or_default();
+                    Some((ready.as_ref(), name.to_string_lossy().into_owned()))
+                }
+                _ => None,
+            })
+            .collect();
+        let labelled: Vec<(&PreparedPicture, &str)> =
+            new.iter().map(|(ready, label)| (*ready, label.as_str())).collect();
+        let stored = if labelled.is_empty() { Vec::new() } else { self.engine.store_prepared(&labelled)? };
+        self.summary.embedded += stored.len() as u64;
+        let (mut stored, mut notes, mut items) = (stored.into_iter(), Vec::new(), Vec::new());
+        for ((picture, embedded), prepared) in known.into_iter().zip(embedded).zip(prepared) {
+            let KnownPicture { byte_digest, photo, path, .. } = picture;
+            let (photo_id, facts, probe) = match (prepared, photo) {
+                (None, Some((photo_id, facts))) => (photo_id, facts, None),
+                (Some(Prepared::Ready(ready)), _) => {
+                    let Some(stored) = stored.next() else { continue };
+                    let facts = ready.facts();
+                    notes.push((byte_digest, Ok((stored.photo_id, facts))));
+                    (stored.photo_id, facts, Some(ready.probe))
+                }
+                (Some(Prepared::Bad(trouble, code)), _) => {
+                    notes.push((byte_digest, Err((trouble, code))));
+                    continue;
+                }
+                (Some(Prepared::Changed), _) => {
+                    self.state.unread_again(byte_digest)?;
+                    self.changed.push(Trouble {
+                        name: path.display().to_string(),
+                        error: "it was changed or removed during the scan: the next one sees what it is"
+                            .to_owned(),
+                        code: "changed".to_owned(),
+                    });
+                    continue;
+                }
+                (Some(Prepared::Home(error)), _) => return Err(error.into()),
+                (None, None) => continue,
+            };
+            let embedding = match embedded {
+                Some(embedding) => Some(embedding),
+                None => self.engine.stored_embedding(photo_id)?,
+            };
+            let Some(embedding) = embedding else { continue };
+            items.push(Item { byte_digest, photo_id, facts, embedding, probe, path });
+        }
+        self.state.note_pictures(&notes)?;
+        Ok(items)
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        Judge { engine: &self.engine, folder: &self.folder, limits: &self.limits }
+    }
+
+    /// Decides about the next pictures: ahead on all threads, then one after the other.
+    fn judge_some(
+        &mut self,
+        items: &mut [Item],
+        medoids: &mut Medoids,
+        place: &mut u64,
+    ) -> Result<(), ScanError> {
+        let before = self.state_of(items)?;
+        let judge = self.judge();
+        let shared: &Medoids = medoids;
+        let ahead: Vec<Ahead> = items
+            .par_iter_mut()
+            .zip(&before)
+            .map(|(item, before)| judge.judge_ahead(item, before.as_ref(), shared))
+            .collect::<Result<_, ScanError>>()?;
+        let (mut decisions, mut fresh) = (Vec::with_capacity(items.len()), Vec::<usize>::new());
+        for (number, (ahead, before)) in ahead.into_iter().zip(before).enumerate() {
+            let (judged, looked) = {
+                let (earlier, rest) = items.split_at_mut(number);
+                let item = &mut rest[0];
+                let Ahead { mut nearest, judged, looked } = ahead;
+                for other in &fresh {
+                    let other = &earlier[*other];
+                    let score = item.embedding.cosine(&other.embedding);
+                    nearest.push(Candidate { photo_id: other.photo_id, score });
+                }
+                let known = judged.into_iter().chain(before.map(Judged::from)).collect();
+                let (judged, again) = self.judge().decide(item, nearest, known, medoids)?;
+                (judged, looked || again)
+            };
+            let item = &items[number];
+            self.summary.judged += u64::from(looked);
+            let pixels = item.facts.pixel_digest;
+            if judged.decision.medoid == pixels {
+                medoids.of.insert(item.photo_id, (*place, pixels));
+                medoids.by_pixels.insert(pixels, item.photo_id);
+                if !item.facts.is_blank {
+                    medoids.set.insert(item.photo_id);
+                    fresh.push(number);
+                }
+            } else if let Some(medoid) = medoids.by_pixels.get(&judged.decision.medoid).copied() {
+                medoids.joined.insert(item.photo_id, medoid);
+            }
+            decisions.push((pixels, *place, judged.decision));
+            *place += 1;
+        }
+        self.state.note_decisions(&decisions)
+    }
+
+    fn state_of(&self, items: &[Item]) -> Result<Vec<Option<Decision>>, ScanError> {
+        items.iter().map(|item| self.state.decision(item.facts.pixel_digest)).collect()
+    }
+}
+
+impl Judge<'_> {
+    fn prepared(&self, picture: &KnownPicture) -> Prepared {
+        let Some(bytes) = read_again(self.folder, &picture.path, picture.byte_digest, self.limits) else {
+            return Prepared::Changed;
+        };
+        match self.engine.prepare_picture(&bytes) {
+            Ok(ready) => Prepared::Ready(Box::new(ready)),
+            Err(error) if error.is_input_error() => Prepared::Bad(error.to_string(), error.code()),
+            Err(error) => Prepared::Home(error),
+        }
+    }
+
+    /// What can be said of a picture before those right before it are decided about.
+    fn judge_ahead(
+        &self,
+        item: &mut Item,
+        before: Option<&Decision>,
+        medoids: &Medoids,
+    ) -> Result<Ahead, ScanError> {
+        if item.facts.is_blank {
+            return Ok(Ahead { nearest: Vec::new(), judged: None, looked: false });
+        }
+        let nearest = self.engine.nearest_among(&item.embedding, NEAREST, &medoids.set)?;
+        let known: Vec<Judged> = before.cloned().map(Judged::from).into_iter().collect();
+        let (judged, looked) = self.decide(item, nearest.clone(), known, medoids)?;
+        Ok(Ahead { nearest, judged: Some(judged), looked })
+    }
+
+    /// What a picture is, given its nearest medoids in any order. One of `known` is taken if it rests on the same
+    /// evidence; else the picture is laid over them, which the second value tells.
+    fn decide(
+        &self,
+        item: &mut Item,
+        mut nearest: Vec<Candidate>,
+        known: Vec<Judged>,
+        medoids: &Medoids,
+    ) -> Result<(Judged, bool), ScanError> {
+        let own = item.facts.pixel_digest;
+        let alone = |evidence| Decision {
+            evidence,
+            medoid: own,
+            relation: Relation::Medoid.word().to_owned(),
+            confidence: None,
+            score: None,
+            near: None,
+        };
+        if item.facts.is_blank {
+            let evidence = Digest::of(&[RULES]);
+            return Ok((Judged { evidence, decision: alone(evidence) }, false));
+        }
+        let (same, apart) = self.told(item, medoids)?;
+        nearest.retain(|candidate| !apart.contains(&candidate.photo_id));
+        if let Some(medoid) = same {
+            let (_, medoid) = medoids.of[&medoid];
+            let evidence = Digest::of(&[&[RULES], medoid.as_bytes().as_slice(), b"told"].concat());
+            let relation = Relation::Told.word().to_owned();
+            return Ok((
+                Judged { evidence, decision: Decision { medoid, relation, ..alone(evidence) } },
+                false,
+            ));
+        }
+        let place =
+            |candidate: &Candidate| medoids.of.get(&candidate.photo_id).map_or(u64::MAX, |(place, _)| *place);
+        nearest.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| place(a).cmp(&place(b))));
+        nearest.truncate(JUDGED);
+        let policy = self.engine.policy_for(medoids.set.len() as u64)?;
+        let ids: Vec<PhotoId> = nearest.iter().map(|candidate| candidate.photo_id).collect();
+        let said = self.engine.said_of(&ids)?;
+        let evidence = rests_on(&nearest, medoids, &policy, &|a, b| said.of(a, b));
+        if let Some(known) = known.into_iter().find(|known| known.evidence == evidence) {
+            return Ok((known, false));
+        }
+        if nearest.is_empty() {
+            return Ok((Judged { evidence, decision: alone(evidence) }, false));
+        }
+        if item.probe.is_none() {
+            let Some(bytes) = read_again(self.folder, &item.path, item.byte_digest, self.limits) else {
+                // It has changed since it was read: the next scan sees what it is now.
+                let evidence = Digest::of(b"changed");
+                return Ok((Judged { evidence, decision: alone(evidence) }, false));
+            };
+            item.probe = Some(self.engine.probe_of(&bytes)?);
+        }
+        let Some(probe) = &item.probe else {
+            return Ok((Judged { evidence, decision: alone(evidence) }, false));
+        };
+        let verdict = self.engine.judge_among(probe, &nearest, &policy, &said)?;
+        let decision = match verdict {
+            Verdict::Hit(matched) => Decision {
+                medoid: medoids.of[&matched.photo_id].1,
+                relation: self.relation(item.photo_id, &matched)?.word().to_owned(),
+                confidence: matched.confidence,
+                score: Some(matched.score),
+                ..alone(evidence)
+            },
+            Verdict::Review(matched) => Decision { near: near(&matched, medoids), ..alone(evidence) },
+            Verdict::Miss { .. } => alone(evidence),
+        };
+        Ok((Judged { evidence, decision }, true))
+    }
+
+    /// The medoid that a person's word leads to, the first in order, and those it keeps away from.
+    fn told(&self, item: &Item, medoids: &Medoids) -> Result<(Option<PhotoId>, HashSet<PhotoId>), ScanError> {
+        let (mut same, mut apart) = (Vec::new(), HashSet::new());
+        for pair in self.engine.catalog().told_of(item.photo_id).map_err(crate::engine::EngineError::from)? {
+            let medoid = medoids.joined.get(&pair.other).copied().unwrap_or(pair.other);
+            if !medoids.of.contains_key(&medoid) {
+                continue;
+            }
+            if pair.same {
+                same.push(medoid);
+            } else {
+                apart.insert(medoid);
+            }
+        }
+        same.retain(|medoid| !apart.contains(medoid));
+        same.sort_by_key(|medoid| medoids.of[medoid].0);
+        Ok((same.first().copied(), apart))
+    }
+
+    fn relation(&self, photo_id: PhotoId, matched: &Match) -> Result<Relation, ScanError> {
+        let sketches = (self.engine.stored_sketch(photo_id)?, self.engine.stored_sketch(matched.photo_id)?);
+        let whole = matched.evidence.is_some_and(|evidence| evidence.is_whole_on_whole());
+        let (Some(one), Some(other)) = sketches else { return Ok(Relation::Edited) };
+        Ok(if whole && one.is_re_encoding_of(&other) { Relation::ReEncoded } else { Relation::Edited })
+    }
+}
+
+enum Prepared {
+    Ready(Box<PreparedPicture>),
+    /// No picture after all, with the code of why.
+    Bad(String, &'static str),
+    /// The file is not what it was.
+    Changed,
+    /// What fails for all.
+    Home(crate::engine::EngineError),
+}
+
+struct Ahead {
+    nearest: Vec<Candidate>,
+    judged: Option<Judged>,
+    looked: bool,
+}
+
+impl From<Decision> for Judged {
+    fn from(decision: Decision) -> Self {
+        Self { evidence: decision.evidence, decision }
+    }
+}
+
+/// What a review is worth showing as.
+fn near(matched: &Match, medoids: &Medoids) -> Option<Near> {
+    let doubt = matched.doubt.filter(|doubt| *doubt != Doubt::ShapesDiffer)?;
+    let (_, medoid) = medoids.of.get(&matched.photo_id)?;
+    let confidence = match doubt {
+        Doubt::OtherVariant => matched.evidence.map(|evidence| evidence.other_variant()),
+        _ => matched.confidence,
+    };
+    Some(Near { medoid: *medoid, why: doubt.to_string(), confidence, score: matched.score })
+}
+
+/// The digest of all that a verdict follows from, beside the picture itself.
+fn rests_on(
+    nearest: &[Candidate],
+    medoids: &Medoids,
+    policy: &Policy,
+    said: &dyn Fn(PhotoId, PhotoId) -> Option<bool>,
+) -> Digest {
+    let mut hash = Sha256::new();
+    hash.update([RULES]);
+    hash.update(weights_digest());
+    let line = policy.line();
+    hash.update(line.confidence.to_bits().to_le_bytes());
+    hash.update(line.max_false_hit.unwrap_or(-1.0).to_bits().to_le_bytes());
+    hash.update(policy.hit_threshold().to_bits().to_le_bytes());
+    for candidate in nearest {
+        if let Some((_, pixels)) = medoids.of.get(&candidate.photo_id) {
+            hash.update(pixels.as_bytes());
+        }
+        hash.update(candidate.score.to_bits().to_le_bytes());
+    }
+    for (number, one) in nearest.iter().enumerate() {
+        for (other_number, other) in nearest.iter().enumerate().skip(number + 1) {
+            if let Some(same) = said(one.photo_id, other.photo_id) {
+                hash.update([
+                    u8::try_from(number).unwrap_or(255),
+                    u8::try_from(other_number).unwrap_or(255),
+                    u8::from(same),
+                ]);
+            }
+        }
+    }
+    Digest::from_bytes(hash.finalize().into())
+}
