@@ -175,7 +175,7 @@ fn whole_hits(c: &mut Criterion) {
         let engine = engine_on(home.path());
         engine.settle_index().expect("a linked index");
         for (name, bytes) in [("bytes", &original), ("embedding", &copy)] {
-            let query = Query { mode: Mode::LocalOnly, ..Query::new(bytes, "bench") };
+            let query = Query::new(bytes, "bench").mode(Mode::LocalOnly);
             let answer = engine.search(&query).expect("a search");
             assert_eq!(answer.verdict, Outcome::Hit, "the bench measures a hit");
             println!("whole hit by {name} at {count}: {:?} {:?}", answer.rule(), answer.timings_ms);

@@ -43,7 +43,7 @@ pub(crate) fn search_folder(
     // Linked and saved, so that the next process starts at once.
     engine.settle_index()?;
     let bytes = std::fs::read(picture)?;
-    Ok(engine.search(&Query { mode: Mode::LocalOnly, ..Query::new(&bytes, "the picture in question") })?)
+    Ok(engine.search(&Query::new(&bytes, "the picture in question").mode(Mode::LocalOnly))?)
 }
 
 #[allow(dead_code, reason = "the tests call what is above")]

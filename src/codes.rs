@@ -4,6 +4,7 @@
 //! The table is here for all modules, so that it can be read at once. A variant without a word does not compile.
 
 use crate::calibration::TooFewPairs;
+use crate::cancel::Interrupted;
 use crate::catalog::CatalogError;
 use crate::embed::runtime::RuntimeError;
 use crate::embed::{EmbedError, EmbeddingError, ModelError};
@@ -73,6 +74,10 @@ codes! {
         PhotoGone => "photo_gone",
         Sqlite => "catalog_failed"
     }
+    Interrupted {
+        Cancelled => "cancelled",
+        DeadlinePassed => "deadline_passed"
+    }
     EmbedError {
         Load => "model_not_loaded",
         Graph => "model_graph",
@@ -93,7 +98,7 @@ codes! {
         OtherPicture => "other_picture",
         OnePhoto => "one_photo",
         NoUpstream => "no_upstream";
-        of Photo, Tensor, Embed, Index, Sketch, Save, Catalog, TooFewPairs, Prepare, Upstream
+        of Photo, Tensor, Embed, Index, Sketch, Save, Catalog, TooFewPairs, Prepare, Upstream, Interrupted
     }
     FetchError {
         NotWeb => "address_not_web",
@@ -201,6 +206,7 @@ impl GuardError {
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Upstream { error, .. } => error.kind.code(),
             Self::Ledger { error, .. } => error.code(),
+            Self::Interrupted { reason, .. } => reason.code(),
         }
     }
 }
@@ -208,6 +214,31 @@ impl GuardError {
 impl UpstreamError {
     /// The codes of its kinds.
     pub const CODES: &[&str] = UpstreamErrorKind::CODES;
+}
+
+#[cfg(feature = "config")]
+mod config {
+    use crate::config::ConfigError;
+
+    codes! {
+        ConfigError {
+            NoHomeFolder => "no_home_folder",
+            RecordAndReplay => "record_and_replay",
+            Variable => "variable",
+            FileNotRead => "config_not_read",
+            FileInvalid => "config_invalid",
+            Share => "not_a_share",
+            UpstreamOrder => "upstream_order",
+            UnknownProfile => "unknown_upstream",
+            NoCredentials => "no_credentials",
+            NotConfigured => "upstream_not_configured",
+            SecretNotRead => "secret_not_read",
+            Offline => "offline",
+            NoHome => "no_home",
+            HomeNotReadable => "home_not_readable";
+            of Model, Tape, Fetch, Engine
+        }
+    }
 }
 
 #[cfg(feature = "input")]

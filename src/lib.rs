@@ -1,6 +1,6 @@
 //! Tongkuan (同款, "the same item"): have we seen this picture before, and what did 1688 say about it?
 //!
-//! [`engine::Engine`] is the way in. Here it asks the sandbox, a local stand-in for 1688, about a picture that it does
+//! [`Engine`] is the way in. Here it asks the sandbox, a local stand-in for 1688, about a picture that it does
 //! not know, and then knows it:
 //!
 //! ```
@@ -8,9 +8,10 @@
 //!
 //! use tongkuan::clock::SystemClock;
 //! use tongkuan::embed::runtime;
-//! use tongkuan::engine::{Engine, CachePolicy, Outcome, Query, RuntimeChoice};
+//! use tongkuan::engine::{CachePolicy, RuntimeChoice};
 //! use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 //! use tongkuan::upstream::{ArticleConfig, ArticleUpstream, GuardPolicy, Secret};
+//! use tongkuan::{Engine, Outcome, Query};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let sandbox = Sandbox::start(SandboxOptions::default())?;
@@ -41,11 +42,14 @@
 
 mod access;
 pub mod calibration;
+pub mod cancel;
 pub mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
 mod codes;
+#[cfg(feature = "config")]
+pub mod config;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
 mod dice;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
@@ -81,6 +85,9 @@ pub mod upstream;
 pub mod vector;
 pub mod verdict;
 pub mod verify;
+
+pub use cancel::Cancel;
+pub use engine::{Answer, Engine, EngineBuilder, EngineError, Mode, Outcome, Query};
 
 /// The README's examples are compiled with the documentation tests.
 #[cfg(doctest)]

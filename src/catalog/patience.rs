@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ffi};
 
 use super::{BUSY_TIMEOUT, Catalog};
+use crate::cancel::Interrupt;
 
 /// How often a thread that waits with a limit looks whether another thread of its process has done writing.
 const POLL: Duration = Duration::from_millis(1);
@@ -22,6 +23,8 @@ const NOTE_AFTER: Duration = Duration::from_secs(5);
 thread_local! {
     /// What this thread may still wait; `None` while nothing limits it.
     static LEFT: Cell<Option<Duration>> = const { Cell::new(None) };
+    /// What ends a wait of this thread before that.
+    static INTERRUPT: RefCell<Option<Interrupt>> = const { RefCell::new(None) };
     /// The wait of the statement that this thread is at.
     static WAIT: RefCell<Option<Wait>> = const { RefCell::new(None) };
 }
@@ -42,7 +45,7 @@ fn keep_waiting(tries: i32) -> bool {
     WAIT.with_borrow_mut(|wait| {
         let Some(wait) = wait else { return false };
         let waited = wait.since.elapsed();
-        if waited >= wait.limit {
+        if waited >= wait.limit || is_interrupted() {
             return false;
         }
         if waited >= NOTE_AFTER
@@ -59,25 +62,41 @@ fn keep_waiting(tries: i32) -> bool {
     })
 }
 
+fn is_interrupted() -> bool {
+    INTERRUPT.with_borrow(|interrupt| interrupt.as_ref().is_some_and(|interrupt| interrupt.check().is_err()))
+}
+
 /// While it lives, the writes of this thread wait no longer than the limit, all together.
 #[derive(Debug)]
 #[must_use]
 pub struct Patience {
     before: Option<Duration>,
+    interrupt_before: Option<Interrupt>,
     /// Of one thread.
     _not_send: PhantomData<*const ()>,
 }
 
 impl Patience {
-    /// No longer than `limit`, nor than what is left of a limit that holds already.
+    /// No longer than `limit`, nor than what is left of a limit that holds already. An interrupt that holds does not end
+    /// such a wait: it is short, and for what has to be noted all the same.
     pub fn limited_to(limit: Duration) -> Self {
         let before = LEFT.get();
         LEFT.set(Some(before.map_or(limit, |left| left.min(limit))));
-        Self { before, _not_send: PhantomData }
+        let interrupt_before = INTERRUPT.take();
+        Self { before, interrupt_before, _not_send: PhantomData }
+    }
+
+    /// As [`limited_to`](Self::limited_to), and only until `interrupt` ends it. What follows a call is not interrupted: its
+    /// answer is paid for.
+    pub fn limited_unless(limit: Duration, interrupt: &Interrupt) -> Self {
+        let patience = Self::limited_to(limit);
+        INTERRUPT.set(Some(interrupt.clone()));
+        patience
     }
 
     /// A call has been made: what follows it has a limit of its own, if there was one.
     pub(super) fn call_ended() {
+        INTERRUPT.set(None);
         if LEFT.get().is_some() {
             LEFT.set(Some(AFTER_CALL));
         }
@@ -87,6 +106,7 @@ impl Patience {
 impl Drop for Patience {
     fn drop(&mut self) {
         LEFT.set(self.before);
+        INTERRUPT.set(self.interrupt_before.take());
     }
 }
 
@@ -133,7 +153,9 @@ impl Catalog {
                 match self.writer.try_lock() {
                     Ok(connection) => break connection,
                     Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
-                    Err(TryLockError::WouldBlock) if since.elapsed() < left => std::thread::sleep(POLL),
+                    Err(TryLockError::WouldBlock) if since.elapsed() < left && !is_interrupted() => {
+                        std::thread::sleep(POLL);
+                    }
                     Err(TryLockError::WouldBlock) => {
                         LEFT.set(Some(Duration::ZERO));
                         return Err(busy());

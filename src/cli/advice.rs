@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::catalog::{CatalogError, DamageNote, Entry, OWN_PROFILE};
+use crate::config::ConfigError;
 use crate::embed::runtime::RuntimeError;
 use crate::embed::{EmbedError, ModelError};
 use crate::engine::{EngineError, HarvestError};
@@ -32,6 +33,7 @@ fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let upstream = error.downcast_ref::<UpstreamError>().map(|error| error.kind.code());
     upstream.or_else(|| {
         first_of!(
+            ConfigError,
             EngineError,
             CatalogError,
             PhotoError,
@@ -71,6 +73,13 @@ fn advice(code: &str) -> Option<&'static str> {
         "model_not_loaded" => "`tongkuan doctor` looks at every part",
         "uncalibrated" => "`tongkuan calibrate FOLDER` makes one; else leave --max-false-hit away",
         "too_few_pairs" => "raise --max-false-hit, or give `tongkuan calibrate FOLDER` more pictures",
+        "no_home_folder" => "--home names one",
+        "record_and_replay" => "leave --record or --replay away",
+        "config_not_read" => "correct --config or TONGKUAN_CONFIG, or let this user read it",
+        "upstream_not_configured" => "see `tongkuan --help`",
+        "offline" => "--offline forbids it, too",
+        "no_home" => "--home names another; `tongkuan add` or a search that is not offline makes one there",
+        "home_not_readable" => "--home names another",
         "no_such_photo" => "`tongkuan search` names the photo that it matched",
         "no_upstream" => "`tongkuan --help` tells how to name one",
         "upstream_auth" => "for the official gateway, `tongkuan login` gets new tokens",

@@ -15,7 +15,7 @@ use super::picture;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::coloured;
-use super::upstreams::UpstreamSettings;
+use crate::config::UpstreamSettings;
 use crate::engine::{Answer, Engine, Mode, Query};
 use crate::photo::{Photo, PhotoLimits, read_bytes};
 use crate::printable::field;
@@ -169,7 +169,7 @@ impl Table {
     }
 
     fn row(&mut self, engine: &Engine, step: &Step) -> Result<()> {
-        let query = Query { mode: step.mode, ..Query::new(&step.bytes, &step.what) };
+        let query = Query::new(&step.bytes, &step.what).mode(step.mode);
         let answer = engine.search(&query).with_context(|| step.what.clone())?;
         if self.json {
             let mut value = serde_json::to_value(&answer)?;

@@ -113,7 +113,7 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
     let mut checks: Vec<Check> = Vec::new();
     checks.push(("configuration", Ok(settings.config_file.display().to_string())));
     checks.push(("ONNX Runtime", runtime_at(&settings.runtime_folder)));
-    checks.push(("model", settings.model().map(|model| model.fingerprint().to_string())));
+    checks.push(("model", settings.model().map(|model| model.fingerprint().to_string()).map_err(Into::into)));
     match settings.existing_engine(false) {
         Err(error) => checks.push(("catalogue", Err(error))),
         Ok(engine) => {

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::output::stdout;
 use super::settings::Settings;
-use super::upstreams::Profile;
 use crate::clock::SystemClock;
+use crate::config::Profile;
 use crate::printable::{field, line};
 use crate::upstream::aop::{PROFILE, authorize_url};
 use crate::upstream::{AopConfig, AopUpstream, TokenFile};

@@ -29,7 +29,6 @@ mod show;
 mod similar;
 mod store_goods;
 mod told;
-mod upstreams;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -175,7 +175,14 @@ impl Search {
         let refine = Refine { words: self.keyword.clone(), max_min_order: self.max_min_order };
         let (source_url, defer) = (picture.source_url.as_deref(), self.defer);
         let plain = Query::new(&picture.bytes, &picture.label);
-        let query = Query { source_url, params, mode, max_age, defer, force: self.force, refine, ..plain };
+        let query = plain
+            .source_url(source_url)
+            .params(params)
+            .mode(mode)
+            .max_age(max_age)
+            .defer(defer)
+            .force(self.force)
+            .refine(refine);
         Ok(engine.search_pages(&query, if self.all { MAX_PAGES } else { self.pages })?)
     }
 }

@@ -35,6 +35,7 @@ pub enum Source {
 
 /// The stored picture that a new one was recognised as, or that stands out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Matched {
     pub photo_id: PhotoId,
     pub kind: PhotoKind,
@@ -49,6 +50,7 @@ impl From<StoredPhoto> for Matched {
 
 /// The answer to one search. Serialises to the object that `tongkuan search --json` prints.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Answer {
     pub verdict: Outcome,
     pub source: Source,
@@ -194,6 +196,7 @@ impl Serialize for Answer {
 
 /// An answer, and what it was weighed by.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Inspection {
     pub answer: Answer,
     /// The stored picture that came first: the matched one, or on a miss the nearest. `None` when nothing is stored.
@@ -202,6 +205,7 @@ pub struct Inspection {
 
 /// Why nothing was asked, or asked in vain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Unanswered {
     pub reason: WhyNot,
     pub message: String,
@@ -213,6 +217,7 @@ pub struct Unanswered {
 
 /// What kept something that was paid for out of the catalogue. While that lasts, nothing more is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Unstored {
     pub message: String,
     /// Whether it waits in the side journal of the home folder, from where it is answered, and stored as soon as that can be

@@ -8,6 +8,7 @@ use super::bound::Bound;
 use super::live_index::LiveIndex;
 use super::quota::SavedCalls;
 use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
+use crate::cancel::Gate;
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime};
 use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder};
@@ -132,8 +133,9 @@ impl EngineBuilder {
         self
     }
 
-    /// For tests: up to so many pictures there is no graph; see [`crate::index::IndexOptions::exact_max`].
-    #[doc(hidden)]
+    /// Up to so many stored pictures every search looks at all of them, and the index has no graph; see
+    /// [`IndexOptions::exact_max`](crate::index::IndexOptions::exact_max), whose default was measured. Answers are the same
+    /// with any number.
     #[must_use]
     pub fn exact_max(mut self, pictures: usize) -> Self {
         self.exact_max = Some(pictures);
@@ -185,7 +187,7 @@ impl EngineBuilder {
             preprocessors: Default::default(),
             turn_ended: (Mutex::default(), Condvar::new()),
             saved: SavedCalls::default(),
-            asking_details: Mutex::default(),
+            asking_details: Gate::default(),
         })
     }
 }

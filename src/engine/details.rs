@@ -1,18 +1,18 @@
 //! What does 1688 say about one offer? Asked once, then known.
 
-use std::sync::PoisonError;
-
 use serde::Serialize;
 
 use super::miss::{cannot_store, first_with_some_left};
 use super::{ConfiguredUpstream, Engine, EngineError, Mode, Source, Unanswered, Unstored};
+use crate::cancel::{Interrupt, Interrupted};
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
 use crate::store::{OWN_PROFILE, StoredDetail};
-use crate::upstream::guard::{AskedDetail, WhyNot};
+use crate::upstream::guard::{AskedDetail, GuardError, WhyNot};
 
 /// What is known about an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Details {
     /// Not there when nothing is known and nothing could be asked.
     pub detail: Option<OfferDetail>,
@@ -43,6 +43,20 @@ impl Engine {
     /// [`EngineError`] when the home folder fails, or the upstream refuses in a way that does not pass by itself (such
     /// as an offer that it does not know) and nothing is stored.
     pub fn details(&self, offer_id: &OfferId, mode: Mode) -> Result<Details, EngineError> {
+        self.details_unless(&Interrupt::never(), offer_id, mode)
+    }
+
+    /// As [`Engine::details`], with all waits ended by `interrupt`: at its deadline the answer is what is known, and
+    /// [`Details::unanswered`] says why. A call that is under way is waited for, because it is paid for.
+    ///
+    /// # Errors
+    /// As [`Engine::details`]; also [`EngineError::Interrupted`] when it was cancelled.
+    pub fn details_unless(
+        &self,
+        interrupt: &Interrupt,
+        offer_id: &OfferId,
+        mode: Mode,
+    ) -> Result<Details, EngineError> {
         if let Some(own) = self.own_details(offer_id)? {
             return Ok(own);
         }
@@ -61,7 +75,17 @@ impl Engine {
                            nothing was asked";
             return Ok(known.without(WhyNot::NoUpstream, message.to_owned(), None));
         }
-        let _turn = self.asking_details.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = match self.asking_details.enter(interrupt) {
+            Ok(turn) => turn,
+            Err(reason @ Interrupted::DeadlinePassed) => {
+                return Ok(known.without(
+                    WhyNot::DeadlinePassed,
+                    format!("nothing was asked: {reason}"),
+                    None,
+                ));
+            }
+            Err(reason @ Interrupted::Cancelled) => return Err(reason.into()),
+        };
         if mode == Mode::Default {
             // Whoever asked until now may have asked about this one.
             known = self.known_details(offer_id)?;
@@ -69,17 +93,18 @@ impl Engine {
                 return Ok(known);
             }
         }
-        let _patience = self.patience();
+        let _patience = self.patience(interrupt);
         if mode != Mode::Bypass
-            && let Err(error) = self.make_room_for_an_answer()
+            && let Err(error) = self.make_room_for_an_answer(interrupt)
         {
             return Ok(known.without(WhyNot::CannotStore, cannot_store(&error), None));
         }
         let mut warnings = Vec::new();
         let result = first_with_some_left(upstreams, &mut warnings, |upstream, warnings| {
             let question = format!("offer {offer_id}");
-            let mut asked =
-                self.ask_if_readable(upstream, question, mode, || upstream.guard.details(offer_id))?;
+            let mut asked = self.ask_if_readable(upstream, question, mode, || {
+                upstream.guard.details_unless(interrupt, offer_id)
+            })?;
             warnings.append(&mut asked.warnings);
             Ok(asked)
         });
@@ -104,9 +129,10 @@ impl Engine {
                 })
             }
             Err(EngineError::Upstream(error)) => {
-                let Some(why_not) =
-                    error.why_not().or(known.detail.is_some().then_some(WhyNot::UpstreamFailed))
-                else {
+                let is_cancelled =
+                    matches!(error, GuardError::Interrupted { reason: Interrupted::Cancelled, .. });
+                let or_else = (known.detail.is_some() && !is_cancelled).then_some(WhyNot::UpstreamFailed);
+                let Some(why_not) = error.why_not().or(or_else) else {
                     return Err(error.into());
                 };
                 known.warnings = warnings;

@@ -1,6 +1,7 @@
 //! Why a use of the engine failed.
 
 use crate::calibration::TooFewPairs;
+use crate::cancel::Interrupted;
 use crate::embed::EmbedError;
 use crate::index::{IndexError, SaveError};
 use crate::photo::PhotoError;
@@ -40,6 +41,9 @@ pub enum EngineError {
     Prepare(#[from] PrepareError),
     #[error(transparent)]
     Upstream(#[from] GuardError),
+    /// Before anything was known about the picture, or asked about it.
+    #[error("the search has no answer: {0}")]
+    Interrupted(Interrupted),
     #[error("there is no photo {photo_id}")]
     NoSuchPhoto { photo_id: PhotoId },
     #[error("it is not photo {photo_id} any more: its address shows another picture by now")]
@@ -50,7 +54,19 @@ pub enum EngineError {
     NoUpstream,
 }
 
+impl From<Interrupted> for EngineError {
+    fn from(reason: Interrupted) -> Self {
+        Self::Interrupted(reason)
+    }
+}
+
 impl EngineError {
+    /// Whether the caller wanted no answer any more, or gave it no time.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted(_) | Self::Upstream(GuardError::Interrupted { .. }))
+    }
+
     /// Whether the same picture will fail in the same way whenever it is tried.
     #[must_use]
     pub fn is_input_error(&self) -> bool {

@@ -10,6 +10,7 @@ use crate::verify::{Doubt, Evidence};
 
 /// What a verdict rests on. Everything is of the candidate that came first, even where it was not good enough.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Explanation {
     pub(super) verdict: Verdict,
     /// Where the lines were drawn when the verdict was.
@@ -21,6 +22,7 @@ pub struct Explanation {
 
 /// How the stored picture lies in the one in question.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Geometry {
     /// Its long side, in long sides of the picture in question.
     pub scale: f32,

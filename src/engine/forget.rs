@@ -10,6 +10,7 @@ use crate::photo_id::PhotoId;
 
 /// What [`Engine::forget`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Forgotten {
     /// Photos that were there and are not any more.
     pub photo_ids: Vec<PhotoId>,

@@ -13,6 +13,7 @@ use crate::store::{CatalogError, GoodsPhoto, NewGood, StoredGood};
 
 /// What [`Engine::add_own`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Added {
     pub photo_id: PhotoId,
     /// False when a photo with the same bytes or pixels was there already; the good was added to it.

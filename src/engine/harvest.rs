@@ -18,6 +18,7 @@ const CHUNK: u32 = 256;
 
 /// What [`Engine::harvest`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Harvested {
     /// New photos.
     pub stored: u64,

@@ -22,6 +22,7 @@ impl Search<'_> {
     pub(super) fn judge(&mut self) -> Result<(), EngineError> {
         let (engine, timings) = (self.engine, &self.picture.timings);
         let embedding = self.picture.embedding()?;
+        self.query.interrupt.check()?;
         let (policy, near) = timings.measure(Stage::Index, || {
             engine.with_index(|index| {
                 let stored = index.len() as u64;
@@ -37,6 +38,7 @@ impl Search<'_> {
         if told_apart || matches!(whole, Verdict::Hit(_)) || near.is_empty() {
             return Ok(());
         }
+        self.query.interrupt.check()?;
         let parts = self.picture.parts()?;
         let near = timings.measure(Stage::Index, || engine.near_parts(parts, &near))?;
         if !near.is_empty() {

@@ -53,6 +53,7 @@ pub(super) struct LiveIndex {
 
 /// What [`super::Engine::audit`] has found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct IndexAudit {
     /// How many pictures the catalogue has.
     pub photos: usize,

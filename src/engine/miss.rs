@@ -3,6 +3,7 @@
 use super::cache_policy::Freshness;
 use super::search::{REFRESH_PRIORITY, Reply, Search};
 use super::{ConfiguredUpstream, EngineError, Mode, Stage, Unanswered};
+use crate::cancel::Interrupted;
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::quota_day::QuotaDay;
@@ -15,9 +16,11 @@ impl Search<'_> {
     /// The branch on which money is spent.
     pub(super) fn ask(&mut self) -> Result<(), EngineError> {
         let (engine, mode) = (self.engine, self.query.mode);
-        let _patience = engine.patience();
+        let _patience = engine.patience(&self.query.interrupt);
         let room = match mode {
-            Mode::Default | Mode::Refresh if !engine.upstreams.is_empty() => engine.make_room_for_an_answer(),
+            Mode::Default | Mode::Refresh if !engine.upstreams.is_empty() => {
+                engine.make_room_for_an_answer(&self.query.interrupt)
+            }
             _ => Ok(()),
         };
         let will_not_ask = room.is_err() || engine.upstreams.is_empty();
@@ -38,6 +41,9 @@ impl Search<'_> {
             let message = "nothing shows in the picture, so nothing was asked";
             return self.leave_unanswered(Refused::of(WhyNot::NothingToCompare, message));
         }
+        if let Some(refused) = self.refused_by_caller()? {
+            return self.fall_back(refused);
+        }
         if let Err(error) = room {
             return self.fall_back(Refused::cannot_store(&error));
         }
@@ -47,7 +53,11 @@ impl Search<'_> {
         }
         let turn = match self.take_turn() {
             Ok(turn) => turn,
+            Err(EngineError::Interrupted(reason)) => return self.fall_back(Refused::by_caller(reason)?),
             Err(EngineError::Catalog(error)) if error.is_about_writing() => {
+                if let Some(refused) = self.refused_by_caller()? {
+                    return self.fall_back(refused);
+                }
                 engine.store.note_storing(true);
                 return self.fall_back(Refused::cannot_store(&error));
             }
@@ -68,7 +78,7 @@ impl Search<'_> {
         if !self.engine.store.has_something_set_aside() {
             return Ok(false);
         }
-        match self.engine.make_room_for_an_answer() {
+        match self.engine.make_room_for_an_answer(&self.query.interrupt) {
             Ok(()) => self.recheck()?,
             Err(error) => {
                 self.look_in_journal();
@@ -84,6 +94,9 @@ impl Search<'_> {
     fn ask_and_keep(&mut self) -> Result<(), EngineError> {
         let (engine, mut warnings) = (self.engine, Vec::new());
         self.picture.photo()?;
+        if let Some(refused) = self.refused_by_caller()? {
+            return self.fall_back(refused);
+        }
         let result = self.picture.timings.measure(Stage::Upstream, || {
             first_with_some_left(&engine.upstreams, &mut warnings, |upstream, warnings| {
                 self.ask_at(upstream, warnings)
@@ -96,7 +109,11 @@ impl Search<'_> {
                 Ok(())
             }
             Err(EngineError::Upstream(error)) => match Refused::by(&error) {
-                Some(refused) => self.fall_back(refused),
+                Some(refused) => {
+                    let refused = self.or_by_caller(refused)?;
+                    self.fall_back(refused)
+                }
+                None if matches!(error, GuardError::Interrupted { .. }) => Err(error.into()),
                 None if self.freshness() == Some(Freshness::Expired) => {
                     self.serve_expired(&error.to_string(), error.calls());
                     Ok(())
@@ -121,7 +138,7 @@ impl Search<'_> {
         let mut prepared = prepare(picture.photo()?.as_image(), query.params.region, &guard.upload_limits())?;
         prepared.picture.source_url = query.source_url.map(str::to_owned);
         let question = format!("{byte_digest} {}", query.params.key());
-        let search = || guard.search(&prepared.picture, &query.params);
+        let search = || guard.search_unless(&query.interrupt, &prepared.picture, &query.params);
         let result = engine.ask_if_readable(upstream, question, query.mode, search);
         if let Err(EngineError::Upstream(GuardError::Upstream { error, .. })) = &result
             && error.kind == UpstreamErrorKind::Image
@@ -174,6 +191,22 @@ impl Search<'_> {
         self.warn_before_the_end(upstream);
         self.calls = asked.calls;
         self.reply = Reply::Answered { page: asked.page, fetched_at, unstored };
+    }
+
+    /// Why nothing more may be asked, if the caller has no more time; its wish for no answer at all is an error.
+    fn refused_by_caller(&self) -> Result<Option<Refused>, EngineError> {
+        match self.query.interrupt.check() {
+            Ok(()) => Ok(None),
+            Err(reason) => Refused::by_caller(reason).map(Some),
+        }
+    }
+
+    /// A call that could not be booked in time was not refused by the home: see [`Patience`](crate::store::Patience).
+    fn or_by_caller(&self, refused: Refused) -> Result<Refused, EngineError> {
+        if refused.reason != WhyNot::CannotStore || refused.calls > 0 {
+            return Ok(refused);
+        }
+        Ok(self.refused_by_caller()?.unwrap_or(refused))
     }
 
     /// When no new answer can be had: an old one is better than none, and what passes by itself is no error.
@@ -243,6 +276,15 @@ impl Refused {
 
     fn cannot_store(error: &CatalogError) -> Self {
         Self::of(WhyNot::CannotStore, &cannot_store(error))
+    }
+
+    fn by_caller(reason: Interrupted) -> Result<Self, EngineError> {
+        match reason {
+            Interrupted::DeadlinePassed => {
+                Ok(Self::of(WhyNot::DeadlinePassed, &format!("nothing was asked: {reason}")))
+            }
+            reason @ Interrupted::Cancelled => Err(reason.into()),
+        }
     }
 
     /// `None` for what only a person can mend, and for what lies in the picture.

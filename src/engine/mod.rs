@@ -63,6 +63,7 @@ pub use timings::{Stage, Timings};
 pub use told::{PairFeedback, PhotoRef, Sameness};
 pub use view::CatalogView;
 
+use crate::cancel::Gate;
 use crate::clock::Clock;
 use crate::photo::PhotoLimits;
 use crate::store::Store;
@@ -76,7 +77,13 @@ use live_index::LiveIndex;
 use quota::SavedCalls;
 use search::Search;
 
-/// A home folder, open for use. Shared by reference between threads.
+/// A home folder, open for use.
+///
+/// `Send + Sync`: one engine serves all threads, by reference or in an [`Arc`]. Its methods **block**: a search that the
+/// home cannot answer waits for its turn at the upstream (at most `GuardPolicy::max_wait`), for the answer, and for another
+/// search that asks about the same picture (at most ten minutes). [`Query::deadline`] and [`Query::cancel`] end such waits.
+/// In an asynchronous program, call it on a thread for blocking work, such as `tokio::task::spawn_blocking`, never inside a
+/// task: it would hold up the tasks beside it, and the HTTP client of the upstreams panics there.
 pub struct Engine {
     home: PathBuf,
     store: Arc<dyn Store>,
@@ -94,7 +101,7 @@ pub struct Engine {
     turn_ended: (Mutex<()>, Condvar),
     saved: SavedCalls,
     /// Held while details of an offer are asked for.
-    asking_details: Mutex<()>,
+    asking_details: Gate,
 }
 
 /// An upstream behind its guard, and how long its answers are good.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::search::{Origin, Search};
 use super::{Engine, EngineError, Stage, Unstored};
+use crate::cancel::Interrupt;
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
 use crate::photo::Digest;
@@ -81,18 +82,21 @@ impl Search<'_> {
 }
 
 impl Engine {
-    /// Limits what a search that may pay waits for others that write.
-    pub(super) fn patience(&self) -> Patience {
+    /// Limits what a search that may pay waits for others that write, before it asks also by its `interrupt`.
+    pub(super) fn patience(&self, interrupt: &Interrupt) -> Patience {
         // What waits to be stored would have been by now, were there nothing in the way.
         let is_blocked = self.store.storing_fails() || self.store.has_something_set_aside();
-        Patience::limited_to(if is_blocked { IMPATIENCE } else { PATIENCE })
+        Patience::limited_unless(if is_blocked { IMPATIENCE } else { PATIENCE }, interrupt)
     }
 
     /// Sees to it that an answer that is paid for now can be kept: stores what was paid for before and could not be stored
     /// then, and has room made for one more that may come to wait.
-    pub(super) fn make_room_for_an_answer(&self) -> Result<(), CatalogError> {
+    pub(super) fn make_room_for_an_answer(&self, interrupt: &Interrupt) -> Result<(), CatalogError> {
         let room = self.store.store_what_waits().and_then(|()| self.store.keep_room_for_an_answer());
-        self.store.note_storing(room.is_err());
+        // One that had no time for it says nothing about the home.
+        if room.is_ok() || interrupt.check().is_ok() {
+            self.store.note_storing(room.is_err());
+        }
         room
     }
 

@@ -1,8 +1,9 @@
 //! What is asked: a picture, and what may be done to answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Refine;
+use crate::cancel::{Cancel, Interrupt};
 use crate::question::SearchParams;
 
 /// What a search may use.
@@ -19,8 +20,19 @@ pub enum Mode {
     Bypass,
 }
 
-/// One search.
+/// One search: what [`Query::new`] asks, and what its setters change of that.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use tongkuan::{Mode, Query};
+///
+/// let query = Query::new(b"...", "mug.jpg")
+///     .mode(Mode::Refresh)
+///     .deadline(Instant::now() + Duration::from_secs(20));
+/// # let _ = query;
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Query<'a> {
     /// The picture's file.
     pub bytes: &'a [u8],
@@ -40,6 +52,8 @@ pub struct Query<'a> {
     pub force: bool,
     /// Which of the offers are wanted.
     pub refine: Refine,
+    /// What ends the caller's patience: see [`Query::deadline`] and [`Query::cancel`].
+    pub interrupt: Interrupt,
 }
 
 impl<'a> Query<'a> {
@@ -56,6 +70,68 @@ impl<'a> Query<'a> {
             defer: None,
             force: false,
             refine: Refine::default(),
+            interrupt: Interrupt::never(),
         }
+    }
+
+    /// What the search may use.
+    #[must_use]
+    pub fn mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// What is asked beside the picture: category, prices, page, region.
+    #[must_use]
+    pub fn params(self, params: SearchParams) -> Self {
+        Self { params, ..self }
+    }
+
+    /// Where the picture was got from; see the field.
+    #[must_use]
+    pub fn source_url(self, url: impl Into<Option<&'a str>>) -> Self {
+        Self { source_url: url.into(), ..self }
+    }
+
+    /// How old a stored answer may be; see the field.
+    #[must_use]
+    pub fn max_age(self, max_age: impl Into<Option<Duration>>) -> Self {
+        Self { max_age: max_age.into(), ..self }
+    }
+
+    /// Has the picture wait in the queue when it cannot be asked about now; see the field.
+    #[must_use]
+    pub fn defer(self, priority: impl Into<Option<i32>>) -> Self {
+        Self { defer: priority.into(), ..self }
+    }
+
+    /// Whether a picture in which nothing shows is asked about, too.
+    #[must_use]
+    pub fn force(self, force: bool) -> Self {
+        Self { force, ..self }
+    }
+
+    /// Which of the offers are wanted.
+    #[must_use]
+    pub fn refine(self, refine: Refine) -> Self {
+        Self { refine, ..self }
+    }
+
+    /// From `at` on nothing is waited for and nothing is asked; a wait that would last longer is not begun. What is known by
+    /// then is the answer, and [`Answer::unanswered`](super::Answer::unanswered) says why no more
+    /// ([`WhyNot::DeadlinePassed`](crate::upstream::WhyNot::DeadlinePassed)); where even that was not looked up, the search
+    /// fails with [`EngineError::Interrupted`](super::EngineError::Interrupted). A call that is under way then is waited for, as
+    /// long as its upstream's time-out allows: it is paid for, so its answer is stored and returned. Work of this machine
+    /// (decoding, the model, making the index anew) is not cut off in the middle.
+    #[must_use]
+    pub fn deadline(self, at: Instant) -> Self {
+        Self { interrupt: self.interrupt.deadline(at), ..self }
+    }
+
+    /// Once `token` is cancelled, the search fails with [`EngineError::Interrupted`](super::EngineError::Interrupted) (or, where
+    /// an attempt to ask has failed before, the same inside of [`EngineError::Upstream`](super::EngineError::Upstream), with what
+    /// was paid) at the next step or within some 25 ms of any wait, with the exceptions of [`Query::deadline`].
+    #[must_use]
+    pub fn cancel(self, token: &Cancel) -> Self {
+        Self { interrupt: self.interrupt.cancel(token.clone()), ..self }
     }
 }

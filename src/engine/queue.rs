@@ -16,6 +16,7 @@ const DEFER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What came of working off the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Drained {
     /// Answered and taken out of the queue.
     pub answered: u64,
@@ -29,6 +30,7 @@ pub struct Drained {
 
 /// One picture of the queue and what came of it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct DrainedOne<'a> {
     pub waiting: &'a Waiting,
     pub result: &'a Result<Answer, EngineError>,

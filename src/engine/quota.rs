@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::paying::NOTE_PATIENCE;
 use super::{Engine, EngineError, Mode};
+use crate::cancel::Interrupt;
 use crate::clock::Timestamp;
 use crate::quota_day::QuotaDay;
 use crate::store::Patience;
@@ -16,6 +17,7 @@ const FLUSH_EVERY: u64 = 64;
 
 /// The account of one upstream for the platform's present day.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct QuotaReport {
     pub profile: &'static str,
     /// Of China standard time, by which the platform counts.
@@ -104,7 +106,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if self.store.storing_fails() {
             // The last occasion for what could not even be set aside.
-            let _patience = self.patience();
+            let _patience = self.patience(&Interrupt::never());
             let _ = self.store.store_what_waits();
             return;
         }

@@ -31,6 +31,7 @@ pub struct Originals<'a> {
 
 /// What [`EngineBuilder::reembed`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Reembedded {
     /// The model to whose vectors the home goes over.
     pub model: String,
@@ -54,6 +55,7 @@ pub struct Reembedded {
 
 /// What became of one original.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Refilled {
     /// Its path or address.
     pub original: String,

@@ -5,6 +5,7 @@ use crate::store::Words;
 
 /// What the offers of an answer must be like. Nothing by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refine {
     /// All of them stand in the title.
     pub words: Option<Words>,
@@ -13,6 +14,18 @@ pub struct Refine {
 }
 
 impl Refine {
+    /// Offers whose title holds all of `words`.
+    #[must_use]
+    pub fn words(self, words: impl Into<Option<Words>>) -> Self {
+        Self { words: words.into(), ..self }
+    }
+
+    /// Offers of which as few pieces as this may be bought.
+    #[must_use]
+    pub fn max_min_order(self, pieces: impl Into<Option<u32>>) -> Self {
+        Self { max_min_order: pieces.into(), ..self }
+    }
+
     fn wants(&self, offer: &Offer) -> bool {
         let small =
             self.max_min_order.is_none_or(|max| offer.min_order_quantity.is_none_or(|min| min <= max));

@@ -69,6 +69,7 @@ pub(super) enum Reply {
 impl<'e> Search<'e> {
     /// The local half of the line: from bytes to a verdict.
     pub(super) fn recognise(engine: &'e Engine, query: &'e Query<'e>) -> Result<Self, EngineError> {
+        query.interrupt.check()?;
         let picture = Picture::new(engine, query.bytes);
         let generation = picture.timings.measure(Stage::Catalog, || engine.store.generation())?;
         let exact = picture.find_exact()?;
@@ -93,7 +94,10 @@ impl<'e> Search<'e> {
                     Verdict::Review(Match { confidence: Some(REVIEW_CONFIDENCE), doubt, ..same });
             }
             Some(same) => search.verdict = Verdict::Hit(same),
-            None => search.judge()?,
+            None => {
+                query.interrupt.check()?;
+                search.judge()?;
+            }
         }
         Ok(search)
     }

@@ -12,6 +12,7 @@ use crate::verdict::similarity_percent;
 
 /// A stored picture and how alike it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Similar {
     pub photo_id: PhotoId,
     pub kind: PhotoKind,

@@ -19,6 +19,7 @@ pub enum Stage {
 
 /// Milliseconds that each stage took; `null` for a stage that was not needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Timings {
     pub decode: Option<f64>,
     pub tensor: Option<f64>,

@@ -30,6 +30,7 @@ pub enum PhotoRef<'a> {
 
 /// What came of [`Engine::tell`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PairFeedback {
     /// As they were named.
     pub photos: [PhotoId; 2],

@@ -17,13 +17,17 @@ const MAX_TURN_WAIT: Duration = Duration::from_mins(10);
 
 impl<'e> Search<'e> {
     /// Waits until no other search asks about this picture or an edited copy of it, then takes the right to. `None`
-    /// when the answer has come meanwhile.
+    /// when the answer has come meanwhile, or after the longest wait.
+    ///
+    /// # Errors
+    /// [`EngineError::Interrupted`] when the caller has no more time; else as of the store and the picture.
     pub(super) fn take_turn(&mut self) -> Result<Option<Asking<'e>>, EngineError> {
         let engine = self.engine;
         let params = self.query.params.key();
         let start = Instant::now();
         let mut wait: Option<TurnWait> = None;
         while start.elapsed() < MAX_TURN_WAIT {
+            self.query.interrupt.check()?;
             let subject = match self.verdict {
                 Verdict::Hit(matched) => Subject::Stored(matched.photo_id),
                 _ => Subject::New(self.picture.embedding()?),

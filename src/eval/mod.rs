@@ -233,7 +233,7 @@ impl<'a> Store<'a> {
             return Err(bad(LineProblem::NegativeStored { negative, item: item.to_owned() }));
         }
         let bytes = picture(&line.path, folder).map_err(bad)?;
-        let query = Query { mode: Mode::LocalOnly, ..Query::new(&bytes, &line.path) };
+        let query = Query::new(&bytes, &line.path).mode(Mode::LocalOnly);
         let inspection = engine.inspect(&query).map_err(|e| bad(e.into()))?;
         let best = inspection.best.map(|best| best.photo_id);
         let shown = best.and_then(|photo_id| self.references.get(&photo_id));

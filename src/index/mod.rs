@@ -74,9 +74,6 @@ pub struct IndexOptions {
     pub exact_max: usize,
     /// How many points a graph search keeps in view; more finds more and takes longer.
     pub ef_search: usize,
-    /// For tests: pictures that the graph drops without a word.
-    #[doc(hidden)]
-    pub graph_loses: fn(PhotoId) -> bool,
 }
 
 impl IndexOptions {
@@ -84,7 +81,7 @@ impl IndexOptions {
     /// millisecond, so a graph would save nothing that is felt; `ef_search` found all of the ten nearest there.
     #[must_use]
     pub fn new(dimension: NonZeroUsize) -> Self {
-        Self { dimension, exact_max: 16_384, ef_search: 64, graph_loses: |_| false }
+        Self { dimension, exact_max: 16_384, ef_search: 64 }
     }
 }
 
@@ -99,6 +96,9 @@ pub struct Index {
     /// Held while the graph is added to, or has to stand still.
     linking: Mutex<()>,
     damage: Damage,
+    /// Pictures that the graph drops without a word.
+    #[cfg(test)]
+    graph_loses: fn(PhotoId) -> bool,
 }
 
 impl Index {
@@ -112,6 +112,8 @@ impl Index {
             linked: AtomicUsize::new(0),
             linking: Mutex::new(()),
             damage: Damage::default(),
+            #[cfg(test)]
+            graph_loses: |_| false,
         }
     }
 
@@ -207,8 +209,10 @@ impl Index {
     fn link(&self, slots: Range<usize>, parallel: bool) {
         let end = slots.end;
         let view = self.store.view();
-        let mut fresh = self.store.first_of_their_kind(slots);
-        fresh.retain(|&(_, photo_id)| !(self.options.graph_loses)(photo_id));
+        let fresh = self.store.first_of_their_kind(slots);
+        #[cfg(test)]
+        let fresh: Vec<_> =
+            fresh.into_iter().filter(|&(_, photo_id)| !(self.graph_loses)(photo_id)).collect();
         let slots: Vec<u32> = fresh.into_iter().map(|(slot, _)| slot).collect();
         self.graph.insert(view.codes(), &slots, parallel);
         self.linked.store(end, Ordering::Release);
@@ -423,7 +427,16 @@ impl Index {
         let damage = Damage::default();
         let snapshot::Read { store, graph, linked } = snapshot::read(dir, &options, fingerprint, &damage)?;
         let linked = AtomicUsize::new(linked);
-        Ok(Self { options, store, graph, linked, linking: Mutex::new(()), damage })
+        Ok(Self {
+            options,
+            store,
+            graph,
+            linked,
+            linking: Mutex::new(()),
+            damage,
+            #[cfg(test)]
+            graph_loses: |_| false,
+        })
     }
 
     /// Removes what was saved in `dir`.
@@ -464,5 +477,58 @@ impl std::fmt::Debug for Index {
             .field("len", &self.len())
             .field("unlinked", &self.unlinked())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Repeatable noise in -1..1 (SplitMix64).
+    fn noise(seed: u64) -> impl Iterator<Item = f32> {
+        (1u64..).map(move |i| {
+            let mut z =
+                seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(i.wrapping_mul(0xD1B5_4A32_D192_ED03));
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            f32::from(u16::try_from((z >> 48) & 0xFFFF).unwrap()) / 32768.0 - 1.0
+        })
+    }
+
+    /// An index whose graph loses pictures, and what is in it: tight clusters with a duplicate now and then.
+    fn lossy(count: u64, graph_loses: fn(PhotoId) -> bool) -> (Index, Vec<Embedding>) {
+        let vector = |i: u64| {
+            let own = if i % 50 == 7 { i - 1 } else { i };
+            let values = noise(i / 40).zip(noise(own + 1_000_000)).take(32);
+            Embedding::new(values.map(|(centre, own)| centre + 0.15 * own).collect()).unwrap()
+        };
+        let vectors: Vec<Embedding> = (0..count).map(vector).collect();
+        let options = IndexOptions { exact_max: 100, ..IndexOptions::new(NonZeroUsize::new(32).unwrap()) };
+        let mut index = Index::new(options);
+        index.graph_loses = graph_loses;
+        index.insert_many((1..).map(PhotoId).zip(&vectors)).unwrap();
+        index.catch_up();
+        (index, vectors)
+    }
+
+    #[test]
+    fn whatever_the_graph_loses_is_found_all_the_same() {
+        for graph_loses in [(|id| id.0 % 3 == 0) as fn(PhotoId) -> bool, |_| true] {
+            let (index, vectors) = lossy(3000, graph_loses);
+            for vector in &vectors {
+                let found = index.search(vector, 1, 0.9).unwrap();
+                assert!(found.best().is_some_and(|best| best.score >= 1.0 - 1e-6));
+            }
+        }
+    }
+
+    #[test]
+    fn a_miss_is_never_declared_on_the_graphs_word() {
+        let (index, vectors) = lossy(2000, |_| true);
+        // Near a stored picture, but equal to none: only the scan can find it.
+        let near = vectors[500].as_slice().iter().zip(noise(5)).map(|(v, n)| v + 0.01 * n).collect();
+        let near = Embedding::new(near).unwrap();
+        let found = index.search(&near, 5, 0.9).unwrap();
+        assert_eq!(found.as_slice(), index.search_exact(&near, 5).unwrap().as_slice());
     }
 }

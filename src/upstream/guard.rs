@@ -14,6 +14,7 @@ use super::{
     ProviderCount, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, limits,
 };
+use crate::cancel::{Gate, Interrupt, Interrupted};
 use crate::clock::{Clock, Timestamp};
 use crate::offer::{OfferDetail, OfferId};
 
@@ -157,7 +158,7 @@ pub struct Guard {
     policy: GuardPolicy,
     /// Held by the one who waits for the next start, so that at most one booking of this process is ahead of
     /// time.
-    turn: Mutex<()>,
+    turn: Gate,
     pacer: Mutex<PacerState>,
     in_line: AtomicU32,
     wait_notes: Option<WaitNotes>,
@@ -207,7 +208,7 @@ impl Guard {
         policy: GuardPolicy,
     ) -> Self {
         let pacer = Mutex::new(PacerState { not_before: Pause::NONE, broken: None });
-        let (turn, in_line) = (Mutex::new(()), AtomicU32::new(0));
+        let (turn, in_line) = (Gate::default(), AtomicU32::new(0));
         Self { upstream, ledger, clock, policy, turn, pacer, in_line, wait_notes: None }
     }
 
@@ -254,9 +255,23 @@ impl Guard {
     /// [`GuardError`]. Once an attempt has failed, its error is what is reported, also when the budget or the
     /// line allows no further one.
     pub fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<Asked, GuardError> {
+        self.search_unless(&Interrupt::never(), picture, params)
+    }
+
+    /// As [`search`](Self::search), with all waits ended by `interrupt`. A call that is under way is waited for all the
+    /// same, because it is paid for.
+    ///
+    /// # Errors
+    /// As for [`search`](Self::search); also [`GuardError::Interrupted`].
+    pub fn search_unless(
+        &self,
+        interrupt: &Interrupt,
+        picture: &UploadPicture,
+        params: &SearchParams,
+    ) -> Result<Asked, GuardError> {
         let call = || self.upstream.search(picture, params);
         let (mut page, Cost { calls, unsettled }) =
-            self.ask(Question::Search, &call, &|page: &UpstreamPage| page.provider_count)?;
+            self.ask(Question::Search, interrupt, &call, &|page: &UpstreamPage| page.provider_count)?;
         let mut warnings = limits::cut_page(self.profile(), &mut page, params.page_size);
         warnings.extend(self.unsettled_warning(unsettled));
         Ok(Asked { page, calls, unsettled, warnings })
@@ -273,8 +288,21 @@ impl Guard {
     /// # Errors
     /// As for [`search`](Self::search).
     pub fn details(&self, offer_id: &OfferId) -> Result<AskedDetail, GuardError> {
+        self.details_unless(&Interrupt::never(), offer_id)
+    }
+
+    /// As [`details`](Self::details), with all waits ended by `interrupt`.
+    ///
+    /// # Errors
+    /// As for [`search_unless`](Self::search_unless).
+    pub fn details_unless(
+        &self,
+        interrupt: &Interrupt,
+        offer_id: &OfferId,
+    ) -> Result<AskedDetail, GuardError> {
         let call = || self.upstream.details(offer_id);
-        let (mut detail, Cost { calls, unsettled }) = self.ask(Question::Details, &call, &|_| None)?;
+        let (mut detail, Cost { calls, unsettled }) =
+            self.ask(Question::Details, interrupt, &call, &|_| None)?;
         let mut warnings = limits::cut_detail(self.profile(), &mut detail);
         warnings.extend(self.unsettled_warning(unsettled));
         Ok(AskedDetail { detail, calls, unsettled, warnings })
@@ -295,6 +323,7 @@ impl Guard {
     fn ask<T>(
         &self,
         question: Question,
+        interrupt: &Interrupt,
         call: &dyn Fn() -> Result<T, UpstreamError>,
         count: &dyn Fn(&T) -> Option<ProviderCount>,
     ) -> Result<(T, Cost), GuardError> {
@@ -304,7 +333,7 @@ impl Guard {
         self.refuse_if_broken()?;
         loop {
             attempt += 1;
-            let error = match self.attempt(call, count, &mut cost) {
+            let error = match self.attempt(interrupt, call, count, &mut cost) {
                 Ok(answer) => {
                     // An answer that has been paid for is not thrown away because of the account.
                     cost.unsettled += u32::from(self.ledger.recovered(self.profile()).is_err());
@@ -313,6 +342,10 @@ impl Guard {
                 Err(GuardError::Upstream { error, .. }) => error,
                 Err(GuardError::Ledger { profile, error, .. }) => {
                     return Err(GuardError::Ledger { profile, error, calls: cost.calls });
+                }
+                // What an attempt cost is told to who wants no answer, too.
+                Err(GuardError::Interrupted { profile, reason: reason @ Interrupted::Cancelled, .. }) => {
+                    return Err(GuardError::Interrupted { profile, reason, calls: cost.calls });
                 }
                 Err(refusal) => {
                     return Err(match failed {
@@ -341,7 +374,12 @@ impl Guard {
                     self.note_long(pause, || {
                         format!("{} failed ({}) and is asked again", self.profile(), error.code)
                     });
-                    self.clock.sleep(pause);
+                    if let Err(reason) = interrupt.sleep(self.clock.as_ref(), pause) {
+                        return Err(match reason {
+                            Interrupted::Cancelled => self.interrupted(reason, cost.calls),
+                            Interrupted::DeadlinePassed => GuardError::Upstream { error, calls: cost.calls },
+                        });
+                    }
                 }
             }
             failed = Some(error);
@@ -351,14 +389,16 @@ impl Guard {
     /// One attempt in its turn; `cost` gets what it cost.
     fn attempt<T>(
         &self,
+        interrupt: &Interrupt,
         call: &dyn Fn() -> Result<T, UpstreamError>,
         count: &dyn Fn(&T) -> Option<ProviderCount>,
         cost: &mut Cost,
     ) -> Result<T, GuardError> {
         let failed = |error, calls| GuardError::Upstream { error, calls };
+        interrupt.check().map_err(|reason| self.interrupted(reason, 0))?;
         // Before the turn: a token that is fetched between turn and search would spoil the pace.
         self.noting(|| self.upstream.make_ready()).map_err(|error| failed(error, 0))?;
-        let reservation = self.take_turn()?;
+        let reservation = self.take_turn(interrupt)?;
         let answer = self.noting(call);
         let billed = answer.as_ref().map_or_else(UpstreamError::may_be_billed, |_| true);
         let outcome = if billed { CallOutcome::Billed } else { CallOutcome::Refunded };
@@ -456,22 +496,23 @@ impl Guard {
     }
 
     /// Waits until this thread may call, with the call booked.
-    fn take_turn(&self) -> Result<Reservation, GuardError> {
+    fn take_turn(&self, interrupt: &Interrupt) -> Result<Reservation, GuardError> {
         let place = Place::take(&self.in_line);
         let paused = self.pacer().not_before.left(self.clock.now());
-        self.allow(paused.saturating_add(self.policy.min_interval.saturating_mul(place.ahead)))?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = paused.saturating_add(self.policy.min_interval.saturating_mul(place.ahead));
+        self.allow(interrupt, wait)?;
+        let _turn = self.turn.enter(interrupt).map_err(|reason| self.interrupted(reason, 0))?;
         for _ in 0..MAX_TURN_RETRIES {
             self.refuse_if_open()?;
             let now = self.clock.now();
             let paused = self.pacer().not_before.left(now);
-            self.wait_until(now.plus(paused))?;
+            self.wait_until(interrupt, now.plus(paused))?;
             let now = self.clock.now();
             let day = QuotaDay::of(now);
             let reservation = self.book(day, now)?;
-            if let Err(too_slow) = self.wait_until(reservation.start_at) {
+            if let Err(refusal) = self.wait_until(interrupt, reservation.start_at) {
                 self.give_back(reservation)?;
-                return Err(too_slow);
+                return Err(refusal);
             }
             // While this thread waited, midnight may have passed (the call would count for the wrong day), or
             // another thread's call may have been told that it was too fast, or that nothing is left.
@@ -506,10 +547,10 @@ impl Guard {
         self.ledger.settle(reservation.id, CallOutcome::Refunded).map_err(|error| self.ledger_fault(error))
     }
 
-    fn wait_until(&self, moment: Timestamp) -> Result<(), GuardError> {
+    fn wait_until(&self, interrupt: &Interrupt, moment: Timestamp) -> Result<(), GuardError> {
         // However the clock is set meanwhile, no more is slept than this.
         let mut left = self.clock.now().until(moment);
-        self.allow(left)?;
+        self.allow(interrupt, left)?;
         self.note_long(left, || format!("{} is asked when it is this search's turn", self.profile()));
         loop {
             // Another thread may move a manual clock, and an administrator the machine's.
@@ -517,7 +558,7 @@ impl Guard {
             if rest.is_zero() {
                 return Ok(());
             }
-            self.clock.sleep(rest);
+            interrupt.sleep(self.clock.as_ref(), rest).map_err(|reason| self.interrupted(reason, 0))?;
             left -= rest;
         }
     }
@@ -553,8 +594,13 @@ impl Guard {
         })
     }
 
-    fn allow(&self, wait: Duration) -> Result<(), GuardError> {
+    fn allow(&self, interrupt: &Interrupt, wait: Duration) -> Result<(), GuardError> {
+        interrupt.allow(wait).map_err(|reason| self.interrupted(reason, 0))?;
         if wait > self.policy.max_wait { Err(self.too_slow(wait)) } else { Ok(()) }
+    }
+
+    fn interrupted(&self, reason: Interrupted, calls: u32) -> GuardError {
+        GuardError::Interrupted { profile: self.profile(), reason, calls }
     }
 
     fn too_slow(&self, wait: Duration) -> GuardError {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{LedgerError, NO_ADDRESS, UpstreamError, UpstreamErrorKind};
+use crate::cancel::Interrupted;
 use crate::clock::Timestamp;
 
 /// Why there is no answer.
@@ -31,6 +32,17 @@ pub enum GuardError {
     /// The breaker is open, for all processes: the upstream failed too often, or has said that nothing is left.
     #[error("{error}; it is not asked before {until}")]
     BreakerOpen { error: UpstreamError, until: Timestamp },
+    /// The caller wants no answer any more; `calls` were made and (perhaps) billed before.
+    #[error("{profile} was not asked{}: {reason}", paid_before(*calls))]
+    Interrupted { profile: &'static str, reason: Interrupted, calls: u32 },
+}
+
+fn paid_before(calls: u32) -> String {
+    match calls {
+        0 => String::new(),
+        1 => " again; 1 call paid".to_owned(),
+        calls => format!(" again; {calls} calls paid"),
+    }
 }
 
 fn not_booked(error: &LedgerError, calls: u32) -> String {
@@ -49,6 +61,7 @@ fn not_booked(error: &LedgerError, calls: u32) -> String {
 /// Why nothing was asked, or asked in vain, in a way that passes by itself or with a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum WhyNot {
     /// The caller forbade it.
     Offline,
@@ -64,6 +77,8 @@ pub enum WhyNot {
     BreakerOpen,
     /// Too many wait for their turn.
     TooSlow,
+    /// The caller's deadline left no time to ask.
+    DeadlinePassed,
     /// The upstream was asked and failed.
     UpstreamFailed,
     /// The upstream answered in a way that cannot be read, now or a short while ago.
@@ -77,7 +92,9 @@ impl GuardError {
     #[must_use]
     pub fn calls(&self) -> u32 {
         match self {
-            Self::Upstream { calls, .. } | Self::Ledger { calls, .. } => *calls,
+            Self::Upstream { calls, .. } | Self::Ledger { calls, .. } | Self::Interrupted { calls, .. } => {
+                *calls
+            }
             Self::BudgetSpent { .. } | Self::TooSlow { .. } | Self::BreakerOpen { .. } => 0,
         }
     }
@@ -99,6 +116,8 @@ impl GuardError {
                 _ => None,
             },
             Self::Ledger { .. } => Some(WhyNot::CannotStore),
+            Self::Interrupted { reason: Interrupted::DeadlinePassed, .. } => Some(WhyNot::DeadlinePassed),
+            Self::Interrupted { reason: Interrupted::Cancelled, .. } => None,
         }
     }
 
@@ -123,7 +142,7 @@ impl GuardError {
                 *calls == 0 && is_elsewhere
             }
             Self::BudgetSpent { .. } | Self::BreakerOpen { .. } => true,
-            Self::TooSlow { .. } | Self::Ledger { .. } => false,
+            Self::TooSlow { .. } | Self::Ledger { .. } | Self::Interrupted { .. } => false,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use image::ImageFormat;
 use serde_json::json;
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
-use tongkuan::engine::{CachePolicy, Engine, Query};
+use tongkuan::engine::{CachePolicy, Engine};
 use tongkuan::offer::Offer;
 use tongkuan::sandbox::{Fault, Faults, Sandbox, SandboxOptions, View};
 use tongkuan::upstream::{
@@ -170,7 +170,7 @@ impl Rig<'_> {
                 .clock(self.clock.clone())
                 .open()
                 .unwrap();
-            let answer = engine.search(&Query { source_url, ..query(&png(77)) }).unwrap();
+            let answer = engine.search(&query(&png(77)).source_url(source_url)).unwrap();
             let reason = if fault == Fault::Html { WhyNot::Unreadable } else { WhyNot::UpstreamFailed };
             assert_eq!(answer.unanswered.unwrap().reason, reason, "{}: {:?}", self.profile, answer.warnings);
         }
@@ -381,7 +381,7 @@ fn the_ledger_never_says_fewer_than_the_sandbox_has_billed() {
         let mut answered = 0;
         for seed in 0..40 {
             let bytes = encoded(&crate::fakes::picture(seed), ImageFormat::Png);
-            match engine.search(&Query { source_url: Some(&url), ..query(&bytes) }) {
+            match engine.search(&query(&bytes).source_url(url.as_str())) {
                 Ok(answer) => answered += u32::from(answer.unanswered.is_none()),
                 // A picture that is not taken, or (at the vendors) a token that is not: nothing was billed for it.
                 Err(error) => assert!(!error.to_string().is_empty()),

@@ -148,7 +148,7 @@ fn catalogues_of_earlier_formats_are_migrated_and_answer() {
         let params = SearchParams { page_size: 3, ..SearchParams::default() };
         for (file, offers, first) in [("wide.jpg", 3, "864704291266"), ("square.jpg", 1, "A-1")] {
             let bytes = std::fs::read(data.join("embedding").join(file)).unwrap();
-            let query = Query { params: params.clone(), ..Query::new(&bytes, file) };
+            let query = Query::new(&bytes, file).params(params.clone());
             let answer = engine.search(&query).unwrap();
             assert_eq!((answer.verdict, answer.offers.len()), (Outcome::Hit, offers), "{version} {file}");
             assert_eq!(answer.offers[0].offer_id.as_str(), first);
@@ -181,7 +181,7 @@ fn pictures_stored_before_colour_profiles_were_honoured_are_counted_and_looked_a
     let (plain, p3) = (decoded("colour/plain.png"), decoded("colour/p3.png"));
     let local = |engine: &Engine, photo: &Photo| {
         let bytes = encoded(photo.as_image(), image::ImageFormat::Bmp);
-        let query = Query { mode: Mode::LocalOnly, ..query(&bytes) };
+        let query = query(&bytes).mode(Mode::LocalOnly);
         engine.search(&query).unwrap().rule()
     };
     let engine = builder().open().unwrap();
@@ -192,7 +192,7 @@ fn pictures_stored_before_colour_profiles_were_honoured_are_counted_and_looked_a
     let untouched = engine.catalog().embedding(PhotoId(2)).unwrap();
     // The file itself is known all the same.
     let p3_file = std::fs::read(data.join("colour/p3.png")).unwrap();
-    let answer = engine.search(&Query { mode: Mode::LocalOnly, ..query(&p3_file) }).unwrap();
+    let answer = engine.search(&query(&p3_file).mode(Mode::LocalOnly)).unwrap();
     assert_eq!((answer.rule(), answer.offers[0].offer_id.as_str()), (Some(Rule::SameBytes), "P3"));
     drop(engine);
 

@@ -6,7 +6,7 @@ use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use proptest::prelude::*;
 use tongkuan::catalog::{Entry, Words};
-use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Originals, Outcome, Progress, Query};
+use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Originals, Outcome, Progress};
 use tongkuan::offer::OfferId;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{GuardPolicy, SearchParams};
@@ -77,7 +77,7 @@ fn copy(seed: u32) -> Vec<u8> {
 }
 
 fn local(engine: &Engine, bytes: &[u8]) -> Answer {
-    engine.search(&Query { mode: Mode::LocalOnly, ..query(bytes) }).unwrap()
+    engine.search(&query(bytes).mode(Mode::LocalOnly)).unwrap()
 }
 
 /// A search for a new picture, and for copies of photos 1, 2 and 4, answers as if nothing were wrong with photo 3.
@@ -311,7 +311,7 @@ fn a_damaged_entry_of_the_queue_is_passed_over_and_never_paid_for() {
     let engine = bench.engine();
     for seed in 1..=4 {
         let png = png(seed);
-        let answer = engine.search(&Query { defer: Some(0), ..query(&png) }).unwrap();
+        let answer = engine.search(&query(&png).defer(0)).unwrap();
         assert!(answer.unanswered.unwrap().queued);
     }
     drop(engine);

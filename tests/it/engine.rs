@@ -6,7 +6,7 @@ use tongkuan::calibration::Line;
 use tongkuan::catalog::CatalogError;
 use tongkuan::clock::Clock;
 use tongkuan::embed::Thresholds;
-use tongkuan::engine::{CachePolicy, EngineError, Mode, Outcome, Query, Source};
+use tongkuan::engine::{CachePolicy, EngineError, Mode, Outcome, Source};
 use tongkuan::index;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{GuardError, GuardPolicy, QuotaDay, SearchParams, UpstreamErrorKind, WhyNot};
@@ -78,7 +78,7 @@ fn a_hit_by_looks_is_sure_and_a_recoloured_picture_is_a_review_that_says_why() {
         pixel.0 = [g, b, r];
     }
     let bytes = encoded(&recoloured, ImageFormat::Png);
-    let doubted = engine.search(&Query { mode: Mode::LocalOnly, ..query(&bytes) }).unwrap();
+    let doubted = engine.search(&query(&bytes).mode(Mode::LocalOnly)).unwrap();
     assert_ne!(doubted.verdict, Outcome::Hit, "{doubted:?}");
     assert!(doubted.confidence().is_none_or(|c| c < doubted.threshold()), "{doubted:?}");
     assert_eq!(doubted.why().is_some(), doubted.verdict == Outcome::Review, "{doubted:?}");
@@ -177,7 +177,7 @@ fn other_parameters_are_another_question_about_the_same_picture() {
     let engine = bench.engine();
     let bytes = png(1);
     engine.search(&query(&bytes)).unwrap();
-    let second_page = Query { params: SearchParams { page: 2, ..SearchParams::default() }, ..query(&bytes) };
+    let second_page = query(&bytes).params(SearchParams { page: 2, ..SearchParams::default() });
     assert_eq!(engine.search(&second_page).unwrap().upstream_calls, 1);
     assert_eq!(engine.search(&second_page).unwrap().verdict, Outcome::Hit);
     assert_eq!((bench.calls(), engine.catalog().photo_count().unwrap()), (2, 1));
@@ -188,7 +188,7 @@ fn local_only_never_spends() {
     let bench = Bench::new();
     let engine = bench.engine();
     let bytes = png(1);
-    let answer = engine.search(&Query { mode: Mode::LocalOnly, ..query(&bytes) }).unwrap();
+    let answer = engine.search(&query(&bytes).mode(Mode::LocalOnly)).unwrap();
     assert_eq!((answer.verdict, answer.source), (Outcome::Miss, Source::None));
     assert_eq!((bench.calls(), engine.catalog().photo_count().unwrap()), (0, 0));
 }
@@ -199,7 +199,7 @@ fn refresh_asks_although_the_answer_is_known_and_replaces_it() {
     let engine = bench.engine();
     let bytes = png(1);
     let old = engine.search(&query(&bytes)).unwrap();
-    let new = engine.search(&Query { mode: Mode::Refresh, ..query(&bytes) }).unwrap();
+    let new = engine.search(&query(&bytes).mode(Mode::Refresh)).unwrap();
     assert_eq!(new.upstream_calls, 1);
     assert_ne!(new.offers, old.offers);
     assert_eq!(engine.search(&query(&bytes)).unwrap().offers, new.offers);
@@ -210,7 +210,7 @@ fn bypass_asks_and_stores_nothing() {
     let bench = Bench::new();
     let engine = bench.engine();
     let bytes = png(1);
-    let answer = engine.search(&Query { mode: Mode::Bypass, ..query(&bytes) }).unwrap();
+    let answer = engine.search(&query(&bytes).mode(Mode::Bypass)).unwrap();
     assert_eq!((answer.upstream_calls, engine.catalog().photo_count().unwrap()), (1, 0));
 }
 
@@ -268,7 +268,7 @@ fn an_own_good_is_found_by_its_picture_under_any_parameters() {
     assert!(added.is_new);
     assert!(!engine.add_own(&offer("A-1"), &png(1), "a.png").unwrap().is_new);
     let bytes = png(1);
-    let page = Query { params: SearchParams { page: 3, ..SearchParams::default() }, ..query(&bytes) };
+    let page = query(&bytes).params(SearchParams { page: 3, ..SearchParams::default() });
     let answer = engine.search(&page).unwrap();
     assert_eq!((answer.verdict, answer.offers.len()), (Outcome::Hit, 1));
     assert_eq!(answer.offers[0].offer_id.as_str(), "A-1");
@@ -332,7 +332,7 @@ fn a_blank_is_asked_about_only_by_force_and_its_answer_is_for_that_file_alone() 
     let [png, bmp] = [image::ImageFormat::Png, image::ImageFormat::Bmp].map(|format| encoded(&blank, format));
     let unasked = engine.search(&query(&png)).unwrap();
     assert_eq!(unasked.unanswered.map(|why| why.reason), Some(WhyNot::NothingToCompare));
-    let forced = engine.search(&Query { force: true, ..query(&png) }).unwrap();
+    let forced = engine.search(&query(&png).force(true)).unwrap();
     assert_eq!((forced.upstream_calls, bench.calls()), (1, 1));
     assert_eq!(engine.search(&query(&png)).unwrap().rule(), Some(Rule::SameBytes));
     let other_file = engine.search(&query(&bmp)).unwrap();

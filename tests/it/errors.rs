@@ -121,12 +121,14 @@ fn documented() -> BTreeSet<String> {
 #[test]
 fn every_code_is_documented_and_every_documented_code_is_there() {
     use tongkuan::{
-        calibration, catalog, embed, engine, eval, fetch, index, input, offer, photo, sandbox, tensor,
-        upstream, verify,
+        calibration, cancel, catalog, config, embed, engine, eval, fetch, index, input, offer, photo,
+        sandbox, tensor, upstream, verify,
     };
     let of_types = [
         calibration::TooFewPairs::CODES,
+        cancel::Interrupted::CODES,
         catalog::CatalogError::CODES,
+        config::ConfigError::CODES,
         embed::runtime::RuntimeError::CODES,
         embed::EmbedError::CODES,
         embed::EmbeddingError::CODES,

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use tongkuan::catalog::{Catalog, CatalogError, GoodsPhoto, NewAnswer, NewGood, NewPhoto, Words};
 use tongkuan::clock::Timestamp;
 use tongkuan::embed::Embedding;
-use tongkuan::engine::{Added, BatchEnd, Engine, EngineError, Mode, Outcome, OwnGood, Query, Source};
+use tongkuan::engine::{Added, BatchEnd, Engine, EngineError, Mode, Outcome, OwnGood, Source};
 use tongkuan::offer::{Offer, OfferId};
 use tongkuan::photo::{Digest, PhotoFormat};
 use tongkuan::photo_id::PhotoId;
@@ -48,7 +48,7 @@ fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 
 fn local(engine: &Engine, seed: u32) -> tongkuan::engine::Answer {
     let png = png(seed);
-    engine.search(&Query { mode: Mode::LocalOnly, ..query(&png) }).unwrap()
+    engine.search(&query(&png).mode(Mode::LocalOnly)).unwrap()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongkuan::catalog::{GoodsFilter, ImageCounts, PhotoFilter, PhotoKind, Words};
-use tongkuan::engine::{Answer, CachePolicy, Engine, Harvested, Mode, Originals, Outcome, Query, Refine};
+use tongkuan::engine::{Answer, CachePolicy, Engine, Harvested, Mode, Originals, Outcome, Refine};
 use tongkuan::fetch::{FetchLimits, Fetcher};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 use tongkuan::upstream::{ArticleConfig, ArticleUpstream, GuardPolicy, SearchParams, Secret, WhyNot};
@@ -62,7 +62,8 @@ fn a_suppliers_own_picture_is_a_hit_after_the_harvest_and_names_its_offer_first(
     let shop = Shop::new(500);
     let first = shop.search(&png(1));
     assert_eq!((first.offers.len(), shop.counts().waiting), (20, 20));
-    assert_eq!(shop.harvest(None), Harvested { stored: 20, known: 0, failed: 0 });
+    let Harvested { stored, known, failed, .. } = shop.harvest(None);
+    assert_eq!((stored, known, failed), (20, 0, 0));
     assert_eq!(shop.counts(), ImageCounts { waiting: 0, stored: 20, failed: 0 });
     for (place, offer) in first.offers.iter().enumerate() {
         let catalogue = shop.sandbox().catalogue();
@@ -80,7 +81,7 @@ fn a_suppliers_own_picture_is_a_hit_after_the_harvest_and_names_its_offer_first(
         View::Main,
     );
     let params = SearchParams { page_size: 7, ..SearchParams::default() };
-    let asked = shop.engine.search(&Query { params, ..query(&bytes) }).unwrap();
+    let asked = shop.engine.search(&query(&bytes).params(params)).unwrap();
     assert_eq!((asked.upstream_calls, asked.offers.len()), (1, 7));
     assert_eq!(
         shop.search(&bytes).matched.unwrap().kind,
@@ -124,7 +125,7 @@ fn a_harvest_goes_on_where_it_was_stopped_and_fetches_nothing_twice() {
     assert_eq!(shop.sandbox().counters().image_fetches, 20);
     // The same offers in another answer bring no new pictures.
     let params = SearchParams { page_size: 10, ..SearchParams::default() };
-    shop.engine.search(&Query { params, ..query(&png(1)) }).unwrap();
+    shop.engine.search(&query(&png(1)).params(params)).unwrap();
     assert_eq!(shop.counts().waiting, 0);
 }
 
@@ -182,7 +183,8 @@ fn pictures_that_cannot_be_fetched_are_tried_three_times_and_no_more() {
     shop.search(&png(1));
     drop(shop.sandbox.take());
     for left in [20, 20, 0] {
-        assert_eq!(shop.harvest(None), Harvested { stored: 0, known: 0, failed: 20 });
+        let Harvested { stored, known, failed, .. } = shop.harvest(None);
+        assert_eq!((stored, known, failed), (0, 0, 20));
         assert_eq!(shop.counts().waiting, left);
     }
     assert_eq!((shop.harvest(None), shop.counts().failed), (Harvested::default(), 20));
@@ -233,12 +235,12 @@ fn a_refinement_chooses_among_what_is_there_and_costs_nothing() {
     let bytes = shop.good(5);
     let all = shop.search(&bytes).offers;
     let least = all.iter().filter_map(|offer| offer.min_order_quantity).min().unwrap();
-    let refine = Refine { words: None, max_min_order: Some(least) };
-    let few = shop.engine.search(&Query { refine, ..query(&bytes) }).unwrap();
+    let refine = Refine::default().max_min_order(least);
+    let few = shop.engine.search(&query(&bytes).refine(refine)).unwrap();
     assert_eq!(few.offers.len() + few.filtered_out, all.len());
     assert!(!few.offers.is_empty() && few.offers.iter().all(|offer| offer.min_order_quantity == Some(least)));
-    let refine = Refine { words: Words::parse("龘龘"), max_min_order: None };
-    let none = shop.engine.search(&Query { refine, ..query(&bytes) }).unwrap();
+    let refine = Refine::default().words(Words::parse("龘龘"));
+    let none = shop.engine.search(&query(&bytes).refine(refine)).unwrap();
     assert_eq!((none.verdict, none.offers.len(), none.filtered_out), (Outcome::Hit, 0, all.len()));
     assert_eq!(shop.search(&bytes).offers, all, "what is stored is whole");
     assert_eq!(shop.sandbox().counters().searches_ok, 1);
@@ -256,7 +258,7 @@ fn pages_are_asked_one_by_one_and_each_only_once() {
     assert_eq!((again.upstream_calls, again.verdict), (0, Outcome::Hit));
     assert_eq!(again.offers.len(), 60);
     let params = SearchParams { page_size: 50, ..SearchParams::default() };
-    let all = shop.engine.search_pages(&Query { params, ..query(&bytes) }, 100).unwrap();
+    let all = shop.engine.search_pages(&query(&bytes).params(params), 100).unwrap();
     let goods = shop.sandbox().catalogue().goods().len();
     assert_eq!(all.offers.len(), goods);
     assert_eq!(all.upstream_calls as usize, goods.div_ceil(50), "no page is asked for after the last one");
@@ -269,7 +271,7 @@ fn the_pages_before_the_end_of_the_budget_are_answered() {
     let some = shop.engine.search_pages(&query(&bytes), 5).unwrap();
     assert_eq!((some.offers.len(), some.upstream_calls), (40, 2));
     assert_eq!(some.unanswered.unwrap().reason, WhyNot::BudgetSpent);
-    let offline = Query { mode: Mode::LocalOnly, ..query(&bytes) };
+    let offline = query(&bytes).mode(Mode::LocalOnly);
     let stored = shop.engine.search_pages(&offline, 5).unwrap();
     assert_eq!((stored.offers.len(), stored.unanswered.unwrap().reason), (40, WhyNot::Offline));
 }

@@ -196,26 +196,6 @@ fn twenty_thousand_pictures_find_themselves_before_and_after_a_restart() {
 }
 
 #[test]
-fn whatever_the_graph_loses_is_found_all_the_same() {
-    let pictures = pictures(3000);
-    for graph_loses in [(|id| id.0 % 3 == 0) as fn(PhotoId) -> bool, |_| true] {
-        let options = IndexOptions { exact_max: 100, graph_loses, ..options() };
-        assert_eq!(lost(&filled(options, &pictures), &pictures), 0);
-    }
-}
-
-#[test]
-fn a_miss_is_never_declared_on_the_graphs_word() {
-    let pictures = pictures(2000);
-    let index = filled(IndexOptions { exact_max: 100, graph_loses: |_| true, ..options() }, &pictures);
-    // Near a stored picture, but equal to none: only the scan can find it.
-    let near: Vec<f32> = pictures[500].1.as_slice().iter().zip(noise(5)).map(|(v, n)| v + 0.01 * n).collect();
-    let near = Embedding::new(near).unwrap();
-    let found = index.search(&near, 5, 0.9).unwrap();
-    assert_eq!(found.as_slice(), index.search_exact(&near, 5).unwrap().as_slice());
-}
-
-#[test]
 fn a_damaged_or_foreign_snapshot_is_refused_and_never_trusted() {
     let pictures = pictures(500);
     let options = IndexOptions { exact_max: 100, ..options() };

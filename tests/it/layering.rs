@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "access",
             "calibration",
+            "cancel",
             "offer",
             "photo",
             "photo_id",
@@ -33,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "calibration",
             "catalog",
             "clock",
+            "config",
             "embed",
             "engine",
             "eval",
@@ -48,13 +50,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
+    ("cancel", &["clock", "timestamp"]),
     ("clock", &["timestamp"]),
     // Names the errors of all modules; nothing uses it.
     (
         "codes",
         &[
             "calibration",
+            "cancel",
             "catalog",
+            "config",
             "embed",
             "engine",
             "eval",
@@ -69,6 +74,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
+    // What every door needs before it opens an engine; knows none of the doors.
+    ("config", &["catalog", "clock", "embed", "engine", "fetch", "offer", "photo", "upstream"]),
     // Both without knowledge of who draws or throws: the sandbox's goods, and the edits of `eval`.
     ("dice", &[]),
     ("drawing", &[]),
@@ -77,6 +84,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "engine",
         &[
             "calibration",
+            "cancel",
             "clock",
             "embed",
             "fetch",
@@ -141,7 +149,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("tensor", &["photo"]),
     ("timestamp", &[]),
-    ("upstream", &["access", "clock", "offer", "http", "question", "quota_day"]),
+    ("upstream", &["access", "cancel", "clock", "offer", "http", "question", "quota_day"]),
     ("vector", &[]),
     ("verdict", &["calibration", "index", "photo_id", "vector", "verify"]),
     ("verify", &[]),

@@ -1,6 +1,7 @@
 //! What was paid for is answered, kept and not paid for again, whatever becomes of the catalogue.
 
 mod homes;
+mod interrupted;
 mod locked;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use tongkuan::clock::Clock;
-use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Outcome, Query, Source};
+use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Outcome, Source};
 use tongkuan::offer::{OfferDetail, OfferId};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::{
@@ -68,7 +69,7 @@ fn a_paid_answer_that_cannot_be_stored_is_given_and_is_not_paid_again() {
     for (engine, mode) in
         [(&engine, Mode::Default), (&bench.engine(), Mode::Default), (&engine, Mode::LocalOnly)]
     {
-        let again = engine.search(&Query { mode, ..query(&bytes) }).unwrap();
+        let again = engine.search(&query(&bytes).mode(mode)).unwrap();
         assert_eq!((again.verdict, again.source, again.upstream_calls), (Outcome::Hit, Source::Local, 0));
         assert_eq!((&again.offers, again.fetched_at), (&first.offers, first.fetched_at));
     }
@@ -115,7 +116,7 @@ fn working_off_the_queue_three_times_on_a_full_disk_pays_one_call() {
     let poor =
         bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap();
     for seed in [1, 2] {
-        let answer = poor.search(&Query { defer: Some(0), ..query(&png(seed)) }).unwrap();
+        let answer = poor.search(&query(&png(seed)).defer(0)).unwrap();
         assert!(answer.unanswered.unwrap().queued);
     }
     fill(&bench);
@@ -144,7 +145,7 @@ fn pages_after_one_that_cannot_be_stored_are_not_asked_for() {
     let bytes = png(1);
     let params = SearchParams { page_size: 2, ..SearchParams::default() };
     bench.upstream.says_total.store(false, Ordering::SeqCst);
-    let pages = engine.search_pages(&Query { params, ..query(&bytes) }, 5).unwrap();
+    let pages = engine.search_pages(&query(&bytes).params(params), 5).unwrap();
     assert_eq!((pages.offers.len(), pages.upstream_calls, bench.calls()), (2, 1, 1));
     assert_eq!(reason(&pages), Some(WhyNot::CannotStore));
     assert!(pages.unstored.unwrap().set_aside);
@@ -163,7 +164,7 @@ fn a_refreshed_answer_that_cannot_be_stored_is_given_once_and_then_no_more_is_as
             "CREATE TRIGGER full BEFORE UPDATE ON answers BEGIN SELECT RAISE(ABORT, 'the disk is full'); END;",
         )
         .unwrap();
-    let refresh = || engine.search(&Query { mode: Mode::Refresh, ..query(&bytes) }).unwrap();
+    let refresh = || engine.search(&query(&bytes).mode(Mode::Refresh)).unwrap();
     let new = refresh();
     assert_ne!(new.offers, old.offers);
     assert!(new.unstored.unwrap().set_aside);
@@ -184,7 +185,7 @@ fn an_answer_that_waited_does_not_replace_a_newer_one() {
     let waiting = std::fs::read(&journal).unwrap();
     make_room(&bench);
     bench.clock.sleep(std::time::Duration::from_mins(1));
-    let newer = engine.search(&Query { mode: Mode::Refresh, ..query(&bytes) }).unwrap();
+    let newer = engine.search(&query(&bytes).mode(Mode::Refresh)).unwrap();
     drop(engine);
     // As if the process had been killed between storing it and taking it out of the journal.
     std::fs::write(&journal, waiting).unwrap();

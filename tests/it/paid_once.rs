@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tongkuan::clock::Clock;
-use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Outcome, Progress, Query, Refine};
+use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Outcome, Progress, Refine};
 use tongkuan::offer::{Offer, OfferId};
 use tongkuan::sandbox::{Fault, Faults};
 use tongkuan::upstream::{
@@ -66,7 +66,7 @@ fn all_of(
     let engine = bench.builder().upstream(upstream.clone(), policy, CachePolicy::default()).open().unwrap();
     let bytes = png(1);
     let params = SearchParams { page_size, ..SearchParams::default() };
-    let query = Query { params, refine, ..query(&bytes) };
+    let query = query(&bytes).params(params).refine(refine);
     let first = engine.search_pages(&query, 100).unwrap();
     let calls = upstream.calls.load(Ordering::SeqCst);
     let second = engine.search_pages(&query, 100).unwrap();
@@ -148,7 +148,7 @@ fn a_number_that_is_too_high_costs_one_call_at_the_most() {
 
 #[test]
 fn offers_that_are_not_wanted_are_new_all_the_same() {
-    let refine = Refine { words: tongkuan::catalog::Words::parse("74"), ..Refine::default() };
+    let refine = Refine::default().words(tongkuan::catalog::Words::parse("74"));
     let (answer, calls, _) = all_of(50, 20, refine, |page, size| UpstreamPage {
         offers: slice(75, page, size),
         total: Some(75),
@@ -190,11 +190,11 @@ fn an_answer_that_cannot_be_read_is_remembered_for_a_day_and_refresh_asks_again(
     assert_eq!(bench.calls(), 1);
     // Another page of the same picture is another question.
     let params = SearchParams { page: 2, ..SearchParams::default() };
-    bench.engine().search(&Query { params, ..query(&bytes) }).unwrap();
+    bench.engine().search(&query(&bytes).params(params)).unwrap();
     assert_eq!(bench.calls(), 2);
     bench.upstream.fail_with(None);
     assert_eq!(bench.engine().search(&query(&bytes)).unwrap().upstream_calls, 0);
-    let asked = bench.engine().search(&Query { mode: Mode::Refresh, ..query(&bytes) }).unwrap();
+    let asked = bench.engine().search(&query(&bytes).mode(Mode::Refresh)).unwrap();
     assert_eq!((asked.upstream_calls, asked.unanswered), (1, None));
     assert_eq!(bench.engine().search(&query(&bytes)).unwrap().verdict, Outcome::Hit);
 
@@ -212,10 +212,10 @@ fn a_waiting_picture_whose_answer_cannot_be_read_holds_up_no_other() {
     let engine = bench.engine();
     bench.upstream.fail_with(UpstreamErrorKind::Unreadable);
     let bytes = png(1);
-    engine.search(&Query { defer: Some(5), ..query(&bytes) }).unwrap();
+    engine.search(&query(&bytes).defer(5)).unwrap();
     bench.upstream.fail_with(UpstreamErrorKind::Unreachable);
     let other = png(2);
-    engine.search(&Query { defer: Some(0), ..query(&other) }).unwrap();
+    engine.search(&query(&other).defer(0)).unwrap();
     bench.upstream.fail_with(None);
     let drained = engine.drain(None, &mut |_| {}).unwrap();
     assert_eq!((drained.answered, drained.failed, drained.dropped, drained.stopped), (1, 1, 0, None));

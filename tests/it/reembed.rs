@@ -6,7 +6,7 @@ use std::sync::Arc;
 use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use tongkuan::catalog::CatalogError;
-use tongkuan::engine::{Engine, EngineBuilder, EngineError, Mode, Originals, Outcome, Query, Reembedded};
+use tongkuan::engine::{Engine, EngineBuilder, EngineError, Mode, Originals, Outcome, Reembedded};
 use tongkuan::verdict::Rule;
 
 use crate::fakes::{Bench, FakeEmbedder, encoded, offer, picture, png, query};
@@ -43,7 +43,7 @@ fn store(engine: &Engine, seeds: std::ops::Range<u32>) {
 }
 
 fn local(engine: &Engine, bytes: &[u8]) -> Result<tongkuan::engine::Answer, EngineError> {
-    engine.search(&Query { mode: Mode::LocalOnly, ..query(bytes) })
+    engine.search(&query(bytes).mode(Mode::LocalOnly))
 }
 
 fn copy(seed: u32) -> Vec<u8> {

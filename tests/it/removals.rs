@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tongkuan::clock::Clock;
 use tongkuan::embed::Embedding;
-use tongkuan::engine::{Mode, Outcome, Query};
+use tongkuan::engine::{Mode, Outcome};
 use tongkuan::index::{Index, IndexOptions, PhotoSet};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::QuotaDay;
@@ -165,7 +165,7 @@ fn a_forgotten_picture_is_a_miss_in_every_process_at_once_and_what_was_spent_sta
     assert_eq!(here.forget(&[gone]).unwrap().photo_ids, []);
     for engine in [&here, &there, &bench.engine()] {
         let png = png(1);
-        let local = Query { mode: Mode::LocalOnly, ..query(&png) };
+        let local = query(&png).mode(Mode::LocalOnly);
         let answer = engine.search(&local).unwrap();
         assert_eq!((answer.verdict, answer.offers.len()), (Outcome::Miss, 0));
         assert!(answer.matched.is_none());
@@ -222,7 +222,7 @@ fn a_picture_answered_lately_is_not_old() {
     engine.search(&query(&png(1))).unwrap();
     bench.clock.sleep(Duration::from_hours(24 * 100));
     let png = png(1);
-    engine.search(&Query { mode: Mode::Refresh, ..query(&png) }).unwrap();
+    engine.search(&query(&png).mode(Mode::Refresh)).unwrap();
     assert!(engine.forget_older_than(Duration::from_hours(24 * 90)).unwrap().photo_ids.is_empty());
 }
 
@@ -234,7 +234,7 @@ fn a_picture_forgotten_while_the_upstream_is_asked_about_it_is_stored_with_what_
     engine.search(&query(&png)).unwrap();
     let hold = bench.upstream.hanging.lock().unwrap();
     let asked = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| engine.search(&Query { mode: Mode::Refresh, ..query(&png) }));
+        let asking = scope.spawn(|| engine.search(&query(&png).mode(Mode::Refresh)));
         while bench.calls() < 2 {
             std::thread::yield_now();
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tongkuan::catalog::{GoodsFilter, PhotoFilter, PhotoKind};
 use tongkuan::clock::{Clock, Timestamp};
-use tongkuan::engine::{Engine, Mode, Query, Similar};
+use tongkuan::engine::{Engine, Mode, Similar};
 use tongkuan::offer::Offer;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::upstream::SearchParams;
@@ -120,8 +120,8 @@ fn what_was_found_in_a_category_is_of_it_also_where_the_upstream_names_none() {
     let engine = bench.engine();
     let png = png(1);
     let params = SearchParams { category_id: Some(1031), ..SearchParams::default() };
-    let asked = engine.search(&Query { params: params.clone(), ..query(&png) }).unwrap();
-    let again = engine.search(&Query { params, mode: Mode::LocalOnly, ..query(&png) }).unwrap();
+    let asked = engine.search(&query(&png).params(params.clone())).unwrap();
+    let again = engine.search(&query(&png).params(params).mode(Mode::LocalOnly)).unwrap();
     for answer in [&asked, &again] {
         assert!(answer.offers.iter().all(|offer| offer.category_ids == [1031]), "{answer:?}");
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tongkuan::catalog::{Catalog, NewAnswer, NewPhoto};
 use tongkuan::clock::Clock;
 use tongkuan::embed::Embedding;
-use tongkuan::engine::{Mode, Outcome, Progress, Query};
+use tongkuan::engine::{Mode, Outcome, Progress};
 use tongkuan::index::{Index, IndexError, IndexFingerprint, IndexOptions, LoadError};
 use tongkuan::photo::{Digest, PhotoFormat};
 
@@ -195,7 +195,7 @@ fn an_engine_makes_a_damaged_index_anew_even_when_the_damage_shows_in_the_middle
         fs::write(&file, bytes).unwrap();
         let engine = bench.engine_with_graph();
         let png = png(1);
-        let local = Query { mode: Mode::LocalOnly, ..query(&png) };
+        let local = query(&png).mode(Mode::LocalOnly);
         assert_eq!(engine.search(&local).unwrap().verdict, Outcome::Miss, "{name}");
         let audit = engine.audit().unwrap();
         assert!(audit.is_sound() && audit.photos == 1100, "{name}: {audit:?}");

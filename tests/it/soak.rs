@@ -58,7 +58,7 @@ impl Wish {
 
     fn query<'a>(&self, bytes: &'a [u8]) -> Query<'a> {
         let params = SearchParams { page: self.page, page_size: 10, ..SearchParams::default() };
-        Query { params, mode: self.mode, defer: Some(0), ..query(bytes) }
+        query(bytes).params(params).mode(self.mode).defer(0)
     }
 }
 
@@ -196,7 +196,7 @@ fn a_soak_with_faults_loses_no_answer_and_spends_no_call_too_many() {
     let paid = paid.into_inner().unwrap();
     let lost = paid.iter().filter(|wish| {
         let bytes = wish.bytes();
-        let query = Query { mode: Mode::LocalOnly, ..wish.query(&bytes) };
+        let query = wish.query(&bytes).mode(Mode::LocalOnly);
         engine.search(&query).unwrap().verdict != Outcome::Hit
     });
     let lost = lost.count();

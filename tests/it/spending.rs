@@ -6,7 +6,7 @@ use image::ImageFormat;
 use image::imageops::{FilterType, resize};
 use tongkuan::catalog::WaitReason;
 use tongkuan::clock::Clock;
-use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Outcome, Query, Source};
+use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Outcome, Source};
 use tongkuan::upstream::{GuardError, GuardPolicy, SearchParams, UpstreamErrorKind, WhyNot};
 
 use crate::fakes::{Bench, FakeUpstream, encoded, picture, png, query};
@@ -48,7 +48,7 @@ fn an_expired_answer_is_fetched_anew_before_it_is_served() {
     let bytes = png(1);
     let first = engine.search(&query(&bytes)).unwrap();
     bench.clock.sleep(CachePolicy::default().hard_ttl);
-    let offline = engine.search(&Query { mode: Mode::LocalOnly, ..query(&bytes) }).unwrap();
+    let offline = engine.search(&query(&bytes).mode(Mode::LocalOnly)).unwrap();
     assert_eq!((offline.verdict, offline.stale, bench.calls()), (Outcome::Hit, true, 1));
     let new = engine.search(&query(&bytes)).unwrap();
     assert_eq!((new.verdict, new.stale, new.source), (Outcome::Miss, false, Source::Upstream));
@@ -80,7 +80,7 @@ fn the_caller_may_ask_for_a_younger_answer() {
     let bytes = png(1);
     engine.search(&query(&bytes)).unwrap();
     bench.clock.sleep(Duration::from_hours(2));
-    let with = |hours| Query { max_age: Some(Duration::from_hours(hours)), ..query(&bytes) };
+    let with = |hours| query(&bytes).max_age(Duration::from_hours(hours));
     assert_eq!(engine.search(&with(3)).unwrap().upstream_calls, 0);
     assert_eq!(engine.search(&with(2)).unwrap().upstream_calls, 1);
     assert_eq!(engine.search(&with(1)).unwrap().upstream_calls, 0);
@@ -124,7 +124,7 @@ fn a_picture_that_waits_is_answered_when_the_budget_is_back() {
         engine.search(&query(&png(seed))).unwrap();
     }
     let defer = |seed: u32, priority| {
-        let answer = engine.search(&Query { defer: Some(priority), ..query(&png(seed)) }).unwrap();
+        let answer = engine.search(&query(&png(seed)).defer(priority)).unwrap();
         let unanswered = answer.unanswered.unwrap();
         assert_eq!((unanswered.reason, unanswered.queued), (WhyNot::BudgetSpent, true));
     };
@@ -158,7 +158,7 @@ fn a_waiting_picture_that_can_never_be_answered_leaves_the_queue() {
     let bench = Bench::new();
     let engine = bench.engine();
     bench.upstream.fail_with(UpstreamErrorKind::Unreachable);
-    let deferred = engine.search(&Query { defer: Some(0), ..query(&png(1)) }).unwrap();
+    let deferred = engine.search(&query(&png(1)).defer(0)).unwrap();
     assert_eq!(deferred.unanswered.unwrap().reason, WhyNot::UpstreamFailed);
     bench.upstream.fail_with(UpstreamErrorKind::Image);
     let drained = engine.drain(None, &mut |_| {}).unwrap();
@@ -308,7 +308,7 @@ fn other_parameters_of_the_same_new_picture_are_asked_about_separately() {
         for page in 1..=3 {
             let (engine, bytes) = (&engine, &bytes);
             let params = SearchParams { page, ..SearchParams::default() };
-            scope.spawn(move || engine.search(&Query { params, ..query(bytes) }).unwrap());
+            scope.spawn(move || engine.search(&query(bytes).params(params)).unwrap());
         }
     });
     assert_eq!((bench.calls(), engine.catalog().photo_count().unwrap()), (3, 1));
@@ -345,7 +345,7 @@ fn offline_a_picture_that_stands_out_brings_its_own_offers_and_says_what_it_is()
             pixel.0 = [128, 128, 128];
         }
         let bytes = encoded(&changed, ImageFormat::Png);
-        let answer = engine.search(&Query { mode: Mode::LocalOnly, ..query(&bytes) }).unwrap();
+        let answer = engine.search(&query(&bytes).mode(Mode::LocalOnly)).unwrap();
         (answer.verdict == Outcome::Review).then_some(answer)
     });
     let like = like.expect("something between hit and miss");
@@ -361,7 +361,7 @@ fn saved_calls_are_counted_over_restarts() {
         engine.search(&query(&png(1))).unwrap();
     }
     let offline = png(1);
-    engine.search(&Query { mode: Mode::LocalOnly, ..query(&offline) }).unwrap();
+    engine.search(&query(&offline).mode(Mode::LocalOnly)).unwrap();
     drop(engine);
     assert_eq!(bench.engine().saved_calls().unwrap(), (69, 69));
 }

@@ -5,7 +5,7 @@ use image::imageops::{FilterType, crop_imm, resize};
 use tongkuan::calibration::Line;
 use tongkuan::catalog::Catalog;
 use tongkuan::embed::Thresholds;
-use tongkuan::engine::{Engine, EngineError, Mode, Outcome, PhotoRef, Query, Sameness};
+use tongkuan::engine::{Engine, EngineError, Mode, Outcome, PhotoRef, Sameness};
 use tongkuan::index;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::verdict::{Finding, Policy, Rule, Verdict};
@@ -39,7 +39,7 @@ fn own(engine: &Engine, id: &str, bytes: &[u8]) -> PhotoId {
 }
 
 fn local(engine: &Engine, bytes: &[u8]) -> tongkuan::engine::Answer {
-    engine.search(&Query { mode: Mode::LocalOnly, ..query(bytes) }).unwrap()
+    engine.search(&query(bytes).mode(Mode::LocalOnly)).unwrap()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tongkuan::catalog::{Catalog, Patience, Subject, Turn};
 use tongkuan::clock::Clock;
 use tongkuan::embed::Embedding;
-use tongkuan::engine::{CachePolicy, Mode, Outcome, Progress, Query, Source};
+use tongkuan::engine::{CachePolicy, Mode, Outcome, Progress, Source};
 use tongkuan::upstream::{GuardPolicy, WhyNot};
 
 use super::{Meddling, connection, quick, reason};
@@ -102,7 +102,7 @@ fn nothing_is_asked_while_the_call_cannot_be_booked() {
     let lock = lock(&bench);
     let short = Patience::limited_to(Duration::from_millis(300));
     for mode in [Mode::Default, Mode::Refresh, Mode::Bypass] {
-        let unasked = engine.search(&Query { mode, defer: Some(0), ..query(&png(1)) }).unwrap();
+        let unasked = engine.search(&query(&png(1)).mode(mode).defer(0)).unwrap();
         assert_eq!((reason(&unasked), bench.calls()), (Some(WhyNot::CannotStore), 1));
         assert!(!unasked.unanswered.unwrap().queued);
     }

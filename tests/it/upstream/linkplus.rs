@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tongkuan::clock::{Clock, ManualClock};
-use tongkuan::engine::{CachePolicy, Query};
+use tongkuan::engine::CachePolicy;
 use tongkuan::upstream::aop::sign;
 use tongkuan::upstream::{
     AopConfig, GuardPolicy, LinkplusUpstream, SearchParams, Secret, UploadLimits, UploadPicture, Upstream,
@@ -176,7 +176,7 @@ fn the_address_of_a_picture_reaches_the_upstream_at_once_and_out_of_the_queue() 
         .open()
         .unwrap();
     let (one, two) = (png(1), png(2));
-    let at = |bytes, url| Query { source_url: Some(url), defer: Some(0), ..query(bytes) };
+    let at = |bytes, url| query(bytes).source_url(url).defer(0);
     let first = engine.search(&at(&one, "https://a.example/1")).unwrap();
     assert!(first.warnings.contains(&"by-address gives at most 5 offers a page".to_owned()), "{first:?}");
     upstream.is_spent.store(true, Ordering::SeqCst);

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use serde::Deserialize;
 
-use super::settings::Common;
+use super::file::UpstreamSection;
+use super::{ConfigError, Overrides, Variables};
 use crate::clock::SystemClock;
 use crate::engine::CachePolicy;
 use crate::offer::{OfferDetail, OfferId};
@@ -21,22 +21,41 @@ use crate::upstream::{
 };
 
 /// An upstream dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Profile {
-    /// The dialect of the common articles; the sandbox speaks it
+pub enum Profile {
+    /// The dialect of the common articles; the sandbox speaks it.
     Article,
-    /// The official gateway
+    /// The official gateway.
     Aop,
-    /// The official gateway's search for pictures at a public address
+    /// The official gateway's search for pictures at a public address.
     Linkplus,
-    /// The vendor OneBound
+    /// The vendor OneBound.
     Onebound,
-    /// The vendor TMAPI, for pictures at a public address
+    /// The vendor TMAPI, for pictures at a public address.
     Tmapi,
 }
 
 impl Profile {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Article, Self::Aop, Self::Linkplus, Self::Onebound, Self::Tmapi];
+
+    /// As it is named in configurations and answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Article => "article",
+            Self::Aop => "aop",
+            Self::Linkplus => "linkplus",
+            Self::Onebound => "onebound",
+            Self::Tmapi => "tmapi",
+        }
+    }
+
+    pub(super) fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// The variable of the key, if there is one beside the secret, and that of the secret.
     fn variables(self) -> (Option<&'static str>, &'static str) {
         match self {
@@ -49,54 +68,42 @@ impl Profile {
 
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Article => "article",
-            Self::Aop => "aop",
-            Self::Linkplus => "linkplus",
-            Self::Onebound => "onebound",
-            Self::Tmapi => "tmapi",
-        })
+        f.write_str(self.name())
     }
 }
 
-/// `[upstream.PROFILE]` of the configuration file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct UpstreamFile {
-    base_url: Option<String>,
-    app_key: Option<String>,
-    /// A file that holds nothing but the secret; the secret itself is not to be written here.
-    app_secret_file: Option<PathBuf>,
-    access_token_file: Option<PathBuf>,
-    refresh_token_file: Option<PathBuf>,
-    daily_budget: Option<u32>,
-    min_interval_ms: Option<u64>,
-    timeout_secs: Option<u64>,
-    soft_ttl_secs: Option<u64>,
-    hard_ttl_secs: Option<u64>,
-    empty_ttl_secs: Option<u64>,
-    refused_ttl_secs: Option<u64>,
-    unreadable_ttl_secs: Option<u64>,
+impl FromStr for Profile {
+    type Err = ConfigError;
+
+    fn from_str(name: &str) -> Result<Self, ConfigError> {
+        let found = Self::ALL.into_iter().find(|profile| profile.name() == name.trim());
+        found.ok_or_else(|| ConfigError::UnknownProfile { name: name.to_owned() })
+    }
 }
 
 /// One upstream, resolved.
-#[derive(Debug)]
-pub(super) struct UpstreamSettings {
-    pub(super) profile: Profile,
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// Its dialect.
+    pub profile: Profile,
     /// Empty for a profile that has none.
-    pub(super) app_key: String,
+    pub app_key: String,
     app_secret: Secret,
     access_token: Option<Secret>,
     refresh_token: Option<Secret>,
-    pub(super) base_url: Option<String>,
+    /// `None`: its provider's.
+    pub base_url: Option<String>,
     timeout: Option<Duration>,
-    pub(super) policy: GuardPolicy,
-    pub(super) freshness: CachePolicy,
+    /// How much may be spent, and how fast.
+    pub policy: GuardPolicy,
+    /// How long its answers are good.
+    pub cache_policy: CachePolicy,
 }
 
 impl UpstreamSettings {
     /// An upstream of the article dialect with everything else as it is by default.
-    pub(super) fn article(base_url: &str, app_key: &str, app_secret: &str) -> Self {
+    #[must_use]
+    pub fn article(base_url: &str, app_key: &str, app_secret: &str) -> Self {
         Self {
             profile: Profile::Article,
             app_key: app_key.to_owned(),
@@ -106,37 +113,36 @@ impl UpstreamSettings {
             base_url: Some(base_url.to_owned()),
             timeout: None,
             policy: GuardPolicy::default(),
-            freshness: CachePolicy::default(),
+            cache_policy: CachePolicy::default(),
         }
     }
 
     /// All that are named, else those that are configured, else `article` if there are credentials. None at all
     /// without any: then only local knowledge answers.
     pub(super) fn resolve(
-        common: &Common,
+        overrides: &Overrides,
+        variables: &Variables<'_>,
         listed: Option<Vec<Profile>>,
-        mut files: HashMap<Profile, UpstreamFile>,
-    ) -> Result<Vec<Self>> {
-        let named = common.upstream.clone().or(listed);
+        mut sections: HashMap<Profile, UpstreamSection>,
+    ) -> Result<Vec<Self>, ConfigError> {
+        let named = overrides.upstreams.clone().or(listed);
         let profiles = match &named {
             Some(profiles) => profiles.clone(),
-            None if files.len() > 1 => bail!(
-                "several upstreams are configured: say in which order they are asked, \
-                 as in upstreams = [\"aop\", \"article\"]"
-            ),
-            None => vec![files.keys().next().copied().unwrap_or(Profile::Article)],
+            None if sections.len() > 1 => return Err(ConfigError::UpstreamOrder),
+            None => vec![sections.keys().next().copied().unwrap_or(Profile::Article)],
         };
         let mut all = Vec::new();
         for (place, profile) in profiles.into_iter().enumerate() {
-            let file = files.remove(&profile);
-            let is_wanted = named.is_some() || file.is_some();
-            let base_url = common.base_url.clone().filter(|_| place == 0);
-            match Self::of(profile, common, base_url, file.unwrap_or_default())? {
+            let section = sections.remove(&profile);
+            let is_wanted = named.is_some() || section.is_some();
+            let base_url = overrides.base_url.clone().filter(|_| place == 0);
+            match Self::of(profile, overrides, variables, base_url, section.unwrap_or_default())? {
                 Some(settings) => all.push(settings),
                 None if is_wanted => {
                     let (key, secret) = profile.variables();
-                    let both = key.map_or_else(|| secret.to_owned(), |key| format!("{key} and {secret}"));
-                    bail!("the upstream {profile} is named but its credentials are not: set {both}")
+                    let variables =
+                        key.map_or_else(|| secret.to_owned(), |key| format!("{key} and {secret}"));
+                    return Err(ConfigError::NoCredentials { profile, variables });
                 }
                 None => {}
             }
@@ -147,24 +153,25 @@ impl UpstreamSettings {
     /// `None` without credentials.
     fn of(
         profile: Profile,
-        common: &Common,
+        overrides: &Overrides,
+        variables: &Variables<'_>,
         base_url: Option<String>,
-        file: UpstreamFile,
-    ) -> Result<Option<Self>> {
+        section: UpstreamSection,
+    ) -> Result<Option<Self>, ConfigError> {
         let (key_name, secret_name) = profile.variables();
         // A recording is asked without credentials.
-        let stand_in = common.replay.as_ref().map(|_| "replayed".to_owned());
+        let stand_in = overrides.replay.as_ref().map(|_| "replayed".to_owned());
         let app_key = match key_name {
-            Some(name) => variable(name).or(file.app_key).or_else(|| stand_in.clone()),
+            Some(name) => variables.text(name)?.or(section.app_key).or_else(|| stand_in.clone()),
             None => Some(String::new()),
         };
-        let app_secret = secret(secret_name, file.app_secret_file.as_deref())?;
+        let app_secret = secret(variables, secret_name, section.app_secret_file.as_deref())?;
         let app_secret = app_secret.or_else(|| stand_in.clone().map(Secret::new));
         let (Some(app_key), Some(app_secret)) = (app_key, app_secret) else { return Ok(None) };
         let default = GuardPolicy::default();
         let policy = GuardPolicy {
-            daily_budget: common.daily_budget.or(file.daily_budget).unwrap_or(default.daily_budget),
-            min_interval: match (&stand_in, file.min_interval_ms) {
+            daily_budget: overrides.daily_budget.or(section.daily_budget).unwrap_or(default.daily_budget),
+            min_interval: match (&stand_in, section.min_interval_ms) {
                 (Some(_), _) => Duration::ZERO,
                 (None, Some(ms)) => Duration::from_millis(ms),
                 (None, None) => default.min_interval,
@@ -173,27 +180,32 @@ impl UpstreamSettings {
         };
         let ttl = |secs: Option<u64>, default| secs.map_or(default, Duration::from_secs);
         let default = CachePolicy::default();
-        let freshness = CachePolicy {
-            soft_ttl: ttl(file.soft_ttl_secs, default.soft_ttl),
-            hard_ttl: ttl(file.hard_ttl_secs, default.hard_ttl),
-            empty_ttl: ttl(file.empty_ttl_secs, default.empty_ttl),
-            refused_ttl: ttl(file.refused_ttl_secs, default.refused_ttl),
-            unreadable_ttl: ttl(file.unreadable_ttl_secs, default.unreadable_ttl),
+        let cache_policy = CachePolicy {
+            soft_ttl: ttl(section.soft_ttl_secs, default.soft_ttl),
+            hard_ttl: ttl(section.hard_ttl_secs, default.hard_ttl),
+            empty_ttl: ttl(section.empty_ttl_secs, default.empty_ttl),
+            refused_ttl: ttl(section.refused_ttl_secs, default.refused_ttl),
+            unreadable_ttl: ttl(section.unreadable_ttl_secs, default.unreadable_ttl),
         };
+        let token = |name, file: Option<&Path>| secret(variables, name, file);
         Ok(Some(Self {
             profile,
             app_key,
             app_secret,
-            access_token: secret("TONGKUAN_ACCESS_TOKEN", file.access_token_file.as_deref())?,
-            refresh_token: secret("TONGKUAN_REFRESH_TOKEN", file.refresh_token_file.as_deref())?,
-            base_url: base_url.or(file.base_url),
-            timeout: file.timeout_secs.map(Duration::from_secs),
+            access_token: token("TONGKUAN_ACCESS_TOKEN", section.access_token_file.as_deref())?,
+            refresh_token: token("TONGKUAN_REFRESH_TOKEN", section.refresh_token_file.as_deref())?,
+            base_url: base_url.or(section.base_url),
+            timeout: section.timeout_secs.map(Duration::from_secs),
             policy,
-            freshness,
+            cache_policy,
         }))
     }
 
-    pub(super) fn connect(&self, home: &Path, tape: Option<&Arc<Tape>>) -> Result<Arc<dyn Upstream>> {
+    pub(super) fn connect(
+        &self,
+        home: &Path,
+        tape: Option<&Arc<Tape>>,
+    ) -> Result<Arc<dyn Upstream>, UpstreamError> {
         Ok(match self.profile {
             Profile::Article => {
                 let mut config = ArticleConfig::new(&self.app_key, self.app_secret.clone());
@@ -228,8 +240,9 @@ impl UpstreamSettings {
         })
     }
 
-    /// The official gateway; its profiles share the app and the tokens.
-    pub(super) fn gateway(&self, home: &Path) -> AopConfig {
+    /// The official gateway, with tokens kept in `home`; its profiles share the app and the tokens.
+    #[must_use]
+    pub fn gateway(&self, home: &Path) -> AopConfig {
         let mut config = AopConfig::new(&self.app_key, self.app_secret.clone());
         config.access_token.clone_from(&self.access_token);
         config.refresh_token.clone_from(&self.refresh_token);
@@ -249,7 +262,7 @@ impl NotAsked {
     }
 
     fn refusal(&self) -> UpstreamError {
-        let message = "nothing is asked with --offline (or TONGKUAN_OFFLINE)";
+        let message = "nothing is asked, because the network is forbidden (TONGKUAN_OFFLINE)";
         UpstreamError::new(self.profile(), UpstreamErrorKind::Unsupported, "offline", message)
     }
 }
@@ -288,15 +301,17 @@ impl Upstream for NotAsked {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn secret(name: &str, file: Option<&Path>) -> Result<Option<Secret>> {
-    if let Some(value) = variable(name) {
+fn secret(
+    variables: &Variables<'_>,
+    name: &'static str,
+    file: Option<&Path>,
+) -> Result<Option<Secret>, ConfigError> {
+    if let Some(value) = variables.text(name)? {
         return Ok(Some(Secret::new(value)));
     }
     let Some(path) = file else { return Ok(None) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Some(Secret::new(text.trim())))
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Secret::new(text.trim()))),
+        Err(e) => Err(ConfigError::SecretNotRead { path: path.to_owned(), cause: e.to_string() }),
+    }
 }

@@ -1,0 +1,176 @@
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::*;
+
+/// A configuration file with this text, and nothing else of the machine's.
+struct Scene {
+    folder: tempfile::TempDir,
+    variables: Vec<(&'static str, OsString)>,
+}
+
+impl Scene {
+    fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.toml"), config).unwrap();
+        Self { folder, variables: Vec::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    fn resolve(&self, overrides: Overrides) -> Result<Settings, ConfigError> {
+        let path = |name: &str| self.folder.path().join(name);
+        let overrides = Overrides {
+            config_file: overrides.config_file.or_else(|| Some(path("config.toml"))),
+            ..overrides
+        };
+        let lookup = |name: &str| {
+            let found = self.variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.clone()).or_else(|| {
+                // Never the machine's.
+                (name == "TONGKUAN_HOME").then(|| path("home").into_os_string())
+            })
+        };
+        Settings::resolve_with(&overrides, &Variables::new(&lookup))
+    }
+
+    fn settings(&self) -> Settings {
+        self.resolve(Overrides::default()).unwrap()
+    }
+
+    fn code(&self) -> &'static str {
+        self.resolve(Overrides::default()).unwrap_err().code()
+    }
+}
+
+const KEYS: &str = "[upstream.article]\napp_key = \"k\"\n";
+
+#[test]
+fn what_a_door_names_goes_before_the_environment_and_that_before_the_file() {
+    let scene = |text: &str| Scene::new(&format!("{KEYS}{text}")).with("TONGKUAN_APP_SECRET", "s");
+    let budget = |settings: Settings| settings.upstreams()[0].policy.daily_budget;
+    assert_eq!(budget(scene("").settings()), 500);
+    assert_eq!(budget(scene("daily_budget = 7").settings()), 7);
+    let scene = scene("daily_budget = 7").with("TONGKUAN_DAILY_BUDGET", "8");
+    assert_eq!(budget(scene.settings()), 8);
+    let named = Overrides { daily_budget: Some(9), ..Overrides::default() };
+    assert_eq!(budget(scene.resolve(named).unwrap()), 9);
+}
+
+#[test]
+fn a_home_may_have_any_name_and_an_empty_variable_is_none() {
+    let scene = Scene::new("home = \"by-file\"");
+    assert_eq!(scene.settings().home, scene.folder.path().join("home"));
+    assert_eq!(scene.with("TONGKUAN_HOME", "").settings().home, Path::new("by-file"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStringExt as _;
+        let raw = OsString::from_vec(b"home\xff".to_vec());
+        let scene = Scene::new("").with("TONGKUAN_HOME", raw.clone());
+        assert_eq!(scene.settings().home, PathBuf::from(raw));
+    }
+}
+
+#[test]
+fn without_credentials_nobody_is_asked_and_a_named_upstream_is_an_error() {
+    assert!(Scene::new("").settings().upstreams().is_empty());
+    assert_eq!(Scene::new(KEYS).code(), "no_credentials");
+    assert_eq!(Scene::new("").with("TONGKUAN_UPSTREAM", "aop,article").code(), "no_credentials");
+    let error = Scene::new("").with("TONGKUAN_UPSTREAM", "onebound").resolve(Overrides::default());
+    let text = error.unwrap_err().to_string();
+    assert!(text.ends_with("set TONGKUAN_ONEBOUND_KEY and TONGKUAN_ONEBOUND_SECRET"), "{text}");
+    // A recording needs none, and no pace.
+    let replayed = Overrides { replay: Some(PathBuf::from("tape")), ..Overrides::default() };
+    let settings = Scene::new(KEYS).resolve(replayed).unwrap();
+    assert_eq!(settings.upstreams()[0].policy.min_interval, Duration::ZERO);
+}
+
+#[test]
+fn upstreams_are_asked_in_the_order_that_is_named_and_the_first_has_the_address() {
+    let sections = "[upstream.aop]\napp_key = \"a\"\nsoft_ttl_secs = 60\n[upstream.tmapi]\n";
+    let with = |scene: Scene| scene.with("TONGKUAN_APP_SECRET", "s").with("TONGKUAN_TMAPI_TOKEN", "t");
+    assert_eq!(with(Scene::new(sections)).code(), "upstream_order");
+    let ordered = with(Scene::new(&format!("upstreams = [\"tmapi\", \"aop\"]\n{sections}")));
+    let named = Overrides { base_url: Some("http://127.0.0.1:9".to_owned()), ..Overrides::default() };
+    let settings = ordered.resolve(named).unwrap();
+    let [tmapi, aop] = settings.upstreams() else { panic!("{settings:?}") };
+    assert_eq!((tmapi.profile, aop.profile), (Profile::Tmapi, Profile::Aop));
+    assert_eq!((tmapi.base_url.as_deref(), aop.base_url.as_deref()), (Some("http://127.0.0.1:9"), None));
+    assert_eq!(aop.cache_policy.soft_ttl, Duration::from_mins(1));
+    assert_eq!(settings.upstream(Profile::Aop).unwrap().app_key, "a");
+    assert_eq!(settings.upstream(Profile::Onebound).unwrap_err().code(), "upstream_not_configured");
+}
+
+#[test]
+fn what_makes_no_sense_is_named_with_its_place() {
+    for (text, told) in [
+        ("budget = 7", "line 1: unknown field `budget`"),
+        ("\nhome = 7", "line 2: invalid type"),
+        ("max_false_hit = 3", "max_false_hit is 3: use 0 to 1"),
+        ("[upstream.nobody]", "unknown variant `nobody`"),
+    ] {
+        let error = Scene::new(text).resolve(Overrides::default()).unwrap_err();
+        let said = error.to_string();
+        assert!(error.code() == "config_invalid" && said.contains(told), "{text}: {said}");
+        assert!(said.contains("config.toml is not a valid configuration"), "{said}");
+    }
+    for (name, value, told) in [
+        ("TONGKUAN_OFFLINE", "ture", "TONGKUAN_OFFLINE is \"ture\": use 1, true"),
+        ("TONGKUAN_DAILY_BUDGET", "-1", "TONGKUAN_DAILY_BUDGET is \"-1\": use a number"),
+        ("TONGKUAN_MAX_FALSE_HIT", "2", "use 0 to 1"),
+        ("TONGKUAN_UPSTREAM", "article,tabao", "\"tabao\" is no upstream: use article, aop"),
+    ] {
+        let error = Scene::new("").with(name, value).resolve(Overrides::default()).unwrap_err();
+        let said = error.to_string();
+        assert!(error.code() == "variable" && said.contains(told), "{name}: {said}");
+    }
+    let absent = Overrides { config_file: Some(PathBuf::from("no-such.toml")), ..Overrides::default() };
+    assert_eq!(Scene::new("").resolve(absent).unwrap_err().code(), "config_not_read");
+    let both = Some(PathBuf::from("tape"));
+    let both = Overrides { record: both.clone(), replay: both, ..Overrides::default() };
+    assert_eq!(Scene::new("").resolve(both).unwrap_err().code(), "record_and_replay");
+}
+
+#[test]
+fn a_secret_may_stand_in_a_file_and_is_never_shown() {
+    let scene = Scene::new("");
+    let path = scene.folder.path().join("secret");
+    std::fs::write(&path, "hush-7788\n").unwrap();
+    let config = format!("{KEYS}app_secret_file = {:?}\n", path.display().to_string());
+    let settings = Scene::new(&config).settings();
+    assert_eq!(settings.upstreams().len(), 1);
+    assert!(!format!("{settings:?}").contains("hush"), "{settings:?}");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(Scene::new(&config).code(), "secret_not_read");
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStringExt as _;
+        let raw = OsString::from_vec(b"hush\xff".to_vec());
+        let error = Scene::new("").with("TONGKUAN_APP_SECRET", raw).resolve(Overrides::default());
+        let said = error.map(|_| ()).unwrap_err().to_string();
+        assert_eq!(said, "TONGKUAN_APP_SECRET is \"...\": it is not UTF-8");
+    }
+}
+
+#[test]
+fn offline_nothing_gets_leave_and_a_door_may_overrule_the_environment() {
+    let scene = Scene::new("").with("TONGKUAN_OFFLINE", "yes");
+    let settings = scene.settings();
+    assert!(settings.is_offline() && settings.network("a test").is_err());
+    assert_eq!(settings.network("a test").unwrap_err().code(), "offline");
+    let online = Overrides { offline: Some(false), ..Overrides::default() };
+    assert!(scene.resolve(online).unwrap().network("a test").is_ok());
+}
+
+#[test]
+fn a_home_is_asked_for_before_it_is_made() {
+    let scene = Scene::new("");
+    let settings = scene.settings();
+    assert!(!settings.has_home().unwrap());
+    assert_eq!(settings.require_home().unwrap_err().code(), "no_home");
+    drop(Catalog::open(&settings.home).unwrap());
+    assert!(settings.require_home().is_ok());
+}
