@@ -13,7 +13,7 @@ mod clusters;
 
 use clusters::{DIMENSION, near_copy, noise, vector};
 use criterion::{Criterion, criterion_group, criterion_main};
-use tongkuan::calibration::Line;
+use tongkuan::calibration::OperatingPoint;
 use tongkuan::embed::runtime::{self, Runtime};
 use tongkuan::embed::{Embedder, Embedding, Model, OnnxEmbedder};
 use tongkuan::engine::{Engine, Mode, Outcome, Query, RuntimeChoice};
@@ -54,8 +54,10 @@ fn counts() -> impl Iterator<Item = u64> {
 fn self_retrieval(_: &mut Criterion) {
     let pictures = pictures(20_000);
     let index = index_of(&pictures);
-    let sure =
-        Policy::new(Model::built_in().expect("the built-in model").manifest().thresholds, Line::UNCALIBRATED);
+    let sure = Policy::new(
+        Model::built_in().expect("the built-in model").manifest().thresholds,
+        OperatingPoint::UNCALIBRATED,
+    );
     let own = |found: Option<PhotoId>, id: &PhotoId| found == Some(*id);
     let found = pictures.iter().filter(|(id, e)| {
         own(index.search(e, 1, sure.hit_threshold()).expect("a search").best().map(|b| b.photo_id), id)
@@ -90,7 +92,7 @@ fn stages(c: &mut Criterion) {
 
 fn index(c: &mut Criterion) {
     let model = Model::built_in().expect("the built-in model");
-    let policy = Policy::new(model.manifest().thresholds, Line::UNCALIBRATED);
+    let policy = Policy::new(model.manifest().thresholds, OperatingPoint::UNCALIBRATED);
     for count in counts() {
         let pictures = pictures(count);
         let start = std::time::Instant::now();

@@ -103,7 +103,7 @@ fn main() {
                 index.insert(*photo_id, embedding).expect("a new picture");
                 *slowest = start.elapsed().max(*slowest);
                 inserted.fetch_add(1, Ordering::Relaxed);
-                if index.unlinked() > 512 {
+                if index.unindexed() > 512 {
                     index.link_some();
                 }
             }

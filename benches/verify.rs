@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use image::RgbImage;
 use image::imageops::{FilterType, crop_imm, resize};
 use tongkuan::sandbox::{Catalogue, View};
-use tongkuan::verify::{Candidate, Probe, Sketch, measure};
+use tongkuan::verify::{Probe, Sketch, SketchedCandidate, measure};
 
 const SEED: u64 = 1688;
 
@@ -24,7 +24,8 @@ fn verify(c: &mut Criterion) {
     let probe = Probe::of(&resize(&cut, 500, 500, FilterType::Triangle)).expect("a picture");
     let others = goods.goods().iter().skip(1).take(19).map(|good| sketch(&goods.picture(good, View::Main)));
     let sketches: Vec<Sketch> = std::iter::once(sketch(&picture)).chain(others).collect();
-    let near: Vec<Candidate<'_>> = sketches.iter().map(|sketch| Candidate { sketch, cosine: 0.8 }).collect();
+    let near: Vec<SketchedCandidate<'_>> =
+        sketches.iter().map(|sketch| SketchedCandidate { sketch, cosine: 0.8 }).collect();
     let confidence = measure(&probe, &near)[0].map(|evidence| evidence.confidence());
     println!(
         "the right one of 20: confidence {confidence:?}, {} bytes a sketch",

@@ -17,7 +17,7 @@ use std::io::{BufRead, Read, Write};
 
 use rayon::prelude::*;
 use tongkuan::photo::{Photo, PhotoLimits};
-use tongkuan::verify::{Candidate, Evidence, PAIR_SIDE_PX, Probe, Sketch, aligned};
+use tongkuan::verify::{Evidence, PAIR_SIDE_PX, Probe, Sketch, SketchedCandidate, aligned};
 
 fn seen(stored: &[u8], query: &[u8], cosine: f32) -> Option<(Vec<u8>, usize)> {
     let limits = PhotoLimits::default();
@@ -25,7 +25,7 @@ fn seen(stored: &[u8], query: &[u8], cosine: f32) -> Option<(Vec<u8>, usize)> {
     let query = Photo::decode(query, &limits).ok()?;
     let sketch = Sketch::of(stored.as_image()).ok()?;
     let probe = Probe::of(query.as_image()).ok()?;
-    let (pair, evidence) = aligned(&probe, &Candidate { sketch: &sketch, cosine })?;
+    let (pair, evidence) = aligned(&probe, &SketchedCandidate { sketch: &sketch, cosine })?;
     let mut out = vec![1];
     let byte = |v: f32| v.round().clamp(0.0, 255.0) as u8;
     for picture in [&pair.stored, &pair.query] {

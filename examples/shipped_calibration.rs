@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use tongkuan::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, Sample};
 use tongkuan::embed::Model;
 use tongkuan::photo::{Photo, PhotoLimits, read_bytes};
-use tongkuan::verify::{Candidate, Probe, REVIEW_CONFIDENCE, Sketch, measure};
+use tongkuan::verify::{Probe, REVIEW_CONFIDENCE, Sketch, SketchedCandidate, measure};
 
 /// Pairs that are taken of one product: the few real families would outweigh all others.
 const MOST_OF_ONE: usize = 60;
@@ -30,7 +30,7 @@ fn read(path: &Path) -> Result<Photo> {
 }
 
 /// How sure the engine is of the surest candidate, and its place in the list.
-fn surest(probe: &Probe, candidates: &[Candidate<'_>]) -> (f32, usize) {
+fn surest(probe: &Probe, candidates: &[SketchedCandidate<'_>]) -> (f32, usize) {
     let sure = measure(probe, candidates)
         .into_iter()
         .map(|found| found.map_or(0.0, |evidence| evidence.confidence()));
@@ -67,9 +67,9 @@ fn unseen(folder: &Path) -> Result<(Vec<(String, f32)>, u64)> {
     let one = |(row, lists): (&Vec<&str>, &Vec<Near>)| -> Result<(String, f32)> {
         let probe = Probe::of(read(&folder.join(format!("queries/{}.jpg", row[0])))?.as_image())?;
         let sure = lists.iter().map(|list| {
-            let list: Vec<Candidate<'_>> = list
+            let list: Vec<SketchedCandidate<'_>> = list
                 .iter()
-                .map(|(id, cosine)| Candidate { sketch: &sketches[id], cosine: *cosine })
+                .map(|(id, cosine)| SketchedCandidate { sketch: &sketches[id], cosine: *cosine })
                 .collect();
             surest(&probe, &list)
         });
@@ -138,7 +138,7 @@ fn look_alikes() -> Result<Vec<(String, f32)>> {
         let one = |(group, stored, query, cosine): Pair| -> Result<(String, f32)> {
             let sketch = Sketch::of(decoded(&stored)?.as_image())?;
             let probe = Probe::of(decoded(&query)?.as_image())?;
-            Ok((group, surest(&probe, &[Candidate { sketch: &sketch, cosine }]).0))
+            Ok((group, surest(&probe, &[SketchedCandidate { sketch: &sketch, cosine }]).0))
         };
         found.extend(pairs.into_par_iter().map(one).collect::<Result<Vec<_>>>()?);
     }

@@ -122,7 +122,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Waits until nobody is inside.
+    /// Waits until the gate is free.
     ///
     /// # Errors
     /// [`Interrupted`].
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(Interrupt::never().deadline(Instant::now()).check(), Err(Interrupted::DeadlinePassed));
     }
 
-    /// Cancels as soon as somebody sleeps by it.
+    /// Cancels at the first sleep.
     struct Cancels(ManualClock, Cancel);
 
     impl Clock for Cancels {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_at_a_gate_can_be_called_away_and_the_gate_goes_on_working() {
+    fn a_wait_at_a_gate_can_be_interrupted_and_the_gate_goes_on_working() {
         let gate = Gate::default();
         let token = Cancel::new();
         thread::scope(|scope| {

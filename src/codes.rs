@@ -218,7 +218,11 @@ impl UpstreamError {
 
 #[cfg(feature = "config")]
 mod config {
-    use crate::config::ConfigError;
+    use crate::config::{ConfigError, UnknownProfile};
+
+    code! {
+        UnknownProfile => "unknown_upstream",
+    }
 
     codes! {
         ConfigError {
@@ -229,7 +233,6 @@ mod config {
             FileInvalid => "config_invalid",
             Share => "not_a_share",
             UpstreamOrder => "upstream_order",
-            UnknownProfile => "unknown_upstream",
             NoCredentials => "no_credentials",
             NotConfigured => "upstream_not_configured",
             SecretNotRead => "secret_not_read",

@@ -68,6 +68,7 @@ mod http;
 pub mod index;
 #[cfg(feature = "input")]
 pub mod input;
+pub mod ledger;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
@@ -82,6 +83,7 @@ pub mod store;
 pub mod tensor;
 pub mod timestamp;
 pub mod upstream;
+pub mod upstream_error;
 pub mod vector;
 pub mod verdict;
 pub mod verify;

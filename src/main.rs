@@ -14,7 +14,7 @@ fn main() -> ExitCode {
 }
 
 /// Before `main` the runtime of the language puts /dev/null in the place of a closed standard output, so `tongkuan stats >&-`
-/// would print to nobody and end well. What runs still earlier sees that it is closed.
+/// would lose its output and end well. What runs still earlier sees that it is closed.
 #[cfg(unix)]
 mod standard_output {
     use std::fs;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::Line;
+use crate::calibration::OperatingPoint;
 use crate::index::Candidate;
 use crate::photo_id::PhotoId;
 use crate::vector::Thresholds;
@@ -101,13 +101,13 @@ pub type Said<'s> = &'s dyn Fn(PhotoId, PhotoId) -> Option<bool>;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     thresholds: Thresholds,
-    line: Line,
+    line: OperatingPoint,
 }
 
 impl Policy {
     /// `thresholds` come from the model's manifest (see its card for how they were measured), `line` from a calibration.
     #[must_use]
-    pub fn new(thresholds: Thresholds, line: Line) -> Self {
+    pub fn new(thresholds: Thresholds, line: OperatingPoint) -> Self {
         Self { thresholds, line }
     }
 
@@ -119,7 +119,7 @@ impl Policy {
 
     /// From which confidence on a candidate with a sketch is a hit, and what that promises.
     #[must_use]
-    pub fn line(&self) -> Line {
+    pub fn line(&self) -> OperatingPoint {
         self.line
     }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use tongkuan::sandbox::{Catalogue, View};
-use tongkuan::verify::{Candidate, Probe, Sketch, measure};
+use tongkuan::verify::{SketchedCandidate, Probe, Sketch, measure};
 
 /// A picture of the sandbox, and its sketch as it is written.
 static DRAWN: LazyLock<(Probe, Vec<u8>)> = LazyLock::new(|| {
@@ -28,7 +28,7 @@ fn read(bytes: &[u8]) {
     let Ok(sketch) = Sketch::from_bytes(bytes) else { return };
     assert_eq!(sketch.to_bytes(), bytes, "what is read is what was written");
     // Twice: an equal sketch is a rival, too.
-    let candidate = Candidate { sketch: &sketch, cosine: 0.9 };
+    let candidate = SketchedCandidate { sketch: &sketch, cosine: 0.9 };
     for evidence in measure(&DRAWN.0, &[candidate; 2]).into_iter().flatten() {
         assert!((0.0..=1.0).contains(&evidence.confidence()), "{evidence:?}");
     }

@@ -24,7 +24,7 @@ use crate::verify::{REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, weights_digest};
 /// The newest calibration format this code reads.
 pub const CALIBRATION_FORMAT: u32 = 2;
 
-/// The share of false hits that is allowed if nobody names another.
+/// The share of false hits that is allowed by default.
 pub const DEFAULT_MAX_FALSE_HIT: f64 = 0.01;
 
 /// Accidents grow as the number of stored pictures to this power: sixteen times the pictures made four to seven times the
@@ -44,7 +44,7 @@ pub struct Calibration {
     pub model: String,
     /// [`crate::verify::weights_digest`].
     pub verifier: String,
-    /// The share of false hits, 0..=1, that it was made for: what is allowed where nobody names another.
+    /// The share of false hits, 0..=1, that it was made for: what is allowed by default.
     pub max_false_hit: f64,
     /// Pictures that were stored.
     pub stored: u64,
@@ -89,7 +89,7 @@ impl Bounds {
 
 /// From where on a stored picture may be the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Line {
+pub struct OperatingPoint {
     /// The lowest confidence of a hit, 0..=1.
     pub confidence: f32,
     /// With 95 % certainty at most this share, 0..=1, of the searches for pictures that are not stored is answered;
@@ -99,7 +99,7 @@ pub struct Line {
     pub bounds: Option<Bounds>,
 }
 
-impl Line {
+impl OperatingPoint {
     /// Where nothing is calibrated.
     pub const UNCALIBRATED: Self =
         Self { confidence: SAME_PICTURE_CONFIDENCE, max_false_hit: None, bounds: None };
@@ -280,7 +280,7 @@ impl Calibration {
     ///
     /// # Errors
     /// [`TooFewPairs`] when even a line above all that was seen cannot promise it.
-    pub fn line(&self, max_false_hit: f64, stored: u64) -> Result<Line, TooFewPairs> {
+    pub fn line(&self, max_false_hit: f64, stored: u64) -> Result<OperatingPoint, TooFewPairs> {
         let mut cuts: Vec<f32> = self
             .unseen
             .confidences
@@ -293,7 +293,7 @@ impl Calibration {
         let place = cuts.partition_point(|&cut| self.bound(cut, stored) > max_false_hit);
         if let Some(&confidence) = cuts.get(place) {
             let bounds = Some(self.bounds(confidence, stored));
-            return Ok(Line { confidence, max_false_hit: Some(max_false_hit), bounds });
+            return Ok(OperatingPoint { confidence, max_false_hit: Some(max_false_hit), bounds });
         }
         let times = self.least_of_many(stored) / max_false_hit;
         #[expect(
@@ -319,11 +319,11 @@ impl Calibration {
 
     /// A line above everything that was seen, and what it promises.
     #[must_use]
-    pub fn strictest(&self, stored: u64) -> Line {
+    pub fn strictest(&self, stored: u64) -> OperatingPoint {
         let highest = |sample: &Sample| sample.confidences.first().map_or(REVIEW_CONFIDENCE, |c| c.next_up());
         let confidence = highest(&self.unseen).max(highest(&self.look_alikes));
         let bounds = self.bounds(confidence, stored);
-        Line { confidence, max_false_hit: Some(bounds.worst()), bounds: Some(bounds) }
+        OperatingPoint { confidence, max_false_hit: Some(bounds.worst()), bounds: Some(bounds) }
     }
 }
 

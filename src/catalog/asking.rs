@@ -1,5 +1,5 @@
-//! Searches under way: whoever is about to pay for a picture says so first, so that nobody pays for it twice,
-//! neither another thread nor another process.
+//! Searches under way: a search registers here before its paid call, so that no other thread or process pays for the same
+//! picture.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use crate::vector::{Embedding, similarity};
 /// Where each process that asks holds a locked file for as long as it lives.
 pub(super) const FOLDER: &str = "processes";
 
-/// What somebody wants to ask about.
+/// What a search wants to ask about.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject<'a> {
     /// A stored photo, or an edited copy of it.
@@ -31,9 +31,9 @@ pub enum Subject<'a> {
 /// Whether one may ask.
 #[derive(Debug)]
 pub enum Turn<'a> {
-    /// Nobody else asks about this picture or an edited copy of it. Nobody will, until this is dropped.
+    /// The right to ask about this picture and edited copies of it, exclusive until this is dropped.
     Mine(Asking<'a>),
-    /// Somebody does. Wait, then look whether the answer is there.
+    /// Another search has it. Wait, then look whether the answer is there.
     Taken,
 }
 
@@ -129,7 +129,7 @@ pub(super) fn lives(home: &Path, name: &str) -> bool {
     !ended
 }
 
-/// Somebody's search under way.
+/// The registered search of some thread or process.
 struct Other {
     asking_id: i64,
     process: String,
@@ -142,7 +142,7 @@ impl Catalog {
         self.ended_turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the right to ask about `subject` with these parameters, unless somebody holds it for the same picture
+    /// Takes the right to ask about `subject` with these parameters, unless another search holds it for the same picture
     /// or for one whose embedding is at least as near as `same_from` (a cosine). What a process held that has ended
     /// is free.
     ///
@@ -158,8 +158,8 @@ impl Catalog {
         Ok(taken.map_or(Turn::Taken, Turn::Mine))
     }
 
-    /// As [`take_turn`](Self::take_turn), or who holds the right. What `given_up` holds, who has been waited for long
-    /// enough, is free: of all who wait for him the first takes over, and the others wait for that one.
+    /// As [`take_turn`](Self::take_turn), or the right's holder. What `given_up` holds, which has been waited for long
+    /// enough, is free: the first of the waiting searches takes it over, and the others wait for that one.
     ///
     /// # Errors
     /// As for [`take_turn`](Self::take_turn).
@@ -225,7 +225,7 @@ impl Catalog {
         let delete =
             |writer: Writer<'_>| writer.execute("DELETE FROM asking WHERE asking_id = ?1", [asking_id]);
         if self.writer_in_time().and_then(delete).is_err() {
-            // The entry stays until the next one who asks removes it.
+            // The entry stays until the next search removes it.
             self.ended_turns().push(asking_id);
         }
     }

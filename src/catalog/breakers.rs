@@ -4,8 +4,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::damage::{count, text};
 use super::{Catalog, CatalogError};
+use crate::ledger::Breaker;
 use crate::timestamp::Timestamp;
-use crate::upstream::{Breaker, UpstreamError, UpstreamErrorKind};
+use crate::upstream_error::{UpstreamError, UpstreamErrorKind};
 
 impl Catalog {
     pub(super) fn stored_breaker(&self, profile: &'static str) -> Result<Option<Breaker>, CatalogError> {

@@ -83,7 +83,7 @@ impl fmt::Display for Entry {
 }
 
 impl Entry {
-    /// What is done without it, and what mends it: a repair is [`Catalog::mend`].
+    /// What is done without it, and what mends it: a repair is [`Catalog::repair`].
     fn consequence(&self) -> &'static str {
         match self {
             Self::Vector(_) => {
@@ -217,12 +217,12 @@ impl Catalog {
     }
 
     /// Takes away what cannot be read, in one transaction: a photo without its vector stays known by its bytes and pixels,
-    /// a good whose text is lost keeps its id. Entries that are whole by now are left alone by nobody: `damage` is to be
+    /// a good whose text is lost keeps its id. Entries that are whole by now are removed as well: `damage` is to be
     /// fresh, from [`Catalog::damaged_entries`].
     ///
     /// # Errors
     /// [`CatalogError`] when the write fails; nothing has changed then.
-    pub fn mend(&self, damage: &[Damage]) -> Result<(), CatalogError> {
+    pub fn repair(&self, damage: &[Damage]) -> Result<(), CatalogError> {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for Damage { entry, .. } in damage {

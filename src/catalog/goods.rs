@@ -4,7 +4,7 @@ use rusqlite::{ErrorCode, Transaction, TransactionBehavior, params};
 
 use super::answers::{NewAnswer, OWN_PROFILE, put_answer};
 use super::photos::{NewPhoto, Stored, is_stored, put_photo};
-use super::{Catalog, CatalogError, bump_generation};
+use super::{Catalog, CatalogError, SqliteFault, bump_generation};
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
@@ -57,7 +57,7 @@ impl Catalog {
             transaction.prepare_cached("SAVEPOINT good")?.execute([])?;
             let result = put_good(&transaction, good);
             match &result {
-                Err(CatalogError::Sqlite(error)) if fails_for_all(error) => {
+                Err(CatalogError::Sqlite(SqliteFault(error))) if fails_for_all(error) => {
                     return result.map(|_| Vec::new());
                 }
                 Err(_) => drop(transaction.prepare_cached("ROLLBACK TO good")?.execute([])?),

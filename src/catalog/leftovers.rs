@@ -9,8 +9,8 @@ use rusqlite::{Connection, params};
 use super::BUSY_TIMEOUT;
 use super::asking::{FOLDER, lives};
 
-/// Removes the files of processes that have ended, and what those had taken in `asking`. None of it does harm to
-/// anybody, so where it cannot be removed (a home that may only be read) it stays for somebody else.
+/// Removes the files of processes that have ended, and what those had taken in `asking`. None of it does
+/// harm, so where it cannot be removed (a home that may only be read) it stays for the next process.
 pub(super) fn remove(home: &Path, writer: &mut Connection) {
     // They are worth no waiting for another writer.
     let _ = writer.busy_timeout(Duration::ZERO).and_then(|()| remove_rows(home, writer));

@@ -80,7 +80,7 @@ const OPENING_PATIENCE: Duration = Duration::from_millis(200);
 #[non_exhaustive]
 pub enum CatalogError {
     #[error("cannot open the catalogue {}: {source}; check that the folder exists and may be written to", path.display())]
-    Open { path: PathBuf, r#source: rusqlite::Error },
+    Open { path: PathBuf, r#source: SqliteFault },
     #[error("cannot use the home folder {}: {source}; it has to be yours to write", path.display())]
     Home { path: PathBuf, r#source: std::io::Error },
     #[error(
@@ -113,12 +113,22 @@ pub enum CatalogError {
     #[error("photo {photo_id} was removed while it was being added to; add the good again")]
     PhotoGone { photo_id: PhotoId },
     #[error("the catalogue failed: {0}")]
-    Sqlite(rusqlite::Error),
+    Sqlite(SqliteFault),
+}
+
+/// What SQLite says is wrong.
+#[derive(Debug)]
+pub struct SqliteFault(rusqlite::Error);
+
+impl fmt::Display for SqliteFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl From<rusqlite::Error> for CatalogError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+        Self::Sqlite(SqliteFault(error))
     }
 }
 
@@ -128,7 +138,7 @@ impl CatalogError {
     #[must_use]
     pub fn is_about_writing(&self) -> bool {
         match self {
-            Self::Sqlite(error) => {
+            Self::Sqlite(SqliteFault(error)) => {
                 opening::lies_in_the_medium(error)
                     || matches!(
                         error.sqlite_error_code(),
@@ -195,15 +205,15 @@ impl Catalog {
             access::open(OpenOptions::new().create(true).truncate(false).write(true), &path)
                 .map_err(|source| CatalogError::Home { path: path.clone(), source })?;
         }
-        let open = |source| CatalogError::Open { path: path.clone(), source };
+        let open = |fault| CatalogError::Open { path: path.clone(), source: fault };
         let state = FileState::of(&path);
-        let (mut writer, access) = opening::open(&path).map_err(open)?;
+        let (mut writer, access) = opening::open(&path).map_err(|error| open(SqliteFault(error)))?;
         let migrated = match access {
             Access::ReadWrite => schema::migrate(&mut writer),
             Access::ReadOnly | Access::Immutable => schema::must_be_newest(&writer, &path),
         };
         migrated.map_err(|e| match e {
-            CatalogError::Sqlite(source) => open(source),
+            CatalogError::Sqlite(fault) => open(fault),
             other => other,
         })?;
         if access == Access::ReadWrite {
@@ -278,7 +288,7 @@ impl Catalog {
         let mine = serde_json::to_string(fingerprint).unwrap_or_default();
         let mut stored = self.read(|c| meta(c, "model"))?;
         if stored.is_none() && self.is_read_only() {
-            // An empty home that cannot be written stays nobody's.
+            // An empty home that cannot be written is not claimed for a model.
             return Ok(());
         }
         if stored.is_none() {

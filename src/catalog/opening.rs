@@ -2,7 +2,7 @@
 //!
 //! A home on a read-only medium, or of another user, is read as it stands. Usually SQLite does so by its own locks and its
 //! files beside the catalogue. Where it can make none of those, and there is no write-ahead log to be read either, the
-//! file is taken as immutable: without locks. Somebody else may be able to write to it all the same, so before and after
+//! file is taken as immutable: without locks. Another process may be able to write to it all the same, so before and after
 //! each read it is compared with what was opened.
 
 use std::ffi::OsString;

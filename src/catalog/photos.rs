@@ -16,11 +16,11 @@ use crate::vector::Embedding;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PhotoKind {
-    /// Somebody searched with it.
+    /// A search was made with it.
     Query,
     /// One of the user's own goods (`tongkuan add`).
     Own,
-    /// An offer is shown by it, and nobody has searched with it yet.
+    /// An offer is shown by it, and no search was made with it yet.
     Offer,
 }
 

@@ -4,14 +4,13 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::damage::count;
 use super::{Catalog, CatalogError, Patience};
+use crate::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, Reservation};
 use crate::quota_day::QuotaDay;
 use crate::timestamp::Timestamp;
-use crate::upstream::{
-    Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, Reservation, UpstreamError,
-};
+use crate::upstream_error::UpstreamError;
 
 impl Catalog {
-    /// How many calls count against `day`: those billed, and those booked whose end nobody has told. A process
+    /// How many calls count against `day`: those billed, and those booked and not settled. A process
     /// that was killed in the middle of a call leaves it booked, because the provider may have counted it.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub struct ToldPair {
 pub struct Said(HashMap<(PhotoId, PhotoId), bool>);
 
 impl Said {
-    /// Whether the two are the same; `None` when nobody has said.
+    /// Whether the two are the same; `None` when there is no feedback.
     #[must_use]
     pub fn of(&self, one: PhotoId, other: PhotoId) -> Option<bool> {
         self.0.get(&ordered(one, other)).copied()

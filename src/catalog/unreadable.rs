@@ -1,4 +1,4 @@
-//! Answers that could not be read: remembered, so that nobody pays for the same again a short while later.
+//! Answers that could not be read: remembered, so that the same question is not paid for again a short while later.
 
 use rusqlite::{OptionalExtension, params};
 

@@ -1,7 +1,7 @@
 //! Titles are in Chinese, which has no blanks between its words. So every Chinese character is a token of its own, and
-//! a word is a phrase of them: whatever stands in a title is found, however somebody else would cut it into words.
+//! a word is a phrase of them: any part of a title is found, however a word segmenter would cut it.
 
-/// What somebody looks for in a title: all of some words, in any order.
+/// What is looked for in a title: all of some words, in any order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words(Vec<Vec<String>>);
 

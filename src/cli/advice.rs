@@ -20,8 +20,13 @@ use crate::sandbox::{FaultError, SandboxError};
 use crate::upstream::{TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
 
 /// The code of the first error in the chain that has one.
-pub(super) fn code_of(error: &anyhow::Error) -> Option<&'static str> {
-    error.chain().find_map(code)
+pub(super) fn code_of(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    chain(error).find_map(code)
+}
+
+/// An error and its causes.
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
 }
 
 fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
@@ -89,13 +94,9 @@ fn advice(code: &str) -> Option<&'static str> {
 }
 
 /// The error in all its words, and what to do about it here.
-pub(super) fn explained(error: &anyhow::Error) -> String {
-    with_advice(format!("{error:#}"), code_of(error))
-}
-
-/// As [`explained`], of an error of the engine.
-pub(super) fn explained_engine(error: &EngineError) -> String {
-    with_advice(error.to_string(), Some(error.code()))
+pub(super) fn explained(error: &(dyn Error + 'static)) -> String {
+    let words: Vec<String> = chain(error).map(ToString::to_string).collect();
+    with_advice(words.join(": "), code_of(error))
 }
 
 fn with_advice(text: String, code: Option<&str>) -> String {
@@ -116,16 +117,11 @@ pub(super) fn for_unanswered(reason: WhyNot) -> Option<&'static str> {
 }
 
 /// What is printed with `--json` of an input that failed.
-pub(super) fn json_of(id: impl Serialize, error: &anyhow::Error) -> Value {
+pub(super) fn json_of(id: impl Serialize, error: &(dyn Error + 'static)) -> Value {
     json!({"id": id, "error": explained(error), "code": code_of(error)})
 }
 
-/// As [`json_of`], of an error of the engine.
-pub(super) fn json_of_engine(id: impl Serialize, error: &EngineError) -> Value {
-    json!({"id": id, "error": explained_engine(error), "code": error.code()})
-}
-
-/// What mends something stored that cannot be read.
+/// What repairs something stored that cannot be read.
 pub(super) fn for_damage(damage: DamageNote<'_>) -> &'static str {
     let DamageNote::Entry(damage) = damage else { return "`tongkuan doctor` counts them" };
     match &damage.entry {
@@ -150,12 +146,18 @@ mod tests {
     #[test]
     fn an_error_keeps_its_code_below_any_context_and_gets_the_words_of_the_command_line() {
         let error = anyhow::Error::from(EngineError::NoUpstream).context("stopped: 3 added");
-        assert_eq!(code_of(&error), Some("no_upstream"));
+        assert_eq!(code_of(error.as_ref()), Some("no_upstream"));
         let text = "stopped: 3 added: no upstream is configured; `tongkuan --help` tells how to name one";
-        assert_eq!(explained(&error), text);
-        assert_eq!(json_of("a.jpg", &error), json!({"id": "a.jpg", "error": text, "code": "no_upstream"}));
+        assert_eq!(explained(error.as_ref()), text);
+        assert_eq!(
+            json_of("a.jpg", error.as_ref()),
+            json!({"id": "a.jpg", "error": text, "code": "no_upstream"})
+        );
         let other = Err::<(), _>(PhotoError::Empty).context("b.jpg").unwrap_err();
-        assert_eq!(code_of(&other), Some("empty"));
-        assert_eq!(json_of(7, &anyhow::anyhow!("else")), json!({"id": 7, "error": "else", "code": null}));
+        assert_eq!(code_of(other.as_ref()), Some("empty"));
+        assert_eq!(
+            json_of(7, anyhow::anyhow!("else").as_ref()),
+            json!({"id": 7, "error": "else", "code": null})
+        );
     }
 }

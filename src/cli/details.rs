@@ -41,7 +41,7 @@ impl DetailsCommand {
             Ok(details) => details,
             Err(error) => {
                 if settings.json {
-                    writeln!(stdout(), "{}", advice::json_of_engine(&self.offer_id, &error))?;
+                    writeln!(stdout(), "{}", advice::json_of(&self.offer_id, &error))?;
                 }
                 return Err(error.into());
             }

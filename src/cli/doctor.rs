@@ -135,10 +135,10 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
     let ok = checks.iter().all(|(_, result)| result.is_ok());
     for (name, result) in &checks {
         if settings.json {
-            let code = result.as_ref().err().and_then(advice::code_of);
+            let code = result.as_ref().err().and_then(|error| advice::code_of(error.as_ref()));
             let (state, text) = match result {
                 Ok(text) => ("ok", text.clone()),
-                Err(error) => ("failed", advice::explained(error)),
+                Err(error) => ("failed", advice::explained(error.as_ref())),
             };
             writeln!(
                 stdout(),
@@ -148,7 +148,9 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
         } else {
             match result {
                 Ok(text) => writeln!(stdout(), "ok      {name:<14} {}", line(text))?,
-                Err(error) => writeln!(stdout(), "FAILED  {name:<14} {}", line(advice::explained(error)))?,
+                Err(error) => {
+                    writeln!(stdout(), "FAILED  {name:<14} {}", line(advice::explained(error.as_ref())))?
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, found};
-use crate::eval::{MakeOptions, Manifest, Measures, Recolours, Summary, evaluate, make, write_html};
+use crate::eval::{MakeOptions, Manifest, Recolours, Summary, evaluate, make, number, percent, write_html};
 use crate::printable::field;
 
 /// Store the references of a manifest in a temporary home folder, search for its queries, and print how good the
@@ -148,102 +148,12 @@ fn print(out: &mut impl Write, summary: &Summary) -> std::io::Result<()> {
     )?;
     writeln!(out, "review           {:>8}   of all", percent(all.review_rate))?;
     writeln!(out, "right item first {:>8}   of the seen", percent(all.acc_at_1))?;
-    writeln!(out, "micro-AP         {:>8}", all.micro_ap.map_or("-".to_owned(), |ap| format!("{ap:.4}")))?;
+    writeln!(out, "micro-AP         {:>8}", number(all.micro_ap))?;
     for at in &all.recall_at_precision {
         writeln!(out, "recall at precision {:<6} {:>8}", at.precision, percent(at.recall))?;
     }
-    writeln!(out)?;
-    writeln!(
-        out,
-        "{:<20} {:>8} {:>9} {:>11} {:>11} {:>15}",
-        "false hits allowed", "score", "hit rate", "wrong item", "false hits", "95 % bound"
-    )?;
-    for at in &all.at_cutoffs {
-        let score = at.cutoff.confidence.map_or("-".to_owned(), |c| format!("{c:.4}"));
-        writeln!(
-            out,
-            "{:<20} {score:>8} {:>9} {:>11} {:>11} {:>15}",
-            percent(Some(at.cutoff.max_false_hit)),
-            percent(at.hit_rate),
-            percent(at.wrong_item_rate),
-            percent(at.false_hit_rate),
-            percent(at.false_hit_upper)
-        )?;
-    }
-    edits(out, summary.by_edit.iter())?;
-    negatives(out, summary.by_negative.iter())?;
-    writeln!(out)?;
-    writeln!(out, "{:<16} {:>9} {:>10} {:>10}", "stage", "searches", "median ms", "95 % ms")?;
-    for time in &summary.stages {
-        let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms:.2}"));
-        writeln!(
-            out,
-            "{:<16} {:>9} {:>10} {:>10}",
-            time.stage,
-            time.queries,
-            ms(time.median_ms),
-            ms(time.p95_ms)
-        )?;
+    for table in summary.tables() {
+        write!(out, "\n{table}")?;
     }
     Ok(())
-}
-
-fn edits<'a>(
-    out: &mut impl Write,
-    groups: impl Iterator<Item = (&'a String, &'a Measures)>,
-) -> std::io::Result<()> {
-    writeln!(out)?;
-    writeln!(
-        out,
-        "{:<10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9}",
-        "edit", "seen", "hits", "at 1 %", "at 0.1 %", "wrong", "first", "unseen", "false", "review"
-    )?;
-    for (name, m) in groups {
-        let name = field(name);
-        let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.hit_rate));
-        writeln!(
-            out,
-            "{name:<10} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9}",
-            m.seen,
-            percent(m.hit_rate),
-            at(0),
-            at(1),
-            percent(m.wrong_item_rate),
-            percent(m.acc_at_1),
-            m.unseen,
-            percent(m.false_hit_rate),
-            percent(m.review_rate)
-        )?;
-    }
-    Ok(())
-}
-
-fn negatives<'a>(
-    out: &mut impl Write,
-    groups: impl Iterator<Item = (&'a String, &'a Measures)>,
-) -> std::io::Result<()> {
-    writeln!(out)?;
-    writeln!(
-        out,
-        "{:<10} {:>6} {:>9} {:>10} {:>9} {:>9} {:>9}",
-        "not stored", "unseen", "false", "95 % bound", "at 1 %", "at 0.1 %", "review"
-    )?;
-    for (name, m) in groups {
-        let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.false_hit_rate));
-        writeln!(
-            out,
-            "{name:<10} {:>6} {:>9} {:>10} {:>9} {:>9} {:>9}",
-            m.unseen,
-            percent(m.false_hit_rate),
-            percent(m.false_hit_upper),
-            at(0),
-            at(1),
-            percent(m.review_rate)
-        )?;
-    }
-    Ok(())
-}
-
-fn percent(rate: Option<f64>) -> String {
-    rate.map_or("-".to_owned(), |rate| format!("{:.2} %", rate * 100.0))
 }

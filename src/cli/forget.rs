@@ -61,9 +61,9 @@ impl Forget {
                 Ok(photo_id) => tell(json!(id), photo_id),
                 Err(error) => {
                     missing = true;
-                    complain_about(&id, advice::explained(&error));
+                    complain_about(&id, advice::explained(error.as_ref()));
                     if settings.json {
-                        out.line(advice::json_of(&id, &error));
+                        out.line(advice::json_of(&id, error.as_ref()));
                     }
                 }
             }

@@ -64,7 +64,7 @@ impl Show {
 fn told_of(settings: &Settings, id: &Value, error: anyhow::Error) -> anyhow::Error {
     if settings.json && !is_output_error(&error) {
         // What stopped the command matters more than that it could not be printed here.
-        let _ = writeln!(stdout(), "{}", advice::json_of(id, &error));
+        let _ = writeln!(stdout(), "{}", advice::json_of(id, error.as_ref()));
     }
     error
 }

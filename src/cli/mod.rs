@@ -140,7 +140,7 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // The reader of `tongkuan ... | head` knows that it went; the status tells others.
             if !is_broken_pipe(&error) {
-                complain(advice::explained(&error));
+                complain(advice::explained(error.as_ref()));
             }
             ExitCode::from(FAILED)
         }

@@ -117,9 +117,9 @@ fn report(settings: &Settings, out: &BatchOutput, one: &DrainedOne<'_>) {
         },
         Err(error) => {
             if settings.json {
-                out.line(advice::json_of_engine(label, error));
+                out.line(advice::json_of(label, error));
             }
-            complain_about(label, advice::explained_engine(error));
+            complain_about(label, advice::explained(error));
         }
     }
 }

@@ -190,9 +190,9 @@ impl Search {
 /// Tells what is wrong with one picture.
 fn tell(settings: &Settings, path: &Path, error: &anyhow::Error) -> std::io::Result<()> {
     if settings.json {
-        writeln!(stdout(), "{}", advice::json_of(path.display().to_string(), error))?;
+        writeln!(stdout(), "{}", advice::json_of(path.display().to_string(), error.as_ref()))?;
     }
-    complain_about(path.display(), advice::explained(error));
+    complain_about(path.display(), advice::explained(error.as_ref()));
     Ok(())
 }
 

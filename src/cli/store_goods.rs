@@ -67,13 +67,13 @@ pub(super) fn store_goods(
             }
             Err(error) => {
                 failed += 1;
-                let text = advice::explained(error);
+                let text = advice::explained(error.as_ref());
                 if at == id {
                     complain_about(&id, &text);
                 } else {
                     complain_about(&at, format_args!("{id}: {text}"));
                 }
-                json!({"id": id, "at": at, "error": text, "code": advice::code_of(error)})
+                json!({"id": id, "at": at, "error": text, "code": advice::code_of(error.as_ref())})
             }
         };
         if settings.json {

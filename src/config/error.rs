@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Profile;
+use super::profile::Profile;
 use crate::embed::ModelError;
 use crate::engine::EngineError;
 use crate::fetch::FetchError;
@@ -35,9 +35,6 @@ pub enum ConfigError {
         "several upstreams are configured: say in which order they are asked, as in upstreams = [\"aop\", \"article\"]"
     )]
     UpstreamOrder,
-    /// No dialect has this name.
-    #[error("{name:?} is no upstream: use {}", Profile::names())]
-    UnknownProfile { name: String },
     /// An upstream is named, and its credentials are nowhere.
     #[error("the upstream {profile} is named but its credentials are not: set {variables}")]
     NoCredentials { profile: Profile, variables: String },

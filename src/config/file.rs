@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{ConfigError, Profile};
+use super::error::ConfigError;
+use super::overrides::check_share;
+use super::profile::Profile;
 
 /// The configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -44,7 +46,7 @@ pub(super) struct UpstreamSection {
 }
 
 impl ConfigFile {
-    /// Reads the file at `path`. One that nobody named may be absent.
+    /// Reads the file at `path`. The default one may be absent.
     pub(super) fn read(path: &Path, was_named: bool) -> Result<Self, ConfigError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -60,7 +62,7 @@ impl ConfigFile {
             invalid(format!("line {}: {}", before.matches('\n').count() + 1, error.message()))
         })?;
         if let Some(share) = file.max_false_hit {
-            super::check_share(share).map_err(|error| invalid(error.to_string()))?;
+            check_share(share).map_err(|error| invalid(error.to_string()))?;
         }
         Ok(file)
     }

@@ -15,6 +15,8 @@
 
 mod error;
 mod file;
+mod overrides;
+mod profile;
 mod upstreams;
 mod variables;
 
@@ -22,7 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::ConfigError;
-pub use upstreams::{Profile, UpstreamSettings};
+pub use overrides::{Overrides, check_share};
+pub use profile::{Profile, UnknownProfile};
+pub use upstreams::UpstreamSettings;
 
 use crate::catalog::Catalog;
 use crate::embed::{Model, runtime};
@@ -33,31 +37,6 @@ use crate::upstream::Tape;
 use file::ConfigFile;
 use upstreams::NotAsked;
 use variables::Variables;
-
-/// What a door was told itself. `None` leaves a setting to the environment, the file and the defaults.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    /// The home folder.
-    pub home: Option<PathBuf>,
-    /// The configuration file, which must be there then.
-    pub config_file: Option<PathBuf>,
-    /// The manifest of another model than the built-in one.
-    pub model: Option<PathBuf>,
-    /// Whether the network is forbidden.
-    pub offline: Option<bool>,
-    /// Whom to ask, in this order.
-    pub upstreams: Option<Vec<Profile>>,
-    /// The address of the first upstream.
-    pub base_url: Option<String>,
-    /// Calls a day and upstream.
-    pub daily_budget: Option<u32>,
-    /// 0 to 1; see [`EngineBuilder::max_false_hit`].
-    pub max_false_hit: Option<f64>,
-    /// A new file for what is said to and by the upstreams.
-    pub record: Option<PathBuf>,
-    /// A recording that answers in the place of the upstreams; no credentials are needed then.
-    pub replay: Option<PathBuf>,
-}
 
 /// All settings, resolved.
 #[derive(Clone, Debug)]
@@ -90,7 +69,7 @@ impl Settings {
     }
 
     fn resolve_with(overrides: &Overrides, variables: &Variables<'_>) -> Result<Self, ConfigError> {
-        let overrides = &variables.below(overrides)?;
+        let overrides = &overrides.over(variables)?;
         if overrides.record.is_some() && overrides.replay.is_some() {
             return Err(ConfigError::RecordAndReplay);
         }
@@ -262,14 +241,6 @@ impl Settings {
 /// Leave to use the network; only [`Settings::network`] gives it.
 #[derive(Clone, Copy, Debug)]
 pub struct Network(());
-
-/// Whether `share` is a share of searches, 0 to 1.
-///
-/// # Errors
-/// [`ConfigError::Share`].
-pub fn check_share(share: f64) -> Result<(), ConfigError> {
-    if (0.0..=1.0).contains(&share) { Ok(()) } else { Err(ConfigError::Share { share }) }
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,15 @@
 //! Which upstreams are asked, with which credentials, and how much.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use super::error::ConfigError;
 use super::file::UpstreamSection;
-use super::{ConfigError, Overrides, Variables};
+use super::overrides::Overrides;
+use super::profile::Profile;
+use super::variables::Variables;
 use crate::clock::SystemClock;
 use crate::engine::CachePolicy;
 use crate::offer::{OfferDetail, OfferId};
@@ -19,67 +18,6 @@ use crate::upstream::{
     OneboundUpstream, SearchParams, Secret, Tape, TmapiConfig, TmapiUpstream, TokenFile, UploadLimits,
     UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, aop,
 };
-
-/// An upstream dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Profile {
-    /// The dialect of the common articles; the sandbox speaks it.
-    Article,
-    /// The official gateway.
-    Aop,
-    /// The official gateway's search for pictures at a public address.
-    Linkplus,
-    /// The vendor OneBound.
-    Onebound,
-    /// The vendor TMAPI, for pictures at a public address.
-    Tmapi,
-}
-
-impl Profile {
-    /// All there are.
-    pub const ALL: [Self; 5] = [Self::Article, Self::Aop, Self::Linkplus, Self::Onebound, Self::Tmapi];
-
-    /// As it is named in configurations and answers.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Article => "article",
-            Self::Aop => "aop",
-            Self::Linkplus => "linkplus",
-            Self::Onebound => "onebound",
-            Self::Tmapi => "tmapi",
-        }
-    }
-
-    pub(super) fn names() -> String {
-        Self::ALL.map(Self::name).join(", ")
-    }
-
-    /// The variable of the key, if there is one beside the secret, and that of the secret.
-    fn variables(self) -> (Option<&'static str>, &'static str) {
-        match self {
-            Self::Article | Self::Aop | Self::Linkplus => (Some("TONGKUAN_APP_KEY"), "TONGKUAN_APP_SECRET"),
-            Self::Onebound => (Some("TONGKUAN_ONEBOUND_KEY"), "TONGKUAN_ONEBOUND_SECRET"),
-            Self::Tmapi => (None, "TONGKUAN_TMAPI_TOKEN"),
-        }
-    }
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Profile {
-    type Err = ConfigError;
-
-    fn from_str(name: &str) -> Result<Self, ConfigError> {
-        let found = Self::ALL.into_iter().find(|profile| profile.name() == name.trim());
-        found.ok_or_else(|| ConfigError::UnknownProfile { name: name.to_owned() })
-    }
-}
 
 /// One upstream, resolved.
 #[derive(Clone, Debug)]

@@ -292,7 +292,7 @@ pub fn fetch(folder: &Path, say: &dyn Fn(&str)) -> Result<RuntimeLocation, Runti
 /// Of the folder that a wheel is downloaded and unpacked in.
 const WORKSPACE_PREFIX: &str = "fetch-";
 
-/// Removes the workspaces of processes that were killed. To be called with the lock held: nobody fetches meanwhile.
+/// Removes the workspaces of processes that were killed. To be called with the lock held: no other process fetches meanwhile.
 fn remove_workspaces(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Engine, EngineError, Progress};
-use crate::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, Line};
+use crate::calibration::{Calibration, DEFAULT_MAX_FALSE_HIT, OperatingPoint};
 use crate::store::Store;
 use crate::vector::{Fingerprint, Thresholds};
 use crate::verdict::Policy;
@@ -50,7 +50,7 @@ struct Now {
     asked: f64,
     /// The number of pictures that the line is for.
     stored: u64,
-    line: Line,
+    line: OperatingPoint,
 }
 
 impl Bound {
@@ -134,16 +134,23 @@ impl Now {
         }
         let made_for = calibration.as_ref().map_or(DEFAULT_MAX_FALSE_HIT, |c| c.max_false_hit);
         let asked = asked.unwrap_or(made_for);
-        Ok(Self { calibrations, calibration, calibrated_on, asked, stored: 0, line: Line::UNCALIBRATED })
+        Ok(Self {
+            calibrations,
+            calibration,
+            calibrated_on,
+            asked,
+            stored: 0,
+            line: OperatingPoint::UNCALIBRATED,
+        })
     }
 }
 
-fn line_of_the_largest(calibration: &Calibration, asked: f64, stored: u64) -> Line {
+fn line_of_the_largest(calibration: &Calibration, asked: f64, stored: u64) -> OperatingPoint {
     let mut fewer = std::iter::successors(Some(stored / 2), |n| (*n > 0).then_some(n / 2));
     let largest = fewer.find_map(|n| calibration.line(asked, n).ok());
     let line = largest.unwrap_or_else(|| calibration.strictest(stored));
     let bounds = calibration.bounds(line.confidence, stored);
-    Line { max_false_hit: Some(bounds.worst()), bounds: Some(bounds), ..line }
+    OperatingPoint { max_false_hit: Some(bounds.worst()), bounds: Some(bounds), ..line }
 }
 
 impl Engine {
@@ -157,7 +164,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails.
-    pub fn line(&self) -> Result<Line, EngineError> {
+    pub fn line(&self) -> Result<OperatingPoint, EngineError> {
         let stored = self.store.photo_count()?;
         Ok(self.bound.policy(self.store.as_ref(), stored, self.progress.as_ref())?.line())
     }

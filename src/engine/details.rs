@@ -8,7 +8,7 @@ use crate::cancel::{Interrupt, Interrupted};
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
 use crate::store::{OWN_PROFILE, StoredDetail};
-use crate::upstream::guard::{AskedDetail, GuardError, WhyNot};
+use crate::upstream::guard::{BilledDetail, GuardError, WhyNot};
 
 /// What is known about an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,7 +87,7 @@ impl Engine {
             Err(reason @ Interrupted::Cancelled) => return Err(reason.into()),
         };
         if mode == Mode::Default {
-            // Whoever asked until now may have asked about this one.
+            // The call before this one may have been about the same offer.
             known = self.known_details(offer_id)?;
             if known.will_do(mode) {
                 return Ok(known);
@@ -109,7 +109,7 @@ impl Engine {
             Ok(asked)
         });
         match result {
-            Ok((upstream, AskedDetail { detail, calls, .. })) => {
+            Ok((upstream, BilledDetail { detail, calls, .. })) => {
                 let (profile, fetched_at) = (upstream.guard.profile(), self.clock.now());
                 let unstored = match mode {
                     Mode::Bypass => None,

@@ -18,7 +18,7 @@ pub struct Forgotten {
 
 impl Engine {
     /// Removes photos with everything that is stored about them: digests, embedding, sketch, answers, and their places in
-    /// the queue. From then on no search of any process finds them. Numbers that nobody has are passed over. What was
+    /// the queue. From then on no search of any process finds them. Numbers without a photo are passed over. What was
     /// spent stays in the books.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Engine {
         self.forget(&old)
     }
 
-    /// The stored photo that has these bytes or these pixels. Neither embeds the picture nor asks anybody.
+    /// The stored photo that has these bytes or these pixels. Neither embeds the picture nor asks an upstream.
     ///
     /// # Errors
     /// [`EngineError`] when the picture cannot be read or the home folder fails.

@@ -7,7 +7,7 @@ use crate::photo_id::PhotoId;
 use crate::store::Said;
 use crate::vector::Embedding;
 use crate::verdict::{Finding, Verdict};
-use crate::verify::{Candidate, Doubt, Evidence, Probe, Sketch, measure};
+use crate::verify::{Doubt, Evidence, Probe, Sketch, SketchedCandidate, measure};
 
 /// How many stored pictures are looked at before the verdict.
 const CANDIDATES: usize = 20;
@@ -102,14 +102,14 @@ fn ids(candidates: &Candidates) -> Vec<PhotoId> {
 
 /// Measures the candidates that have a sketch against the picture in question.
 fn lay_over(probe: &Probe, findings: &mut [Finding]) {
-    let mut sketched: Vec<(&mut Option<Evidence>, Candidate<'_>)> = findings
+    let mut sketched: Vec<(&mut Option<Evidence>, SketchedCandidate<'_>)> = findings
         .iter_mut()
         .filter_map(|Finding { candidate, sketch, evidence }| {
             let sketch = sketch.as_ref()?;
-            Some((evidence, Candidate { sketch, cosine: candidate.score }))
+            Some((evidence, SketchedCandidate { sketch, cosine: candidate.score }))
         })
         .collect();
-    let near: Vec<Candidate<'_>> = sketched.iter().map(|(_, near)| *near).collect();
+    let near: Vec<SketchedCandidate<'_>> = sketched.iter().map(|(_, near)| *near).collect();
     for ((evidence, _), measured) in sketched.iter_mut().zip(measure(probe, &near)) {
         **evidence = measured;
     }

@@ -27,7 +27,7 @@ const GROWN_BY: usize = 16;
 /// While a whole index is linked it is saved after each such part of it.
 const LINKED_PARTS: usize = 4;
 
-/// From so many unlinked pictures on somebody links some beside the searches.
+/// From so many unindexed pictures on, a background thread links some.
 const LAG: usize = 256;
 
 /// An index in which one picture of so many was removed is made anew without them.
@@ -103,11 +103,11 @@ impl LiveIndex {
             }
         };
         self.follow(index.as_ref(), store, &|_, _| {})?;
-        if index.unlinked() >= LAG
+        if index.unindexed() >= LAG
             && index.len() > self.options.exact_max
             && !self.linking.swap(true, Ordering::AcqRel)
         {
-            // Beside the searches, not in one: the next picture waits for nobody.
+            // Beside the searches, not in one: the next picture is not held up.
             let (index, linking) = (Arc::clone(&index), Arc::clone(&self.linking));
             rayon::spawn(move || {
                 index.link_some();
@@ -236,7 +236,7 @@ impl LiveIndex {
         }
     }
 
-    /// An index of all that the catalogue has, not linked yet.
+    /// An index of all that the catalogue has, not indexed yet.
     fn anew(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Index, EngineError> {
         self.saved.store(0, Ordering::Release);
         let index = Index::new(self.options);
@@ -320,18 +320,18 @@ impl LiveIndex {
         saved
     }
 
-    /// Links what is not linked yet and saves. Where that takes long there are snapshots before and in between: whoever
-    /// is killed goes on from the last one, and vectors that a file holds take no memory while the others are linked.
+    /// Links what is not indexed yet and saves. Where that takes long there are snapshots before and in between: after a
+    /// kill the work goes on from the last one, and vectors that a file holds take no memory while the others are indexed.
     fn link_and_save(&self, index: &Index, progress: &dyn Progress) -> Result<(), EngineError> {
         let part = WORTH_SAVING.max(index.len() / LINKED_PARTS);
         let tell = |done, of| progress.step("linking", done, of);
-        while index.len() > self.options.exact_max && index.unlinked() > part {
+        while index.len() > self.options.exact_max && index.unindexed() > part {
             self.save(index)?;
             index.link_more(part, &tell);
         }
         let start = Instant::now();
         index.link_more(usize::MAX, &tell);
-        tracing::info!(photos = index.len(), ms = start.elapsed().as_millis(), "the index is linked");
+        tracing::info!(photos = index.len(), ms = start.elapsed().as_millis(), "the index is indexed");
         self.save(index)
     }
 
@@ -341,7 +341,7 @@ impl LiveIndex {
         Ok(())
     }
 
-    /// Gives back the room of removed pictures, links what is not linked yet and writes a snapshot, if that makes the
+    /// Gives back the room of removed pictures, links what is not indexed yet and writes a snapshot, if that makes the
     /// next start or search noticeably faster. Right answers never depend on it, and searches go on meanwhile.
     pub(super) fn settle(&self, store: &dyn Store, progress: &dyn Progress) -> Result<(), EngineError> {
         self.with_rebuild_on_corruption(store, progress, |index| self.settle_one(index, store, progress))
@@ -365,16 +365,16 @@ impl LiveIndex {
             self.follow(index.as_ref(), store, &|_, _| {})?;
         }
         let worth = WORTH_SAVING.max(saved / GROWN_BY);
-        // A snapshot that was made while the index was being linked holds pictures without links.
+        // A snapshot that was made while the index was being indexed holds pictures without links.
         let has_grown = index.len() > self.options.exact_max
-            && (index.len() >= saved + worth || index.unlinked() >= worth);
+            && (index.len() >= saved + worth || index.unindexed() >= worth);
         // What is gone is not to stay in a file.
         let has_to_go = is_worn && saved > 0;
         if !has_grown && !has_to_go {
             return Ok(());
         }
-        if index.unlinked() > 0 {
-            progress.note(&format!("linking {} pictures in the index", index.unlinked()));
+        if index.unindexed() > 0 {
+            progress.note(&format!("linking {} pictures in the index", index.unindexed()));
         }
         self.link_and_save(&index, progress)
     }

@@ -1,4 +1,4 @@
-//! What a picture that is not known costs: one call, for everybody who asks about it at the same time.
+//! What a picture that is not known costs: one call, for all searches for it that run at the same time.
 
 use super::cache_policy::Freshness;
 use super::search::{REFRESH_PRIORITY, Reply, Search};
@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::quota_day::QuotaDay;
 use crate::store::{CatalogError, NewAnswer, Refusal, WaitReason};
-use crate::upstream::guard::{Asked, GuardError, WhyNot};
+use crate::upstream::guard::{BilledPage, GuardError, WhyNot};
 use crate::upstream::{UpstreamError, UpstreamErrorKind, prepare};
 use crate::verdict::Verdict;
 
@@ -129,7 +129,7 @@ impl Search<'_> {
         &self,
         upstream: &ConfiguredUpstream,
         warnings: &mut Vec<String>,
-    ) -> Result<Asked, EngineError> {
+    ) -> Result<BilledPage, EngineError> {
         let Self { engine, query, picture, .. } = self;
         let (guard, byte_digest) = (&upstream.guard, picture.byte_digest());
         if query.mode == Mode::Default {
@@ -174,7 +174,7 @@ impl Search<'_> {
     }
 
     /// From here on the answer is there, and nothing may come between it and the caller.
-    fn take_answer(&mut self, upstream: &ConfiguredUpstream, asked: Asked) {
+    fn take_answer(&mut self, upstream: &ConfiguredUpstream, asked: BilledPage) {
         let fetched_at = self.engine.clock.now();
         let unstored = if self.query.mode == Mode::Bypass {
             None

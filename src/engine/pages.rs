@@ -80,7 +80,7 @@ impl Engine {
     /// number is reached.
     fn is_last(&self, answer: &Answer, page: u32, params: &SearchParams) -> bool {
         let smallest = self.upstreams.iter().map(|upstream| upstream.guard.max_page_size()).min();
-        // Who asks for larger pages gets pages of this size.
+        // A query for larger pages gets pages of this size.
         let page_size = u64::from(params.page_size.min(smallest.unwrap_or(u32::MAX)));
         let offers = answer.offers.len() as u64;
         match answer.total_offers {

@@ -84,7 +84,7 @@ impl Engine {
                 source_url: waiting.source_url.as_deref(),
                 params: waiting.params.clone(),
                 mode: Mode::Default,
-                // What somebody else has fetched since it was queued will do.
+                // An answer that was fetched since it was queued will do.
                 max_age: is_stale.then(|| self.shortest_soft_ttl()),
                 // Blanks are not queued any more; one that was is asked about, once.
                 force: true,

@@ -24,7 +24,7 @@ impl Engine {
         if damage.is_empty() {
             return Ok(());
         }
-        self.store.mend(damage)?;
+        self.store.repair(damage)?;
         if damage.iter().any(|damage| matches!(damage.entry, Entry::Vector(_))) {
             // It may have been made before the damage, and have a photo now that the catalogue has no vector of.
             self.index.reset(self.progress.as_ref());

@@ -8,7 +8,7 @@ use super::{Engine, EngineError, Matched};
 use crate::photo::Photo;
 use crate::photo_id::PhotoId;
 use crate::store::{StoredAnswer, StoredVector};
-use crate::verify::{Candidate, Probe, Sketch, measure};
+use crate::verify::{Probe, Sketch, SketchedCandidate, measure};
 
 /// Whether two pictures are the same, as a person says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Engine {
         let vectors = (self.store.embedding(own)?, self.store.embedding(other)?);
         let (StoredVector::Whole(a), StoredVector::Whole(b)) = vectors else { return Ok(None) };
         let probe = Probe::of(Photo::decode(bytes, &self.limits)?.as_image())?;
-        let evidence = measure(&probe, &[Candidate { sketch: &sketch, cosine: a.cosine(&b) }]);
+        let evidence = measure(&probe, &[SketchedCandidate { sketch: &sketch, cosine: a.cosine(&b) }]);
         Ok(Some(evidence[0].map_or(0.0, |evidence| evidence.confidence())))
     }
 }

@@ -1,4 +1,4 @@
-//! Nobody pays for a picture that another search is paying for: each takes a turn.
+//! Single flight: of all searches for one picture, over threads and processes, one at a time may pay.
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};

@@ -32,7 +32,7 @@ impl TurnWait {
         self.start.0.elapsed().max(self.start.1.until(clock.now()))
     }
 
-    /// The holder, if he has been waited for long enough.
+    /// The holder, if it has been waited for long enough.
     pub(super) fn given_up(&self, clock: &dyn Clock) -> Option<Holder> {
         (self.waited(clock) >= MAX_HOLDER_WAIT).then_some(self.holder)
     }

@@ -1,7 +1,7 @@
 //! What an evaluation says of the line between hit and review.
 
 use super::measures::share;
-use super::{Asked, Evaluation};
+use super::{EvaluatedQuery, Evaluation};
 use crate::calibration::{Calibration, Sample};
 use crate::embed::Fingerprint;
 
@@ -14,7 +14,7 @@ impl Evaluation {
         &self,
         model: &Fingerprint,
         max_false_hit: f64,
-        counted: impl Fn(&Asked) -> bool,
+        counted: impl Fn(&EvaluatedQuery) -> bool,
     ) -> Calibration {
         let of = |is_look_alike: bool| {
             let counted = self.unseen().filter(|asked| counted(asked));
@@ -36,7 +36,7 @@ impl Evaluation {
     /// those that stand out.
     #[must_use]
     pub fn surest_unseen(&self, limit: usize) -> Vec<(f32, &str, &str)> {
-        let mut all: Vec<&Asked> = self.unseen().collect();
+        let mut all: Vec<&EvaluatedQuery> = self.unseen().collect();
         all.sort_by(|a, b| b.judged.confidence.total_cmp(&a.judged.confidence));
         let named = all.into_iter().filter_map(|asked| {
             let stored = self.references.get(&asked.best?)?.first()?;
@@ -48,12 +48,12 @@ impl Evaluation {
             .collect()
     }
 
-    fn unseen(&self) -> impl Iterator<Item = &Asked> {
+    fn unseen(&self) -> impl Iterator<Item = &EvaluatedQuery> {
         self.queries.iter().filter(|asked| !asked.judged.seen)
     }
 }
 
-impl Asked {
+impl EvaluatedQuery {
     /// What names the picture that the query was made of: the query itself, if its line does not say.
     #[must_use]
     pub fn made_of(&self) -> &str {
@@ -73,7 +73,7 @@ impl Asked {
 }
 
 /// The confidence as the engine had it.
-fn sureness(asked: &Asked) -> f32 {
+fn sureness(asked: &EvaluatedQuery) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "it was an f32 before")]
     let confidence = asked.judged.confidence as f32;
     confidence

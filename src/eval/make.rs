@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::edits::{
     EDITS, Edit, Others, on_poster, printed, scaled_to, size_chart, small_on_ground, swapped,
 };
-use super::manifest::{Line, LineProblem, Negative, Role, rows};
+use super::manifest::{LineProblem, ManifestLine, Negative, Role, rows};
 use super::recolour::recoloured;
 use super::{EvalError, for_each};
 use crate::dice::Dice;
@@ -278,10 +278,10 @@ struct Workshop<'a> {
 impl Workshop<'_> {
     /// Writes everything that is made of one picture. What it becomes depends on the seed and its number only, not on
     /// who is faster.
-    fn make(&self, source: &Source) -> Result<Vec<Line>, Failure> {
+    fn make(&self, source: &Source) -> Result<Vec<ManifestLine>, Failure> {
         let Source { number, stored, .. } = *source;
         let (bytes, picture) = read(&source.path).map_err(Failure::Picture)?;
-        let query = |path: String, edit: Option<&Edit>, item, negative| Line {
+        let query = |path: String, edit: Option<&Edit>, item, negative| ManifestLine {
             path,
             role: Role::Query,
             item,
@@ -295,7 +295,14 @@ impl Workshop<'_> {
             let path = format!("references/{number:05}.{ending}");
             self.write(&path, &bytes)?;
             let item = Some(source.item.clone());
-            lines.push(Line { path, role: Role::Reference, item, edit: None, negative: None, made_of: None });
+            lines.push(ManifestLine {
+                path,
+                role: Role::Reference,
+                item,
+                edit: None,
+                negative: None,
+                made_of: None,
+            });
         }
         let negative = source.is_variant.then_some(Negative::Variant);
         for (stream, edit) in EDITS.iter().enumerate() {
@@ -340,7 +347,12 @@ impl Workshop<'_> {
 
     /// Of a stored picture, by turns: a small one on a plain ground, a poster, a size chart. Each becomes a reference with
     /// an edit of it as a query, and a query that has all of it but the goods or the words.
-    fn make_scene(&self, source: &Source, picture: &RgbImage, lines: &mut Vec<Line>) -> Result<(), Failure> {
+    fn make_scene(
+        &self,
+        source: &Source,
+        picture: &RgbImage,
+        lines: &mut Vec<ManifestLine>,
+    ) -> Result<(), Failure> {
         let number = source.number;
         let other = self.others.another(&mut self.dice(number, SCENE));
         let dice = || self.dice(number, SCENE + 1);
@@ -364,7 +376,7 @@ impl Workshop<'_> {
         let made_of = Some(format!("{number:05}"));
         let path = format!("references/{number:05}-{negative}.jpg");
         self.write(&path, &jpeg(&stored, MADE_QUALITY))?;
-        let line = Line {
+        let line = ManifestLine {
             path,
             role: Role::Reference,
             item: Some(item.clone()),
@@ -378,11 +390,11 @@ impl Workshop<'_> {
         let edit = &EDITS[stream];
         let path = format!("queries/{number:05}-{negative}-{}.jpg", edit.name);
         self.write(&path, &self.edited(&stored, edit, number, SCENE + 5))?;
-        let query = Line { role: Role::Query, made_of, ..line };
-        lines.push(Line { path, edit: Some(edit.name.to_owned()), ..query.clone() });
+        let query = ManifestLine { role: Role::Query, made_of, ..line };
+        lines.push(ManifestLine { path, edit: Some(edit.name.to_owned()), ..query.clone() });
         let path = format!("queries/{number:05}-other-{negative}.jpg");
         self.write(&path, &jpeg(&asked, MADE_QUALITY))?;
-        lines.push(Line { path, item: None, negative: Some(negative), ..query });
+        lines.push(ManifestLine { path, item: None, negative: Some(negative), ..query });
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::photo::{PhotoError, PhotoLimits};
 /// A manifest or a label file of more rows is refused: all of them are held.
 const MAX_ROWS: usize = 4_000_000;
 
-/// The fields of a [`Line`] and the columns that mean them.
+/// The fields of a [`ManifestLine`] and the columns that mean them.
 const FIELDS: &[(&str, &[&str])] = &[
     ("path", TABLE_PICTURE_NAMES),
     ("role", &["role"]),
@@ -73,7 +73,7 @@ impl fmt::Display for Negative {
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct ManifestLine {
     /// Relative to the manifest, with `/` between folders.
     pub path: String,
     pub role: Role,
@@ -94,8 +94,8 @@ pub struct Line {
 pub struct Manifest {
     /// What the paths are relative to.
     pub(super) folder: PathBuf,
-    pub(super) references: Vec<(usize, Line)>,
-    pub(super) queries: Vec<(usize, Line)>,
+    pub(super) references: Vec<(usize, ManifestLine)>,
+    pub(super) queries: Vec<(usize, ManifestLine)>,
     pub(super) bad: Vec<BadLine>,
     /// Fields that mean nothing here, as they were written.
     pub ignored_fields: BTreeSet<String>,
@@ -169,7 +169,7 @@ impl Manifest {
             bad: Vec::new(),
             ignored_fields: BTreeSet::new(),
         };
-        for (number, parsed) in rows::<Line>(path, FIELDS, &mut manifest.ignored_fields)? {
+        for (number, parsed) in rows::<ManifestLine>(path, FIELDS, &mut manifest.ignored_fields)? {
             match parsed.and_then(checked) {
                 Ok(line) if line.role == Role::Reference => manifest.references.push((number, line)),
                 Ok(line) => manifest.queries.push((number, line)),
@@ -191,7 +191,7 @@ impl Manifest {
     }
 }
 
-fn checked(line: Line) -> Result<Line, LineProblem> {
+fn checked(line: ManifestLine) -> Result<ManifestLine, LineProblem> {
     match (line.role, &line.item, line.negative) {
         (Role::Reference, None, _) => Err(LineProblem::NoItem),
         (Role::Reference, _, Some(_)) => Err(LineProblem::NegativeReference),

@@ -16,6 +16,7 @@ mod measures;
 mod recolour;
 mod report;
 mod summary;
+mod tables;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -27,12 +28,13 @@ use rayon::prelude::*;
 use manifest::picture;
 
 pub use make::{LabelProblem, Made, MakeOptions, Recolours, make};
-pub use manifest::{BadLine, Line, LineProblem, Manifest, Negative, Role};
+pub use manifest::{BadLine, LineProblem, Manifest, ManifestLine, Negative, Role};
 pub use measures::{
     AtCutoff, Cutoff, Judged, Measures, RecallAtPrecision, Step, micro_ap, percentile, sweep,
 };
 pub use report::{html, write_html};
 pub use summary::{StageTime, Summary};
+pub use tables::{Table, number, percent};
 
 use crate::engine::{Engine, EngineError, Inspection, Mode, Progress, Query, Timings};
 use crate::input::FileProblem;
@@ -72,7 +74,7 @@ pub enum EvalError {
 pub struct Evaluation {
     /// What paths are relative to.
     pub folder: PathBuf,
-    pub queries: Vec<Asked>,
+    pub queries: Vec<EvaluatedQuery>,
     /// Stored pictures and what they show.
     pub references: HashMap<PhotoId, Vec<Reference>>,
     pub bad_lines: Vec<BadLine>,
@@ -94,8 +96,8 @@ pub struct Reference {
 
 /// A query and what came of it.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    pub line: Line,
+pub struct EvaluatedQuery {
+    pub line: ManifestLine,
     pub judged: Judged,
     /// The stored picture that came first.
     pub best: Option<PhotoId>,
@@ -198,7 +200,12 @@ fn half_must_be_good(bad_lines: &mut Vec<BadLine>, lines: usize) -> Result<(), E
     Ok(())
 }
 
-fn store(engine: &Engine, folder: &Path, number: usize, line: Line) -> Result<(PhotoId, Reference), BadLine> {
+fn store(
+    engine: &Engine,
+    folder: &Path,
+    number: usize,
+    line: ManifestLine,
+) -> Result<(PhotoId, Reference), BadLine> {
     let bad = |problem: LineProblem| BadLine::new(number, Some(line.path.clone()), problem);
     let bytes = picture(&line.path, folder).map_err(bad)?;
     let offer_id = OfferId::new(format!("line-{number}")).map_err(|e| bad(e.into()))?;
@@ -207,7 +214,7 @@ fn store(engine: &Engine, folder: &Path, number: usize, line: Line) -> Result<(P
     Ok((added.photo_id, Reference { path: line.path, item: good.title }))
 }
 
-/// What was stored, for whoever has to know the right answer.
+/// What was stored: the right answers follow from it.
 struct Store<'a> {
     references: &'a HashMap<PhotoId, Vec<Reference>>,
     items: HashSet<&'a str>,
@@ -225,8 +232,8 @@ impl<'a> Store<'a> {
         engine: &Engine,
         folder: &Path,
         number: usize,
-        line: Line,
-    ) -> Result<(Asked, f32, Option<f64>), BadLine> {
+        line: ManifestLine,
+    ) -> Result<(EvaluatedQuery, f32, Option<f64>), BadLine> {
         let bad = |problem: LineProblem| BadLine::new(number, Some(line.path.clone()), problem);
         let stored_item = line.item.as_deref().filter(|item| self.items.contains(item));
         if let (Some(negative), Some(item)) = (line.negative, stored_item) {
@@ -246,7 +253,7 @@ impl<'a> Store<'a> {
             outcome: inspection.answer.verdict,
         };
         let Inspection { answer, .. } = inspection;
-        let asked = Asked { judged, best, timings_ms: answer.timings_ms, line };
+        let asked = EvaluatedQuery { judged, best, timings_ms: answer.timings_ms, line };
         Ok((asked, answer.threshold(), answer.max_false_hit()))
     }
 }

@@ -1,17 +1,19 @@
 //! How does one look at an evaluation? One HTML page without links: numbers, a curve, and the worst mistakes.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rayon::prelude::*;
 
 use super::edits::scaled_to;
 use super::make::jpeg;
-use super::measures::{AtCutoff, Judged, Measures, share, sweep};
+use super::measures::{Judged, Measures, share, sweep};
 use super::summary::Summary;
-use super::{Asked, EvalError, Evaluation};
+use super::tables::{number, percent};
+use super::{EvalError, EvaluatedQuery, Evaluation};
 use crate::engine::Outcome;
 use crate::photo::{Photo, PhotoLimits, read_bytes};
 use crate::printable::field;
@@ -49,11 +51,7 @@ figcaption{font-size:.85rem;overflow-wrap:anywhere;margin-top:.4rem}.bad{color:v
 /// The whole page. Reads the pictures of the pairs that it shows; one that is gone is left out.
 #[must_use]
 pub fn html(evaluation: &Evaluation, summary: &Summary) -> String {
-    let mut page = String::new();
-    // Writing to memory does not fail.
-    let written = write_page(&mut page, evaluation, summary);
-    debug_assert!(written.is_ok());
-    page
+    page(evaluation, summary).into_string()
 }
 
 /// Writes the page to `path`.
@@ -65,191 +63,70 @@ pub fn write_html(path: &Path, evaluation: &Evaluation, summary: &Summary) -> Re
     std::fs::write(path, html(evaluation, summary)).map_err(write)
 }
 
-fn write_page(page: &mut String, evaluation: &Evaluation, summary: &Summary) -> std::fmt::Result {
+fn page(evaluation: &Evaluation, summary: &Summary) -> Markup {
     let all = &summary.all;
-    write!(
-        page,
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>Tongkuan: evaluation</title><style>{STYLE}</style><h1>How good are the answers?</h1>\
-         <p class=\"soft\">{} pictures stored, {} searched ({} of a stored item, {} of none). \
-         Model {}. Hit from a score of {:.4}.</p><div class=\"tiles\">",
-        summary.references,
-        summary.queries,
-        all.seen,
-        all.unseen,
-        escaped(&summary.model),
-        summary.threshold
-    )?;
-    for (what, value) in [
+    let tiles = [
         ("hits, of seen", percent(all.hit_rate)),
         ("wrong item, of seen", percent(all.wrong_item_rate)),
         ("false hits, of unseen", percent(all.false_hit_rate)),
         ("review, of all", percent(all.review_rate)),
         ("right item first", percent(all.acc_at_1)),
         ("micro-AP", number(all.micro_ap)),
-    ] {
-        write!(page, "<div class=\"tile\"><b>{value}</b>{what}</div>")?;
-    }
-    page.push_str("</div>");
-    cutoffs(page, &all.at_cutoffs)?;
-    write!(
-        page,
-        "<h2>Hits against false hits</h2><p class=\"soft\">Every cut-off of the score at once; the dot is the \
-         engine as it is now.</p>{}",
-        curve(evaluation)?
-    )?;
-    edits(page, summary.by_edit.iter())?;
-    negatives(page, summary.by_negative.iter())?;
-    times(page, summary)?;
-    if !summary.bad_lines.is_empty() {
-        write!(page, "<h2>{} lines did not count</h2><p class=\"soft\">", summary.bad_lines.len())?;
-        for line in summary.bad_lines.iter().take(20) {
-            write!(page, "{}<br>", escaped(line))?;
+    ];
+    let [cutoffs, edits, negatives, times] = summary.tables();
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width,initial-scale=1";
+                title { "Tongkuan: evaluation" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "How good are the answers?" }
+                p.soft {
+                    (summary.references) " pictures stored, " (summary.queries) " searched (" (all.seen)
+                    " of a stored item, " (all.unseen) " of none). Model " (field(&summary.model))
+                    ". Hit from a score of " (format!("{:.4}", summary.threshold)) "."
+                }
+                div.tiles {
+                    @for (what, value) in &tiles { div.tile { b { (value) } (what) } }
+                }
+                (cutoffs)
+                h2 { "Hits against false hits" }
+                p.soft { "Every cut-off of the score at once; the dot is the engine as it is now." }
+                (curve(evaluation))
+                (edits)
+                (negatives)
+                (times)
+                p.soft {
+                    (format!("{:.1}", summary.stored_per_second)) " pictures a second stored, "
+                    (format!("{:.1}", summary.searched_per_second)) " searched, over all cores."
+                }
+                @if !summary.bad_lines.is_empty() {
+                    h2 { (summary.bad_lines.len()) " lines did not count" }
+                    p.soft {
+                        @for line in summary.bad_lines.iter().take(20) { (field(line)) br; }
+                    }
+                }
+                (mistakes(evaluation))
+            }
         }
-        page.push_str("</p>");
     }
-    mistakes(page, evaluation)
-}
-
-fn cutoffs(page: &mut String, points: &[AtCutoff]) -> std::fmt::Result {
-    page.push_str(
-        "<h2>At a given share of false hits</h2><div class=\"scroll\"><table><tr><th>false hits allowed<th>score from\
-         <th>hits<th>wrong item<th>false hits<th>95 % upper bound",
-    );
-    for point in points {
-        write!(
-            page,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}",
-            percent(Some(point.cutoff.max_false_hit)),
-            number(point.cutoff.confidence),
-            percent(point.hit_rate),
-            percent(point.wrong_item_rate),
-            percent(point.false_hit_rate),
-            percent(point.false_hit_upper)
-        )?;
-    }
-    page.push_str("</table></div>");
-    Ok(())
-}
-
-fn edits<'a>(
-    page: &mut String,
-    groups: impl Iterator<Item = (&'a String, &'a Measures)>,
-) -> std::fmt::Result {
-    page.push_str(
-        "<h2>By edit</h2><div class=\"scroll\"><table><tr><th><th>seen<th>hits<th>at 1 % false<th>at 0.1 %\
-         <th>wrong item<th>right first<th>unseen<th>false hits<th>review",
-    );
-    for (name, m) in groups {
-        let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.hit_rate));
-        write!(
-            page,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}",
-            escaped(name),
-            m.seen,
-            percent(m.hit_rate),
-            at(0),
-            at(1),
-            percent(m.wrong_item_rate),
-            percent(m.acc_at_1),
-            m.unseen,
-            percent(m.false_hit_rate),
-            percent(m.review_rate)
-        )?;
-    }
-    page.push_str("</table></div>");
-    Ok(())
-}
-
-fn negatives<'a>(
-    page: &mut String,
-    groups: impl Iterator<Item = (&'a String, &'a Measures)>,
-) -> std::fmt::Result {
-    page.push_str(
-        "<h2>By kind of unseen picture</h2><div class=\"scroll\"><table><tr><th><th>unseen<th>false hits\
-         <th>95 % upper bound<th>at 1 %<th>at 0.1 %<th>review",
-    );
-    for (name, m) in groups {
-        let at = |i: usize| percent(m.at_cutoffs.get(i).and_then(|point| point.false_hit_rate));
-        write!(
-            page,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}",
-            escaped(name),
-            m.unseen,
-            percent(m.false_hit_rate),
-            percent(m.false_hit_upper),
-            at(0),
-            at(1),
-            percent(m.review_rate)
-        )?;
-    }
-    page.push_str("</table></div>");
-    Ok(())
-}
-
-fn times(page: &mut String, summary: &Summary) -> std::fmt::Result {
-    write!(
-        page,
-        "<h2>Time</h2><p class=\"soft\">{:.1} pictures a second stored, {:.1} searched, over all cores.</p>\
-         <div class=\"scroll\"><table><tr><th>stage<th>searches<th>median ms<th>95 % ms",
-        summary.stored_per_second, summary.searched_per_second
-    )?;
-    for time in &summary.stages {
-        let ms = |value: Option<f64>| value.map_or("–".to_owned(), |ms| format!("{ms:.2}"));
-        write!(
-            page,
-            "<tr><td>{}<td>{}<td>{}<td>{}",
-            time.stage,
-            time.queries,
-            ms(time.median_ms),
-            ms(time.p95_ms)
-        )?;
-    }
-    page.push_str("</table></div>");
-    Ok(())
 }
 
 /// The share of hits over that of false hits as inline SVG; the x axis is logarithmic.
-fn curve(evaluation: &Evaluation) -> Result<String, std::fmt::Error> {
-    let judged: Vec<Judged> = evaluation.queries.iter().map(|asked| asked.judged).collect();
+fn curve(evaluation: &Evaluation) -> Markup {
+    let judged: Vec<Judged> = evaluation.queries.iter().map(|query| query.judged).collect();
     let now = Measures::of(&judged, &[]);
     if now.seen == 0 || now.unseen == 0 {
-        return Ok("<p>A curve needs seen and unseen queries.</p>".to_owned());
+        return html! { p { "A curve needs seen and unseen queries." } };
     }
     let (left, top, wide, high) = PLOT;
     let x = |rate: f64| left + wide * (1.0 - rate.clamp(AXIS_FROM, 1.0).log10() / AXIS_FROM.log10());
     let y = |rate: f64| top + high * (1.0 - rate);
-    let mut svg = format!(
-        "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Share of hits over share of false hits\">",
-        left + wide + 20.0,
-        top + high + 44.0
-    );
-    for (rate, label) in [(1e-4, "0.01 %"), (1e-3, "0.1 %"), (1e-2, "1 %"), (1e-1, "10 %"), (1.0, "100 %")] {
-        let (at, bottom) = (x(rate), top + high);
-        write!(
-            svg,
-            "<path d=\"M{at:.1} {top}V{bottom}\" stroke=\"var(--line)\"/>\
-             <text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
-            bottom + 16.0
-        )?;
-    }
-    for (rate, label) in [(0.0, "0 %"), (0.25, "25 %"), (0.5, "50 %"), (0.75, "75 %"), (1.0, "100 %")] {
-        let at = y(rate);
-        write!(
-            svg,
-            "<path d=\"M{left} {at:.1}h{wide}\" stroke=\"var(--line)\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
-            left - 6.0,
-            at + 4.0
-        )?;
-    }
-    write!(
-        svg,
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">unseen pictures answered (false hits)</text>",
-        left + wide / 2.0,
-        top + high + 36.0
-    )?;
+    let bottom = top + high;
     let mut path = format!("M{:.1} {:.1}", x(0.0), y(0.0));
     let mut last = (0, 0);
     for step in sweep(&judged) {
@@ -257,103 +134,102 @@ fn curve(evaluation: &Evaluation) -> Result<String, std::fmt::Error> {
         if (step.unseen, step.right) != last {
             last = (step.unseen, step.right);
             let (false_hits, hits) = (share(step.unseen, now.unseen), share(step.right, now.seen));
-            write!(path, "H{:.1}V{:.1}", x(false_hits.unwrap_or(0.0)), y(hits.unwrap_or(0.0)))?;
+            // Writing to a string cannot fail.
+            let _ = write!(path, "H{:.1}V{:.1}", x(false_hits.unwrap_or(0.0)), y(hits.unwrap_or(0.0)));
         }
     }
-    write!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"var(--curve)\" stroke-width=\"2\"/>")?;
-    let (cx, cy) = (x(now.false_hit_rate.unwrap_or(0.0)), y(now.hit_rate.unwrap_or(0.0)));
-    write!(
-        svg,
-        "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"5\" fill=\"var(--bad)\" stroke=\"var(--ground)\" stroke-width=\"2\">\
-         <title>now</title></circle></svg>"
-    )?;
-    Ok(svg)
+    let false_hits = [(1e-4, "0.01 %"), (1e-3, "0.1 %"), (1e-2, "1 %"), (1e-1, "10 %"), (1.0, "100 %")];
+    let hits = [(0.0, "0 %"), (0.25, "25 %"), (0.5, "50 %"), (0.75, "75 %"), (1.0, "100 %")];
+    let rounded = |at: f64| format!("{at:.1}");
+    html! {
+        svg viewBox=(format!("0 0 {} {}", left + wide + 20.0, bottom + 44.0)) role="img"
+            aria-label="Share of hits over share of false hits" {
+            @for (rate, label) in false_hits {
+                path d=(format!("M{:.1} {top}V{bottom}", x(rate))) stroke="var(--line)" {}
+                text x=(rounded(x(rate))) y=(bottom + 16.0) text-anchor="middle" { (label) }
+            }
+            @for (rate, label) in hits {
+                path d=(format!("M{left} {:.1}h{wide}", y(rate))) stroke="var(--line)" {}
+                text x=(left - 6.0) y=(rounded(y(rate) + 4.0)) text-anchor="end" { (label) }
+            }
+            text x=(left + wide / 2.0) y=(bottom + 36.0) text-anchor="middle" {
+                "unseen pictures answered (false hits)"
+            }
+            path d=(path) fill="none" stroke="var(--curve)" stroke-width="2" {}
+            circle cx=(rounded(x(now.false_hit_rate.unwrap_or(0.0)))) cy=(rounded(y(now.hit_rate.unwrap_or(0.0))))
+                r="5" fill="var(--bad)" stroke="var(--ground)" stroke-width="2" { title { "now" } }
+        }
+    }
 }
 
-fn mistakes(page: &mut String, evaluation: &Evaluation) -> std::fmt::Result {
-    let surest_first = |a: &&Asked, b: &&Asked| b.judged.confidence.total_cmp(&a.judged.confidence);
-    let mut wrong: Vec<&Asked> = evaluation.queries.iter().filter(|asked| !asked.judged.right).collect();
+fn mistakes(evaluation: &Evaluation) -> Markup {
+    let surest_first =
+        |a: &&EvaluatedQuery, b: &&EvaluatedQuery| b.judged.confidence.total_cmp(&a.judged.confidence);
+    let mut wrong: Vec<&EvaluatedQuery> =
+        evaluation.queries.iter().filter(|query| !query.judged.right).collect();
     wrong.sort_by(surest_first);
-    wrong.sort_by_key(|asked| asked.judged.outcome != Outcome::Hit);
-    let mut lost: Vec<&Asked> = evaluation
+    wrong.sort_by_key(|query| query.judged.outcome != Outcome::Hit);
+    let mut lost: Vec<&EvaluatedQuery> = evaluation
         .queries
         .iter()
-        .filter(|asked| asked.judged.right && asked.judged.outcome != Outcome::Hit)
+        .filter(|query| query.judged.right && query.judged.outcome != Outcome::Hit)
         .collect();
     lost.sort_by(|a, b| surest_first(b, a));
-    let answered = wrong.iter().filter(|asked| asked.judged.outcome == Outcome::Hit).count();
+    let answered = wrong.iter().filter(|query| query.judged.outcome == Outcome::Hit).count();
     let left_right = "Query left, the stored picture that came first right";
-    let what =
+    let of_wrong =
         format!("{left_right}. {answered} were answered and come first, then those that came nearest to it.");
-    pairs(page, evaluation, "Taken for another", &what, &wrong)?;
-    let what = format!(
+    let of_lost = format!(
         "{left_right}: the right one, but not sure enough for an answer. The lowest scores of {}.",
         lost.len()
     );
-    pairs(page, evaluation, "Not recognised", &what, &lost)
+    html! {
+        (pairs(evaluation, "Taken for another", &of_wrong, &wrong))
+        (pairs(evaluation, "Not recognised", &of_lost, &lost))
+    }
 }
 
-fn pairs(
-    page: &mut String,
-    evaluation: &Evaluation,
-    title: &str,
-    what: &str,
-    all: &[&Asked],
-) -> std::fmt::Result {
+fn pairs(evaluation: &Evaluation, title: &str, what: &str, all: &[&EvaluatedQuery]) -> Markup {
     let shown = &all[..all.len().min(MAX_PAIRS)];
-    let figures: Vec<String> = shown.par_iter().filter_map(|asked| figure(evaluation, asked)).collect();
-    write!(
-        page,
-        "<h2>{title}</h2><p class=\"soft\">{what}</p><div class=\"pairs\">{}</div>",
-        figures.concat()
-    )
+    let figures: Vec<Markup> = shown.par_iter().filter_map(|query| figure(evaluation, query)).collect();
+    html! {
+        h2 { (title) }
+        p.soft { (what) }
+        div.pairs { @for figure in &figures { (figure) } }
+    }
 }
 
-fn figure(evaluation: &Evaluation, asked: &Asked) -> Option<String> {
-    let shown = evaluation.references.get(&asked.best?)?.first()?;
-    let (query, reference) = (
-        thumbnail(&evaluation.folder.join(&asked.line.path))?,
-        thumbnail(&evaluation.folder.join(&shown.path))?,
-    );
-    let outcome = match asked.judged.outcome {
-        Outcome::Hit => "<span class=\"bad\">hit</span>",
-        Outcome::Review => "review",
-        Outcome::Miss => "miss",
-    };
-    let negative = asked.line.negative.map(|negative| format!(", {negative}")).unwrap_or_default();
-    let edit = asked.line.edit.as_deref().map(|edit| format!(", {}", escaped(edit))).unwrap_or_default();
-    Some(format!(
-        "<figure><div>{query}{reference}</div><figcaption>{outcome} at {:.3}{negative}{edit}<br>\
-         <span class=\"soft\">{} → {}</span></figcaption></figure>",
-        asked.judged.confidence,
-        escaped(asked.line.item.as_deref().unwrap_or("no item")),
-        escaped(&shown.item)
-    ))
+fn figure(evaluation: &Evaluation, query: &EvaluatedQuery) -> Option<Markup> {
+    let shown = evaluation.references.get(&query.best?)?.first()?;
+    let asked = thumbnail(&evaluation.folder.join(&query.line.path))?;
+    let reference = thumbnail(&evaluation.folder.join(&shown.path))?;
+    let negative = query.line.negative.map(|negative| format!(", {negative}"));
+    let edit = query.line.edit.as_deref().map(|edit| format!(", {}", field(edit)));
+    Some(html! {
+        figure {
+            div { (asked) (reference) }
+            figcaption {
+                @match query.judged.outcome {
+                    Outcome::Hit => span.bad { "hit" },
+                    Outcome::Review => "review",
+                    Outcome::Miss => "miss",
+                }
+                " at " (format!("{:.3}", query.judged.confidence))
+                (negative.unwrap_or_default()) (edit.unwrap_or_default())
+                br;
+                span.soft {
+                    (field(query.line.item.as_deref().unwrap_or("no item"))) " → " (field(&shown.item))
+                }
+            }
+        }
+    })
 }
 
-fn thumbnail(path: &Path) -> Option<String> {
+fn thumbnail(path: &Path) -> Option<Markup> {
     let bytes = read_bytes(path, &PhotoLimits::default()).ok()?;
     let picture = Photo::decode(&bytes, &PhotoLimits::default()).ok()?.into_image();
     let large = picture.width().max(picture.height()) > THUMBNAIL_PX;
     let small = if large { scaled_to(&picture, THUMBNAIL_PX) } else { picture };
     let data = STANDARD.encode(jpeg(&small, THUMBNAIL_QUALITY));
-    Some(format!("<img alt=\"\" loading=\"lazy\" src=\"data:image/jpeg;base64,{data}\">"))
-}
-
-fn percent(rate: Option<f64>) -> String {
-    rate.map_or("–".to_owned(), |rate| format!("{:.2} %", rate * 100.0))
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or("–".to_owned(), |value| format!("{value:.4}"))
-}
-
-/// Text that may stand anywhere in HTML, as one line.
-fn escaped(text: &str) -> String {
-    field(text)
-        .to_string()
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    Some(html! { img alt="" loading="lazy" src=(format!("data:image/jpeg;base64,{data}")); })
 }

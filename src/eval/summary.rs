@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::measures::{Cutoff, Judged, Measures, percentile, to_f64};
-use super::{Asked, Evaluation};
+use super::{EvaluatedQuery, Evaluation};
 
 /// The shares of false hits for which cut-offs are always told.
 const FALSE_HITS: [f64; 2] = [0.01, 0.001];
@@ -77,9 +77,9 @@ impl Summary {
 }
 
 fn grouped(
-    queries: &[Asked],
+    queries: &[EvaluatedQuery],
     cutoffs: &[Cutoff],
-    name: impl Fn(&Asked) -> Option<String>,
+    name: impl Fn(&EvaluatedQuery) -> Option<String>,
 ) -> BTreeMap<String, Measures> {
     let mut groups: BTreeMap<String, Vec<Judged>> = BTreeMap::new();
     for asked in queries {
@@ -90,7 +90,7 @@ fn grouped(
     groups.into_iter().map(|(name, judged)| (name, Measures::of(&judged, cutoffs))).collect()
 }
 
-fn stages(queries: &[Asked]) -> Vec<StageTime> {
+fn stages(queries: &[EvaluatedQuery]) -> Vec<StageTime> {
     let mut times: Vec<(&'static str, Vec<f64>)> = Vec::new();
     for asked in queries {
         let whole = ("total", Some(asked.timings_ms.total));

@@ -7,7 +7,7 @@
 //! never two at a time. A search's handle on codes may be older than links that it meets: slots that it lacks are
 //! passed by.
 //!
-//! Every linked slot but a lone first one has an in-link in the lowest layer, for ever, see [`Rows`].
+//! Every indexed slot but a lone first one has an in-link in the lowest layer, for ever, see [`Rows`].
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -42,10 +42,10 @@ struct Scratch {
     seen: Seen,
 }
 
-/// A graph over the slots that were linked, whose vectors are distinct.
+/// A graph over the slots that were indexed, whose vectors are distinct.
 pub(super) struct Graph {
     links: Links,
-    /// Where searches begin: a slot of the highest layer that has one. [`NONE`] while nothing is linked.
+    /// Where searches begin: a slot of the highest layer that has one. [`NONE`] while nothing is indexed.
     entry: AtomicU32,
     /// Held to change `entry`.
     entering: Mutex<()>,
@@ -56,8 +56,8 @@ pub(super) struct Graph {
 /// What must hold of a graph at rest, and what may be a little off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GraphAudit {
-    /// How many pictures are linked.
-    pub linked: usize,
+    /// How many pictures are indexed.
+    pub indexed: usize,
     /// How many of them have no in-link; none but a lone first one.
     pub without_way_in: usize,
     /// How many cannot be reached from where searches begin.
@@ -85,8 +85,8 @@ impl Graph {
         }
     }
 
-    /// Links `slots`, which are not linked yet, on this thread or in `parallel` on all of the current rayon pool, while
-    /// no other thread links. In `codes` are these slots and all that are linked.
+    /// Links `slots`, which are not indexed yet, on this thread or in `parallel` on all of the current rayon pool, while
+    /// no other thread links. In `codes` are these slots and all that are indexed.
     pub(super) fn insert(&self, codes: &Codes, slots: &[u32], parallel: bool) {
         let Some(&last) = slots.iter().max() else { return };
         // One handle for all threads: each meets what the others link meanwhile, and has to have its rows.
@@ -312,7 +312,7 @@ impl Graph {
         true
     }
 
-    /// Linked slots in ascending order.
+    /// Indexed slots in ascending order.
     fn slots(&self, rows: &Rows) -> impl Iterator<Item = u32> + Clone {
         (0..u32::try_from(rows.room()).unwrap_or(NONE)).filter(|&slot| self.is_linked(rows, slot))
     }
@@ -339,14 +339,14 @@ impl Graph {
         }
         let ways = self.ways(&rows);
         GraphAudit {
-            linked: self.slots(&rows).count(),
+            indexed: self.slots(&rows).count(),
             without_way_in: self.slots(&rows).filter(|&slot| !led_to[slot as usize]).count(),
             unreachable: self.slots(&rows).filter(|&slot| ways[slot as usize] == NONE).count(),
             lowest_links,
         }
     }
 
-    /// Writes the graph over slots before `slots`, which are all that are linked, with linking locked out: where searches
+    /// Writes the graph over slots before `slots`, which are all that are indexed, with linking locked out: where searches
     /// begin in four bytes, little-endian, then the rows.
     pub(super) fn write_to(&self, slots: usize, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&self.entry.load(Ordering::Acquire).to_le_bytes())?;
@@ -527,8 +527,8 @@ mod tests {
             for stretch in slots.chunks(64) {
                 pool.install(|| graph.insert(&codes, stretch, true));
             }
-            let GraphAudit { linked, without_way_in, .. } = graph.audit();
-            assert_eq!((linked, without_way_in), (slots.len(), 0));
+            let GraphAudit { indexed, without_way_in, .. } = graph.audit();
+            assert_eq!((indexed, without_way_in), (slots.len(), 0));
         }
     }
 

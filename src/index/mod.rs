@@ -55,7 +55,7 @@ pub use graph::GraphAudit;
 use rows::Damage;
 use vector_store::{VectorStore, View};
 
-/// So many pictures are linked at a stretch.
+/// So many pictures are indexed at a stretch.
 const LINKS_PER_STRETCH: usize = 512;
 
 /// Above so many results wanted the graph has no advantage left.
@@ -92,7 +92,7 @@ pub struct Index {
     store: VectorStore,
     graph: Graph,
     /// Pictures in slots before this one are in the graph, or their equals are.
-    linked: AtomicUsize,
+    indexed: AtomicUsize,
     /// Held while the graph is added to, or has to stand still.
     linking: Mutex<()>,
     damage: Damage,
@@ -109,7 +109,7 @@ impl Index {
             options,
             store: VectorStore::new(options.dimension.get()),
             graph: Graph::new(),
-            linked: AtomicUsize::new(0),
+            indexed: AtomicUsize::new(0),
             linking: Mutex::new(()),
             damage: Damage::default(),
             #[cfg(test)]
@@ -160,17 +160,17 @@ impl Index {
         self.store.removed()
     }
 
-    /// Links a stretch of what is not linked yet, on this thread, unless another thread is linking.
+    /// Links a stretch of what is not indexed yet, on this thread, unless another thread is linking.
     pub fn link_some(&self) {
         if let Ok(_linking) = self.linking.try_lock() {
-            let (linked, len) = (self.linked.load(Ordering::Acquire), self.store.len());
+            let (indexed, len) = (self.indexed.load(Ordering::Acquire), self.store.len());
             if len > self.options.exact_max {
-                self.link(linked..len.min(linked + LINKS_PER_STRETCH), false);
+                self.link(indexed..len.min(indexed + LINKS_PER_STRETCH), false);
             }
         }
     }
 
-    /// Links what is not linked yet, on all threads of the current rayon pool, and returns when done; does
+    /// Links what is not indexed yet, on all threads of the current rayon pool, and returns when done; does
     /// nothing up to `exact_max` pictures. Searches and inserts go on meanwhile. Not to be called from inside a
     /// rayon task: the wait for another `catch_up` could be for work of the waiting thread itself.
     pub fn catch_up(&self) {
@@ -178,31 +178,31 @@ impl Index {
     }
 
     /// As [`Index::catch_up`], but no more than `most` pictures, and `tell`s after each stretch how many of how many
-    /// are linked.
+    /// are indexed.
     pub fn link_more(&self, most: usize, tell: &dyn Fn(usize, usize)) {
         let _linking = self.linking();
-        let before = self.linked.load(Ordering::Acquire);
+        let before = self.indexed.load(Ordering::Acquire);
         loop {
             let len = self.store.len();
-            let linked = self.linked.load(Ordering::Acquire);
+            let indexed = self.indexed.load(Ordering::Acquire);
             let end = len.min(before.saturating_add(most));
-            if len <= self.options.exact_max || linked >= end {
-                if linked > before {
+            if len <= self.options.exact_max || indexed >= end {
+                if indexed > before {
                     self.graph.repair_connectivity(self.store.view().codes());
                 }
                 return;
             }
-            self.link(linked..end.min(linked + LINKS_PER_STRETCH), true);
-            tell(self.linked.load(Ordering::Acquire), len);
+            self.link(indexed..end.min(indexed + LINKS_PER_STRETCH), true);
+            tell(self.indexed.load(Ordering::Acquire), len);
         }
     }
 
     /// How many pictures are not in the graph and are scanned at each search.
     #[must_use]
-    pub fn unlinked(&self) -> usize {
-        // In this order: the other way round a picture could be linked in between.
-        let linked = self.linked.load(Ordering::Acquire);
-        self.store.len().saturating_sub(linked)
+    pub fn unindexed(&self) -> usize {
+        // In this order: the other way round a picture could be indexed in between.
+        let indexed = self.indexed.load(Ordering::Acquire);
+        self.store.len().saturating_sub(indexed)
     }
 
     /// Puts the next `slots` into the graph. The caller holds `linking`.
@@ -215,7 +215,7 @@ impl Index {
             fresh.into_iter().filter(|&(_, photo_id)| !(self.graph_loses)(photo_id)).collect();
         let slots: Vec<u32> = fresh.into_iter().map(|(slot, _)| slot).collect();
         self.graph.insert(view.codes(), &slots, parallel);
-        self.linked.store(end, Ordering::Release);
+        self.indexed.store(end, Ordering::Release);
     }
 
     /// The best `k` pictures. Exact whenever the best found so far scores less than `sure_above` (the score from
@@ -228,10 +228,10 @@ impl Index {
     /// written: then this index is to be thrown away.
     pub fn search(&self, query: &Embedding, k: usize, sure_above: f32) -> Result<Candidates, IndexError> {
         self.check_dimension(query)?;
-        // Before the graph is asked: what is linked while it answers is then seen twice rather than not at all.
-        let linked = self.linked.load(Ordering::Acquire);
+        // Before the graph is asked: what is indexed while it answers is then seen twice rather than not at all.
+        let indexed = self.indexed.load(Ordering::Acquire);
         let view = self.store.view();
-        let found = self.find(query.as_slice(), k, sure_above, linked, &view);
+        let found = self.find(query.as_slice(), k, sure_above, indexed, &view);
         self.undamaged()?;
         Ok(found)
     }
@@ -265,12 +265,12 @@ impl Index {
         Ok(found)
     }
 
-    fn find(&self, query: &[f32], k: usize, sure_above: f32, linked: usize, view: &View) -> Candidates {
+    fn find(&self, query: &[f32], k: usize, sure_above: f32, indexed: usize, view: &View) -> Candidates {
         let wanted = k.min(view.pictures());
         // The graph cannot answer exactly.
-        let may_graph = sure_above < f32::INFINITY && linked > 0 && wanted <= GRAPH_MAX_K;
+        let may_graph = sure_above < f32::INFINITY && indexed > 0 && wanted <= GRAPH_MAX_K;
         if may_graph && view.pictures() > self.options.exact_max {
-            let found = self.find_by_graph(query, wanted, linked, view);
+            let found = self.find_by_graph(query, wanted, indexed, view);
             if found.len() == wanted && found.best().is_some_and(|best| best.score >= sure_above) {
                 return found;
             }
@@ -278,10 +278,10 @@ impl Index {
         view.scan(query, wanted, None)
     }
 
-    fn find_by_graph(&self, query: &[f32], k: usize, linked: usize, view: &View) -> Candidates {
+    fn find_by_graph(&self, query: &[f32], k: usize, indexed: usize, view: &View) -> Candidates {
         let codes = view.codes();
         let coded = codes.coded(query);
-        let mut contenders = view.contenders(&coded, k.max(1), linked, None);
+        let mut contenders = view.contenders(&coded, k.max(1), indexed, None);
         let ef_search = self.options.ef_search.max(k);
         let near = if view.pictures() == view.len() {
             self.graph.search(codes, coded.row(), ef_search)
@@ -291,8 +291,8 @@ impl Index {
             self.graph.search_for(codes, coded.row(), broader, ef_search, stands)
         };
         for near in near {
-            // What has been linked since is in the scan already.
-            if (near.slot as usize) < linked {
+            // What has been indexed since is in the scan already.
+            if (near.slot as usize) < indexed {
                 contenders.offer(
                     near.slot,
                     near.estimate,
@@ -369,7 +369,7 @@ impl Index {
         Ok(samples)
     }
 
-    /// The same pictures without the room of those that were removed, linked anew; this one goes on answering meanwhile.
+    /// The same pictures without the room of those that were removed, indexed anew; this one goes on answering meanwhile.
     /// What it is told meanwhile the new one has to be told as well: it goes on from the same [`Index::last_photo_id`]
     /// and [`Index::removals_seen`] as this one had at the beginning.
     ///
@@ -404,7 +404,7 @@ impl Index {
             fingerprint,
             store: &self.store,
             graph: &self.graph,
-            linked: self.linked.load(Ordering::Acquire),
+            indexed: self.indexed.load(Ordering::Acquire),
             damage: &self.damage,
         };
         if let Some(files) = snapshot::write(dir, &contents)? {
@@ -425,13 +425,13 @@ impl Index {
         fingerprint: &IndexFingerprint,
     ) -> Result<Self, LoadError> {
         let damage = Damage::default();
-        let snapshot::Read { store, graph, linked } = snapshot::read(dir, &options, fingerprint, &damage)?;
-        let linked = AtomicUsize::new(linked);
+        let snapshot::Read { store, graph, indexed } = snapshot::read(dir, &options, fingerprint, &damage)?;
+        let indexed = AtomicUsize::new(indexed);
         Ok(Self {
             options,
             store,
             graph,
-            linked,
+            indexed,
             linking: Mutex::new(()),
             damage,
             #[cfg(test)]
@@ -475,7 +475,7 @@ impl std::fmt::Debug for Index {
         f.debug_struct("Index")
             .field("options", &self.options)
             .field("len", &self.len())
-            .field("unlinked", &self.unlinked())
+            .field("unindexed", &self.unindexed())
             .finish_non_exhaustive()
     }
 }

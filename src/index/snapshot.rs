@@ -61,7 +61,7 @@ struct Header {
     ef_construction: u64,
     slots: u64,
     /// Slots before this one are in the graph, or their equals are.
-    linked: u64,
+    indexed: u64,
     removed: u64,
     last_photo_id: i64,
     removals_seen: i64,
@@ -79,7 +79,7 @@ impl Header {
             links: LINKS as u64,
             ef_construction: EF_CONSTRUCTION as u64,
             slots: 0,
-            linked: 0,
+            indexed: 0,
             removed: 0,
             last_photo_id: 0,
             removals_seen: 0,
@@ -116,7 +116,7 @@ pub(super) struct Contents<'a> {
     pub(super) fingerprint: &'a IndexFingerprint,
     pub(super) store: &'a VectorStore,
     pub(super) graph: &'a Graph,
-    pub(super) linked: usize,
+    pub(super) indexed: usize,
     pub(super) damage: &'a Damage,
 }
 
@@ -177,12 +177,12 @@ fn write_files(folder: &Path, contents: &Contents<'_>) -> io::Result<Option<RowF
     for sum in code_sums.iter().chain(&vector_sums) {
         state.write_all(&sum.to_le_bytes())?;
     }
-    contents.graph.write_to(contents.linked, &mut state)?;
+    contents.graph.write_to(contents.indexed, &mut state)?;
     let (state, state_sum) = state.finish()?;
     state.sync_all()?;
     let header = Header {
         slots: slots as u64,
-        linked: contents.linked as u64,
+        indexed: contents.indexed as u64,
         removed: extent.removed as u64,
         last_photo_id: extent.last_photo_id,
         removals_seen: extent.removals_seen,
@@ -218,7 +218,7 @@ fn write_rows(path: &Path, rows: &RowView<impl RowFile>, slots: usize) -> io::Re
 pub(super) struct Read {
     pub(super) store: VectorStore,
     pub(super) graph: Graph,
-    pub(super) linked: usize,
+    pub(super) indexed: usize,
 }
 
 /// Reads the newest snapshot. Nothing is used that is not as it was written; what is wrong with codes and vectors is
@@ -265,8 +265,8 @@ pub(super) fn read(
     };
     let store = VectorStore::read(dimension, parts.extent, parts.tags, files.as_ref());
     let store = store.map_err(|_| LoadError::NoMemory)?.ok_or_else(|| damaged(&path))?;
-    let graph = Graph::from_bytes(parts.graph, parts.linked).ok_or_else(|| damaged(&path))?;
-    Ok(Read { store, graph, linked: parts.linked })
+    let graph = Graph::from_bytes(parts.graph, parts.indexed).ok_or_else(|| damaged(&path))?;
+    Ok(Read { store, graph, indexed: parts.indexed })
 }
 
 /// Removes what killed processes were writing. Where that cannot be done (another process reads or writes, or only reading is
@@ -300,7 +300,7 @@ fn open_rows<F: RowFile>(
 /// What stands in `state`.
 struct Parts<'a> {
     extent: Extent,
-    linked: usize,
+    indexed: usize,
     tags: &'a [u8],
     code_sums: &'a [u8],
     vector_sums: &'a [u8],
@@ -311,12 +311,12 @@ impl<'a> Parts<'a> {
     fn of(header: &Header, state: &'a [u8]) -> Option<Self> {
         // A slot takes more than a byte here, so that nothing below overflows.
         let extent = header.extent().filter(|extent| extent.slots <= state.len())?;
-        let linked = usize::try_from(header.linked).ok().filter(|linked| *linked <= extent.slots)?;
+        let indexed = usize::try_from(header.indexed).ok().filter(|indexed| *indexed <= extent.slots)?;
         let (tags, rest) = state.split_at_checked(usize::try_from(header.tag_bytes).ok()?)?;
         let sum_bytes = 8 * extent.slots.div_ceil(LEAF_ROWS);
         let (code_sums, rest) = rest.split_at_checked(sum_bytes)?;
         let (vector_sums, graph) = rest.split_at_checked(sum_bytes)?;
-        Some(Self { extent, linked, tags, code_sums, vector_sums, graph })
+        Some(Self { extent, indexed, tags, code_sums, vector_sums, graph })
     }
 }
 
@@ -410,7 +410,7 @@ mod tests {
             fingerprint: &fingerprint,
             store: &store,
             graph: &Graph::new(),
-            linked: 0,
+            indexed: 0,
             damage: &damage,
         };
         write(folder.path(), &contents).unwrap();
@@ -428,7 +428,7 @@ mod tests {
         for size in [2, u64::MAX / 16, u64::MAX / 8 + 2, u64::MAX] {
             let changes: [fn(&mut Header, u64); 5] = [
                 |header, size| header.slots = size,
-                |header, size| header.linked = size,
+                |header, size| header.indexed = size,
                 |header, size| header.removed = size,
                 |header, size| header.tag_bytes = size,
                 |header, size| header.state_bytes = size,

@@ -1,5 +1,5 @@
-//! Which slots may hold what has this hash? A table of slots alone, 5 to 7 bytes each; who asks looks whether it is the
-//! one.
+//! Which slots may hold what has this hash? A table of slots alone, 5 to 7 bytes each; the caller compares what it
+//! finds there.
 //!
 //! It is read while one writer adds to it: entries only ever go from free to taken, and a table that has become too
 //! small is replaced by a greater one, made beside it.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Form, FromRequest, Path, Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
@@ -15,15 +15,13 @@ use image::RgbImage;
 use serde_json::{Value, json};
 
 use super::details;
-use super::faults::{self, Fault as Injected, Stage};
-use super::gate::Refusal;
+use super::faults::{self, Stage};
+use super::gateway::{Answer, Call, Fault, gateway_time};
 use super::goods::Good;
 use super::linkplus;
-use super::server::{Shared, gateway_time};
+use super::shared::Shared;
 use super::shop::{self, Order, Region, Wish};
 use crate::photo::{Photo, PhotoLimits};
-use crate::upstream::Secret;
-use crate::upstream::aop::sign;
 
 pub(super) const PATH: &str = "/openapi/{*call}";
 pub(super) const AUTHORIZE_PATH: &str = "/oauth/authorize";
@@ -32,86 +30,6 @@ pub(super) const AUTHORIZE_PATH: &str = "/oauth/authorize";
 const MAX_IMAGE_BYTES: usize = 300_000;
 const MAX_PAGE_SIZE: usize = 50;
 const CROSSBORDER: &str = "com.alibaba.fenxiao.crossborder";
-
-/// A refusal in the gateway's envelope.
-#[derive(Debug)]
-pub(super) struct Fault {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-}
-
-impl Fault {
-    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
-    }
-
-    pub(super) fn missing(parameter: &str) -> Self {
-        Self::new("gw.ParamMissing", format!("Required argument {parameter}"))
-    }
-}
-
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::BadToken => Self::new("401", "Request need user authorized"),
-            Refusal::NoPermission => Self::new("gw.APIACLDecline", "AppKey is not allowed(acl)"),
-            Refusal::TooFast => Self::new("gw.QosAppFrequencyLimit", "App call exceeds limited frequency"),
-            Refusal::TooFastIn200 => Self { status: StatusCode::OK, ..Refusal::TooFast.into() },
-            Refusal::QuotaSpent => Self::new("gw.NoUsageLeftError", "SLA bill has no usage left"),
-        }
-    }
-}
-
-impl IntoResponse for Fault {
-    fn into_response(self) -> Response {
-        let body = json!({ "error_code": self.code, "error_message": self.message, "exception": "" });
-        (self.status, axum::Json(body)).into_response()
-    }
-}
-
-/// A call as it came in: `{protocol}/{version}/{namespace}/{name}/{app_key}` and its parameters, those of the
-/// address and those of the form in one list.
-pub(super) struct Call {
-    method: Method,
-    path: String,
-    params: Vec<(String, String)>,
-}
-
-impl Call {
-    async fn read(path: String, query: Vec<(String, String)>, request: Request) -> Result<Self, Fault> {
-        let method = request.method().clone();
-        let mut params = query;
-        if method == Method::POST {
-            let is_form = request.headers().get("content-type").is_some_and(|kind| {
-                kind.to_str().is_ok_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
-            });
-            // A body in another format is not looked at, as some clients post JSON beside a signed query.
-            if is_form {
-                let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
-                params.extend(form.map_err(|e| Fault::new("gw.ParamInvalid", e.to_string()))?.0);
-            }
-        }
-        Ok(Self { method, path, params })
-    }
-
-    pub(super) fn param(&self, name: &str) -> Option<&str> {
-        self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    fn check_signature(&self, secret: &str) -> Result<(), Fault> {
-        let given = self
-            .param("_aop_signature")
-            .ok_or_else(|| Fault::new("gw.SignatureMissing", "Signature is missing"))?;
-        let signed = self.params.iter().filter(|(key, _)| key != "_aop_signature");
-        let signed: Vec<(&str, &str)> = signed.map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        if given == sign(&self.path, &signed, &Secret::new(secret)) {
-            Ok(())
-        } else {
-            Err(Fault::new("gw.SignatureInvalid", "Invalid signature"))
-        }
-    }
-}
 
 pub(super) async fn call(
     State(shared): State<Arc<Shared>>,
@@ -128,9 +46,6 @@ pub(super) async fn call(
         Err(fault) => fault.into_response(),
     }
 }
-
-/// The answer to a call, and the fault that befalls it.
-pub(super) type Answer = (Value, Option<Injected>);
 
 async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
     let options = &shared.options;

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use super::details;
 use super::faults::{self, Fault, Stage};
-use super::gate::Refusal;
 use super::goods::Good;
-use super::server::Shared;
+use super::refusal::Refusal;
+use super::shared::Shared;
 use super::shop::{self, Wish};
 use crate::photo::{Photo, PhotoFormat, PhotoLimits};
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::goods::{Good, View};
-use super::server::Shared;
+use super::shared::Shared;
 use super::shop;
 
 /// As of `product.search.queryProductDetail`.

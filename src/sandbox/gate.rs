@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::server::{Counters, SandboxOptions};
+use super::options::{Counters, SandboxOptions};
+use super::refusal::Refusal;
 use crate::clock::Timestamp;
 use crate::upstream::QuotaDay;
 
@@ -26,17 +27,6 @@ struct State {
     last_search: Option<Timestamp>,
     day: Option<QuotaDay>,
     used_today: u32,
-}
-
-/// Why a search is not let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    BadToken,
-    NoPermission,
-    TooFast,
-    /// The same, said in HTTP 200.
-    TooFastIn200,
-    QuotaSpent,
 }
 
 impl Gate {

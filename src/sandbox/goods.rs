@@ -19,7 +19,7 @@ use crate::offer::Price;
 /// Models per kind of goods: two look-alike pairs and one on its own.
 const MODELS_PER_KIND: usize = 5;
 /// Encoded pictures kept, about 60 KB each.
-const SHELF_PICTURES: usize = 256;
+const MAX_CACHED_PICTURES: usize = 256;
 const JPEG_QUALITY: u8 = 88;
 const SIZES_PX: [(u32, u32); 6] = [(800, 800), (640, 640), (720, 720), (600, 800), (800, 800), (560, 480)];
 
@@ -104,7 +104,7 @@ pub struct Catalogue {
     seed: u64,
     goods: Vec<Good>,
     by_id: HashMap<u64, usize>,
-    shelf: Mutex<Shelf>,
+    cache: Mutex<PictureCache>,
 }
 
 impl Catalogue {
@@ -118,7 +118,7 @@ impl Catalogue {
             }
         }
         let by_id = goods.iter().enumerate().map(|(i, good)| (good.offer_id, i)).collect();
-        Self { seed, goods, by_id, shelf: Mutex::default() }
+        Self { seed, goods, by_id, cache: Mutex::default() }
     }
 
     #[must_use]
@@ -169,7 +169,7 @@ impl Catalogue {
 
     pub(super) fn shared_jpeg(&self, good: &Good, view: View) -> Arc<[u8]> {
         let key = (good.offer_id, view);
-        if let Some(kept) = self.shelf().pictures.get(&key) {
+        if let Some(kept) = self.cache().pictures.get(&key) {
             return Arc::clone(kept);
         }
         // Drawn outside the lock: two askers at once may both draw, and draw the same.
@@ -179,28 +179,28 @@ impl Catalogue {
             .encode_image(&picture)
             .expect("writing to memory does not fail");
         let bytes: Arc<[u8]> = bytes.into();
-        self.shelf().put(key, Arc::clone(&bytes));
+        self.cache().put(key, Arc::clone(&bytes));
         bytes
     }
 
-    fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> std::sync::MutexGuard<'_, PictureCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Encoded pictures, the oldest thrown out first.
 #[derive(Debug, Default)]
-struct Shelf {
+struct PictureCache {
     pictures: HashMap<(u64, View), Arc<[u8]>>,
     order: VecDeque<(u64, View)>,
 }
 
-impl Shelf {
+impl PictureCache {
     fn put(&mut self, key: (u64, View), bytes: Arc<[u8]>) {
         if self.pictures.insert(key, bytes).is_none() {
             self.order.push_back(key);
         }
-        while self.order.len() > SHELF_PICTURES {
+        while self.order.len() > MAX_CACHED_PICTURES {
             if let Some(oldest) = self.order.pop_front() {
                 self.pictures.remove(&oldest);
             }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::aop::{Answer, Call, Fault};
 use super::faults::{Fault as Injected, Stage};
+use super::gateway::{Answer, Call, Fault};
 use super::goods::Good;
-use super::server::Shared;
+use super::shared::Shared;
 use super::shop::{self, Wish};
 
 pub(super) const NAMESPACE: &str = "com.alibaba.linkplus";

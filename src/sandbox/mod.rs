@@ -12,18 +12,23 @@ mod article;
 mod details;
 mod faults;
 mod gate;
+mod gateway;
 mod goods;
 mod linkplus;
 mod naming;
 mod onebound;
+mod options;
+mod refusal;
 mod render;
 mod search;
 mod server;
+mod shared;
 mod shop;
 mod tmapi;
 mod uploads;
 
 pub use faults::{Fault, FaultError, Faults};
-pub use server::{Counters, Sandbox, SandboxError, SandboxOptions};
+pub use options::{Counters, SandboxOptions};
+pub use server::{Sandbox, SandboxError};
 
 pub use goods::{Catalogue, Good, View, ViewError};

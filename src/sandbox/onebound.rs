@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::faults::{self, Fault as Injected, Stage};
-use super::gate::Refusal;
 use super::goods::Good;
-use super::server::Shared;
+use super::refusal::Refusal;
+use super::shared::Shared;
 use super::shop::{self, Wish};
 use crate::photo::{Photo, PhotoFormat, PhotoLimits};
 

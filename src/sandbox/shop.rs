@@ -4,7 +4,7 @@ use image::RgbImage;
 use image::imageops::crop_imm;
 
 use super::goods::{Good, View};
-use super::server::Shared;
+use super::shared::Shared;
 use crate::offer::Price;
 
 /// What a search asks for beside the picture.

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::faults::{self, Fault as Injected, Stage};
-use super::gate::Refusal;
 use super::goods::Good;
-use super::server::Shared;
+use super::refusal::Refusal;
+use super::shared::Shared;
 use super::shop::{self, Order, Wish};
 
 pub(super) const SEARCH_PATH: &str = "/1688/search/image";

@@ -23,12 +23,12 @@ pub use crate::catalog::{
 };
 
 use crate::calibration::Calibration;
+use crate::ledger::Ledger;
 use crate::offer::{Offer, OfferDetail, OfferId};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::quota_day::QuotaDay;
 use crate::timestamp::Timestamp;
-use crate::upstream::Ledger;
 use crate::vector::Fingerprint;
 
 /// All that the engine asks of its store.
@@ -232,7 +232,7 @@ pub trait UpkeepStore: Send + Sync {
     /// `sketch` says what is wrong with a sketch's bytes.
     fn damaged_entries(&self, sketch: &dyn Fn(&[u8]) -> Option<String>) -> Result<Vec<Damage>, CatalogError>;
     /// Takes damaged entries away, in one transaction.
-    fn mend(&self, damage: &[Damage]) -> Result<(), CatalogError>;
+    fn repair(&self, damage: &[Damage]) -> Result<(), CatalogError>;
 }
 
 /// What people are shown of a store.

@@ -121,7 +121,7 @@ by_catalog! { UpkeepStore {
     fn fill(&self, photo_id: PhotoId, next: &Fingerprint, refill: &Refill<'_>) -> Result<(), CatalogError>;
     fn go_over_to(&self, next: &Fingerprint, even_if_incomplete: bool) -> Result<bool, CatalogError>;
     fn damaged_entries(&self, sketch: &dyn Fn(&[u8]) -> Option<String>) -> Result<Vec<Damage>, CatalogError>;
-    fn mend(&self, damage: &[Damage]) -> Result<(), CatalogError>;
+    fn repair(&self, damage: &[Damage]) -> Result<(), CatalogError>;
 }}
 
 by_catalog! { ViewStore {

@@ -14,7 +14,7 @@ use super::token::{Fetched, Token, TokenCell};
 use super::wire::{Reply, Request, Wire, config_error};
 use super::{
     SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
-    UpstreamPage, aop, lenient,
+    UpstreamPage, aop, lenient, no_such_offer,
 };
 use crate::clock::Clock;
 use crate::offer::{Offer, OfferDetail, OfferId, Supplier};
@@ -178,7 +178,7 @@ impl Upstream for ArticleUpstream {
             if product.is_object() {
                 Ok(read_detail(product, offer_id))
             } else {
-                Err(UpstreamError::no_such_offer(PROFILE, offer_id))
+                Err(no_such_offer(PROFILE, offer_id))
             }
         })
     }

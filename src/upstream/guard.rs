@@ -19,7 +19,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::offer::{OfferDetail, OfferId};
 
 pub use super::guard_error::{GuardError, WhyNot};
-pub use super::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, QuotaDay, Reservation};
+pub use crate::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, Reservation};
+pub use crate::quota_day::QuotaDay;
 
 /// The longest pause that an upstream's wish imposes on all searches; a wrong header must not stop a server for
 /// days.
@@ -111,7 +112,7 @@ fn chance(salt: u64) -> u8 {
 
 /// An answer and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct BilledPage {
     pub page: UpstreamPage,
     /// Search calls made and billed for it, failed ones that may have been billed included.
     pub calls: u32,
@@ -123,13 +124,13 @@ pub struct Asked {
 
 /// What is known about an offer, and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskedDetail {
+pub struct BilledDetail {
     pub detail: OfferDetail,
-    /// As of [`Asked`].
+    /// As of [`BilledPage`].
     pub calls: u32,
-    /// As of [`Asked`].
+    /// As of [`BilledPage`].
     pub unsettled: u32,
-    /// As of [`Asked`].
+    /// As of [`BilledPage`].
     pub warnings: Vec<String>,
 }
 
@@ -254,7 +255,7 @@ impl Guard {
     /// # Errors
     /// [`GuardError`]. Once an attempt has failed, its error is what is reported, also when the budget or the
     /// line allows no further one.
-    pub fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<Asked, GuardError> {
+    pub fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<BilledPage, GuardError> {
         self.search_unless(&Interrupt::never(), picture, params)
     }
 
@@ -268,13 +269,13 @@ impl Guard {
         interrupt: &Interrupt,
         picture: &UploadPicture,
         params: &SearchParams,
-    ) -> Result<Asked, GuardError> {
+    ) -> Result<BilledPage, GuardError> {
         let call = || self.upstream.search(picture, params);
         let (mut page, Cost { calls, unsettled }) =
             self.ask(Question::Search, interrupt, &call, &|page: &UpstreamPage| page.provider_count)?;
         let mut warnings = limits::cut_page(self.profile(), &mut page, params.page_size);
         warnings.extend(self.unsettled_warning(unsettled));
-        Ok(Asked { page, calls, unsettled, warnings })
+        Ok(BilledPage { page, calls, unsettled, warnings })
     }
 
     /// Whether [`details`](Self::details) can be asked for at all.
@@ -287,7 +288,7 @@ impl Guard {
     ///
     /// # Errors
     /// As for [`search`](Self::search).
-    pub fn details(&self, offer_id: &OfferId) -> Result<AskedDetail, GuardError> {
+    pub fn details(&self, offer_id: &OfferId) -> Result<BilledDetail, GuardError> {
         self.details_unless(&Interrupt::never(), offer_id)
     }
 
@@ -299,13 +300,13 @@ impl Guard {
         &self,
         interrupt: &Interrupt,
         offer_id: &OfferId,
-    ) -> Result<AskedDetail, GuardError> {
+    ) -> Result<BilledDetail, GuardError> {
         let call = || self.upstream.details(offer_id);
         let (mut detail, Cost { calls, unsettled }) =
             self.ask(Question::Details, interrupt, &call, &|_| None)?;
         let mut warnings = limits::cut_detail(self.profile(), &mut detail);
         warnings.extend(self.unsettled_warning(unsettled));
-        Ok(AskedDetail { detail, calls, unsettled, warnings })
+        Ok(BilledDetail { detail, calls, unsettled, warnings })
     }
 
     /// What the caller is to know of entries that the ledger has not taken.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{LedgerError, NO_ADDRESS, UpstreamError, UpstreamErrorKind};
+use super::NO_ADDRESS;
 use crate::cancel::Interrupted;
 use crate::clock::Timestamp;
+use crate::ledger::LedgerError;
+use crate::upstream_error::{UpstreamError, UpstreamErrorKind};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,6 @@ pub mod aop;
 pub mod article;
 pub mod guard;
 mod guard_error;
-mod ledger;
 #[cfg(feature = "upstream")]
 mod lenient;
 mod limits;
@@ -27,11 +26,11 @@ mod token;
 mod wire;
 
 use std::fmt;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, Reservation};
 pub use crate::question::{Region, RegionError, SearchParams};
+pub use crate::quota_day::QuotaDay;
+pub use crate::upstream_error::{UpstreamError, UpstreamErrorKind};
 
 use crate::offer::{Offer, OfferDetail, OfferId};
 
@@ -39,10 +38,7 @@ use crate::offer::{Offer, OfferDetail, OfferId};
 pub use aop::{AopConfig, AopUpstream};
 #[cfg(feature = "upstream")]
 pub use article::{ArticleConfig, ArticleUpstream};
-pub use guard::{
-    Asked, AskedDetail, Booking, Breaker, CallOutcome, Guard, GuardError, GuardPolicy, Ledger, LedgerError,
-    QuotaDay, Reservation, WaitNotes, WhyNot,
-};
+pub use guard::{BilledDetail, BilledPage, Guard, GuardError, GuardPolicy, WaitNotes, WhyNot};
 #[cfg(feature = "upstream")]
 pub use linkplus::LinkplusUpstream;
 #[cfg(feature = "upstream")]
@@ -146,8 +142,6 @@ impl UploadMediaType {
     }
 }
 
-/// Of an error: no answer came in time. Whether the search was made is not known.
-const TIMEOUT: &str = "timeout";
 /// Of an error: the picture has no address, and this upstream takes nothing else. Another may.
 const NO_ADDRESS: &str = "no_address";
 /// Offers a page at the most: what the official search takes.
@@ -164,27 +158,6 @@ pub struct UpstreamPage {
     pub skipped: u32,
     /// How many calls the provider has counted today, where it says so.
     pub provider_count: Option<ProviderCount>,
-}
-
-/// A provider's own count of calls, those of other programs included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ProviderCount {
-    pub used_today: u32,
-    /// What it lets through a day.
-    pub max_a_day: u32,
-}
-
-impl ProviderCount {
-    /// As OneBound writes it: `today:128 max:10100 all[...];expires:...`.
-    #[must_use]
-    pub fn parse(api_info: &str) -> Option<Self> {
-        let number = |name: &str| {
-            let digits = api_info.split_once(name)?.1;
-            let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-            digits[..end].parse().ok()
-        };
-        Some(Self { used_today: number("today:")?, max_a_day: number("max:")? })
-    }
 }
 
 /// What an upstream accepts.
@@ -252,126 +225,10 @@ pub trait Upstream: Send + Sync {
     fn check(&self) -> Result<(), UpstreamError>;
 }
 
-/// What kind of trouble an upstream reports; decides what is done about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum UpstreamErrorKind {
-    /// The token is bad or old: refreshed once, then fatal.
-    Auth,
-    /// The app may not call this: fatal.
-    Acl,
-    /// The signature is wrong: fatal, check the secret.
-    Signature,
-    /// A parameter is wrong: fatal.
-    Param,
-    /// Too fast: wait and try again.
-    Rate,
-    /// Nothing left for today: stop.
-    Quota,
-    /// This picture is not accepted: another may be.
-    Image,
-    /// The upstream does not know this call: fatal.
-    Unsupported,
-    /// The upstream or the way to it fails, and a search may have been made: try again, a bounded number of
-    /// times.
-    Transient,
-    /// A whole answer came and is none: a log-in page, another format. The search may have been made and would be
-    /// answered in the same way, so it is not made again.
-    Unreadable,
-    /// No search left this machine: nothing answers at the address, or not even a token could be had. Try
-    /// again, a bounded number of times; costs nothing.
-    Unreachable,
-}
-
-impl UpstreamErrorKind {
-    /// Whether the same search may succeed if it is made again after a while.
-    #[must_use]
-    pub fn is_worth_retrying(self) -> bool {
-        matches!(self, Self::Transient | Self::Unreachable | Self::Rate)
-    }
-
-    /// Whether every search fails in this way until a person mends the credentials, the permission or the address.
-    #[must_use]
-    pub fn needs_a_person(self) -> bool {
-        matches!(self, Self::Auth | Self::Acl | Self::Signature | Self::Unsupported)
-    }
-
-    /// Whether the upstream may count the failed search as made. Only where nothing is known.
-    #[must_use]
-    pub fn may_be_billed(self) -> bool {
-        matches!(self, Self::Transient | Self::Unreadable)
-    }
-
-    /// What to do about it, as the end of a sentence.
-    #[must_use]
-    pub fn remedy(self) -> &'static str {
-        match self {
-            Self::Auth => "check the app key, the app secret and the access token",
-            Self::Acl => "apply for this permission in the open platform's console",
-            Self::Signature => "check that the app secret belongs to the app key",
-            Self::Param => "correct the parameter",
-            Self::Rate => "wait, and raise min_interval if it happens often",
-            Self::Quota => "wait for the next day or buy more calls",
-            Self::Image => "try another picture or a smaller one",
-            Self::Unsupported => "check base_url and the profile",
-            Self::Transient => "try again later",
-            Self::Unreadable => "see what base_url answers to a browser, then ask anew",
-            Self::Unreachable => "check the network and base_url",
-        }
-    }
-}
-
-/// An upstream's refusal or failure. Never carries a secret or a URL with one in it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{profile}: {message} ({code})")]
-pub struct UpstreamError {
-    pub profile: &'static str,
-    pub kind: UpstreamErrorKind,
-    /// The upstream's own code, or a word of ours such as `timeout`.
-    pub code: String,
-    /// What happened and what to do about it.
-    pub message: String,
-    /// How long the upstream asks to wait, where it says so.
-    pub retry_after: Option<Duration>,
-    /// Whether the provider counts the failed search as made, where it says so; else its kind tells.
-    pub billed: Option<bool>,
-}
-
-impl UpstreamError {
-    /// An error without a wish for a pause. `message` says what happened; the kind's
-    /// [remedy](UpstreamErrorKind::remedy) is added to it.
-    #[must_use]
-    pub fn new(
-        profile: &'static str,
-        kind: UpstreamErrorKind,
-        code: impl Into<String>,
-        message: impl fmt::Display,
-    ) -> Self {
-        let message = format!("{message}; {}", kind.remedy());
-        Self { profile, kind, code: code.into(), message, retry_after: None, billed: None }
-    }
-
-    #[cfg(feature = "upstream")]
-    /// A good answer that holds nothing about the offer.
-    fn no_such_offer(profile: &'static str, offer_id: &OfferId) -> Self {
-        let message = format!("nothing is known there about the offer {offer_id}");
-        let error = Self::new(profile, UpstreamErrorKind::Param, "no_such_offer", message);
-        Self { billed: Some(true), ..error }
-    }
-
-    /// Whether the same search may succeed if it is made again after a while. One that was waited for in vain (a time-out,
-    /// HTTP 504) may have been made and be under way still: to make it again would cost a second call and as long a wait.
-    /// An upstream that answers with an error of its own (HTTP 500, 502, 503) has ended the search: vendors that publish
-    /// what they bill do not bill those, and the next attempt mostly succeeds. See docs/decisions.md, 43.
-    #[must_use]
-    pub fn is_worth_retrying(&self) -> bool {
-        self.kind.is_worth_retrying() && !matches!(self.code.as_str(), TIMEOUT | "504")
-    }
-
-    /// Whether the provider may count the failed search as made.
-    #[must_use]
-    pub fn may_be_billed(&self) -> bool {
-        self.billed.unwrap_or_else(|| self.kind.may_be_billed())
-    }
+/// A good answer that holds nothing about the offer.
+#[cfg(feature = "upstream")]
+fn no_such_offer(profile: &'static str, offer_id: &OfferId) -> UpstreamError {
+    let message = format!("nothing is known there about the offer {offer_id}");
+    let error = UpstreamError::new(profile, UpstreamErrorKind::Param, "no_such_offer", message);
+    UpstreamError { billed: Some(true), ..error }
 }

@@ -127,8 +127,8 @@ fn no_search_was_made(error: UpstreamError) -> UpstreamError {
     }
 }
 
-/// The tokens of one upstream in a file that only its owner may read. Several processes share it: whoever renews
-/// holds the lock beside it, and the others then find what was renewed.
+/// The tokens of one upstream in a file that only its owner may read. Several processes share it: renewing
+/// takes the lock beside it, and the other processes then find the renewed tokens.
 #[derive(Clone)]
 pub struct TokenFile {
     path: PathBuf,

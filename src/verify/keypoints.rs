@@ -3,7 +3,7 @@
 //! Corners are maxima of the smaller eigenvalue's estimate (Harris), spread over the picture so that any crop keeps
 //! some. Their direction is that of the intensity's centroid, and the bits compare the brightness at pairs of points
 //! turned that way (ORB: Rublee et al., 2011). The pairs come as mirror images of each other, so that the bits of a
-//! mirrored corner are a permutation of the bits: nobody has to describe the mirrored picture.
+//! mirrored corner are a permutation of the bits: the mirrored picture needs no description of its own.
 
 use std::f32::consts::{PI, TAU};
 use std::sync::LazyLock;

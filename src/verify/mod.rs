@@ -62,7 +62,7 @@ const WINDOWS_FROM_COSINE: f32 = 0.5;
 
 /// A stored picture near the one in question.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate<'a> {
+pub struct SketchedCandidate<'a> {
     pub sketch: &'a Sketch,
     /// Of the two embeddings, -1..=1.
     pub cosine: f32,
@@ -71,10 +71,10 @@ pub struct Candidate<'a> {
 /// Measures the candidates, nearest first, in their order; `None` for one that cannot be laid over the picture, or
 /// that lies behind better ones. Meant for up to 20 of them (docs/benchmarks/pair-judge.md has what it costs).
 #[must_use]
-pub fn measure(probe: &Probe, candidates: &[Candidate<'_>]) -> Vec<Option<Evidence>> {
+pub fn measure(probe: &Probe, candidates: &[SketchedCandidate<'_>]) -> Vec<Option<Evidence>> {
     let query = Query::of(probe);
     let mut all: Vec<Laid> = Vec::new();
-    for (place, Candidate { sketch, .. }) in candidates.iter().enumerate() {
+    for (place, SketchedCandidate { sketch, .. }) in candidates.iter().enumerate() {
         all.extend(query.laid_over(place, sketch, place < TRIED_BY_FEW_CORNERS));
     }
     if all.iter().all(|laid| laid.promise() < WINDOWS_BELOW_PROMISE)
@@ -114,7 +114,7 @@ fn sort_by_rank(all: &mut Vec<Laid>, probe: &Probe) {
 /// The candidate laid over the picture as the pair judge sees it, and what was measured on it; `None` for one that
 /// cannot be laid over it.
 #[must_use]
-pub fn aligned(probe: &Probe, candidate: &Candidate<'_>) -> Option<(Pair, Evidence)> {
+pub fn aligned(probe: &Probe, candidate: &SketchedCandidate<'_>) -> Option<(Pair, Evidence)> {
     let mut laid = Query::of(probe).laid_over(0, candidate.sketch, true)?;
     if laid.promise() < WINDOWS_BELOW_PROMISE {
         laid.try_windows(probe, candidate.cosine);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use image::imageops::{FilterType, resize};
-use tongkuan::calibration::{CALIBRATION_FORMAT, Calibration, Line, Sample};
+use tongkuan::calibration::{CALIBRATION_FORMAT, Calibration, OperatingPoint, Sample};
 use tongkuan::catalog::Catalog;
 use tongkuan::embed::Embedder;
 use tongkuan::engine::{CalibratedOn, Engine, EngineError, Silent};
@@ -41,7 +41,10 @@ fn keep(bench: &Bench, calibration: &Calibration) {
 fn a_model_without_a_calibration_promises_nothing_and_refuses_a_bound() {
     let bench = Bench::new();
     let engine = bench.engine();
-    assert_eq!((engine.line().unwrap(), engine.calibrated_on()), (Line::UNCALIBRATED, CalibratedOn::Nothing));
+    assert_eq!(
+        (engine.line().unwrap(), engine.calibrated_on()),
+        (OperatingPoint::UNCALIBRATED, CalibratedOn::Nothing)
+    );
     let refused = bench.builder().max_false_hit(0.01).open().unwrap_err();
     assert!(matches!(refused, EngineError::Uncalibrated { .. }), "{refused}");
     assert!(refused.to_string().contains("calibrate on"), "{refused}");

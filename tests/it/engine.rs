@@ -2,7 +2,7 @@
 
 use image::imageops::{FilterType, resize};
 use image::{ImageFormat, RgbImage};
-use tongkuan::calibration::Line;
+use tongkuan::calibration::OperatingPoint;
 use tongkuan::catalog::CatalogError;
 use tongkuan::clock::Clock;
 use tongkuan::embed::Thresholds;
@@ -150,7 +150,7 @@ fn a_collage_of_pictures_that_are_not_stored_is_a_miss_after_one_second_look() {
 #[test]
 fn a_part_that_is_merely_alike_is_no_review_but_a_miss_tells_of_it() {
     let thresholds = Thresholds { same_picture: 0.95, review: 0.7, max_false_hit: None };
-    let policy = Policy::new(thresholds, Line::UNCALIBRATED);
+    let policy = Policy::new(thresholds, OperatingPoint::UNCALIBRATED);
     let near = |photo_id, score| [index::Candidate { photo_id: PhotoId(photo_id), score }.into()];
     let whole = policy.judge(&near(1, 0.5), &|_, _| None);
     let told_of = |score| match policy.judge_parts(whole, &near(2, score), &|_, _| None) {

@@ -129,6 +129,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         cancel::Interrupted::CODES,
         catalog::CatalogError::CODES,
         config::ConfigError::CODES,
+        config::UnknownProfile::CODES,
         embed::runtime::RuntimeError::CODES,
         embed::EmbedError::CODES,
         embed::EmbeddingError::CODES,

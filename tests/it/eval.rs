@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use image::{ImageFormat, Rgb, RgbImage};
 use tongkuan::engine::{Outcome, Silent};
 use tongkuan::eval::{
-    EvalError, LabelProblem, Line, LineProblem, Made, MakeOptions, Manifest, Negative, Recolours, Role,
-    Summary, evaluate, html, make,
+    EvalError, LabelProblem, LineProblem, Made, MakeOptions, Manifest, ManifestLine, Negative, Recolours,
+    Role, Summary, evaluate, html, make,
 };
 
 use crate::fakes::{Bench, encoded, picture, png};
@@ -58,7 +58,7 @@ fn thing(seed: u32) -> RgbImage {
     })
 }
 
-fn lines(manifest: &Path) -> Vec<Line> {
+fn lines(manifest: &Path) -> Vec<ManifestLine> {
     let text = std::fs::read_to_string(manifest).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -100,7 +100,7 @@ fn half_of_the_pictures_are_stored_unchanged_and_every_picture_is_asked_for_unde
     let lines = lines(&made.manifest);
     let originals: Vec<_> = goods.iter().map(|path| std::fs::read(path).unwrap()).collect();
     let of = |role| lines.iter().filter(move |line| line.role == role);
-    let is_scene = |line: &&Line| line.path.contains('-');
+    let is_scene = |line: &&ManifestLine| line.path.contains('-');
     for line in of(Role::Reference).filter(|line| !is_scene(line)) {
         assert!(originals.contains(&std::fs::read(folder.path("out").join(&line.path)).unwrap()));
     }

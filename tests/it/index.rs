@@ -123,7 +123,7 @@ fn nobody_is_left_without_a_way_in_whatever_comes_in_which_order() {
         for (order, pictures) in [("forwards", forwards), ("backwards", backwards)] {
             let index = filled(IndexOptions { exact_max: 10, ..options() }, &pictures);
             let audit = index.audit_graph();
-            assert_eq!((audit.linked, audit.without_way_in), (2000, 0), "{kind}, {order}: {audit:?}");
+            assert_eq!((audit.indexed, audit.without_way_in), (2000, 0), "{kind}, {order}: {audit:?}");
             assert_eq!(audit.unreachable, 0, "{kind}, {order}: {audit:?}");
             assert_eq!(lost(&index, &pictures), 0, "{kind}, {order}");
         }
@@ -166,7 +166,7 @@ fn linking_by_several_threads_loses_no_way_in() {
     let index = threads.install(|| filled(IndexOptions { exact_max: 10, ..options() }, &pictures));
     let audit = index.audit_graph();
     // Every fiftieth vector is another's, which stands for both.
-    assert_eq!((audit.linked, audit.without_way_in, audit.unreachable), (5880, 0, 0), "{audit:?}");
+    assert_eq!((audit.indexed, audit.without_way_in, audit.unreachable), (5880, 0, 0), "{audit:?}");
     assert_eq!(lost(&index, &pictures), 0);
 }
 
@@ -190,7 +190,7 @@ fn twenty_thousand_pictures_find_themselves_before_and_after_a_restart() {
     let fingerprint = IndexFingerprint("test".to_owned());
     index.save(folder.path(), &fingerprint).unwrap();
     let loaded = Index::load(options(), folder.path(), &fingerprint).unwrap();
-    assert_eq!((loaded.len(), loaded.unlinked()), (20_000, 0));
+    assert_eq!((loaded.len(), loaded.unindexed()), (20_000, 0));
     assert_eq!(loaded.audit_graph(), index.audit_graph());
     assert_eq!(lost(&loaded, &pictures), 0);
 }
@@ -290,10 +290,10 @@ proptest! {
         // The catalogue may hand them out in another order than they came.
         let shuffled: Vec<_> = pictures.iter().rev().cloned().collect();
         let index = reopened(options, folder.path(), &mine, &shuffled);
-        prop_assert_eq!(index.unlinked() as u64, later);
+        prop_assert_eq!(index.unindexed() as u64, later);
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| index.catch_up());
         let audit = index.audit_graph();
-        prop_assert_eq!((audit.without_way_in, audit.unreachable), (usize::from(audit.linked == 1), 0));
+        prop_assert_eq!((audit.without_way_in, audit.unreachable), (usize::from(audit.indexed == 1), 0));
         prop_assert_eq!(lost(&index, &pictures), 0);
     }
 }

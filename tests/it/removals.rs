@@ -66,7 +66,7 @@ fn recall_is_as_before_with_three_and_nine_of_ten_removed_and_after_their_room_i
             let audit = index.audit_graph();
             assert_eq!((audit.without_way_in, audit.unreachable), (0, 0), "{audit:?}");
         }
-        assert_eq!(fresh.unlinked(), 0);
+        assert_eq!(fresh.unindexed(), 0);
     }
 }
 

@@ -134,7 +134,7 @@ fn after_a_save_all_goes_on_from_the_files_while_others_insert_and_search() {
     index.save(folder.path(), &mine()).unwrap();
     let loaded = Index::load(small(), folder.path(), &mine()).unwrap();
     for index in [&index, &loaded] {
-        assert_eq!((index.len(), index.unlinked(), lost(index, &pictures)), (6000, 0, 0));
+        assert_eq!((index.len(), index.unindexed(), lost(index, &pictures)), (6000, 0, 0));
     }
     assert_eq!(loaded.audit_graph(), index.audit_graph());
 }

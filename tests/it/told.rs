@@ -2,14 +2,14 @@
 
 use image::ImageFormat;
 use image::imageops::{FilterType, crop_imm, resize};
-use tongkuan::calibration::Line;
+use tongkuan::calibration::OperatingPoint;
 use tongkuan::catalog::Catalog;
 use tongkuan::embed::Thresholds;
 use tongkuan::engine::{Engine, EngineError, Mode, Outcome, PhotoRef, Sameness};
 use tongkuan::index;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::verdict::{Finding, Policy, Rule, Verdict};
-use tongkuan::verify::{Candidate, Doubt, Evidence, Probe, REVIEW_CONFIDENCE, Sketch, measure};
+use tongkuan::verify::{Doubt, Evidence, Probe, REVIEW_CONFIDENCE, Sketch, SketchedCandidate, measure};
 
 use crate::fakes::{Bench, encoded, offer, picture, png, query};
 
@@ -164,7 +164,7 @@ fn evidence(part: u32) -> (Sketch, Evidence) {
     let whole = picture(1);
     let (width, height) = (whole.width() * part / 100, whole.height() * part / 100);
     let sketch = Sketch::of(&crop_imm(&whole, 0, 0, width, height).to_image()).unwrap();
-    let candidate = Candidate { sketch: &sketch, cosine: 0.9 };
+    let candidate = SketchedCandidate { sketch: &sketch, cosine: 0.9 };
     let evidence = measure(&Probe::of(&whole).unwrap(), &[candidate])[0].unwrap();
     (sketch, evidence)
 }
@@ -172,7 +172,7 @@ fn evidence(part: u32) -> (Sketch, Evidence) {
 #[test]
 fn where_the_nearer_of_two_that_were_told_apart_is_less_sure_nothing_is_answered() {
     let thresholds = Thresholds { same_picture: 0.99, review: 0.9, max_false_hit: None };
-    let policy = Policy::new(thresholds, Line::UNCALIBRATED);
+    let policy = Policy::new(thresholds, OperatingPoint::UNCALIBRATED);
     let (near, sure) = (PhotoId(1), PhotoId(2));
     let (whole, of_whole) = evidence(100);
     let less_sure = |e: &Evidence| (REVIEW_CONFIDENCE..of_whole.confidence()).contains(&e.confidence());

@@ -7,15 +7,15 @@ use image::imageops::{
 };
 use image::{Rgb, RgbImage};
 use proptest::prelude::*;
-use tongkuan::calibration::Line;
+use tongkuan::calibration::OperatingPoint;
 use tongkuan::index;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::sandbox::{Catalogue, Good, View};
 use tongkuan::vector::Thresholds;
 use tongkuan::verdict::{Finding, Policy, Verdict};
 use tongkuan::verify::{
-    Candidate, Doubt, Evidence, Probe, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, SKETCH_FORMAT, Sketch,
-    SketchBytesError, measure,
+    Doubt, Evidence, Probe, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, SKETCH_FORMAT, Sketch,
+    SketchBytesError, SketchedCandidate, measure,
 };
 
 use crate::fakes::picture;
@@ -39,7 +39,7 @@ fn main_picture(good: &Good) -> RgbImage {
 fn evidence(query: &RgbImage, stored: &RgbImage) -> Option<Evidence> {
     let sketch = Sketch::of(stored).unwrap();
     // The embedding is not what is tested here: it is always this near.
-    measure(&Probe::of(query).unwrap(), &[Candidate { sketch: &sketch, cosine: 0.85 }])[0]
+    measure(&Probe::of(query).unwrap(), &[SketchedCandidate { sketch: &sketch, cosine: 0.85 }])[0]
 }
 
 fn confidence(query: &RgbImage, stored: &RgbImage) -> f32 {
@@ -126,7 +126,7 @@ fn mistaken(others: impl Fn(&'static Good) -> Vec<&'static Good>, view: View) ->
         let probe = Probe::of(&GOODS.picture(good, view)).unwrap();
         for other in others(good).into_iter().take(2) {
             let sketch = Sketch::of(&GOODS.picture(other, view)).unwrap();
-            let found = measure(&probe, &[Candidate { sketch: &sketch, cosine: 0.85 }])[0];
+            let found = measure(&probe, &[SketchedCandidate { sketch: &sketch, cosine: 0.85 }])[0];
             taken += usize::from(found.is_some_and(|e| e.confidence() >= SAME_PICTURE_CONFIDENCE));
             all += 1;
         }
@@ -147,7 +147,8 @@ fn other_goods_on_white_are_other_pictures() {
     let goods: Vec<&Good> = some_goods().collect();
     let probe = Probe::of(&main_picture(goods[0])).unwrap();
     let sketches: Vec<Sketch> = goods[1..].iter().map(|g| Sketch::of(&main_picture(g)).unwrap()).collect();
-    let near: Vec<Candidate<'_>> = sketches.iter().map(|sketch| Candidate { sketch, cosine: 0.7 }).collect();
+    let near: Vec<SketchedCandidate<'_>> =
+        sketches.iter().map(|sketch| SketchedCandidate { sketch, cosine: 0.7 }).collect();
     for (good, found) in goods[1..].iter().zip(measure(&probe, &near)) {
         assert!(found.is_none_or(|e| e.confidence() < REVIEW_CONFIDENCE), "{}: {found:?}", good.title);
     }
@@ -157,7 +158,8 @@ fn other_goods_on_white_are_other_pictures() {
 fn the_right_one_is_found_among_twenty() {
     let goods: Vec<&Good> = GOODS.goods().iter().step_by(15).take(20).collect();
     let sketches: Vec<Sketch> = goods.iter().map(|g| Sketch::of(&main_picture(g)).unwrap()).collect();
-    let near: Vec<Candidate<'_>> = sketches.iter().map(|sketch| Candidate { sketch, cosine: 0.8 }).collect();
+    let near: Vec<SketchedCandidate<'_>> =
+        sketches.iter().map(|sketch| SketchedCandidate { sketch, cosine: 0.8 }).collect();
     let probe = Probe::of(&cut(&main_picture(goods[11]), 80)).unwrap();
     let sure: Vec<f32> = measure(&probe, &near).iter().map(|e| e.map_or(0.0, |e| e.confidence())).collect();
     assert!(sure[11] >= SAME_PICTURE_CONFIDENCE, "{sure:?}");
@@ -183,7 +185,7 @@ fn judged(stored: &[RgbImage], evidence: Evidence) -> Verdict {
     };
     let findings: Vec<Finding> = (1..).zip(stored).map(finding).collect();
     let thresholds = Thresholds { same_picture: 0.99, review: 0.9, max_false_hit: None };
-    Policy::new(thresholds, Line::UNCALIBRATED).judge(&findings, &|_, _| None)
+    Policy::new(thresholds, OperatingPoint::UNCALIBRATED).judge(&findings, &|_, _| None)
 }
 
 #[test]
@@ -257,7 +259,7 @@ proptest! {
     ) {
         let sketch = Sketch::of(&stored).unwrap();
         prop_assert_eq!(&Sketch::from_bytes(&sketch.to_bytes()).unwrap(), &sketch);
-        for found in measure(&Probe::of(&query).unwrap(), &[Candidate { sketch: &sketch, cosine: 0.9 }]) {
+        for found in measure(&Probe::of(&query).unwrap(), &[SketchedCandidate { sketch: &sketch, cosine: 0.9 }]) {
             let sure = found.map_or(0.0, |e| e.confidence());
             prop_assert!((0.0..=1.0).contains(&sure), "{:?}", found);
         }
@@ -278,7 +280,7 @@ proptest! {
         if let Ok(sketch) = Sketch::from_bytes(&bytes) {
             prop_assert_eq!(sketch.to_bytes(), bytes);
             let probe = Probe::of(&cut(&picture(3), 60)).unwrap();
-            let found = measure(&probe, &[Candidate { sketch: &sketch, cosine: 0.9 }]);
+            let found = measure(&probe, &[SketchedCandidate { sketch: &sketch, cosine: 0.9 }]);
             prop_assert!(found[0].is_none_or(|e| (0.0..=1.0).contains(&e.confidence())));
         }
     }

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Secret, UpstreamError, lenient};
+use super::super::{Secret, UpstreamError, lenient, no_such_offer};
 use super::gateway::{Gateway, open};
 use crate::offer::{Offer, OfferDetail, OfferId, Supplier};
 
@@ -23,7 +23,7 @@ pub(super) fn detail(
     if product.is_object() {
         Ok(read_detail(product, offer_id))
     } else {
-        Err(UpstreamError::no_such_offer(gateway.profile(), offer_id))
+        Err(no_such_offer(gateway.profile(), offer_id))
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::Read;
 use encoding_rs::{Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 use serde_json::Value;
 
-use super::mend;
+use super::json_repair;
 
 /// An answer that is no JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +41,12 @@ pub(super) fn unpacked(body: Vec<u8>, packing: Option<&str>, limit_bytes: usize)
 /// The value that `body` holds, and its text. `content_type` is the header, if there was one.
 pub(super) fn decode(body: &[u8], content_type: Option<&str>) -> (Result<Value, Unreadable>, String) {
     let text = text_of(body, content_type);
-    let value =
-        serde_json::from_str(&text).or_else(|_| mend::parse(unwrapped(&text)).map_err(|end| why(&text, end)));
+    let value = serde_json::from_str(&text)
+        .or_else(|_| json_repair::parse(unwrapped(&text)).map_err(|end| why(&text, end)));
     (value, text)
 }
 
-fn why(text: &str, end: mend::Unparsed) -> Unreadable {
+fn why(text: &str, end: json_repair::Unparsed) -> Unreadable {
     let start: String = text.trim_start().chars().take(2000).collect::<String>().to_lowercase();
     if start.is_empty() {
         return Unreadable::Foreign("empty");
@@ -62,9 +62,11 @@ fn why(text: &str, end: mend::Unparsed) -> Unreadable {
         });
     }
     match end {
-        mend::Unparsed::EndsEarly => Unreadable::Truncated,
-        mend::Unparsed::NoJson if text.chars().take(200).any(is_binary) => Unreadable::Foreign("binary data"),
-        mend::Unparsed::NoJson => Unreadable::Foreign("text that is no JSON"),
+        json_repair::Unparsed::EndsEarly => Unreadable::Truncated,
+        json_repair::Unparsed::NoJson if text.chars().take(200).any(is_binary) => {
+            Unreadable::Foreign("binary data")
+        }
+        json_repair::Unparsed::NoJson => Unreadable::Foreign("text that is no JSON"),
     }
 }
 

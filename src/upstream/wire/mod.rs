@@ -2,7 +2,7 @@
 //! and no address in an error, because an address may carry a secret.
 
 mod decode;
-mod mend;
+mod json_repair;
 mod request;
 mod tape;
 
@@ -190,7 +190,7 @@ impl Wire {
             UpstreamError::new(self.profile, Unreachable, "not_connected", message)
         } else if error.is_timeout() {
             let message = format!("no complete answer within {:?}", self.timeout);
-            UpstreamError::new(self.profile, Transient, super::TIMEOUT, message)
+            UpstreamError::new(self.profile, Transient, crate::upstream_error::TIMEOUT, message)
         } else if error.is_builder() {
             UpstreamError::new(
                 self.profile,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
 use tongkuan::upstream::guard::NextStep;
 use tongkuan::upstream::{
-    Asked, CallOutcome, Guard, GuardError, GuardPolicy, QuotaDay, SearchParams, UploadMediaType,
+    BilledPage, CallOutcome, Guard, GuardError, GuardPolicy, QuotaDay, SearchParams, UploadMediaType,
     UploadPicture, UpstreamError, UpstreamErrorKind, UpstreamPage,
 };
 
@@ -39,7 +39,7 @@ impl Scene {
         Self { clock, upstream, ledger, guard }
     }
 
-    pub(super) fn ask(&self) -> Result<Asked, GuardError> {
+    pub(super) fn ask(&self) -> Result<BilledPage, GuardError> {
         self.guard.search(&some_picture(), &SearchParams::default())
     }
 

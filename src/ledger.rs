@@ -1,12 +1,33 @@
-//! The account of calls: what is booked before a call, and settled after it.
+//! The account of calls: what is booked before a call, and settled after it; and until when an upstream is left alone.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{ProviderCount, UpstreamError};
-use crate::clock::Timestamp;
-pub use crate::quota_day::QuotaDay;
+use crate::quota_day::QuotaDay;
+use crate::timestamp::Timestamp;
+use crate::upstream_error::UpstreamError;
+
+/// A provider's own count of calls, those of other programs included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ProviderCount {
+    pub used_today: u32,
+    /// What it lets through a day.
+    pub max_a_day: u32,
+}
+
+impl ProviderCount {
+    /// As OneBound writes it: `today:128 max:10100 all[...];expires:...`.
+    #[must_use]
+    pub fn parse(api_info: &str) -> Option<Self> {
+        let number = |name: &str| {
+            let digits = api_info.split_once(name)?.1;
+            let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+            digits[..end].parse().ok()
+        };
+        Some(Self { used_today: number("today:")?, max_a_day: number("max:")? })
+    }
+}
 
 /// One call that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +40,7 @@ pub struct Booking {
     /// Between the starts of two calls of `profile`.
     pub min_interval: Duration,
     /// How far ahead of `now` a start can have been booked. What lies further ahead was booked before the clock was set
-    /// back, and delays no one.
+    /// back, and causes no delay.
     pub max_ahead: Duration,
 }
 

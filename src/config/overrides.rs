@@ -1,0 +1,75 @@
+//! What goes before the configuration file.
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+
+use super::error::ConfigError;
+use super::profile::Profile;
+use super::variables::Variables;
+
+/// What a door was told itself. `None` leaves a setting to the environment, the file and the defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The home folder.
+    pub home: Option<PathBuf>,
+    /// The configuration file, which must be there then.
+    pub config_file: Option<PathBuf>,
+    /// The manifest of another model than the built-in one.
+    pub model: Option<PathBuf>,
+    /// Whether the network is forbidden.
+    pub offline: Option<bool>,
+    /// Whom to ask, in this order.
+    pub upstreams: Option<Vec<Profile>>,
+    /// The address of the first upstream.
+    pub base_url: Option<String>,
+    /// Calls a day and upstream.
+    pub daily_budget: Option<u32>,
+    /// 0 to 1; see [`EngineBuilder::max_false_hit`].
+    pub max_false_hit: Option<f64>,
+    /// A new file for what is said to and by the upstreams.
+    pub record: Option<PathBuf>,
+    /// A recording that answers in the place of the upstreams; no credentials are needed then.
+    pub replay: Option<PathBuf>,
+}
+
+impl Overrides {
+    /// These, with what they leave open filled in from the environment.
+    pub(super) fn over(&self, variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        let named = self.clone();
+        Ok(Self {
+            home: named.home.or_else(|| variables.path("TONGKUAN_HOME")),
+            config_file: named.config_file.or_else(|| variables.path("TONGKUAN_CONFIG")),
+            model: named.model.or_else(|| variables.path("TONGKUAN_MODEL")),
+            offline: variables.or(named.offline, "TONGKUAN_OFFLINE", switch)?,
+            upstreams: variables.or(named.upstreams, "TONGKUAN_UPSTREAM", |text| {
+                text.split(',').map(Profile::from_str).collect::<Result<_, _>>().map_err(|e| e.to_string())
+            })?,
+            base_url: variables.or(named.base_url, "TONGKUAN_BASE_URL", |text| Ok(text.to_owned()))?,
+            daily_budget: variables.or(named.daily_budget, "TONGKUAN_DAILY_BUDGET", |text| {
+                text.trim().parse().map_err(|_| "use a number of calls, 0 to 4294967295".to_owned())
+            })?,
+            max_false_hit: variables.or(named.max_false_hit, "TONGKUAN_MAX_FALSE_HIT", |text| {
+                let share: f64 = text.trim().parse().map_err(|_| "it is not a number".to_owned())?;
+                check_share(share).map(|()| share).map_err(|error| error.to_string())
+            })?,
+            ..named
+        })
+    }
+}
+
+/// Whether `share` is a share of searches, 0 to 1.
+///
+/// # Errors
+/// [`ConfigError::Share`].
+pub fn check_share(share: f64) -> Result<(), ConfigError> {
+    if (0.0..=1.0).contains(&share) { Ok(()) } else { Err(ConfigError::Share { share }) }
+}
+
+/// On or off as people write it.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" | "y" | "t" => Ok(true),
+        "" | "0" | "false" | "no" | "off" | "n" | "f" => Ok(false),
+        _ => Err("use 1, true, yes, on, 0, false, no or off".to_owned()),
+    }
+}

@@ -1,0 +1,118 @@
+//! What every call of the official gateway has: its envelope, its parameters and its refusals.
+
+use axum::extract::{Form, FromRequest, Request};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::faults::Fault as Injected;
+use super::refusal::Refusal;
+use crate::clock::Timestamp;
+use crate::upstream::Secret;
+use crate::upstream::aop::sign;
+
+/// A refusal in the gateway's envelope.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+impl Fault {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
+    }
+
+    pub(super) fn missing(parameter: &str) -> Self {
+        Self::new("gw.ParamMissing", format!("Required argument {parameter}"))
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BadToken => Self::new("401", "Request need user authorized"),
+            Refusal::NoPermission => Self::new("gw.APIACLDecline", "AppKey is not allowed(acl)"),
+            Refusal::TooFast => Self::new("gw.QosAppFrequencyLimit", "App call exceeds limited frequency"),
+            Refusal::TooFastIn200 => Self { status: StatusCode::OK, ..Refusal::TooFast.into() },
+            Refusal::QuotaSpent => Self::new("gw.NoUsageLeftError", "SLA bill has no usage left"),
+        }
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let body = json!({ "error_code": self.code, "error_message": self.message, "exception": "" });
+        (self.status, axum::Json(body)).into_response()
+    }
+}
+
+/// A call as it came in: `{protocol}/{version}/{namespace}/{name}/{app_key}` and its parameters, those of the
+/// address and those of the form in one list.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) path: String,
+    params: Vec<(String, String)>,
+}
+
+impl Call {
+    pub(super) async fn read(
+        path: String,
+        query: Vec<(String, String)>,
+        request: Request,
+    ) -> Result<Self, Fault> {
+        let method = request.method().clone();
+        let mut params = query;
+        if method == Method::POST {
+            let is_form = request.headers().get("content-type").is_some_and(|kind| {
+                kind.to_str().is_ok_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
+            });
+            // A body in another format is not looked at, as some clients post JSON beside a signed query.
+            if is_form {
+                let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
+                params.extend(form.map_err(|e| Fault::new("gw.ParamInvalid", e.to_string()))?.0);
+            }
+        }
+        Ok(Self { method, path, params })
+    }
+
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn check_signature(&self, secret: &str) -> Result<(), Fault> {
+        let given = self
+            .param("_aop_signature")
+            .ok_or_else(|| Fault::new("gw.SignatureMissing", "Signature is missing"))?;
+        let signed = self.params.iter().filter(|(key, _)| key != "_aop_signature");
+        let signed: Vec<(&str, &str)> = signed.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        if given == sign(&self.path, &signed, &Secret::new(secret)) {
+            Ok(())
+        } else {
+            Err(Fault::new("gw.SignatureInvalid", "Invalid signature"))
+        }
+    }
+}
+
+/// The answer to a call, and the fault that befalls it.
+pub(super) type Answer = (Value, Option<Injected>);
+
+/// As the gateway writes it: `20261010164552223+0800`.
+pub(super) fn gateway_time(now: Timestamp) -> String {
+    let china = time::UtcOffset::from_hms(8, 0, 0).unwrap_or(time::UtcOffset::UTC);
+    let nanos = i128::from(now.unix_ms()) * 1_000_000;
+    let moment = time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+        .to_offset(china);
+    format!(
+        "{:04}{:02}{:02}{:02}{:02}{:02}{:03}+0800",
+        moment.year(),
+        u8::from(moment.month()),
+        moment.day(),
+        moment.hour(),
+        moment.minute(),
+        moment.second(),
+        moment.millisecond()
+    )
+}
