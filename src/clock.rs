@@ -7,7 +7,9 @@ pub use crate::timestamp::Timestamp;
 
 /// Tells the time and waits.
 pub trait Clock: Send + Sync {
+    /// The time.
     fn now(&self) -> Timestamp;
+    /// Waits for `duration`.
     fn sleep(&self, duration: Duration);
 }
 
@@ -31,6 +33,7 @@ impl Clock for SystemClock {
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
+    /// A clock that stands at `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self(AtomicI64::new(now.unix_ms()))

@@ -11,6 +11,7 @@ use crate::upstream_error::UpstreamError;
 /// A provider's own count of calls, those of other programs included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProviderCount {
+    /// Calls that it has counted on its day.
     pub used_today: u32,
     /// What it lets through a day.
     pub max_a_day: u32,
@@ -32,10 +33,13 @@ impl ProviderCount {
 /// One call that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Booking {
+    /// The upstream's profile.
     pub profile: &'static str,
+    /// The quota day on which the call counts.
     pub day: QuotaDay,
     /// Calls that `day` may hold.
     pub budget: u32,
+    /// The time of the booking.
     pub now: Timestamp,
     /// Between the starts of two calls of `profile`.
     pub min_interval: Duration,
@@ -47,6 +51,7 @@ pub struct Booking {
 /// A booked call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
+    /// Names the booking when it is settled.
     pub id: i64,
     /// The call may start at this moment and not before; never before the booking's `now`.
     pub start_at: Timestamp,
@@ -64,6 +69,7 @@ pub enum CallOutcome {
 
 /// Why a ledger books nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum LedgerError {
     /// `used` calls are booked for the day, which is the whole budget.

@@ -40,6 +40,8 @@
 //!
 //! ARCHITECTURE.md has a line for each module, phrased as the question it answers.
 
+#![warn(missing_docs)]
+
 mod access;
 pub mod calibration;
 pub mod cancel;
@@ -72,6 +74,7 @@ pub mod ledger;
 pub mod offer;
 pub mod photo;
 pub mod photo_id;
+mod pool;
 #[cfg(any(feature = "cli", feature = "eval"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a report needs fields alone"))]
 mod printable;

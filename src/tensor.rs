@@ -20,17 +20,23 @@ pub const PREPROCESSING_VERSION: u32 = 1;
 pub struct TensorSpec {
     /// The input's name in the ONNX graph.
     pub name: String,
+    /// The input's; at least 1.
     pub width_px: u32,
+    /// The input's; at least 1.
     pub height_px: u32,
+    /// How the values lie in memory.
     pub layout: Layout,
     /// Subtracted from each channel (R, G, B) of a pixel in 0..=1.
     pub mean: [f32; 3],
     /// Divides each channel after the mean is taken off.
     pub std: [f32; 3],
+    /// How a picture of another shape is fitted.
     pub resize: ResizePolicy,
+    /// How pixels are interpolated.
     pub filter: ResizeFilter,
 }
 
+/// How a tensor's values lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
@@ -38,6 +44,7 @@ pub enum Layout {
     Nchw,
 }
 
+/// How a picture of another shape is fitted into the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizePolicy {
@@ -47,11 +54,15 @@ pub enum ResizePolicy {
     Pad,
 }
 
+/// How pixels are interpolated; the filters of `fast_image_resize`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeFilter {
+    /// Triangle, support 1.
     Bilinear,
+    /// Cubic with B 0 and C 0.5, support 2.
     CatmullRom,
+    /// Windowed sinc, support 3.
     Lanczos3,
 }
 
@@ -70,6 +81,7 @@ impl From<ResizeFilter> for FilterType {
 pub struct Tensor(Array4<f32>);
 
 impl Tensor {
+    /// The values: `[1, 3, height, width]`.
     #[must_use]
     pub fn as_array(&self) -> &Array4<f32> {
         &self.0
@@ -94,6 +106,7 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
+    /// For inputs of this kind; keeps its buffers between pictures.
     #[must_use]
     pub fn new(spec: TensorSpec) -> Self {
         Self { spec, resizer: Resizer::new(), resized: Vec::new() }

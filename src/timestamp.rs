@@ -12,11 +12,13 @@ use time::format_description::well_known::Rfc3339;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// From milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn from_unix_ms(ms: i64) -> Self {
         Self(ms)
     }
 
+    /// Milliseconds since 1970-01-01T00:00:00Z; negative before.
     #[must_use]
     pub const fn unix_ms(self) -> i64 {
         self.0

@@ -83,7 +83,9 @@ impl UpstreamErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{profile}: {message} ({code})")]
 pub struct UpstreamError {
+    /// The upstream's profile.
     pub profile: &'static str,
+    /// What follows from it.
     pub kind: UpstreamErrorKind,
     /// The upstream's own code, or a word of ours such as `timeout`.
     pub code: String,

@@ -39,7 +39,9 @@ impl fmt::Display for Rule {
 /// A stored picture and how it was recognised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Match {
+    /// The stored photo.
     pub photo_id: PhotoId,
+    /// How it was recognised.
     pub rule: Rule,
     /// Cosine of the two embeddings, -1..=1; 1 for equal bytes or pixels.
     pub score: f32,
@@ -69,6 +71,7 @@ impl Match {
 /// One of the nearest stored pictures, and what was found of it.
 #[derive(Clone, Debug)]
 pub struct Finding {
+    /// What the index found.
     pub candidate: Candidate,
     /// `None` for a picture that was stored before there were sketches.
     pub sketch: Option<Sketch>,
@@ -90,8 +93,11 @@ pub enum Verdict {
     Hit(Match),
     /// This one stands out, but not enough to answer with it.
     Review(Match),
-    /// It is none of them. Carries the one that comes first all the same; `None` when nothing is stored.
-    Miss { nearest: Option<Match> },
+    /// It is none of them.
+    Miss {
+        /// The one that comes first all the same; `None` when nothing is stored.
+        nearest: Option<Match>,
+    },
 }
 
 /// What a person has said of two stored pictures: that they are the same (`true`), that they are not, or nothing.

@@ -58,6 +58,7 @@ pub struct Calibration {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
+    /// How many there are.
     pub queries: usize,
     /// Pictures that the queries were made of.
     pub pictures: usize,
@@ -117,7 +118,9 @@ pub struct TooFewPairs {
     pub asked: f64,
     /// The smallest share that the pairs support.
     pub least: f64,
+    /// Stored photos for which the bound has to hold.
     pub stored: u64,
+    /// Pairs that the calibration has.
     pub pairs: usize,
     /// Pairs, in the same proportion of kinds, with which the bound could be kept.
     pub needed: usize,
@@ -237,6 +240,7 @@ impl Calibration {
         sound.then_some(read)
     }
 
+    /// As [`from_json`](Self::from_json) reads it.
     #[must_use]
     pub fn to_json(&self) -> String {
         // Numbers, strings and lists of them: nothing that JSON cannot hold.

@@ -31,24 +31,38 @@ pub struct AnswerKey<'a> {
 pub enum NewAnswer<'a> {
     /// What an upstream said; replaces what it said before to the same question.
     Upstream {
+        /// The upstream's profile.
         profile: &'a str,
+        /// The parameters' key: `SearchParams::key`.
         params: &'a str,
+        /// When the upstream answered.
         fetched_at: Timestamp,
+        /// Offers over all pages, where the upstream says so.
         total: Option<u64>,
         /// In the upstream's order.
         offers: &'a [Offer],
     },
     /// An own good shown on the photo; added to those already there, and the photo becomes an own one.
-    Own { added_at: Timestamp, offer: &'a Offer },
+    Own {
+        /// When it was added.
+        added_at: Timestamp,
+        /// What is told of it.
+        offer: &'a Offer,
+    },
 }
 
 /// An answer as it was stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredAnswer {
+    /// The upstream's profile; [`OWN_PROFILE`] for own goods.
     pub profile: String,
+    /// The parameters' key: `SearchParams::key`.
     pub params: String,
+    /// When the upstream answered or, for own goods, when they were stored.
     pub fetched_at: Timestamp,
+    /// Offers over all pages, where the upstream says so.
     pub total: Option<u64>,
+    /// In the upstream's order.
     pub offers: Vec<Offer>,
 }
 
@@ -57,6 +71,7 @@ pub struct StoredAnswer {
 pub struct FoundOffer {
     /// The upstream's, or `own`.
     pub profile: String,
+    /// The offer whose title fits.
     #[serde(flatten)]
     pub offer: Offer,
 }

@@ -31,33 +31,48 @@ const CHUNK: u32 = 1024;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Entry {
+    /// A photo's vector.
     Vector(PhotoId),
     /// Gathered for the next model.
     NextVector(PhotoId),
+    /// A photo's sketch.
     Sketch(PhotoId),
+    /// The text of an offer.
     Offer {
+        /// Who told of it.
         profile: String,
+        /// Its id at that profile.
         offer_id: String,
     },
+    /// Details of an offer.
     Details {
+        /// Who told of it.
         profile: String,
+        /// Its id at that profile.
         offer_id: String,
     },
+    /// A picture of the queue.
     Waiting {
+        /// Its number in the queue.
         queue_id: i64,
     },
     /// What was asked for with an answer.
     Params {
+        /// The answer's number.
         answer_id: i64,
     },
+    /// The home's own calibration.
     Calibration,
+    /// The name of the model that the home belongs to.
     Model,
 }
 
 /// An entry that cannot be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
+    /// What cannot be read.
     pub entry: Entry,
+    /// Why it cannot be read.
     pub problem: String,
 }
 
@@ -131,6 +146,7 @@ type Listener = Box<dyn Fn(DamageNote<'_>) + Send + Sync>;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum DamageNote<'a> {
+    /// One entry.
     Entry(&'a Damage),
     /// So many were told of that it is enough: a scan counts them.
     More,

@@ -12,8 +12,11 @@ use crate::timestamp::Timestamp;
 /// Details as they were stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredDetail {
+    /// Who told of it.
     pub profile: String,
+    /// When it was told.
     pub fetched_at: Timestamp,
+    /// What was told.
     pub detail: OfferDetail,
 }
 

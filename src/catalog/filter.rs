@@ -10,6 +10,7 @@ use crate::timestamp::Timestamp;
 /// Which photos are meant: those that fulfil all that is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PhotoFilter {
+    /// Photos of this kind alone.
     pub kind: Option<PhotoKind>,
     /// Stored then or later.
     pub added_since: Option<Timestamp>,
@@ -17,6 +18,7 @@ pub struct PhotoFilter {
     pub added_before: Option<Timestamp>,
     /// Answered by this upstream.
     pub profile: Option<String>,
+    /// Which goods they have to stand for.
     pub goods: GoodsFilter,
 }
 

@@ -12,8 +12,11 @@ use crate::timestamp::Timestamp;
 /// An own good to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct NewGood<'a> {
+    /// What is told of it.
     pub offer: &'a Offer,
+    /// What shows it.
     pub photo: GoodsPhoto<'a>,
+    /// When it was added.
     pub added_at: Timestamp,
 }
 
@@ -22,12 +25,14 @@ pub struct NewGood<'a> {
 pub enum GoodsPhoto<'a> {
     /// One that was stored when it was looked for.
     Stored(PhotoId),
+    /// One that is stored with the good.
     New(NewPhoto<'a>),
 }
 
 /// What became of a [`NewGood`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredGood {
+    /// The photo that shows it.
     pub photo_id: PhotoId,
     /// False when a photo with the same bytes or pixels was there already.
     pub is_new: bool,

@@ -15,8 +15,11 @@ const MAX_ATTEMPTS: u32 = 3;
 /// A picture that is to be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WaitingImage {
+    /// Rises with every picture that becomes known.
     pub image_id: i64,
+    /// Who told of the offer.
     pub profile: String,
+    /// The offer that it shows.
     pub offer_id: String,
     /// Canonical; see [`canonical_image_url`].
     pub url: String,
@@ -25,8 +28,11 @@ pub struct WaitingImage {
 /// How many pictures of offers there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImageCounts {
+    /// To be fetched.
     pub waiting: u64,
+    /// Fetched and stored as photos.
     pub stored: u64,
+    /// Given up.
     pub failed: u64,
 }
 
@@ -53,6 +59,7 @@ impl Catalog {
         })
     }
 
+    /// How many pictures of offers there are.
     pub fn image_counts(&self) -> Result<ImageCounts, CatalogError> {
         self.read(|c| {
             c.query_row(

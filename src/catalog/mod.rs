@@ -77,6 +77,7 @@ const OPENING_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why the catalogue could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum CatalogError {
     #[error("cannot open the catalogue {}: {source}; check that the folder exists and may be written to", path.display())]
@@ -182,11 +183,15 @@ struct Readers {
 /// How much there is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Counts {
+    /// All photos, of every kind.
     pub photos: u64,
+    /// Photos that show own goods.
     pub own_photos: u64,
     /// The user's own; one may have several photos.
     pub own_goods: u64,
+    /// Answers of upstreams and of own goods.
     pub answers: u64,
+    /// Distinct offers.
     pub offers: u64,
     /// Of the catalogue's file, without its journal.
     pub file_bytes: u64,
@@ -205,15 +210,18 @@ impl Catalog {
             access::open(OpenOptions::new().create(true).truncate(false).write(true), &path)
                 .map_err(|source| CatalogError::Home { path: path.clone(), source })?;
         }
-        let open = |fault| CatalogError::Open { path: path.clone(), source: fault };
+        let open = |error| {
+            let source = SqliteFault(error);
+            CatalogError::Open { path: path.clone(), source }
+        };
         let state = FileState::of(&path);
-        let (mut writer, access) = opening::open(&path).map_err(|error| open(SqliteFault(error)))?;
+        let (mut writer, access) = opening::open(&path).map_err(open)?;
         let migrated = match access {
             Access::ReadWrite => schema::migrate(&mut writer),
             Access::ReadOnly | Access::Immutable => schema::must_be_newest(&writer, &path),
         };
         migrated.map_err(|e| match e {
-            CatalogError::Sqlite(fault) => open(fault),
+            CatalogError::Sqlite(SqliteFault(error)) => open(error),
             other => other,
         })?;
         if access == Access::ReadWrite {
@@ -275,6 +283,7 @@ impl Catalog {
         self.path.display().to_string()
     }
 
+    /// The catalogue's file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -25,8 +25,11 @@ const MAX_IN_MEMORY: usize = 64;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Paid {
+    /// An answer to a search.
     Answer(PaidAnswer),
+    /// Details of an offer.
     Details(PaidDetails),
+    /// What an upstream has against a picture.
     Refusal(PaidRefusal),
 }
 
@@ -63,10 +66,13 @@ struct PaidPhoto {
 /// Details of an offer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaidDetails {
+    /// Who told of it.
     pub profile: String,
     /// The one that was asked for.
     pub offer_id: OfferId,
+    /// When it was told, in milliseconds since 1970.
     pub fetched_at_ms: i64,
+    /// What was told.
     pub detail: OfferDetail,
 }
 
@@ -206,6 +212,7 @@ impl PaidAnswer {
 }
 
 impl PaidRefusal {
+    /// From what the store would have kept.
     #[must_use]
     pub fn new(byte_digest: Digest, refusal: &Refusal) -> Self {
         Self {

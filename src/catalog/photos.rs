@@ -29,26 +29,40 @@ pub enum PhotoKind {
 pub struct NewPhoto<'a> {
     /// For people: usually the file's name.
     pub label: &'a str,
+    /// Of the file.
     pub byte_digest: Digest,
+    /// Of the upright sRGB pixels.
     pub pixel_digest: Digest,
+    /// After it was turned upright.
     pub width_px: u32,
+    /// After it was turned upright.
     pub height_px: u32,
+    /// The file's.
     pub format: PhotoFormat,
+    /// By the home's model.
     pub embedding: &'a Embedding,
     /// What the verifier keeps of it, as it writes it.
     pub sketch: &'a [u8],
+    /// When it is stored.
     pub added_at: Timestamp,
 }
 
 /// A stored photo, without its embedding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredPhoto {
+    /// Its number; they only rise.
     pub photo_id: PhotoId,
+    /// How it came here.
     pub kind: PhotoKind,
+    /// For people, usually the file's name.
     pub label: String,
+    /// After it was turned upright.
     pub width_px: u32,
+    /// After it was turned upright.
     pub height_px: u32,
+    /// The file's, as a word.
     pub format: String,
+    /// When it was stored.
     pub added_at: Timestamp,
 }
 
@@ -64,6 +78,7 @@ pub struct EmbeddingChunk {
 /// What is stored of what a photo looks like.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoredVector {
+    /// It can be read.
     Whole(Embedding),
     /// It is there but cannot be read.
     Damaged,
@@ -74,6 +89,7 @@ pub enum StoredVector {
 /// What [`Catalog::store`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
+    /// The photo's number, new or not.
     pub photo_id: PhotoId,
     /// False when a photo with the same bytes or pixels was there already; then only the answer was added.
     pub is_new: bool,
@@ -101,6 +117,7 @@ impl Catalog {
         })
     }
 
+    /// A stored photo; `None` when there is none of this number.
     pub fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError> {
         self.read(|c| {
             c.prepare_cached(
@@ -114,6 +131,7 @@ impl Catalog {
         })
     }
 
+    /// How many photos are stored.
     pub fn photo_count(&self) -> Result<u64, CatalogError> {
         self.read(|c| c.prepare_cached("SELECT count(*) FROM photos")?.query_row([], |row| row.get(0)))
     }

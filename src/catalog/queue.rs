@@ -40,29 +40,43 @@ impl FromStr for WaitReason {
 /// A picture that is to wait.
 #[derive(Clone, Copy, Debug)]
 pub struct NewWaiting<'a> {
+    /// Why it waits.
     pub reason: WaitReason,
     /// Higher ones come first.
     pub priority: i32,
+    /// For people, usually the file's name.
     pub label: &'a str,
+    /// Of `bytes`.
     pub byte_digest: Digest,
+    /// The picture's file.
     pub bytes: &'a [u8],
     /// Where the picture was got from.
     pub source_url: Option<&'a str>,
+    /// What is to be asked.
     pub params: &'a SearchParams,
+    /// When it began to wait.
     pub queued_at: Timestamp,
 }
 
 /// A picture that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Waiting {
+    /// Its number in the queue; they only rise.
     pub queue_id: i64,
+    /// Why it waits.
     pub reason: WaitReason,
+    /// Higher ones come first.
     pub priority: i32,
+    /// For people, usually the file's name.
     pub label: String,
+    /// The picture's file.
     #[serde(skip)]
     pub bytes: Vec<u8>,
+    /// Where the picture was got from, if that is a web address.
     pub source_url: Option<String>,
+    /// What is to be asked.
     pub params: SearchParams,
+    /// When it began to wait.
     pub queued_at: Timestamp,
     /// How often it was tried in vain.
     pub attempts: u32,
@@ -73,7 +87,9 @@ pub struct Waiting {
 /// How many pictures wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QueueCounts {
+    /// Pictures about which nothing could be asked.
     pub deferred: u64,
+    /// Pictures whose answer is old.
     pub stale: u64,
     /// Of all of them, those that were tried in vain.
     pub in_trouble: u64,

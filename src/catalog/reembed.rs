@@ -13,6 +13,7 @@ use crate::vector::{Embedding, Fingerprint};
 pub struct Lacks {
     /// A vector of the model that is asked about.
     pub vector: bool,
+    /// Whether it lacks a sketch of the present format.
     pub sketch: bool,
     /// A look by the decoder of today: with an older one, a picture with a colour profile had other pixels.
     pub decoding: bool,
@@ -21,7 +22,9 @@ pub struct Lacks {
 /// What is stored of a photo that lacked it.
 #[derive(Clone, Copy, Debug)]
 pub struct Refill<'a> {
+    /// By the next model, if it was lacking.
     pub vector: Option<&'a Embedding>,
+    /// As the verifier writes it, if it was lacking.
     pub sketch: Option<&'a [u8]>,
     /// What the decoder of today makes of the file.
     pub pixel_digest: Digest,
@@ -30,8 +33,11 @@ pub struct Refill<'a> {
 /// A photo that came from an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedPhoto {
+    /// The picture's number; they only rise.
     pub image_id: i64,
+    /// Where it was fetched from.
     pub url: String,
+    /// The photo that it became.
     pub photo_id: PhotoId,
 }
 

@@ -11,10 +11,13 @@ use crate::timestamp::Timestamp;
 /// What an upstream said against a picture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
+    /// Who refused it.
     pub profile: String,
     /// The upstream's own code.
     pub code: String,
+    /// What the upstream said.
     pub message: String,
+    /// When it was refused.
     pub refused_at: Timestamp,
 }
 

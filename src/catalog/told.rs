@@ -16,8 +16,11 @@ const MAX_SAME: u32 = 100;
 /// What was said of a picture and another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ToldPair {
+    /// The other photo of the pair.
     pub other: PhotoId,
+    /// Whether they are the same.
     pub same: bool,
+    /// When that was said.
     pub told_at: Timestamp,
 }
 

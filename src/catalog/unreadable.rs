@@ -9,6 +9,7 @@ use crate::timestamp::Timestamp;
 /// What was asked, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableAnswer {
+    /// Whose answer it was.
     pub profile: String,
     /// The picture's digest and the parameters, or the offer: equal exactly for equal questions.
     pub question: String,
@@ -16,6 +17,7 @@ pub struct UnreadableAnswer {
     pub code: String,
     /// What the answer looks like, without secrets.
     pub message: String,
+    /// When it came.
     pub answered_at: Timestamp,
 }
 

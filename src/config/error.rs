@@ -10,6 +10,7 @@ use crate::upstream::{GuardError, TapeError, UpstreamError};
 
 /// Why settings cannot be resolved, or nothing be opened by them.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum ConfigError {
     /// Neither the caller, the environment, the file nor the system names a place for the home.

@@ -51,6 +51,7 @@ pub trait Embedder: Send + Sync {
 
 /// Why there is no embedding.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum EmbedError {
     #[error(transparent)]

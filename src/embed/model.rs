@@ -27,27 +27,35 @@ const DEFAULT_ONNX: &[u8] = include_bytes!("../../models/efficientnet-lite0-gem/
 pub struct Manifest {
     /// 1 to [`MANIFEST_FORMAT`]; from 2 on there may be `windows`.
     pub format: u32,
+    /// The model's name.
     pub name: String,
+    /// The model's version.
     pub version: String,
     /// The ONNX file, relative to the manifest.
     pub file: PathBuf,
     /// Lower-case hex SHA-256 of the ONNX file.
     pub sha256: String,
+    /// What the ONNX graph takes.
     pub input: TensorSpec,
+    /// What it gives.
     pub output: OutputSpec,
     /// Left out by a model that can only embed whole pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<WindowSpec>,
+    /// Of the weights.
     pub licence: String,
+    /// Cosines for pictures without a sketch.
     pub thresholds: Thresholds,
 }
 
+/// What the ONNX graph gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputSpec {
     /// The output's name in the ONNX graph; its shape is `[1, dimension]`, or `[1, windows, dimension]` for a model with
     /// [`WindowSpec`].
     pub name: String,
+    /// Numbers a vector.
     pub dimension: usize,
 }
 
@@ -89,6 +97,7 @@ pub struct Model {
 
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum ModelError {
     #[error("cannot read {}: {source}; name the manifest.json of a model", path.display())]
@@ -174,11 +183,13 @@ impl Model {
         Ok(Self { manifest, onnx })
     }
 
+    /// What is known of it.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
+    /// The ONNX file.
     #[must_use]
     pub fn onnx(&self) -> &[u8] {
         &self.onnx

@@ -1,7 +1,7 @@
 //! The real embedder: ONNX Runtime on one or more sessions.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ndarray::Array2;
 use ort::session::Session;
@@ -12,6 +12,7 @@ use super::model::Model;
 use super::runtime::Runtime;
 use super::{EmbedError, Embedder, Embedding, windows};
 use super::{Fingerprint, Thresholds};
+use crate::pool::Pool;
 use crate::tensor::{Tensor, TensorSpec};
 
 /// Runs a [`Model`] with ONNX Runtime. Sessions are made when a thread first finds none free and kept after, so
@@ -20,7 +21,7 @@ pub struct OnnxEmbedder {
     model: Arc<Model>,
     runtime: Runtime,
     intra_threads: usize,
-    idle: Mutex<Vec<Session>>,
+    sessions: Pool<Session>,
 }
 
 impl OnnxEmbedder {
@@ -31,7 +32,8 @@ impl OnnxEmbedder {
     /// [`EmbedError`] when ONNX Runtime refuses the model, or the model does not have the input and output its
     /// manifest promises.
     pub fn new(model: Arc<Model>, runtime: Runtime, intra_threads: usize) -> Result<Self, EmbedError> {
-        let embedder = Self { model, runtime, intra_threads: intra_threads.max(1), idle: Mutex::default() };
+        let embedder =
+            Self { model, runtime, intra_threads: intra_threads.max(1), sessions: Pool::default() };
         let session = embedder.session().map_err(|e| EmbedError::Load(e.to_string()))?;
         let manifest = embedder.model.manifest();
         let missing = |what: &'static str, name: &str, names: Vec<String>| EmbedError::Graph {
@@ -50,7 +52,7 @@ impl OnnxEmbedder {
         if !outputs.contains(&manifest.output.name) {
             return Err(missing("output", &manifest.output.name, outputs));
         }
-        embedder.give_back(session);
+        embedder.sessions.put(session);
         Ok(embedder)
     }
 
@@ -86,8 +88,8 @@ impl OnnxEmbedder {
         let manifest = self.model.manifest();
         let failed = |e: ort::Error| EmbedError::Run(e.to_string());
         let expected = windows.map_or(1, Array2::nrows) * self.dimension();
-        let mut session = self.take().map_err(|e| EmbedError::Load(e.to_string()))?;
-        let values = {
+        let make = || self.session().map_err(|e| EmbedError::Load(e.to_string()));
+        let values = self.sessions.with(make, |session| {
             // Views: cloning a value of ort 2.0.0-rc.15 dead-locks.
             let pixels = TensorRef::from_array_view(tensor.as_array()).map_err(failed)?;
             let mut inputs = ort::inputs![manifest.input.name.as_str() => pixels];
@@ -98,23 +100,13 @@ impl OnnxEmbedder {
             let outputs = session.run(inputs).map_err(failed)?;
             let (_, values) =
                 outputs[manifest.output.name.as_str()].try_extract_tensor::<f32>().map_err(failed)?;
-            values.to_vec()
-        };
-        self.give_back(session);
+            Ok(values.to_vec())
+        })?;
         if values.len() != expected {
             return Err(EmbedError::Dimension { expected, found: values.len() });
         }
         let rows = values.chunks_exact(self.dimension());
         rows.map(|row| Ok(Embedding::new(row.to_vec())?)).collect()
-    }
-
-    fn take(&self) -> Result<Session, ort::Error> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.session(), Ok)
-    }
-
-    fn give_back(&self, session: Session) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }
 }
 

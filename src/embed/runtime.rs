@@ -27,9 +27,13 @@ pub const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuntimeOrigin {
+    /// `ORT_DYLIB_PATH` names it.
     Environment,
+    /// It lies beside the program.
     BesideExecutable,
+    /// It was fetched into the data folder.
     DataDirectory,
+    /// The system's linker finds it.
     System,
 }
 
@@ -47,12 +51,15 @@ impl fmt::Display for RuntimeOrigin {
 /// A shared library that looks like ONNX Runtime; not loaded yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuntimeLocation {
+    /// The library's file.
     pub path: PathBuf,
+    /// Which of the places it is.
     pub origin: RuntimeOrigin,
 }
 
 /// Why there is no ONNX Runtime.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum RuntimeError {
     #[error(
@@ -137,6 +144,7 @@ impl Runtime {
         &self.loaded.environment
     }
 
+    /// Where it was found.
     #[must_use]
     pub fn location(&self) -> &RuntimeLocation {
         &self.loaded.location

@@ -32,6 +32,7 @@ const STOP_POLL: Duration = Duration::from_millis(50);
 /// A good to be added.
 #[derive(Clone, Debug)]
 pub struct OwnGood<R> {
+    /// What is told of it.
     pub offer: Offer,
     /// For people, usually the picture's file name; stored with the photo.
     pub label: String,

@@ -27,7 +27,9 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
+    /// The home folder.
     Local,
+    /// An upstream, asked just now.
     Upstream,
     /// There are none: nothing is stored, and nothing was asked.
     None,
@@ -37,8 +39,11 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Matched {
+    /// The stored photo.
     pub photo_id: PhotoId,
+    /// How it came here.
     pub kind: PhotoKind,
+    /// For people, usually the file's name.
     pub label: String,
 }
 
@@ -52,7 +57,9 @@ impl From<StoredPhoto> for Matched {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answer {
+    /// Whether the picture was seen before.
     pub verdict: Outcome,
+    /// Where the offers came from.
     pub source: Source,
     /// When the offers were fetched from the upstream or, for own goods, stored.
     pub fetched_at: Option<Timestamp>,
@@ -60,11 +67,13 @@ pub struct Answer {
     pub stale: bool,
     /// The stored picture whose answer this is, or that stands out.
     pub matched: Option<Matched>,
+    /// In the upstream's order.
     pub offers: Vec<Offer>,
     /// Over all pages, where the upstream says so.
     pub total_offers: Option<u64>,
     /// Offers that are there but not shown, because the query did not want them.
     pub filtered_out: usize,
+    /// How long the stages took.
     pub timings_ms: Timings,
     /// Search requests that counted against the quota.
     pub upstream_calls: u32,
@@ -198,6 +207,7 @@ impl Serialize for Answer {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Inspection {
+    /// As [`Engine::search`](super::Engine::search) gives it.
     pub answer: Answer,
     /// The stored picture that came first: the matched one, or on a miss the nearest. `None` when nothing is stored.
     pub best: Option<Match>,
@@ -207,7 +217,9 @@ pub struct Inspection {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Unanswered {
+    /// For programs.
     pub reason: WhyNot,
+    /// For people.
     pub message: String,
     /// When it is worth asking again, where that is known.
     pub retry_at: Option<Timestamp>,
@@ -219,6 +231,7 @@ pub struct Unanswered {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Unstored {
+    /// For people.
     pub message: String,
     /// Whether it waits in the side journal of the home folder, from where it is answered, and stored as soon as that can be
     /// done. Else it lives as long as this process.

@@ -106,12 +106,14 @@ impl EngineBuilder {
         self
     }
 
+    /// By which quota days, pace and ages pass; by default the machine's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
+    /// What pictures may be; by default [`PhotoLimits::default`].
     #[must_use]
     pub fn limits(mut self, limits: PhotoLimits) -> Self {
         self.limits = limits;
@@ -127,6 +129,7 @@ impl EngineBuilder {
         self
     }
 
+    /// Hears of long work and waits; by default nothing does.
     #[must_use]
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
         self.progress = progress;

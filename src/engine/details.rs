@@ -18,7 +18,9 @@ pub struct Details {
     pub detail: Option<OfferDetail>,
     /// Who said so.
     pub profile: Option<String>,
+    /// Where they came from.
     pub source: Source,
+    /// When they were told.
     pub fetched_at: Option<Timestamp>,
     /// Older than they should be, and no newer ones could be had.
     pub stale: bool,
@@ -29,6 +31,7 @@ pub struct Details {
     /// As of [`super::Answer`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unstored: Option<Unstored>,
+    /// What the user should know all the same.
     pub warnings: Vec<String>,
 }
 

@@ -14,6 +14,7 @@ use crate::verify::SketchError;
 
 /// Why a search, or another use of the engine, failed. A miss is not an error.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum EngineError {
     #[error(transparent)]

@@ -28,6 +28,7 @@ pub struct Geometry {
     pub scale: f32,
     /// Either way, 0..=180.
     pub turn_degrees: f32,
+    /// Left and right are exchanged.
     pub mirrored: bool,
     /// The share of the stored picture that is in sight, 0..=1.
     pub overlap_stored: f32,
@@ -103,6 +104,7 @@ impl Explanation {
         self.best().and_then(|best| best.confidence)
     }
 
+    /// How it lies in the picture in question, if the verifier could lay it over.
     #[must_use]
     pub fn geometry(&self) -> Option<Geometry> {
         self.best().and_then(|best| best.evidence).as_ref().map(Geometry::from)
@@ -132,6 +134,7 @@ impl Explanation {
         self.policy.line().bounds.filter(|_| self.max_false_hit() == self.policy.line().max_false_hit)
     }
 
+    /// Whose calibration the line follows from.
     #[must_use]
     pub fn calibrated_on(&self) -> CalibratedOn {
         self.calibrated_on

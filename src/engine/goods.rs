@@ -15,6 +15,7 @@ use crate::store::{CatalogError, GoodsPhoto, NewGood, StoredGood};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Added {
+    /// The photo that shows the good.
     pub photo_id: PhotoId,
     /// False when a photo with the same bytes or pixels was there already; the good was added to it.
     pub is_new: bool,

@@ -30,6 +30,7 @@ pub struct Harvested {
 
 /// Why a picture of an offer is not stored.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum HarvestError {
     #[error(transparent)]

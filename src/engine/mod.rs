@@ -66,6 +66,7 @@ pub use view::CatalogView;
 use crate::cancel::Gate;
 use crate::clock::Clock;
 use crate::photo::PhotoLimits;
+use crate::pool::Pool;
 use crate::store::Store;
 use crate::tensor::Preprocessor;
 use crate::upstream::UpstreamError;
@@ -96,7 +97,7 @@ pub struct Engine {
     limits: PhotoLimits,
     progress: Arc<dyn Progress>,
     /// Idle ones: for whole pictures, and for parts of them.
-    preprocessors: [Mutex<Vec<Preprocessor>>; 2],
+    preprocessors: [Pool<Preprocessor>; 2],
     /// Notified when a search of this process gives its turn back.
     turn_ended: (Mutex<()>, Condvar),
     saved: SavedCalls,
@@ -157,6 +158,7 @@ impl Engine {
         Ok(Search::recognise(self, &Query::new(bytes, ""))?.verdict())
     }
 
+    /// The home folder.
     #[must_use]
     pub fn home(&self) -> &Path {
         &self.home

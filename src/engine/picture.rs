@@ -1,13 +1,13 @@
 //! The picture in question, and what is made of it: each thing once, when it is first asked for.
 
 use std::cell::OnceCell;
-use std::sync::{Mutex, PoisonError};
 
 use super::timings::{Stage, Stopwatch};
 use super::{Engine, EngineError};
 use crate::clock::Timestamp;
 use crate::photo::{Digest, Photo, PhotoFormat};
 use crate::photo_id::PhotoId;
+use crate::pool::Pool;
 use crate::store::{CatalogError, NewPhoto, Stored};
 use crate::tensor::{Preprocessor, Tensor, TensorSpec};
 use crate::vector::Embedding;
@@ -149,13 +149,11 @@ impl<'e> Picture<'e> {
         Ok(self.timings.measure(Stage::Embed, get)?)
     }
 
-    fn tensor(&self, idle: &Mutex<Vec<Preprocessor>>, spec: &TensorSpec) -> Result<Tensor, EngineError> {
+    fn tensor(&self, idle: &Pool<Preprocessor>, spec: &TensorSpec) -> Result<Tensor, EngineError> {
         let photo = self.photo()?;
-        let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut preprocessor = taken.unwrap_or_else(|| Preprocessor::new(spec.clone()));
-        let tensor = self.timings.measure(Stage::Tensor, || preprocessor.tensor(photo));
-        idle.lock().unwrap_or_else(PoisonError::into_inner).push(preprocessor);
-        Ok(tensor?)
+        let make = || Ok(Preprocessor::new(spec.clone()));
+        let resized = |preprocessor: &mut Preprocessor| preprocessor.tensor(photo);
+        Ok(idle.with(make, |preprocessor| self.timings.measure(Stage::Tensor, || resized(preprocessor)))?)
     }
 }
 

@@ -40,7 +40,9 @@ pub struct Query<'a> {
     pub label: &'a str,
     /// Where the picture was got from, if that is a public web address: some upstreams take nothing else.
     pub source_url: Option<&'a str>,
+    /// What is asked beside the picture.
     pub params: SearchParams,
+    /// What the search may use.
     pub mode: Mode,
     /// A stored answer as old as this is fetched anew; it is served only when that fails. The upstream's own limits
     /// ([`CachePolicy`](super::CachePolicy)) hold beside it.

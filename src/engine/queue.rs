@@ -32,7 +32,9 @@ pub struct Drained {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DrainedOne<'a> {
+    /// What waited.
     pub waiting: &'a Waiting,
+    /// What came of it.
     pub result: &'a Result<Answer, EngineError>,
 }
 

@@ -19,6 +19,7 @@ const FLUSH_EVERY: u64 = 64;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct QuotaReport {
+    /// The upstream's profile.
     pub profile: &'static str,
     /// Of China standard time, by which the platform counts.
     pub day: QuotaDay,
@@ -26,7 +27,9 @@ pub struct QuotaReport {
     pub used: u32,
     /// The user's, or the provider's own limit where it has told a lower one.
     pub budget: u32,
+    /// Calls that may still be made today.
     pub left: u32,
+    /// When the count begins anew.
     pub resets_at: Timestamp,
     /// How many calls the day will have seen if they go on as they have since the first of today's; `None` before
     /// the second.

@@ -46,6 +46,7 @@ pub struct Reembedded {
     pub failed: u64,
     /// Photos that still lack a vector of the model.
     pub without_vector: u64,
+    /// Photos that are still without a sketch.
     pub without_sketch: u64,
     /// Photos that were last decoded before colour profiles were honoured: those with one may look wrong.
     pub decoded_before: u64,

@@ -14,9 +14,13 @@ use crate::verdict::similarity_percent;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Similar {
+    /// The stored photo.
     pub photo_id: PhotoId,
+    /// How it came here.
     pub kind: PhotoKind,
+    /// For people, usually the file's name.
     pub label: String,
+    /// When it was stored.
     pub added_at: Timestamp,
     /// 0 to 100.
     pub similarity: u8,

@@ -8,12 +8,19 @@ use serde::Serialize;
 /// A stage of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// From bytes to pixels.
     Decode,
+    /// From pixels to the model's input.
     Tensor,
+    /// The model, and loading it the first time.
     Embed,
+    /// Looking for near pictures, and bringing the index up to date.
     Index,
+    /// Comparing sketches, and the rule.
     Verdict,
+    /// Reads and writes of the store.
     Catalog,
+    /// Asking, and waiting for a turn.
     Upstream,
 }
 
@@ -21,14 +28,21 @@ pub enum Stage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Timings {
+    /// See [`Stage::Decode`].
     pub decode: Option<f64>,
+    /// See [`Stage::Tensor`].
     pub tensor: Option<f64>,
+    /// See [`Stage::Embed`].
     pub embed: Option<f64>,
+    /// See [`Stage::Index`].
     pub index: Option<f64>,
+    /// See [`Stage::Verdict`].
     pub verdict: Option<f64>,
+    /// See [`Stage::Catalog`].
     pub catalog: Option<f64>,
     /// Waiting for the pace, for the upstream, and for retries.
     pub upstream: Option<f64>,
+    /// The whole search.
     pub total: f64,
 }
 

@@ -13,17 +13,22 @@ use crate::verify::{Probe, Sketch, SketchedCandidate, measure};
 /// Whether two pictures are the same, as a person says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sameness {
+    /// They show the same.
     Same,
+    /// They show different things.
     Different,
 }
 
 /// One of the two pictures that something is said of.
 #[derive(Clone, Copy, Debug)]
 pub enum PhotoRef<'a> {
+    /// A stored one, by its number.
     Photo(PhotoId),
     /// A picture that may be stored or not. `label` is for people, usually the file's name.
     File {
+        /// The picture's file.
         bytes: &'a [u8],
+        /// For people, usually the file's name.
         label: &'a str,
     },
 }
@@ -34,6 +39,7 @@ pub enum PhotoRef<'a> {
 pub struct PairFeedback {
     /// As they were named.
     pub photos: [PhotoId; 2],
+    /// What was said.
     #[serde(rename = "same", serialize_with = "as_bool")]
     pub sameness: Sameness,
     /// Those that were not stored before, and now are.

@@ -43,6 +43,7 @@ pub struct MakeOptions {
     pub seed: u64,
     /// Use at most this many pictures, picked by the seed; families stay whole.
     pub limit: Option<usize>,
+    /// Which recoloured pictures are made.
     pub recolours: Recolours,
 }
 
@@ -59,8 +60,11 @@ pub enum Recolours {
 /// What was made.
 #[derive(Debug)]
 pub struct Made {
+    /// The file that names all pictures.
     pub manifest: PathBuf,
+    /// Pictures to be stored.
     pub references: usize,
+    /// Pictures to be searched for.
     pub queries: usize,
     /// Pictures that could not be read.
     pub unreadable: Vec<PhotoError>,
@@ -82,6 +86,7 @@ struct Label {
 
 /// Why a label cannot be used. A wrong label makes every later number wrong, so nothing is made then.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum LabelProblem {
     #[error("{0}; a line is like {{\"file\":\"a.jpg\",\"item\":\"A-red\",\"family\":\"A\"}}")]

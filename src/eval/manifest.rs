@@ -76,12 +76,14 @@ impl fmt::Display for Negative {
 pub struct ManifestLine {
     /// Relative to the manifest, with `/` between folders.
     pub path: String,
+    /// What is done with it.
     pub role: Role,
     /// What the picture shows. A query of no item, or of one that has no reference, must not be answered.
     pub item: Option<String>,
     /// What was done to the picture; results are told for each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<String>,
+    /// Why a query must not be answered, where that is labelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negative: Option<Negative>,
     /// Names the picture that a query was made of: what happens to queries of one picture is not independent.
@@ -107,12 +109,15 @@ pub struct Manifest {
 pub struct BadLine {
     /// From 1.
     pub line: usize,
+    /// The picture that the line names, if it names one.
     pub path: Option<String>,
+    /// What is wrong with it.
     pub problem: LineProblem,
 }
 
 /// Why a line does not count.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum LineProblem {
     #[error("{0}; a line is like {{\"path\":\"a.jpg\",\"role\":\"query\",\"item\":\"A\",\"edit\":\"crop\"}}")]
@@ -185,6 +190,7 @@ impl Manifest {
         self.references.len() + self.queries.len() + self.bad.len()
     }
 
+    /// Whether it has no line at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -20,6 +20,7 @@ pub struct Judged {
     pub right: bool,
     /// The number that ranks queries, -1 to 1: higher means surer that the first picture is the right one.
     pub confidence: f64,
+    /// What the engine said.
     pub outcome: Outcome,
 }
 
@@ -44,6 +45,7 @@ pub struct Measures {
     pub acc_at_1: Option<f64>,
     /// See [`micro_ap`].
     pub micro_ap: Option<f64>,
+    /// At some precisions.
     pub recall_at_precision: Vec<RecallAtPrecision>,
     /// At cut-offs that were chosen on all queries.
     pub at_cutoffs: Vec<AtCutoff>,
@@ -52,7 +54,9 @@ pub struct Measures {
 /// The greatest share of the seen queries that some cut-off answers rightly with this precision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RecallAtPrecision {
+    /// The share of answers that are right, 0..=1.
     pub precision: f64,
+    /// `None` where nothing is seen.
     pub recall: Option<f64>,
 }
 
@@ -68,11 +72,16 @@ pub struct Cutoff {
 /// What a cut-off does to a set of queries.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct AtCutoff {
+    /// The cut-off.
     #[serde(flatten)]
     pub cutoff: Cutoff,
+    /// Of the seen: answered with the right item.
     pub hit_rate: Option<f64>,
+    /// Of the seen: answered with another item.
     pub wrong_item_rate: Option<f64>,
+    /// Unseen queries that are answered.
     pub false_hits: usize,
+    /// Of the unseen: answered.
     pub false_hit_rate: Option<f64>,
     /// With 95 % certainty the true share of false hits is below, were the cut-off chosen on other queries.
     pub false_hit_upper: Option<f64>,
@@ -81,11 +90,13 @@ pub struct AtCutoff {
 /// How many queries have at least this confidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
+    /// The confidence.
     pub confidence: f64,
     /// Seen, and the right item came first.
     pub right: usize,
     /// Seen, and another item came first.
     pub wrong: usize,
+    /// Not stored at all.
     pub unseen: usize,
 }
 

@@ -43,6 +43,7 @@ use crate::photo_id::PhotoId;
 
 /// Why there is nothing to report.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum EvalError {
     #[error("cannot read {}: {source}; check that it exists and may be read", path.display())]
@@ -74,33 +75,43 @@ pub enum EvalError {
 pub struct Evaluation {
     /// What paths are relative to.
     pub folder: PathBuf,
+    /// In the manifest's order, without the bad lines.
     pub queries: Vec<EvaluatedQuery>,
     /// Stored pictures and what they show.
     pub references: HashMap<PhotoId, Vec<Reference>>,
+    /// Lines that did not count.
     pub bad_lines: Vec<BadLine>,
     /// What the engine drew its line by: see [`crate::engine::Answer`].
     pub threshold: f32,
+    /// What the line promises; see [`crate::engine::Answer`].
     pub max_false_hit: Option<f64>,
     /// The model that looked, with its version and digest.
     pub model: String,
+    /// For all references, over all cores.
     pub storing_secs: f64,
+    /// For all queries, over all cores.
     pub searching_secs: f64,
 }
 
 /// A stored picture.
 #[derive(Clone, Debug)]
 pub struct Reference {
+    /// As the manifest names it.
     pub path: String,
+    /// What it shows.
     pub item: String,
 }
 
 /// A query and what came of it.
 #[derive(Clone, Debug)]
 pub struct EvaluatedQuery {
+    /// The line that asks it.
     pub line: ManifestLine,
+    /// Whether the answer is right, and how sure.
     pub judged: Judged,
     /// The stored picture that came first.
     pub best: Option<PhotoId>,
+    /// How long the stages took.
     pub timings_ms: Timings,
 }
 

@@ -16,6 +16,7 @@ const UNSEEN: &str = "unseen";
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
+    /// The model that looked, with its version and digest.
     pub model: String,
     /// The engine's own line between hit and review, a cosine.
     pub threshold: f32,
@@ -23,26 +24,35 @@ pub struct Summary {
     pub max_false_hit: Option<f64>,
     /// Stored pictures.
     pub references: usize,
+    /// Searched pictures.
     pub queries: usize,
     /// Lines that did not count, and why.
     pub bad_lines: Vec<String>,
+    /// Over all queries.
     #[serde(flatten)]
     pub all: Measures,
+    /// Over the queries of one edit.
     pub by_edit: BTreeMap<String, Measures>,
     /// By what makes a query one that must not be answered.
     pub by_negative: BTreeMap<String, Measures>,
     /// Over all cores, reading the files included.
     pub stored_per_second: f64,
+    /// Over all cores.
     pub searched_per_second: f64,
+    /// In the order of the stages.
     pub stages: Vec<StageTime>,
 }
 
 /// Milliseconds that a stage of a search took, over the queries that needed it; the last one is the whole search.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageTime {
+    /// The stage's name.
     pub stage: &'static str,
+    /// How many needed it.
     pub queries: usize,
+    /// `None` where no query needed it.
     pub median_ms: Option<f64>,
+    /// The 95th percentile; `None` where no query needed it.
     pub p95_ms: Option<f64>,
 }
 

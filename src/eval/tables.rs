@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn on_a_terminal_columns_are_as_wide_as_their_widest_cell() {
-        assert_eq!(table().to_string(), "edit         hits\n裁剪 & <b>  9.00 %\nx               -\n");
+        assert_eq!(table().to_string(), "edit        hits\n裁剪 & <b>  9.00 %\nx              -\n");
     }
 
     #[test]

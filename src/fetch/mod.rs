@@ -28,6 +28,7 @@ pub struct FetchLimits {
     pub max_bytes: u64,
     /// For one file, from the first byte out to the last byte in, redirects included.
     pub timeout: Duration,
+    /// More end the fetch.
     pub max_redirects: u32,
 }
 
@@ -40,6 +41,7 @@ impl Default for FetchLimits {
 
 /// Why a file was not fetched. Addresses are shown without their query, which may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum FetchError {
     #[error("{url:?} is not a web address: use http:// or https://, without user name and password")]

@@ -8,6 +8,7 @@ use crate::photo_id::PhotoId;
 /// A stored picture and how alike it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
+    /// The stored photo.
     pub photo_id: PhotoId,
     /// Exact cosine, -1 to 1; 1 means that the vectors are the same bit for bit.
     pub score: f32,
@@ -33,25 +34,30 @@ impl Candidates {
         Self(found)
     }
 
+    /// The best first.
     #[must_use]
     pub fn as_slice(&self) -> &[Candidate] {
         &self.0
     }
 
+    /// The first; `None` when there is none.
     #[must_use]
     pub fn best(&self) -> Option<&Candidate> {
         self.0.first()
     }
 
+    /// The best first.
     pub fn iter(&self) -> std::slice::Iter<'_, Candidate> {
         self.0.iter()
     }
 
+    /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

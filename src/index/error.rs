@@ -7,6 +7,7 @@ use crate::photo_id::PhotoId;
 
 /// Why a vector was not taken or looked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum IndexError {
     #[error(
@@ -27,6 +28,7 @@ pub enum IndexError {
 
 /// Why the index was not saved. The previous snapshot, if any, is intact.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum SaveError {
     #[error("cannot write {}: {source}; check free space and permissions", path.display())]
@@ -37,6 +39,7 @@ pub enum SaveError {
 
 /// Why a saved index is not used. Always remedied by making the index anew from the catalogue and saving that.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum LoadError {
     #[error("there is no saved index yet; it is made from the catalogue")]

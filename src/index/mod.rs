@@ -342,6 +342,7 @@ impl Index {
         self.store.view().pictures()
     }
 
+    /// Whether there is no picture.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

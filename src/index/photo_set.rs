@@ -1,72 +1,48 @@
 //! Some of the stored pictures.
 
-use std::collections::BTreeMap;
+use roaring::RoaringTreemap;
 
 use crate::photo_id::PhotoId;
 
-/// So many numbers share an entry.
-const SPAN: i64 = 1024;
-const WORDS: usize = 16;
-
-/// Some pictures, by number: a bit each where they lie close together, as they do in a catalogue.
+/// Some pictures, by number: compressed, and asked once for every picture of a scan.
 #[derive(Clone, Debug, Default)]
-pub struct PhotoSet {
-    spans: BTreeMap<i64, [u64; WORDS]>,
-    len: usize,
-}
+pub struct PhotoSet(RoaringTreemap);
 
-/// Span, word and bit of a picture.
-#[expect(clippy::cast_possible_truncation, reason = "0 to 1023")]
-fn place(photo_id: PhotoId) -> (i64, usize, u64) {
-    let within = photo_id.0.rem_euclid(SPAN) as usize;
-    (photo_id.0.div_euclid(SPAN), within / 64, 1 << (within % 64))
+/// With the sign's bit turned over, unsigned numbers have the order of the signed ones.
+const SIGN: u64 = 1 << 63;
+
+fn key(photo_id: PhotoId) -> u64 {
+    photo_id.0.cast_unsigned() ^ SIGN
 }
 
 impl PhotoSet {
+    /// Whether the photo is in it.
     #[must_use]
     pub fn contains(&self, photo_id: PhotoId) -> bool {
-        let (span, word, bit) = place(photo_id);
-        self.spans.get(&span).is_some_and(|words| words[word] & bit != 0)
+        self.0.contains(key(photo_id))
     }
 
     /// How many pictures there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        usize::try_from(self.0.len()).unwrap_or(usize::MAX)
     }
 
+    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.is_empty()
     }
 
     /// All of them, by their numbers.
     pub fn iter(&self) -> impl Iterator<Item = PhotoId> {
-        self.spans.iter().flat_map(|(span, words)| {
-            let withins = (0..SPAN).step_by(64).zip(words);
-            let withins = withins.flat_map(|(first, word)| set_bits(*word).map(move |bit| first + bit));
-            withins.map(move |within| PhotoId(span * SPAN + within))
-        })
+        self.0.iter().map(|key| PhotoId((key ^ SIGN).cast_signed()))
     }
-}
-
-/// The numbers of the bits that are set, from the lowest on.
-fn set_bits(word: u64) -> impl Iterator<Item = i64> {
-    let without_lowest = |word: &u64| Some(word & word.wrapping_sub(1));
-    let rest = std::iter::successors(Some(word), without_lowest).take_while(|rest| *rest != 0);
-    rest.map(|rest| i64::from(rest.trailing_zeros()))
 }
 
 impl FromIterator<PhotoId> for PhotoSet {
     fn from_iter<I: IntoIterator<Item = PhotoId>>(photo_ids: I) -> Self {
-        let mut set = Self::default();
-        for photo_id in photo_ids {
-            let (span, word, bit) = place(photo_id);
-            let word = &mut set.spans.entry(span).or_default()[word];
-            set.len += usize::from(*word & bit == 0);
-            *word |= bit;
-        }
-        set
+        Self(photo_ids.into_iter().map(key).collect())
     }
 }
 

@@ -204,6 +204,7 @@ pub(super) enum Value {
 
 /// Why a row or a field of it cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum RowProblem {
     #[error(

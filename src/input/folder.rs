@@ -37,7 +37,9 @@ const UNFINISHED: [&str; 5] = [".part", ".crdownload", ".partial", ".download", 
 pub enum Skipped {
     /// A picture in a format that is not decoded.
     Format(&'static str),
+    /// It has no bytes.
     Empty,
+    /// Its bytes are none of a picture.
     NotAPicture,
     /// Hidden, a thumbnail, a file that is not whole yet, or something that a system left.
     SystemFile,
@@ -105,6 +107,7 @@ pub(super) fn is_left_by_system(name: &str) -> bool {
 /// What a folder holds; each part is sorted by path.
 #[derive(Debug, Default)]
 pub struct Folder {
+    /// In the order of their names.
     pub pictures: Vec<FolderPicture>,
     /// Paths below the folder, with `/` on every system.
     pub skipped: Vec<(String, Skipped)>,
@@ -113,6 +116,7 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// The files, in the same order.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         self.pictures.iter().map(|picture| picture.path.clone()).collect()
@@ -124,6 +128,7 @@ impl Folder {
 pub struct FolderPicture {
     /// Its path below the folder, with `/` on every system.
     pub name: String,
+    /// The file.
     pub path: PathBuf,
 }
 

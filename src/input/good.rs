@@ -12,14 +12,19 @@ use crate::offer::Price;
 /// A good as a source names it.
 #[derive(Clone, Debug)]
 pub struct Row {
+    /// What shows it.
     pub picture: PictureSource,
     /// As it was given; else the name of the picture: its path below the folder or archive, or as the list names it.
     pub id: String,
+    /// Whether the input names the id; else it is the picture's place.
     pub is_id_given: bool,
     /// As it was given; else the id if that was given, else the picture's name without its ending.
     pub title: String,
+    /// Of one piece.
     pub price: Option<Price>,
+    /// As 1688 numbers them.
     pub category_ids: Vec<u64>,
+    /// A page about it.
     pub detail_url: Option<String>,
 }
 

@@ -50,6 +50,7 @@ type Numbered = (u64, Result<Fields, RowProblem>);
 
 /// Why a source cannot be read, or cannot be read on.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum FileProblem {
     #[error("cannot be read ({0}): check that it exists and may be read")]
@@ -112,6 +113,7 @@ impl From<io::Error> for FileProblem {
 
 /// Why one item of a source is no good.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum InputError {
     #[error(transparent)]
@@ -128,6 +130,7 @@ pub enum InputError {
 pub struct Item {
     /// For people: `goods.csv:3`, or the path of a picture in its folder.
     pub place: String,
+    /// What it says, or why it cannot be used.
     pub row: Result<Row, InputError>,
 }
 

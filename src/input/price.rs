@@ -9,6 +9,7 @@ const YUAN: [&str; 9] = ["cn¥", "¥", "￥", "cny", "rmb", "yuan", "人民币",
 
 /// Why a text is no price.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum PriceProblem {
     #[error("{0:?} is a range: give one price, such as 59.00")]

@@ -17,6 +17,7 @@ use crate::photo::{PhotoError, PhotoLimits, read_bytes};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum PictureSource {
+    /// A file of this machine.
     File(PathBuf),
     /// An `http` or `https` address, as [`Url`] writes it. Who fetches it decides from where pictures may come.
     Address(String),
@@ -28,6 +29,7 @@ pub enum PictureSource {
 
 /// Why a text names no picture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum SourceProblem {
     #[error(
@@ -54,6 +56,7 @@ pub enum SourceProblem {
 
 /// Why bytes could not be had.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum ReadProblem {
     #[error(transparent)]

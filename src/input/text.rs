@@ -20,8 +20,11 @@ const PIECE_BYTES: usize = 16 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TextEncoding {
+    /// Also plain ASCII.
     Utf8,
+    /// With a byte order mark, or by its zeros.
     Utf16Le,
+    /// With a byte order mark, or by its zeros.
     Utf16Be,
     /// Also GBK and GB2312, which it contains.
     Gb18030,

@@ -113,6 +113,7 @@ impl OfferId {
         Self::new(id).map_err(de::Error::custom)
     }
 
+    /// As it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -36,6 +36,7 @@ impl Price {
         Ok(Self(yuan))
     }
 
+    /// In yuan.
     #[must_use]
     pub fn yuan(self) -> Decimal {
         self.0
@@ -73,6 +74,7 @@ impl fmt::Display for Price {
 /// Who sells an offer. Every field may be missing: each upstream tells something else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Supplier {
+    /// Its name.
     pub company_name: Option<String>,
     /// As the platform writes it, for example `5A`.
     pub credit_level: Option<String>,
@@ -81,9 +83,13 @@ pub struct Supplier {
 /// One thing for sale, whatever upstream it came from. Only the id and the title are certain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
+    /// At its upstream, or the user's own.
     pub offer_id: OfferId,
+    /// As the seller writes it.
     pub title: String,
+    /// Of one piece.
     pub price: Option<Price>,
+    /// Pieces.
     pub min_order_quantity: Option<u32>,
     /// The upstream's numbers of the offer's category and of those above it, the topmost first; as many as are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -93,8 +99,11 @@ pub struct Offer {
     pub month_sold: Option<u32>,
     /// 0 to 100, only where the upstream states one; the official 1688 search never does.
     pub similarity: Option<u8>,
+    /// Its first picture.
     pub image_url: Option<String>,
+    /// Its page.
     pub detail_url: Option<String>,
+    /// Who sells it.
     #[serde(default)]
     pub supplier: Supplier,
     /// When price, sales and all the rest were last told; another answer that names the offer renews them. `None` until
@@ -126,6 +135,7 @@ impl Offer {
 /// What a page about one offer tells beyond a row of a search. Everything but the offer's id may be missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferDetail {
+    /// What a search tells of it, too.
     pub offer: Offer,
     /// The gallery, in the seller's order; the first is the main picture.
     pub image_urls: Vec<String>,
@@ -138,18 +148,23 @@ pub struct OfferDetail {
 /// A property as the seller names it. One name may occur several times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attribute {
+    /// Such as the material.
     pub name: String,
+    /// Such as ceramics.
     pub value: String,
 }
 
 /// One variant of an offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sku {
+    /// At its upstream.
     pub sku_id: Option<String>,
     /// What tells it from the other variants.
     pub attributes: Vec<Attribute>,
+    /// Of one piece.
     pub price: Option<Price>,
     /// Pieces on sale.
     pub stock: Option<u64>,
+    /// A picture of this variant.
     pub image_url: Option<String>,
 }

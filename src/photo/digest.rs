@@ -30,6 +30,7 @@ impl Digest {
         Self(bytes)
     }
 
+    /// The 32 bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -10,6 +10,7 @@ use super::PhotoFormat;
 
 /// Why bytes did not become a [`Photo`](super::Photo), or a file did not become bytes.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum PhotoError {
     #[error("the picture is empty (0 bytes): fetch or save it again")]

@@ -32,10 +32,15 @@ pub use self::limits::PhotoLimits;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PhotoFormat {
+    /// Baseline and progressive.
     Jpeg,
+    /// The first frame of an animated one.
     Png,
+    /// Lossy and lossless; the first frame of an animated one.
     WebP,
+    /// The first frame.
     Gif,
+    /// Windows bitmaps.
     Bmp,
 }
 
@@ -143,16 +148,19 @@ impl Photo {
         self.image.as_raw()
     }
 
+    /// The pixels: upright sRGB.
     #[must_use]
     pub fn as_image(&self) -> &RgbImage {
         &self.image
     }
 
+    /// The pixels without a copy.
     #[must_use]
     pub fn into_image(self) -> RgbImage {
         self.image
     }
 
+    /// The file's format.
     #[must_use]
     pub fn format(&self) -> PhotoFormat {
         self.format

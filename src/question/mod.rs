@@ -13,8 +13,11 @@ use crate::offer::Price;
 /// What to ask for beside the picture. Part of the identity of a stored answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SearchParams {
+    /// Offers of this category alone.
     pub category_id: Option<u64>,
+    /// Offers from this price on.
     pub price_min: Option<Price>,
+    /// Offers up to this price.
     pub price_max: Option<Price>,
     /// The part of the picture that is meant, in pixels of the upright picture.
     #[serde(default)]

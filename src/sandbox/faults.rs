@@ -55,8 +55,11 @@ pub enum Fault {
     QuotaSpent,
     /// `token`: every token given out so far ends at this moment.
     TokenEnds,
-    /// `slow:MS`: the answer comes so many milliseconds later, 1 to 120,000.
-    Slow { ms: u64 },
+    /// `slow:MS`: the answer comes later.
+    Slow {
+        /// By so many milliseconds, 1 to 120,000.
+        ms: u64,
+    },
     /// `cut`: the connection ends in the middle of the answer.
     Cut,
     /// `truncated`: half of the answer comes as if it were all.
@@ -120,6 +123,7 @@ const NAMED: [(&str, Fault); 21] = [
 
 /// Why a text names no fault, or faults cannot be injected together.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum FaultError {
     #[error(

@@ -36,11 +36,15 @@ pub struct Good {
     pub kind: &'static str,
     /// The colour in Chinese, for example `蓝色`.
     pub colour: &'static str,
+    /// In Chinese, as at 1688.
     pub title: String,
+    /// Of its kind.
     pub category_id: u64,
+    /// Of one piece.
     pub price: Price,
     /// 1 to 100 pieces.
     pub min_order_quantity: u32,
+    /// Who sells it.
     pub company_name: String,
     /// As the platform writes it, for example `5A`.
     pub credit_level: &'static str,
@@ -55,15 +59,20 @@ pub struct Good {
 /// The pictures of a good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum View {
+    /// The first picture of the offer.
     Main,
+    /// From the side.
     Side,
+    /// Turned.
     Angled,
+    /// A part of it.
     CloseUp,
     /// The goods in front of promotional text and a price tag.
     Poster,
 }
 
 impl View {
+    /// All there are.
     pub const ALL: [Self; 5] = [Self::Main, Self::Side, Self::Angled, Self::CloseUp, Self::Poster];
 
     /// The name in picture addresses.
@@ -121,6 +130,7 @@ impl Catalogue {
         Self { seed, goods, by_id, cache: Mutex::default() }
     }
 
+    /// What the goods follow from.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
@@ -132,6 +142,7 @@ impl Catalogue {
         &self.goods
     }
 
+    /// The good with this id.
     #[must_use]
     pub fn find(&self, offer_id: u64) -> Option<&Good> {
         self.by_id.get(&offer_id).map(|&i| &self.goods[i])

@@ -15,7 +15,9 @@ pub struct SandboxOptions {
     pub addr: SocketAddr,
     /// Which goods there are.
     pub seed: u64,
+    /// What clients name.
     pub app_key: String,
+    /// What clients sign with.
     pub app_secret: String,
     /// Of the official gateway's dialect: gets access tokens, and never ends.
     pub refresh_token: String,
@@ -23,11 +25,15 @@ pub struct SandboxOptions {
     pub daily_quota: u32,
     /// Between two accepted searches.
     pub min_interval_ms: u64,
+    /// How long an access token is good.
     pub token_ttl_secs: u64,
+    /// Larger ones are refused.
     pub max_upload_bytes: usize,
     /// Answers every search with 40003, as for an app without the permission.
     pub deny_search: bool,
+    /// What goes wrong.
     pub faults: Faults,
+    /// By which days, pace and tokens pass.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -62,12 +68,16 @@ impl std::fmt::Debug for SandboxOptions {
 /// What was asked so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
+    /// For access tokens, granted or not.
     pub token_requests: u64,
     /// Searches that were answered; these count against the quota.
     pub searches_ok: u64,
+    /// For want of pace, quota, token or permission.
     pub searches_refused: u64,
     /// Calls about one offer that were answered; these count against the quota, too.
     pub details_ok: u64,
+    /// Pictures of goods that were fetched.
     pub image_fetches: u64,
+    /// Faults that befell an answer.
     pub faults_injected: u64,
 }

@@ -21,6 +21,7 @@ use super::{aop, article, onebound, tmapi};
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum SandboxError {
     #[error("{0} is not a loopback address: the sandbox is for this machine only, use 127.0.0.1")]
@@ -92,11 +93,13 @@ impl Sandbox {
         &self.shared.base_url
     }
 
+    /// What was asked so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.shared.gate.counters()
     }
 
+    /// The goods.
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {
         &self.shared.catalogue

@@ -58,12 +58,17 @@ pub trait PhotoStore: Send + Sync {
     fn claim_model(&self, fingerprint: &Fingerprint) -> Result<(), CatalogError>;
     /// Grows with every photo and answer that any process stores.
     fn generation(&self) -> Result<u64, CatalogError>;
+    /// A stored photo; `None` when there is none of this number.
     fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError>;
+    /// The photo with these bytes.
     fn photo_by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
+    /// The photo with these pixels.
     fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
+    /// How many photos are stored.
     fn photo_count(&self) -> Result<u64, CatalogError>;
     /// The photos that `filter` means, in the order of their numbers.
     fn photos(&self, filter: &PhotoFilter) -> Result<Vec<PhotoId>, CatalogError>;
+    /// A photo's vector.
     fn embedding(&self, photo_id: PhotoId) -> Result<StoredVector, CatalogError>;
     /// Sketches in the order of `photo_ids`.
     fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, CatalogError>;
@@ -97,9 +102,11 @@ pub trait AnswerStore: Send + Sync {
     /// Stores goods in one transaction: a good that cannot be stored has its own error, the others are stored.
     fn store_all(&self, goods: &[NewGood<'_>])
     -> Result<Vec<Result<StoredGood, CatalogError>>, CatalogError>;
+    /// One of the user's own goods.
     fn own_good(&self, offer_id: &OfferId) -> Result<Option<Offer>, CatalogError>;
     /// The newest details of an offer by one of the profiles (any when there are none).
     fn details(&self, offer_id: &OfferId, profiles: &[&str]) -> Result<Option<StoredDetail>, CatalogError>;
+    /// Stores what was told of an offer.
     fn store_details(
         &self,
         profile: &str,
@@ -107,7 +114,9 @@ pub trait AnswerStore: Send + Sync {
         detail: &OfferDetail,
         fetched_at: Timestamp,
     ) -> Result<(), CatalogError>;
+    /// Remembers that an upstream does not take a picture.
     fn remember_refusal(&self, byte_digest: Digest, refusal: &Refusal) -> Result<(), CatalogError>;
+    /// What an upstream has against a picture, if it said so between two times.
     fn refusal(
         &self,
         byte_digest: Digest,
@@ -115,7 +124,9 @@ pub trait AnswerStore: Send + Sync {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Refusal>, CatalogError>;
+    /// Remembers that the answer to a question could not be read.
     fn remember_unreadable(&self, answer: &UnreadableAnswer) -> Result<(), CatalogError>;
+    /// The unreadable answer to a question, if it came between two times.
     fn unreadable_answer(
         &self,
         profile: &str,
@@ -125,15 +136,19 @@ pub trait AnswerStore: Send + Sync {
     ) -> Result<Option<UnreadableAnswer>, CatalogError>;
     /// Keeps something that was paid for beside the store; `false` when it lives only as long as this process.
     fn set_aside(&self, paid: Paid) -> bool;
+    /// Whether something that was paid for waits to be stored.
     fn has_something_set_aside(&self) -> bool;
     /// Stores what was set aside, in one transaction.
     fn store_what_waits(&self) -> Result<(), CatalogError>;
     /// Makes sure that one more answer can be set aside.
     fn keep_room_for_an_answer(&self) -> Result<(), CatalogError>;
+    /// The answer for these bytes that waits to be stored.
     fn waiting_answer(&self, byte_digest: Digest, params: &str, profiles: &[&str]) -> Option<StoredAnswer>;
+    /// The details of an offer that wait to be stored.
     fn waiting_details(&self, offer_id: &OfferId, profiles: &[&str]) -> Option<StoredDetail>;
     /// Whether storing failed the last time.
     fn storing_fails(&self) -> bool;
+    /// Takes note of whether storing fails, for [`storing_fails`](Self::storing_fails).
     fn note_storing(&self, fails: bool);
 }
 
@@ -144,11 +159,13 @@ pub trait AnswerStore: Send + Sync {
 pub trait SpendStore: Ledger {
     /// Calls that count against `day`.
     fn calls_spent(&self, profile: &str, day: &QuotaDay) -> Result<u32, CatalogError>;
+    /// When the calls of `day` started, in order.
     fn call_starts(&self, profile: &str, day: &QuotaDay) -> Result<Vec<Timestamp>, CatalogError>;
     /// Calls of others that the provider has counted, and its own limit.
     fn provider_limits(&self, profile: &str, day: &QuotaDay) -> Result<(u32, Option<u32>), CatalogError>;
     /// Answers given without a call: on `day`, and ever.
     fn saved_calls(&self, day: &QuotaDay) -> Result<(u64, u64), CatalogError>;
+    /// Counts answers that were given without a call.
     fn add_saved_calls(&self, day: &QuotaDay, calls: u64) -> Result<(), CatalogError>;
     /// Takes the right to ask about `subject`, in one transaction over all processes, or says who holds it. What `given_up`
     /// holds is free.
@@ -170,7 +187,9 @@ pub trait QueueStore: Send + Sync {
     fn queue(&self, waiting: &NewWaiting<'_>) -> Result<bool, CatalogError>;
     /// The next one after a place, by priority, then by age.
     fn next_waiting(&self, after: Option<(i32, i64)>) -> Result<Option<Waiting>, CatalogError>;
+    /// Takes a picture out of the queue.
     fn unqueue(&self, queue_id: i64) -> Result<(), CatalogError>;
+    /// Notes why asking about a picture was in vain.
     fn note_trouble(&self, queue_id: i64, trouble: &str) -> Result<(), CatalogError>;
 }
 
@@ -189,11 +208,15 @@ pub trait FeedbackStore: Send + Sync {
     ) -> Result<(), CatalogError>;
     /// Takes back what was said. `false` when nothing was.
     fn forget_told(&self, pair: (PhotoId, PhotoId)) -> Result<bool, CatalogError>;
+    /// What was said of pairs of these photos.
     fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, CatalogError>;
     /// The photos that are the same as this one, also through others.
     fn same_as(&self, photo_id: PhotoId) -> Result<Vec<PhotoId>, CatalogError>;
+    /// How sure the verifier was of pairs that were told apart.
     fn told_apart_confidences(&self) -> Result<Vec<f32>, CatalogError>;
+    /// The home's own calibration.
     fn calibration(&self) -> Result<Option<Calibration>, CatalogError>;
+    /// Keeps a calibration, or forgets the one that is there.
     fn keep_calibration(&self, calibration: Option<&Calibration>) -> Result<(), CatalogError>;
     /// Grows with every calibration and every word about a pair.
     fn calibrations(&self) -> Result<u64, CatalogError>;
@@ -204,11 +227,15 @@ pub trait FeedbackStore: Send + Sync {
 /// # Errors
 /// [`CatalogError`] when the store cannot be read or written.
 pub trait OfferImageStore: Send + Sync {
+    /// Up to `limit` pictures after the number `after` that are to be fetched.
     fn waiting_images(&self, after: i64, limit: u32) -> Result<Vec<WaitingImage>, CatalogError>;
+    /// The photo that was fetched from an address.
     fn photo_by_url(&self, url: &str) -> Result<Option<PhotoId>, CatalogError>;
     /// Stores a fetched picture and links it, in one transaction.
     fn store_image(&self, image_id: i64, photo: &NewPhoto<'_>) -> Result<Stored, CatalogError>;
+    /// Says that a photo, which was stored already, is this picture.
     fn link_image(&self, image_id: i64, photo_id: PhotoId) -> Result<(), CatalogError>;
+    /// Notes why a picture could not be had; one that may pass goes on waiting.
     fn note_image_trouble(&self, image_id: i64, trouble: &str, may_pass: bool) -> Result<(), CatalogError>;
 }
 
@@ -217,11 +244,15 @@ pub trait OfferImageStore: Send + Sync {
 /// # Errors
 /// [`CatalogError`] when the store cannot be read or written.
 pub trait UpkeepStore: Send + Sync {
+    /// What a photo lacks for the model `next`.
     fn lacks(&self, photo_id: PhotoId, next: &Fingerprint, sketch_format: u8) -> Result<Lacks, CatalogError>;
     /// Photos without a vector of `next`, and without a sketch.
     fn lacking(&self, next: &Fingerprint) -> Result<(u64, u64), CatalogError>;
+    /// Whether a photo has these pixels.
     fn has_pixels(&self, photo_id: PhotoId, pixels: Digest) -> Result<bool, CatalogError>;
+    /// Photos that were last decoded before colour profiles were honoured.
     fn seen_by_older_decoders(&self) -> Result<u64, CatalogError>;
+    /// Up to `limit` photos after the number `after` that were fetched from addresses.
     fn fetched_photos(&self, after: i64, limit: u32) -> Result<Vec<FetchedPhoto>, CatalogError>;
     /// Starts gathering vectors of `next` beside the old ones, or goes on with that.
     fn gather_for(&self, next: &Fingerprint) -> Result<(), CatalogError>;
@@ -244,8 +275,11 @@ pub trait ViewStore: Send + Sync {
     fn location(&self) -> String;
     /// Whether it could not be opened to be written.
     fn is_read_only(&self) -> bool;
+    /// How much there is.
     fn counts(&self) -> Result<Counts, CatalogError>;
+    /// How much waits in the queue.
     fn queue_counts(&self) -> Result<QueueCounts, CatalogError>;
+    /// How many pictures of offers there are.
     fn image_counts(&self) -> Result<ImageCounts, CatalogError>;
     /// What is wrong with the store as a whole; empty when it is sound.
     fn problems(&self) -> Result<Vec<String>, CatalogError>;
@@ -255,6 +289,7 @@ pub trait ViewStore: Send + Sync {
     fn find_offers(&self, words: &Words, limit: u32) -> Result<Vec<FoundOffer>, CatalogError>;
     /// All answers of a photo, the newest first.
     fn answers(&self, photo_id: PhotoId) -> Result<Vec<StoredAnswer>, CatalogError>;
+    /// The photos that show one of the user's own goods.
     fn photos_of_own(&self, offer_id: &OfferId) -> Result<Vec<PhotoId>, CatalogError>;
     /// What was said of a photo and others, the newest first.
     fn told_of(&self, photo_id: PhotoId) -> Result<Vec<ToldPair>, CatalogError>;

@@ -31,7 +31,9 @@ const DETAIL_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product
 pub struct ArticleConfig {
     /// `http://` or `https://`, without user, query and fragment.
     pub base_url: String,
+    /// Public; names the app.
     pub app_key: String,
+    /// Signs requests and gets tokens.
     pub app_secret: Secret,
     /// For each request, from the first byte out to the last byte in. A search is at most four requests.
     pub timeout: Duration,
@@ -42,8 +44,10 @@ pub struct ArticleConfig {
 impl ArticleConfig {
     /// The gateway that the articles name.
     pub const DEFAULT_BASE_URL: &'static str = "https://gw.open.1688.com";
+    /// Of one request, if nothing else is configured.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
+    /// The provider's address and time-out.
     #[must_use]
     pub fn new(app_key: impl Into<String>, app_secret: Secret) -> Self {
         Self {

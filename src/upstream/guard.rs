@@ -81,7 +81,9 @@ impl Default for GuardPolicy {
 /// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
+    /// No further attempt.
     Stop,
+    /// One more, after this pause.
     RetryAfter(Duration),
 }
 
@@ -113,6 +115,7 @@ fn chance(salt: u64) -> u8 {
 /// An answer and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BilledPage {
+    /// The answer, cut to reason.
     pub page: UpstreamPage,
     /// Search calls made and billed for it, failed ones that may have been billed included.
     pub calls: u32,
@@ -125,6 +128,7 @@ pub struct BilledPage {
 /// What is known about an offer, and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BilledDetail {
+    /// The answer, cut to reason.
     pub detail: OfferDetail,
     /// As of [`BilledPage`].
     pub calls: u32,
@@ -201,6 +205,7 @@ struct PacerState {
 }
 
 impl Guard {
+    /// In front of `upstream`, with calls booked in `ledger` and waits by `clock`.
     #[must_use]
     pub fn new(
         upstream: Arc<dyn Upstream>,
@@ -220,11 +225,13 @@ impl Guard {
         self
     }
 
+    /// The upstream's profile.
     #[must_use]
     pub fn profile(&self) -> &'static str {
         self.upstream.profile()
     }
 
+    /// What the upstream accepts.
     #[must_use]
     pub fn upload_limits(&self) -> UploadLimits {
         self.upstream.upload_limits()
@@ -236,6 +243,7 @@ impl Guard {
         self.upstream.max_page_size()
     }
 
+    /// How much may be spent, and how fast.
     #[must_use]
     pub fn policy(&self) -> &GuardPolicy {
         &self.policy

@@ -12,6 +12,7 @@ use crate::upstream_error::{UpstreamError, UpstreamErrorKind};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum GuardError {
     #[error(

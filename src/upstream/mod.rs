@@ -78,9 +78,13 @@ impl CheckParams for SearchParams {
 /// A picture made fit for upload.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UploadPicture {
+    /// The file.
     pub bytes: Vec<u8>,
+    /// The file's format.
     pub media_type: UploadMediaType,
+    /// Of the picture in `bytes`.
     pub width_px: u32,
+    /// Of the picture in `bytes`.
     pub height_px: u32,
     /// The part that is meant, in pixels of this picture; only for a dialect that [takes](UploadLimits::takes_region)
     /// one.
@@ -116,9 +120,12 @@ impl fmt::Debug for UploadPicture {
     }
 }
 
+/// Formats that upstreams take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadMediaType {
+    /// JPEG.
     Jpeg,
+    /// PNG.
     Png,
 }
 
@@ -150,6 +157,7 @@ const MAX_PAGE_SIZE: u32 = 50;
 /// One page of an upstream's answer, in its order of relevance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamPage {
+    /// In the upstream's order.
     pub offers: Vec<Offer>,
     /// How many offers there are over all pages, where the upstream says so.
     pub total: Option<u64>,
@@ -163,9 +171,11 @@ pub struct UpstreamPage {
 /// What an upstream accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadLimits {
+    /// Of the file.
     pub max_bytes: usize,
     /// Smaller pictures are sent all the same, with a warning.
     pub advised_min_side_px: u32,
+    /// Larger pictures are scaled down.
     pub max_side_px: u32,
     /// Whether it takes a region beside the whole picture. Others are sent the part alone.
     pub takes_region: bool,
@@ -184,6 +194,7 @@ pub trait Upstream: Send + Sync {
     /// The profile's name in the configuration and the catalogue, for example `article`.
     fn profile(&self) -> &'static str;
 
+    /// What it accepts.
     fn upload_limits(&self) -> UploadLimits;
 
     /// How many offers a page holds at the most, 1 to 50. A search for larger pages gets pages of this size.

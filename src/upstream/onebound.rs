@@ -32,7 +32,9 @@ const SEARCH_PATH: &str = "/1688/item_search_img/";
 pub struct OneboundConfig {
     /// `http://` or `https://`, without user, query and fragment.
     pub base_url: String,
+    /// Names the account.
     pub key: Secret,
+    /// Proves it.
     pub secret: Secret,
     /// For each request, from the first byte out to the last byte in. A search is two requests.
     pub timeout: Duration,
@@ -46,6 +48,7 @@ impl OneboundConfig {
     /// The vendor answers within seconds, but documents waits of up to a minute.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
+    /// The provider's address and time-out.
     #[must_use]
     pub fn new(key: Secret, secret: Secret) -> Self {
         Self {

@@ -16,12 +16,15 @@ const MAX_SHRINKS: u32 = 12;
 /// A picture fit for upload, and what the caller may want to tell the user about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
+    /// What is sent.
     pub picture: UploadPicture,
+    /// What the user should know about it.
     pub warnings: Vec<UploadWarning>,
 }
 
 /// Not an error: the picture is sent, but the answer may be poor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum UploadWarning {
     #[error(
@@ -33,6 +36,7 @@ pub enum UploadWarning {
 
 /// Why a picture cannot be made fit.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum PrepareError {
     #[error("the picture has no pixels ({width_px}x{height_px}); give one of at least 1x1 px")]

@@ -16,6 +16,7 @@ const MIN_BYTES: usize = 3;
 pub struct Secret(String);
 
 impl Secret {
+    /// From here on it is shown nowhere.
     #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
@@ -27,6 +28,7 @@ impl Secret {
         &self.0
     }
 
+    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

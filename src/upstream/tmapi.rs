@@ -35,6 +35,7 @@ const ALIBABA: [&str; 3] = ["alicdn.com", "aliimg.com", "alibaba.com"];
 pub struct TmapiConfig {
     /// `http://` or `https://`, without user, query and fragment.
     pub base_url: String,
+    /// Names and proves the account.
     pub token: Secret,
     /// For each request, from the first byte out to the last byte in. A search is at most two requests.
     pub timeout: Duration,
@@ -48,6 +49,7 @@ impl TmapiConfig {
     /// As the vendor advises.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
+    /// The provider's address and time-out.
     #[must_use]
     pub fn new(token: Secret) -> Self {
         Self {

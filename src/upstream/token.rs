@@ -162,6 +162,7 @@ impl TokenFile {
         Self { path: home.join("tokens").join(format!("{profile}.json")) }
     }
 
+    /// Where it lies.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -90,6 +90,7 @@ fn length(values: &[f32]) -> f64 {
 
 /// Why numbers are no [`Embedding`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum EmbeddingError {
     #[error("the model gave no numbers; check that the model file is one this version knows")]

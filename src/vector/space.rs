@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Fingerprint {
     /// Name and version, for people.
     pub model: String,
+    /// Numbers a vector.
     pub dimension: usize,
     /// Hex SHA-256 over the ONNX file's digest, the input specification and the version of preprocessing.
     pub digest: String,

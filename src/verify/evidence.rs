@@ -20,7 +20,7 @@ macro_rules! evidence {
             /// Names of the fields, in the order of [`Evidence::values`].
             pub const NAMES: [&str; [$(stringify!($name)),+].len()] = [$(stringify!($name)),+];
 
-            /// All fields, for who trains and calibrates.
+            /// All fields, for training and calibration.
             #[must_use]
             pub fn values(&self) -> [f32; Self::NAMES.len()] {
                 [$(self.$name),+]
@@ -40,14 +40,17 @@ evidence! {
     overlap_query,
     /// Size of the stored picture in the query.
     scale,
+    /// How far the stored picture is turned in the query, either way, 0 to 180.
     turn_degrees,
     /// 1 when mirrored.
     mirrored,
     /// Correlation of the brightness.
     likeness,
-    /// What of the overlap shows something, as a share of the stored picture: in it, in the query, in both.
+    /// What of the overlap shows something, as a share of the stored picture: here in it.
     content_stored,
+    /// In the query.
     content_query,
+    /// In both.
     content_both,
     /// The share of the places in sight that have the colour of the stored picture, after one gain and offset of each
     /// channel.

@@ -63,6 +63,7 @@ const WINDOWS_FROM_COSINE: f32 = 0.5;
 /// A stored picture near the one in question.
 #[derive(Clone, Copy, Debug)]
 pub struct SketchedCandidate<'a> {
+    /// What the verifier keeps of the stored picture.
     pub sketch: &'a Sketch,
     /// Of the two embeddings, -1..=1.
     pub cosine: f32,

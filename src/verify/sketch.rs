@@ -39,6 +39,7 @@ pub struct Sketch {
 
 /// Why bytes are no sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum SketchBytesError {
     #[error("the sketch has format {0}, not {SKETCH_FORMAT}: store the picture again")]

@@ -80,7 +80,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Both without knowledge of who draws or throws: the sandbox's goods, and the edits of `eval`.
     ("dice", &[]),
     ("drawing", &[]),
-    ("embed", &["photo", "tensor", "vector"]),
+    ("embed", &["photo", "pool", "tensor", "vector"]),
     (
         "engine",
         &[
@@ -93,6 +93,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "offer",
             "photo",
             "photo_id",
+            "pool",
             "question",
             "quota_day",
             "store",
@@ -129,6 +130,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("offer", &["timestamp"]),
     ("photo", &[]),
     ("photo_id", &[]),
+    ("pool", &[]),
     ("printable", &[]),
     ("question", &["offer"]),
     ("quota_day", &["timestamp"]),

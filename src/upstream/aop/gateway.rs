@@ -28,6 +28,7 @@ pub struct AopConfig {
     pub base_url: String,
     /// ASCII letters and digits: it is a part of every address.
     pub app_key: String,
+    /// Signs requests and gets tokens.
     pub app_secret: Secret,
     /// One that was got elsewhere; used until it is refused.
     pub access_token: Option<Secret>,
@@ -49,6 +50,7 @@ impl AopConfig {
     pub const DEFAULT_BASE_URL: &'static str = "https://gw.open.1688.com";
     /// Where a person agrees that the app may ask in their name.
     pub const DEFAULT_AUTHORIZE_URL: &'static str = "https://auth.1688.com/oauth/authorize";
+    /// Of one request, if nothing else is configured.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// Without any token yet.

@@ -47,6 +47,7 @@ enum State {
 
 /// Why there is no tape.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum TapeError {
     #[error("cannot make the recording {}: {source}; name a file that does not exist yet", path.display())]

@@ -29,11 +29,11 @@ fn in_a_minute() -> Instant {
 #[test]
 fn an_engine_is_for_all_threads() {
     fn is_shared<T: Send + Sync>() {}
+    fn is_sent<T: Send>() {}
     is_shared::<Engine>();
     is_shared::<Query<'_>>();
     is_shared::<Answer>();
     is_shared::<Cancel>();
-    fn is_sent<T: Send>() {}
     is_sent::<EngineBuilder>();
 }
 
