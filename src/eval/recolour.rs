@@ -251,7 +251,9 @@ mod tests {
     fn a_stored_variant_of_another_colour_changes_nothing() {
         let before = red_disc_on_white();
         let first = recoloured(&before, Recolours::Turned, &mut Dice::of(&[1]), &[]).unwrap();
-        let again = recoloured(&before, Recolours::Turned, &mut Dice::of(&[1]), &[before.clone()]).unwrap();
+        let again =
+            recoloured(&before, Recolours::Turned, &mut Dice::of(&[1]), std::slice::from_ref(&before))
+                .unwrap();
         assert!(first == again);
     }
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 
-/// From this confidence on, a picture is taken for the same where no calibration says otherwise: the line of the shipped
-/// calibration at 1 % (docs/benchmarks/bound.md).
+/// From this confidence on, a picture is taken for the same where no calibration says otherwise: 1 % of the other colours,
+/// prints and words that models/judge/make_pairs.py made reach it (docs/benchmarks/pair-judge.md).
 pub const SAME_PICTURE_CONFIDENCE: f32 = 0.815;
 
 /// From this confidence on, a picture stands out.
