@@ -139,10 +139,10 @@ impl<'e> Scope<'e> {
         self.stats.add_timings(&timings.read());
         let (measured, is_blank, judged, mark) = match prepared? {
             New::Known(verdict) => return self.known(verdict),
-            New::Fresh(measured, is_blank, judged, mark) => (measured, is_blank, judged, mark),
+            New::Fresh(found) => *found,
         };
         let Some(probe) = probe else { unreachable!("it was looked at whether it is blank") };
-        let file = (parts.is_none() && !bytes.is_empty()).then(|| self.retained(bytes)).flatten();
+        let file = parts.is_none().then(|| self.retained(bytes));
         let parts = parts.map_or_else(OnceLock::new, OnceLock::from);
         Ok(Prepared::Fresh(Arc::new(Fresh {
             measured,
@@ -160,7 +160,7 @@ impl<'e> Scope<'e> {
             unreachable!("an equal picture is named")
         };
         let matched = self.stats.measure_stage(Stage::Catalog, || self.check_match(named.photo_id))?;
-        Ok(Prepared::Known { verdict, matched })
+        Ok(Prepared::Known { verdict: Box::new(verdict), matched })
     }
 
     fn prepare_new(&self, picture: &Picture<'_>) -> Result<New, EngineError> {
@@ -179,24 +179,24 @@ impl<'e> Scope<'e> {
         if judged.near.parts.is_none() && self.retains_enough(picture) {
             picture.parts()?;
         }
-        Ok(New::Fresh(picture.measured()?, is_blank, judged, mark))
+        Ok(New::Fresh(Box::new((picture.measured()?, is_blank, judged, mark))))
     }
 
     fn retains_enough(&self, picture: &Picture<'_>) -> bool {
         self.retained_bytes.load(Ordering::Relaxed) + picture.file_bytes() > MAX_RETAINED_BYTES
     }
 
-    fn retained(&self, bytes: &[u8]) -> Option<RetainedFile> {
+    fn retained(&self, bytes: &[u8]) -> RetainedFile {
         let counter = Arc::clone(&self.retained_bytes);
         counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Some(RetainedFile { bytes: bytes.to_vec(), counter })
+        RetainedFile { bytes: bytes.to_vec(), counter }
     }
 }
 
 /// What was found of a picture whose bytes are not known.
 enum New {
     Known(Verdict),
-    Fresh(Measured, bool, Judged, Mark),
+    Fresh(Box<(Measured, bool, Judged, Mark)>),
 }
 
 /// Two blanks have the same pixels by chance.
