@@ -1,5 +1,7 @@
 //! What is printed of a row, and how it is read back.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -112,7 +114,7 @@ impl Line {
             self.set("matched_photo_id", number(*photo_id));
             self.set("matched_row", *row);
             self.set("matched_label", label.as_str());
-            self.set("matched_good", good.as_ref().map(|good| good.to_string()));
+            self.set("matched_good", good.as_ref().map(ToString::to_string));
         }
         self.set("rule", text_of(checked.rule));
         self.set("score", real(checked.score));
@@ -155,7 +157,8 @@ impl Line {
         let mut object = String::from("{");
         for (place, (name, _)) in columns.iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
-            object.push_str(&format!("{comma}\"{name}\":{}", self.get(name)));
+            // Writing to a string cannot fail.
+            let _ = write!(object, "{comma}\"{name}\":{}", self.get(name));
         }
         object.push('}');
         object

@@ -1,6 +1,6 @@
 //! How far is it? A line on a terminal, a JSON object now and then elsewhere.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -50,7 +50,6 @@ pub(super) struct Meter<'s> {
 
 impl<'s> Meter<'s> {
     pub(super) fn new(stats: &'s CheckStats, total: Option<u64>, is_quiet: bool) -> Self {
-        use std::io::Write as _;
         let bar = (!is_quiet && std::io::stderr().is_terminal()).then(|| {
             let template =
                 if total.is_some() { "{pos}/{len} {wide_bar} {eta} {msg}" } else { "{pos} {spinner} {msg}" };
@@ -58,7 +57,6 @@ impl<'s> Meter<'s> {
             let style = ProgressStyle::with_template(template);
             bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        let _ = stderr().flush();
         let now = Instant::now();
         Self { stats, start: now, last: now, total, bar }
     }
@@ -69,16 +67,12 @@ impl<'s> Meter<'s> {
             return;
         }
         self.last = Instant::now();
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position(counts.earlier + counts.rows());
-                bar.set_message(format!("{:.1}/s, {counts}; busy: {}", self.rate(counts), self.busy_text()));
-            }
-            None => {
-                use std::io::Write as _;
-                // Where standard error cannot be written to there is nothing else to tell it to.
-                let _ = writeln!(stderr(), "{}", self.json(counts));
-            }
+        if let Some(bar) = &self.bar {
+            bar.set_position(counts.earlier + counts.rows());
+            bar.set_message(format!("{:.1}/s, {counts}; busy: {}", self.rate(counts), self.busy_text()));
+        } else {
+            // Where standard error cannot be written to there is nothing else to tell it to.
+            let _ = writeln!(stderr(), "{}", self.json(counts));
         }
     }
 

@@ -388,7 +388,7 @@ impl<'e> Run<'e> {
         let outcome = |(row, standing): (&Row<P, Result<Ready, E>>, &Option<Standing>)| {
             let Ok(ready) = &row.what else { return Ok(None) };
             let (verdict, judged_by, matched, added) = match (&ready.prepared, standing) {
-                (Prepared::Known { verdict, matched }, _) => (*verdict, None, Some(matched.clone()), None),
+                (Prepared::Known { verdict, matched }, _) => (**verdict, None, Some(matched.clone()), None),
                 (_, Some(standing)) => {
                     let verdict = renumbered(standing.verdict(), number);
                     let of = |photo_id| match new(photo_id) {

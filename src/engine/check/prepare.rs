@@ -151,12 +151,11 @@ impl<'e> Scope<'e> {
         self.stats.add_timings(&timings.read());
         let (measured, is_blank, judged, mark) = match prepared? {
             New::Known(verdict) => return self.known(verdict),
-            New::Fresh(measured, is_blank, judged, mark) => (measured, is_blank, judged, mark),
+            New::Fresh(found) => *found,
         };
         let Some(probe) = probe else { unreachable!("it was looked at whether it is blank") };
         let may_look_twice = self.second_look == SecondLook::Always || may_be_composite;
-        let file =
-            (parts.is_none() && may_look_twice && !bytes.is_empty()).then(|| self.retained(bytes)).flatten();
+        let file = (parts.is_none() && may_look_twice).then(|| self.retained(bytes));
         let parts = parts.map_or_else(OnceLock::new, OnceLock::from);
         Ok(Prepared::Fresh(Arc::new(Fresh {
             measured,
@@ -175,7 +174,7 @@ impl<'e> Scope<'e> {
             unreachable!("an equal picture is named")
         };
         let matched = self.stats.measure_stage(Stage::Catalog, || self.check_match(named.photo_id))?;
-        Ok(Prepared::Known { verdict, matched })
+        Ok(Prepared::Known { verdict: Box::new(verdict), matched })
     }
 
     fn prepare_new(&self, picture: &Picture<'_>) -> Result<New, EngineError> {
@@ -194,7 +193,7 @@ impl<'e> Scope<'e> {
         if judged.near.parts.is_none() && self.may_look_twice(picture)? && self.retains_enough(picture) {
             picture.parts()?;
         }
-        Ok(New::Fresh(picture.measured()?, is_blank, judged, mark))
+        Ok(New::Fresh(Box::new((picture.measured()?, is_blank, judged, mark))))
     }
 
     fn may_look_twice(&self, look: &impl Look) -> Result<bool, EngineError> {
@@ -205,17 +204,17 @@ impl<'e> Scope<'e> {
         self.retained_bytes.load(Ordering::Relaxed) + picture.file_bytes() > MAX_RETAINED_BYTES
     }
 
-    fn retained(&self, bytes: &[u8]) -> Option<RetainedFile> {
+    fn retained(&self, bytes: &[u8]) -> RetainedFile {
         let counter = Arc::clone(&self.retained_bytes);
         counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Some(RetainedFile { bytes: bytes.to_vec(), counter })
+        RetainedFile { bytes: bytes.to_vec(), counter }
     }
 }
 
 /// What was found of a picture whose bytes are not known.
 enum New {
     Known(Verdict),
-    Fresh(Measured, bool, Judged, Mark),
+    Fresh(Box<(Measured, bool, Judged, Mark)>),
 }
 
 /// Two blanks have the same pixels by chance.

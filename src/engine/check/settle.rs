@@ -1,6 +1,7 @@
 //! Rows in their order: what each would have been told of had it been checked after all before it.
 
 use std::cell::OnceCell;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -137,13 +138,9 @@ pub(super) fn settle(
             }
             standing.pictures = stored + peers.len() as u64;
             // The line changes with doublings.
-            let policy = match policies.get(&standing.pictures.max(1).next_power_of_two()) {
-                Some(policy) => *policy,
-                None => {
-                    let policy = scope.policy(standing.pictures)?;
-                    policies.insert(standing.pictures.max(1).next_power_of_two(), policy);
-                    policy
-                }
+            let policy = match policies.entry(standing.pictures.max(1).next_power_of_two()) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(scope.policy(standing.pictures)?),
             };
             let standing = standings[place].as_ref().unwrap_or_else(|| unreachable!("it was there"));
             let newcomers = newcomers(standing, standings, &peers, recent);
@@ -272,23 +269,21 @@ struct SettledCorpus<'a> {
 
 impl Corpus for SettledCorpus<'_> {
     fn whole(&self, embedding: &Embedding) -> Result<(Policy, Candidates), EngineError> {
-        let base = match self.base {
-            Some(base) => &base.whole,
-            None => {
-                let (_, found) = self.scope.whole(embedding)?;
-                self.found.get_or_init(|| found)
-            }
+        let base = if let Some(base) = self.base {
+            &base.whole
+        } else {
+            let (_, found) = self.scope.whole(embedding)?;
+            self.found.get_or_init(|| found)
         };
         Ok((self.policy, joined(base, embedding, &self.newcomers, CANDIDATES)))
     }
 
     fn parts(&self, parts: &[Embedding]) -> Result<Vec<Candidates>, EngineError> {
-        let base = match self.base.and_then(|base| base.parts.as_ref()) {
-            Some(base) => base,
-            None => {
-                let found = self.scope.parts(parts)?;
-                self.found_parts.get_or_init(|| found)
-            }
+        let base = if let Some(base) = self.base.and_then(|base| base.parts.as_ref()) {
+            base
+        } else {
+            let found = self.scope.parts(parts)?;
+            self.found_parts.get_or_init(|| found)
         };
         let near = parts.iter().zip(base);
         Ok(near.map(|(part, base)| joined(base, part, &self.newcomers, CANDIDATES_PER_PART)).collect())
