@@ -27,10 +27,13 @@ pub struct ToldPair {
 /// What was said of two pictures, with all that is kept of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ToldRecord {
+    /// The pair, the lower number first.
     pub photos: [PhotoId; 2],
+    /// Whether they show the same picture.
     pub same: bool,
     /// How sure the verifier was, 0..=1, where it could be asked.
     pub confidence: Option<f32>,
+    /// When that was said last.
     pub told_at: Timestamp,
 }
 

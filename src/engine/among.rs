@@ -17,6 +17,7 @@ pub const JUDGED: usize = super::judge::CANDIDATES;
 /// A decoded, embedded and sketched picture, without its pixels.
 pub struct PreparedPicture {
     measured: Measured,
+    /// What it is judged with.
     pub probe: Probe,
     /// Variance of the second derivative of the brightness, in squared 8-bit steps: larger is sharper.
     pub sharpness: f32,
@@ -25,8 +26,11 @@ pub struct PreparedPicture {
 /// What stays known of a [`PreparedPicture`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PictureFacts {
+    /// Of the upright sRGB pixels.
     pub pixel_digest: Digest,
+    /// Upright, as decoded.
     pub width_px: u32,
+    /// Upright, as decoded.
     pub height_px: u32,
     /// See [`PreparedPicture::sharpness`].
     pub sharpness: f32,
@@ -41,6 +45,7 @@ impl std::fmt::Debug for PreparedPicture {
 }
 
 impl PreparedPicture {
+    /// What stays known when the picture is gone.
     #[must_use]
     pub fn facts(&self) -> PictureFacts {
         let (width_px, height_px) = self.measured.size_px();

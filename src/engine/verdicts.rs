@@ -18,8 +18,10 @@ pub struct VerdictSide {
     /// 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub byte_digest: Option<String>,
+    /// Lower-case hex SHA-256 of the pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixel_digest: Option<String>,
+    /// The number in this home; another home numbers differently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub photo_id: Option<PhotoId>,
     /// For people.
@@ -30,12 +32,16 @@ pub struct VerdictSide {
 /// What was said of two pictures: one line of JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VerdictLine {
+    /// Whether both show the same picture.
     pub same: bool,
+    /// One of the pair.
     pub one: VerdictSide,
+    /// The other of the pair.
     pub other: VerdictSide,
     /// How sure the verifier was, 0..=1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f32>,
+    /// When it was said; now, where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_at: Option<Timestamp>,
 }
@@ -44,13 +50,25 @@ pub struct VerdictLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakenVerdict {
     /// It is remembered from now on.
-    Noted { photos: [PhotoId; 2] },
+    Noted {
+        /// The pair.
+        photos: [PhotoId; 2],
+    },
     /// Something was said of the two at the same time or later: that stays.
-    Older { photos: [PhotoId; 2] },
+    Older {
+        /// The pair.
+        photos: [PhotoId; 2],
+    },
     /// This picture, 0 for the first, is not stored here.
-    Unknown { side: usize },
+    Unknown {
+        /// 0 or 1.
+        side: usize,
+    },
     /// Both are one picture here.
-    OnePhoto { photo_id: PhotoId },
+    OnePhoto {
+        /// That one.
+        photo_id: PhotoId,
+    },
 }
 
 impl Engine {

@@ -43,8 +43,11 @@ pub struct Action {
     pub path: PathBuf,
     /// The file that is kept, below the folder.
     pub kept: PathBuf,
+    /// How the file is the same as the kept one, see [`Relation`](super::Relation).
     pub relation: String,
+    /// Size of the file when it was scanned.
     pub bytes: i64,
+    /// When it was changed last, in nanoseconds since 1970.
     pub mtime_ns: i64,
     byte_digest: String,
     kept_digest: String,
@@ -53,6 +56,7 @@ pub struct Action {
 /// What came of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
+    /// It was done.
     Done,
     /// Nothing was changed, because of this.
     Skipped(String),
@@ -61,6 +65,7 @@ pub enum Applied {
 /// What came of undoing an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undone {
+    /// It was undone.
     Done,
     /// It had not been done.
     WasNotDone,

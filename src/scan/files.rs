@@ -23,6 +23,7 @@ const NOTED_TOGETHER: usize = 4096;
 pub struct Stat {
     /// Device and number there (inode); 0 where the system has none.
     pub dev: i64,
+    /// The second of the two.
     pub ino: i64,
     /// In bytes.
     pub size: i64,

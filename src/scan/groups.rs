@@ -12,6 +12,7 @@ use crate::photo::Digest;
 /// A file of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
+    /// The file itself.
     pub file: ScannedFile,
     /// To the group's medoid.
     pub relation: Relation,
@@ -28,6 +29,7 @@ pub struct Member {
 pub struct Group {
     /// From 1, in the order of the medoids.
     pub number: u64,
+    /// All of them, the medoid among them.
     pub members: Vec<Member>,
 }
 
@@ -36,11 +38,13 @@ pub struct Group {
 pub struct LookAlike {
     /// The one that was judged first.
     pub one: ScannedFile,
+    /// The file that looks like it.
     pub other: ScannedFile,
     /// A word of [`crate::verify::Doubt`]: `other_variant` for the same goods in another colour or print.
     pub why: String,
     /// How sure that is, 0..=1: that it is another variant, or that it is the same picture.
     pub confidence: Option<f32>,
+    /// Cosine of the embeddings, -1..=1.
     pub score: f32,
 }
 
@@ -81,6 +85,7 @@ struct FileJson<'a> {
 }
 
 impl ScannedFile {
+    /// As a line of the output.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!(FileJson {
@@ -110,6 +115,7 @@ impl Member {
 }
 
 impl LookAlike {
+    /// As a part of a line of the output.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let (one, other) = (self.one.to_json(), self.other.to_json());

@@ -44,6 +44,7 @@ use state::State;
 /// Why a scan stopped, or could not begin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 pub enum ScanError {
     #[error("cannot read the folder {}: {reason}; check that it is there and may be read", path.display())]
     Folder { path: PathBuf, reason: io::Error },
@@ -85,7 +86,9 @@ pub enum Relation {
     Medoid,
     /// The same file under another name.
     SameFile,
+    /// Other files with the same bytes.
     SameBytes,
+    /// Another file that decodes to the same pixels.
     SamePixels,
     /// The whole of it, compressed anew, in another format or size.
     ReEncoded,
@@ -159,14 +162,18 @@ pub struct ScanSummary {
 /// A file that could not be read or decoded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trouble {
+    /// As it was found, relative to the folder.
     pub name: String,
+    /// What is wrong with it.
     pub error: String,
+    /// The stable word for that, see docs/errors.md.
     pub code: String,
 }
 
 /// How a scan ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanEnd {
+    /// All pictures were looked at.
     Done,
     /// It was stopped; what was done is kept, and the next scan goes on from there.
     Stopped,
@@ -254,6 +261,7 @@ impl Scan {
         &self.folder
     }
 
+    /// The engine that holds what is known of the folder.
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine

@@ -128,23 +128,32 @@ pub struct ScannedFile {
     pub name: String,
     /// Below the folder, as the system has it.
     pub path: PathBuf,
+    /// Whether it is a link to a file.
     pub is_link: bool,
+    /// By which changes are noticed.
     pub stat: Stat,
+    /// Of the file.
     pub byte_digest: Digest,
+    /// Of the upright pixels.
     pub pixel_digest: Digest,
+    /// Its photo in the home of the scan.
     pub photo_id: PhotoId,
+    /// Upright.
     pub width_px: u32,
+    /// Upright.
     pub height_px: u32,
     /// See [`crate::engine::PreparedPicture::sharpness`].
     pub sharpness: f32,
 }
 
 impl ScannedFile {
+    /// When the file was changed last.
     #[must_use]
     pub fn modified(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.stat.mtime_ns / 1_000_000)
     }
 
+    /// Width times height.
     #[must_use]
     pub fn pixels(&self) -> u64 {
         u64::from(self.width_px) * u64::from(self.height_px)

@@ -150,8 +150,11 @@ pub(super) const META_KEYS: [&str; 4] = ["model", "calibration", "calibrations",
 pub struct Exported {
     /// Rows, without the first line and the last one.
     pub rows: u64,
+    /// Photos with their vectors, sketches and digests.
     pub photos: u64,
+    /// Answers to questions about photos.
     pub answers: u64,
+    /// Offers that answers name.
     pub offers: u64,
     /// Pairs that somebody has said something of.
     pub told: u64,

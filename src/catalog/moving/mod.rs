@@ -17,6 +17,7 @@ use super::CatalogError;
 /// Why a catalogue could not be moved. What was there before is as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 pub enum MoveError {
     #[error("{} is there already: choose another name, or say that it may be replaced", path.display())]
     Exists { path: PathBuf },
