@@ -100,8 +100,8 @@ impl ScanCommand {
         }
         let failed = report_troubles(settings, &scan)?;
         if settings.json {
-            scan.each_group(&mut |group| print(group.to_json()))?;
-            scan.each_look_alike(&mut |pair| print(pair.to_json()))?;
+            scan.each_group(&mut |group| print(&group.to_json()))?;
+            scan.each_look_alike(&mut |pair| print(&pair.to_json()))?;
         } else {
             scan.each_group(&mut |group| show(group).map_err(output_error))?;
             scan.each_look_alike(&mut |pair| {
@@ -194,7 +194,7 @@ impl ScanCommand {
                 (files, bytes) = (files + 1, bytes + action.bytes);
                 match &mut manifest {
                     Some(manifest) => manifest.add(&action)?,
-                    None if settings.json => print(json!({"kind": "would", "action": action}))?,
+                    None if settings.json => print(&json!({"kind": "would", "action": action}))?,
                     None => writeln!(
                         stdout(),
                         "would {} {} ({}, keeping {})",
@@ -319,7 +319,7 @@ fn output_error(reason: io::Error) -> ScanError {
     ScanError::Write { path: PathBuf::from("standard output"), reason }
 }
 
-fn print(line: serde_json::Value) -> Result<(), ScanError> {
+fn print(line: &serde_json::Value) -> Result<(), ScanError> {
     writeln!(stdout(), "{line}").map_err(output_error)
 }
 

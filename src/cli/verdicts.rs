@@ -107,7 +107,7 @@ fn import(settings: &Settings, engine: &Engine, file: &Path) -> Result<ExitCode>
             Err(problem) => {
                 // What follows a line without an end is none.
                 let is_cut = line.last() != Some(&b'\n') && line.len() as u64 >= MAX_LINE_BYTES;
-                tell(settings, &mut tally, number, "failed", Some(problem))?;
+                tell(settings, &mut tally, number, "failed", Some(&problem))?;
                 if is_cut {
                     break;
                 }
@@ -157,7 +157,7 @@ fn take(
                 ("failed", Some(format!("{name} is not stored here")))
             }
         };
-        tell(settings, tally, number, word, problem)?;
+        tell(settings, tally, number, word, problem.as_deref())?;
     }
     Ok(())
 }
@@ -167,14 +167,14 @@ fn tell(
     tally: &mut Tally,
     number: u64,
     word: &str,
-    problem: Option<String>,
+    problem: Option<&str>,
 ) -> Result<()> {
     match word {
         "noted" => tally.noted += 1,
         "known" => tally.older += 1,
         _ => tally.failed += 1,
     }
-    if let Some(problem) = &problem {
+    if let Some(problem) = problem {
         complain(format_args!("line {number}: {problem}"));
     }
     if settings.json {

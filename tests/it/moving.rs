@@ -34,7 +34,8 @@ fn filled() -> Bench {
 fn answers(bench: &Bench, home: &Path) -> Vec<Value> {
     let engine =
         Engine::builder(home).embedder(bench.embedder.clone()).clock(bench.clock.clone()).open().unwrap();
-    let asked = (1..=12).chain([20]).map(|seed| {
+    // Known by their bytes, own and asked about, told of, and gone.
+    let asked = [1, 3, 10, 11, 20, 5].into_iter().map(|seed| {
         let png = png(seed);
         let answer = engine.search(&Query { mode: Mode::LocalOnly, ..query(&png) }).unwrap();
         let mut value = serde_json::to_value(&answer).unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use image::codecs::jpeg::JpegEncoder;
-use image::imageops::{FilterType, resize};
+use image::imageops::{FilterType, crop_imm, resize};
 use image::{ImageFormat, RgbImage};
 use serde_json::Value;
 use tongkuan::engine::{Engine, PhotoRef, Progress, Sameness, Silent};
@@ -121,7 +121,7 @@ fn a_group_tells_how_each_file_is_the_same_and_which_is_worth_keeping() {
     folder.write("c.bmp", &encoded(&picture(1), ImageFormat::Bmp));
     folder.write("d.jpg", &jpeg(&picture(1), 85));
     folder.write("e.png", &smaller(1));
-    folder.write("f.jpg", &stamped(1));
+    folder.write("f.jpg", &jpeg(&crop_imm(&picture(1), 6, 4, 148, 111).to_image(), 92));
     folder.write("other.png", &png(2));
     folder.write("notes.txt", b"no picture");
     let mut scan = folder.scan();
@@ -147,7 +147,7 @@ fn a_group_tells_how_each_file_is_the_same_and_which_is_worth_keeping() {
 #[test]
 fn neither_the_order_of_the_files_nor_the_number_of_threads_changes_a_group() {
     let write = |folder: &Folder, turned: bool| {
-        let mut files: Vec<(String, Vec<u8>)> = (0..30)
+        let mut files: Vec<(String, Vec<u8>)> = (0..6)
             .flat_map(|seed| {
                 [
                     (format!("{seed}.png"), png(seed)),
@@ -171,7 +171,7 @@ fn neither_the_order_of_the_files_nor_the_number_of_threads_changes_a_group() {
         pool.install(|| shape(&mut folder.scan()))
     };
     let one = found(1, false);
-    assert_eq!(one.len(), 30);
+    assert_eq!(one.len(), 6);
     assert_eq!(one, found(7, true));
 }
 
@@ -193,13 +193,13 @@ fn what_was_added_later_is_grouped_as_if_it_had_always_been_there() {
 #[test]
 fn a_second_scan_opens_changed_files_only_and_says_the_same() {
     let folder = Folder::new();
-    for seed in 0..20 {
+    for seed in 0..10 {
         folder.write(&format!("{seed}.png"), &png(seed));
         folder.write(&format!("{seed}.jpg"), &jpeg(&picture(seed), 80));
     }
     let mut first = folder.scan();
     let before = shape(&mut first);
-    assert_eq!((first.summary().read, first.summary().embedded), (40, 40));
+    assert_eq!((first.summary().read, first.summary().embedded), (20, 20));
     drop(first);
     let inferences = folder.bench.inferences();
     // What is not opened need not be a picture any more: the same size and time, other bytes.
@@ -210,14 +210,14 @@ fn a_second_scan_opens_changed_files_only_and_says_the_same() {
     fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
     let mut second = folder.scan();
     let summary = second.summary().clone();
-    assert_eq!((summary.read, summary.unchanged, summary.judged, summary.failed), (0, 40, 0, 0));
+    assert_eq!((summary.read, summary.unchanged, summary.judged, summary.failed), (0, 20, 0, 0));
     assert_eq!(shape(&mut second), before);
     drop(second);
     folder.write_at("8.png", &png(99), 500);
     folder.write_at("new.png", &png(9), 500);
     fs::remove_file(folder.path("3.jpg")).unwrap();
     let mut third = folder.scan();
-    assert_eq!((third.summary().read, third.summary().unchanged), (2, 38));
+    assert_eq!((third.summary().read, third.summary().unchanged), (2, 18));
     assert_eq!(folder.bench.inferences(), inferences + 1, "one picture is new");
     let after = shape(&mut third);
     assert!(after.iter().any(|group| group.iter().any(|name| name.contains("new.png"))), "{after:?}");
@@ -244,15 +244,19 @@ impl Progress for StopAt<'_> {
 #[test]
 fn an_interrupted_scan_goes_on_where_it_stopped() {
     let folder = Folder::new();
-    (0..150).for_each(|seed| drop(folder.write(&format!("{seed}.png"), &png(seed))));
+    // Blank ones take no judging.
+    for side in 10..110 {
+        let blank = RgbImage::from_pixel(side, 20, image::Rgb([255; 3]));
+        folder.write(&format!("{side}.png"), &encoded(&blank, ImageFormat::Png));
+    }
     let stop = AtomicBool::new(false);
     let mut scan = folder.open();
     assert_eq!(scan.run(Depth::Grouped, &stop, &StopAt(&stop, 64)).unwrap(), ScanEnd::Stopped);
     drop(scan);
     let done = folder.bench.inferences();
-    assert!((1..150).contains(&done), "{done}");
+    assert!((1..100).contains(&done), "{done}");
     let scan = folder.scan();
-    assert_eq!(folder.bench.inferences(), 150, "nothing was embedded twice");
+    assert_eq!(folder.bench.inferences(), 100, "nothing was embedded twice");
     assert_eq!(scan.summary().read, 0);
 }
 
@@ -511,16 +515,16 @@ fn a_hostile_file_name_is_inert_on_the_page_and_the_page_loads_nothing() {
 #[test]
 fn a_page_keeps_to_its_number_of_pictures_and_says_what_it_left_out() {
     let folder = Folder::new();
-    for seed in 0..12 {
+    for seed in 0..7 {
         folder.write(&format!("{seed}.png"), &png(seed));
         folder.write(&format!("{seed}.jpg"), &stamped(seed));
     }
     let mut scan = folder.scan();
     let page = folder.bench.home.path().join("page.html");
-    scan::write_page(&mut scan, &page, PageOptions { pictures: 10 }).unwrap();
+    scan::write_page(&mut scan, &page, PageOptions { pictures: 6 }).unwrap();
     let html = fs::read_to_string(&page).unwrap();
-    assert_eq!(html.matches("<article").count(), 5);
-    assert!(html.contains("7 more groups and pairs had no room"));
+    assert_eq!(html.matches("<article").count(), 3);
+    assert!(html.contains("4 more groups and pairs had no room"));
 }
 
 #[test]

@@ -25,10 +25,12 @@ pub const EXPORT_FORMAT: u64 = 1;
 pub(super) enum Form {
     /// Numbers and texts as they are.
     Plain,
+    /// A number that was single before SQLite widened it: reading JSON is exact to that.
+    Single,
     Hex,
     Base64,
 }
-use Form::{Base64, Hex, Plain};
+use Form::{Base64, Hex, Plain, Single};
 
 /// Tables in an order that no reference minds, with their columns. Left out is what can be made anew (words of titles), what
 /// is under way (turns, vectors of a next model), and what is of this machine (breakers).
@@ -94,7 +96,7 @@ pub(super) const TABLES: [(&str, &[(&str, Form)]); 17] = [
             ("photo_a", Plain),
             ("photo_b", Plain),
             ("same", Plain),
-            ("confidence", Plain),
+            ("confidence", Single),
             ("told_at_ms", Plain),
         ],
     ),
@@ -253,7 +255,7 @@ pub fn export(
         return Err(written(reason));
     }
     let sum = out.hash.clone().finalize();
-    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum = hex_of(&sum);
     out.line(&json!({"table": "end", "lines": exported.rows, "sha256": sum})).map_err(written)?;
     out.to.flush().map_err(written)?;
     Ok(exported)
@@ -265,10 +267,19 @@ fn value(stored: ValueRef<'_>, form: Form) -> Value {
         (ValueRef::Integer(number), _) => json!(number),
         (ValueRef::Real(number), _) => json!(number),
         (ValueRef::Blob(bytes), Hex) => {
-            json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            json!(hex_of(bytes))
         }
         (ValueRef::Blob(bytes), _) => json!(STANDARD.encode(bytes)),
         // A text that is damaged is exported as far as it can be read, as it is shown.
         (ValueRef::Text(bytes), _) => json!(String::from_utf8_lossy(bytes)),
     }
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to memory does not fail.
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+        text
+    })
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
-use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, TABLES};
+use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, TABLES, hex_of};
 use super::place::Place;
 use crate::catalog::damage::crc32;
 use crate::catalog::{Catalog, answers, schema};
@@ -92,7 +92,7 @@ fn read_all(
         };
         let kind = value.get("table").and_then(Value::as_str).unwrap_or_default();
         if kind == "end" {
-            let sum: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            let sum = hex_of(&hash.finalize());
             if value.get("sha256").and_then(Value::as_str) != Some(&sum)
                 || value.get("lines").and_then(Value::as_u64) != Some(imported.rows)
             {
@@ -190,6 +190,8 @@ fn stored(value: &Value, form: Form) -> Option<Stored> {
             Some(number) => Stored::Integer(number),
             None => Stored::Real(number.as_f64()?),
         },
+        #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
+        (Value::Number(number), Form::Single) => Stored::Real(f64::from(number.as_f64()? as f32)),
         (Value::String(text), Form::Plain) => Stored::Text(text.clone()),
         (Value::String(text), Form::Base64) => Stored::Blob(STANDARD.decode(text).ok()?),
         (Value::String(text), Form::Hex) => Stored::Blob(hex(text)?),

@@ -41,7 +41,7 @@ impl Place {
         let mut replaced = None;
         if old.exists() {
             self.hold(&old)?;
-            let kept = (1..)
+            let kept = (1..10_000)
                 .map(|n| self.home.join(format!("{FILE_NAME}.replaced-{n}")))
                 .find(|path| !path.exists());
             // There is a number that is free.

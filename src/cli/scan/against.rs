@@ -28,7 +28,7 @@ const TOGETHER: usize = 64;
 
 /// Where the pictures are that the folder is compared with.
 enum There {
-    Home(Engine),
+    Home(Box<Engine>),
     Folder(Box<Scan>),
 }
 
@@ -58,7 +58,7 @@ pub(super) fn run(
 ) -> Result<ExitCode> {
     let mut failed = false;
     let there = if against == Path::new("home") {
-        There::Home(settings.existing_engine(true)?)
+        There::Home(Box::new(settings.existing_engine(true)?))
     } else {
         let mut other = command.open(settings, against)?;
         if run_scan(&mut other, Depth::Stored, stop)? == ScanEnd::Stopped {
