@@ -102,6 +102,22 @@ fn a_new_picture_is_added_and_its_copies_are_seen_then_also_those_of_the_same_ba
 }
 
 #[test]
+fn second_looks_that_the_first_rules_out_are_spared_unless_they_are_asked_for() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let likely = CheckOptions { second_look: SecondLook::WhenLikely, ..ADD };
+    check_with(&engine, likely, items(&[png(1)]));
+    bench.embedder.rules_out_composites.store(true, Ordering::SeqCst);
+    assert_eq!(outcomes(&check_with(&engine, likely, items(&[png(2)]))), [New]);
+    assert_eq!(bench.second_looks(), 0);
+    assert_eq!(outcomes(&check_with(&engine, ADD, items(&[png(3)]))), [New]);
+    assert_eq!(bench.second_looks(), 1);
+    bench.embedder.rules_out_composites.store(false, Ordering::SeqCst);
+    assert_eq!(outcomes(&check_with(&engine, likely, items(&[png(4)]))), [New]);
+    assert_eq!(bench.second_looks(), 2);
+}
+
+#[test]
 fn without_add_nothing_is_stored_and_copies_in_one_run_are_seen_all_the_same() {
     let bench = Bench::new();
     let engine = bench.engine();

@@ -76,6 +76,11 @@ fn each_picture_of_a_collage_is_nearest_to_a_part_of_it() {
     }
     let photo = decode(&encoded(&collage, ImageFormat::Png));
     let whole = embedder.embed(&preprocessor.tensor(&photo).unwrap()).unwrap();
+    let look = embedder.look(&preprocessor.tensor(&photo).unwrap()).unwrap();
+    assert!(look.may_be_composite);
+    assert!(look.embedding.cosine(&whole) > 0.999_99, "the same whichever windows are asked for beside it");
+    let single = decode(&std::fs::read(folder.join("grey.png")).unwrap());
+    assert!(!embedder.look(&preprocessor.tensor(&single).unwrap()).unwrap().may_be_composite);
     let mut preprocessor = Preprocessor::new(embedder.parts_input().unwrap());
     let parts = embedder.embed_parts(&preprocessor.tensor(&photo).unwrap()).unwrap();
     assert_eq!(parts.len(), 16);

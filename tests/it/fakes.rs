@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use image::{ImageFormat, Rgb, RgbImage};
 use tongkuan::clock::{ManualClock, Timestamp};
-use tongkuan::embed::{EmbedError, Embedder, Embedding, Fingerprint, Thresholds};
+use tongkuan::embed::{EmbedError, Embedder, Embedding, Fingerprint, FirstLook, Thresholds};
 use tongkuan::engine::{CachePolicy, Engine, EngineBuilder, Query};
 use tongkuan::offer::{Offer, OfferId};
 use tongkuan::tensor::{Layout, ResizeFilter, ResizePolicy, Tensor, TensorSpec};
@@ -21,6 +21,8 @@ pub(crate) struct FakeEmbedder {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) inferences: AtomicU32,
     pub(crate) second_looks: AtomicU32,
+    /// Whether the first look rules out that a picture holds others.
+    pub(crate) rules_out_composites: AtomicBool,
 }
 
 impl FakeEmbedder {
@@ -37,7 +39,13 @@ impl FakeEmbedder {
         };
         let fingerprint =
             Fingerprint { model: "fake 1".to_owned(), dimension: 192, digest: "fake".to_owned() };
-        Self { spec, fingerprint, inferences: AtomicU32::new(0), second_looks: AtomicU32::new(0) }
+        Self {
+            spec,
+            fingerprint,
+            inferences: AtomicU32::new(0),
+            second_looks: AtomicU32::new(0),
+            rules_out_composites: AtomicBool::new(false),
+        }
     }
 }
 
@@ -57,6 +65,11 @@ impl Embedder for FakeEmbedder {
     fn embed(&self, tensor: &Tensor) -> Result<Embedding, EmbedError> {
         self.inferences.fetch_add(1, Ordering::SeqCst);
         Ok(Embedding::new(tensor.as_array().iter().copied().collect())?)
+    }
+
+    fn look(&self, tensor: &Tensor) -> Result<FirstLook, EmbedError> {
+        let may_be_composite = !self.rules_out_composites.load(Ordering::SeqCst);
+        Ok(FirstLook { embedding: self.embed(tensor)?, may_be_composite })
     }
 
     fn parts_input(&self) -> Option<TensorSpec> {
