@@ -35,7 +35,7 @@ pub(super) struct Scope<'e> {
 pub(super) enum Prepared {
     /// Its bytes or pixels were known when it was looked for.
     Known {
-        verdict: Verdict,
+        verdict: Box<Verdict>,
         matched: CheckMatch,
     },
     Fresh(Arc<Fresh>),
