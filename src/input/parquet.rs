@@ -106,13 +106,12 @@ impl Rows {
             let same = leaves.iter().find(|(_, name)| normal(name) == wanted);
             same.or_else(|| leaves.iter().find(|(_, name)| inner(name).as_ref() == Some(&wanted)))
         };
-        let picture = match &columns.picture {
-            Some(column) => find(column)
-                .ok_or_else(|| FileProblem::NoSuchColumn { column: column.clone(), header: header() })?,
-            None => {
-                let found = PICTURE.iter().chain(&[INNER_BYTES]).find_map(|name| find(name));
-                found.ok_or_else(|| FileProblem::NoPictureColumn { header: header() })?
-            }
+        let picture = if let Some(column) = &columns.picture {
+            find(column)
+                .ok_or_else(|| FileProblem::NoSuchColumn { column: column.clone(), header: header() })?
+        } else {
+            let found = PICTURE.iter().chain(&[INNER_BYTES]).find_map(|name| find(name));
+            found.ok_or_else(|| FileProblem::NoPictureColumn { header: header() })?
         };
         let wanted = |(leaf, name): &(usize, String)| Wanted {
             leaf: *leaf,
@@ -263,7 +262,8 @@ fn typed<T: DataType>(
 ) -> Result<Vec<Cell>, FileProblem> {
     let (mut cells, mut values, mut levels) = (Vec::with_capacity(rows), Vec::new(), Vec::new());
     while cells.len() < rows {
-        (values.clear(), levels.clear());
+        values.clear();
+        levels.clear();
         let (read, present, _) =
             reader.read_records(rows - cells.len(), Some(&mut levels), None, &mut values)?;
         if read == 0 {

@@ -66,7 +66,8 @@ pub(super) struct Check {
     /// Store what is not seen, so that copies of it are seen from then on
     #[arg(long)]
     add: bool,
-    /// Ask the upstream about what is new, within the day's budget; what may not be asked now waits for `tongkuan drain`
+    /// Ask the upstream about what is new or to be reviewed, as a search does, within the day's budget; what may not be asked
+    /// now waits for `tongkuan drain`
     #[arg(long, requires = "add")]
     ask: bool,
     /// The column with your own key: it is carried through, and names the picture when copies of it are seen later. Without
@@ -246,7 +247,7 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Asks about a new picture, which is stored already. What cannot be asked now waits in the queue.
+    /// Asks about a picture that was not seen, which is stored already. What cannot be asked now waits in the queue.
     fn ask(&self, pictures: &Pictures, place: &Place, line: &mut Line) {
         let asked = place.source.as_ref().context("its picture is gone").and_then(|source| {
             let picture = pictures.read(source)?;
@@ -340,7 +341,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
             complain_about(&place.at, advice::explained(error.as_ref()));
         }
         if let Some(pictures) = &self.asks
-            && line.text("outcome") == Some("new")
+            && matches!(line.text("outcome"), Some("new" | "review"))
         {
             self.ask(pictures, &place, &mut line);
         }
