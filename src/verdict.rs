@@ -351,7 +351,8 @@ mod tests {
         let picture = |seed: u32| {
             RgbImage::from_fn(64, 64, |x, y| {
                 let at = (x / 8 + 8 * (y / 8) + 64 * seed).wrapping_mul(0x9E37_79B9);
-                Rgb([(at >> 8) as u8, (at >> 16) as u8, (at >> 24) as u8])
+                let [_, r, g, b] = at.to_le_bytes();
+                Rgb([r, g, b])
             })
         };
         (0..4).filter_map(|seed| Sketch::of(&picture(seed)).ok()).collect()
@@ -380,7 +381,7 @@ mod tests {
             };
             let judged = |confidence: f32| {
                 let thresholds = Thresholds { same_picture: 0.99, review: 0.95, max_false_hit: None };
-                let line = Line { confidence, ..Line::UNCALIBRATED };
+                let line = OperatingPoint { confidence, ..OperatingPoint::UNCALIBRATED };
                 Policy::new(thresholds, line).judge(&findings, &said)
             };
             let (first, second) = (judged(before), judged(after));

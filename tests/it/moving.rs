@@ -8,7 +8,7 @@ use serde_json::Value;
 use tongkuan::catalog::Catalog;
 use tongkuan::catalog::moving::{self, MoveError};
 use tongkuan::clock::Timestamp;
-use tongkuan::engine::{Engine, Mode, PhotoRef, Query, Sameness, TakenVerdict, VerdictLine};
+use tongkuan::engine::{Engine, Mode, PhotoRef, Sameness, TakenVerdict, VerdictLine};
 use tongkuan::photo_id::PhotoId;
 
 use crate::cli::{Shell, text};
@@ -37,7 +37,7 @@ fn answers(bench: &Bench, home: &Path) -> Vec<Value> {
     // Known by their bytes, own and asked about, told of, and gone.
     let asked = [1, 3, 10, 11, 20, 5].into_iter().map(|seed| {
         let png = png(seed);
-        let answer = engine.search(&Query { mode: Mode::LocalOnly, ..query(&png) }).unwrap();
+        let answer = engine.search(&query(&png).mode(Mode::LocalOnly)).unwrap();
         let mut value = serde_json::to_value(&answer).unwrap();
         value.as_object_mut().unwrap().remove("timings_ms");
         value
