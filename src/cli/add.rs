@@ -84,7 +84,7 @@ impl Iterator for Goods {
 
 impl Goods {
     fn task(&mut self, item: Item) -> Task {
-        let Item { place, row } = item;
+        let Item { place, row, .. } = item;
         match row.map_err(Into::into).and_then(|row| self.check_name(&row).map(|()| row)) {
             Ok(row) => {
                 let is_named_by_file = !row.is_id_given;

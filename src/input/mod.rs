@@ -13,6 +13,7 @@ mod price;
 mod records;
 mod rows;
 mod samples;
+mod sniff;
 mod source;
 mod table;
 mod text;
@@ -33,11 +34,12 @@ pub use records::{Records, TABLE_PICTURE_NAMES};
 pub use source::{PictureSource, ReadProblem, SourceProblem};
 pub use text::TextEncoding;
 
-use crate::photo::{Digest, PhotoError, PhotoFormat, PhotoLimits};
+use crate::photo::{Digest, PhotoError, PhotoLimits};
 use archive::{Archive, spooled};
 use fields::Fields;
 use good::Base;
 use samples::Samples;
+use sniff::{Kind, NAME_A_LIST, is_list, is_prose, is_tar, kind_of};
 
 /// A row longer than this is refused, in bytes.
 const MAX_ROW_BYTES: usize = 1 << 20;
@@ -159,8 +161,16 @@ pub enum InputError {
 pub struct Item {
     /// For people: `goods.csv:3`, or the path of a picture in its folder.
     pub place: String,
+    /// As [`Row::key`], also of a row that cannot be used.
+    pub key: Option<String>,
     /// What it says, or why it cannot be used.
     pub row: Result<Row, InputError>,
+}
+
+impl Item {
+    fn without_key(place: String, row: Result<Row, InputError>) -> Self {
+        Self { place, key: None, row }
+    }
 }
 
 /// What there is to say of a source besides its rows.
@@ -266,16 +276,15 @@ impl Input {
             PictureSource::Address(address) => address.clone(),
             other => other.name(),
         };
-        Self::ready(vec![Item { place: name.clone(), row: Ok(Row::of_picture(picture, name)) }])
+        Self::ready(vec![Item::without_key(name.clone(), Ok(Row::of_picture(picture, name)))])
     }
 
     fn folder(folder: Folder) -> Self {
         let Folder { pictures, skipped, unreadable } = folder;
-        let good = |FolderPicture { name, path }| Item {
-            place: name.clone(),
-            row: Ok(Row::of_picture(PictureSource::File(path), name)),
+        let good = |FolderPicture { name, path }| {
+            Item::without_key(name.clone(), Ok(Row::of_picture(PictureSource::File(path), name)))
         };
-        let failed = |(place, error)| Item { place, row: Err(FileProblem::Read(error).into()) };
+        let failed = |(place, error)| Item::without_key(place, Err(FileProblem::Read(error).into()));
         let items = unreadable.into_iter().map(failed).chain(pictures.into_iter().map(good)).collect();
         Self { report: Report { skipped, ..Report::default() }, ..Self::ready(items) }
     }
@@ -331,7 +340,7 @@ impl Input {
         }
         let name = Digest::of(&bytes).to_string();
         let row = Row::of_picture(PictureSource::Bytes(bytes), name);
-        Ok(Self::ready(vec![Item { place: "-".to_owned(), row: Ok(row) }]))
+        Ok(Self::ready(vec![Item::without_key("-".to_owned(), Ok(row))]))
     }
 
     fn rows(
@@ -440,10 +449,12 @@ impl Iterator for Input {
                 let name = member.name().to_owned();
                 match member.look() {
                     Ok(None) => {
-                        return Some(Item { row: samples.row(member), place: name });
+                        let row = samples.row(member);
+                        let key = row.as_ref().ok().and_then(|row| row.key.clone());
+                        return Some(Item { place: name, key, row });
                     }
                     Ok(Some(kind)) => self.report.skipped.push((name, kind)),
-                    Err(error) => return Some(Item { place: name, row: Err(error.into()) }),
+                    Err(error) => return Some(Item::without_key(name, Err(error.into()))),
                 }
             },
             Items::Rows { records, base, name } => {
@@ -451,9 +462,10 @@ impl Iterator for Input {
                 self.report.encoding = records.encoding();
                 let ignored = &mut self.report.ignored_fields;
                 let columns = &self.columns;
+                let mut key = None;
                 let row = fields.and_then(|mut fields| {
-                    let key = columns.apply(&mut fields);
-                    let row = Row { key, ..Row::of_fields(&mut fields, base)? };
+                    key = columns.apply(&mut fields);
+                    let row = Row { key: key.clone(), ..Row::of_fields(&mut fields, base)? };
                     for field in fields.rest() {
                         // As many as a report can show.
                         if ignored.len() < MAX_IGNORED_FIELDS && !ignored.contains(field) {
@@ -462,84 +474,10 @@ impl Iterator for Input {
                     }
                     Ok(row)
                 });
-                Some(Item { place: format!("{name}:{line}"), row })
+                Some(Item { place: format!("{name}:{line}"), key, row })
             }
         }
     }
-}
-
-/// What kind of source begins with these bytes.
-enum Kind {
-    Picture,
-    Zip,
-    Tar,
-    Gzip,
-    Parquet,
-    /// Or nothing at all.
-    Text,
-}
-
-fn kind_of(head: &[u8]) -> Result<Kind, FileProblem> {
-    let unpack = |found| Err(FileProblem::Found { found, remedy: "unpack it and name the folder" });
-    match head {
-        [] => return Ok(Kind::Text),
-        [b'P', b'K', 3 | 5, 4 | 6, ..] => return Ok(Kind::Zip),
-        [0x1F, 0x8B, ..] => return Ok(Kind::Gzip),
-        [b'P', b'A', b'R', b'1', 0x15, ..] => return Ok(Kind::Parquet),
-        [0xD0, 0xCF, 0x11, 0xE0, ..] => return Err(FileProblem::Spreadsheet),
-        [0xFD, b'7', b'z', b'X', b'Z', ..] => return unpack("an xz archive"),
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => return unpack("a zstd archive"),
-        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => return unpack("a bzip2 archive"),
-        [b'R', b'a', b'r', b'!', ..] => return unpack("a RAR archive"),
-        [b'7', b'z', 0xBC, 0xAF, ..] => return unpack("a 7z archive"),
-        _ if is_tar(head) => return Ok(Kind::Tar),
-        _ => {}
-    }
-    match PhotoFormat::sniff(head) {
-        Ok(_) | Err(PhotoError::UnsupportedFormat { .. }) => Ok(Kind::Picture),
-        Err(PhotoError::NotAPicture { found: found @ ("an HTML page" | "an XML document") }) => {
-            Err(FileProblem::Found { found, remedy: "save its table as CSV and name that file" })
-        }
-        _ if text::start_of(head).is_some() => Ok(Kind::Text),
-        Err(PhotoError::NotAPicture { found }) => Err(FileProblem::Found { found, remedy: NAME_A_LIST }),
-        Err(_) => Err(FileProblem::Found { found: "data of an unknown kind", remedy: NAME_A_LIST }),
-    }
-}
-
-const NAME_A_LIST: &str =
-    "name a folder, pictures, or a list of goods: NDJSON, JSON, CSV, TSV, or one path a line";
-
-/// Whether most of these lines are neither addresses, nor files that are there, nor called as pictures are.
-fn is_prose(lines: &[String], folder: &Path) -> bool {
-    let names_picture = |line: &&String| match PictureSource::parse(line, folder) {
-        Ok(PictureSource::File(path)) => {
-            let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-            ending.is_some_and(|ending| PICTURE_ENDINGS.contains(&ending.trim_end_matches(['"', '\'', ' '])))
-                || path.exists()
-        }
-        // What is wrong with an address is said of its line.
-        Ok(_) | Err(SourceProblem::Address | SourceProblem::Credentials | SourceProblem::Scheme { .. }) => {
-            true
-        }
-        Err(_) => false,
-    };
-    lines.iter().filter(names_picture).count() * 2 < lines.len()
-}
-
-/// How the names of pictures end, those that cannot be read included.
-const PICTURE_ENDINGS: [&str; 15] = [
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "avif", "heic", "heif", "tif", "tiff", "jxl",
-    "svg",
-];
-
-fn is_tar(head: &[u8]) -> bool {
-    head.get(257..262) == Some(b"ustar")
-}
-
-/// Whether the file of an archive is a list of goods by its name.
-fn is_list(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-    matches!(ending.as_str(), "ndjson" | "jsonl" | "json" | "csv" | "tsv")
 }
 
 /// The file at `path`; what comes from elsewhere is kept in a temporary one.

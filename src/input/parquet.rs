@@ -155,15 +155,16 @@ impl Rows {
             Ok(cells) => cells?,
             Err(problem) => {
                 self.is_ended = true;
-                return Some(Item { place, row: Err(problem.into()) });
+                return Some(Item::without_key(place, Err(problem.into())));
             }
         };
         self.number += 1;
-        let row = self.row(cells, &place);
-        Some(Item { place, row })
+        let mut key = None;
+        let row = self.row(cells, &place, &mut key);
+        Some(Item { place, key, row })
     }
 
-    fn row(&self, cells: Vec<Cell>, place: &str) -> Result<Row, InputError> {
+    fn row(&self, cells: Vec<Cell>, place: &str, key: &mut Option<String>) -> Result<Row, InputError> {
         let (mut fields, mut bytes) = (Fields::default(), None);
         for (column, cell) in self.wanted.iter().zip(cells) {
             let is_picture = column.leaf == self.wanted[0].leaf;
@@ -179,7 +180,7 @@ impl Rows {
             };
             fields.insert(if is_picture { PICTURE[0] } else { &column.name }, value);
         }
-        let key = self.key.as_ref().and_then(|key| fields.column(key));
+        *key = self.key.as_ref().and_then(|key| fields.column(key));
         let row = match bytes {
             None => Row::of_fields(&mut fields, &self.base)?,
             Some(bytes) => {
@@ -190,7 +191,7 @@ impl Rows {
                 Row { is_id_given, ..plain }
             }
         };
-        Ok(Row { key, ..row })
+        Ok(Row { key: key.clone(), ..row })
     }
 
     /// The wanted cells of the next row.

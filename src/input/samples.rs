@@ -6,8 +6,9 @@ use std::collections::{HashMap, HashSet};
 use super::archive::{Member, plain};
 use super::fields::Fields;
 use super::good::Row;
+use super::sniff::PICTURE_ENDINGS;
 use super::source::PictureSource;
-use super::{Columns, InputError, MAX_ROW_BYTES, PICTURE_ENDINGS};
+use super::{Columns, InputError, MAX_ROW_BYTES};
 
 /// Endings of what is said of a picture beside it. A table (`csv`) beside a picture of its name is rather a list.
 const SIDES: [&str; 6] = ["json", "txt", "cls", "caption", "id", "text"];

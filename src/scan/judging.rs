@@ -256,8 +256,11 @@ impl Judge<'_> {
             return Ok(Ahead { nearest: Vec::new(), judged: None, looked: false });
         }
         let nearest = self.engine.nearest_among(&item.embedding, NEAREST, &medoids.set)?;
-        let known: Vec<Judged> = before.cloned().map(Judged::from).into_iter().collect();
-        let (judged, looked) = self.decide(item, nearest.clone(), known, medoids)?;
+        if before.is_some() {
+            // It rests on the pictures right before it, too: most likely it holds once they are decided about.
+            return Ok(Ahead { nearest, judged: None, looked: false });
+        }
+        let (judged, looked) = self.decide(item, nearest.clone(), Vec::new(), medoids)?;
         Ok(Ahead { nearest, judged: Some(judged), looked })
     }
 

@@ -75,7 +75,9 @@ impl Rows {
             }
             match self.inputs.pop_front()? {
                 (name, Ok(input)) => self.report(&name, &input),
-                (name, Err(problem)) => return Some(Item { place: name, row: Err(problem.into()) }),
+                (name, Err(problem)) => {
+                    return Some(Item { place: name, key: None, row: Err(problem.into()) });
+                }
             }
         }
     }
@@ -89,16 +91,16 @@ impl Rows {
         skipped.extend(report.skipped.iter().cloned());
     }
 
-    fn task(&mut self, row: u64, Item { place: at, row: read }: Item) -> Task {
+    fn task(&mut self, row: u64, Item { place: at, key, row: read }: Item) -> Task {
         let kept = self.kept.remove(&row);
         let read = match read {
             Ok(read) => read,
             Err(error) => {
-                let place = Place { id: at.clone(), at, key: None, source: None, kept };
+                let place = Place { id: at.clone(), at, key, source: None, kept };
                 return (row, place, Err(error.into()));
             }
         };
-        let key = read.key.or_else(|| read.is_id_given.then(|| read.id.clone()));
+        let key = key.or_else(|| read.is_id_given.then(|| read.id.clone()));
         let source = read.picture;
         let label = key.clone().unwrap_or_else(|| source.name());
         let is_kept = kept.is_some();
