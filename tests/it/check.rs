@@ -243,6 +243,20 @@ fn of_copies_that_race_over_engines_on_one_home_exactly_one_is_new() {
     assert_eq!(engines[0].catalog().counts().unwrap().photos, 40);
 }
 
+/// Counts the rows that it hears of, and stops the run at the three thousandth.
+struct Counter<'a>(&'a AtomicUsize, &'a AtomicBool);
+
+impl CheckListener<String, EngineError> for Counter<'_> {
+    fn line(&self, _: u64, _: &String, _: Result<&Checked, &EngineError>) -> Option<String> {
+        None
+    }
+    fn told(&mut self, _: u64, _: String, _: Result<Checked, EngineError>) {
+        if self.0.fetch_add(1, Ordering::SeqCst) >= 3000 {
+            self.1.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
 #[test]
 fn an_endless_input_is_read_no_faster_than_it_is_told_of() {
     let bench = Bench::new();
@@ -257,17 +271,6 @@ fn an_endless_input_is_read_no_faster_than_it_is_told_of() {
             item(row, "x", png(u32::try_from(row % 7).unwrap()))
         })
     };
-    struct Counter<'a>(&'a AtomicUsize, &'a AtomicBool);
-    impl CheckListener<String, EngineError> for Counter<'_> {
-        fn line(&self, _: u64, _: &String, _: Result<&Checked, &EngineError>) -> Option<String> {
-            None
-        }
-        fn told(&mut self, _: u64, _: String, _: Result<Checked, EngineError>) {
-            if self.0.fetch_add(1, Ordering::SeqCst) >= 3000 {
-                self.1.store(true, Ordering::SeqCst);
-            }
-        }
-    }
     let stop = AtomicBool::new(false);
     let end = engine.check_all(tasks, ADD, &CheckStats::default(), &stop, &mut Counter(&told, &stop));
     assert_eq!(end.unwrap(), BatchEnd::Stopped);
@@ -275,21 +278,24 @@ fn an_endless_input_is_read_no_faster_than_it_is_told_of() {
     assert!((2..=258).contains(&most), "{most} rows were under way");
 }
 
+/// Stops the run at the first row, and counts what was added.
+struct Stopping<'a>(&'a AtomicBool, usize);
+
+impl CheckListener<String, EngineError> for Stopping<'_> {
+    fn line(&self, _: u64, _: &String, _: Result<&Checked, &EngineError>) -> Option<String> {
+        None
+    }
+    fn told(&mut self, _: u64, _: String, outcome: Result<Checked, EngineError>) {
+        self.1 += usize::from(outcome.unwrap().added);
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn when_it_is_stopped_what_was_not_told_of_is_not_stored() {
     let bench = Bench::new();
     let engine = bench.engine();
     let stop = AtomicBool::new(false);
-    struct Stopping<'a>(&'a AtomicBool, usize);
-    impl CheckListener<String, EngineError> for Stopping<'_> {
-        fn line(&self, _: u64, _: &String, _: Result<&Checked, &EngineError>) -> Option<String> {
-            None
-        }
-        fn told(&mut self, _: u64, _: String, outcome: Result<Checked, EngineError>) {
-            self.1 += usize::from(outcome.unwrap().added);
-            self.0.store(true, Ordering::SeqCst);
-        }
-    }
     let mut listener = Stopping(&stop, 0);
     let pictures: Vec<Vec<u8>> = (0..400).map(png).collect();
     let end = engine.check_all(items(&pictures), ADD, &CheckStats::default(), &stop, &mut listener).unwrap();

@@ -11,7 +11,7 @@ use tongkuan::clock::Timestamp;
 use tongkuan::engine::{Engine, Mode, PhotoRef, Sameness, TakenVerdict, VerdictLine};
 use tongkuan::photo_id::PhotoId;
 
-use crate::cli::{Shell, text};
+use crate::cli::Shell;
 use crate::fakes::{Bench, offer, png, query};
 
 /// A home with own goods, answers of an upstream, a removed photo, and a person's word.
@@ -259,6 +259,6 @@ fn the_commands_move_a_home_and_say_what_is_in_it() {
     assert!(ran.err.contains("--force"), "{ran:?}");
     let ran = shell.run(&["stats", "--plot", "plot.svg"]);
     assert_eq!(ran.status, 0, "{ran:?}");
-    let svg = fs::read_to_string(text(&shell.path("plot.svg")).to_owned()).unwrap();
+    let svg = fs::read_to_string(shell.path("plot.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.matches("<rect").count() > 2, "{svg}");
 }

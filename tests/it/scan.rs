@@ -182,9 +182,13 @@ fn neither_the_order_of_the_files_nor_the_number_of_threads_changes_a_group() {
 fn what_was_added_later_is_grouped_as_if_it_had_always_been_there() {
     let seeds = [1, 2, 3];
     let late = Folder::new();
-    seeds.iter().for_each(|seed| drop(late.write(&format!("{seed}-small.png"), &smaller(*seed))));
+    for seed in seeds {
+        late.write(&format!("{seed}-small.png"), &smaller(seed));
+    }
     drop(late.scan());
-    seeds.iter().for_each(|seed| drop(late.write(&format!("{seed}.png"), &png(*seed))));
+    for seed in seeds {
+        late.write(&format!("{seed}.png"), &png(seed));
+    }
     let early = Folder::new();
     for seed in seeds {
         early.write(&format!("{seed}.png"), &png(seed));

@@ -105,16 +105,21 @@ fn pictures(shell: &Shell, rows: u64, seed: u64) -> PathBuf {
             _ => b"no picture".to_vec(),
         };
         shell.write(&format!("p/{row}.jpg"), &bytes);
-        list.push_str(&format!("p/{row}.jpg\n"));
+        list.extend(["p/", &row.to_string(), ".jpg\n"]);
     }
     shell.write("list.txt", list.as_bytes())
+}
+
+/// Complete lines.
+fn lines_in(bytes: &[u8]) -> usize {
+    String::from_utf8_lossy(bytes).matches('\n').count()
 }
 
 /// Waits until the file has this many lines, or the process has ended.
 fn wait_for_lines(path: &Path, lines: usize, child: &mut Child) {
     let start = Instant::now();
-    while child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(300) {
-        if fs::read(path).is_ok_and(|bytes| bytes.iter().filter(|b| **b == b'\n').count() >= lines) {
+    while child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_mins(5) {
+        if fs::read(path).is_ok_and(|bytes| lines_in(&bytes) >= lines) {
             return;
         }
         std::thread::yield_now();
@@ -137,7 +142,7 @@ fn a_run_that_is_killed_again_and_again_writes_the_lines_of_one_that_is_not() {
     for round in 0.. {
         let mut command = killed.command(&[&add[..], &[text(&out)]].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let told = fs::read(&out).map_or(0, |bytes| bytes.iter().filter(|b| **b == b'\n').count());
+        let told = fs::read(&out).map_or(0, |bytes| lines_in(&bytes));
         let lines = told + 1 + usize::try_from(mix(round, SEED) % 12).unwrap();
         wait_for_lines(&out, lines, &mut child);
         let pause = Duration::from_micros(mix(round, SEED + 1) % 60_000);
