@@ -72,8 +72,8 @@ fn sixty_four_spenders_in_eight_processes_of_which_some_are_killed_stay_within_t
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", NAME])
             .env("TONGKUAN_TEST_SPEND", task)
+            // What a child fails of is told by the child alone.
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap()
     };
