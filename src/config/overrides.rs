@@ -24,7 +24,7 @@ pub struct Overrides {
     pub base_url: Option<String>,
     /// Calls a day and upstream.
     pub daily_budget: Option<u32>,
-    /// 0 to 1; see [`EngineBuilder::max_false_hit`].
+    /// 0 to 1; see [`EngineBuilder::max_false_hit`](crate::EngineBuilder::max_false_hit).
     pub max_false_hit: Option<f64>,
     /// A new file for what is said to and by the upstreams.
     pub record: Option<PathBuf>,

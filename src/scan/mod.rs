@@ -9,7 +9,7 @@
 //! the same as. A picture in which next to nothing shows is grouped by its bytes and pixels alone.
 //!
 //! What is known is kept in a home of the scan's own: a catalogue as any other with the pictures' vectors and sketches,
-//! and [`state`] beside it. A decision stays as long as what it rests on: a second scan opens changed files only.
+//! and a list of files beside it. A decision stays as long as what it rests on: a second scan opens changed files only.
 
 mod apply;
 mod difference;
