@@ -202,6 +202,26 @@ pub struct Counts {
     pub file_bytes: u64,
 }
 
+/// What the catalogue at `path` holds, read through its `connection`.
+fn counts_of(connection: &Connection, path: &Path) -> rusqlite::Result<Counts> {
+    connection.query_row(
+        "SELECT (SELECT count(*) FROM photos), (SELECT count(*) FROM photos WHERE kind = 'own'),
+                (SELECT count(*) FROM offers WHERE profile = ?1),
+                (SELECT count(*) FROM answers), (SELECT count(*) FROM offers)",
+        [answers::OWN_PROFILE],
+        |row| {
+            Ok(Counts {
+                photos: row.get(0)?,
+                own_photos: row.get(1)?,
+                own_goods: row.get(2)?,
+                answers: row.get(3)?,
+                offers: row.get(4)?,
+                file_bytes: std::fs::metadata(path).map_or(0, |found| found.len()),
+            })
+        },
+    )
+}
+
 impl Catalog {
     /// Opens the catalogue of `home`, making folder and file when they are not there.
     ///
@@ -366,25 +386,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.
     pub fn counts(&self) -> Result<Counts, CatalogError> {
-        let file_bytes = std::fs::metadata(&self.path).map_or(0, |m| m.len());
-        self.read(|c| {
-            c.query_row(
-                "SELECT (SELECT count(*) FROM photos), (SELECT count(*) FROM photos WHERE kind = 'own'),
-                        (SELECT count(*) FROM offers WHERE profile = ?1),
-                        (SELECT count(*) FROM answers), (SELECT count(*) FROM offers)",
-                [answers::OWN_PROFILE],
-                |row| {
-                    Ok(Counts {
-                        photos: row.get(0)?,
-                        own_photos: row.get(1)?,
-                        own_goods: row.get(2)?,
-                        answers: row.get(3)?,
-                        offers: row.get(4)?,
-                        file_bytes,
-                    })
-                },
-            )
-        })
+        self.read(|c| counts_of(c, &self.path))
     }
 
     /// Grows with every photo and answer that any process stores: while it stays, another look finds nothing new.

@@ -7,8 +7,8 @@ use crate::index::{self, Candidates};
 use crate::photo_id::PhotoId;
 use crate::store::Said;
 use crate::vector::Embedding;
-use crate::verdict::{Finding, Policy, Verdict};
-use crate::verify::{Doubt, Evidence, Probe, Sketch, SketchedCandidate, measure};
+use crate::verdict::{Finding, Match, Policy, Rule, Verdict};
+use crate::verify::{Doubt, Evidence, Probe, REVIEW_CONFIDENCE, Sketch, SketchedCandidate, measure};
 
 /// How many stored pictures are looked at before the verdict.
 pub(super) const CANDIDATES: usize = 20;
@@ -67,6 +67,17 @@ impl Near {
         };
         near.retain(|candidate| !nearer_as_a_whole(candidate));
         Candidates::best_of(near, CANDIDATES_BY_PARTS)
+    }
+}
+
+/// Of a picture with the pixels of a stored one: two blanks have them by chance.
+pub(super) fn of_same_pixels(photo_id: PhotoId, is_blank: bool) -> Verdict {
+    let same = Match::equal(photo_id, Rule::SamePixels);
+    if is_blank {
+        let doubt = Some(Doubt::NothingToCompare);
+        Verdict::Review(Match { confidence: Some(REVIEW_CONFIDENCE), doubt, ..same })
+    } else {
+        Verdict::Hit(same)
     }
 }
 

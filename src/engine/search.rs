@@ -1,6 +1,7 @@
 //! One search, one value: the query, the picture, what is known about it, and what came of asking.
 
 use super::cache_policy::Freshness;
+use super::judge::of_same_pixels;
 use super::picture::Picture;
 use super::{Answer, Engine, EngineError, Explanation, Inspection, Matched, Mode, Outcome, Query, Source};
 use super::{Stage, Timings, Unanswered, Unstored};
@@ -8,8 +9,7 @@ use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
 use crate::store::{AnswerKey, StoredAnswer, WaitReason};
 use crate::upstream::UpstreamPage;
-use crate::verdict::{Match, Policy, Rule, Verdict};
-use crate::verify::{Doubt, REVIEW_CONFIDENCE};
+use crate::verdict::{Policy, Rule, Verdict};
 
 /// Answers that have grown old wait behind pictures about which nothing is known (0 by default).
 pub(super) const REFRESH_PRIORITY: i32 = -1;
@@ -87,11 +87,8 @@ impl<'e> Search<'e> {
             warnings: Vec::new(),
         };
         match exact {
-            // Two blanks have the same pixels by chance; the same file is the same all the same.
-            Some(same) if same.rule == Rule::SamePixels && search.picture.probe()?.is_blank() => {
-                let doubt = Some(Doubt::NothingToCompare);
-                search.verdict =
-                    Verdict::Review(Match { confidence: Some(REVIEW_CONFIDENCE), doubt, ..same });
+            Some(same) if same.rule == Rule::SamePixels => {
+                search.verdict = of_same_pixels(same.photo_id, search.picture.probe()?.is_blank());
             }
             Some(same) => search.verdict = Verdict::Hit(same),
             None => {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::MoveError;
 use super::place::Place;
-use crate::catalog::{Catalog, Counts, FILE_NAME};
+use crate::catalog::{Catalog, Counts, FILE_NAME, counts_of};
 
 /// Writes all of a catalogue, as it is at one moment, into the new file `to`, whoever else uses it meanwhile. The file is a
 /// catalogue itself, and whole when it has its name. Tokens of upstreams are not in it: they are secrets, and can be had
@@ -79,22 +79,7 @@ fn sound(path: &Path, name: &Path) -> Result<Counts, MoveError> {
         let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         let unattached: u64 =
             connection.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
-        let counts = connection.query_row(
-            "SELECT (SELECT count(*) FROM photos), (SELECT count(*) FROM photos WHERE kind = 'own'),
-                    (SELECT count(*) FROM offers WHERE profile = ?1),
-                    (SELECT count(*) FROM answers), (SELECT count(*) FROM offers)",
-            [crate::catalog::OWN_PROFILE],
-            |row| {
-                Ok(Counts {
-                    photos: row.get(0)?,
-                    own_photos: row.get(1)?,
-                    own_goods: row.get(2)?,
-                    answers: row.get(3)?,
-                    offers: row.get(4)?,
-                    file_bytes: fs::metadata(path).map_or(0, |found| found.len()),
-                })
-            },
-        )?;
+        let counts = counts_of(&connection, path)?;
         Ok::<_, rusqlite::Error>((found, unattached, counts))
     };
     match read() {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Look, judge};
+use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Look, judge, of_same_pixels};
 use super::super::picture::{Measured, Picture};
 use super::super::{Engine, EngineError, SecondLook, Stage};
 use super::overlay::{Overlay, is_provisional, provisional};
@@ -17,7 +17,7 @@ use crate::photo_id::PhotoId;
 use crate::store::Said;
 use crate::vector::Embedding;
 use crate::verdict::{Match, Policy, Rule, Verdict};
-use crate::verify::{Doubt, Probe, REVIEW_CONFIDENCE};
+use crate::verify::Probe;
 
 /// Files of seen pictures that are kept until their rows are settled, together, in bytes: should a later picture leave
 /// them unseen, their parts have to be looked at. Where more would be kept, parts are looked at at once.
@@ -215,17 +215,6 @@ impl<'e> Scope<'e> {
 enum New {
     Known(Verdict),
     Fresh(Box<(Measured, bool, Judged, Mark)>),
-}
-
-/// Two blanks have the same pixels by chance.
-pub(super) fn of_same_pixels(photo_id: PhotoId, is_blank: bool) -> Verdict {
-    let same = Match::equal(photo_id, Rule::SamePixels);
-    if is_blank {
-        let doubt = Some(Doubt::NothingToCompare);
-        Verdict::Review(Match { confidence: Some(REVIEW_CONFIDENCE), doubt, ..same })
-    } else {
-        Verdict::Hit(same)
-    }
 }
 
 impl Fresh {
