@@ -331,6 +331,51 @@ codes! {
     }
 }
 
+#[cfg(feature = "serve")]
+mod serve {
+    use crate::serve::{RequestError, RightsError, ServeError, ServeStoreError};
+
+    code! { RightsError => "not_a_right" }
+
+    codes! {
+        RequestError {
+            Invalid => "request_invalid",
+            NoSuchPath => "no_such_path",
+            Method => "method_not_allowed",
+            TooLarge => "request_too_large",
+            TooSlow => "request_too_slow",
+            MediaType => "media_type",
+            Overloaded => "overloaded",
+            RateLimited => "rate_limited",
+            TimedOut => "timed_out",
+            Draining => "draining",
+            KeyMissing => "key_missing",
+            KeyUnknown => "key_unknown",
+            Forbidden => "key_forbidden",
+            Host => "host_refused",
+            Origin => "origin_refused",
+            IdempotencyReused => "idempotency_reused",
+            IdempotencyRunning => "idempotency_running",
+            IdempotencyUnknown => "idempotency_unknown",
+            NoSuchOffer => "no_such_offer",
+            NoThumbnail => "no_thumbnail",
+            Panicked => "internal"
+        }
+        ServeError {
+            NeedsKeys => "serve_needs_keys",
+            Listen => "serve_cannot_listen";
+            of Store
+        }
+        ServeStoreError {
+            Open => "serve_file_not_opened",
+            TooNew => "serve_file_too_new",
+            Sqlite => "serve_file_failed",
+            NameTaken => "key_name_taken",
+            NoSuchKey => "no_such_key"
+        }
+    }
+}
+
 #[cfg(feature = "scan")]
 codes! {
     crate::scan::ScanError {

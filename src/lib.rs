@@ -52,8 +52,12 @@ pub mod clock;
 mod codes;
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(any(feature = "sandbox", feature = "serve"))]
+mod dialect;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
 mod dice;
+#[cfg(any(feature = "cli", feature = "serve"))]
+mod doors;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
 #[cfg_attr(
     not(all(feature = "sandbox", feature = "eval")),
@@ -87,6 +91,8 @@ pub mod quota_day;
 pub mod sandbox;
 #[cfg(feature = "scan")]
 pub mod scan;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod store;
 pub mod tensor;
 pub mod timestamp;

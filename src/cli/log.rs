@@ -28,6 +28,19 @@ pub(super) fn start(named: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// As [`start`] for the service, which logs its requests unless it is told not to.
+pub(super) fn start_service(named: Option<&str>, as_json: bool) -> Result<()> {
+    let variable = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
+    let filter = match (named, &variable) {
+        (Some(text), _) => filter_of(text, "--log")?,
+        (None, Some(text)) => filter_of(text, "RUST_LOG")?,
+        (None, None) => filter_of("info", "--log")?,
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(stderr);
+    let _ = if as_json { lines.json().try_init() } else { lines.try_init() };
+    Ok(())
+}
+
 fn filter_of(text: &str, name: &str) -> Result<EnvFilter> {
     let text = text.trim();
     let lower = text.to_ascii_lowercase();

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ use super::output::{is_output_error, stdout};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::{advice, found, show};
+use crate::doors;
 use crate::engine::Engine;
 use crate::photo_id::PhotoId;
 use crate::plot;
@@ -72,9 +73,14 @@ fn told_of(settings: &Settings, id: &Value, error: anyhow::Error) -> anyhow::Err
 
 /// `id` is what the photo was named by.
 fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Value) -> Result<ExitCode> {
-    let Some(photo) = engine.catalog().photo(photo_id)? else {
-        bail!("there is no photo {} in {}", photo_id.0, engine.home().display());
-    };
+    let missing = || anyhow!("there is no photo {} in {}", photo_id.0, engine.home().display());
+    if settings.json {
+        let mut shown = doors::photo(engine, photo_id)?.ok_or_else(missing)?;
+        shown["id"] = id.clone();
+        writeln!(stdout(), "{shown}")?;
+        return Ok(found(true));
+    }
+    let photo = engine.catalog().photo(photo_id)?.ok_or_else(missing)?;
     let answers = engine.catalog().answers(photo_id)?;
     let told = engine.catalog().told_of(photo_id)?;
     let mut goods = Vec::new();
@@ -82,13 +88,6 @@ fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Val
         goods.push((&good.offer_id, engine.catalog().photos_of_own(&good.offer_id)?));
     }
     let mut out = stdout();
-    if settings.json {
-        let goods: Vec<_> =
-            goods.iter().map(|(id, photos)| json!({"offer_id": id, "photo_ids": photos})).collect();
-        let shown = json!({"id": id, "matched": photo, "answers": answers, "told": told, "own_goods": goods});
-        writeln!(out, "{shown}")?;
-        return Ok(found(true));
-    }
     writeln!(
         out,
         "photo {}: {} ({}x{} {}, stored {})",
@@ -175,13 +174,15 @@ fn plots(engine: &Engine) -> Result<String> {
 }
 
 fn stats(settings: &Settings, engine: &Engine) -> Result<ExitCode> {
-    let counts = engine.catalog().counts()?;
-    let model = engine.catalog().stored_model()?.map(|m| m.to_string());
     let mut out = stdout();
     if settings.json {
-        writeln!(out, "{}", json!({"id": null, "home": engine.home(), "counts": counts, "model": model}))?;
+        let mut value = doors::stats(engine)?;
+        value["id"] = json!(null);
+        writeln!(out, "{value}")?;
         return Ok(ExitCode::SUCCESS);
     }
+    let counts = engine.catalog().counts()?;
+    let model = engine.catalog().stored_model()?.map(|m| m.to_string());
     writeln!(out, "home      {}", field(engine.home().display()))?;
     writeln!(out, "photos    {} ({} of {} own goods)", counts.photos, counts.own_photos, counts.own_goods)?;
     writeln!(out, "answers   {}", counts.answers)?;

@@ -27,6 +27,7 @@ mod sandbox;
 mod scan;
 mod scratch;
 mod search;
+mod serve;
 mod settings;
 mod show;
 mod similar;
@@ -120,6 +121,10 @@ enum Command {
     Login(login::Login),
     /// Fetch what is needed to run (ONNX Runtime), and nothing else
     Setup,
+    /// Run the HTTP service, and the gateway in the upstreams' dialects
+    Serve(serve::Serve),
+    /// Make, list and end the keys of the service
+    Keys(serve::Keys),
     /// Run a local stand-in for 1688, for development before API keys arrive
     Sandbox(sandbox::SandboxCommand),
     /// Show the whole thing at work, on rendered goods or on a folder of your own pictures
@@ -177,7 +182,10 @@ fn run_command() -> Result<ExitCode> {
         // Help is one of these, too.
         Err(told) => return refuse(told),
     };
-    log::start(common.log.as_deref())?;
+    // The service logs in its own form.
+    if !matches!(command, Command::Serve(_)) {
+        log::start(common.log.as_deref())?;
+    }
     let settings = Settings::resolve(&common)?;
     match command {
         Command::Search(search) => search.run(&settings),
@@ -196,6 +204,8 @@ fn run_command() -> Result<ExitCode> {
         Command::Login(login) => login.run(&settings),
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),
+        Command::Serve(serve) => serve.run(&settings, common.log.as_deref()),
+        Command::Keys(keys) => keys.run(&settings),
         Command::Demo(demo) => demo.run(settings),
         Command::Scan(scan) => scan.run(&settings),
         Command::Same(told) => told.run(&settings, true),

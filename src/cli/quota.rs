@@ -11,25 +11,23 @@ use super::output::{BatchOutput, complain_about, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, advice, found};
+use crate::doors;
 use crate::engine::{DrainedOne, Engine, Progress};
 use crate::printable::{field, line};
 
 /// Calls used and left today, when the count begins anew, where today's rate leads, and what was saved.
 pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
     let engine = settings.existing_engine(false)?;
+    let mut out = stdout();
+    if settings.json {
+        let mut value = doors::quota(&engine)?;
+        value["id"] = json!(null);
+        writeln!(out, "{value}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let reports = engine.quota()?;
     let (saved_today, saved_ever) = engine.saved_calls()?;
     let waiting = engine.catalog().queue_counts()?;
-    let mut out = stdout();
-    if settings.json {
-        let saved = json!({ "today": saved_today, "ever": saved_ever });
-        writeln!(
-            out,
-            "{}",
-            json!({ "id": null, "upstreams": reports, "calls_saved": saved, "waiting": waiting })
-        )?;
-        return Ok(ExitCode::SUCCESS);
-    }
     if reports.is_empty() {
         writeln!(out, "no upstream is configured; `tongkuan --help` tells how to name one")?;
     }

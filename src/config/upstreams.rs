@@ -39,6 +39,12 @@ pub struct UpstreamSettings {
 }
 
 impl UpstreamSettings {
+    /// What requests are signed with: for a gateway that checks its clients' signatures.
+    #[must_use]
+    pub fn app_secret(&self) -> &Secret {
+        &self.app_secret
+    }
+
     /// An upstream of the article dialect with everything else as it is by default.
     #[must_use]
     pub fn article(base_url: &str, app_key: &str, app_secret: &str) -> Self {

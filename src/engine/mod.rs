@@ -161,6 +161,28 @@ impl Engine {
         Ok(search.finish())
     }
 
+    /// The answer of [`Engine::search`] where it has to ask nobody for it; `None` where it would ask. For callers that keep
+    /// searches which only compute apart from those that wait.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the picture cannot be read or the home folder fails.
+    pub fn search_known(&self, query: &Query<'_>) -> Result<Option<Answer>, EngineError> {
+        let mut search = Search::recognise(self, query)?;
+        search.look_up()?;
+        if !search.is_answered() {
+            return Ok(None);
+        }
+        self.saved.count(query.mode, !self.upstreams.is_empty(), || self.flush_saved());
+        search.refresh_later();
+        Ok(Some(search.finish().answer))
+    }
+
+    /// Whether anybody is configured who could be asked.
+    #[must_use]
+    pub fn has_upstreams(&self) -> bool {
+        !self.upstreams.is_empty()
+    }
+
     /// The stored picture that has these bytes, these pixels, or looks the same; never asks an upstream.
     ///
     /// # Errors

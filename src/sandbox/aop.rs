@@ -15,21 +15,19 @@ use image::RgbImage;
 use serde_json::{Value, json};
 
 use super::details;
-use super::faults::{self, Stage};
-use super::gateway::{Answer, Call, Fault, gateway_time};
+use super::faults::{self, Fault as Injected, Stage};
 use super::goods::Good;
 use super::linkplus;
 use super::shared::Shared;
-use super::shop::{self, Order, Region, Wish};
+use super::shop;
+use crate::dialect::aop::{self as dialect, Api, ImageQuery, MAX_IMAGE_BYTES, failure, object, success};
+use crate::dialect::{Call, Fault, Region, Wish, gateway_time};
 use crate::photo::{Photo, PhotoLimits};
 
-pub(super) const PATH: &str = "/openapi/{*call}";
 pub(super) const AUTHORIZE_PATH: &str = "/oauth/authorize";
 
-/// Above this an upload "succeeds" with the image id 0.
-const MAX_IMAGE_BYTES: usize = 300_000;
-const MAX_PAGE_SIZE: usize = 50;
-const CROSSBORDER: &str = "com.alibaba.fenxiao.crossborder";
+/// The answer to a call, and the fault that befalls it.
+pub(super) type Answer = (Value, Option<Injected>);
 
 pub(super) async fn call(
     State(shared): State<Arc<Shared>>,
@@ -37,7 +35,7 @@ pub(super) async fn call(
     Query(query): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Response {
-    let answer = match Call::read(path, query, request).await {
+    let answer = match Call::read(path, query, request, body_limit(&shared)).await {
         Ok(call) => answer(&shared, &call).await,
         Err(fault) => Err(fault),
     };
@@ -47,21 +45,20 @@ pub(super) async fn call(
     }
 }
 
+/// Base64 in a form is longer by a third, and its `+` and `/` by two letters each.
+fn body_limit(shared: &Shared) -> u64 {
+    2 * shared.options.max_upload_bytes as u64 + 64 * 1024
+}
+
 async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
     let options = &shared.options;
-    let parts: Vec<&str> = call.path.split('/').collect();
-    let [protocol, "1", namespace, name, app_key] = parts[..] else {
-        return Err(Fault::new("gw.AppKeyMissing", "AppKey is missing in the address"));
-    };
+    let (app_key, api) = dialect::called(&call.path)?;
     if app_key != options.app_key {
-        // Ours: which code an unknown key gets is not known.
-        return Err(Fault::new("gw.AppKeyMissing", format!("AppKey {app_key} is not known")));
+        return Err(dialect::unknown_key(app_key));
     }
-    match (protocol, namespace, name) {
-        // Over the credentials themselves: a post without a signature.
-        ("http" | "param2", "system.oauth2", "getToken") => return Ok((token(shared, call)?, None)),
-        // Needs neither token nor permission; a signature only has to be right if there is one.
-        ("param2", "system", "currentTime") => {
+    match api {
+        Ok(Api::Token) => return Ok((token(shared, call)?, None)),
+        Ok(Api::Time) => {
             if call.param("_aop_signature").is_some() {
                 call.check_signature(&options.app_secret)?;
             }
@@ -69,13 +66,7 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
         }
         _ => call.check_signature(&options.app_secret)?,
     }
-    let api = match (protocol, namespace, name) {
-        ("param2", CROSSBORDER, "product.image.upload") => Api::Upload,
-        ("param2", CROSSBORDER, "product.search.imageQuery") => Api::ImageQuery,
-        ("param2", CROSSBORDER, "product.search.queryProductDetail") => Api::ProductDetail,
-        ("param2", linkplus::NAMESPACE, linkplus::NAME) => Api::SimilarOffers,
-        _ => return Err(Fault::new("gw.APIUnsupported", format!("{namespace}:{name} is not supported"))),
-    };
+    let api = api?;
     let refuse = |fault| {
         if matches!(api, Api::ImageQuery | Api::SimilarOffers) {
             shared.gate.count_refused();
@@ -83,11 +74,7 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
         fault
     };
     let allowed = match call.param("access_token") {
-        // As recorded: without a token the status is 401, with a bad one it varies.
-        None => Err(Fault {
-            status: StatusCode::UNAUTHORIZED,
-            ..Fault::new("401", "Request need user authenticated")
-        }),
+        None => Err(dialect::no_token()),
         token => shared.gate.check(options, token).map_err(Fault::from),
     };
     allowed.map_err(refuse)?;
@@ -97,15 +84,9 @@ async fn answer(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
         Api::ImageQuery => image_query(shared, call).await.map_err(refuse),
         Api::ProductDetail => Ok((product_detail(shared, call)?, None)),
         Api::SimilarOffers => linkplus::similar_offers(shared, call).await.map_err(refuse),
+        // Answered above.
+        Api::Token | Api::Time => Err(Fault::new("gw.SystemError", "not a search")),
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Api {
-    Upload,
-    ImageQuery,
-    ProductDetail,
-    SimilarOffers,
 }
 
 /// The page on which a person agrees; here it agrees by itself and leads back with a code at once.
@@ -153,41 +134,13 @@ fn token(shared: &Shared, call: &Call) -> Result<Value, Fault> {
         Some("refresh_token") if call.param("refresh_token") == Some(&options.refresh_token) => false,
         _ => return invalid("refresh_token"),
     };
-    // As recorded: the life is a string. Only the code brings a refresh token.
-    let mut body = json!({
-        "access_token": shared.gate.issue_token(options),
-        "expires_in": options.token_ttl_secs.to_string(),
-        "aliId": "2200000001688",
-        "memberId": "b2b-22000000016881",
-        "resource_owner": "sandbox",
-    });
-    if by_code {
-        body["refresh_token"] = json!(options.refresh_token);
-        body["refresh_token_timeout"] = json!("20991231235959000+0800");
-    }
-    Ok(body)
-}
-
-/// The value of a parameter that is a JSON object in a string.
-fn object(call: &Call, name: &str) -> Result<Value, Fault> {
-    let text = call.param(name).ok_or_else(|| Fault::missing(name))?;
-    let value: Option<Value> = serde_json::from_str(text).ok().filter(Value::is_object);
-    value.ok_or_else(|| Fault::new("gw.ParamInvalid", format!("{name} is not a JSON object")))
-}
-
-/// The inner envelope; every field a string, as documented.
-fn success(result: &Value) -> Value {
-    json!({ "result": { "success": "true", "code": "200", "message": "success", "result": result } })
-}
-
-/// A business error inside HTTP 200. Which codes there are is not known; these are ours.
-fn failure(code: &str, message: &str) -> Value {
-    json!({ "result": { "success": "false", "code": code, "message": message } })
+    let token = shared.gate.issue_token(options);
+    let refresh_token = by_code.then_some(options.refresh_token.as_str());
+    Ok(dialect::token(&token, options.token_ttl_secs, refresh_token))
 }
 
 async fn upload(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
-    let param = object(call, "uploadImageParam")?;
-    let base64 = param["imageBase64"].as_str().ok_or_else(|| Fault::missing("imageBase64"))?.to_owned();
+    let base64 = dialect::uploaded(call)?;
     let shared = Arc::clone(shared);
     let decoding = tokio::task::spawn_blocking(move || {
         let bytes = STANDARD.decode(base64).ok().filter(|bytes| bytes.len() <= MAX_IMAGE_BYTES)?;
@@ -214,29 +167,7 @@ fn product_detail(shared: &Shared, call: &Call) -> Result<Value, Fault> {
 }
 
 async fn image_query(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
-    let param = object(call, "offerQueryParam")?;
-    let text = |name: &str| match &param[name] {
-        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    };
-    let required = |name: &str| text(name).ok_or_else(|| Fault::missing(name));
-    let invalid = |name: &str| Fault::new("gw.ParamInvalid", format!("{name} is not valid"));
-    let image_id = required("imageId")?.parse().map_err(|_| invalid("imageId"))?;
-    let page = required("beginPage")?.parse().ok().filter(|n| *n >= 1).ok_or_else(|| invalid("beginPage"))?;
-    let size: usize =
-        required("pageSize")?.parse().ok().filter(|n| *n >= 1).ok_or_else(|| invalid("pageSize"))?;
-    required("country")?;
-    let mut wish = Wish::page(page, size.min(MAX_PAGE_SIZE));
-    let price = |name: &str| text(name).map(|text| text.parse().map_err(|_| invalid(name))).transpose();
-    wish.price_min = price("priceStart")?;
-    wish.price_max = price("priceEnd")?;
-    wish.category_id =
-        text("categoryId").map(|id| id.parse().map_err(|_| invalid("categoryId"))).transpose()?;
-    wish.keyword = text("keyword");
-    wish.order = order(text("sort").as_deref()).ok_or_else(|| invalid("sort"))?;
-    let region =
-        text("region").map(|text| Region::parse(&text).ok_or_else(|| invalid("region"))).transpose()?;
+    let ImageQuery { image_id, wish, region } = dialect::image_query(call)?;
     let injected = shared.admit(Stage::Search)?;
     let Some(uploaded) = shared.uploads.get(image_id) else {
         return Ok((failure("IMAGE_ID_INVALID", "imageId is not known"), injected));
@@ -256,42 +187,14 @@ fn query(shared: &Shared, uploaded: &RgbImage, region: Option<Region>, wish: &Wi
     };
     let found = shop::find(shared, &picture, wish);
     let rows: Vec<Value> = found.goods.iter().map(|(good, _)| row(shared, good)).collect();
-    success(&json!({
-        "totalRecords": found.total,
-        "totalPage": found.total.div_ceil(wish.page_size),
-        "pageSize": wish.page_size,
-        "currentPage": wish.page,
-        "data": rows,
-    }))
+    dialect::page(wish, found.total, rows)
 }
 
-/// `{"price":"asc"}`; the other documented keys leave the order as it is.
-fn order(sort: Option<&str>) -> Option<Order> {
-    let Some(sort) = sort else { return Some(Order::Likeness) };
-    let sort: Value = serde_json::from_str(sort).ok().filter(Value::is_object)?;
-    Some(match sort["price"].as_str() {
-        Some("asc") => Order::PriceUp,
-        Some("desc") => Order::PriceDown,
-        _ => Order::Likeness,
-    })
-}
-
-/// A row has no similarity, as in the real answer.
+/// With what an offer does not tell.
 fn row(shared: &Shared, good: &Good) -> Value {
-    json!({
-        "offerId": good.offer_id,
-        "imageUrl": shop::image_url(shared, good),
-        "subject": good.title,
-        "subjectTrans": format!("{} {}", good.kind, good.colour),
-        "priceInfo": { "price": good.price, "consignPrice": good.price, "promotionPrice": null },
-        "minOrderQuantity": good.min_order_quantity,
-        "companyName": good.company_name,
-        "topCategoryId": good.category_id,
-        "isJxhy": false,
-        "repurchaseRate": "13%",
-        "monthSold": 0,
-        "traceInfo": format!("object_id@{}^object_type@offer", good.offer_id),
-        "sellerIdentities": ["tp_member"],
-        "sellerDataInfo": { "tradeMedalLevel": good.credit_level.trim_end_matches('A') },
-    })
+    let mut row = dialect::row(&shop::offer(shared, good, None));
+    row["subjectTrans"] = json!(format!("{} {}", good.kind, good.colour));
+    row["repurchaseRate"] = json!("13%");
+    row["sellerIdentities"] = json!(["tp_member"]);
+    row
 }

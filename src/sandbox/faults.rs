@@ -13,7 +13,7 @@ use encoding_rs::GBK;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::refusal::Refusal;
+use crate::dialect::Refusal;
 use crate::dice::Dice;
 
 /// A client gives up long before.

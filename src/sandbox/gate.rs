@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::options::{Counters, SandboxOptions};
-use super::refusal::Refusal;
 use crate::clock::Timestamp;
+use crate::dialect::Refusal;
 use crate::upstream::QuotaDay;
 
 /// Tokens kept at the most; the one that ends first makes room. No more codes are kept either.

@@ -18,6 +18,7 @@ use super::goods::{Catalogue, View};
 use super::options::{Counters, SandboxOptions};
 use super::shared::Shared;
 use super::{aop, article, onebound, tmapi};
+use crate::dialect;
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -60,15 +61,15 @@ impl Sandbox {
             .route("/sandbox/counters", get(counters))
             .route("/sandbox/faults", post(inject))
             .route("/img/{offer_id}/{view}", get(image))
-            .route("/auth/requestToken", get(article::token).post(article::token))
-            .route(article::SEARCH_PATH, post(article::search))
+            .route(dialect::article::TOKEN_PATH, get(article::token).post(article::token))
+            .route(dialect::article::SEARCH_PATH, post(article::search))
             .route(article::DETAIL_PATH, get(article::product))
-            .route(onebound::UPLOAD_PATH, post(onebound::upload))
-            .route(onebound::SEARCH_PATH, get(onebound::search))
-            .route(tmapi::SEARCH_PATH, get(tmapi::search))
-            .route(tmapi::CONVERT_PATH, post(tmapi::convert))
+            .route(dialect::onebound::UPLOAD_PATH, post(onebound::upload))
+            .route(dialect::onebound::SEARCH_PATH, get(onebound::search))
+            .route(dialect::tmapi::SEARCH_PATH, get(tmapi::search))
+            .route(dialect::tmapi::CONVERT_PATH, post(tmapi::convert))
             .route(aop::AUTHORIZE_PATH, get(aop::authorize))
-            .route(aop::PATH, any(aop::call))
+            .route(dialect::aop::PATH, any(aop::call))
             .layer(DefaultBodyLimit::max(body_limit))
             .with_state(Arc::clone(&shared));
         let (stop, stopped) = oneshot::channel();

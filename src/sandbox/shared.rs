@@ -8,9 +8,9 @@ use super::faults::{Fault, FaultInjector, Stage};
 use super::gate::Gate;
 use super::goods::Catalogue;
 use super::options::SandboxOptions;
-use super::refusal::Refusal;
 use super::search::Matcher;
 use super::uploads::Uploads;
+use crate::dialect::Refusal;
 
 /// Requests worked on at the same time; others wait.
 const MAX_CONCURRENT: usize = 64;

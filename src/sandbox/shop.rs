@@ -1,62 +1,25 @@
 //! What does a search find? The same goods in the same order for every dialect; only the words differ.
 
 use image::RgbImage;
-use image::imageops::crop_imm;
 
 use super::goods::{Good, View};
 use super::shared::Shared;
-use crate::offer::Price;
+use crate::dialect::{Order, Wish};
+use crate::offer::{Offer, OfferId, Supplier};
 
-/// What a search asks for beside the picture.
-#[derive(Clone, Debug)]
-pub(super) struct Wish {
-    pub(super) category_id: Option<u64>,
-    pub(super) price_min: Option<Price>,
-    pub(super) price_max: Option<Price>,
-    /// Words that must all stand in the title.
-    pub(super) keyword: Option<String>,
-    pub(super) order: Order,
-    /// 1-based.
-    pub(super) page: usize,
-    pub(super) page_size: usize,
-}
-
-/// In which order goods come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Order {
-    #[default]
-    Likeness,
-    PriceUp,
-    PriceDown,
-}
-
-impl Wish {
-    pub(super) fn page(page: usize, page_size: usize) -> Self {
-        Self {
-            category_id: None,
-            price_min: None,
-            price_max: None,
-            keyword: None,
-            order: Order::Likeness,
-            page,
-            page_size,
-        }
-    }
-
-    fn wants(&self, good: &Good) -> bool {
-        let words = self.keyword.as_deref().unwrap_or_default();
-        self.category_id.is_none_or(|id| id == good.category_id)
-            && self.price_min.is_none_or(|low| low <= good.price)
-            && self.price_max.is_none_or(|high| good.price <= high)
-            && words.split_whitespace().all(|word| good.title.contains(word))
-    }
+fn wants(wish: &Wish, good: &Good) -> bool {
+    let words = wish.keyword.as_deref().unwrap_or_default();
+    wish.category_id.is_none_or(|id| id == good.category_id)
+        && wish.price_min.is_none_or(|low| low <= good.price)
+        && wish.price_max.is_none_or(|high| good.price <= high)
+        && words.split_whitespace().all(|word| good.title.contains(word))
 }
 
 /// One page of what was found.
 #[derive(Debug)]
 pub(super) struct Found<'a> {
     /// Over all pages.
-    pub(super) total: usize,
+    pub(super) total: u64,
     /// With their likeness, 0 to 100.
     pub(super) goods: Vec<(&'a Good, u8)>,
 }
@@ -65,14 +28,14 @@ pub(super) struct Found<'a> {
 pub(super) fn find<'a>(shared: &'a Shared, picture: &RgbImage, wish: &Wish) -> Found<'a> {
     let goods = shared.catalogue.goods();
     let ranked = shared.matcher().rank(picture).into_iter().map(|(at, likeness)| (&goods[at], likeness));
-    let mut ranked: Vec<(&Good, u8)> = ranked.filter(|(good, _)| wish.wants(good)).collect();
+    let mut ranked: Vec<(&Good, u8)> = ranked.filter(|(good, _)| wants(wish, good)).collect();
     match wish.order {
         Order::Likeness => {}
         Order::PriceUp => ranked.sort_by_key(|(good, _)| good.price),
         Order::PriceDown => ranked.sort_by_key(|(good, _)| std::cmp::Reverse(good.price)),
     }
     let from = wish.page.saturating_sub(1).saturating_mul(wish.page_size);
-    let total = ranked.len();
+    let total = ranked.len() as u64;
     Found { total, goods: ranked.into_iter().skip(from).take(wish.page_size).collect() }
 }
 
@@ -90,31 +53,26 @@ pub(super) fn own_picture(shared: &Shared, url: &str) -> Option<RgbImage> {
     Some(shared.catalogue.picture(good, view))
 }
 
-/// The page of an offer as 1688 addresses it.
-pub(super) fn detail_url(good: &Good) -> String {
-    format!("https://detail.1688.com/offer/{}.html", good.offer_id)
-}
-
-/// A part of a picture, as the gateway writes it: `x1,x2,y1,y2` in pixels, both x first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Region {
-    left: u32,
-    right: u32,
-    top: u32,
-    bottom: u32,
-}
-
-impl Region {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let numbers: Vec<u32> = text.split(',').map(|n| n.trim().parse().ok()).collect::<Option<_>>()?;
-        let [left, right, top, bottom] = numbers.try_into().ok()?;
-        (left < right && top < bottom).then_some(Self { left, right, top, bottom })
+/// A good as an offer, with its likeness where the dialect states one.
+pub(super) fn offer(shared: &Shared, good: &Good, similarity: Option<u8>) -> Offer {
+    Offer {
+        price: Some(good.price),
+        min_order_quantity: Some(good.min_order_quantity),
+        category_ids: vec![good.category_id],
+        month_sold: Some(0),
+        similarity,
+        image_url: Some(image_url(shared, good)),
+        supplier: Supplier {
+            company_name: Some(good.company_name.clone()),
+            credit_level: Some(good.credit_level.to_owned()),
+        },
+        ..Offer::new(OfferId::new(good.offer_id.to_string()).expect("12 digits"), good.title.as_str())
     }
+}
 
-    /// That part of the picture; nothing when it lies outside.
-    pub(super) fn of(self, picture: &RgbImage) -> Option<RgbImage> {
-        let (right, bottom) = (self.right.min(picture.width()), self.bottom.min(picture.height()));
-        let (width, height) = (right.checked_sub(self.left)?, bottom.checked_sub(self.top)?);
-        (width > 0 && height > 0).then(|| crop_imm(picture, self.left, self.top, width, height).to_image())
+impl Found<'_> {
+    /// As offers, without a likeness.
+    pub(super) fn offers(&self, shared: &Shared) -> Vec<Offer> {
+        self.goods.iter().map(|(good, _)| offer(shared, good, None)).collect()
     }
 }

@@ -1,6 +1,5 @@
 //! `tongkuan check`
 
-mod line;
 mod output;
 mod parquet;
 mod progress;
@@ -22,10 +21,10 @@ use super::picture::Pictures;
 use super::settings::Settings;
 use super::store_goods::{INTERRUPTED, stop_on_interrupt};
 use super::{FAILED, advice};
+use crate::doors::{Columns, Line};
 use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query, SecondLook};
 use crate::input::{Columns as InputColumns, Input, skipped_text};
 use crate::printable::field;
-use line::{Columns, Line};
 use output::{LineFile, RowSet};
 use progress::{Counts, Meter};
 use rows::{Place, Rows};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::line::Told;
+use crate::doors::Told;
 
 /// A line longer than this is none of ours, in bytes.
 const MAX_LINE_BYTES: u64 = 16 << 20;

@@ -13,7 +13,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use serde_json::Value;
 
-use super::line::{Columns, Kind, Line};
+use crate::doors::{Columns, Kind, Line};
 
 /// Rows of a row group: some megabytes in memory.
 const GROUP_ROWS: usize = 8192;

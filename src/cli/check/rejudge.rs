@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::output::{complain, stdout};
 use super::super::settings::Settings;
-use super::line::{Columns, Line, real, text_of};
+use crate::doors::{Columns, Line, real, text_of};
 use crate::engine::Engine;
 use crate::verdict::{Contest, Redrawn};
 use crate::verify::Doubt;

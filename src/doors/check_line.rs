@@ -1,4 +1,4 @@
-//! What is printed of a row, and how it is read back.
+//! What is said of a checked picture, as a line of JSON, and how it is read back.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::photo_id::PhotoId;
 
 /// What the values of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Whole,
     Real,
     Truth,
@@ -20,7 +20,7 @@ pub(super) enum Kind {
 }
 
 /// All columns, in their order.
-pub(super) const COLUMNS: [(&str, Kind); 23] = [
+pub(crate) const COLUMNS: [(&str, Kind); 23] = [
     ("row", Kind::Whole),
     ("id", Kind::Text),
     ("key", Kind::Text),
@@ -51,11 +51,11 @@ const OF_ASKING: [&str; 2] = ["offers", "unanswered"];
 
 /// The columns that are printed.
 #[derive(Clone, Debug)]
-pub(super) struct Columns(Vec<(&'static str, Kind)>);
+pub(crate) struct Columns(Vec<(&'static str, Kind)>);
 
 impl Columns {
     /// Those of `named`, in that order; all without it.
-    pub(super) fn of(named: &[String], asks: bool) -> Result<Self, String> {
+    pub(crate) fn of(named: &[String], asks: bool) -> Result<Self, String> {
         let all = COLUMNS.into_iter().filter(|(name, _)| asks || !OF_ASKING.contains(name));
         if named.is_empty() {
             return Ok(Self(all.collect()));
@@ -70,30 +70,30 @@ impl Columns {
         named.iter().map(column).collect::<Result<_, _>>().map(Self)
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(column, _)| *column == name)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, Kind)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, Kind)> {
         self.0.iter().copied()
     }
 }
 
 /// A row's line as JSON, with all columns.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line(Map<String, Value>);
+pub(crate) struct Line(Map<String, Value>);
 
 /// The digits of the `f32`, which a wider number would show more of.
-pub(super) fn real(value: Option<f32>) -> Value {
+pub(crate) fn real(value: Option<f32>) -> Value {
     value.map_or(Value::Null, |value| value.to_string().parse::<f64>().map_or(Value::Null, Value::from))
 }
 
-pub(super) fn text_of(value: impl Serialize) -> Value {
+pub(crate) fn text_of(value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
 impl Line {
-    pub(super) fn new(row: u64, id: &str, key: Option<&str>) -> Self {
+    pub(crate) fn new(row: u64, id: &str, key: Option<&str>) -> Self {
         let mut line = Self::default();
         line.set("row", row);
         line.set("id", id);
@@ -101,11 +101,11 @@ impl Line {
         line
     }
 
-    pub(super) fn set(&mut self, name: &str, value: impl Into<Value>) {
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    pub(super) fn take_checked(&mut self, checked: &Checked) {
+    pub(crate) fn take_checked(&mut self, checked: &Checked) {
         let number = |photo_id: Option<PhotoId>| photo_id.map(|photo_id| photo_id.0);
         self.set("outcome", text_of(checked.outcome));
         self.set("photo_id", number(checked.photo_id));
@@ -133,27 +133,27 @@ impl Line {
         );
     }
 
-    pub(super) fn take_error(&mut self, error: &str, code: Option<&str>) {
+    pub(crate) fn take_error(&mut self, error: &str, code: Option<&str>) {
         self.set("outcome", "error");
         self.set("error", error);
         self.set("code", code);
     }
 
-    pub(super) fn get(&self, name: &str) -> &Value {
+    pub(crate) fn get(&self, name: &str) -> &Value {
         self.0.get(name).unwrap_or(&Value::Null)
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name).as_str()
     }
 
     /// What was written by [`Line::to_json`], of any columns.
-    pub(super) fn from_json(text: &str) -> Option<Self> {
+    pub(crate) fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self)
     }
 
     /// One line of NDJSON, without its end.
-    pub(super) fn to_json(&self, columns: &Columns) -> String {
+    pub(crate) fn to_json(&self, columns: &Columns) -> String {
         let mut object = String::from("{");
         for (place, (name, _)) in columns.iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
@@ -165,15 +165,15 @@ impl Line {
     }
 
     /// Of all columns.
-    pub(super) fn to_whole_json(&self) -> String {
+    pub(crate) fn to_whole_json(&self) -> String {
         Value::Object(self.0.clone()).to_string()
     }
 }
 
 /// What resuming needs of a line.
 #[derive(Debug, Deserialize)]
-pub(super) struct Told {
-    pub(super) row: u64,
-    pub(super) outcome: String,
-    pub(super) id: Option<String>,
+pub(crate) struct Told {
+    pub(crate) row: u64,
+    pub(crate) outcome: String,
+    pub(crate) id: Option<String>,
 }

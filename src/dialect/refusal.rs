@@ -1,12 +1,16 @@
 //! Why a search is refused, in no dialect's words.
 
-/// Why a search is not let through.
+/// Why a search is not let through, or came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     BadToken,
     NoPermission,
     TooFast,
     /// The same, said in HTTP 200.
     TooFastIn200,
     QuotaSpent,
+    /// The picture is none that is taken.
+    BadPicture,
+    /// It failed, and may not at another time.
+    Failed,
 }

@@ -1,0 +1,177 @@
+//! The official gateway: the upload of a picture and the search by it; `crate::upstream::aop` is the client's side.
+
+use serde_json::{Value, json};
+
+use super::{Call, Fault, Order, Region, Wish, linkplus, number};
+use crate::offer::Offer;
+
+pub(crate) const PATH: &str = "/openapi/{*call}";
+/// Above this an upload "succeeds" with the image id 0.
+pub(crate) const MAX_IMAGE_BYTES: usize = 300_000;
+
+const MAX_PAGE_SIZE: usize = 50;
+const CROSSBORDER: &str = "com.alibaba.fenxiao.crossborder";
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// Over the credentials themselves: a post without a signature.
+    Token,
+    /// Needs neither token nor permission; a signature only has to be right if there is one.
+    Time,
+    Upload,
+    ImageQuery,
+    ProductDetail,
+    SimilarOffers,
+}
+
+/// What a path calls, and the key of the app that does.
+///
+/// # Errors
+/// A [`Fault`] as soon as that is known: the key is missing, or there is no such API. Who checks the key in between gets it
+/// first, as the gateway does.
+pub(crate) fn called(path: &str) -> Result<(&str, Result<Api, Fault>), Fault> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let [protocol, "1", namespace, name, app_key] = parts[..] else {
+        return Err(Fault::new("gw.AppKeyMissing", "AppKey is missing in the address"));
+    };
+    let api = match (protocol, namespace, name) {
+        ("http" | "param2", "system.oauth2", "getToken") => Ok(Api::Token),
+        ("param2", "system", "currentTime") => Ok(Api::Time),
+        ("param2", CROSSBORDER, "product.image.upload") => Ok(Api::Upload),
+        ("param2", CROSSBORDER, "product.search.imageQuery") => Ok(Api::ImageQuery),
+        ("param2", CROSSBORDER, "product.search.queryProductDetail") => Ok(Api::ProductDetail),
+        ("param2", linkplus::NAMESPACE, linkplus::NAME) => Ok(Api::SimilarOffers),
+        _ => Err(Fault::new("gw.APIUnsupported", format!("{namespace}:{name} is not supported"))),
+    };
+    Ok((app_key, api))
+}
+
+/// An AppKey that is not known. Ours: which code it gets is not known.
+pub(crate) fn unknown_key(app_key: &str) -> Fault {
+    Fault::new("gw.AppKeyMissing", format!("AppKey {app_key} is not known"))
+}
+
+/// As recorded: without a token the status is 401, with a bad one it varies.
+pub(crate) fn no_token() -> Fault {
+    Fault {
+        status: axum::http::StatusCode::UNAUTHORIZED,
+        ..Fault::new("401", "Request need user authenticated")
+    }
+}
+
+/// A token, as recorded: its life is a string. Only a code brings a refresh token.
+pub(crate) fn token(token: &str, ttl_secs: u64, refresh_token: Option<&str>) -> Value {
+    let mut body = json!({
+        "access_token": token,
+        "expires_in": ttl_secs.to_string(),
+        "aliId": "2200000001688",
+        "memberId": "b2b-22000000016881",
+        "resource_owner": "sandbox",
+    });
+    if let Some(refresh_token) = refresh_token {
+        body["refresh_token"] = json!(refresh_token);
+        body["refresh_token_timeout"] = json!("20991231235959000+0800");
+    }
+    body
+}
+
+/// The value of a parameter that is a JSON object in a string.
+pub(crate) fn object(call: &Call, name: &str) -> Result<Value, Fault> {
+    let text = call.param(name).ok_or_else(|| Fault::missing(name))?;
+    let value: Option<Value> = serde_json::from_str(text).ok().filter(Value::is_object);
+    value.ok_or_else(|| Fault::new("gw.ParamInvalid", format!("{name} is not a JSON object")))
+}
+
+/// The inner envelope; every field a string, as documented.
+pub(crate) fn success(result: &Value) -> Value {
+    json!({ "result": { "success": "true", "code": "200", "message": "success", "result": result } })
+}
+
+/// A business error inside HTTP 200. Which codes there are is not known; these are ours.
+pub(crate) fn failure(code: &str, message: &str) -> Value {
+    json!({ "result": { "success": "false", "code": code, "message": message } })
+}
+
+/// The picture of an upload, in base64.
+pub(crate) fn uploaded(call: &Call) -> Result<String, Fault> {
+    let param = object(call, "uploadImageParam")?;
+    Ok(param["imageBase64"].as_str().ok_or_else(|| Fault::missing("imageBase64"))?.to_owned())
+}
+
+/// A search for an uploaded picture.
+pub(crate) struct ImageQuery {
+    pub(crate) image_id: u64,
+    pub(crate) wish: Wish,
+    pub(crate) region: Option<Region>,
+}
+
+pub(crate) fn image_query(call: &Call) -> Result<ImageQuery, Fault> {
+    let param = object(call, "offerQueryParam")?;
+    let text = |name: &str| match &param[name] {
+        Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let required = |name: &str| text(name).ok_or_else(|| Fault::missing(name));
+    let invalid = |name: &str| Fault::new("gw.ParamInvalid", format!("{name} is not valid"));
+    let image_id = required("imageId")?.parse().map_err(|_| invalid("imageId"))?;
+    let page = required("beginPage")?.parse().ok().filter(|n| *n >= 1).ok_or_else(|| invalid("beginPage"))?;
+    let size: usize =
+        required("pageSize")?.parse().ok().filter(|n| *n >= 1).ok_or_else(|| invalid("pageSize"))?;
+    required("country")?;
+    let mut wish = Wish::page(page, size.min(MAX_PAGE_SIZE));
+    let price = |name: &str| text(name).map(|text| text.parse().map_err(|_| invalid(name))).transpose();
+    wish.price_min = price("priceStart")?;
+    wish.price_max = price("priceEnd")?;
+    wish.category_id =
+        text("categoryId").map(|id| id.parse().map_err(|_| invalid("categoryId"))).transpose()?;
+    wish.keyword = text("keyword");
+    wish.order = order(text("sort").as_deref()).ok_or_else(|| invalid("sort"))?;
+    let region =
+        text("region").map(|text| Region::parse(&text).ok_or_else(|| invalid("region"))).transpose()?;
+    Ok(ImageQuery { image_id, wish, region })
+}
+
+/// `{"price":"asc"}`; the other documented keys leave the order as it is.
+fn order(sort: Option<&str>) -> Option<Order> {
+    let Some(sort) = sort else { return Some(Order::Likeness) };
+    let sort: Value = serde_json::from_str(sort).ok().filter(Value::is_object)?;
+    Some(match sort["price"].as_str() {
+        Some("asc") => Order::PriceUp,
+        Some("desc") => Order::PriceDown,
+        _ => Order::Likeness,
+    })
+}
+
+pub(crate) fn page(wish: &Wish, total: u64, rows: Vec<Value>) -> Value {
+    success(&json!({
+        "totalRecords": total,
+        "totalPage": total.div_ceil(wish.page_size as u64),
+        "pageSize": wish.page_size,
+        "currentPage": wish.page,
+        "data": rows,
+    }))
+}
+
+/// A row has no similarity, as in the real answer.
+pub(crate) fn row(offer: &Offer) -> Value {
+    json!({
+        "offerId": number(offer),
+        "imageUrl": offer.image_url,
+        "subject": offer.title,
+        "subjectTrans": offer.title,
+        "priceInfo": { "price": offer.price, "consignPrice": offer.price, "promotionPrice": null },
+        "minOrderQuantity": offer.min_order_quantity,
+        "companyName": offer.supplier.company_name,
+        "topCategoryId": offer.category_ids.first(),
+        "isJxhy": false,
+        "repurchaseRate": null,
+        "monthSold": offer.month_sold,
+        "traceInfo": format!("object_id@{}^object_type@offer", offer.offer_id),
+        "sellerIdentities": [],
+        "sellerDataInfo": {
+            "tradeMedalLevel": offer.supplier.credit_level.as_deref().map(|level| level.trim_end_matches('A')),
+        },
+    })
+}

@@ -1,0 +1,127 @@
+//! The vendor TMAPI; `crate::upstream::tmapi` is the client's side. Every answer is `{"code","msg","data"}`; that the HTTP
+//! status repeats the code is ours.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::{Order, Refusal, Wish, detail_url, number, param};
+use crate::offer::Offer;
+
+pub(crate) const SEARCH_PATH: &str = "/1688/search/image";
+pub(crate) const CONVERT_PATH: &str = "/1688/tools/image/convert_url";
+
+const MAX_PAGE_SIZE: usize = 20;
+/// Where converted pictures lie.
+const CONVERTED: &str = "/search/imgextra/";
+
+pub(crate) type Params = Vec<(String, String)>;
+
+/// A code of the vendor's table, its text, and the HTTP status.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault(u16, &'static str, u16);
+
+pub(crate) const NOT_RETRIEVED: Fault = Fault(417, "failed to retrieve", 417);
+pub(crate) const WRONG: Fault = Fault(422, "parameter error", 422);
+pub(crate) const UNEXPECTED: Fault = Fault(500, "unexpected error", 500);
+const TOO_MANY: Fault = Fault(503, "concurrency limit exceeded", 503);
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            // Ours: which code a wrong token gets is not documented, nor is one for a missing permission.
+            Refusal::BadToken => Self(401, "invalid apiToken", 401),
+            Refusal::NoPermission => Self(403, "no permission", 403),
+            Refusal::TooFast => TOO_MANY,
+            Refusal::TooFastIn200 => Self(503, TOO_MANY.1, 200),
+            Refusal::QuotaSpent => Self(439, "subscription expired or insufficient balance", 439),
+            Refusal::BadPicture => NOT_RETRIEVED,
+            Refusal::Failed => UNEXPECTED,
+        }
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.2).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, axum::Json(json!({ "code": self.0, "msg": self.1, "data": null }))).into_response()
+    }
+}
+
+pub(crate) fn token(query: &Params) -> Option<&str> {
+    param(query, "apiToken")
+}
+
+fn success(data: &Value) -> Value {
+    json!({ "code": 200, "msg": "success", "data": data })
+}
+
+/// The address that is to be converted.
+pub(crate) fn to_convert(body: &[u8]) -> Result<String, Fault> {
+    let body: Value = serde_json::from_slice(body).map_err(|_| WRONG)?;
+    let url = body["url"].as_str().ok_or(WRONG)?.to_owned();
+    body["search_api_endpoint"].as_str().ok_or(WRONG)?;
+    Ok(url)
+}
+
+pub(crate) fn converted(id: u64) -> Value {
+    success(&json!({ "image_url": format!("{CONVERTED}{id}.jpg") }))
+}
+
+/// The number of a converted picture in its address; `None` for an address of another kind.
+pub(crate) fn converted_id(url: &str) -> Option<Option<u64>> {
+    let name = url.strip_prefix(CONVERTED)?.strip_suffix(".jpg")?;
+    Some(name.parse().ok())
+}
+
+/// The address, and what is asked beside it.
+pub(crate) fn asked(query: &Params) -> Result<(String, Wish), Fault> {
+    let url = param(query, "img_url").ok_or(WRONG)?.to_owned();
+    let number = |name, default: usize| {
+        let text = param(query, name);
+        text.map_or(Ok(default), |text| text.parse().ok().filter(|n| *n >= 1).ok_or(WRONG))
+    };
+    let (page, page_size) = (number("page", 1)?, number("page_size", MAX_PAGE_SIZE)?);
+    if page_size > MAX_PAGE_SIZE {
+        return Err(WRONG);
+    }
+    let mut wish = Wish::page(page, page_size);
+    let price = |name| param(query, name).map(|text| text.parse().map_err(|_| WRONG)).transpose();
+    wish.price_min = price("price_start")?;
+    wish.price_max = price("price_end")?;
+    wish.order = match param(query, "sort") {
+        None | Some("default" | "sales") => Order::Likeness,
+        Some("price_up") => Order::PriceUp,
+        Some("price_down") => Order::PriceDown,
+        Some(_) => return Err(WRONG),
+    };
+    Ok((url, wish))
+}
+
+pub(crate) fn page(wish: &Wish, total: u64, offers: &[Offer]) -> Value {
+    success(&json!({
+        "page": wish.page,
+        "page_size": wish.page_size,
+        "total_count": total,
+        "sort": "default",
+        "filters": [],
+        "items": offers.iter().map(row).collect::<Vec<_>>(),
+    }))
+}
+
+fn row(offer: &Offer) -> Value {
+    json!({
+        "item_id": number(offer),
+        "product_url": detail_url(offer),
+        "title": offer.title,
+        "title_origin": offer.title,
+        "img": offer.image_url,
+        "category_path": offer.category_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "price": offer.price,
+        "price_info": { "wholesale_price": offer.price, "origin_price": offer.price },
+        "quantity_begin": offer.min_order_quantity,
+        "type": "normal",
+        "item_repurchase_rate": null,
+        "shop_info": { "member_id": null, "company_name": offer.supplier.company_name, "is_factory": false },
+    })
+}

@@ -1,0 +1,284 @@
+//! Who is asking, and may they? The one place for keys, rights, pace, and what a browser may do.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::keys::{KeyId, Rights, StoredKey};
+use super::problem::Failure;
+use super::request_error::RequestError;
+use super::state::App;
+use crate::quota_day::QuotaDay;
+
+/// Paces that are remembered. Keys are few; this only bounds what a mistake could cost.
+const MAX_PACES: usize = 10_000;
+/// A key may ask so many seconds' worth of requests at once.
+const BURST_SECS: f64 = 2.0;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// `None` for the owner of the machine, while there are no keys, and for the app of the gateway.
+    key: Option<StoredKey>,
+    rights: Rights,
+}
+
+impl Caller {
+    /// Who may do everything.
+    pub(super) fn owner() -> Self {
+        Self { key: None, rights: Rights::ALL }
+    }
+
+    pub(super) fn of_key(key: StoredKey) -> Self {
+        Self { rights: key.rights, key: Some(key) }
+    }
+
+    pub(super) fn may_read(&self) -> Result<(), RequestError> {
+        if self.rights.read { Ok(()) } else { Err(RequestError::Forbidden { right: "read" }) }
+    }
+
+    pub(super) fn may_write(&self) -> Result<(), RequestError> {
+        if self.rights.write { Ok(()) } else { Err(RequestError::Forbidden { right: "write" }) }
+    }
+
+    pub(super) fn may_spend(&self) -> Result<(), RequestError> {
+        if self.rights.spend { Ok(()) } else { Err(RequestError::Forbidden { right: "spend" }) }
+    }
+
+    /// For logs, and for what belongs to this caller alone.
+    pub(super) fn scope(&self) -> String {
+        self.key.as_ref().map_or_else(|| "owner".to_owned(), |key| key.key_id.to_string())
+    }
+
+    /// Books calls on the key's own budget before they are made.
+    ///
+    /// # Errors
+    /// [`NoLeave`] where the key may not spend, or has spent all; [`Failure`] where that cannot be found out.
+    pub(super) fn book(&self, app: &App, calls: u32) -> Result<Result<Booked, NoLeave>, Failure> {
+        if !self.rights.spend {
+            return Ok(Err(NoLeave::NoRight));
+        }
+        let day = QuotaDay::of(app.clock.now());
+        let Some((key_id, budget)) = self.key.as_ref().map(|key| (&key.key_id, key.daily_budget)) else {
+            return Ok(Ok(Booked { key_id: None, day, calls }));
+        };
+        let booked = app.store.book(key_id, &day, calls, budget.unwrap_or(u32::MAX))?;
+        if booked < calls {
+            app.store.settle(key_id, &day, booked, 0)?;
+            return Ok(Err(NoLeave::BudgetSpent));
+        }
+        Ok(Ok(Booked { key_id: Some(key_id.clone()), day, calls }))
+    }
+}
+
+/// Why a caller may cause no calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoLeave {
+    NoRight,
+    BudgetSpent,
+}
+
+impl NoLeave {
+    /// As in `unanswered.reason`.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::NoRight => "key_may_not_spend",
+            Self::BudgetSpent => "key_budget_spent",
+        }
+    }
+
+    pub(super) fn message(self) -> &'static str {
+        match self {
+            Self::NoRight => "this key may not spend, so nothing was asked",
+            Self::BudgetSpent => "this key's budget of the day leaves no room for it, so nothing was asked",
+        }
+    }
+}
+
+/// Calls that were booked on a key. Where it is not said what was called, the booking stands.
+#[derive(Debug)]
+pub(super) struct Booked {
+    key_id: Option<KeyId>,
+    day: QuotaDay,
+    calls: u32,
+}
+
+impl Booked {
+    pub(super) fn settle(self, app: &App, called: u32) {
+        let Some(key_id) = &self.key_id else { return };
+        if let Err(error) = app.store.settle(key_id, &self.day, self.calls, called) {
+            // The booking stands, so that the budget is not overdrawn.
+            tracing::warn!(%error, "a key's account could not be set right");
+        }
+    }
+}
+
+/// How much each key may ask just now (token buckets).
+#[derive(Debug, Default)]
+pub(super) struct Paces(Mutex<HashMap<KeyId, Bucket>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Paces {
+    fn take(&self, key: &StoredKey, now: Instant) -> Result<(), RequestError> {
+        let Some(per_second) = key.per_second else { return Ok(()) };
+        let most = (per_second * BURST_SECS).max(1.0);
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MAX_PACES {
+            buckets.clear();
+        }
+        let bucket = buckets.entry(key.key_id.clone()).or_insert(Bucket { tokens: most, at: now });
+        let since = now.saturating_duration_since(bucket.at).as_secs_f64();
+        bucket.tokens = (bucket.tokens + since * per_second).min(most);
+        bucket.at = now;
+        if bucket.tokens < 1.0 {
+            let wait_secs = ((1.0 - bucket.tokens) / per_second).ceil().clamp(1.0, 3600.0);
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 3600")]
+            return Err(RequestError::RateLimited { retry_after_secs: wait_secs as u64 });
+        }
+        bucket.tokens -= 1.0;
+        Ok(())
+    }
+}
+
+/// The key in a request's headers.
+fn given_key(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text(&header::AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    });
+    bearer.or_else(|| text(&header::HeaderName::from_static("x-api-key")))
+}
+
+/// Looks a key up and takes one request from its pace.
+pub(super) fn caller_of_key(app: &App, text: &str) -> Result<Caller, Failure> {
+    let key = app.store.key_of(text)?.ok_or(RequestError::KeyUnknown)?;
+    app.paces.take(&key, Instant::now())?;
+    Ok(Caller::of_key(key))
+}
+
+/// As [`caller_of_key`], of one who has shown its key before.
+pub(super) fn caller_of_id(app: &App, key_id: &str) -> Result<Caller, Failure> {
+    let (key, _) = app.store.key(key_id)?.ok_or(RequestError::KeyUnknown)?;
+    app.paces.take(&key, Instant::now())?;
+    Ok(Caller::of_key(key))
+}
+
+fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Failure> {
+    match given_key(headers) {
+        Some(text) if app.store.has_keys()? => caller_of_key(app, text),
+        Some(_) => Err(RequestError::KeyUnknown.into()),
+        None if needs_key(app)? => Err(RequestError::KeyMissing.into()),
+        None => Ok(Caller::owner()),
+    }
+}
+
+/// Whether nobody is let in without a key.
+pub(super) fn needs_key(app: &App) -> Result<bool, Failure> {
+    Ok(!app.options.listen.ip().is_loopback() || app.store.has_keys()?)
+}
+
+/// Everything under `/v1` and `/metrics` passes here: pages of other sites are refused, and a caller is told by its key.
+pub(super) async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let told = page_may_ask(&app, request.method(), request.headers())
+        .map_err(Failure::from)
+        .and_then(|()| caller(&app, request.headers()));
+    match told {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// Refuses what a page of another site has a browser ask: while there are no keys, a request needs no more than an address.
+///
+/// A browser sends `Origin` with what a script or a form of another site asks, and the name that the page was reached by in
+/// `Host`, which shows a name that was made to lead to this machine.
+pub(super) fn page_may_ask(app: &App, method: &Method, headers: &HeaderMap) -> Result<(), RequestError> {
+    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    let host = text(header::HOST).unwrap_or_default();
+    let is_loopback = app.options.listen.ip().is_loopback();
+    if is_loopback
+        && !is_of_this_machine(host)
+        && !app.options.allowed_hosts.iter().any(|name| name == host_name(host))
+    {
+        return Err(RequestError::Host { host: host.chars().take(100).collect() });
+    }
+    let Some(origin) = text(header::ORIGIN) else {
+        let is_cross_site = text(header::HeaderName::from_static("sec-fetch-site")) == Some("cross-site");
+        if is_cross_site && *method != Method::GET {
+            return Err(RequestError::Origin { origin: "another site".to_owned() });
+        }
+        return Ok(());
+    };
+    let is_own = origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host));
+    if is_own || app.options.allowed_origins.iter().any(|allowed| allowed == origin) {
+        return Ok(());
+    }
+    Err(RequestError::Origin { origin: origin.chars().take(100).collect() })
+}
+
+/// The name in a `Host`, without its port.
+fn host_name(host: &str) -> &str {
+    if let Some(end) = host.strip_prefix('[').and_then(|rest| rest.find(']')) {
+        return &host[1..=end];
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+fn is_of_this_machine(host: &str) -> bool {
+    let name = host_name(host);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::timestamp::Timestamp;
+
+    #[test]
+    fn names_of_this_machine_are_told_from_names_that_only_look_so() {
+        for host in ["localhost", "LOCALHOST:8688", "127.0.0.1:8688", "127.9.9.9", "[::1]:80", "[::1]"] {
+            assert!(is_of_this_machine(host), "{host}");
+        }
+        for host in
+            ["", "localhost.evil.example", "127.0.0.1.evil.example:80", "10.0.0.7", "[fe80::1]:80", "evil"]
+        {
+            assert!(!is_of_this_machine(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_pace_lets_a_burst_through_and_then_what_it_says() {
+        let key = StoredKey {
+            key_id: KeyId("k".to_owned()),
+            name: "k".to_owned(),
+            rights: Rights::ALL,
+            daily_budget: None,
+            per_second: Some(2.0),
+            created_at: Timestamp::from_unix_ms(0),
+            revoked_at: None,
+            calls_today: 0,
+        };
+        let (paces, now) = (Paces::default(), Instant::now());
+        let passed = (0..10).filter(|_| paces.take(&key, now).is_ok()).count();
+        assert_eq!(passed, 4);
+        assert_eq!(paces.take(&key, now), Err(RequestError::RateLimited { retry_after_secs: 1 }));
+        assert!(paces.take(&key, now + Duration::from_secs(1)).is_ok());
+    }
+}

@@ -1,0 +1,337 @@
+//! `POST /v1/check`: was each of these pictures seen before? One, several, or a stream of lines without end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt as _, stream};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use utoipa::{IntoParams, ToSchema};
+
+use super::auth::Caller;
+use super::idempotency;
+use super::input::{Given, Params, PictureJson, checked_label, read_whole};
+use super::pool::BodyShare;
+use super::problem::Failure;
+use super::request_error::RequestError;
+use super::state::App;
+use crate::doors::{self, Line};
+use crate::engine::{
+    CheckItem, CheckListener, CheckOptions, CheckStats, Checked, Engine, EngineError, SecondLook,
+};
+use crate::fetch::Fetch;
+use crate::input::PictureSource;
+
+pub(super) const NDJSON: &str = "application/x-ndjson";
+/// Lines that were read and not yet taken, and answers that were given and not yet sent: a slow reader slows the check.
+const LINES_AHEAD: usize = 16;
+
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CheckQuery {
+    /// Store what is not seen, so that copies of it are seen from then on.
+    add: bool,
+    /// Look for stored pictures inside of every picture that is not seen as a whole.
+    thorough: bool,
+    /// Your own key of the picture: it is carried through, and names the picture when copies of it are seen later.
+    #[param(max_length = 256)]
+    key: Option<String>,
+}
+
+/// A line of a stream of pictures.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckLine {
+    /// What the answer's line is called.
+    id: Option<String>,
+    /// Your own key of the picture.
+    #[schema(max_length = 256)]
+    key: Option<String>,
+    /// The picture's file in base64.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// Where the picture is to be fetched, in its place.
+    #[schema(format = "uri")]
+    url: Option<String>,
+}
+
+/// Whatever is wrong with one row.
+#[derive(Debug)]
+struct RowError(Failure);
+
+impl From<EngineError> for RowError {
+    fn from(error: EngineError) -> Self {
+        Self(error.into())
+    }
+}
+
+/// What a row is known by.
+struct Place {
+    id: String,
+    key: Option<String>,
+}
+
+type Read = Box<dyn FnOnce() -> Result<Vec<u8>, RowError> + Send>;
+type Row = (u64, Place, Result<CheckItem<Read>, RowError>);
+
+fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> Line {
+    let mut line = Line::new(row, &place.id, place.key.as_deref());
+    match outcome {
+        Ok(checked) => line.take_checked(checked),
+        Err(RowError(failure)) => line.take_error(&failure.to_string(), Some(failure.code())),
+    }
+    line
+}
+
+/// Sends the lines on as they are told of.
+struct Sender<F: FnMut(Line) -> bool> {
+    send: F,
+    stop: Arc<AtomicBool>,
+}
+
+impl<F: FnMut(Line) -> bool> CheckListener<Place, RowError> for Sender<F> {
+    fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
+        Some(line_of(place, row, outcome).to_whole_json())
+    }
+
+    fn told(&mut self, row: u64, place: Place, outcome: Result<Checked, RowError>) {
+        if !(self.send)(line_of(&place, row, outcome.as_ref())) {
+            // Nobody listens any more.
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn options_of(query: &CheckQuery, run_id: Option<i64>) -> CheckOptions {
+    let second_look = if query.thorough { SecondLook::Always } else { SecondLook::WhenLikely };
+    CheckOptions { add: query.add, second_look, run_id, ..CheckOptions::default() }
+}
+
+fn check_all(
+    engine: &Engine,
+    rows: impl Iterator<Item = Row> + Send + 'static,
+    options: CheckOptions,
+    stop: &Arc<AtomicBool>,
+    send: impl FnMut(Line) -> bool,
+) -> Result<(), EngineError> {
+    let mut sender = Sender { send, stop: Arc::clone(stop) };
+    engine.check_all(rows, options, &CheckStats::default(), stop, &mut sender).map(|_| ())
+}
+
+/// Was each of these pictures seen before?
+///
+/// A picture in any of the usual forms gets one object. Lines of JSON (`application/x-ndjson`) get a line each, as soon as
+/// it is known: both streams may go on without end. With `add`, what is not seen is stored in the same step.
+#[utoipa::path(
+    post, path = "/v1/check", tag = "search",
+    params(CheckQuery, ("Idempotency-Key" = Option<String>, Header, description = "With the same key and request, the first answer is given again for 24 hours; not for streams")),
+    request_body(description = "The picture, or a line of JSON for each of many", content(
+        (super::schema::PictureBytes = "application/octet-stream"), (super::schema::PictureBytes = "image/jpeg"),
+        (super::input::PictureForm = "multipart/form-data"), (PictureJson = "application/json"),
+        (CheckLine = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 200, content((super::schema::CheckedLine = "application/json"), (super::schema::CheckedLine = "application/x-ndjson"))),
+        (status = "default", response = super::schema::ProblemResponse)
+    )
+)]
+pub(super) async fn check(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Params(query): Params<CheckQuery>,
+    request: Request,
+) -> Result<Response, Failure> {
+    caller.may_read()?;
+    if query.add {
+        caller.may_write()?;
+    }
+    let kind =
+        request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.starts_with(NDJSON) {
+        return stream_of(app, query, request.into_body()).await;
+    }
+    app.local.admit()?;
+    let key = query.key.clone().map(checked_label).transpose()?;
+    let asked = idempotency::Asked::of(&request)?;
+    let (headers, body) = read_whole(&app, request).await?;
+    let asked = asked.with_body(&headers, &body.bytes);
+    // What was stored by a run that was killed is found under this name, in the transaction of the picture itself.
+    let run_name =
+        asked.key().filter(|_| query.add).map(|key| format!("idempotency {} {key}", caller.scope()));
+    idempotency::once(&app, &caller, asked, async |began| {
+        let deadline = app.deadline(None);
+        let given = Given::read(&headers, &body.bytes).await?;
+        let picture = given.open(&app, deadline, Some(body.share)).await?;
+        let engine = Arc::clone(&app.engine);
+        let job = move |_| {
+            let run_id = run_name.map(|name| engine.check_run(&name, began.is_some())).transpose()?;
+            let kept = match run_id {
+                Some(run_id) if began.is_some() => engine.kept_check_lines(run_id)?.pop(),
+                _ => None,
+            };
+            let line = match kept.and_then(|(_, text)| serde_json::from_str(&text).ok()) {
+                Some(line) => Ok(line),
+                None => check_one(&engine, &query, key, picture.label.clone(), picture.bytes.clone(), run_id),
+            }?;
+            if let Some(run_id) = run_id {
+                engine.end_check_run(run_id)?;
+            }
+            Ok::<Value, Failure>(line)
+        };
+        let line = app.local.run(deadline, job).await??;
+        Ok(axum::Json(line).into_response())
+    })
+    .await
+}
+
+/// One picture; an error of its own is the request's.
+fn check_one(
+    engine: &Engine,
+    query: &CheckQuery,
+    key: Option<String>,
+    label: String,
+    bytes: Bytes,
+    run_id: Option<i64>,
+) -> Result<Value, Failure> {
+    let name = key.clone().unwrap_or_else(|| label.clone());
+    let read: Read = Box::new(move || Ok(bytes.to_vec()));
+    let row = (0, Place { id: label, key }, Ok(CheckItem { label: name, read }));
+    /// Keeps the one row, and its error as an error.
+    struct Only(Option<Result<Line, RowError>>);
+    impl CheckListener<Place, RowError> for Only {
+        fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
+            Some(line_of(place, row, outcome).to_whole_json())
+        }
+        fn told(&mut self, row: u64, place: Place, outcome: Result<Checked, RowError>) {
+            self.0 = Some(outcome.map(|checked| line_of(&place, row, Ok(&checked))));
+        }
+    }
+    let mut only = Only(None);
+    let stop = AtomicBool::new(false);
+    engine.check_all([row], options_of(query, run_id), &CheckStats::default(), &stop, &mut only)?;
+    match only.0 {
+        Some(Ok(line)) => Ok(serde_json::from_str(&line.to_whole_json()).unwrap_or_default()),
+        Some(Err(RowError(failure))) => Err(failure),
+        None => Err(RequestError::Panicked.into()),
+    }
+}
+
+/// Lines in, lines out, both while they come.
+async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Response, Failure> {
+    let place = app.batches.place(app.deadline(None)).await?;
+    let (put, taken) = std::sync::mpsc::sync_channel::<Row>(LINES_AHEAD);
+    let (tell, told) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(LINES_AHEAD);
+    let stop = Arc::new(AtomicBool::new(false));
+    tokio::spawn(read_lines(Arc::clone(&app), body, put, Arc::clone(&stop)));
+    tokio::task::spawn_blocking(move || {
+        let tell_line = |line: Line| {
+            app.metrics.count_check(line.text("outcome").unwrap_or_default());
+            tell.blocking_send(Ok(Bytes::from(line.to_whole_json() + "\n"))).is_ok()
+        };
+        let rows = taken.into_iter();
+        if let Err(error) = check_all(&app.engine, rows, options_of(&query, None), &stop, tell_line) {
+            tracing::error!(%error, code = error.code(), "a stream of checks failed");
+            let mut line = Line::new(u64::MAX, "", None);
+            line.set("row", Value::Null);
+            line.take_error(&error.to_string(), Some(error.code()));
+            let _ = tell.blocking_send(Ok(Bytes::from(line.to_whole_json() + "\n")));
+        }
+        drop(place);
+    });
+    let lines = stream::unfold(told, |mut told| async move { Some((told.recv().await?, told)) });
+    Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
+}
+
+/// Takes the body apart into lines, each within the limit of one request.
+async fn read_lines(app: Arc<App>, body: Body, put: std::sync::mpsc::SyncSender<Row>, stop: Arc<AtomicBool>) {
+    let limit = usize::try_from(app.options.max_body_bytes).unwrap_or(usize::MAX).saturating_mul(4) / 3;
+    let mut chunks = body.into_data_stream();
+    // `searched`: so many bytes of `rest` hold no end of a line.
+    let (mut rest, mut searched, mut row) = (Vec::new(), 0, 0);
+    let mut is_open = true;
+    while is_open && !stop.load(Ordering::Relaxed) {
+        match chunks.next().await {
+            Some(Ok(chunk)) => rest.extend_from_slice(&chunk),
+            Some(Err(_)) | None => {
+                is_open = false;
+                if !rest.ends_with(b"\n") {
+                    rest.push(b'\n');
+                }
+            }
+        }
+        let mut lines = Vec::new();
+        while let Some(end) = rest[searched..].iter().position(|byte| *byte == b'\n').map(|at| at + searched)
+        {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            searched = 0;
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                let Some(share) = app.bodies.wait_for(line.len() as u64).await else { return };
+                lines.push(row_of(&app, row, &line, share));
+                row += 1;
+            }
+        }
+        searched = rest.len();
+        if rest.len() > limit {
+            let place = Place { id: row.to_string(), key: None };
+            let limit_bytes = app.options.max_body_bytes;
+            lines.push((row, place, Err(RowError(RequestError::TooLarge { limit_bytes }.into()))));
+            // What follows a line without an end is none.
+            is_open = false;
+        }
+        // A full channel is waited for on a thread that may wait.
+        let put = put.clone();
+        let sent = tokio::task::spawn_blocking(move || lines.into_iter().all(|line| put.send(line).is_ok()));
+        is_open &= sent.await.unwrap_or(false);
+    }
+}
+
+/// `share` is of the line's bytes, and is kept until its picture is read.
+fn row_of(app: &App, row: u64, line: &[u8], share: BodyShare) -> Row {
+    let parsed = serde_json::from_slice::<CheckLine>(line).map_err(|error| {
+        RowError(Failure::invalid(format!("the line is not the JSON that is wanted: {error}")))
+    });
+    let line = match parsed {
+        Ok(line) => line,
+        Err(error) => return (row, Place { id: row.to_string(), key: None }, Err(error)),
+    };
+    let id = line.id.clone().or_else(|| line.key.clone()).unwrap_or_else(|| row.to_string());
+    let place = Place { id, key: line.key.clone() };
+    let item = item_of(app, line, &place, share);
+    (row, place, item.map_err(RowError))
+}
+
+fn item_of(app: &App, line: CheckLine, place: &Place, share: BodyShare) -> Result<CheckItem<Read>, Failure> {
+    let name = checked_label(place.key.clone().unwrap_or_else(|| place.id.clone()))?;
+    match Given::of_json(PictureJson { image: line.image, url: line.url, label: None })? {
+        Given::File { bytes, .. } => {
+            let read: Read = Box::new(move || {
+                let _until_read = share;
+                Ok(bytes.to_vec())
+            });
+            Ok(CheckItem { label: name, read })
+        }
+        Given::Address { address, .. } => {
+            let fetcher =
+                app.fetcher.clone().ok_or_else(|| Failure::invalid("this server may not fetch pictures"))?;
+            let label = if line.id.is_none() && line.key.is_none() {
+                PictureSource::Address(address.clone()).name()
+            } else {
+                name
+            };
+            let read: Read = Box::new(move || {
+                let fetch = |address: &str| Fetch::fetch(fetcher.as_ref(), address);
+                doors::fetch_largest(&address, fetch)
+                    .map(|(bytes, _)| bytes)
+                    .map_err(|error| RowError(error.into()))
+            });
+            Ok(CheckItem { label, read })
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The dialect of the common articles, from a server that stands before an upstream.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest as _, Multipart, Query, Request, State};
+use axum::response::{IntoResponse as _, Response};
+
+use super::super::auth::{Caller, caller_of_id, caller_of_key};
+use super::super::input::PictureFile;
+use super::super::state::App;
+use super::{caller_of, refusal_of_key, search as search_in, token as tokens};
+use crate::dialect::Refusal;
+use crate::dialect::article::{self as dialect, Search, TokenRequest};
+use crate::photo::PhotoLimits;
+
+pub(in super::super) async fn token(
+    State(app): State<Arc<App>>,
+    Query(asked): Query<TokenRequest>,
+) -> Response {
+    if !asked.is_for_client_credentials() {
+        return dialect::bad_client();
+    }
+    let id = asked.client_id.as_deref().unwrap_or_default();
+    let caller = caller_of(&app, asked.client_secret.as_deref(), |known| {
+        known.is_of_platform() && known.app_key == id
+    });
+    match caller {
+        Ok(caller) => dialect::token(&tokens::issue(&app, &caller), tokens::TTL.as_secs()),
+        Err(Refusal::BadToken) => dialect::bad_client(),
+        Err(refusal) => dialect::refused(refusal),
+    }
+}
+
+/// Who sends this token: one that was issued here, or a key of the service.
+fn bearer_of(app: &App, token: Option<&str>) -> Result<Caller, Refusal> {
+    let token = token.ok_or(Refusal::BadToken)?;
+    let caller = match tokens::holder(&app.token_secret, token, app.clock.now()) {
+        Some("owner") => return Ok(Caller::owner()),
+        // A key may have been revoked since.
+        Some(key_id) => caller_of_id(app, key_id),
+        None => caller_of_key(app, token),
+    };
+    caller.map_err(|failure| refusal_of_key(&failure))
+}
+
+pub(in super::super) async fn search(State(app): State<Arc<App>>, request: Request) -> Response {
+    answer(&app, request).await.unwrap_or_else(|refusal| *refusal)
+}
+
+async fn answer(app: &Arc<App>, request: Request) -> Result<Response, Box<Response>> {
+    let refused = |refusal| Box::new(dialect::refused(refusal));
+    let caller = bearer_of(app, dialect::bearer(request.headers()));
+    app.local.admit().map_err(|_| refused(Refusal::TooFast))?;
+    let share = app.bodies.take(PhotoLimits::default().max_bytes).map_err(|_| refused(Refusal::TooFast))?;
+    // Read before anything is refused: a client that is still sending would see its connection break instead.
+    let max_bytes = usize::try_from(app.options.max_body_bytes).unwrap_or(usize::MAX);
+    let reading = async {
+        match Multipart::from_request(request, &()).await {
+            Ok(form) => Search::read(form, max_bytes).await,
+            Err(rejection) => Err(dialect::bad_parameter(&rejection.body_text())),
+        }
+    };
+    let form = tokio::time::timeout(app.options.read_timeout, reading).await;
+    let caller = caller.map_err(refused)?;
+    let Search { image, wish } =
+        form.map_err(|_| dialect::bad_parameter("the form did not arrive in time"))??;
+    let picture = PictureFile::new(image, "article".to_owned(), None, Some(share));
+    let found = search_in(app, "article", &caller, &picture, &wish, None).await.map_err(refused)?;
+    let page = dialect::page(&wish, found.total, &found.offers);
+    Ok(found.around(axum::Json(page).into_response()))
+}

@@ -1,0 +1,188 @@
+//! The upstreams' own dialects, for scripts that are there already: they change the base URL, and save their quota.
+//!
+//! A hit is answered from what is stored, a miss is passed on once, by whatever upstream is configured, and stored. Who asks is
+//! known by the app's own secret, as at the upstream; where a dialect sends its secret as it is, a key of the service will do, too.
+
+mod aop;
+mod article;
+mod onebound;
+mod tmapi;
+mod token;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+
+use super::auth::{Caller, NoLeave, caller_of_key};
+use super::input::PictureFile;
+use super::keys::is_same_secret;
+use super::problem::Failure;
+use super::request_error::RequestError;
+use super::search::{Plan, headers_of, search_for};
+use super::state::App;
+use crate::catalog::Words;
+use crate::config::{Profile, UpstreamSettings};
+use crate::dialect::{self, Order, Refusal, Region, Wish};
+use crate::engine::{Mode, Outcome, Refine, Source};
+use crate::offer::Offer;
+use crate::question::{self, SearchParams};
+use crate::upstream::{Secret, WhyNot};
+
+/// An app whose requests the gateway takes: as it is configured for the upstreams.
+#[derive(Clone, Debug)]
+pub struct GatewayApp {
+    /// The dialect that it is configured for.
+    pub profile: Profile,
+    /// Its key, which is no secret; empty where there is none.
+    pub app_key: String,
+    /// What it signs with.
+    pub app_secret: Secret,
+}
+
+impl GatewayApp {
+    /// That of an upstream's settings.
+    #[must_use]
+    pub fn of(settings: &UpstreamSettings) -> Self {
+        Self {
+            profile: settings.profile,
+            app_key: settings.app_key.clone(),
+            app_secret: settings.app_secret().clone(),
+        }
+    }
+
+    /// Whether it is an app of the open platform, which the articles' dialect, `aop` and `linkplus` share.
+    fn is_of_platform(&self) -> bool {
+        matches!(self.profile, Profile::Article | Profile::Aop | Profile::Linkplus)
+    }
+}
+
+pub(super) fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route(dialect::article::TOKEN_PATH, get(article::token).post(article::token))
+        .route(dialect::article::SEARCH_PATH, post(article::search))
+        .route(dialect::aop::PATH, any(aop::call))
+        .route(dialect::onebound::UPLOAD_PATH, post(onebound::upload))
+        .route(dialect::onebound::SEARCH_PATH, get(onebound::search))
+        .route(dialect::tmapi::SEARCH_PATH, get(tmapi::search))
+        .route(dialect::tmapi::CONVERT_PATH, post(tmapi::convert))
+}
+
+/// Who has this secret: the app for which it is configured, or a key of the service.
+fn caller_of(
+    app: &App,
+    secret: Option<&str>,
+    is_app: impl Fn(&GatewayApp) -> bool,
+) -> Result<Caller, Refusal> {
+    let secret = secret.ok_or(Refusal::BadToken)?;
+    // All are looked at, so that the time tells nothing.
+    let known = app.apps.iter().filter(|known| is_app(known));
+    if known.fold(false, |found, known| is_same_secret(secret, known.app_secret.expose()) | found) {
+        return Ok(Caller::owner());
+    }
+    caller_of_key(app, secret).map_err(|failure| refusal_of_key(&failure))
+}
+
+fn refusal_of_key(failure: &Failure) -> Refusal {
+    match failure {
+        Failure::Request(RequestError::RateLimited { .. }) => Refusal::TooFast,
+        _ => Refusal::BadToken,
+    }
+}
+
+/// What a search in any dialect came to.
+struct Answered {
+    offers: Vec<Offer>,
+    total: u64,
+    headers: HeaderMap,
+}
+
+impl Answered {
+    /// The response with what Tongkuan says of it beside.
+    fn around(self, mut response: Response) -> Response {
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+/// A search for a picture in the words of no dialect.
+async fn search(
+    app: &Arc<App>,
+    dialect: &'static str,
+    caller: &Caller,
+    picture: &PictureFile,
+    wish: &Wish,
+    region: Option<Region>,
+) -> Result<Answered, Refusal> {
+    caller.may_read().map_err(|_| Refusal::NoPermission)?;
+    let region = region.and_then(|region| {
+        let [left, top, right, bottom] = region.edges_px();
+        question::Region::new(left, top, right, bottom)
+    });
+    let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let plan = Plan {
+        params: SearchParams {
+            category_id: wish.category_id,
+            price_min: wish.price_min,
+            price_max: wish.price_max,
+            region,
+            page: whole(wish.page),
+            page_size: whole(wish.page_size).clamp(1, 50),
+        },
+        mode: Mode::Default,
+        refine: Refine { words: wish.keyword.as_deref().and_then(Words::parse), max_min_order: None },
+        max_age: None,
+        defer: None,
+        force: false,
+        pages: 1,
+    };
+    let searched = search_for(app, caller, picture, plan, app.deadline(None)).await.map_err(|failure| {
+        tracing::warn!(dialect, code = failure.code(), error = %failure, "a search in a dialect failed");
+        refusal_of(&failure)
+    })?;
+    let answer = searched.answer;
+    let headers = headers_of(&answer, app.clock.now());
+    let word = headers.get("x-tongkuan").and_then(|word| word.to_str().ok()).unwrap_or_default();
+    app.metrics.count_gateway(dialect, word);
+    // Offers of a picture that merely stands out are no answer, and a script could not tell.
+    let has_answer = answer.verdict == Outcome::Hit || answer.source == Source::Upstream;
+    if !has_answer {
+        let why = answer.unanswered.as_ref().map(|unanswered| unanswered.reason);
+        return match (searched.no_leave, why) {
+            (Some(NoLeave::NoRight), _) => Err(Refusal::NoPermission),
+            (Some(NoLeave::BudgetSpent), _) | (None, Some(WhyNot::BudgetSpent | WhyNot::QuotaSpent)) => {
+                Err(Refusal::QuotaSpent)
+            }
+            // Nothing shows in it, so nothing is like it.
+            (None, Some(WhyNot::NothingToCompare)) => Ok(Answered { offers: Vec::new(), total: 0, headers }),
+            (None, Some(WhyNot::TooSlow | WhyNot::BreakerOpen | WhyNot::DeadlinePassed)) => {
+                Err(Refusal::TooFast)
+            }
+            (None, Some(WhyNot::NoUpstream | WhyNot::Offline)) => Err(Refusal::NoPermission),
+            (None, _) => Err(Refusal::Failed),
+        };
+    }
+    let mut offers = answer.offers;
+    match wish.order {
+        Order::Likeness => {}
+        // Those without a price come last, as they may cost anything.
+        Order::PriceUp => offers.sort_by_key(|offer| (offer.price.is_none(), offer.price)),
+        Order::PriceDown => offers.sort_by_key(|offer| std::cmp::Reverse(offer.price)),
+    }
+    let total = answer.total_offers.unwrap_or(offers.len() as u64);
+    Ok(Answered { offers, total, headers })
+}
+
+fn refusal_of(failure: &Failure) -> Refusal {
+    match failure {
+        Failure::Request(
+            RequestError::Overloaded { .. } | RequestError::TimedOut | RequestError::Draining,
+        ) => Refusal::TooFast,
+        Failure::Request(RequestError::TooLarge { .. } | RequestError::Invalid(_)) => Refusal::BadPicture,
+        Failure::Fetch(_) | Failure::Address(_) => Refusal::BadPicture,
+        Failure::Engine(error) if error.is_input_error() => Refusal::BadPicture,
+        _ => Refusal::Failed,
+    }
+}

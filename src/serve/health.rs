@@ -1,0 +1,80 @@
+//! `/livez` and `/readyz`: does the process work, and can it answer? Ready is who has just looked at a real picture.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use image::codecs::jpeg::JpegEncoder;
+use image::{Rgb, RgbImage};
+use serde_json::json;
+
+use super::state::App;
+use crate::engine::{Engine, EngineError};
+use crate::timestamp::Timestamp;
+
+/// What the last inference came to.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    ready: AtomicBool,
+    last: Mutex<Option<(Timestamp, Option<String>)>>,
+}
+
+impl Health {
+    /// Whether the last inference worked.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Loads model and index, and has a picture looked at that is not stored, so that the model runs.
+    pub(super) fn prove(&self, engine: &Engine, now: Timestamp) {
+        let proved = engine.warm_up().and_then(|()| look(engine, now));
+        if let Err(error) = &proved {
+            tracing::error!(%error, code = error.code(), "not ready: the trial picture could not be looked at");
+        }
+        self.ready.store(proved.is_ok(), Ordering::Release);
+        let told = (now, proved.err().map(|error| error.code().to_owned()));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
+}
+
+/// Two shapes on a gradient, other ones at each time: known bytes would not be embedded.
+fn look(engine: &Engine, now: Timestamp) -> Result<(), EngineError> {
+    let seed = now.unix_ms().unsigned_abs();
+    let (left, top) = ((seed % 61) as u32, (seed / 61 % 53) as u32);
+    #[allow(clippy::cast_possible_truncation, reason = "taken modulo 256")]
+    let picture = RgbImage::from_fn(128, 112, |x, y| {
+        let inside = (left..left + 48).contains(&x) && (top..top + 40).contains(&y);
+        let at = (x as i32 - 96).pow(2) + (y as i32 - 72).pow(2) < 500;
+        match (inside, at) {
+            (true, _) => Rgb([200, (x * 2 % 256) as u8, (seed % 251) as u8]),
+            (_, true) => Rgb([30, 60, (y * 2 % 256) as u8]),
+            _ => Rgb([(x * 2 % 256) as u8, (y * 2 % 256) as u8, 240]),
+        }
+    });
+    let mut jpeg = Vec::new();
+    // Into memory, where writing does not fail.
+    let _ = JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&picture);
+    engine.recognise(&jpeg).map(|_| ())
+}
+
+/// The process answers
+#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, description = "It does")))]
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The service can answer: the model and the index are loaded, and the last trial picture could be looked at
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses((status = 200, description = "It can"), (status = 503, description = "Not yet, not any more, or it is ending"))
+)]
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let last = app.health.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let (proved_at, code) = last.map_or((None, None), |(at, code)| (Some(at), code));
+    let ready = app.health.is_ready() && !app.is_draining();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let told = json!({"ready": ready, "draining": app.is_draining(), "looked_at": proved_at, "code": code});
+    (status, axum::Json(told)).into_response()
+}

@@ -1,0 +1,147 @@
+//! `/v1/offers`: what is known about offers, and what can be asked about one.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+
+use super::auth::Caller;
+use super::input::{InPath, Params};
+use super::problem::Failure;
+use super::request_error::RequestError;
+use super::state::App;
+use crate::catalog::Words;
+use crate::engine::{Details, Mode};
+use crate::offer::OfferId;
+
+const MAX_FOUND: u32 = 200;
+
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FindQuery {
+    /// Words, in Chinese or not; any part of a Chinese title is found.
+    #[param(min_length = 1, example = "马克杯")]
+    words: String,
+    /// Offers at the most; by default 20.
+    #[param(minimum = 1, maximum = 200, default = 20)]
+    limit: Option<u32>,
+}
+
+/// Stored offers by words of their titles
+///
+/// Never asks an upstream.
+#[utoipa::path(
+    get, path = "/v1/offers", tag = "offers", params(FindQuery),
+    responses((status = 200, body = super::schema::FoundOffers), (status = "default", response = super::schema::ProblemResponse))
+)]
+pub(super) async fn find(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Params(query): Params<FindQuery>,
+) -> Result<axum::Json<Value>, Failure> {
+    caller.may_read()?;
+    let words = Words::parse(&query.words).ok_or_else(|| Failure::invalid("there is no word to look for"))?;
+    let limit = query.limit.unwrap_or(20);
+    if !(1..=MAX_FOUND).contains(&limit) {
+        return Err(Failure::invalid(format!("limit is from 1 to {MAX_FOUND}")));
+    }
+    let found = app.on_engine(move |engine| engine.catalog().find_offers(&words, limit)).await??;
+    Ok(axum::Json(json!({"offers": found})))
+}
+
+/// What is known about one offer
+///
+/// Never asks an upstream; POST does.
+#[utoipa::path(
+    get, path = "/v1/offers/{offer_id}", tag = "offers",
+    params(("offer_id" = String, Path, description = "As searches name it")),
+    responses((status = 200, body = super::schema::OfferDetails), (status = "default", response = super::schema::ProblemResponse))
+)]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    InPath(offer_id): InPath<String>,
+) -> Result<axum::Json<Value>, Failure> {
+    caller.may_read()?;
+    let offer_id = OfferId::new(offer_id)?;
+    let asked = offer_id.clone();
+    let details = app.on_engine(move |engine| engine.details(&asked, Mode::LocalOnly)).await??;
+    if details.detail.is_none() {
+        return Err(RequestError::NoSuchOffer.into());
+    }
+    Ok(axum::Json(json_of(&details, &offer_id)))
+}
+
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DetailQuery {
+    /// Ask even if the details are known, and store what is said.
+    refresh: bool,
+    /// The answer has to be there after so many milliseconds.
+    #[param(minimum = 1)]
+    deadline_ms: Option<u64>,
+}
+
+/// Asks about one offer, unless its details are known
+///
+/// Costs one call where they are not.
+#[utoipa::path(
+    post, path = "/v1/offers/{offer_id}", tag = "offers",
+    params(DetailQuery, ("offer_id" = String, Path, description = "As searches name it")),
+    responses((status = 200, body = super::schema::OfferDetails), (status = "default", response = super::schema::ProblemResponse))
+)]
+pub(super) async fn ask(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    InPath(offer_id): InPath<String>,
+    Params(query): Params<DetailQuery>,
+) -> Result<axum::Json<Value>, Failure> {
+    caller.may_read()?;
+    caller.may_spend()?;
+    let offer_id = OfferId::new(offer_id)?;
+    let booked = match caller.book(&app, 1)? {
+        Ok(booked) => Some(booked),
+        Err(_) => None,
+    };
+    let mode = match (&booked, query.refresh) {
+        (None, _) => Mode::LocalOnly,
+        (_, true) => Mode::Refresh,
+        (_, false) => Mode::Default,
+    };
+    let (engine, asked) = (Arc::clone(&app.engine), offer_id.clone());
+    let job = move |interrupt| engine.details_unless(&interrupt, &asked, mode);
+    let details = match app.asking.run(app.deadline(query.deadline_ms), job).await.map_err(Failure::from) {
+        Ok(Ok(details)) => details,
+        Ok(Err(error)) => {
+            let failure = Failure::from(error);
+            if let Some((booked, calls)) = booked.zip(failure.calls_if_known()) {
+                booked.settle(&app, calls);
+            }
+            return Err(failure);
+        }
+        Err(failure) => return Err(failure),
+    };
+    let is_short = booked.is_none();
+    if let Some(booked) = booked {
+        booked.settle(&app, details.upstream_calls);
+    }
+    app.metrics.count_calls(details.upstream_calls);
+    let mut json = json_of(&details, &offer_id);
+    if is_short && (details.detail.is_none() || details.stale) {
+        let why = super::auth::NoLeave::BudgetSpent;
+        json["unanswered"] =
+            json!({"reason": why.reason(), "message": why.message(), "retry_at": null, "queued": false});
+    }
+    Ok(axum::Json(json))
+}
+
+fn json_of(details: &Details, offer_id: &OfferId) -> Value {
+    let mut value = serde_json::to_value(details).unwrap_or_default();
+    value["id"] = json!(offer_id);
+    value
+}

@@ -1,0 +1,291 @@
+//! The answers as the OpenAPI document describes them. They are serialised where they belong (`engine`, `catalog`, `doors`);
+//! `tests/it/serve` holds what is said here against what is sent.
+
+#![allow(dead_code, reason = "read by the document alone")]
+
+use serde_json::Value;
+use utoipa::{ToResponse, ToSchema};
+
+use super::problem::Problem;
+
+/// A picture's file: JPEG, PNG, WebP, GIF or BMP.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(super) struct PictureBytes(Vec<u8>);
+
+/// Something was wrong: problem details (RFC 9457).
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(super) struct ProblemResponse(Problem);
+
+/// A stored photo.
+#[derive(ToSchema)]
+pub(super) struct Matched {
+    photo_id: i64,
+    /// query, own or offer.
+    kind: String,
+    label: String,
+}
+
+/// Who sells an offer.
+#[derive(ToSchema)]
+pub(super) struct Supplier {
+    company_name: Option<String>,
+    credit_level: Option<String>,
+}
+
+/// One thing for sale.
+#[derive(ToSchema)]
+pub(super) struct Offer {
+    offer_id: String,
+    title: String,
+    /// In yuan, as a decimal number.
+    price: Option<String>,
+    min_order_quantity: Option<u32>,
+    #[schema(required = false)]
+    category_ids: Vec<u64>,
+    month_sold: Option<u32>,
+    similarity: Option<u8>,
+    image_url: Option<String>,
+    detail_url: Option<String>,
+    supplier: Supplier,
+    /// When price, sales and all the rest were last told.
+    #[schema(required = false)]
+    seen_at: Option<String>,
+}
+
+/// Why nothing was asked, or asked in vain.
+#[derive(ToSchema)]
+pub(super) struct Unanswered {
+    /// A word for programs: budget_spent, key_may_not_spend and others.
+    reason: String,
+    message: String,
+    retry_at: Option<String>,
+    /// Whether the picture waits to be asked about.
+    queued: bool,
+}
+
+/// The answer to a search, as `tongkuan search --json` prints it.
+#[derive(ToSchema)]
+pub(super) struct Answer {
+    /// What the picture is called.
+    id: String,
+    /// hit, review or miss.
+    verdict: String,
+    /// How a hit was recognised: same_bytes, same_pixels, same_picture or remembered.
+    rule: Option<String>,
+    similarity: Option<u8>,
+    score: Option<f32>,
+    confidence: Option<f32>,
+    /// What speaks against the matched picture of a review; other_variant among it.
+    why: Option<String>,
+    #[schema(required = false)]
+    rivals: Vec<i64>,
+    threshold: f32,
+    max_false_hit: Option<f64>,
+    /// local, upstream or none.
+    source: String,
+    fetched_at: Option<String>,
+    stale: bool,
+    matched: Option<Matched>,
+    offers: Vec<Offer>,
+    total_offers: Option<u64>,
+    filtered_out: usize,
+    /// Milliseconds of each stage; null for one that was not needed.
+    #[schema(value_type = Object)]
+    timings_ms: Value,
+    /// Calls that counted against the quota.
+    upstream_calls: u32,
+    unanswered: Option<Unanswered>,
+    /// Why an answer that was paid for is not stored.
+    #[schema(required = false, value_type = Object)]
+    unstored: Option<Value>,
+    /// What the verdict rests on.
+    #[schema(value_type = Object)]
+    explain: Value,
+    #[schema(required = false)]
+    warnings: Vec<String>,
+}
+
+/// What is said of a checked picture, as `tongkuan check` writes it.
+#[derive(ToSchema)]
+pub(super) struct CheckedLine {
+    row: Option<u64>,
+    id: Option<String>,
+    key: Option<String>,
+    /// seen, review, new or, in a stream, error.
+    outcome: String,
+    #[schema(required = false)]
+    photo_id: Option<i64>,
+    #[schema(required = false)]
+    added: Option<bool>,
+    #[schema(required = false)]
+    matched_photo_id: Option<i64>,
+    #[schema(required = false)]
+    matched_row: Option<u64>,
+    #[schema(required = false)]
+    matched_label: Option<String>,
+    #[schema(required = false)]
+    matched_good: Option<String>,
+    #[schema(required = false)]
+    rule: Option<String>,
+    #[schema(required = false)]
+    score: Option<f64>,
+    #[schema(required = false)]
+    confidence: Option<f64>,
+    #[schema(required = false)]
+    why: Option<String>,
+    #[schema(required = false)]
+    rivals: Option<Vec<i64>>,
+    #[schema(required = false)]
+    threshold: Option<f64>,
+    #[schema(required = false)]
+    max_false_hit: Option<f64>,
+    #[schema(required = false)]
+    compared_with: Option<u64>,
+    #[schema(required = false, value_type = Option<Object>)]
+    contest: Option<Value>,
+    #[schema(required = false)]
+    error: Option<String>,
+    #[schema(required = false)]
+    code: Option<String>,
+}
+
+/// What became of an added picture.
+#[derive(ToSchema)]
+pub(super) struct Added {
+    /// The good.
+    id: String,
+    photo_id: i64,
+    is_new: bool,
+    /// How many photos show the good by now.
+    photos: u32,
+}
+
+/// A photo, its answers, and what was said of it.
+#[derive(ToSchema)]
+pub(super) struct PhotoShown {
+    id: i64,
+    matched: StoredPhoto,
+    #[schema(value_type = Vec<Object>)]
+    answers: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    told: Vec<Value>,
+    #[schema(value_type = Vec<Object>)]
+    own_goods: Vec<Value>,
+}
+
+/// A stored photo in full.
+#[derive(ToSchema)]
+pub(super) struct StoredPhoto {
+    photo_id: i64,
+    kind: String,
+    label: String,
+    width_px: u32,
+    height_px: u32,
+    format: String,
+    added_at: String,
+}
+
+/// The photo that is gone.
+#[derive(ToSchema)]
+pub(super) struct Forgotten {
+    id: i64,
+    forgotten: i64,
+}
+
+/// A stored picture and how alike it is.
+#[derive(ToSchema)]
+pub(super) struct Similar {
+    photo_id: i64,
+    kind: String,
+    label: String,
+    added_at: String,
+    similarity: u8,
+    score: f32,
+}
+
+/// The nearest stored pictures, best first.
+#[derive(ToSchema)]
+pub(super) struct SimilarAnswer {
+    id: String,
+    similar: Vec<Similar>,
+}
+
+/// Offers whose titles hold all of the words.
+#[derive(ToSchema)]
+pub(super) struct FoundOffers {
+    #[schema(value_type = Vec<Object>)]
+    offers: Vec<Value>,
+}
+
+/// What is known about an offer.
+#[derive(ToSchema)]
+pub(super) struct OfferDetails {
+    id: String,
+    #[schema(value_type = Option<Object>)]
+    detail: Option<Value>,
+    profile: Option<String>,
+    source: String,
+    fetched_at: Option<String>,
+    stale: bool,
+    upstream_calls: u32,
+    unanswered: Option<Unanswered>,
+    #[schema(required = false, value_type = Object)]
+    unstored: Option<Value>,
+    warnings: Vec<String>,
+}
+
+/// What was remembered: of the pair, or that something was taken back.
+#[derive(ToSchema)]
+pub(super) struct Told {
+    id: Option<i64>,
+    #[schema(required = false)]
+    photos: Vec<i64>,
+    #[schema(required = false)]
+    same: bool,
+    #[schema(required = false)]
+    stored: Vec<i64>,
+    #[schema(required = false)]
+    confidence: Option<f32>,
+    /// Whether anything was taken back.
+    #[schema(required = false)]
+    forgotten: bool,
+}
+
+/// A pair, as `tongkuan verdicts export` writes it; the first line names the format.
+#[derive(ToSchema)]
+pub(super) struct VerdictLine {
+    #[schema(required = false)]
+    tongkuan_verdicts: u32,
+    #[schema(required = false)]
+    same: bool,
+    #[schema(required = false, value_type = Object)]
+    one: Value,
+    #[schema(required = false, value_type = Object)]
+    other: Value,
+}
+
+/// The account of every upstream, and what was saved.
+#[derive(ToSchema)]
+pub(super) struct Quota {
+    id: Option<i64>,
+    #[schema(value_type = Vec<Object>)]
+    upstreams: Vec<Value>,
+    #[schema(value_type = Object)]
+    calls_saved: Value,
+    #[schema(value_type = Object)]
+    waiting: Value,
+}
+
+/// How much is stored, and what the service is doing.
+#[derive(ToSchema)]
+pub(super) struct Stats {
+    id: Option<i64>,
+    home: String,
+    #[schema(value_type = Object)]
+    counts: Value,
+    model: Option<String>,
+    #[schema(value_type = Object)]
+    service: Value,
+}

@@ -1,0 +1,121 @@
+//! What all handlers work on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::auth::Paces;
+use super::background::BackgroundReport;
+use super::gateway::GatewayApp;
+use super::health::Health;
+use super::idempotency::Running;
+use super::metrics::Metrics;
+use super::options::ServeOptions;
+use super::pool::{BodyMemory, Pool};
+use super::request_error::RequestError;
+use super::store::ServeStore;
+use super::uploads::Uploads;
+use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::fetch::Fetch;
+
+/// What the service is made of.
+pub struct ServeParts {
+    /// Answers everything.
+    pub engine: Arc<Engine>,
+    /// Fetches pictures by their addresses; `None` where the network is forbidden.
+    pub fetcher: Option<Arc<dyn Fetch + Send>>,
+    /// Keys, and requests that were made before.
+    pub store: Arc<ServeStore>,
+    /// Whose signatures the gateway takes.
+    pub apps: Vec<GatewayApp>,
+    /// By which quota days pass.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for ServeParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServeParts").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+pub(super) struct App {
+    pub(super) engine: Arc<Engine>,
+    pub(super) fetcher: Option<Arc<dyn Fetch + Send>>,
+    pub(super) store: Arc<ServeStore>,
+    pub(super) apps: Vec<GatewayApp>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) options: ServeOptions,
+    /// Whether anybody can be asked at all.
+    pub(super) has_upstreams: bool,
+    /// For work that fills a core.
+    pub(super) local: Arc<Pool>,
+    /// For waits for upstreams.
+    pub(super) asking: Arc<Pool>,
+    /// For pictures that are fetched.
+    pub(super) fetching: Arc<Pool>,
+    /// For checks of many pictures.
+    pub(super) batches: Arc<Pool>,
+    pub(super) bodies: Arc<BodyMemory>,
+    pub(super) running: Running,
+    pub(super) paces: Paces,
+    pub(super) metrics: Metrics,
+    pub(super) health: Health,
+    pub(super) background: BackgroundReport,
+    pub(super) uploads: Uploads,
+    pub(super) token_secret: Vec<u8>,
+    draining: AtomicBool,
+}
+
+impl App {
+    pub(super) fn new(parts: ServeParts, options: ServeOptions, token_secret: Vec<u8>) -> Arc<Self> {
+        let ServeParts { engine, fetcher, store, apps, clock } = parts;
+        let has_upstreams = engine.has_upstreams();
+        Arc::new(Self {
+            has_upstreams,
+            local: Pool::new(options.workers.max(1), options.max_waiting),
+            asking: Pool::new(options.max_asking.max(1), options.max_asking),
+            fetching: Pool::new(options.max_asking.clamp(1, 16), options.max_asking),
+            batches: Pool::new(options.max_batches.max(1), options.max_batches),
+            bodies: BodyMemory::new(options.max_bytes_in_flight.max(options.max_body_bytes)),
+            running: Running::default(),
+            paces: Paces::default(),
+            metrics: Metrics::new(),
+            health: Health::default(),
+            background: BackgroundReport::default(),
+            uploads: Uploads::default(),
+            token_secret,
+            draining: AtomicBool::new(false),
+            engine,
+            fetcher,
+            store,
+            apps,
+            clock,
+            options,
+        })
+    }
+
+    /// No new work is begun from now on, beside that of requests that are there.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// When a request of now has to be answered; `asked_ms` is what its client gives it.
+    pub(super) fn deadline(&self, asked_ms: Option<u64>) -> Instant {
+        let asked = asked_ms.map_or(self.options.deadline, Duration::from_millis);
+        Instant::now() + asked.min(self.options.deadline)
+    }
+
+    /// Runs `job` on the engine where a core is free for it.
+    pub(super) async fn on_engine<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Engine) -> T + Send + 'static,
+    ) -> Result<T, RequestError> {
+        let engine = Arc::clone(&self.engine);
+        self.local.run(self.deadline(None), move |_| job(&engine)).await
+    }
+}

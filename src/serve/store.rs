@@ -1,0 +1,423 @@
+//! What does the service keep beside the catalogue? Keys (their digests), what each has spent, and the answers of requests
+//! with an `Idempotency-Key`: `serve.sqlite` in the home folder.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::keys::{KeyId, NewKey, Rights, StoredKey};
+use crate::access;
+use crate::photo::Digest;
+use crate::quota_day::QuotaDay;
+use crate::timestamp::Timestamp;
+
+const FILE_NAME: &str = "serve.sqlite";
+/// Raised when the meaning of a column changes; a newer file is refused.
+const VERSION: i64 = 1;
+const BUSY: Duration = Duration::from_secs(5);
+/// For so long a request with an `Idempotency-Key` is remembered.
+pub(super) const REMEMBERED: Duration = Duration::from_hours(24);
+
+const TABLES: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+
+CREATE TABLE keys (
+    key_id        TEXT PRIMARY KEY,
+    name          TEXT NOT NULL UNIQUE,
+    secret_digest BLOB NOT NULL,
+    may_read      INTEGER NOT NULL,
+    may_write     INTEGER NOT NULL,
+    may_spend     INTEGER NOT NULL,
+    daily_budget  INTEGER,
+    per_second    REAL,
+    created_ms    INTEGER NOT NULL,
+    revoked_ms    INTEGER
+) STRICT;
+
+-- Calls that a key has caused, by the day of China standard time.
+CREATE TABLE key_calls (
+    key_id TEXT NOT NULL,
+    day    TEXT NOT NULL,
+    calls  INTEGER NOT NULL,
+    PRIMARY KEY (key_id, day)
+) STRICT, WITHOUT ROWID;
+
+-- Requests with an Idempotency-Key. One without `finished_ms` is under way, or its process was killed.
+CREATE TABLE requests (
+    scope           TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    digest          BLOB NOT NULL,
+    began_ms        INTEGER NOT NULL,
+    finished_ms     INTEGER,
+    status          INTEGER,
+    headers         TEXT,
+    body            BLOB,
+    PRIMARY KEY (scope, idempotency_key)
+) STRICT;
+CREATE INDEX requests_by_age ON requests (began_ms);
+";
+
+/// Why the service's own file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
+#[non_exhaustive]
+pub enum ServeStoreError {
+    #[error("{} cannot be opened: {cause}", path.display())]
+    Open { path: PathBuf, cause: String },
+    #[error("{} was written by a newer version: update this program", path.display())]
+    TooNew { path: PathBuf },
+    #[error("the service's own file cannot be read or written: {0}")]
+    Sqlite(String),
+    #[error("there is a key of the name {name:?} already")]
+    NameTaken { name: String },
+    #[error("there is no key with the name or id {name:?}")]
+    NoSuchKey { name: String },
+}
+
+impl From<rusqlite::Error> for ServeStoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.to_string())
+    }
+}
+
+/// What is remembered of a request with an `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Remembered {
+    /// It is the first.
+    New,
+    /// It came before and was not finished, by this process or one that was killed.
+    Begun { began_at: Timestamp },
+    /// Its answer.
+    Finished(SavedResponse),
+    /// The key came with another request.
+    Other,
+}
+
+/// An answer that is given again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SavedResponse {
+    pub(super) status: u16,
+    /// `name: value` lines.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// The service's own file. Threads take turns; each turn is short.
+#[derive(Debug)]
+pub struct ServeStore {
+    /// For looking up keys, which must not wait for a commit.
+    reader: Mutex<Connection>,
+    writer: Mutex<Connection>,
+}
+
+impl ServeStore {
+    /// Opens the file of a home folder, which must be there.
+    ///
+    /// # Errors
+    /// [`ServeStoreError`] when it cannot be opened, or is of a newer version.
+    pub fn open(home: &Path) -> Result<Self, ServeStoreError> {
+        let path = home.join(FILE_NAME);
+        let failed = |cause: String| ServeStoreError::Open { path: path.clone(), cause };
+        // Made with the home's permissions, which SQLite's own files then take over.
+        access::open(OpenOptions::new().create(true).truncate(false).write(true), &path)
+            .map_err(|error| failed(error.to_string()))?;
+        let connect = || {
+            let connection = Connection::open(&path)?;
+            connection.busy_timeout(BUSY)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            Ok::<_, rusqlite::Error>(connection)
+        };
+        let mut writer = connect().map_err(|error| failed(error.to_string()))?;
+        let setup = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        match setup.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
+            0 => {
+                setup.execute_batch(TABLES)?;
+                setup.pragma_update(None, "user_version", VERSION)?;
+            }
+            VERSION => {}
+            _ => return Err(ServeStoreError::TooNew { path }),
+        }
+        setup.commit()?;
+        let reader = connect().map_err(|error| failed(error.to_string()))?;
+        Ok(Self { reader: Mutex::new(reader), writer: Mutex::new(writer) })
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A secret of this home that never leaves it, made when it is first asked for: 32 bytes.
+    pub(super) fn token_secret(&self, fresh: &[u8; 32]) -> Result<Vec<u8>, ServeStoreError> {
+        let writer = self.writer();
+        writer.execute(
+            "INSERT INTO meta (name, value) VALUES ('token_secret', ?1) ON CONFLICT DO NOTHING",
+            [fresh.as_slice()],
+        )?;
+        Ok(writer.query_row("SELECT value FROM meta WHERE name = 'token_secret'", [], |row| row.get(0))?)
+    }
+
+    /// Whether there is, or ever was, a key: from then on nobody is let in without one.
+    ///
+    /// # Errors
+    /// [`ServeStoreError`]; so for all that follow.
+    pub fn has_keys(&self) -> Result<bool, ServeStoreError> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached("SELECT EXISTS (SELECT 1 FROM keys)")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    pub(super) fn add_key(
+        &self,
+        key_id: &KeyId,
+        secret_digest: Digest,
+        new: &NewKey,
+        created_at: Timestamp,
+    ) -> Result<(), ServeStoreError> {
+        let Rights { read, write, spend } = new.rights;
+        let added = self.writer().execute(
+            "INSERT INTO keys (key_id, name, secret_digest, may_read, may_write, may_spend, daily_budget, per_second, created_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+            params![
+                key_id.0,
+                new.name,
+                secret_digest.as_bytes().as_slice(),
+                read,
+                write,
+                spend,
+                new.daily_budget,
+                new.per_second,
+                created_at.unix_ms(),
+            ],
+        )?;
+        if added == 0 { Err(ServeStoreError::NameTaken { name: new.name.clone() }) } else { Ok(()) }
+    }
+
+    /// All keys, the oldest first, with what each has spent on `day`.
+    pub(super) fn keys(&self, day: &QuotaDay) -> Result<Vec<StoredKey>, ServeStoreError> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached(
+            "SELECT key_id, name, may_read, may_write, may_spend, daily_budget, per_second, created_ms, revoked_ms,
+                    coalesce((SELECT calls FROM key_calls c WHERE c.key_id = keys.key_id AND day = ?1), 0)
+             FROM keys ORDER BY created_ms, key_id",
+        )?;
+        let keys = statement.query_map([day.to_string()], |row| {
+            Ok(StoredKey {
+                key_id: KeyId(row.get(0)?),
+                name: row.get(1)?,
+                rights: Rights { read: row.get(2)?, write: row.get(3)?, spend: row.get(4)? },
+                daily_budget: row.get(5)?,
+                per_second: row.get(6)?,
+                created_at: Timestamp::from_unix_ms(row.get(7)?),
+                revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_unix_ms),
+                calls_today: row.get(9)?,
+            })
+        })?;
+        Ok(keys.collect::<Result<_, _>>()?)
+    }
+
+    /// A key that was not revoked, with the digest of its secret.
+    pub(super) fn key(&self, key_id: &str) -> Result<Option<(StoredKey, [u8; 32])>, ServeStoreError> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached(
+            "SELECT key_id, name, may_read, may_write, may_spend, daily_budget, per_second, created_ms, secret_digest
+             FROM keys WHERE key_id = ?1 AND revoked_ms IS NULL",
+        )?;
+        let found = statement.query_row([key_id], |row| {
+            let key = StoredKey {
+                key_id: KeyId(row.get(0)?),
+                name: row.get(1)?,
+                rights: Rights { read: row.get(2)?, write: row.get(3)?, spend: row.get(4)? },
+                daily_budget: row.get(5)?,
+                per_second: row.get(6)?,
+                created_at: Timestamp::from_unix_ms(row.get(7)?),
+                revoked_at: None,
+                calls_today: 0,
+            };
+            Ok((key, row.get::<_, [u8; 32]>(8)?))
+        });
+        Ok(found.optional()?)
+    }
+
+    /// Ends a key, by its name or id.
+    pub(super) fn revoke(&self, name: &str, now: Timestamp) -> Result<(), ServeStoreError> {
+        let revoked = self.writer().execute(
+            "UPDATE keys SET revoked_ms = coalesce(revoked_ms, ?2) WHERE name = ?1 OR key_id = ?1",
+            params![name, now.unix_ms()],
+        )?;
+        if revoked == 0 { Err(ServeStoreError::NoSuchKey { name: name.to_owned() }) } else { Ok(()) }
+    }
+
+    /// Books up to `calls` on a key before they are made, as far as its budget of the day has room: how many it booked.
+    pub(super) fn book(
+        &self,
+        key_id: &KeyId,
+        day: &QuotaDay,
+        calls: u32,
+        budget: u32,
+    ) -> Result<u32, ServeStoreError> {
+        let mut writer = self.writer();
+        let booking = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let day = day.to_string();
+        let spent: u32 = booking
+            .query_row(
+                "SELECT calls FROM key_calls WHERE key_id = ?1 AND day = ?2",
+                params![key_id.0, day],
+                |row| row.get(0),
+            )
+            .optional()?
+            .unwrap_or(0);
+        let booked = calls.min(budget.saturating_sub(spent));
+        if booked > 0 {
+            booking.execute(
+                "INSERT INTO key_calls (key_id, day, calls) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (key_id, day) DO UPDATE SET calls = calls + excluded.calls",
+                params![key_id.0, day, booked],
+            )?;
+        }
+        booking.commit()?;
+        Ok(booked)
+    }
+
+    /// Sets right what was booked, once it is known what was called.
+    pub(super) fn settle(
+        &self,
+        key_id: &KeyId,
+        day: &QuotaDay,
+        booked: u32,
+        called: u32,
+    ) -> Result<(), ServeStoreError> {
+        if booked != called {
+            self.writer().execute(
+                "UPDATE key_calls SET calls = max(0, calls + ?3) WHERE key_id = ?1 AND day = ?2",
+                params![key_id.0, day.to_string(), i64::from(called) - i64::from(booked)],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Remembers that a request begins, unless it is remembered already.
+    pub(super) fn begin_request(
+        &self,
+        scope: &str,
+        idempotency_key: &str,
+        digest: Digest,
+        now: Timestamp,
+    ) -> Result<Remembered, ServeStoreError> {
+        let mut writer = self.writer();
+        let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        transaction.execute("DELETE FROM requests WHERE began_ms < ?1", [now.minus(REMEMBERED).unix_ms()])?;
+        type Row = (Vec<u8>, i64, Option<u16>, Option<String>, Option<Vec<u8>>);
+        let known: Option<Row> = transaction
+            .query_row(
+                "SELECT digest, began_ms, status, headers, body FROM requests WHERE scope = ?1 AND idempotency_key = ?2",
+                params![scope, idempotency_key],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+            )
+            .optional()?;
+        let remembered = match known {
+            None => {
+                transaction.execute(
+                    "INSERT INTO requests (scope, idempotency_key, digest, began_ms) VALUES (?1, ?2, ?3, ?4)",
+                    params![scope, idempotency_key, digest.as_bytes().as_slice(), now.unix_ms()],
+                )?;
+                Remembered::New
+            }
+            Some((known, ..)) if known != digest.as_bytes() => Remembered::Other,
+            Some((_, _, Some(status), headers, body)) => {
+                let headers = headers.as_deref().and_then(|text| serde_json::from_str(text).ok());
+                let (headers, body) = (headers.unwrap_or_default(), body.unwrap_or_default());
+                Remembered::Finished(SavedResponse { status, headers, body })
+            }
+            Some((_, began_ms, ..)) => Remembered::Begun { began_at: Timestamp::from_unix_ms(began_ms) },
+        };
+        transaction.commit()?;
+        Ok(remembered)
+    }
+
+    /// Keeps the answer of a request that began.
+    pub(super) fn finish_request(
+        &self,
+        scope: &str,
+        idempotency_key: &str,
+        response: &SavedResponse,
+        now: Timestamp,
+    ) -> Result<(), ServeStoreError> {
+        let headers = serde_json::to_string(&response.headers).unwrap_or_default();
+        self.writer().execute(
+            "UPDATE requests SET finished_ms = ?3, status = ?4, headers = ?5, body = ?6
+             WHERE scope = ?1 AND idempotency_key = ?2",
+            params![scope, idempotency_key, now.unix_ms(), response.status, headers, response.body],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets a request that came to nothing, so that it may be made anew.
+    pub(super) fn forget_request(&self, scope: &str, idempotency_key: &str) -> Result<(), ServeStoreError> {
+        self.writer().execute(
+            "DELETE FROM requests WHERE scope = ?1 AND idempotency_key = ?2",
+            params![scope, idempotency_key],
+        )?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_795_485_600_000);
+
+    #[test]
+    fn a_budget_is_never_overdrawn_however_many_ask_at_once() {
+        let home = tempfile::tempdir().unwrap();
+        let store = ServeStore::open(home.path()).unwrap();
+        let (key, day) = (KeyId("k".to_owned()), QuotaDay::of(NOW));
+        let booked: u32 = std::thread::scope(|scope| {
+            let book = || (0..5).map(|_| store.book(&key, &day, 2, 15).unwrap()).sum::<u32>();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(book)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(booked, 15);
+        store.settle(&key, &day, 15, 4).unwrap();
+        assert_eq!(store.book(&key, &day, 20, 15).unwrap(), 11);
+    }
+
+    #[test]
+    fn a_request_is_remembered_for_a_day_under_its_own_content() {
+        let home = tempfile::tempdir().unwrap();
+        let store = ServeStore::open(home.path()).unwrap();
+        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        let begin = |digest, now| store.begin_request("s", "k", digest, now).unwrap();
+        assert_eq!(begin(one, NOW), Remembered::New);
+        assert_eq!(begin(one, NOW), Remembered::Begun { began_at: NOW });
+        assert_eq!(begin(other, NOW), Remembered::Other);
+        let response = SavedResponse {
+            status: 200,
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: b"{}".to_vec(),
+        };
+        store.finish_request("s", "k", &response, NOW).unwrap();
+        drop(store);
+        let store = ServeStore::open(home.path()).unwrap();
+        let begin = |digest, now| store.begin_request("s", "k", digest, now).unwrap();
+        assert_eq!(begin(one, NOW), Remembered::Finished(response));
+        assert_eq!(begin(other, NOW.plus(REMEMBERED + Duration::from_secs(1))), Remembered::New);
+    }
+
+    #[test]
+    fn a_file_of_a_newer_version_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let store = ServeStore::open(home.path()).unwrap();
+        store.writer().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        drop(store);
+        assert!(matches!(ServeStore::open(home.path()), Err(ServeStoreError::TooNew { .. })));
+    }
+}

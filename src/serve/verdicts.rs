@@ -1,0 +1,153 @@
+//! `/v1/verdicts`: what people say of pairs outranks every score.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use utoipa::ToSchema;
+
+use super::auth::Caller;
+use super::check::NDJSON;
+use super::idempotency;
+use super::input::{checked_label, parse_json, read_whole};
+use super::problem::Failure;
+use super::request_error::RequestError;
+use super::state::App;
+use crate::engine::{PhotoRef, Sameness};
+use crate::photo_id::PhotoId;
+
+/// One of two pictures: a stored photo, or a file, which is stored if it is not.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Side {
+    /// As searches name it in `matched`.
+    photo_id: Option<i64>,
+    /// The picture's file in base64, in its place.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// What the file is called, for people.
+    #[schema(max_length = 256)]
+    label: Option<String>,
+}
+
+/// What is said of two pictures.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerdictJson {
+    one: Side,
+    other: Side,
+    /// Whether they show the same; null takes back what was said.
+    same: Option<bool>,
+}
+
+enum Named {
+    Photo(PhotoId),
+    File { bytes: Vec<u8>, label: String },
+}
+
+impl Side {
+    fn named(self) -> Result<Named, Failure> {
+        match (self.photo_id, self.image) {
+            (Some(number), None) => Ok(Named::Photo(PhotoId(number))),
+            (None, Some(base64)) => {
+                let bytes = STANDARD.decode(base64.trim());
+                let bytes =
+                    bytes.map_err(|error| Failure::invalid(format!("image is no base64: {error}")))?;
+                Ok(Named::File { bytes, label: checked_label(self.label.unwrap_or_default())? })
+            }
+            _ => Err(Failure::invalid("a side has either photo_id or image")),
+        }
+    }
+}
+
+impl Named {
+    fn photo_ref(&self) -> PhotoRef<'_> {
+        match self {
+            Self::Photo(photo_id) => PhotoRef::Photo(*photo_id),
+            Self::File { bytes, label } => PhotoRef::File { bytes, label },
+        }
+    }
+}
+
+/// Says of two pictures that they are the same, or that they are not
+#[utoipa::path(
+    post, path = "/v1/verdicts", tag = "verdicts",
+    params(("Idempotency-Key" = Option<String>, Header, description = "With the same key and request, the first answer is given again for 24 hours")),
+    request_body = VerdictJson,
+    responses((status = 200, body = super::schema::Told), (status = "default", response = super::schema::ProblemResponse))
+)]
+pub(super) async fn tell(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Failure> {
+    caller.may_write()?;
+    app.local.admit()?;
+    let asked = idempotency::Asked::of(&request)?;
+    let (headers, body) = read_whole(&app, request).await?;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    // A form of another site can send text, and no JSON.
+    if !kind.to_ascii_lowercase().starts_with("application/json") {
+        let given = kind.chars().take(80).collect();
+        return Err(RequestError::MediaType { given, wanted: "application/json" }.into());
+    }
+    let asked = asked.with_body(&headers, &body.bytes);
+    idempotency::once(&app, &caller, asked, async |_| {
+        let VerdictJson { one, other, same } = parse_json(&body.bytes)?;
+        let (one, other) = (one.named()?, other.named()?);
+        let told = app.on_engine(move |engine| match same {
+            None => {
+                let forgotten = engine.forget_told(one.photo_ref(), other.photo_ref())?;
+                Ok::<_, Failure>(json!({"id": null, "forgotten": forgotten}))
+            }
+            Some(same) => {
+                let sameness = if same { Sameness::Same } else { Sameness::Different };
+                let told = engine.tell(one.photo_ref(), other.photo_ref(), sameness)?;
+                let mut value = serde_json::to_value(&told).unwrap_or_default();
+                value["id"] = Value::Null;
+                Ok(value)
+            }
+        });
+        Ok(axum::Json(told.await??).into_response())
+    })
+    .await
+}
+
+/// All that was said, a line a pair, as `tongkuan verdicts export` writes it
+#[utoipa::path(
+    get, path = "/v1/verdicts", tag = "verdicts",
+    responses((status = 200, body = super::schema::VerdictLine, content_type = "application/x-ndjson"), (status = "default", response = super::schema::ProblemResponse))
+)]
+pub(super) async fn export(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Failure> {
+    caller.may_read()?;
+    let place = app.batches.place(app.deadline(None)).await?;
+    let (tell, told) = mpsc::channel::<Result<Bytes, std::io::Error>>(16);
+    tokio::task::spawn_blocking(move || {
+        let send = |value: &Value| tell.blocking_send(Ok(Bytes::from(format!("{value}\n")))).is_ok();
+        if send(&json!({"tongkuan_verdicts": 1})) {
+            let each = app
+                .engine
+                .each_verdict(&mut |line| serde_json::to_value(&line).is_ok_and(|value| send(&value)));
+            if let Err(error) = each {
+                tracing::error!(%error, code = error.code(), "an export of verdicts broke off");
+                // The client must not take half for the whole.
+                let _ = tell.blocking_send(Err(std::io::Error::other(error.to_string())));
+            }
+        }
+        drop(place);
+    });
+    let lines = stream::unfold(told, |mut told| async move { Some((told.recv().await?, told)) });
+    Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
+}
