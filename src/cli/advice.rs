@@ -19,6 +19,7 @@ use crate::offer::{OfferIdError, PriceError};
 use crate::photo::PhotoError;
 use crate::sandbox::{FaultError, SandboxError};
 use crate::scan::ScanError;
+use crate::serve::{RightsError, ServeError, ServeStoreError};
 use crate::upstream::{TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
 
 /// The code of the first error in the chain that has one.
@@ -62,6 +63,9 @@ fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
             FaultError,
             ScanError,
             MoveError,
+            ServeError,
+            ServeStoreError,
+            RightsError,
         )
     })
 }
@@ -90,6 +94,8 @@ fn advice(code: &str) -> Option<&'static str> {
         "no_home" => "--home names another; `tongkuan add` or a search that is not offline makes one there",
         "home_not_readable" => "--home names another",
         "move_exists" => "--force replaces it",
+        "serve_needs_keys" => "`tongkuan keys add NAME` makes one",
+        "no_such_key" => "`tongkuan keys list` names them",
         "no_such_photo" => "`tongkuan search` names the photo that it matched",
         "no_upstream" => "`tongkuan --help` tells how to name one",
         "upstream_auth" => "for the official gateway, `tongkuan login` gets new tokens",

@@ -36,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "catalog",
             "clock",
             "config",
+            "doors",
             "embed",
             "engine",
             "eval",
@@ -48,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "printable",
             "sandbox",
             "scan",
+            "serve",
             "upstream",
             "verdict",
             "verify",
@@ -73,6 +75,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "photo",
             "sandbox",
             "scan",
+            "serve",
             "tensor",
             "upstream",
             "verify",
@@ -80,6 +83,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // What every door needs before it opens an engine; knows none of the doors.
     ("config", &["catalog", "clock", "embed", "engine", "fetch", "offer", "photo", "upstream"]),
+    // Words alone: who is asked and what is found is known to `sandbox` and `serve`.
+    ("dialect", &["clock", "offer", "upstream"]),
+    ("doors", &["catalog", "engine", "fetch", "offer", "photo", "photo_id"]),
     // Both without knowledge of who draws or throws: the sandbox's goods, and the edits of `eval`.
     ("dice", &[]),
     ("drawing", &[]),
@@ -139,7 +145,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("printable", &[]),
     ("question", &["offer"]),
     ("quota_day", &["timestamp"]),
-    ("sandbox", &["clock", "dice", "drawing", "offer", "photo", "upstream"]),
+    ("sandbox", &["clock", "dialect", "dice", "drawing", "offer", "photo", "upstream"]),
     // Groups what the engine judges, as `eval` counts it.
     (
         "scan",
@@ -156,6 +162,30 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "timestamp",
             "vector",
             "verdict",
+            "verify",
+        ],
+    ),
+    // HTTP around the engine; knows what is asked for, not how it is answered.
+    (
+        "serve",
+        &[
+            "access",
+            "cancel",
+            "catalog",
+            "clock",
+            "config",
+            "dialect",
+            "doors",
+            "engine",
+            "fetch",
+            "input",
+            "offer",
+            "photo",
+            "photo_id",
+            "question",
+            "quota_day",
+            "timestamp",
+            "upstream",
             "verify",
         ],
     ),

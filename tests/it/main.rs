@@ -32,6 +32,7 @@ mod reembed;
 mod removals;
 mod sandbox;
 mod scan;
+mod serve;
 mod similar;
 mod snapshot;
 mod soak;

@@ -1,0 +1,300 @@
+//! Scripts that are there already: they change the base URL and save their quota.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use tongkuan::clock::{ManualClock, Timestamp};
+use tongkuan::config::Profile;
+use tongkuan::engine::{CachePolicy, Engine};
+use tongkuan::fetch::{FetchLimits, Fetcher};
+use tongkuan::photo::{Photo, PhotoLimits};
+use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
+use tongkuan::serve::{GatewayApp, NewKey, Rights, ServeParts, ServeStore, Server};
+use tongkuan::upstream::aop::sign;
+use tongkuan::upstream::{
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
+    OneboundUpstream, SearchParams, Secret, TmapiConfig, TmapiUpstream, Upstream, UpstreamError,
+    UpstreamErrorKind, prepare,
+};
+
+use super::options;
+use crate::fakes::{FakeEmbedder, http};
+
+const KEY: &str = "sandbox";
+const SECRET: &str = "sandbox-secret";
+
+/// A service whose upstream is a sandbox, asked in the dialect `upstream`.
+struct Gateway {
+    home: tempfile::TempDir,
+    sandbox: Sandbox,
+    server: Server,
+    store: Arc<ServeStore>,
+    clock: Arc<ManualClock>,
+}
+
+impl Gateway {
+    fn asking(upstream: Profile) -> Self {
+        Self::of(upstream, SandboxOptions::default().daily_quota)
+    }
+
+    fn of(upstream: Profile, daily_budget: u32) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_unix_ms(1_795_485_600_000)));
+        let options_of =
+            SandboxOptions { clock: clock.clone(), min_interval_ms: 0, ..SandboxOptions::default() };
+        let sandbox = Sandbox::start(options_of).unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let policy =
+            GuardPolicy { min_interval: std::time::Duration::ZERO, daily_budget, ..GuardPolicy::default() };
+        let engine = Engine::builder(home.path())
+            .embedder(Arc::new(FakeEmbedder::new()))
+            .clock(clock.clone())
+            .upstream(
+                client_of(upstream, sandbox.base_url(), &sandbox.issue_token(), &clock),
+                policy,
+                CachePolicy::default(),
+            )
+            .open()
+            .unwrap();
+        let fetcher = Fetcher::new(FetchLimits::default(), &[sandbox.base_url().to_owned()]).unwrap();
+        let store = Arc::new(ServeStore::open(home.path()).unwrap());
+        let app = |profile| GatewayApp { profile, app_key: KEY.to_owned(), app_secret: Secret::new(SECRET) };
+        let parts = ServeParts {
+            engine: Arc::new(engine),
+            fetcher: Some(Arc::new(fetcher)),
+            store: Arc::clone(&store),
+            apps: vec![app(Profile::Aop), app(Profile::Onebound), app(Profile::Tmapi)],
+            clock: clock.clone(),
+        };
+        let server = Server::start(parts, options()).unwrap();
+        Self { home, sandbox, server, store, clock }
+    }
+
+    fn picture(&self, number: usize) -> Vec<u8> {
+        let catalogue = self.sandbox.catalogue();
+        catalogue.jpeg(&catalogue.goods()[number], View::Main)
+    }
+
+    fn address(&self, number: usize) -> String {
+        let good = &self.sandbox.catalogue().goods()[number];
+        format!("{}/img/{}/main.jpg", self.sandbox.base_url(), good.offer_id)
+    }
+
+    fn file(&self, number: usize) -> PathBuf {
+        let path = self.home.path().join(format!("{number}.jpg"));
+        std::fs::write(&path, self.picture(number)).unwrap();
+        path
+    }
+
+    /// The ids of the offers that a client of this crate finds here.
+    fn search(&self, dialect: Profile, number: usize) -> Result<Vec<String>, UpstreamError> {
+        let client = client_of(dialect, &self.server.base_url(), "any-token", &self.clock);
+        let picture = Photo::decode(&self.picture(number), &PhotoLimits::default()).unwrap();
+        let mut picture = prepare(picture.as_image(), None, &client.upload_limits()).unwrap().picture;
+        picture.source_url = Some(self.address(number));
+        let page = client.search(&picture, &SearchParams::default())?;
+        assert!(page.offers.iter().all(|offer| offer.price.is_some() && !offer.title.is_empty()));
+        Ok(page.offers.iter().map(|offer| offer.offer_id.to_string()).collect())
+    }
+}
+
+/// The client of a dialect, as it is in use against the real services.
+fn client_of(dialect: Profile, base_url: &str, token: &str, clock: &Arc<ManualClock>) -> Arc<dyn Upstream> {
+    let gateway = || {
+        let mut config = AopConfig::new(KEY, Secret::new(SECRET));
+        config.access_token = Some(Secret::new(token));
+        base_url.clone_into(&mut config.base_url);
+        config
+    };
+    match dialect {
+        Profile::Article => {
+            let mut config = ArticleConfig::new(KEY, Secret::new(SECRET));
+            base_url.clone_into(&mut config.base_url);
+            Arc::new(ArticleUpstream::new(config, clock.clone()).unwrap())
+        }
+        Profile::Aop => Arc::new(AopUpstream::new(gateway(), clock.clone()).unwrap()),
+        Profile::Linkplus => Arc::new(LinkplusUpstream::new(gateway(), clock.clone()).unwrap()),
+        Profile::Onebound => {
+            let mut config = OneboundConfig::new(Secret::new(KEY), Secret::new(SECRET));
+            base_url.clone_into(&mut config.base_url);
+            Arc::new(OneboundUpstream::new(config, clock.clone()).unwrap())
+        }
+        Profile::Tmapi => {
+            let mut config = TmapiConfig::new(Secret::new(SECRET));
+            base_url.clone_into(&mut config.base_url);
+            Arc::new(TmapiUpstream::new(config, clock.clone()).unwrap())
+        }
+    }
+}
+
+#[test]
+fn every_dialect_is_served_from_any_other_and_all_share_one_call() {
+    for upstream in [Profile::Article, Profile::Aop] {
+        let gateway = Gateway::asking(upstream);
+        let first = gateway.search(Profile::Article, 7).unwrap();
+        assert_eq!(first.len(), 20);
+        for dialect in Profile::ALL {
+            assert_eq!(gateway.search(dialect, 7).unwrap(), first, "{dialect} from {upstream}");
+        }
+        assert_eq!(gateway.sandbox.counters().searches_ok, 1, "{upstream}");
+    }
+}
+
+#[test]
+fn a_miss_in_each_dialect_is_passed_on_once() {
+    let gateway = Gateway::asking(Profile::Article);
+    for (number, dialect) in Profile::ALL.into_iter().enumerate() {
+        let number = 20 * number;
+        let first = gateway.search(dialect, number).unwrap();
+        assert!(!first.is_empty(), "{dialect}");
+        assert_eq!(gateway.search(dialect, number).unwrap(), first, "{dialect}");
+        assert_eq!(gateway.sandbox.counters().searches_ok, 1 + number as u64 / 20, "{dialect}");
+    }
+}
+
+#[test]
+fn a_wrong_secret_or_signature_is_refused_in_the_dialects_own_words() {
+    let gateway = Gateway::asking(Profile::Article);
+    let base = gateway.server.base_url();
+    let text = |request: reqwest::blocking::RequestBuilder| request.send().unwrap().text().unwrap();
+    let get = |path: &str| text(http().get(format!("{base}{path}")));
+    let token = "/auth/requestToken?grant_type=client_credentials&client_id=sandbox&client_secret=";
+    assert!(get(&format!("{token}wrong")).contains("40001"));
+    assert!(get(&format!("{token}{SECRET}")).contains("access_token"));
+    assert!(get("/1688/item_search_img/?key=sandbox&secret=wrong&imgid=x").contains("4005"));
+    assert!(get("/1688/search/image?apiToken=wrong&img_url=x").contains("401"));
+    let path = format!("param2/1/com.alibaba.linkplus/alibaba.cross.similar.offer.search/{KEY}");
+    let signed = |secret: &str, token: &str| {
+        let params = [("picUrl", "http://a/b.jpg"), ("page", "1"), ("access_token", token)];
+        let signature = sign(&path, &params, &Secret::new(secret));
+        let request = http().post(format!("{base}/openapi/{path}"));
+        text(request.form(&params).query(&[("_aop_signature", signature)]))
+    };
+    assert!(signed("wrong", "t").contains("gw.SignatureInvalid"));
+    assert!(signed(SECRET, "").contains("Request need user authenticated"));
+    // What is right so far comes to the picture, which is not to be had.
+    assert!(signed(SECRET, "t").contains("handle image error with url"));
+    assert!(
+        text(http().post(format!("{base}/openapi/{path}")).form(&[("page", "1")]))
+            .contains("gw.SignatureMissing")
+    );
+    assert_eq!(gateway.sandbox.counters().searches_ok, 0);
+}
+
+#[test]
+fn where_nothing_is_left_to_spend_each_dialect_says_so_as_its_upstream_does_and_hits_go_on() {
+    let gateway = Gateway::of(Profile::Article, 1);
+    let known = gateway.search(Profile::Article, 7).unwrap();
+    for dialect in Profile::ALL {
+        let error = gateway.search(dialect, 60).unwrap_err();
+        assert_eq!(error.kind, UpstreamErrorKind::Quota, "{dialect}: {error}");
+        assert_eq!(gateway.search(dialect, 7).unwrap(), known, "{dialect}");
+    }
+    assert_eq!(gateway.sandbox.counters().searches_ok, 1);
+}
+
+#[test]
+fn a_key_of_the_service_is_a_secret_where_a_dialect_sends_it_and_keeps_its_limits() {
+    let gateway = Gateway::asking(Profile::Article);
+    let new = NewKey {
+        name: "r".to_owned(),
+        rights: "read".parse::<Rights>().unwrap(),
+        daily_budget: None,
+        per_second: None,
+    };
+    let (_, key) = gateway.store.make_key(&new, Timestamp::from_unix_ms(0)).unwrap();
+    let base = gateway.server.base_url();
+    let search = |number: usize| {
+        let query = [("key", "any"), ("secret", key.expose()), ("imgid", &gateway.address(number))];
+        let response = http().get(format!("{base}/1688/item_search_img/")).query(&query).send().unwrap();
+        response.json::<serde_json::Value>().unwrap()
+    };
+    assert_eq!(search(7)["error_code"], "4012");
+    assert_eq!(gateway.sandbox.counters().searches_ok, 0);
+    gateway.search(Profile::Article, 7).unwrap();
+    assert_eq!(search(7)["error_code"], "0000");
+    gateway.store.revoke_key("r", Timestamp::from_unix_ms(1)).unwrap();
+    assert_eq!(search(7)["error_code"], "4005");
+}
+
+/// Where pip has put requests.
+fn python_path() -> &'static Path {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-requests");
+        let lock = std::fs::File::create(place.with_extension("lock")).unwrap();
+        lock.lock().unwrap();
+        if !place.join("requests/__init__.py").exists() {
+            let pip = [
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "requests==2.32.5",
+                "--target",
+            ];
+            let status = Command::new("python3").args(pip).arg(&place).status().unwrap();
+            assert!(status.success(), "pip could not install requests");
+        }
+        place
+    })
+}
+
+/// What a script of docs/examples/serve prints: standard output and standard error.
+pub(super) fn script(program: &str, name: &str, args: &[&str]) -> (String, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/serve").join(name);
+    let mut command = Command::new(program);
+    if program == "python3" {
+        command.env("PYTHONPATH", python_path());
+    }
+    let ran = command.arg(path).args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(ran.stdout), text(ran.stderr));
+    assert!(ran.status.success(), "{name}: {err}{out}");
+    (out, err)
+}
+
+#[test]
+fn scripts_that_know_nothing_of_this_run_unchanged_and_the_second_time_for_nothing() {
+    let gateway = Gateway::asking(Profile::Aop);
+    let base = gateway.server.base_url();
+    let (file, address) = (gateway.file(7), gateway.address(7));
+    let file = file.to_str().unwrap();
+    let (misses, err) = script("python3", "article_client.py", &[&base, KEY, SECRET, file]);
+    assert!(misses.lines().count() == 20 && err.contains("x-tongkuan: miss"), "{misses}{err}");
+    let ids = |out: &str| -> Vec<String> {
+        out.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let mut scripts: Vec<(&str, &str, Vec<&str>)> = vec![
+        ("python3", "article_client.py", vec![&base, KEY, SECRET, file]),
+        ("python3", "aop_client.py", vec![&base, KEY, SECRET, "a-token-of-the-platform", file]),
+        ("python3", "onebound_client.py", vec![&base, KEY, SECRET, &address]),
+    ];
+    // CI has no JDK everywhere; the signature is the same as in Python.
+    if Command::new("java").arg("-version").output().is_ok() {
+        scripts.push(("java", "AopClient.java", vec![&base, KEY, SECRET, "a-token-of-the-platform", file]));
+    }
+    for (program, name, args) in scripts {
+        let (out, err) = script(program, name, &args);
+        assert_eq!(ids(&out), ids(&misses), "{name}");
+        assert!(err.contains("x-tongkuan: hit"), "{name}: {err}");
+    }
+    assert_eq!(gateway.sandbox.counters().searches_ok, 1);
+}
+
+#[test]
+fn the_examples_of_the_docs_do_what_they_say() {
+    let gateway = Gateway::asking(Profile::Article);
+    let base = gateway.server.base_url();
+    let file = gateway.file(3);
+    let (out, _) = script("python3", "search.py", &[&base, file.to_str().unwrap()]);
+    assert!(out.starts_with("miss 1 calls\n") && out.lines().count() == 21, "{out}");
+    let (out, _) = script("sh", "search.sh", &[&base, file.to_str().unwrap()]);
+    let lines: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (lines.len(), &lines[0]["verdict"], &lines[1]["outcome"], &lines[2]["outcome"]),
+        (3, &"hit".into(), &"seen".into(), &"seen".into())
+    );
+    assert_eq!((&lines[1]["key"], &lines[2]["key"]), (&"my-own-key".into(), &"again".into()));
+}
