@@ -151,9 +151,7 @@ impl Serve {
         handle.close();
         let _ = watching.join();
         if ended == Ended::Cut {
-            complain(
-                "ended with requests under way; what was paid for is stored, or waits in the home's paid.journal",
-            );
+            complain("ended with requests under way; a call that was made is booked, and its answer is lost");
             return Ok(ExitCode::from(INTERRUPTED));
         }
         Ok(ExitCode::SUCCESS)

@@ -191,9 +191,12 @@ pub(super) fn needs_key(app: &App) -> Result<bool, Failure> {
 
 /// Everything under `/v1` and `/metrics` passes here: pages of other sites are refused, and a caller is told by its key.
 pub(super) async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let told = page_may_ask(&app, request.method(), request.headers())
-        .map_err(Failure::from)
-        .and_then(|()| caller(&app, request.headers()));
+    let told = needs_key(&app).and_then(|needs_key| {
+        if !needs_key {
+            page_may_ask(&app, request.method(), request.headers())?;
+        }
+        caller(&app, request.headers())
+    });
     match told {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
@@ -203,18 +206,15 @@ pub(super) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
     }
 }
 
-/// Refuses what a page of another site has a browser ask: while there are no keys, a request needs no more than an address.
+/// Refuses what a page of another site has a browser ask, while there are no keys and a request needs no more than an address. (A
+/// page of another site has no key, and may not send one unless it is let in by name.)
 ///
 /// A browser sends `Origin` with what a script or a form of another site asks, and the name that the page was reached by in
 /// `Host`, which shows a name that was made to lead to this machine.
 pub(super) fn page_may_ask(app: &App, method: &Method, headers: &HeaderMap) -> Result<(), RequestError> {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();
-    let is_loopback = app.options.listen.ip().is_loopback();
-    if is_loopback
-        && !is_of_this_machine(host)
-        && !app.options.allowed_hosts.iter().any(|name| name == host_name(host))
-    {
+    if !is_of_this_machine(host) && !app.options.allowed_hosts.iter().any(|name| name == host_name(host)) {
         return Err(RequestError::Host { host: host.chars().take(100).collect() });
     }
     let Some(origin) = text(header::ORIGIN) else {

@@ -170,7 +170,7 @@ pub(super) async fn check(
         let given = Given::read(&headers, &body.bytes).await?;
         let picture = given.open(&app, deadline, Some(body.share)).await?;
         let engine = Arc::clone(&app.engine);
-        let job = move |_| {
+        let job = move |_| -> Result<Value, Failure> {
             let run_id = run_name.map(|name| engine.check_run(&name, began.is_some())).transpose()?;
             let kept = match run_id {
                 Some(run_id) if began.is_some() => engine.kept_check_lines(run_id)?.pop(),
@@ -179,13 +179,16 @@ pub(super) async fn check(
             let line = match kept.and_then(|(_, text)| serde_json::from_str(&text).ok()) {
                 Some(line) => Ok(line),
                 None => check_one(&engine, &query, key, picture.label.clone(), picture.bytes.clone(), run_id),
-            }?;
-            if let Some(run_id) = run_id {
+            };
+            // What failed on the way may be taken up.
+            let is_done = line.as_ref().map_or_else(|failure| failure.status().is_client_error(), |_| true);
+            if let Some(run_id) = run_id.filter(|_| is_done) {
                 engine.end_check_run(run_id)?;
             }
-            Ok::<Value, Failure>(line)
+            line
         };
         let line = app.local.run(deadline, job).await??;
+        app.metrics.count_check(line["outcome"].as_str().unwrap_or_default());
         Ok(axum::Json(line).into_response())
     })
     .await

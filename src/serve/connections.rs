@@ -57,7 +57,8 @@ pub(super) async fn serve(
     app.drain();
     tracing::info!("ending: requests under way are answered, new ones are not taken");
     // Connections that are open already, and were not taken yet.
-    while let Ok(Ok((stream, _))) = tokio::time::timeout(LAST_CONNECTIONS, listener.accept()).await {
+    let last = tokio::time::Instant::now() + LAST_CONNECTIONS;
+    while let Ok(Ok((stream, _))) = tokio::time::timeout_at(last, listener.accept()).await {
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
         begin(&app, stream, &router, &graceful, place);
     }

@@ -95,7 +95,14 @@ impl Server {
         let app = App::new(parts, ServeOptions { listen: address, ..options }, token_secret);
         let (stop, stopped) = watch::channel(0);
         let serving = Arc::clone(&app);
-        let thread = std::thread::spawn(move || run(&runtime, &serving, listener, stopped));
+        let thread = std::thread::spawn(move || {
+            let ended = run(&runtime, &serving, listener, stopped);
+            if ended == Ended::Cut {
+                // Else the thread would wait for jobs under way.
+                runtime.shutdown_background();
+            }
+            ended
+        });
         Ok(Self { address, stop, app, thread: Mutex::new(Some(thread)) })
     }
 

@@ -1,0 +1,171 @@
+"""Load on `tongkuan serve`: python benches/serve/load.py target/release/tongkuan [SECONDS]
+
+Needs wrk, pillow and requests. Starts a sandbox and the service on loopback, with homes in a temporary folder, and prints the tables of
+docs/benchmarks/serve.md.
+"""
+
+import io
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import requests
+from PIL import Image, ImageDraw
+
+BINARY = os.path.abspath(sys.argv[1])
+SECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 10
+HERE = pathlib.Path(__file__).parent
+
+
+def start(args, env):
+    process = subprocess.Popen([BINARY, *args, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, text=True)
+    return process, json.loads(process.stdout.readline())
+
+
+def serve(env, *args):
+    process, told = start(["serve", "--listen", "127.0.0.1:0", "--log", "warn", *args], env)
+    while requests.get(told["base_url"] + "/readyz", timeout=10).status_code != 200:
+        time.sleep(0.1)
+    return process, told["base_url"]
+
+
+def rss_mb(process):
+    for line in open(f"/proc/{process.pid}/status"):
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+
+
+def wrk(url, files, connections, seconds=SECONDS):
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "90s", "-s", HERE / "post.lua", url, "--", *files]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    row = next(line for line in out.splitlines() if line.startswith("RESULT")).split()[1:]
+    done, us, refused, broken, late, p50, p99, worst = map(float, row)
+    return {"rate": done / us * 1e6, "done": done, "refused": refused, "broken": broken + late,
+            "p50_ms": p50 / 1e3, "p99_ms": p99 / 1e3, "max_ms": worst / 1e3}
+
+
+def jpeg(image, quality):
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def pictures(folder, sandbox_url, count):
+    """Main pictures of the sandbox's goods, and copies of them that are no stored bytes: scaled, with a stamp."""
+    ids = []
+    for line in requests.get(sandbox_url, timeout=60).text.split("/img/")[1:]:
+        ids.append(line.split("/")[0])
+    mains, copies = [], []
+    for offer_id in ids[:count]:
+        body = requests.get(f"{sandbox_url}/img/{offer_id}/main.jpg", timeout=60).content
+        path = folder / f"{offer_id}.jpg"
+        path.write_bytes(body)
+        mains.append(path)
+        image = Image.open(io.BytesIO(body)).convert("RGB")
+        copy = image.resize((image.width * 3 // 4, image.height * 3 // 4))
+        ImageDraw.Draw(copy).text((4, 4), "shop", fill=(90, 90, 90))
+        path = folder / f"{offer_id}-copy.jpg"
+        path.write_bytes(jpeg(copy, 80))
+        copies.append(path)
+    return mains, copies
+
+
+def unseen(folder, count):
+    """Pictures of shapes that are stored nowhere."""
+    dice, paths = random.Random(7), []
+    for number in range(count):
+        image = Image.new("RGB", (400, 400), tuple(dice.randrange(256) for _ in range(3)))
+        draw = ImageDraw.Draw(image)
+        for _ in range(14):
+            box = sorted(dice.randrange(400) for _ in range(2)) + sorted(dice.randrange(400) for _ in range(2))
+            box = (box[0], box[2], box[1] + 1, box[3] + 1)
+            draw.rectangle(box, fill=tuple(dice.randrange(256) for _ in range(3)))
+        path = folder / f"new-{number}.jpg"
+        path.write_bytes(jpeg(image, 85))
+        paths.append(path)
+    return paths
+
+
+def row(name, connections, result):
+    print(f"| {name} | {connections} | {result['rate']:.0f} | {result['p50_ms']:.1f} | {result['p99_ms']:.1f} | "
+          f"{result['refused']:.0f} | {result['broken']:.0f} |", flush=True)
+
+
+def kill_under_load(env, files):
+    """Adds pictures from four threads, kills the process in the middle, and counts what it had acknowledged."""
+    acknowledged, lock = [], threading.Lock()
+    process, url = serve(env)
+
+    def add(part):
+        session = requests.Session()
+        for number, path in part:
+            try:
+                answer = session.post(f"{url}/v1/pictures?id=kill-{number}", data=path.read_bytes(), timeout=60)
+            except requests.ConnectionError:
+                return
+            if answer.ok:
+                with lock:
+                    acknowledged.append((number, answer.json()["photo_id"]))
+
+    numbered = list(enumerate(files))
+    threads = [threading.Thread(target=add, args=(numbered[part::4],)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    while len(acknowledged) < len(files) // 2:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    process.wait()
+    process, url = serve(env)
+    there = 0
+    for number, photo_id in acknowledged:
+        shown = requests.get(f"{url}/v1/pictures/{photo_id}", timeout=60).json()
+        there += any(good["offer_id"] == f"kill-{number}" for good in shown.get("own_goods", []))
+    process.terminate()
+    assert process.wait() == 0
+    print(f"\nkill -9 under load: {len(acknowledged)} additions acknowledged before, {there} of them there after")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        env = {name: value for name, value in os.environ.items() if not name.startswith("TONGKUAN_") or name == "TONGKUAN_RUNTIME_DIR"}
+        sandbox, told = start(["sandbox", "--port", "0", "--min-interval-ms", "0", "--daily-quota", "1000000"], env)
+        config = folder / "config.toml"
+        config.write_text('upstreams = ["article"]\n[upstream.article]\n'
+                          f'base_url = "{told["base_url"]}"\napp_key = "sandbox"\nmin_interval_ms = 0\ndaily_budget = 1000000\n')
+        env.update(TONGKUAN_HOME=str(folder / "home"), TONGKUAN_CONFIG=str(config), TONGKUAN_APP_SECRET="sandbox-secret")
+        mains, copies = pictures(folder, told["base_url"], 100)
+        new = unseen(folder, 3000)
+        process, url = serve(env)
+        for path in mains:
+            requests.post(f"{url}/v1/search", data=path.read_bytes(), timeout=90).raise_for_status()
+        print("| what | connections | requests a second | p50 ms | p99 ms | refused | broken |\n|---|---:|---:|---:|---:|---:|---:|")
+        for connections in (1, 16, 64):
+            row("hit by bytes", connections, wrk(f"{url}/v1/search", mains, connections))
+        for connections in (1, 16):
+            row("hit by picture", connections, wrk(f"{url}/v1/search", copies, connections))
+        print(f"\nRSS: {rss_mb(process):.0f} MB")
+        place = 0
+        for connections in (1, 16):
+            part = new[place:place + 1400]
+            place += 1400
+            row("miss, asked at the sandbox", connections, wrk(f"{url}/v1/search", part, connections))
+        row("hit by picture, far too many", 256, wrk(f"{url}/v1/search", copies, 256))
+        print(f"\nRSS: {rss_mb(process):.0f} MB")
+        process.terminate()
+        assert process.wait() == 0
+        env["TONGKUAN_HOME"] = str(folder / "killed")
+        kill_under_load(env, new[2800:3000])
+        sandbox.terminate()
+
+
+main()
