@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::damage::{integer, text};
+use super::columns::{integer, text};
 use super::photos::{NewPhoto, Stored, put_photo};
 use super::{Catalog, CatalogError, Extent, bump_generation};
 use crate::timestamp::Timestamp;

@@ -13,7 +13,7 @@ use super::edits::{
     EDITS, Edit, Others, on_poster, printed, scaled_to, size_chart, small_on_ground, swapped,
 };
 use super::manifest::{LineProblem, ManifestLine, Negative, Role, rows};
-use super::recolour::recoloured;
+use super::recolour::{Recolours, recoloured};
 use super::{EvalError, for_each};
 use crate::dice::Dice;
 use crate::engine::Progress;
@@ -45,16 +45,6 @@ pub struct MakeOptions {
     pub limit: Option<usize>,
     /// Which recoloured pictures are made.
     pub recolours: Recolours,
-}
-
-/// What becomes of the colour of goods in a query that must not be answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recolours {
-    /// Another hue.
-    Turned,
-    /// Another hue, or paler, stronger, lighter or darker: what goods are sold in, and harder to tell from a photo that
-    /// was toned.
-    All,
 }
 
 /// What was made.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zip::ZipArchive;
 
-use super::source::{ReadProblem, bytes_text};
-use super::{FileProblem, folder};
+use super::names::{bytes_text, plain};
+use super::{FileProblem, ReadProblem, folder};
 use crate::photo::PhotoFormat;
 
 /// Files in one archive; more are refused.
@@ -156,19 +156,6 @@ impl Archive {
             }
         }
     }
-}
-
-/// A name in an archive without what means nothing: `./a//b/../c.jpg` as `a/c.jpg`.
-pub(super) fn plain(name: &str) -> String {
-    let mut parts = Vec::new();
-    for part in name.split(['/', '\\']) {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 /// The files of a zip that another one of the same name follows: the reader of zips knows `known` names, each once. `start`

@@ -358,7 +358,7 @@ impl<'e> Run<'e> {
         }
         let first = overlay.len();
         overlay.add(&pictures)?;
-        let numbers = (first..).map(super::overlay::provisional);
+        let numbers = (first..).map(super::provisional::provisional);
         let remembered: BTreeMap<PhotoId, PhotoId> = places.into_iter().zip(numbers.clone()).collect();
         for (photo_id, picture) in numbers.zip(&pictures) {
             recent.push(photo_id, picture.embedding.clone());
@@ -401,7 +401,7 @@ impl<'e> Run<'e> {
                 }
                 (Prepared::Fresh(_), None) => return Ok(None),
             };
-            let stored = added.filter(|photo_id| !super::overlay::is_provisional(*photo_id));
+            let stored = added.filter(|photo_id| !super::provisional::is_provisional(*photo_id));
             // What is equal in its pixels is not stored twice, even where that says nothing.
             let stands_for_it = standing.as_ref().is_none_or(|standing| !standing.is_added());
             let photo_id = stored.or_else(|| matched.as_ref()?.photo_id.filter(|_| stands_for_it));
