@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "calibration",
+            "cancel",
             "catalog",
             "clock",
             "config",

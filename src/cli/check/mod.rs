@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::interrupt::{INTERRUPTED, stop_on_interrupt};
 use super::output::{check_stdout, complain, complain_about, stdout};
 use super::picture::Pictures;
 use super::settings::Settings;
-use super::store_goods::{INTERRUPTED, stop_on_interrupt};
 use super::{FAILED, advice};
 use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query, SecondLook};
 use crate::input::{Columns as InputColumns, Input, skipped_text};
