@@ -288,7 +288,7 @@ struct Workshop<'a> {
 
 impl Workshop<'_> {
     /// Writes everything that is made of one picture. What it becomes depends on the seed and its number only, not on
-    /// who is faster.
+    /// the timing of threads.
     fn make(&self, source: &Source) -> Result<Vec<ManifestLine>, Failure> {
         let Source { number, stored, .. } = *source;
         let (bytes, picture) = read(&source.path).map_err(Failure::Picture)?;

@@ -35,7 +35,7 @@ const RIM: f32 = 0.08;
 const MOST_GROUND: f32 = 0.2;
 
 /// How far the new colour must be from that of every stored variant, in steps of 255 of the channel that differs most:
-/// goods turned to the colour of a stored variant are that variant, whoever made the picture.
+/// goods turned to the colour of a stored variant show that variant.
 const LEAST_APART: f32 = 40.0;
 
 /// How many changes are thrown for a picture whose new colours are taken.

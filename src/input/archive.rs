@@ -250,7 +250,7 @@ impl Member {
         ReadProblem::Member { name: self.name().to_owned(), error }
     }
 
-    /// A copy of it in a temporary file, for who reads it in pieces.
+    /// A copy of it in a temporary file, which can be read in pieces.
     pub(super) fn spool(&self, limit_bytes: u64) -> Result<File, FileProblem> {
         let mut file = None;
         let read = |reader: &mut dyn Read| {

@@ -95,7 +95,7 @@ pub enum Relation {
     ReEncoded,
     /// Cut, framed, turned, stamped, or otherwise changed.
     Edited,
-    /// Somebody said so.
+    /// A person said so.
     Told,
 }
 
