@@ -72,7 +72,7 @@ pub(crate) fn search_twice(
         Some(embedder) => builder.embedder(embedder),
         None => builder,
     };
-    let policy = GuardPolicy { daily_budget: 100, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().daily_budget(100);
     let engine = builder.upstream(Arc::new(MyShop), policy, CachePolicy::default()).open()?;
     Ok([engine.search(&Query::new(picture, "first"))?, engine.search(&Query::new(picture, "second"))?])
 }

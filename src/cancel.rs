@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use crate::clock::Clock;
 
 /// How often a wait looks whether it was cancelled.
@@ -34,8 +36,16 @@ impl Cancel {
     }
 }
 
-/// Why a wait ended before what was waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+impl From<Arc<AtomicBool>> for Cancel {
+    /// Shares the flag with what sets it, such as a signal handler.
+    fn from(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+}
+
+/// Why a wait, or a long work, ended before it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Interrupted {
     /// The caller's [`Cancel`] was cancelled.

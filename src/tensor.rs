@@ -66,12 +66,13 @@ pub enum ResizeFilter {
     Lanczos3,
 }
 
-impl From<ResizeFilter> for FilterType {
-    fn from(filter: ResizeFilter) -> Self {
-        match filter {
-            ResizeFilter::Bilinear => Self::Bilinear,
-            ResizeFilter::CatmullRom => Self::CatmullRom,
-            ResizeFilter::Lanczos3 => Self::Lanczos3,
+impl ResizeFilter {
+    /// What `fast_image_resize` calls it.
+    fn kernel(self) -> FilterType {
+        match self {
+            Self::Bilinear => FilterType::Bilinear,
+            Self::CatmullRom => FilterType::CatmullRom,
+            Self::Lanczos3 => FilterType::Lanczos3,
         }
     }
 }
@@ -133,7 +134,7 @@ impl Preprocessor {
         let source = ImageRef::new(photo.width_px(), photo.height_px(), photo.rgb(), PixelType::U8x3)?;
         self.resized.resize(width_px as usize * height_px as usize * 3, 0);
         let mut target = Image::from_slice_u8(width_px, height_px, &mut self.resized, PixelType::U8x3)?;
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(self.spec.filter.into()));
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(self.spec.filter.kernel()));
         self.resizer.resize(&source, &mut target, &options)?;
         Ok(())
     }

@@ -3,16 +3,14 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 
-use super::damage::{DamageLog, Entry, blob, integer, text};
+use super::columns::{blob, integer, text};
+use super::damage::{DamageLog, Entry};
 use super::filter::category_number;
 use super::words::{self, Words};
-use super::{Catalog, CatalogError, images};
+use super::{Catalog, CatalogError, OWN_PROFILE, images};
 use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
-
-/// The profile under which the user's own goods are kept, beside those of the upstreams.
-pub const OWN_PROFILE: &str = "own";
 
 /// The question that an own good answers: any.
 const OWN_PARAMS: &str = "own";

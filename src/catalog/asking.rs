@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{TransactionBehavior, params};
 
-use super::damage::text;
+use super::columns::text;
 use super::patience::Writer;
 use super::{Catalog, CatalogError};
 use crate::access;

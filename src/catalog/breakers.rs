@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::damage::{count, text};
+use super::columns::{count, text};
 use super::{Catalog, CatalogError};
 use crate::ledger::Breaker;
 use crate::timestamp::Timestamp;

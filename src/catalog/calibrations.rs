@@ -56,7 +56,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// How often anything that a line is drawn by was changed: who has drawn one knows by it when to draw it anew.
+    /// How often anything that a line is drawn by was changed: a cached line is drawn anew when this has grown.
     ///
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.

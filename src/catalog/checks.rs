@@ -2,12 +2,12 @@
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::damage::{integer, text};
+use super::columns::{integer, text};
 use super::photos::{NewPhoto, Stored, put_photo};
 use super::{Catalog, CatalogError, Extent, bump_generation};
 use crate::timestamp::Timestamp;
 
-/// Nothing is added to the catalogue by anybody else while this lives.
+/// A write transaction that stays open while this lives: no other thread or process adds to the catalogue meanwhile.
 pub trait CheckGroup {
     /// How far the catalogue has come, without what this group adds.
     ///
@@ -49,7 +49,7 @@ impl CheckGroup for Group<'_> {
 
 impl Catalog {
     /// Adds a group of photos in one transaction. `decide` looks at what is stored, with any method that reads, while
-    /// nobody else can add or remove anything, and adds. When it says `false`, or fails, nothing has changed.
+    /// no other writer can add or remove anything, and adds. When it says `false`, or fails, nothing has changed.
     ///
     /// # Errors
     /// Those of `decide`, and [`CatalogError`] when the write fails; nothing has changed then.

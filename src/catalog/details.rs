@@ -4,7 +4,8 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::answers::note_categories;
-use super::damage::{Entry, blob, integer, text};
+use super::columns::{blob, integer, text};
+use super::damage::Entry;
 use super::{Catalog, CatalogError};
 use crate::offer::{OfferDetail, OfferId};
 use crate::timestamp::Timestamp;

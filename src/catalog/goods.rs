@@ -2,9 +2,9 @@
 
 use rusqlite::{ErrorCode, Transaction, TransactionBehavior, params};
 
-use super::answers::{NewAnswer, OWN_PROFILE, put_answer};
+use super::answers::{NewAnswer, put_answer};
 use super::photos::{NewPhoto, Stored, is_stored, put_photo};
-use super::{Catalog, CatalogError, SqliteFault, bump_generation};
+use super::{Catalog, CatalogError, OWN_PROFILE, SqliteFault, bump_generation};
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;

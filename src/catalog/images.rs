@@ -3,7 +3,7 @@
 use rusqlite::{Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
-use super::damage::text;
+use super::columns::text;
 use super::photos::{NewPhoto, Stored, put_photo};
 use super::{Catalog, CatalogError, bump_generation};
 use crate::offer::{Offer, canonical_image_url};

@@ -9,6 +9,7 @@ mod asking;
 mod breakers;
 mod calibrations;
 mod checks;
+mod columns;
 mod damage;
 mod days;
 mod details;
@@ -27,6 +28,7 @@ mod queue;
 mod reembed;
 mod refusals;
 mod removals;
+mod repair;
 mod schema;
 mod spend;
 mod told;
@@ -43,7 +45,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use serde::Serialize;
 
-pub use answers::{AnswerKey, FoundOffer, NewAnswer, OWN_PROFILE, StoredAnswer};
+pub use answers::{AnswerKey, FoundOffer, NewAnswer, StoredAnswer};
 pub use asking::{Asking, Holder, Subject, Turn};
 pub use checks::CheckGroup;
 pub use damage::{Damage, DamageNote, Entry};
@@ -67,9 +69,13 @@ use crate::access;
 use crate::photo_id::PhotoId;
 use crate::vector::Fingerprint;
 use asking::Presence;
-use damage::{DamageLog, optional_text};
+use columns::optional_text;
+use damage::DamageLog;
 use journal::Journal;
 use opening::{Access, FileState};
+
+/// The profile under which the user's own goods are kept, beside those of the upstreams.
+pub const OWN_PROFILE: &str = "own";
 
 /// The catalogue's file in the home folder.
 const FILE_NAME: &str = "catalog.sqlite";
@@ -208,7 +214,7 @@ fn counts_of(connection: &Connection, path: &Path) -> rusqlite::Result<Counts> {
         "SELECT (SELECT count(*) FROM photos), (SELECT count(*) FROM photos WHERE kind = 'own'),
                 (SELECT count(*) FROM offers WHERE profile = ?1),
                 (SELECT count(*) FROM answers), (SELECT count(*) FROM offers)",
-        [answers::OWN_PROFILE],
+        [OWN_PROFILE],
         |row| {
             Ok(Counts {
                 photos: row.get(0)?,
@@ -368,6 +374,12 @@ impl Catalog {
             )?
             .query_row([4 * dimension], |row| row.get(0))
         })
+    }
+
+    /// Numbers per vector, by the model that the home belongs to, where that is known.
+    fn dimension(&self) -> Option<usize> {
+        let model = self.model.get().cloned().or_else(|| self.read(|c| meta(c, "model")).ok().flatten());
+        serde_json::from_str::<Fingerprint>(&model?).ok().map(|model| model.dimension)
     }
 
     /// The model that made the stored vectors, if any was ever used.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
-use super::damage::{Entry, blob, checked, count, crc32, integer, read_vector, text};
+use super::columns::{blob, checked, count, crc32, integer, read_vector, text};
+use super::damage::Entry;
 use super::{Catalog, CatalogError, bump_generation};
 use crate::photo::{DECODER_VERSION, Digest, PhotoFormat};
 use crate::photo_id::PhotoId;

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::damage::{Entry, blob, count, integer, optional_text, text};
+use super::columns::{blob, count, integer, optional_text, text};
+use super::damage::Entry;
 use super::{Catalog, CatalogError};
 use crate::photo::Digest;
 use crate::question::SearchParams;

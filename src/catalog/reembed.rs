@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::damage::{crc32, text};
+use super::columns::{crc32, text};
 use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::photo::{DECODER_VERSION, Digest};
 use crate::photo_id::PhotoId;

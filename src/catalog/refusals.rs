@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use super::damage::text;
+use super::columns::text;
 use super::{Catalog, CatalogError};
 use crate::photo::Digest;
 use crate::timestamp::Timestamp;

@@ -5,10 +5,9 @@
 
 use rusqlite::{Transaction, TransactionBehavior, params};
 
-use super::answers::OWN_PROFILE;
-use super::damage::text;
+use super::columns::text;
 use super::photos::is_stored;
-use super::{Catalog, CatalogError, PhotoFilter, PhotoKind, bump_generation};
+use super::{Catalog, CatalogError, OWN_PROFILE, PhotoFilter, PhotoKind, bump_generation};
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::damage::count;
+use super::columns::count;
 use super::{Catalog, CatalogError, Patience};
 use crate::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, Reservation};
 use crate::quota_day::QuotaDay;

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::damage::text;
+use super::columns::text;
 use super::{Catalog, CatalogError};
 use crate::timestamp::Timestamp;
 

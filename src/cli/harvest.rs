@@ -7,10 +7,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::output::stdout;
+use super::interrupt::{INTERRUPTED, until_interrupt};
+use super::output::{complain, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{found, show};
+use crate::cancel::Interrupt;
 use crate::catalog::Words;
 use crate::engine::{Engine, Harvested, Progress};
 use crate::fetch::Fetcher;
@@ -29,10 +31,12 @@ impl Harvest {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let fetcher = settings.fetcher(settings.network("fetching pictures")?)?;
         let engine = settings.existing_engine(true)?;
-        let harvested = run(&engine, &fetcher, self.limit)?;
-        engine.settle_index()?;
+        let harvested = run(&engine, &fetcher, self.limit, &until_interrupt()?)?;
+        if harvested.interrupted.is_none() {
+            engine.settle_index()?;
+        }
         let images = engine.catalog().image_counts()?;
-        let Harvested { stored, known, failed } = harvested;
+        let Harvested { stored, known, failed, interrupted } = harvested;
         if settings.json {
             writeln!(stdout(), "{}", json!({ "id": null, "harvested": harvested, "images": images }))?;
         } else {
@@ -42,15 +46,19 @@ impl Harvest {
                 images.waiting
             )?;
         }
+        if interrupted.is_some() {
+            complain("interrupted: run the same command again to go on; what is stored is not fetched again");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn run(engine: &Engine, fetcher: &Fetcher, limit: Option<u64>) -> Result<Harvested> {
+fn run(engine: &Engine, fetcher: &Fetcher, limit: Option<u64>, interrupt: &Interrupt) -> Result<Harvested> {
     let terminal = Terminal::new();
     let waiting = usize::try_from(engine.catalog().image_counts()?.waiting.min(limit.unwrap_or(u64::MAX)))?;
     let mut done = 0;
-    let harvested = engine.harvest(fetcher, limit, &mut |image, result| {
+    let harvested = engine.harvest_unless(interrupt, fetcher, limit, &mut |image, result| {
         done += 1;
         terminal.step("fetching", done, waiting.max(done));
         if let Err(error) = result {
@@ -62,7 +70,7 @@ fn run(engine: &Engine, fetcher: &Fetcher, limit: Option<u64>) -> Result<Harvest
 
 /// Once the answers are printed, so a failure is none of the search.
 pub(super) fn after_search(engine: &Engine, fetcher: &Fetcher) {
-    if let Err(error) = run(engine, fetcher, None) {
+    if let Err(error) = run(engine, fetcher, None, &Interrupt::never()) {
         Terminal::new().note(&format!("fetching the offers' pictures failed: {error}"));
     }
 }

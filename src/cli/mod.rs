@@ -15,6 +15,7 @@ mod doctor;
 mod eval;
 mod forget;
 mod harvest;
+mod interrupt;
 mod log;
 mod login;
 mod look;

@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::output::{BatchOutput, complain_about, stdout};
+use super::interrupt::{INTERRUPTED, until_interrupt};
+use super::output::{BatchOutput, complain, complain_about, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, advice, found};
@@ -72,7 +73,7 @@ impl Drain {
         let total = usize::try_from(counts.deferred + counts.stale)?;
         let mut done = 0;
         let out = BatchOutput::default();
-        let drained = engine.drain(self.limit, &mut |one| {
+        let drained = engine.drain_unless(&until_interrupt()?, self.limit, &mut |one| {
             done += 1;
             terminal.step("asking", done, total.max(done));
             report(settings, &out, one);
@@ -92,6 +93,12 @@ impl Drain {
             if let Some(stopped) = &drained.stopped {
                 writeln!(stdout(), "stopped: {}", line(&stopped.message))?;
             }
+        }
+        if drained.interrupted.is_some() {
+            complain(
+                "interrupted: run the same command again to go on; what was answered is not asked about again",
+            );
+            return Ok(ExitCode::from(INTERRUPTED));
         }
         Ok(if drained.dropped > 0 { ExitCode::from(FAILED) } else { found(left.deferred + left.stale == 0) })
     }

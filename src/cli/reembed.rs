@@ -8,7 +8,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::output::{BatchOutput, complain_about, stdout};
+use super::interrupt::{INTERRUPTED, until_interrupt};
+use super::output::{BatchOutput, complain, complain_about, stdout};
 use super::picture::paths_in;
 use super::settings::Settings;
 use super::{FAILED, found};
@@ -45,7 +46,8 @@ impl Reembed {
             leave_the_rest: self.leave_the_rest,
         };
         let out = BatchOutput::default();
-        let done = settings.builder(true)?.reembed(&originals, &|refilled| tell(settings, &out, refilled))?;
+        let tell = |refilled: &Refilled| tell(settings, &out, refilled);
+        let done = settings.builder(true)?.reembed_unless(&until_interrupt()?, &originals, &tell)?;
         out.finish()?;
         if settings.json {
             let mut value = serde_json::to_value(&done)?;
@@ -53,6 +55,12 @@ impl Reembed {
             writeln!(stdout(), "{value}")?;
         } else {
             print(&done)?;
+        }
+        if done.interrupted.is_some() {
+            complain(
+                "interrupted: run the same command again to go on; what is embedded is not embedded again",
+            );
+            return Ok(ExitCode::from(INTERRUPTED));
         }
         Ok(if done.failed > 0 { ExitCode::from(FAILED) } else { found(done.done) })
     }

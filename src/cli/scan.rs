@@ -11,10 +11,10 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::FAILED;
+use super::interrupt::{INTERRUPTED, stop_on_interrupt};
 use super::output::{complain, complain_about, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
-use super::store_goods::{INTERRUPTED, stop_on_interrupt};
 use crate::engine::Engine;
 use crate::input::skipped_text;
 use crate::printable::field;
@@ -80,7 +80,7 @@ enum UpTo {
     SamePixels,
     /// The whole picture, compressed anew or in another size
     ReEncoded,
-    /// Also what was cut, framed or stamped, and what somebody said is the same
+    /// Also what was cut, framed or stamped, and what a person said is the same
     Edited,
 }
 

@@ -1,14 +1,12 @@
 //! The storing half of `tongkuan add`: a stream of goods in, a line for each out, in their order and once it is on disk.
 
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
+use super::interrupt::{INTERRUPTED, stop_on_interrupt};
 use super::output::{BatchOutput, complain, complain_about};
 use super::settings::Settings;
 use super::show::Terminal;
@@ -34,9 +32,6 @@ pub(super) type Task = (Place, Result<OwnGood<Read>>);
 
 /// Files of folders and archives that are no goods.
 pub(super) type SkippedFiles = Vec<(String, Skipped)>;
-
-/// Exit status of a run that was interrupted, as shells have it.
-pub(super) const INTERRUPTED: u8 = 130;
 
 /// Stores goods and tells of each. `total`: how many there will be at least, where that is known. `skipped` is complete once
 /// the goods are.
@@ -103,14 +98,4 @@ pub(super) fn store_goods(
     complain(counts);
     out.finish()?;
     Ok(if failed > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
-}
-
-/// A flag that the first Ctrl-C (or SIGTERM) raises; the second one ends the process at once.
-pub(super) fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))?;
-        flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
 }

@@ -12,8 +12,6 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::runtime::RuntimeError;
-
 /// Keeps the telemetry of ONNX Runtime off. The libraries that have telemetry have this name in them, and no others.
 pub(super) const VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
 
@@ -52,18 +50,11 @@ fn is_off(value: Option<&OsStr>) -> bool {
     YES.iter().any(|yes| value.eq_ignore_ascii_case(yes))
 }
 
-/// Makes sure that the library at `path` sends and writes nothing of its own once it is loaded.
-///
-/// # Errors
-/// [`RuntimeError::Telemetry`] when it would and cannot be kept from it.
-pub(super) fn silence(path: &Path) -> Result<(), RuntimeError> {
+/// Sees to it that the library at `path` sends and writes nothing of its own once it is loaded, and says whether that is so.
+pub(super) fn is_silenced(path: &Path) -> bool {
     disable_telemetry_if_alone();
-    let is_off = is_off(std::env::var_os(VARIABLE).as_deref());
     // A file that cannot be read is told of by the loader, in the system's words.
-    if is_off || !has_telemetry(path).unwrap_or(false) {
-        return Ok(());
-    }
-    Err(RuntimeError::Telemetry { path: path.to_path_buf() })
+    is_off(std::env::var_os(VARIABLE).as_deref()) || !has_telemetry(path).unwrap_or(false)
 }
 
 /// Whether the shared library at `path` has the telemetry that `ORT_DISABLE_TELEMETRY` switches off.
@@ -132,9 +123,9 @@ mod tests {
     fn a_library_with_telemetry_is_refused_where_the_variable_cannot_be_set() {
         // Tests run beside others, in several threads.
         let told = is_off(std::env::var_os(VARIABLE).as_deref());
-        let refused = silence(library_with(3, VARIABLE.as_bytes()).path());
-        assert_eq!(matches!(refused, Err(RuntimeError::Telemetry { .. })), !told && !may_set_variables());
-        assert!(silence(library_with(3, b"quiet").path()).is_ok());
+        let silenced = is_silenced(library_with(3, VARIABLE.as_bytes()).path());
+        assert_eq!(!silenced, !told && !may_set_variables());
+        assert!(is_silenced(library_with(3, b"quiet").path()));
     }
 
     #[test]

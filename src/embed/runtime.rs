@@ -126,7 +126,9 @@ impl Runtime {
         let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
         if LOADED.get().is_none() {
             let failed = |reason: String| RuntimeError::Load { path: location.path.clone(), reason };
-            library::silence(&location.path)?;
+            if !library::is_silenced(&location.path) {
+                return Err(RuntimeError::Telemetry { path: location.path.clone() });
+            }
             let environment = ort::init_from(&location.path)
                 .map_err(|e| failed(e.to_string()))?
                 .with_name("tongkuan")

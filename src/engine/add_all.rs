@@ -1,34 +1,17 @@
 //! Own goods by the thousand: read and embedded on all cores, committed in groups, told of in their order.
-//!
-//! ```text
-//! goods ---> reader ---> workers (read, decode, embed) ---> caller: order, group, commit, tell
-//!            one thread   one a core                         ^ at most WINDOW goods in all of it
-//! ```
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
 
-use super::batch::{EndOnDrop, InFlight, Intake, StopOnDrop};
+use super::batch::{Grouping, InFlight, in_groups};
 use super::goods::PreparedPhoto;
 use super::picture::Picture;
-use super::{Added, Engine, EngineError};
+use super::{Added, BatchEnd, Engine, EngineError};
 use crate::offer::Offer;
 use crate::photo::Digest;
 use crate::store::NewGood;
 
-/// A group is committed when it has so many goods, or when its first one has waited so long. One commit costs one fsync,
-/// some milliseconds, whatever the size of the group.
-const GROUP: usize = 256;
-const GROUP_MAX_AGE: Duration = Duration::from_millis(200);
-
-/// Goods that are under way at the most. Each takes some 8 kB once it is embedded.
-const WINDOW: u64 = 2 * GROUP as u64;
-
-/// How often the caller's wish to stop is looked at.
-const STOP_POLL: Duration = Duration::from_millis(50);
+/// Twice as many are under way at the most. Each takes some 8 kB once it is embedded.
+const GROUPING: Grouping = Grouping { rows: 256, unordered: false };
 
 /// A good to be added.
 #[derive(Clone, Debug)]
@@ -41,34 +24,12 @@ pub struct OwnGood<R> {
     pub read: R,
 }
 
-/// How [`Engine::add_all`] ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BatchEnd {
-    /// All were told of.
-    Done,
-    /// It was stopped; goods that were not told of are not stored.
-    Stopped,
-}
-
-/// A good with its number in the input.
-type Numbered<P, R, E> = (u64, P, Result<OwnGood<R>, E>);
-
 /// A good that can be stored.
 struct Ready {
     offer: Offer,
     label: String,
     byte_digest: Digest,
     photo: PreparedPhoto,
-}
-
-/// What a worker says of a good: its number, and what came of it.
-type Worked<P, E> = (u64, (P, Result<Ready, Failure<E>>));
-
-enum Failure<E> {
-    /// Of this good.
-    Good(E),
-    /// Of all that would follow.
-    Home(EngineError),
 }
 
 impl Engine {
@@ -95,124 +56,51 @@ impl Engine {
         I: IntoIterator<Item = (P, Result<OwnGood<R>, E>)>,
         I::IntoIter: Send + 'static,
     {
-        let intake = Arc::new(Intake::new(WINDOW));
-        let goods = goods.into_iter();
-        let reader = {
-            let intake = Arc::clone(&intake);
-            // Not a scoped thread: while it waits for standard input, stopping must not wait for it.
-            std::thread::spawn(move || {
-                let _end = EndOnDrop(&*intake);
-                for (number, (place, good)) in (0..).zip(goods) {
-                    if !intake.put((number, place, good)) {
-                        break;
-                    }
-                }
-            })
+        let under_way = InFlight::<PreparedPhoto>::default();
+        let prepare = |(place, good): (P, Result<OwnGood<R>, E>)| {
+            let ready = match good {
+                Ok(good) => self.prepare(good, &under_way)?,
+                Err(error) => Err(error),
+            };
+            Ok((place, ready))
         };
-        let shared = InFlight::<PreparedPhoto>::default();
-        let (tell, told) = mpsc::channel();
-        let end = std::thread::scope(|scope| {
-            let _end = StopOnDrop(&*intake);
-            for _ in 0..rayon::current_num_threads() {
-                let (tell, intake, shared) = (tell.clone(), &*intake, &shared);
-                scope.spawn(move || {
-                    while let Some((number, place, good)) = intake.take() {
-                        let good = good.map_err(Failure::Good).and_then(|good| self.prepare(good, shared));
-                        if tell.send((number, (place, good))).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(tell);
-            self.store_in_order(&told, &intake, &shared, stop, each)
-        })?;
-        if end == BatchEnd::Done
-            && let Err(panic) = reader.join()
-        {
-            std::panic::resume_unwind(panic);
-        }
-        Ok(end)
+        in_groups(goods.into_iter(), GROUPING, stop, prepare, |group| self.commit(group, &under_way, each))
     }
 
-    fn prepare<R, E>(&self, good: OwnGood<R>, shared: &InFlight<PreparedPhoto>) -> Result<Ready, Failure<E>>
+    /// The good, or what is wrong with it.
+    ///
+    /// # Errors
+    /// Those of all goods that would follow.
+    fn prepare<R, E>(
+        &self,
+        good: OwnGood<R>,
+        under_way: &InFlight<PreparedPhoto>,
+    ) -> Result<Result<Ready, E>, EngineError>
     where
         R: FnOnce() -> Result<Vec<u8>, E>,
         E: From<EngineError>,
     {
-        let bytes = (good.read)().map_err(Failure::Good)?;
+        let OwnGood { offer, label, read } = good;
+        let bytes = match read() {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(error)),
+        };
         let byte_digest = Digest::of(&bytes);
         let prepare = || Self::prepare_photo(&Picture::with_digest(self, &bytes, byte_digest));
-        let photo = shared.once(byte_digest, prepare).map_err(|error| {
-            if error.is_input_error() { Failure::Good(error.into()) } else { Failure::Home(error) }
-        })?;
-        Ok(Ready { offer: good.offer, label: good.label, byte_digest, photo })
-    }
-
-    /// Takes what the workers have prepared, which comes in any order, and commits it in the order of the input.
-    fn store_in_order<P, R, E: From<EngineError>>(
-        &self,
-        told: &mpsc::Receiver<Worked<P, E>>,
-        intake: &Intake<Numbered<P, R, E>>,
-        shared: &InFlight<PreparedPhoto>,
-        stop: &AtomicBool,
-        each: &mut dyn FnMut(P, Result<Added, E>),
-    ) -> Result<BatchEnd, EngineError> {
-        let mut early = BTreeMap::new();
-        let mut group = Group { goods: Vec::new(), since: Instant::now() };
-        let mut next = 0;
-        loop {
-            if stop.load(Ordering::Relaxed) {
-                self.commit(&mut group, shared, each)?;
-                return Ok(BatchEnd::Stopped);
-            }
-            let wait = if group.goods.is_empty() {
-                STOP_POLL
-            } else {
-                GROUP_MAX_AGE.saturating_sub(group.since.elapsed()).min(STOP_POLL)
-            };
-            let ended = match told.recv_timeout(wait) {
-                Ok((number, worked)) => early.insert(number, worked).is_some(),
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            while group.goods.len() < GROUP
-                && let Some((place, good)) = early.remove(&next)
-            {
-                next += 1;
-                if group.goods.is_empty() {
-                    group.since = Instant::now();
-                }
-                let good = match good {
-                    Ok(ready) => Ok(ready),
-                    Err(Failure::Good(error)) => Err(error),
-                    Err(Failure::Home(error)) => {
-                        self.commit(&mut group, shared, each)?;
-                        return Err(error);
-                    }
-                };
-                group.goods.push((place, good));
-            }
-            let is_full = group.goods.len() >= GROUP || group.since.elapsed() >= GROUP_MAX_AGE;
-            if ended || is_full && !group.goods.is_empty() {
-                self.commit(&mut group, shared, each)?;
-                intake.done(next);
-            }
-            // A number that is missing is that of a worker that has panicked, which the scope passes on.
-            if ended && !early.contains_key(&next) {
-                return Ok(BatchEnd::Done);
-            }
+        match under_way.once(byte_digest, prepare) {
+            Ok(photo) => Ok(Ok(Ready { offer, label, byte_digest, photo })),
+            Err(error) if error.is_input_error() => Ok(Err(error.into())),
+            Err(error) => Err(error),
         }
     }
 
     /// Commits a group, then tells of its goods.
     fn commit<P, E: From<EngineError>>(
         &self,
-        group: &mut Group<P, E>,
-        shared: &InFlight<PreparedPhoto>,
+        goods: Vec<(P, Result<Ready, E>)>,
+        under_way: &InFlight<PreparedPhoto>,
         each: &mut dyn FnMut(P, Result<Added, E>),
     ) -> Result<(), EngineError> {
-        let goods = std::mem::take(&mut group.goods);
         let added_at = self.clock.now();
         let new: Vec<NewGood<'_>> = goods
             .iter()
@@ -228,7 +116,7 @@ impl Engine {
         let mut stored = stored.into_iter();
         for (place, good) in goods {
             let result = good.and_then(|ready| {
-                shared.forget(ready.byte_digest);
+                under_way.forget(ready.byte_digest);
                 let stored = stored.next().expect("store_all has a result for each good");
                 stored.map(Added::from).map_err(|error| EngineError::from(error).into())
             });
@@ -236,11 +124,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// What is to be committed together.
-struct Group<P, E> {
-    goods: Vec<(P, Result<Ready, E>)>,
-    /// When the first of them was put there.
-    since: Instant,
 }

@@ -1,10 +1,156 @@
-//! What a batch needs that many threads work on: a bounded way in, and equal pictures worked on once.
+//! Many rows on all cores, committed in groups and in their order.
+//!
+//! ```text
+//! rows ---> reader ---> workers: prepare ---> caller: order, group, commit
+//!           one thread  one a core            ^ at most two groups in all of it
+//! ```
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::EngineError;
 use crate::photo::Digest;
+
+/// A row that is ready waits no longer than this for others of its group.
+const GROUP_MAX_AGE: Duration = Duration::from_millis(200);
+
+/// How often the caller's wish to stop is looked at.
+const STOP_POLL: Duration = Duration::from_millis(50);
+
+/// How [`Engine::add_all`](super::Engine::add_all) or [`Engine::check_all`](super::Engine::check_all) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchEnd {
+    /// All were told of.
+    Done,
+    /// It was stopped; what was not told of is not stored.
+    Stopped,
+}
+
+/// Which rows are committed together.
+#[derive(Clone, Copy)]
+pub(super) struct Grouping {
+    /// At most so many. One commit costs one fsync, some milliseconds, whatever the size of the group.
+    pub(super) rows: usize,
+    /// Whether they come in the order in which they were prepared, instead of that of the input.
+    pub(super) unordered: bool,
+}
+
+/// Reads `rows` on a thread of its own, has each prepared on all threads of the current rayon pool's number, and commits them
+/// in groups. When `stop` becomes true, what is ready is committed, and nothing else. At most two groups of rows are under
+/// way.
+///
+/// # Errors
+/// That of the first commit or row that fails; the rows before it are committed. What lies in one row alone belongs into its
+/// `R`.
+pub(super) fn in_groups<T, R>(
+    rows: impl Iterator<Item = T> + Send + 'static,
+    grouping: Grouping,
+    stop: &AtomicBool,
+    prepare: impl Fn(T) -> Result<R, EngineError> + Sync,
+    mut commit: impl FnMut(Vec<R>) -> Result<(), EngineError>,
+) -> Result<BatchEnd, EngineError>
+where
+    T: Send + 'static,
+    R: Send,
+{
+    let intake = Arc::new(Intake::new(2 * grouping.rows as u64));
+    let reader = {
+        let intake = Arc::clone(&intake);
+        // Not a scoped thread: while it waits for standard input, stopping must not wait for it.
+        std::thread::spawn(move || {
+            let _end = EndOnDrop(&*intake);
+            for numbered in (0..).zip(rows) {
+                if !intake.put(numbered) {
+                    break;
+                }
+            }
+        })
+    };
+    let (tell, told) = mpsc::channel();
+    let end = std::thread::scope(|scope| {
+        let _end = StopOnDrop(&*intake);
+        for _ in 0..rayon::current_num_threads() {
+            let (tell, intake, prepare) = (tell.clone(), &*intake, &prepare);
+            scope.spawn(move || {
+                while let Some((number, row)) = intake.take() {
+                    if tell.send((number, prepare(row))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(tell);
+        commit_in_order(&told, &intake, grouping, stop, &mut commit)
+    })?;
+    if end == BatchEnd::Done
+        && let Err(panic) = reader.join()
+    {
+        std::panic::resume_unwind(panic);
+    }
+    Ok(end)
+}
+
+/// Takes what the workers have prepared, which comes in any order, and commits it in the order of the input.
+fn commit_in_order<T, R>(
+    told: &Receiver<(u64, Result<R, EngineError>)>,
+    intake: &Intake<T>,
+    grouping: Grouping,
+    stop: &AtomicBool,
+    commit: &mut dyn FnMut(Vec<R>) -> Result<(), EngineError>,
+) -> Result<BatchEnd, EngineError> {
+    let mut early = BTreeMap::new();
+    // With the time when its first row was put there.
+    let (mut group, mut since) = (Vec::new(), Instant::now());
+    // With rows in any order each takes the next place.
+    let (mut next, mut arrived) = (0, 0);
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            commit(group)?;
+            return Ok(BatchEnd::Stopped);
+        }
+        let wait = if group.is_empty() {
+            STOP_POLL
+        } else {
+            GROUP_MAX_AGE.saturating_sub(since.elapsed()).min(STOP_POLL)
+        };
+        let ended = match told.recv_timeout(wait) {
+            Ok((number, row)) => {
+                early.insert(if grouping.unordered { arrived } else { number }, row);
+                arrived += 1;
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => true,
+        };
+        while group.len() < grouping.rows
+            && let Some(row) = early.remove(&next)
+        {
+            next += 1;
+            if group.is_empty() {
+                since = Instant::now();
+            }
+            match row {
+                Ok(row) => group.push(row),
+                Err(error) => {
+                    commit(group)?;
+                    return Err(error);
+                }
+            }
+        }
+        let is_full = group.len() >= grouping.rows || since.elapsed() >= GROUP_MAX_AGE;
+        if ended || is_full && !group.is_empty() {
+            commit(std::mem::take(&mut group))?;
+            intake.done(next);
+        }
+        // A number that is missing is that of a worker that has panicked, which the scope passes on.
+        if ended && !early.contains_key(&next) {
+            return Ok(BatchEnd::Done);
+        }
+    }
+}
 
 /// The pictures under way: equal ones are embedded once.
 pub(super) struct InFlight<T>(Pictures<T>);
@@ -50,7 +196,7 @@ impl<T: Clone> InFlight<T> {
 }
 
 /// Rows on their way to the workers, and how far the way is free.
-pub(super) struct Intake<T> {
+struct Intake<T> {
     /// Rows that are under way at the most.
     window: u64,
     state: Mutex<IntakeState<T>>,
@@ -69,13 +215,13 @@ struct IntakeState<T> {
 }
 
 impl<T> Intake<T> {
-    pub(super) fn new(window: u64) -> Self {
+    fn new(window: u64) -> Self {
         let state = IntakeState { waiting: VecDeque::new(), put: 0, done: 0, ended: false, stopped: false };
         Self { window, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Puts one in once there is room; says `false`, and drops it, when nothing is taken any more.
-    pub(super) fn put(&self, item: T) -> bool {
+    fn put(&self, item: T) -> bool {
         let mut state = self.wait_while(|state| !state.stopped && state.put >= state.done + self.window);
         if state.stopped {
             return false;
@@ -87,13 +233,13 @@ impl<T> Intake<T> {
     }
 
     /// Takes the next one; `None` when there will be none.
-    pub(super) fn take(&self) -> Option<T> {
+    fn take(&self) -> Option<T> {
         let mut state = self.wait_while(|state| !state.stopped && !state.ended && state.waiting.is_empty());
         if state.stopped { None } else { state.waiting.pop_front() }
     }
 
     /// Those before number `next` are done with.
-    pub(super) fn done(&self, next: u64) {
+    fn done(&self, next: u64) {
         self.change(|state| state.done = next);
     }
 
@@ -112,7 +258,7 @@ impl<T> Intake<T> {
 }
 
 /// However the reader ends, the workers are not left waiting.
-pub(super) struct EndOnDrop<'a, T>(pub(super) &'a Intake<T>);
+struct EndOnDrop<'a, T>(&'a Intake<T>);
 
 impl<T> Drop for EndOnDrop<'_, T> {
     fn drop(&mut self) {
@@ -121,7 +267,7 @@ impl<T> Drop for EndOnDrop<'_, T> {
 }
 
 /// However the batch ends, neither reader nor workers are left waiting.
-pub(super) struct StopOnDrop<'a, T>(pub(super) &'a Intake<T>);
+struct StopOnDrop<'a, T>(&'a Intake<T>);
 
 impl<T> Drop for StopOnDrop<'_, T> {
     fn drop(&mut self) {

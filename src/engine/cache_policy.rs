@@ -10,8 +10,10 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// How long the answers of an upstream are good, counted from when they were fetched. Own goods never grow old.
 ///
-/// The defaults are ours: prices and stock on 1688 move over weeks, and a search costs one of 500 calls a day.
+/// The defaults are ours: prices and stock on 1688 move over weeks, and a search costs one of 500 calls a day. Setters
+/// change them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CachePolicy {
     /// From this age on an answer is served and fetched anew when there is time for it.
     pub soft_ttl: Duration,
@@ -61,6 +63,36 @@ pub(super) enum Freshness {
 }
 
 impl CachePolicy {
+    /// From this age on an answer is served and fetched anew afterwards.
+    #[must_use]
+    pub fn soft_ttl(self, soft_ttl: Duration) -> Self {
+        Self { soft_ttl, ..self }
+    }
+
+    /// From this age on an answer is fetched anew before it is served.
+    #[must_use]
+    pub fn hard_ttl(self, hard_ttl: Duration) -> Self {
+        Self { hard_ttl, ..self }
+    }
+
+    /// The hard limit for an answer that holds no offers.
+    #[must_use]
+    pub fn empty_ttl(self, empty_ttl: Duration) -> Self {
+        Self { empty_ttl, ..self }
+    }
+
+    /// How long a refused picture is not shown to the upstream again.
+    #[must_use]
+    pub fn refused_ttl(self, refused_ttl: Duration) -> Self {
+        Self { refused_ttl, ..self }
+    }
+
+    /// How long a question whose answer could not be read is not asked again.
+    #[must_use]
+    pub fn unreadable_ttl(self, unreadable_ttl: Duration) -> Self {
+        Self { unreadable_ttl, ..self }
+    }
+
     /// `max_age` is the caller's own limit: an answer as old as that is not served while a new one can be had.
     pub(super) fn judge(
         &self,

@@ -70,7 +70,18 @@ impl EngineError {
     /// Whether the caller wanted no answer any more, or gave it no time.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        matches!(self, Self::Interrupted(_) | Self::Upstream(GuardError::Interrupted { .. }))
+        self.interruption().is_some()
+    }
+
+    /// Why the caller has ended it, if that is the error.
+    #[must_use]
+    pub fn interruption(&self) -> Option<Interrupted> {
+        match self {
+            Self::Interrupted(reason) | Self::Upstream(GuardError::Interrupted { reason, .. }) => {
+                Some(*reason)
+            }
+            _ => None,
+        }
     }
 
     /// Whether the same picture will fail in the same way whenever it is tried.

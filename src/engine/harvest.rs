@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::picture::Picture;
 use super::{Engine, EngineError};
+use crate::cancel::{Interrupt, Interrupted};
 use crate::fetch::{Fetch, FetchError};
 use crate::photo_id::PhotoId;
 use crate::store::WaitingImage;
@@ -26,6 +27,8 @@ pub struct Harvested {
     pub known: u64,
     /// Pictures that could not be fetched or read. Those for which that may pass go on waiting.
     pub failed: u64,
+    /// Why the caller has ended it before all were tried.
+    pub interrupted: Option<Interrupted>,
 }
 
 /// Why a picture of an offer is not stored.
@@ -62,6 +65,21 @@ impl Engine {
         limit: Option<u64>,
         each: &mut dyn FnMut(&WaitingImage, &Result<PhotoId, HarvestError>),
     ) -> Result<Harvested, EngineError> {
+        self.harvest_unless(&Interrupt::never(), fetcher, limit, each)
+    }
+
+    /// As [`Engine::harvest`], until `interrupt` ends it, which [`Harvested::interrupted`] then says: the pictures in hand, four
+    /// at most, are fetched and stored.
+    ///
+    /// # Errors
+    /// Those of [`Engine::harvest`].
+    pub fn harvest_unless(
+        &self,
+        interrupt: &Interrupt,
+        fetcher: &dyn Fetch,
+        limit: Option<u64>,
+        each: &mut dyn FnMut(&WaitingImage, &Result<PhotoId, HarvestError>),
+    ) -> Result<Harvested, EngineError> {
         let mut harvested = Harvested::default();
         let mut left = limit.unwrap_or(u64::MAX);
         let mut after = 0;
@@ -71,20 +89,25 @@ impl Engine {
             let Some(last) = waiting.last() else { break };
             after = last.image_id;
             left -= waiting.len() as u64;
-            self.harvest_these(fetcher, &waiting, &mut harvested, each)?;
+            self.harvest_these(interrupt, fetcher, &waiting, &mut harvested, each)?;
+            if harvested.interrupted.is_some() {
+                break;
+            }
         }
         Ok(harvested)
     }
 
     fn harvest_these(
         &self,
+        interrupt: &Interrupt,
         fetcher: &dyn Fetch,
         waiting: &[WaitingImage],
         harvested: &mut Harvested,
         each: &mut dyn FnMut(&WaitingImage, &Result<PhotoId, HarvestError>),
     ) -> Result<(), EngineError> {
         let queue = Mutex::new(waiting.iter());
-        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let rest = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = || interrupt.check().ok().and_then(|()| rest().next());
         std::thread::scope(|scope| {
             let (tell, told) = mpsc::channel();
             for _ in 0..CONCURRENT.min(waiting.len()) {
@@ -119,6 +142,9 @@ impl Engine {
                     }
                 };
                 each(image, &result);
+            }
+            if rest().len() > 0 {
+                harvested.interrupted = interrupt.check().err();
             }
             Ok(())
         })

@@ -1,6 +1,5 @@
 //! Is one of the nearest stored pictures this one? Puts index, catalogue, verifier and policy together.
 
-use super::search::Search;
 use super::{Engine, EngineError, SecondLook, Stage};
 use crate::cancel::Interrupt;
 use crate::index::{self, Candidates};
@@ -162,14 +161,6 @@ pub(super) fn lay_over(probe: &Probe, findings: &mut [Finding]) {
     let near: Vec<SketchedCandidate<'_>> = sketched.iter().map(|(_, near)| *near).collect();
     for ((evidence, _), measured) in sketched.iter_mut().zip(measure(probe, &near)) {
         **evidence = measured;
-    }
-}
-
-impl Search<'_> {
-    pub(super) fn judge(&mut self) -> Result<(), EngineError> {
-        let judged = judge(&self.picture, self.engine, self.query.second_look, &self.query.interrupt)?;
-        (self.policy, self.verdict) = (judged.policy, judged.verdict);
-        Ok(())
     }
 }
 

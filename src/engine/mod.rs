@@ -44,9 +44,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
-pub use add_all::{BatchEnd, OwnGood};
+pub use add_all::OwnGood;
 pub use among::{JUDGED, PictureFacts, PreparedPicture};
 pub use answer::{Answer, Inspection, Matched, Outcome, Source, Unanswered, Unstored};
+pub use batch::BatchEnd;
 pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};
 pub use cache_policy::CachePolicy;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::paying::{NOTE_PATIENCE, REFRESH_PATIENCE};
 use super::search::Search;
 use super::{Answer, Engine, EngineError, Mode, Query, Stage, Unanswered};
+use crate::cancel::{Interrupt, Interrupted};
 use crate::quota_day::QuotaDay;
 use crate::store::{NewWaiting, Patience, WaitReason, Waiting};
 use crate::upstream::guard::WhyNot;
@@ -24,8 +25,10 @@ pub struct Drained {
     pub dropped: u64,
     /// Tried in vain; still waiting.
     pub failed: u64,
-    /// Why it ended before the queue did.
+    /// Why it ended before the queue did, where that was not the caller.
     pub stopped: Option<Unanswered>,
+    /// Why the caller has ended it.
+    pub interrupted: Option<Interrupted>,
 }
 
 /// One picture of the queue and what came of it.
@@ -44,7 +47,7 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::drain`].
     pub fn refresh_stale(&self) -> Result<Drained, EngineError> {
-        self.work_off(None, Some(WaitReason::Stale), &mut |_| {})
+        self.work_off(&Interrupt::never(), None, Some(WaitReason::Stale), &mut |_| {})
     }
 
     /// Works off the queue, the highest priority first, until it is empty, `limit` pictures were tried, or nothing
@@ -59,11 +62,27 @@ impl Engine {
         limit: Option<u64>,
         each: &mut dyn FnMut(&DrainedOne<'_>),
     ) -> Result<Drained, EngineError> {
-        self.work_off(limit, None, each)
+        self.drain_unless(&Interrupt::never(), limit, each)
+    }
+
+    /// As [`Engine::drain`], until `interrupt` ends it, which [`Drained::interrupted`] then says: after the picture in hand, whose
+    /// call is under way, or at once where it only waits for its turn. That one then goes on waiting, and `each` does not
+    /// hear of it.
+    ///
+    /// # Errors
+    /// Those of [`Engine::drain`].
+    pub fn drain_unless(
+        &self,
+        interrupt: &Interrupt,
+        limit: Option<u64>,
+        each: &mut dyn FnMut(&DrainedOne<'_>),
+    ) -> Result<Drained, EngineError> {
+        self.work_off(interrupt, limit, None, each)
     }
 
     fn work_off(
         &self,
+        interrupt: &Interrupt,
         limit: Option<u64>,
         only: Option<WaitReason>,
         each: &mut dyn FnMut(&DrainedOne<'_>),
@@ -74,6 +93,10 @@ impl Engine {
         while limit.is_none_or(|limit| tried < limit)
             && let Some(waiting) = self.store.next_waiting(place)?
         {
+            if let Err(reason) = interrupt.check() {
+                drained.interrupted = Some(reason);
+                break;
+            }
             place = Some((waiting.priority, waiting.queue_id));
             let is_stale = waiting.reason == WaitReason::Stale;
             if only.is_some_and(|only| only != waiting.reason) || is_stale && !self.may_refresh()? {
@@ -90,9 +113,20 @@ impl Engine {
                 max_age: is_stale.then(|| self.shortest_soft_ttl()),
                 // Blanks are not queued any more; one that was is asked about, once.
                 force: true,
+                interrupt: interrupt.clone(),
                 ..Query::new(&waiting.bytes, &waiting.label)
             };
             let result = self.search(&query);
+            if let Some(reason) = interruption_of(&result, interrupt) {
+                // An attempt that failed before is one in vain.
+                if let Err(EngineError::Upstream(error)) = &result
+                    && error.calls() > 0
+                {
+                    self.note_trouble(&waiting, &error.to_string());
+                }
+                drained.interrupted = Some(reason);
+                break;
+            }
             each(&DrainedOne { waiting: &waiting, result: &result });
             match result {
                 Ok(Answer { unanswered: Some(unanswered), .. }) => {
@@ -156,6 +190,19 @@ impl Engine {
 
     fn shortest_soft_ttl(&self) -> Duration {
         self.upstreams.iter().map(|upstream| upstream.cache_policy.soft_ttl).min().unwrap_or_default()
+    }
+}
+
+/// Whether `interrupt` has ended a search before it had a new answer.
+fn interruption_of(result: &Result<Answer, EngineError>, interrupt: &Interrupt) -> Option<Interrupted> {
+    match result {
+        Err(error) => error.interruption(),
+        Ok(Answer { unanswered: Some(Unanswered { reason: WhyNot::DeadlinePassed, .. }), .. }) => {
+            Some(Interrupted::DeadlinePassed)
+        }
+        // The old answer was served, because there was no time for a new one.
+        Ok(answer) if answer.stale && answer.upstream_calls == 0 => interrupt.check().err(),
+        Ok(_) => None,
     }
 }
 

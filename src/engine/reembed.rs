@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::picture::Picture;
 use super::{Engine, EngineBuilder, EngineError, HarvestError};
+use crate::cancel::{Interrupt, Interrupted};
 use crate::fetch::Fetch;
 use crate::photo::read_bytes;
 use crate::photo_id::PhotoId;
@@ -52,6 +53,8 @@ pub struct Reembedded {
     pub decoded_before: u64,
     /// Whether the home belongs to the model now.
     pub done: bool,
+    /// Why the caller has ended it before all originals were tried.
+    pub interrupted: Option<Interrupted>,
 }
 
 /// What became of one original.
@@ -83,8 +86,8 @@ impl Reembedded {
 
 impl EngineBuilder {
     /// Makes what the photos of a home lack to be searched with the chosen model: vectors of that model, sketches for photos
-    /// from before there were any, and both anew for pictures whose colour profile was passed over when they were stored. The old vectors serve until the new ones are complete, so searches with
-    /// the old model go on meanwhile; then the home goes over at once, and processes that still run the old model are
+    /// from before there were any, and both anew for pictures whose colour profile was passed over when they were stored.
+    /// The old vectors serve until the new ones are complete, so searches with the old model go on meanwhile; then the home goes over at once, and processes that still run the old model are
     /// refused with that reason. Whatever ends this, it is taken up again by calling it again. `each` hears of every
     /// original.
     ///
@@ -92,6 +95,21 @@ impl EngineBuilder {
     /// [`EngineError`] when the home folder or the model fails.
     pub fn reembed(
         self,
+        originals: &Originals<'_>,
+        each: &(dyn Fn(&Refilled) + Sync),
+    ) -> Result<Reembedded, EngineError> {
+        self.reembed_unless(&Interrupt::never(), originals, each)
+    }
+
+    /// As [`EngineBuilder::reembed`], until `interrupt` ends it, which [`Reembedded::interrupted`] then says: the originals in
+    /// hand, one a thread, are embedded. The home goes over to the model only where nothing is missing by then, whatever
+    /// [`Originals::leave_the_rest`] says.
+    ///
+    /// # Errors
+    /// Those of [`EngineBuilder::reembed`].
+    pub fn reembed_unless(
+        self,
+        interrupt: &Interrupt,
         originals: &Originals<'_>,
         each: &(dyn Fn(&Refilled) + Sync),
     ) -> Result<Reembedded, EngineError> {
@@ -104,6 +122,13 @@ impl EngineBuilder {
         engine.repair(&damage)?;
         engine.store.gather_for(&engine.embedder.fingerprint)?;
         let done = Mutex::new(Reembedded::default());
+        let is_interrupted = || {
+            let reason = interrupt.check().err();
+            if reason.is_some() {
+                done.lock().unwrap_or_else(PoisonError::into_inner).interrupted = reason;
+            }
+            reason.is_some()
+        };
         // Fails where the home does; what lies in one picture is counted.
         let refill = |original: String, bytes: Result<Vec<u8>, HarvestError>, expected: Option<PhotoId>| {
             let result = bytes.and_then(|bytes| Ok(engine.refill(&bytes, expected)?));
@@ -112,24 +137,32 @@ impl EngineBuilder {
             done.lock().unwrap_or_else(PoisonError::into_inner).count(refilled.result)
         };
         originals.files.par_iter().try_for_each(|path| {
+            if is_interrupted() {
+                return Ok(());
+            }
             let bytes = read_bytes(path, &engine.limits).map_err(|error| EngineError::from(error).into());
             refill(path.display().to_string(), bytes, None)
         })?;
         let mut after = 0;
-        while let Some(fetcher) = originals.fetcher {
+        'chunks: while let Some(fetcher) = originals.fetcher {
             let chunk = engine.store.fetched_photos(after, CHUNK)?;
             let Some(last) = chunk.last() else { break };
             after = last.image_id;
             for image in chunk {
                 let lacks =
                     engine.store.lacks(image.photo_id, &engine.embedder.fingerprint, SKETCH_FORMAT)?;
+                if is_interrupted() {
+                    break 'chunks;
+                }
                 if lacks.vector || lacks.sketch {
                     let bytes = fetcher.fetch(&image.url).map_err(HarvestError::from);
                     refill(image.url, bytes, Some(image.photo_id))?;
                 }
             }
         }
-        engine.finish(done.into_inner().unwrap_or_else(PoisonError::into_inner), originals.leave_the_rest)
+        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let leave_the_rest = originals.leave_the_rest && done.interrupted.is_none();
+        engine.finish(done, leave_the_rest)
     }
 }
 

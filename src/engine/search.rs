@@ -1,7 +1,7 @@
 //! One search, one value: the query, the picture, what is known about it, and what came of asking.
 
 use super::cache_policy::Freshness;
-use super::judge::of_same_pixels;
+use super::judge::{judge, of_same_pixels};
 use super::picture::Picture;
 use super::{Answer, Engine, EngineError, Explanation, Inspection, Matched, Mode, Outcome, Query, Source};
 use super::{Stage, Timings, Unanswered, Unstored};
@@ -97,6 +97,12 @@ impl<'e> Search<'e> {
             }
         }
         Ok(search)
+    }
+
+    fn judge(&mut self) -> Result<(), EngineError> {
+        let judged = judge(&self.picture, self.engine, self.query.second_look, &self.query.interrupt)?;
+        (self.policy, self.verdict) = (judged.policy, judged.verdict);
+        Ok(())
     }
 
     /// Looks at catalogue and index once more: another search may have stored the answer meanwhile.

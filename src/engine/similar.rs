@@ -22,7 +22,7 @@ pub struct Similar {
     pub label: String,
     /// When it was stored.
     pub added_at: Timestamp,
-    /// 0 to 100.
+    /// The score as an integer, 0 to 100: negative cosines are 0.
     pub similarity: u8,
     /// Cosine, -1 to 1.
     pub score: f32,

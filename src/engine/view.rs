@@ -99,12 +99,12 @@ impl CatalogView<'_> {
         self.0.photos(filter)
     }
 
-    /// The vector of a photo.
+    /// The vector of a photo; what may be in its place, [`StoredVector`] says.
     pub fn embedding(&self, photo_id: PhotoId) -> Result<StoredVector, CatalogError> {
         self.0.embedding(photo_id)
     }
 
-    /// The sketches of photos, in their order.
+    /// The sketches of photos, in their order; `None` for one without.
     pub fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, CatalogError> {
         self.0.sketches(photo_ids)
     }
@@ -128,7 +128,7 @@ impl CatalogView<'_> {
         self.0.answers(photo_id)
     }
 
-    /// One of the user's own goods.
+    /// One of the user's own goods; `None` when there is none of this id.
     pub fn own_good(&self, offer_id: &OfferId) -> Result<Option<Offer>, CatalogError> {
         self.0.own_good(offer_id)
     }
@@ -152,7 +152,7 @@ impl CatalogView<'_> {
         self.0.told_of(photo_id)
     }
 
-    /// Calls that count against `day`.
+    /// Calls to `profile` that count against `day`, failed ones that may have been billed included.
     pub fn calls_spent(&self, profile: &str, day: &QuotaDay) -> Result<u32, CatalogError> {
         self.0.calls_spent(profile, day)
     }

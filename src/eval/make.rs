@@ -13,7 +13,7 @@ use super::edits::{
     EDITS, Edit, Others, on_poster, printed, scaled_to, size_chart, small_on_ground, swapped,
 };
 use super::manifest::{LineProblem, ManifestLine, Negative, Role, rows};
-use super::recolour::recoloured;
+use super::recolour::{Recolours, recoloured};
 use super::{EvalError, for_each};
 use crate::dice::Dice;
 use crate::engine::Progress;
@@ -45,16 +45,6 @@ pub struct MakeOptions {
     pub limit: Option<usize>,
     /// Which recoloured pictures are made.
     pub recolours: Recolours,
-}
-
-/// What becomes of the colour of goods in a query that must not be answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recolours {
-    /// Another hue.
-    Turned,
-    /// Another hue, or paler, stronger, lighter or darker: what goods are sold in, and harder to tell from a photo that
-    /// was toned.
-    All,
 }
 
 /// What was made.
@@ -298,7 +288,7 @@ struct Workshop<'a> {
 
 impl Workshop<'_> {
     /// Writes everything that is made of one picture. What it becomes depends on the seed and its number only, not on
-    /// who is faster.
+    /// the timing of threads.
     fn make(&self, source: &Source) -> Result<Vec<ManifestLine>, Failure> {
         let Source { number, stored, .. } = *source;
         let (bytes, picture) = read(&source.path).map_err(Failure::Picture)?;

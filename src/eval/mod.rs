@@ -27,11 +27,12 @@ use rayon::prelude::*;
 
 use manifest::picture;
 
-pub use make::{LabelProblem, Made, MakeOptions, Recolours, make};
+pub use make::{LabelProblem, Made, MakeOptions, make};
 pub use manifest::{BadLine, LineProblem, Manifest, ManifestLine, Negative, Role};
 pub use measures::{
     AtCutoff, Cutoff, Judged, Measures, RecallAtPrecision, Step, micro_ap, percentile, sweep,
 };
+pub use recolour::Recolours;
 pub use report::{html, write_html};
 pub use summary::{StageTime, Summary};
 pub use tables::{Table, number, percent};

@@ -4,8 +4,17 @@
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
-use super::Recolours;
 use crate::dice::Dice;
+
+/// What becomes of the colour of goods in a query that must not be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recolours {
+    /// Another hue.
+    Turned,
+    /// Another hue, or paler, stronger, lighter or darker: what goods are sold in, and harder to tell from a photo that
+    /// was toned.
+    All,
+}
 
 /// Mean difference, 0 to 255 over all samples, that a new colour must make to count as one. `recolour` in
 /// models/edits.py asks for 8, but turns the ground, too; at 4 some new colours could hardly be seen.
@@ -26,7 +35,7 @@ const RIM: f32 = 0.08;
 const MOST_GROUND: f32 = 0.2;
 
 /// How far the new colour must be from that of every stored variant, in steps of 255 of the channel that differs most:
-/// goods turned to the colour of a stored variant are that variant, whoever made the picture.
+/// goods turned to the colour of a stored variant show that variant.
 const LEAST_APART: f32 = 40.0;
 
 /// How many changes are thrown for a picture whose new colours are taken.

@@ -102,7 +102,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// An empty index.
+    /// An index without pictures, in memory only until it is saved.
     #[must_use]
     pub fn new(options: IndexOptions) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl Index {
         self.store.push(photo_id, embedding.as_slice())
     }
 
-    /// Adds many pictures.
+    /// Adds many pictures, as [`Index::insert`] does one: they are found at once, and linked later.
     ///
     /// # Errors
     /// As [`Index::insert`], for the first picture that cannot be added; those before it are in.
@@ -392,8 +392,8 @@ impl Index {
         Ok(fresh)
     }
 
-    /// Writes what [`Index::load`] can read, into the directory `dir`, which is made if need be. A crash checksums
-    /// the previous snapshot. Searches and inserts go on meanwhile; a second save, of this process or another,
+    /// Writes what [`Index::load`] can read, into the directory `dir`, which is made if need be. A crash leaves
+    /// the previous snapshot as it was. Searches and inserts go on meanwhile; a second save, of this process or another,
     /// waits. From then on codes and vectors are read from the files, and their memory goes back to the system.
     ///
     /// # Errors
@@ -459,7 +459,7 @@ impl Index {
     }
 
     fn linking(&self) -> MutexGuard<'_, ()> {
-        // A panic while it is held checksums the graph whole: links are written one by one.
+        // A panic while it is held leaves the graph whole: links are written one by one.
         self.linking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -331,7 +331,7 @@ impl VectorStore {
         self.vectors.adopt(&files.vectors);
     }
 
-    // Nothing panics while it is held that checksums a row without the other.
+    // Nothing panics while it is held that leaves a row without the other.
     fn changing(&self) -> MutexGuard<'_, Changing> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zip::ZipArchive;
 
-use super::source::{ReadProblem, bytes_text};
-use super::{FileProblem, folder};
+use super::names::{bytes_text, plain};
+use super::{FileProblem, ReadProblem, folder};
 use crate::photo::PhotoFormat;
 
 /// Files in one archive; more are refused.
@@ -158,19 +158,6 @@ impl Archive {
     }
 }
 
-/// A name in an archive without what means nothing: `./a//b/../c.jpg` as `a/c.jpg`.
-pub(super) fn plain(name: &str) -> String {
-    let mut parts = Vec::new();
-    for part in name.split(['/', '\\']) {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
-}
-
 /// The files of a zip that another one of the same name follows: the reader of zips knows `known` names, each once. `start`
 /// is where the entries of its directory begin.
 fn replaced(zip: &File, start: u64, known: usize) -> io::Result<Vec<(String, folder::Skipped)>> {
@@ -263,7 +250,7 @@ impl Member {
         ReadProblem::Member { name: self.name().to_owned(), error }
     }
 
-    /// A copy of it in a temporary file, for who reads it in pieces.
+    /// A copy of it in a temporary file, which can be read in pieces.
     pub(super) fn spool(&self, limit_bytes: u64) -> Result<File, FileProblem> {
         let mut file = None;
         let read = |reader: &mut dyn Read| {

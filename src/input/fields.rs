@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
+use super::RowProblem;
 use super::text::DAMAGE;
 
 /// The names of one field, the one that counts most first. Compared as [`normal`] writes them.
@@ -200,43 +201,6 @@ pub(super) enum Value {
     Empty,
     /// A list, an object or a truth value, as JSON.
     Other(String),
-}
-
-/// Why a row or a field of it cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
-#[non_exhaustive]
-pub enum RowProblem {
-    #[error(
-        "{problem}: a row is one JSON object, with names and texts in quotes, such as {{\"path\":\"a.jpg\"}}"
-    )]
-    Json { problem: String },
-    #[error("the row holds bytes that are no characters: save the file as UTF-8")]
-    Damaged,
-    #[error("field {field:?}: {found} is not {wanted}")]
-    Field { field: String, found: String, wanted: &'static str },
-    #[error("field {field:?}: {problem}")]
-    Price { field: String, problem: super::PriceProblem },
-    #[error("no field names a picture (there are: {there}): call it \"path\", \"image\", \"url\" or 图片")]
-    NoPicture { there: String },
-    #[error("field {field:?} is empty: give the path or address of a picture")]
-    EmptyPicture { field: String },
-    #[error(
-        "field {field:?}: {found:?} was rounded by a spreadsheet: format the column as text there, and save it again"
-    )]
-    Rounded { field: String, found: String },
-    #[error("{source_text:?}: {problem}")]
-    Picture { source_text: String, problem: super::SourceProblem },
-    #[error(
-        "the row has {found} fields where the header has {wanted}: put fields that hold a separator into quotes"
-    )]
-    Columns { found: usize, wanted: usize },
-    #[error(
-        "a quote opens here that takes in the rows after it, and they are lost: close it, or write \"\" for a quote in a text"
-    )]
-    OpenQuote,
-    #[error("the row is longer than {limit_bytes} bytes: shorten it, or close the quote that is open")]
-    TooLong { limit_bytes: usize },
 }
 
 /// A row: fields by their normal names.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::source::name_text;
+use super::names::name_text;
 use crate::photo::{PhotoError, PhotoFormat};
 
 /// Files of one folder; more are refused.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::Columns;
 use super::archive::Member;
-use super::fields::{CATEGORIES, DETAIL_URL, Fields, ID, PICTURE, PRICE, RowProblem, TITLE, Value, normal};
+use super::fields::{CATEGORIES, DETAIL_URL, Fields, ID, PICTURE, PRICE, TITLE, Value, normal};
 use super::price::parse_price;
 use super::source::PictureSource;
+use super::{Columns, RowProblem};
 use crate::offer::Price;
 
 /// A good as a source names it.

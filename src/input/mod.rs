@@ -7,9 +7,11 @@ mod archive;
 mod fields;
 mod folder;
 mod good;
+mod names;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod price;
+mod problems;
 mod records;
 mod rows;
 mod samples;
@@ -26,12 +28,12 @@ use std::sync::Arc;
 use std::vec;
 
 pub use archive::Member;
-pub use fields::RowProblem;
 pub use folder::{Folder, FolderPicture, Skipped, skipped_text};
 pub use good::Row;
 pub use price::{PriceProblem, parse_price};
+pub use problems::{FileProblem, InputError, ReadProblem, RowProblem, SourceProblem};
 pub use records::{Records, TABLE_PICTURE_NAMES};
-pub use source::{PictureSource, ReadProblem, SourceProblem};
+pub use source::PictureSource;
 pub use text::TextEncoding;
 
 use crate::photo::{Digest, PhotoError, PhotoLimits};
@@ -71,89 +73,6 @@ impl Columns {
         }
         key
     }
-}
-
-/// Why a source cannot be read, or cannot be read on.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
-#[non_exhaustive]
-pub enum FileProblem {
-    #[error("cannot be read ({0}): check that it exists and may be read")]
-    Read(io::Error),
-    #[error("is longer than {limit_bytes} bytes: split it")]
-    TooLarge { limit_bytes: u64 },
-    #[error(
-        "a row is longer than {limit_bytes} bytes: close the quote or bracket that is open, or shorten the row"
-    )]
-    RowTooLong { limit_bytes: usize },
-    #[error("this value or array does not end: the file seems to be cut off; save or fetch it again")]
-    Unclosed,
-    #[error("something follows the array's end: put all rows into one array, or each into a line of its own")]
-    AfterArray,
-    #[error("brackets lie more than {limit} deep: a row is one object with plain fields")]
-    TooDeep { limit: usize },
-    #[error("the header has more than {limit} columns")]
-    TooManyColumns { limit: usize },
-    #[error("the column {column:?} stands twice in the header: rename or delete one of the two")]
-    ColumnTwice { column: String },
-    #[error(
-        "no column names a picture (the header is: {header}): call it \"path\", \"image\", \"url\" or 图片"
-    )]
-    NoPictureColumn { header: String },
-    #[error("has no column {column:?} (there are: {header}): name one of those")]
-    NoSuchColumn { column: String, header: String },
-    #[error(
-        "is a damaged Parquet file, or of an unknown kind ({problem}): write it again, with snappy, zstd or gzip, or as NDJSON"
-    )]
-    Parquet { problem: String },
-    #[error("cannot be read as a table ({problem})")]
-    Table { problem: String },
-    #[error(
-        "is a damaged archive, or of an unknown kind ({problem}): fetch it again, or unpack it and name the folder"
-    )]
-    Archive { problem: String },
-    #[error("holds more than {limit} files: unpack it and name the folder")]
-    TooManyMembers { limit: usize },
-    #[error("holds files that are encrypted: unpack it with its password and name the folder")]
-    Encrypted,
-    #[error("unpacks to more than {limit_bytes} bytes: unpack it and name the folder")]
-    UnpacksTooLarge { limit_bytes: u64 },
-    #[error("holds several lists ({names}): unpack it and name one of them, or the folder")]
-    SeveralLists { names: String },
-    #[error(
-        "is an Excel workbook or another spreadsheet: save the sheet as \"CSV UTF-8\" and name that file"
-    )]
-    Spreadsheet,
-    #[error("is {found}: {remedy}")]
-    Found { found: &'static str, remedy: &'static str },
-    #[error(transparent)]
-    Source(#[from] SourceProblem),
-    #[error(transparent)]
-    Photo(#[from] PhotoError),
-}
-
-impl From<io::Error> for FileProblem {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::FileTooLarge => Self::TooLarge { limit_bytes: MAX_TEXT_BYTES },
-            io::ErrorKind::InvalidData => Self::RowTooLong { limit_bytes: MAX_ROW_BYTES },
-            _ => Self::Read(error),
-        }
-    }
-}
-
-/// Why one item of a source is no good.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
-#[non_exhaustive]
-pub enum InputError {
-    #[error(transparent)]
-    Row(#[from] RowProblem),
-    /// Nothing follows it.
-    #[error(transparent)]
-    File(#[from] FileProblem),
-    #[error(transparent)]
-    Read(#[from] ReadProblem),
 }
 
 /// One of the goods of a source, or why it is none.
@@ -272,7 +191,7 @@ impl Input {
     /// A single picture; a file is named as it was on the command line, so that two of one name stay two.
     fn picture(picture: PictureSource) -> Self {
         let name = match &picture {
-            PictureSource::File(path) => good::written_name(&source::name_text(path.as_os_str())),
+            PictureSource::File(path) => good::written_name(&names::name_text(path.as_os_str())),
             PictureSource::Address(address) => address.clone(),
             other => other.name(),
         };

@@ -68,10 +68,9 @@ enum Cell {
     Bytes(Vec<u8>),
 }
 
-impl From<ParquetError> for FileProblem {
-    fn from(error: ParquetError) -> Self {
-        Self::Parquet { problem: error.to_string() }
-    }
+/// In the format's own words.
+fn damaged(error: ParquetError) -> FileProblem {
+    FileProblem::Parquet { problem: error.to_string() }
 }
 
 fn is_text(column: &ColumnDescriptor) -> bool {
@@ -86,7 +85,7 @@ impl Rows {
         folder: &Path,
         columns: &Columns,
     ) -> Result<Self, FileProblem> {
-        let file = SerializedFileReader::new(file)?;
+        let file = SerializedFileReader::new(file).map_err(damaged)?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         // Lists have no one value a row.
         let leaves: Vec<(usize, String)> = schema
@@ -219,10 +218,11 @@ impl Rows {
                 }
                 _ if self.next_group == self.file.num_row_groups() => return Ok(None),
                 _ => {
-                    let group = self.file.get_row_group(self.next_group)?;
+                    let group = self.file.get_row_group(self.next_group).map_err(damaged)?;
                     let left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
                     let reader = |wanted: &Wanted| group.get_column_reader(wanted.leaf);
-                    let columns = self.wanted.iter().map(reader).collect::<Result<_, _>>()?;
+                    let columns =
+                        self.wanted.iter().map(reader).collect::<Result<_, _>>().map_err(damaged)?;
                     self.group = Some(Group { columns, left });
                     self.next_group += 1;
                 }
@@ -266,7 +266,7 @@ fn typed<T: DataType>(
         values.clear();
         levels.clear();
         let (read, present, _) =
-            reader.read_records(rows - cells.len(), Some(&mut levels), None, &mut values)?;
+            reader.read_records(rows - cells.len(), Some(&mut levels), None, &mut values).map_err(damaged)?;
         if read == 0 {
             break;
         }

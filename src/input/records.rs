@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-use super::fields::{self, Fields, Names, RowProblem, Value};
+use super::fields::{self, Fields, Names, Value};
 use super::rows::{JsonLines, JsonValues, Layout, layout_of};
 use super::table::{Table, separator_of};
 use super::text::{DAMAGE, HEAD_BYTES, Lines, TextEncoding, TextLine, TextReader, start_of};
-use super::{FileProblem, InputError, MAX_ROW_BYTES, MAX_TEXT_BYTES, Numbered};
+use super::{FileProblem, InputError, MAX_ROW_BYTES, MAX_TEXT_BYTES, Numbered, RowProblem};
 
 /// Names of the column that says where a picture is.
 pub const TABLE_PICTURE_NAMES: &[&str] = fields::PICTURE;

@@ -3,9 +3,9 @@
 
 use std::io::{self, BufRead};
 
-use super::fields::{Fields, RowProblem};
+use super::fields::Fields;
 use super::text::{Lines, TextLine};
-use super::{FileProblem, MAX_ROW_BYTES, Numbered};
+use super::{FileProblem, MAX_ROW_BYTES, Numbered, RowProblem};
 
 /// Brackets within brackets in one row.
 const MAX_DEPTH: usize = 64;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -10,8 +9,10 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::archive::{Member, plain};
-use crate::photo::{PhotoError, PhotoLimits, read_bytes};
+use super::archive::Member;
+use super::names::{name_text, plain};
+use super::{ReadProblem, SourceProblem};
+use crate::photo::{PhotoLimits, read_bytes};
 
 /// Where the bytes of a picture are.
 #[derive(Clone, Debug)]
@@ -25,49 +26,6 @@ pub enum PictureSource {
     Bytes(Vec<u8>),
     /// A file in a zip or tar.
     Member(Member),
-}
-
-/// Why a text names no picture.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
-#[non_exhaustive]
-pub enum SourceProblem {
-    #[error(
-        "the name of the picture is empty: give a file, or an address that begins with http:// or https://"
-    )]
-    Empty,
-    #[error(
-        "pictures are not fetched by {scheme}: — give a file, or an address that begins with http:// or https://"
-    )]
-    Scheme { scheme: String },
-    #[error("this is no address of a file on this machine: write file:///folder/a.jpg, or the path alone")]
-    FileAddress,
-    #[error("this is no valid address: check how the host is written")]
-    Address,
-    #[error("the address carries a user name or password: leave it out")]
-    Credentials,
-    #[error("this data: address holds no picture: it should be like data:image/png;base64,...")]
-    Data,
-    #[error("the name holds a zero byte, which no file's name can")]
-    Nul,
-    #[error("there is no such file in the archive: paths are relative to the list")]
-    NotInArchive,
-}
-
-/// Why bytes could not be had.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
-#[non_exhaustive]
-pub enum ReadProblem {
-    #[error(transparent)]
-    Photo(#[from] PhotoError),
-    #[error("{name} cannot be read from the archive ({error}): unpack it and name the folder")]
-    Member { name: String, error: io::Error },
-    #[error("{name} has more than the {limit_bytes} bytes allowed for a picture: save it smaller")]
-    TooLarge { name: String, limit_bytes: u64 },
-    /// Of [`PictureSource::Address`].
-    #[error("{address} is an address, which is not fetched here: save the picture first, and name the file")]
-    NotLocal { address: String },
 }
 
 impl PictureSource {
@@ -221,31 +179,6 @@ fn existing(text: &str, trimmed: &str, folder: &Path) -> PathBuf {
     }
     let found = paths.iter().find(|path| fs::metadata(path).is_ok()).cloned();
     found.unwrap_or_else(|| folder.join(bare))
-}
-
-/// A file's name as text. Names that are no UTF-8 come out of archives that were packed on a Chinese Windows.
-pub(super) fn name_text(name: &std::ffi::OsStr) -> String {
-    match name.to_str() {
-        Some(text) => text.to_owned(),
-        None => bytes_text(name.as_encoded_bytes()),
-    }
-}
-
-pub(super) fn bytes_text(name: &[u8]) -> String {
-    if let Ok(text) = std::str::from_utf8(name) {
-        return text.to_owned();
-    }
-    let (text, damaged) = encoding_rs::GB18030.decode_without_bom_handling(name);
-    if !damaged {
-        return text.into_owned();
-    }
-    // Bytes that are no characters stay apart: names that differ are goods that differ.
-    let mut shown = String::new();
-    for chunk in name.utf8_chunks() {
-        shown.push_str(chunk.valid());
-        shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
-    }
-    shown
 }
 
 #[cfg(test)]

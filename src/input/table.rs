@@ -5,9 +5,9 @@ use std::io::{self, BufRead, Read};
 
 use csv::{ReaderBuilder, StringRecord, Terminator};
 
-use super::fields::{CATEGORIES, DETAIL_URL, Fields, ID, PICTURE, PRICE, RowProblem, TITLE, Value, normal};
+use super::fields::{CATEGORIES, DETAIL_URL, Fields, ID, PICTURE, PRICE, TITLE, Value, normal};
 use super::text::DAMAGE;
-use super::{FileProblem, MAX_ROW_BYTES, Numbered};
+use super::{FileProblem, MAX_ROW_BYTES, Numbered, RowProblem};
 
 /// Columns of a header, so that a row of separators is not a table.
 const MAX_COLUMNS: usize = 4096;

@@ -10,8 +10,17 @@ pub use region::{Region, RegionError};
 
 use crate::offer::Price;
 
-/// What to ask for beside the picture. Part of the identity of a stored answer.
+/// What to ask for beside the picture: the first page of any offers, and what setters change of that. Part of the identity
+/// of a stored answer.
+///
+/// ```
+/// use tongkuan::upstream::SearchParams;
+///
+/// let second_page = SearchParams::default().category_id(1031).page(2);
+/// # let _ = second_page;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SearchParams {
     /// Offers of this category alone.
     pub category_id: Option<u64>,
@@ -22,9 +31,9 @@ pub struct SearchParams {
     /// The part of the picture that is meant, in pixels of the upright picture.
     #[serde(default)]
     pub region: Option<Region>,
-    /// 1-based.
+    /// From 1 on.
     pub page: u32,
-    /// 1 to 50.
+    /// Offers on a page, 1 to 50.
     pub page_size: u32,
 }
 
@@ -35,6 +44,42 @@ impl Default for SearchParams {
 }
 
 impl SearchParams {
+    /// Asks for offers of this category alone.
+    #[must_use]
+    pub fn category_id(self, category_id: impl Into<Option<u64>>) -> Self {
+        Self { category_id: category_id.into(), ..self }
+    }
+
+    /// Asks for offers from this price on.
+    #[must_use]
+    pub fn price_min(self, price_min: impl Into<Option<Price>>) -> Self {
+        Self { price_min: price_min.into(), ..self }
+    }
+
+    /// Asks for offers up to this price.
+    #[must_use]
+    pub fn price_max(self, price_max: impl Into<Option<Price>>) -> Self {
+        Self { price_max: price_max.into(), ..self }
+    }
+
+    /// Asks about this part of the picture.
+    #[must_use]
+    pub fn region(self, region: impl Into<Option<Region>>) -> Self {
+        Self { region: region.into(), ..self }
+    }
+
+    /// Asks for this page, from 1 on.
+    #[must_use]
+    pub fn page(self, page: u32) -> Self {
+        Self { page, ..self }
+    }
+
+    /// Asks for so many offers on a page, 1 to 50.
+    #[must_use]
+    pub fn page_size(self, page_size: u32) -> Self {
+        Self { page_size, ..self }
+    }
+
     /// The canonical text of these parameters: equal exactly when the parameters ask for the same thing
     /// (`price_min` 5, 5.0 and 5.00 are one). Stored with every answer.
     #[must_use]

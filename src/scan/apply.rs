@@ -11,8 +11,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::Stat;
 use super::groups::worth;
+use super::stat::Stat;
 use super::{Group, Member, Relation, ScanError};
 use crate::photo::{Digest, PhotoLimits, read_bytes};
 use crate::timestamp::Timestamp;

@@ -18,6 +18,7 @@ mod groups;
 mod judging;
 mod page;
 mod reading;
+mod stat;
 mod state;
 
 use std::fmt;
@@ -28,9 +29,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 pub use apply::{Action, Applied, Manifest, Mode, TRASH_NAME, Undone, apply, plan, undo};
-pub use files::Stat;
 pub use groups::{Group, LookAlike, Member};
 pub use page::{PageOptions, write_page};
+pub use stat::Stat;
 
 pub use state::ScannedFile;
 
@@ -94,7 +95,7 @@ pub enum Relation {
     ReEncoded,
     /// Cut, framed, turned, stamped, or otherwise changed.
     Edited,
-    /// Somebody said so.
+    /// A person said so.
     Told,
 }
 

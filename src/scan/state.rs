@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::ScanError;
-use super::files::{Stat, bytes_of, path_of};
+use super::stat::{Stat, bytes_of, path_of};
 use crate::access;
 use crate::engine::PictureFacts;
 use crate::photo::Digest;

@@ -70,19 +70,19 @@ pub trait PhotoStore: Send + Sync {
     fn generation(&self) -> Result<u64, CatalogError>;
     /// A stored photo; `None` when there is none of this number.
     fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError>;
-    /// The photo with these bytes.
+    /// The photo with these bytes, by the SHA-256 of the file; `None` when none is stored.
     fn photo_by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
-    /// The photo with these pixels.
+    /// The photo with these pixels, by [`Photo::pixel_digest`](crate::photo::Photo::pixel_digest); `None` when none is stored.
     fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
-    /// The digests of a photo's pixels and of one file that shows them.
+    /// The digests of a photo's pixels and of one file that shows them; `None` when there is no such photo.
     fn digests_of(&self, photo_id: PhotoId) -> Result<Option<(Digest, Option<Digest>)>, CatalogError>;
     /// How many photos are stored.
     fn photo_count(&self) -> Result<u64, CatalogError>;
     /// The photos that `filter` means, in the order of their numbers.
     fn photos(&self, filter: &PhotoFilter) -> Result<Vec<PhotoId>, CatalogError>;
-    /// A photo's vector.
+    /// A photo's vector of the store's model; what may be in its place, [`StoredVector`] says.
     fn embedding(&self, photo_id: PhotoId) -> Result<StoredVector, CatalogError>;
-    /// Sketches in the order of `photo_ids`.
+    /// Sketches as the verifier writes them, in the order of `photo_ids`; `None` for a photo without one.
     fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, CatalogError>;
     /// Takes note of a sketch that the verifier cannot read.
     fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: &dyn Display);
@@ -116,7 +116,7 @@ pub trait AnswerStore: Send + Sync {
     /// Stores goods in one transaction: a good that cannot be stored has its own error, the others are stored.
     fn store_all(&self, goods: &[NewGood<'_>])
     -> Result<Vec<Result<StoredGood, CatalogError>>, CatalogError>;
-    /// One of the user's own goods.
+    /// One of the user's own goods; `None` when there is none of this id.
     fn own_good(&self, offer_id: &OfferId) -> Result<Option<Offer>, CatalogError>;
     /// The newest details of an offer by one of the profiles (any when there are none).
     fn details(&self, offer_id: &OfferId, profiles: &[&str]) -> Result<Option<StoredDetail>, CatalogError>;
@@ -171,7 +171,7 @@ pub trait AnswerStore: Send + Sync {
 /// # Errors
 /// [`CatalogError`] when the store cannot be read or written.
 pub trait CheckStore: Send + Sync {
-    /// Adds a group of photos in one transaction, in which nobody else can add or remove any. `decide` may read the store
+    /// Adds a group of photos in one transaction, in which no other writer can add or remove any. `decide` may read the store
     /// meanwhile; when it says `false` or fails, nothing has changed.
     fn add_checked(
         &self,
@@ -218,7 +218,7 @@ pub trait SpendStore: Ledger {
 pub trait QueueStore: Send + Sync {
     /// Has a picture wait, unless it does. `false` when it did.
     fn queue(&self, waiting: &NewWaiting<'_>) -> Result<bool, CatalogError>;
-    /// The next one after a place, by priority, then by age.
+    /// The next one after a place (priority, number), the highest priority first, then the oldest; `None` at the end.
     fn next_waiting(&self, after: Option<(i32, i64)>) -> Result<Option<Waiting>, CatalogError>;
     /// Takes a picture out of the queue.
     fn unqueue(&self, queue_id: i64) -> Result<(), CatalogError>;
@@ -254,7 +254,7 @@ pub trait FeedbackStore: Send + Sync {
     /// Notes what was said elsewhere, in one transaction, unless something was said here later. Returns for each whether it
     /// was noted.
     fn take_told(&self, told: &[ToldRecord]) -> Result<Vec<bool>, CatalogError>;
-    /// How sure the verifier was of pairs that were told apart.
+    /// How sure the verifier was, 0..=1, that pairs are the same which people told apart.
     fn told_apart_confidences(&self) -> Result<Vec<f32>, CatalogError>;
     /// The home's own calibration.
     fn calibration(&self) -> Result<Option<Calibration>, CatalogError>;

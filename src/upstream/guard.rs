@@ -19,14 +19,13 @@ use crate::clock::{Clock, Timestamp};
 use crate::offer::{OfferDetail, OfferId};
 
 pub use super::guard_error::{GuardError, WhyNot};
+pub use super::guard_policy::{GuardPolicy, MAX_BREAKER_PAUSE, NextStep};
 pub use crate::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, Reservation};
 pub use crate::quota_day::QuotaDay;
 
 /// The longest pause that an upstream's wish imposes on all searches; a wrong header must not stop a server for
 /// days.
 const MAX_PAUSE: Duration = Duration::from_hours(1);
-/// An upstream that keeps failing is tried again at least this often.
-pub const MAX_BREAKER_PAUSE: Duration = Duration::from_mins(10);
 /// How long a refusal that only a person can mend (credentials, permission, address) answers for all.
 const FATAL_PAUSE: Duration = Duration::from_mins(1);
 /// How long an upstream that says that nothing is left is believed, if its day does not end before: the user may have
@@ -39,78 +38,6 @@ const NOTE_EVERY: Duration = Duration::from_secs(10);
 const NOTE_POLL: Duration = Duration::from_millis(100);
 /// How often a turn is taken anew that midnight or another thread's "too fast" has made void.
 const MAX_TURN_RETRIES: u32 = 4;
-
-/// How much may be spent, and how fast.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GuardPolicy {
-    /// Search calls per day of China standard time, over all processes on one data directory. 0 forbids all.
-    pub daily_budget: u32,
-    /// Between the starts of two calls.
-    pub min_interval: Duration,
-    /// Attempts for one search, the first one included; 0 is read as 1.
-    pub max_attempts: u32,
-    /// Before the second attempt; doubled for each later one.
-    pub first_backoff: Duration,
-    /// No pause between two attempts is longer. An upstream that asks for a longer one gets no further
-    /// attempt.
-    pub max_backoff: Duration,
-    /// A search that would wait longer than this for its turn is refused at once.
-    pub max_wait: Duration,
-    /// After so many searches in a row that failed with all their attempts, the breaker opens.
-    pub breaker_failures: u32,
-    /// How long the breaker stays open; doubled, up to [`MAX_BREAKER_PAUSE`], when the next search fails too.
-    pub breaker_pause: Duration,
-}
-
-impl Default for GuardPolicy {
-    fn default() -> Self {
-        Self {
-            daily_budget: 500,
-            // One second, and a little more because two requests do not travel equally long.
-            min_interval: Duration::from_millis(1050),
-            max_attempts: 3,
-            first_backoff: Duration::from_secs(2),
-            max_backoff: Duration::from_mins(1),
-            max_wait: Duration::from_mins(2),
-            breaker_failures: 3,
-            breaker_pause: Duration::from_secs(30),
-        }
-    }
-}
-
-/// What follows a failed attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextStep {
-    /// No further attempt.
-    Stop,
-    /// One more, after this pause.
-    RetryAfter(Duration),
-}
-
-impl GuardPolicy {
-    /// What follows the failure of attempt number `attempt` (from 1). Pure: `salt` stands for chance and
-    /// shortens the pause by up to a quarter, so that several processes do not come back at the same moment.
-    /// A pause that the upstream asks for is never shortened.
-    #[must_use]
-    pub fn next_step(&self, error: &UpstreamError, attempt: u32, salt: u64) -> NextStep {
-        let asked = error.retry_after.unwrap_or_default();
-        if !error.is_worth_retrying() || attempt >= self.max_attempts || asked > self.max_backoff {
-            return NextStep::Stop;
-        }
-        let doublings = attempt.saturating_sub(1).min(31);
-        let full = self.first_backoff.saturating_mul(1 << doublings).min(self.max_backoff);
-        let shortened = full.saturating_sub(full / 1024 * u32::from(chance(salt)));
-        NextStep::RetryAfter(shortened.max(asked))
-    }
-}
-
-/// 0 to 255, spread evenly over `salt` (the last step of `SplitMix64`).
-fn chance(salt: u64) -> u8 {
-    let mut z = salt.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)).to_be_bytes()[0]
-}
 
 /// An answer and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -352,7 +279,7 @@ impl Guard {
                 Err(GuardError::Ledger { profile, error, .. }) => {
                     return Err(GuardError::Ledger { profile, error, calls: cost.calls });
                 }
-                // What an attempt cost is told to who wants no answer, too.
+                // A caller that wants no answer any more is told what an attempt cost, too.
                 Err(GuardError::Interrupted { profile, reason: reason @ Interrupted::Cancelled, .. }) => {
                     return Err(GuardError::Interrupted { profile, reason, calls: cost.calls });
                 }

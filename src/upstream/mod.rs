@@ -9,6 +9,7 @@ pub mod aop;
 pub mod article;
 pub mod guard;
 mod guard_error;
+mod guard_policy;
 #[cfg(feature = "upstream")]
 mod lenient;
 mod limits;

@@ -5,6 +5,7 @@
 //! anywhere, from trying all windows. The best guesses are refined on the pixels.
 
 use super::affine::Affine;
+use super::content::{rim_colour, shows};
 use super::hamming::Bits;
 use super::keypoints::{self, Pair, mirrored_direction};
 use super::raster::{Colours, Plane};
@@ -21,9 +22,6 @@ const KEPT_GUESSES: usize = 2;
 const REFINED_GUESSES: usize = 2;
 /// Where so many pairs agree, two of them are not tried again.
 const CERTAIN_INLIERS: usize = 12;
-/// Differences to the rim's colour from which on a pixel shows something: brightness and chroma, in 8-bit steps.
-const SHOWS_LUMA: f32 = 14.0;
-const SHOWS_CHROMA: f32 = 9.0;
 /// Guesses whose promises are so near to each other are equally good.
 const NEAR_TIE: f32 = 0.04;
 /// A guess must cover at least this share of the stored picture.
@@ -130,25 +128,6 @@ pub(super) fn content(picture: &Colours) -> Box4 {
         (left, top, right, bottom) = (0, 0, width, height);
     }
     [left as f32 / long, top as f32 / long, right as f32 / long, bottom as f32 / long]
-}
-
-/// Whether a pixel shows something beside a rim of this colour.
-pub(super) fn shows(pixel: [f32; 4], rim: [f32; 3]) -> bool {
-    (pixel[0] - rim[0]).abs() > SHOWS_LUMA
-        || (pixel[1] - rim[1]).abs() > SHOWS_CHROMA
-        || (pixel[2] - rim[2]).abs() > SHOWS_CHROMA
-}
-
-/// The median of each channel along the rim.
-pub(super) fn rim_colour(picture: &Colours) -> [f32; 3] {
-    let (width, height) = (picture.width, picture.height);
-    let rows = (0..width).flat_map(|x| [x, (height - 1) * width + x]);
-    let rim: Vec<usize> = rows.chain((0..height).flat_map(|y| [y * width, y * width + width - 1])).collect();
-    [0, 1, 2].map(|channel| {
-        let mut values: Vec<f32> = rim.iter().map(|i| picture.pixels[*i][channel]).collect();
-        let middle = values.len() / 2;
-        *values.select_nth_unstable_by(middle, f32::total_cmp).1
-    })
 }
 
 /// Correlation of `plane`, one pixel of which is `ratio` thumbnail pixels, with what `map` finds in the query.

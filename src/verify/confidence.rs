@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::content::LEAST_CONTENT;
 use super::evidence::Evidence;
 
 /// From this confidence on, a picture is taken for the same where no calibration says otherwise: 1 % of the other colours,
@@ -18,10 +19,6 @@ pub const OTHER_VARIANT_PROBABILITY: f32 = 0.5;
 /// families, and half of the few unlike pictures that the judge takes for variants do not (docs/benchmarks/pair-judge.md).
 const SHAPES_AGREE_LIKENESS: f32 = 0.4;
 const SHAPES_AGREE_INLIERS: f32 = 6.0;
-
-/// Share of a picture in which both pictures must show something, so that they can be compared: less than 3 of
-/// 48 x 48 pixels is dust (docs/benchmarks/pair-judge.md).
-pub(super) const LEAST_CONTENT: f32 = 3.0 / (48.0 * 48.0);
 
 /// Why a picture that stands out was not taken for the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -12,7 +12,6 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 
 use super::raster::{Colours, LONG_SIDES_PX, Samples, averaged};
-use super::sketch::SketchBytesError;
 
 /// The longer side of a detail, in pixels; also which of the pyramid's sizes it is.
 pub(super) const DETAIL_LEVEL: usize = 1;
@@ -111,19 +110,18 @@ impl Detail {
             && QUALITIES.contains(&self.quality)
     }
 
-    /// The picture of `width` x `height` pixels.
-    pub(super) fn decoded(&self, width: usize, height: usize) -> Result<Colours, SketchBytesError> {
-        let damaged = SketchBytesError::Damaged("its detail cannot be decoded");
+    /// The picture of `width` x `height` pixels; `None` where the scan is damaged.
+    pub(super) fn decoded(&self, width: usize, height: usize) -> Option<Colours> {
         let (wide, high) = (padded(width), padded(height));
         let mut jpeg = tables(self.quality).to_vec();
         // The size in the frame header: marker, length, precision, height, width.
-        let frame = jpeg.windows(2).position(|two| two == [0xFF, 0xC0]).ok_or(damaged)?;
+        let frame = jpeg.windows(2).position(|two| two == [0xFF, 0xC0])?;
         let [h, w] = [(high * 3 / 2) as u16, wide as u16].map(u16::to_be_bytes);
         jpeg[frame + 5..frame + 9].copy_from_slice(&[h[0], h[1], w[0], w[1]]);
         jpeg.extend_from_slice(&self.scan);
-        let planes = JpegDecoder::new(ZCursor::new(&jpeg)).decode().map_err(|_| damaged)?;
+        let planes = JpegDecoder::new(ZCursor::new(&jpeg)).decode().ok()?;
         if planes.len() != wide * high * 3 / 2 {
-            return Err(damaged);
+            return None;
         }
         let (luma, chroma) = planes.split_at(wide * high);
         let mut pixels = Vec::with_capacity(width * height);
@@ -134,7 +132,7 @@ impl Detail {
                 [f32::from(luma[y * wide + x]), of(x / 2), of(wide / 2 + x / 2), 0.0]
             }));
         }
-        Ok(Colours { width, height, pixels })
+        Some(Colours { width, height, pixels })
     }
 }
 

@@ -1,11 +1,5 @@
 //! What was found where a stored picture lies over the one in question.
 
-use super::affine::Affine;
-use super::align::{Guess, Target};
-use super::judge::PairJudge;
-use super::pair::Pair;
-use super::sketch::Probe;
-
 macro_rules! evidence {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// What was found of one aligned pair of pictures. Lengths are in units of the longer side, angles in degrees,
@@ -66,36 +60,6 @@ evidence! {
 }
 
 impl Evidence {
-    /// Of a guess and the pair that it lays over each other.
-    pub(super) fn of(probe: &Probe, target: &Target, guess: &Guess, pair: &Pair) -> Self {
-        let map = &guess.map;
-        let (width, height) = (target.thumbnail.width, target.thumbnail.height);
-        let (across, along) = probe.extent();
-        let mirror = if map.determinant() < 0.0 { -1.0 } else { 1.0 };
-        let [content_stored, content_query, content_both] = pair.content;
-        let mut evidence = Self {
-            inliers: guess.inliers as f32,
-            inlier_share: guess.inliers as f32 / corners_inside(probe, map, width, height).max(5) as f32,
-            overlap_stored: pair.overlap_px as f32 / (width * height) as f32,
-            overlap_query: pair.overlap_px as f32 * map.determinant().abs() / (across * along),
-            scale: map.step() * target.thumbnail.long_side(),
-            turn_degrees: map.0[3].atan2(map.0[0] * mirror).to_degrees().abs(),
-            mirrored: if mirror < 0.0 { 1.0 } else { 0.0 },
-            likeness: guess.likeness,
-            content_stored,
-            content_query,
-            content_both,
-            ..Self::default()
-        };
-        let judged = PairJudge::shipped().judge(pair, &evidence);
-        evidence.colour_agreement = judged.colour_agreement;
-        [evidence.same, evidence.other_colour, evidence.other_print, evidence.other_goods] =
-            judged.probabilities;
-        evidence
-    }
-}
-
-impl Evidence {
     /// Whether all of one picture lies on all of the other, neither turned nor mirrored.
     #[must_use]
     pub fn is_whole_on_whole(&self) -> bool {
@@ -105,13 +69,4 @@ impl Evidence {
             && self.turn_degrees < 1.0
             && self.mirrored < 0.5
     }
-}
-
-/// The query's corners that lie inside the stored picture.
-fn corners_inside(probe: &Probe, map: &Affine, width: usize, height: usize) -> usize {
-    let Some(back) = map.inverse() else { return 0 };
-    let inside = |x: f32, y: f32| (0.0..width as f32).contains(&x) && (0.0..height as f32).contains(&y);
-    let spots = probe.keypoints.spots.iter().map(|spot| spot.at());
-    let back = spots.map(|at| back.at(at.0, at.1));
-    back.filter(|(x, y)| inside(*x, *y)).count()
 }

@@ -19,6 +19,7 @@
 mod affine;
 mod align;
 mod confidence;
+mod content;
 mod detail;
 mod evidence;
 mod hamming;
@@ -38,8 +39,10 @@ pub use placement::Placement;
 pub use raster::SketchError;
 pub use sketch::{Probe, SKETCH_FORMAT, Sketch, SketchBytesError};
 
+use affine::Affine;
 use align::{BothBits, Guess, Target};
 use detail::Sizes;
+use judge::PairJudge;
 
 /// Candidates whose alignment is refined.
 const REFINED: usize = 4;
@@ -139,7 +142,7 @@ pub fn placed(probe: &Probe, candidate: &SketchedCandidate<'_>) -> Option<(Place
     let placed = laid.guesses.iter().map(|guess| {
         let guess = align::finished(probe, &laid.target, *guess);
         let pair = Pair::of(probe, &laid.target, &detail, &guess.map);
-        (Placement::of(&laid.target, &guess.map), Evidence::of(probe, &laid.target, &guess, &pair))
+        (Placement::of(&laid.target, &guess.map), evidence_of(probe, &laid.target, &guess, &pair))
     });
     placed.reduce(|best, other| if other.1.other_goods < best.1.other_goods { other } else { best })
 }
@@ -206,8 +209,44 @@ impl Laid {
         self.guesses.iter().map(move |guess| {
             let guess = align::finished(probe, &self.target, *guess);
             let pair = Pair::of(probe, &self.target, &detail, &guess.map);
-            let evidence = Evidence::of(probe, &self.target, &guess, &pair);
+            let evidence = evidence_of(probe, &self.target, &guess, &pair);
             (pair, evidence)
         })
     }
+}
+
+/// What is found of a guess and the pair that it lays over each other.
+fn evidence_of(probe: &Probe, target: &Target, guess: &Guess, pair: &Pair) -> Evidence {
+    let map = &guess.map;
+    let (width, height) = (target.thumbnail.width, target.thumbnail.height);
+    let (across, along) = probe.extent();
+    let mirror = if map.determinant() < 0.0 { -1.0 } else { 1.0 };
+    let [content_stored, content_query, content_both] = pair.content;
+    let mut evidence = Evidence {
+        inliers: guess.inliers as f32,
+        inlier_share: guess.inliers as f32 / corners_inside(probe, map, width, height).max(5) as f32,
+        overlap_stored: pair.overlap_px as f32 / (width * height) as f32,
+        overlap_query: pair.overlap_px as f32 * map.determinant().abs() / (across * along),
+        scale: map.step() * target.thumbnail.long_side(),
+        turn_degrees: map.0[3].atan2(map.0[0] * mirror).to_degrees().abs(),
+        mirrored: if mirror < 0.0 { 1.0 } else { 0.0 },
+        likeness: guess.likeness,
+        content_stored,
+        content_query,
+        content_both,
+        ..Evidence::default()
+    };
+    let judged = PairJudge::shipped().judge(pair, &evidence);
+    evidence.colour_agreement = judged.colour_agreement;
+    [evidence.same, evidence.other_colour, evidence.other_print, evidence.other_goods] = judged.probabilities;
+    evidence
+}
+
+/// The query's corners that lie inside the stored picture.
+fn corners_inside(probe: &Probe, map: &Affine, width: usize, height: usize) -> usize {
+    let Some(back) = map.inverse() else { return 0 };
+    let inside = |x: f32, y: f32| (0.0..width as f32).contains(&x) && (0.0..height as f32).contains(&y);
+    let spots = probe.keypoints.spots.iter().map(|spot| spot.at());
+    let back = spots.map(|at| back.at(at.0, at.1));
+    back.filter(|(x, y)| inside(*x, *y)).count()
 }

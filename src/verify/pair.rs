@@ -1,7 +1,8 @@
 //! Two aligned pictures side by side, as the pair judge sees them.
 
 use super::affine::Affine;
-use super::align::{Target, rim_colour, shows};
+use super::align::Target;
+use super::content::{rim_colour, shows};
 use super::detail::Sizes;
 use super::sketch::Probe;
 

@@ -1,4 +1,4 @@
-//! How one picture lies in another, for who wants to draw it.
+//! How one picture lies in another, so that it can be drawn.
 
 use super::affine::Affine;
 use super::align::Target;

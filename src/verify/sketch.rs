@@ -2,8 +2,7 @@
 
 use image::RgbImage;
 
-use super::align::{rim_colour, shows};
-use super::confidence::LEAST_CONTENT;
+use super::content::{LEAST_CONTENT, rim_colour, shows};
 use super::detail::{DETAIL_LEVEL, Detail};
 use super::hamming::Bits;
 use super::keypoints::{ANGLES, Keypoints, LEVELS, MAX_KEYPOINTS, Spot};
@@ -147,7 +146,7 @@ impl Sketch {
     /// The picture as finely as the sketch shows it.
     pub(super) fn detail(&self) -> Colours {
         let decoded =
-            self.detail.as_ref().and_then(|(w, h, detail)| detail.decoded((*w).into(), (*h).into()).ok());
+            self.detail.as_ref().and_then(|(w, h, detail)| detail.decoded((*w).into(), (*h).into()));
         decoded.unwrap_or_else(|| self.thumbnail())
     }
 

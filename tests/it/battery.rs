@@ -199,13 +199,13 @@ const CASES: [Case; 32] = [
     }),
     ("price filter", |rig| {
         let price = Some(rig.sandbox.catalogue().goods()[GOOD].price);
-        let params = SearchParams { price_min: price, price_max: price, ..SearchParams::default() };
+        let params = SearchParams::default().price_min(price).price_max(price);
         let offers = rig.ask(&params).unwrap().offers;
         Some(!offers.is_empty() && offers.iter().all(|offer| offer.price == price))
     }),
     ("category filter", |rig| {
         let category_id = Some(rig.sandbox.catalogue().goods()[GOOD].category_id);
-        let answer = rig.ask(&SearchParams { category_id, ..SearchParams::default() });
+        let answer = rig.ask(&SearchParams::default().category_id(category_id));
         if rig.profile == "tmapi" {
             assert_eq!(answer.unwrap_err().kind, UpstreamErrorKind::Param);
             return None;
@@ -224,12 +224,12 @@ const CASES: [Case; 32] = [
     }),
     ("paging", |rig| {
         let page = |page, page_size| {
-            rig.ask(&SearchParams { page, page_size, ..SearchParams::default() }).unwrap().offers
+            rig.ask(&SearchParams::default().page(page).page_size(page_size)).unwrap().offers
         };
         Some([page(1, 5), page(2, 5)].concat() == page(1, 10))
     }),
     ("beyond the last page", |rig| {
-        let page = rig.ask(&SearchParams { page: 10_000, ..SearchParams::default() }).unwrap();
+        let page = rig.ask(&SearchParams::default().page(10_000)).unwrap();
         Some(page.offers.is_empty() && page.skipped == 0)
     }),
     ("token ends mid-run", |rig| {
@@ -361,12 +361,10 @@ fn the_ledger_never_says_fewer_than_the_sandbox_has_billed() {
     for (profile, seed) in PROFILES.into_iter().zip(1..) {
         let home = tempfile::tempdir().unwrap();
         // Nothing is to be left alone: every search is to meet its fate.
-        let policy = GuardPolicy {
-            breaker_failures: u32::MAX,
-            min_interval: Duration::ZERO,
-            daily_budget: 10_000,
-            ..GuardPolicy::default()
-        };
+        let policy = GuardPolicy::default()
+            .breaker_failures(u32::MAX)
+            .min_interval(Duration::ZERO)
+            .daily_budget(10_000);
         let engine = Engine::builder(home.path())
             .embedder(Arc::new(FakeEmbedder::new()))
             .upstream(Door::to(&sandbox, &clock).client(profile), policy, CachePolicy::default())

@@ -145,7 +145,7 @@ fn catalogues_of_earlier_formats_are_migrated_and_answer() {
         embedder.fingerprint = written_with(&home.path().join("catalog.sqlite"));
         let engine = Engine::builder(home.path()).embedder(Arc::new(embedder)).open().unwrap();
         assert_eq!(engine.audit().unwrap().photos, 2);
-        let params = SearchParams { page_size: 3, ..SearchParams::default() };
+        let params = SearchParams::default().page_size(3);
         for (file, offers, first) in [("wide.jpg", 3, "864704291266"), ("square.jpg", 1, "A-1")] {
             let bytes = std::fs::read(data.join("embedding").join(file)).unwrap();
             let query = Query::new(&bytes, file).params(params.clone());

@@ -6,6 +6,8 @@ mod eval;
 mod fetch;
 mod goods;
 mod input;
+#[cfg(unix)]
+mod interrupted;
 mod local;
 mod output;
 mod printing;

@@ -7,8 +7,9 @@ use image::imageops::{FilterType, resize};
 use proptest::prelude::*;
 use tongkuan::catalog::{Entry, Words};
 use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Originals, Outcome, Progress};
-use tongkuan::offer::OfferId;
+use tongkuan::offer::{OfferId, Price};
 use tongkuan::photo_id::PhotoId;
+use tongkuan::question::Region;
 use tongkuan::upstream::{GuardPolicy, SearchParams};
 use tongkuan::verdict::Rule;
 
@@ -276,12 +277,10 @@ fn a_damaged_answer_is_another_question_and_stops_none() {
 fn parameters_that_no_search_has_and_rows_without_an_owner_are_found_by_the_doctor() {
     let bench = Bench::new();
     let (engine, _) = open(&bench);
-    let asked = SearchParams {
-        price_min: "5.50".parse().ok(),
-        region: "0,0,9,9".parse().ok(),
-        page: 2,
-        ..SearchParams::default()
-    };
+    let asked = SearchParams::default()
+        .price_min("5.50".parse::<Price>().ok())
+        .region("0,0,9,9".parse::<Region>().ok())
+        .page(2);
     assert!(SearchParams::is_key(&asked.key()) && SearchParams::is_key(&SearchParams::default().key()));
     for seed in [1, 2] {
         engine.search(&query(&png(seed))).unwrap();

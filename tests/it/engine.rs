@@ -177,7 +177,7 @@ fn other_parameters_are_another_question_about_the_same_picture() {
     let engine = bench.engine();
     let bytes = png(1);
     engine.search(&query(&bytes)).unwrap();
-    let second_page = query(&bytes).params(SearchParams { page: 2, ..SearchParams::default() });
+    let second_page = query(&bytes).params(SearchParams::default().page(2));
     assert_eq!(engine.search(&second_page).unwrap().upstream_calls, 1);
     assert_eq!(engine.search(&second_page).unwrap().verdict, Outcome::Hit);
     assert_eq!((bench.calls(), engine.catalog().photo_count().unwrap()), (2, 1));
@@ -227,7 +227,7 @@ fn a_failed_call_is_an_error_and_stores_nothing() {
 #[test]
 fn a_spent_budget_refuses_a_miss_but_not_a_hit() {
     let bench = Bench::new();
-    let policy = GuardPolicy { daily_budget: 1, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().daily_budget(1);
     let engine =
         bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap();
     engine.search(&query(&png(1))).unwrap();
@@ -268,7 +268,7 @@ fn an_own_good_is_found_by_its_picture_under_any_parameters() {
     assert!(added.is_new);
     assert!(!engine.add_own(&offer("A-1"), &png(1), "a.png").unwrap().is_new);
     let bytes = png(1);
-    let page = query(&bytes).params(SearchParams { page: 3, ..SearchParams::default() });
+    let page = query(&bytes).params(SearchParams::default().page(3));
     let answer = engine.search(&page).unwrap();
     assert_eq!((answer.verdict, answer.offers.len()), (Outcome::Hit, 1));
     assert_eq!(answer.offers[0].offer_id.as_str(), "A-1");

@@ -194,11 +194,7 @@ impl Bench {
 
     /// The same, on another home folder, with neither an end to its budget nor a pause between calls.
     pub(crate) fn graph_builder(&self, home: &std::path::Path) -> EngineBuilder {
-        let policy = GuardPolicy {
-            daily_budget: u32::MAX,
-            min_interval: std::time::Duration::ZERO,
-            ..GuardPolicy::default()
-        };
+        let policy = GuardPolicy::default().daily_budget(u32::MAX).min_interval(std::time::Duration::ZERO);
         Engine::builder(home).embedder(self.embedder.clone()).clock(self.clock.clone()).exact_max(2).upstream(
             self.upstream.clone(),
             policy,

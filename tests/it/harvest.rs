@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tongkuan::cancel::{Cancel, Interrupt, Interrupted};
 use tongkuan::catalog::{GoodsFilter, ImageCounts, PhotoFilter, PhotoKind, Words};
 use tongkuan::engine::{Answer, CachePolicy, Engine, Harvested, Mode, Originals, Outcome, Refine};
-use tongkuan::fetch::{FetchLimits, Fetcher};
+use tongkuan::fetch::{Fetch, FetchError, FetchLimits, Fetcher};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 use tongkuan::upstream::{ArticleConfig, ArticleUpstream, GuardPolicy, SearchParams, Secret, WhyNot};
 use tongkuan::verdict::Rule;
@@ -29,7 +30,7 @@ impl Shop {
         let mut config = ArticleConfig::new("sandbox", Secret::new("sandbox-secret"));
         sandbox.base_url().clone_into(&mut config.base_url);
         let upstream = Arc::new(ArticleUpstream::new(config, clock).unwrap());
-        let policy = GuardPolicy { daily_budget, ..GuardPolicy::default() };
+        let policy = GuardPolicy::default().daily_budget(daily_budget);
         let engine = bench.builder().upstream(upstream, policy, CachePolicy::default()).open().unwrap();
         let fetcher = Fetcher::new(FetchLimits::default(), &[sandbox.base_url().to_owned()]).unwrap();
         Self { sandbox: Some(sandbox), bench, engine, fetcher }
@@ -80,7 +81,7 @@ fn a_suppliers_own_picture_is_a_hit_after_the_harvest_and_names_its_offer_first(
         shop.sandbox().catalogue().find(first.offers[0].offer_id.as_str().parse().unwrap()).unwrap(),
         View::Main,
     );
-    let params = SearchParams { page_size: 7, ..SearchParams::default() };
+    let params = SearchParams::default().page_size(7);
     let asked = shop.engine.search(&query(&bytes).params(params)).unwrap();
     assert_eq!((asked.upstream_calls, asked.offers.len()), (1, 7));
     assert_eq!(
@@ -124,9 +125,36 @@ fn a_harvest_goes_on_where_it_was_stopped_and_fetches_nothing_twice() {
     assert_eq!(shop.harvest(None), Harvested::default());
     assert_eq!(shop.sandbox().counters().image_fetches, 20);
     // The same offers in another answer bring no new pictures.
-    let params = SearchParams { page_size: 10, ..SearchParams::default() };
+    let params = SearchParams::default().page_size(10);
     shop.engine.search(&query(&png(1)).params(params)).unwrap();
     assert_eq!(shop.counts().waiting, 0);
+}
+
+/// Is cancelled while the first pictures are fetched.
+#[derive(Debug)]
+struct CancelledMeanwhile<'a>(&'a Fetcher, Cancel);
+
+impl Fetch for CancelledMeanwhile<'_> {
+    fn fetch(&self, address: &str) -> Result<Vec<u8>, FetchError> {
+        self.1.cancel();
+        self.0.fetch(address)
+    }
+}
+
+#[test]
+fn a_cancelled_harvest_stores_the_pictures_in_hand_and_the_next_one_fetches_the_rest() {
+    let shop = Shop::new(500);
+    shop.search(&png(1));
+    let token = Cancel::new();
+    let unwanted = Interrupt::never().cancel(token.clone());
+    let fetcher = CancelledMeanwhile(&shop.fetcher, token);
+    let mut told = 0;
+    let first = shop.engine.harvest_unless(&unwanted, &fetcher, None, &mut |_, _| told += 1).unwrap();
+    assert_eq!(first.interrupted, Some(Interrupted::Cancelled));
+    assert!((1..=4).contains(&first.stored) && first.stored == told, "{first:?}, told of {told}");
+    let rest = shop.harvest(None);
+    assert_eq!((first.stored + rest.stored, rest.interrupted), (20, None));
+    assert_eq!(shop.sandbox().counters().image_fetches, 20);
 }
 
 #[test]
@@ -257,7 +285,7 @@ fn pages_are_asked_one_by_one_and_each_only_once() {
     let again = shop.engine.search_pages(&query(&bytes), 3).unwrap();
     assert_eq!((again.upstream_calls, again.verdict), (0, Outcome::Hit));
     assert_eq!(again.offers.len(), 60);
-    let params = SearchParams { page_size: 50, ..SearchParams::default() };
+    let params = SearchParams::default().page_size(50);
     let all = shop.engine.search_pages(&query(&bytes).params(params), 100).unwrap();
     let goods = shop.sandbox().catalogue().goods().len();
     assert_eq!(all.offers.len(), goods);

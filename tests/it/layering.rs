@@ -1,6 +1,6 @@
-//! Which module may know which, and how long a file may be.
+//! Which module may know which, that no files use each other in a circle, and how long a file may be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "calibration",
+            "cancel",
             "catalog",
             "clock",
             "config",
@@ -250,6 +251,142 @@ fn modules_know_only_whom_they_may_know() {
         }
     }
     assert_eq!(known.len(), ALLOWED.len());
+}
+
+/// A module by the names that lead to it: `["verify", "align"]`.
+type Module = Vec<String>;
+
+/// The source without comments and without the tests at its end.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    let without_comments = code.lines().map(|line| line.split("//").next().unwrap());
+    without_comments.collect::<Vec<_>>().join("\n")
+}
+
+fn modules() -> BTreeMap<Module, String> {
+    let module = |path: PathBuf| {
+        let relative = path.strip_prefix(src()).unwrap().with_extension("");
+        let mut names: Module = relative.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+        names.retain(|name| !matches!(name.as_str(), "mod" | "lib"));
+        (names, code(&path))
+    };
+    sources(&src()).into_iter().map(module).collect()
+}
+
+/// The paths that a tree of imports names: `a::{b, c::d as e}` is `a::b` and `a::c::d`.
+fn imported(prefix: &[String], tree: &str, found: &mut Vec<Module>) {
+    let tree = tree.trim();
+    let (path, rest) = tree.split_once('{').map_or((tree, None), |(path, rest)| (path, Some(rest)));
+    let path = path.split(" as ").next().unwrap();
+    let names = path.split("::").map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+    let prefix = [prefix, &names.collect::<Module>()].concat();
+    let Some(inside) = rest.and_then(|rest| rest.rsplit_once('}')) else { return found.push(prefix) };
+    let (mut depth, mut start) = (0, 0);
+    for (at, letter) in inside.0.char_indices() {
+        depth += i32::from(letter == '{') - i32::from(letter == '}');
+        if depth == 0 && letter == ',' {
+            imported(&prefix, &inside.0[start..at], found);
+            start = at + 1;
+        }
+    }
+    if !inside.0[start..].trim().is_empty() {
+        imported(&prefix, &inside.0[start..], found);
+    }
+}
+
+/// `path`, as it stands in `module`, from the root of the crate; `None` for another crate's.
+fn from_root(module: &[String], path: &[String], known: &BTreeMap<Module, String>) -> Option<Module> {
+    let ups = path.iter().take_while(|name| *name == "super").count();
+    let child = || [module, &path[..1]].concat();
+    match path.first()?.as_str() {
+        "crate" => Some(path[1..].to_vec()),
+        "self" => Some([module, &path[1..]].concat()),
+        "super" => Some([&module[..module.len().checked_sub(ups)?], &path[ups..]].concat()),
+        _ if known.contains_key(&child()) => Some([module, path].concat()),
+        _ => None,
+    }
+}
+
+/// The module in which what `path` leads to is defined, behind all re-exports.
+fn home_of(
+    mut path: Module,
+    known: &BTreeMap<Module, String>,
+    exports: &BTreeMap<Module, Module>,
+) -> Option<Module> {
+    for _ in 0..8 {
+        let inside = (0..=path.len()).rev().find(|n| known.contains_key(&path[..*n]))?;
+        let exported = path.get(..=inside).and_then(|name| exports.get(name));
+        match exported {
+            Some(there) => path = [there.as_slice(), &path[inside + 1..]].concat(),
+            None => return Some(path[..inside].to_vec()),
+        }
+    }
+    None
+}
+
+/// The modules that each one names, without those above and below it: those are one thing in several files.
+fn uses() -> BTreeMap<Module, BTreeSet<Module>> {
+    let known = modules();
+    let (mut paths, mut exports) = (Vec::new(), BTreeMap::new());
+    for (module, code) in &known {
+        let mut rest = code.as_str();
+        while let Some(at) = rest.find("use ") {
+            let begins = rest[..at].chars().next_back().is_none_or(char::is_whitespace);
+            let is_public =
+                rest[..at].rsplit('\n').next().is_some_and(|before| before.trim_start().starts_with("pub"));
+            rest = &rest[at + "use ".len()..];
+            if !begins {
+                continue;
+            }
+            let (tree, after) = rest.split_once(';').unwrap_or((rest, ""));
+            let mut found = Vec::new();
+            imported(&[], tree, &mut found);
+            for path in found.into_iter().filter_map(|path| from_root(module, &path, &known)) {
+                if let (true, Some(name)) = (is_public, path.last()) {
+                    exports.insert([module.as_slice(), &[name.clone()]].concat(), path.clone());
+                }
+                paths.push((module.clone(), path));
+            }
+            rest = after;
+        }
+        for word in code.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {
+            if ["crate::", "super::"].iter().any(|start| word.starts_with(start)) {
+                let path: Module = word.split("::").map(str::to_owned).collect();
+                paths.extend(from_root(module, &path, &known).map(|path| (module.clone(), path)));
+            }
+        }
+    }
+    let mut uses = BTreeMap::<Module, BTreeSet<Module>>::new();
+    for (module, path) in paths {
+        let Some(used) = home_of(path, &known, &exports) else { continue };
+        if !used.starts_with(&module) && !module.starts_with(&used) {
+            uses.entry(module).or_default().insert(used);
+        }
+    }
+    uses
+}
+
+#[test]
+fn no_file_uses_one_that_uses_it_over_whatever_others() {
+    let mut uses = uses();
+    assert!(uses.values().map(BTreeSet::len).sum::<usize>() > 500, "the imports are found");
+    // In no circle are those that use nothing that is left, and those that nothing uses that is left.
+    let mut before = usize::MAX;
+    while uses.len() < before {
+        before = uses.len();
+        let used: BTreeSet<Module> = uses.values().flatten().cloned().collect();
+        uses.retain(|module, _| used.contains(module));
+        let using: BTreeSet<Module> = uses.keys().cloned().collect();
+        uses.values_mut().for_each(|used| used.retain(|module| using.contains(module)));
+        uses.retain(|_, used| !used.is_empty());
+    }
+    let line = |(module, used): (&Module, &BTreeSet<Module>)| {
+        let used: Vec<String> = used.iter().map(|module| module.join("::")).collect();
+        format!("{} uses {}", module.join("::"), used.join(", "))
+    };
+    let lines: Vec<String> = uses.iter().map(line).collect();
+    assert!(lines.is_empty(), "these use each other in a circle:\n{}", lines.join("\n"));
 }
 
 #[test]

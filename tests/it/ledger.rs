@@ -25,7 +25,7 @@ fn engine(home: &Path, base_url: &str) -> Engine {
     let mut config = ArticleConfig::new("sandbox", Secret::new("sandbox-secret"));
     base_url.clone_into(&mut config.base_url);
     let upstream = ArticleUpstream::new(config, Arc::new(ManualClock::at(NOW))).unwrap();
-    let policy = GuardPolicy { daily_budget: BUDGET, min_interval: Duration::ZERO, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().daily_budget(BUDGET).min_interval(Duration::ZERO);
     Engine::builder(home)
         .embedder(Arc::new(FakeEmbedder::new()))
         .clock(Arc::new(ManualClock::at(NOW)))

@@ -48,7 +48,7 @@ fn reason(answer: &Answer) -> Option<WhyNot> {
 
 /// Without a pause between calls.
 fn quick(bench: &Bench) -> Engine {
-    let policy = GuardPolicy { min_interval: std::time::Duration::ZERO, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().min_interval(std::time::Duration::ZERO);
     bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap()
 }
 
@@ -112,7 +112,7 @@ fn a_batch_pays_one_call_in_vain_and_goes_on_when_storing_works_again() {
 #[test]
 fn working_off_the_queue_three_times_on_a_full_disk_pays_one_call() {
     let bench = Bench::new();
-    let policy = GuardPolicy { daily_budget: 0, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().daily_budget(0);
     let poor =
         bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap();
     for seed in [1, 2] {
@@ -143,7 +143,7 @@ fn pages_after_one_that_cannot_be_stored_are_not_asked_for() {
     let engine = quick(&bench);
     fill(&bench);
     let bytes = png(1);
-    let params = SearchParams { page_size: 2, ..SearchParams::default() };
+    let params = SearchParams::default().page_size(2);
     bench.upstream.says_total.store(false, Ordering::SeqCst);
     let pages = engine.search_pages(&query(&bytes).params(params), 5).unwrap();
     assert_eq!((pages.offers.len(), pages.upstream_calls, bench.calls()), (2, 1, 1));
@@ -339,7 +339,7 @@ impl Meddling {
     }
 
     fn engine(self: &Arc<Self>, bench: &Bench) -> Engine {
-        let policy = GuardPolicy { min_interval: std::time::Duration::ZERO, ..GuardPolicy::default() };
+        let policy = GuardPolicy::default().min_interval(std::time::Duration::ZERO);
         bench.builder().upstream(self.clone(), policy, CachePolicy::default()).open().unwrap()
     }
 

@@ -62,10 +62,10 @@ fn all_of(
 ) -> (Answer, u32, u32) {
     let bench = Bench::new();
     let upstream = Arc::new(Pages { page, max_page_size, calls: AtomicU32::new(0) });
-    let policy = GuardPolicy { min_interval: Duration::ZERO, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().min_interval(Duration::ZERO);
     let engine = bench.builder().upstream(upstream.clone(), policy, CachePolicy::default()).open().unwrap();
     let bytes = png(1);
-    let params = SearchParams { page_size, ..SearchParams::default() };
+    let params = SearchParams::default().page_size(page_size);
     let query = query(&bytes).params(params).refine(refine);
     let first = engine.search_pages(&query, 100).unwrap();
     let calls = upstream.calls.load(Ordering::SeqCst);
@@ -189,7 +189,7 @@ fn an_answer_that_cannot_be_read_is_remembered_for_a_day_and_refresh_asks_again(
     }
     assert_eq!(bench.calls(), 1);
     // Another page of the same picture is another question.
-    let params = SearchParams { page: 2, ..SearchParams::default() };
+    let params = SearchParams::default().page(2);
     bench.engine().search(&query(&bytes).params(params)).unwrap();
     assert_eq!(bench.calls(), 2);
     bench.upstream.fail_with(None);

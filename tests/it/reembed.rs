@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use image::ImageFormat;
 use image::imageops::{FilterType, resize};
+use tongkuan::cancel::{Cancel, Interrupt, Interrupted};
 use tongkuan::catalog::CatalogError;
 use tongkuan::engine::{Engine, EngineBuilder, EngineError, Mode, Originals, Outcome, Reembedded};
 use tongkuan::verdict::Rule;
@@ -84,6 +85,26 @@ fn searches_with_the_old_model_go_on_until_the_new_vectors_are_complete_and_are_
     let refused = old.add_own(&offer("A-9"), &png(9), "a.png").unwrap_err();
     assert!(matches!(refused, EngineError::Catalog(CatalogError::ModelChanged)), "{refused}");
     assert_eq!(local(&old, &png(1)).unwrap().rule(), Some(Rule::SameBytes), "bytes have no model");
+}
+
+#[test]
+fn a_cancelled_run_leaves_the_home_to_its_model_and_the_next_one_goes_on() {
+    let bench = Bench::new();
+    store(&bench.engine(), 0..4);
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(&folder, 0..4);
+    let token = Cancel::new();
+    let unwanted = Interrupt::never().cancel(token.clone());
+    // Even where the rest may be left: it was not tried.
+    let originals = originals(files.clone(), true);
+    let run = || other_model(&bench).reembed_unless(&unwanted, &originals, &|_| token.cancel()).unwrap();
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let first = one_thread.install(run);
+    assert_eq!(first.interrupted, Some(Interrupted::Cancelled));
+    assert_eq!((first.embedded, first.without_vector, first.done), (1, 3, false));
+    assert_eq!(local(&bench.engine(), &copy(3)).unwrap().verdict, Outcome::Hit);
+    let rest = reembed(&bench, files, false);
+    assert_eq!((rest.embedded, rest.interrupted, rest.done), (3, None, true));
 }
 
 #[test]

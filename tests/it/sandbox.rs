@@ -129,7 +129,7 @@ fn what_others_have_spent_at_the_provider_is_not_there_for_us() {
         .embedder(Arc::new(FakeEmbedder::new()))
         .upstream(
             Arc::new(onebound_client(&sandbox, &clock)),
-            GuardPolicy { min_interval: Duration::ZERO, ..GuardPolicy::default() },
+            GuardPolicy::default().min_interval(Duration::ZERO),
             CachePolicy::default(),
         )
         .clock(clock.clone())

@@ -119,7 +119,7 @@ fn what_was_found_in_a_category_is_of_it_also_where_the_upstream_names_none() {
     let bench = Bench::new();
     let engine = bench.engine();
     let png = png(1);
-    let params = SearchParams { category_id: Some(1031), ..SearchParams::default() };
+    let params = SearchParams::default().category_id(1031);
     let asked = engine.search(&query(&png).params(params.clone())).unwrap();
     let again = engine.search(&query(&png).params(params).mode(Mode::LocalOnly)).unwrap();
     for answer in [&asked, &again] {

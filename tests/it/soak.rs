@@ -57,7 +57,7 @@ impl Wish {
     }
 
     fn query<'a>(&self, bytes: &'a [u8]) -> Query<'a> {
-        let params = SearchParams { page: self.page, page_size: 10, ..SearchParams::default() };
+        let params = SearchParams::default().page(self.page).page_size(10);
         query(bytes).params(params).mode(self.mode).defer(0)
     }
 }
@@ -78,11 +78,7 @@ impl World {
         aop.refresh_token = Some(Secret::new("sandbox-refresh-token"));
         let mut article = ArticleConfig::new("sandbox", Secret::new("sandbox-secret"));
         article.base_url = base;
-        let policy = GuardPolicy {
-            daily_budget: self.budget,
-            min_interval: Duration::from_millis(20),
-            ..GuardPolicy::default()
-        };
+        let policy = GuardPolicy::default().daily_budget(self.budget).min_interval(Duration::from_millis(20));
         let clock = || Arc::clone(&self.clock) as Arc<dyn Clock>;
         Engine::builder(self.home.path())
             .embedder(Arc::new(FakeEmbedder::new()))

@@ -16,7 +16,7 @@ fn edited(seed: u32, side: u32) -> Vec<u8> {
 }
 
 fn with_budget(bench: &Bench, daily_budget: u32) -> Engine {
-    let policy = GuardPolicy { daily_budget, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().daily_budget(daily_budget);
     bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap()
 }
 
@@ -184,7 +184,7 @@ fn old_answers_are_not_renewed_from_the_last_tenth_of_the_budget() {
 fn the_next_upstream_takes_over_when_one_is_spent_and_only_then() {
     let bench = Bench::new();
     let second = FakeUpstream::named("second");
-    let policy = |daily_budget| GuardPolicy { daily_budget, ..GuardPolicy::default() };
+    let policy = |daily_budget| GuardPolicy::default().daily_budget(daily_budget);
     let engine = bench
         .builder()
         .upstream(bench.upstream.clone(), policy(2), CachePolicy::default())
@@ -307,7 +307,7 @@ fn other_parameters_of_the_same_new_picture_are_asked_about_separately() {
     std::thread::scope(|scope| {
         for page in 1..=3 {
             let (engine, bytes) = (&engine, &bytes);
-            let params = SearchParams { page, ..SearchParams::default() };
+            let params = SearchParams::default().page(page);
             scope.spawn(move || engine.search(&query(bytes).params(params)).unwrap());
         }
     });

@@ -29,7 +29,7 @@ const FATES: [Option<Fault>; 6] = [
 type Said = Vec<Result<UpstreamPage, UpstreamError>>;
 
 fn searches(upstream: &dyn Upstream, picture: &UploadPicture, befalls: &dyn Fn(Option<Fault>)) -> Said {
-    let params = SearchParams { page_size: 3, ..SearchParams::default() };
+    let params = SearchParams::default().page_size(3);
     let ask = |fate| {
         befalls(fate);
         upstream.search(picture, &params)

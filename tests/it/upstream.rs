@@ -75,23 +75,22 @@ pub(crate) fn conformance_for(upstream: &dyn Upstream, picture: &UploadPicture) 
         }
     }
 
-    let pages: Vec<_> =
-        (1..=2).map(|page| ask(&SearchParams { page, page_size: 1, ..all.clone() })).collect();
+    let pages: Vec<_> = (1..=2).map(|page| ask(&all.clone().page(page).page_size(1))).collect();
     assert_eq!(pages[0].offers, page.offers[..1]);
     assert_eq!(pages[1].offers, page.offers[1..2]);
-    let beyond = ask(&SearchParams { page: 10_000, page_size: 50, ..all.clone() });
+    let beyond = ask(&all.clone().page(10_000).page_size(50));
     assert!(beyond.offers.is_empty(), "a page beyond the last is empty, not an error");
 
     let price = page.offers.iter().filter_map(|offer| offer.price).min().unwrap();
-    let cheap = ask(&SearchParams { price_min: Some(price), price_max: Some(price), ..all.clone() });
+    let cheap = ask(&all.clone().price_min(price).price_max(price));
     assert!(!cheap.offers.is_empty());
     assert!(cheap.offers.iter().all(|offer| offer.price == Some(price)), "{:?}", cheap.offers);
 
     let wrong = [
-        SearchParams { page: 0, ..all.clone() },
-        SearchParams { page_size: 0, ..all.clone() },
-        SearchParams { page_size: 51, ..all.clone() },
-        SearchParams { price_min: Some(yuan("2")), price_max: Some(yuan("1")), ..all },
+        all.clone().page(0),
+        all.clone().page_size(0),
+        all.clone().page_size(51),
+        all.price_min(yuan("2")).price_max(yuan("1")),
     ];
     for params in wrong {
         let error = upstream.search(picture, &params).unwrap_err();

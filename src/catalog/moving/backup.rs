@@ -9,7 +9,7 @@ use super::MoveError;
 use super::place::Place;
 use crate::catalog::{Catalog, Counts, FILE_NAME, counts_of};
 
-/// Writes all of a catalogue, as it is at one moment, into the new file `to`, whoever else uses it meanwhile. The file is a
+/// Writes all of a catalogue, as it is at one moment, into the new file `to`, while other processes use it. The file is a
 /// catalogue itself, and whole when it has its name. Tokens of upstreams are not in it: they are secrets, and can be had
 /// anew. Returns what is in it.
 ///

@@ -158,7 +158,7 @@ pub struct Exported {
     pub answers: u64,
     /// Offers that answers name.
     pub offers: u64,
-    /// Pairs that somebody has said something of.
+    /// Pairs with a person's verdict.
     pub told: u64,
 }
 
@@ -190,7 +190,7 @@ impl<W: Write> Summed<W> {
     }
 }
 
-/// Writes all of a catalogue, as it is at one moment, whoever else uses it meanwhile. Nothing is held but a row. The words of
+/// Writes all of a catalogue, as it is at one moment, while other processes use it. Nothing is held but a row. The words of
 /// `progress` are those of the table that begins.
 ///
 /// # Errors

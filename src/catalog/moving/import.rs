@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::MoveError;
 use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, TABLES, hex_of};
 use super::place::Place;
-use crate::catalog::damage::crc32;
+use crate::catalog::columns::crc32;
 use crate::catalog::{Catalog, answers, schema};
 
 /// The longest line, in bytes: a waiting picture of 32 MiB in base64, and what stands around it.

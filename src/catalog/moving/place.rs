@@ -89,7 +89,7 @@ impl Place {
             {
                 Err(MoveError::InUse { path: self.home.clone() })
             }
-            // One that is no catalogue any more is in nobody's use.
+            // One that is no catalogue any more is not in use.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(()),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(()),
             Err(error) => Err(error.into()),

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::interrupt::{INTERRUPTED, stop_on_interrupt};
 use super::output::{check_stdout, complain, complain_about, stdout};
 use super::picture::Pictures;
 use super::settings::Settings;
-use super::store_goods::{INTERRUPTED, stop_on_interrupt};
 use super::{FAILED, advice};
 use crate::doors::{Columns, Line};
 use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query, SecondLook};

@@ -10,10 +10,10 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{ScanCommand, report_troubles, run_scan, words_of};
+use crate::cli::interrupt::INTERRUPTED;
 use crate::cli::output::{complain, complain_about, stdout};
 use crate::cli::settings::Settings;
 use crate::cli::show::Terminal;
-use crate::cli::store_goods::INTERRUPTED;
 use crate::cli::{FAILED, advice, picture};
 use crate::engine::{Engine, EngineError, Progress as _};
 use crate::input::FolderPicture;

@@ -14,6 +14,7 @@
 mod overlay;
 mod pipeline;
 mod prepare;
+mod provisional;
 mod report;
 mod settle;
 mod stats;

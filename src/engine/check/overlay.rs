@@ -8,26 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::EngineError;
+use super::provisional::{number_of, provisional};
 use super::report::CheckMatch;
 use crate::index::{Candidates, Index, IndexOptions};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::vector::Embedding;
-
-/// Numbers of pictures that are not stored: above all that a catalogue gives, so that they are the younger ones.
-const PROVISIONAL: i64 = i64::MAX / 2;
-
-pub(super) fn provisional(number: usize) -> PhotoId {
-    PhotoId(PROVISIONAL + i64::try_from(number).unwrap_or(0))
-}
-
-pub(super) fn is_provisional(photo_id: PhotoId) -> bool {
-    photo_id.0 >= PROVISIONAL
-}
-
-fn number_of(photo_id: PhotoId) -> usize {
-    usize::try_from(photo_id.0 - PROVISIONAL).unwrap_or(0)
-}
 
 /// In memory 4 bytes for each number of a vector, as many codes, two digests and the label; sketches lie in a temporary
 /// file.

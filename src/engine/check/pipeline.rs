@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
-use super::super::batch::{EndOnDrop, InFlight, Intake, StopOnDrop};
+use super::super::batch::{Grouping, InFlight, in_groups};
 use super::super::{BatchEnd, Engine, EngineError};
 use super::overlay::NewPicture;
 use super::prepare::{Prepared, Scope};
@@ -17,16 +16,9 @@ use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::store::{CheckGroup, NewPhoto};
 
-/// Rows that are settled and committed together, at most; one that is ready waits no longer than this for others. One
-/// commit costs one fsync, some milliseconds, whatever the size of the group.
+/// Rows that are settled and committed together, at most. Twice as many are under way, each of which takes up to 1 MB once
+/// it is decoded.
 const GROUP: usize = 128;
-const GROUP_MAX_AGE: Duration = Duration::from_millis(200);
-
-/// Rows that are under way at the most. Each takes up to 1 MB once it is decoded.
-const WINDOW: u64 = 2 * GROUP as u64;
-
-/// How often the caller's wish to stop is looked at.
-const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// After so many attempts that came too late, because another process had stored something, a group is settled with the
 /// store held.
@@ -45,27 +37,10 @@ struct Ready {
     prepared: Prepared,
 }
 
-enum Failure<E> {
-    /// Of this row.
-    Row(E),
-    /// Of all that would follow.
-    Home(EngineError),
-}
-
-/// What a worker says of a row, by its place in the input.
-type Worked<P, E> = (u64, Row<P, Result<Ready, Failure<E>>>);
-
 struct Row<P, T> {
     number: u64,
     place: P,
     what: T,
-}
-
-/// What is to be committed together.
-struct Group<P, E> {
-    rows: Vec<Row<P, Result<Ready, E>>>,
-    /// When the first of them was put there.
-    since: Instant,
 }
 
 impl<'e> Run<'e> {
@@ -88,130 +63,51 @@ impl<'e> Run<'e> {
         R: FnOnce() -> Result<Vec<u8>, E> + Send + 'static,
         E: From<EngineError> + Send + 'static,
     {
-        let intake = Arc::new(Intake::new(WINDOW));
-        let reader = {
-            let intake = Arc::clone(&intake);
-            // Not a scoped thread: while it waits for standard input, stopping must not wait for it.
-            std::thread::spawn(move || {
-                let _end = EndOnDrop(&*intake);
-                for (place_in_input, (number, place, item)) in (0..).zip(rows) {
-                    if !intake.put((place_in_input, Row { number, place, what: item })) {
-                        break;
-                    }
-                }
-            })
+        let mut recent = Recent::new(self.scope.mark()?);
+        let prepare = |(number, place, item): (u64, P, Result<CheckItem<R>, E>)| {
+            let what = match item {
+                Ok(item) => self.prepare(item)?,
+                Err(error) => Err(error),
+            };
+            Ok(Row { number, place, what })
         };
-        let (tell, told) = mpsc::channel();
-        let end = std::thread::scope(|scope| {
-            let _end = StopOnDrop(&*intake);
-            for _ in 0..rayon::current_num_threads() {
-                let (tell, intake) = (tell.clone(), &*intake);
-                scope.spawn(move || {
-                    while let Some((place_in_input, Row { number, place, what })) = intake.take() {
-                        let what = what.map_err(Failure::Row).and_then(|item| self.prepare(item));
-                        if tell.send((place_in_input, Row { number, place, what })).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(tell);
-            self.settle_in_order(&told, &intake, stop, listener)
-        })?;
-        if end == BatchEnd::Done
-            && let Err(panic) = reader.join()
-        {
-            std::panic::resume_unwind(panic);
-        }
-        Ok(end)
+        let grouping = Grouping { rows: GROUP, unordered: self.options.unordered };
+        in_groups(rows, grouping, stop, prepare, |rows| self.commit(rows, &mut recent, listener))
     }
 
-    fn prepare<R, E>(&self, item: CheckItem<R>) -> Result<Ready, Failure<E>>
+    /// The row, or what is wrong with it.
+    ///
+    /// # Errors
+    /// Those of all rows that would follow.
+    fn prepare<R, E>(&self, item: CheckItem<R>) -> Result<Result<Ready, E>, EngineError>
     where
         R: FnOnce() -> Result<Vec<u8>, E>,
         E: From<EngineError>,
     {
-        let bytes = self.scope.stats.measure(CheckStage::Read, item.read).map_err(Failure::Row)?;
+        let bytes = match self.scope.stats.measure(CheckStage::Read, item.read) {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(error)),
+        };
         let byte_digest = Digest::of(&bytes);
         let prepare = || self.scope.prepare(&bytes, byte_digest);
-        let prepared = self.under_way.once(byte_digest, prepare).map_err(|error| {
-            if error.is_input_error() { Failure::Row(error.into()) } else { Failure::Home(error) }
-        })?;
+        let prepared = match self.under_way.once(byte_digest, prepare) {
+            Ok(prepared) => prepared,
+            Err(error) if error.is_input_error() => return Ok(Err(error.into())),
+            Err(error) => return Err(error),
+        };
         if matches!(prepared, Prepared::Known { .. }) {
             self.under_way.forget(byte_digest);
         }
-        Ok(Ready { label: item.label, byte_digest, prepared })
-    }
-
-    /// Takes what the workers have prepared, which comes in any order, and settles it in the order of the input.
-    fn settle_in_order<P, T, E: From<EngineError>>(
-        &self,
-        told: &mpsc::Receiver<Worked<P, E>>,
-        intake: &Intake<T>,
-        stop: &AtomicBool,
-        listener: &mut dyn CheckListener<P, E>,
-    ) -> Result<BatchEnd, EngineError> {
-        let mut recent = Recent::new(self.scope.mark()?);
-        let mut early = BTreeMap::new();
-        let mut group = Group { rows: Vec::new(), since: Instant::now() };
-        // With rows in any order each takes the next place.
-        let (mut next, mut arrived) = (0, 0);
-        loop {
-            if stop.load(Ordering::Relaxed) {
-                self.commit(&mut group, &mut recent, listener)?;
-                return Ok(BatchEnd::Stopped);
-            }
-            let wait = if group.rows.is_empty() {
-                STOP_POLL
-            } else {
-                GROUP_MAX_AGE.saturating_sub(group.since.elapsed()).min(STOP_POLL)
-            };
-            let ended = match told.recv_timeout(wait) {
-                Ok((place_in_input, row)) => {
-                    let place = if self.options.unordered { arrived } else { place_in_input };
-                    arrived += 1;
-                    early.insert(place, row).is_some()
-                }
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            while group.rows.len() < GROUP
-                && let Some(Row { number, place, what }) = early.remove(&next)
-            {
-                next += 1;
-                if group.rows.is_empty() {
-                    group.since = Instant::now();
-                }
-                let what = match what {
-                    Ok(ready) => Ok(ready),
-                    Err(Failure::Row(error)) => Err(error),
-                    Err(Failure::Home(error)) => {
-                        self.commit(&mut group, &mut recent, listener)?;
-                        return Err(error);
-                    }
-                };
-                group.rows.push(Row { number, place, what });
-            }
-            let is_full = group.rows.len() >= GROUP || group.since.elapsed() >= GROUP_MAX_AGE;
-            if ended || is_full && !group.rows.is_empty() {
-                self.commit(&mut group, &mut recent, listener)?;
-                intake.done(next);
-            }
-            // A place that is missing is that of a worker that has panicked, which the scope passes on.
-            if ended && !early.contains_key(&next) {
-                return Ok(BatchEnd::Done);
-            }
-        }
+        Ok(Ok(Ready { label: item.label, byte_digest, prepared }))
     }
 
     /// Settles a group, stores what is to be stored, then tells of its rows.
     fn commit<P, E: From<EngineError>>(
         &self,
-        group: &mut Group<P, E>,
+        rows: Vec<Row<P, Result<Ready, E>>>,
         recent: &mut Recent,
         listener: &mut dyn CheckListener<P, E>,
     ) -> Result<(), EngineError> {
-        let rows = std::mem::take(&mut group.rows);
         if rows.is_empty() {
             return Ok(());
         }
@@ -358,7 +254,7 @@ impl<'e> Run<'e> {
         }
         let first = overlay.len();
         overlay.add(&pictures)?;
-        let numbers = (first..).map(super::overlay::provisional);
+        let numbers = (first..).map(super::provisional::provisional);
         let remembered: BTreeMap<PhotoId, PhotoId> = places.into_iter().zip(numbers.clone()).collect();
         for (photo_id, picture) in numbers.zip(&pictures) {
             recent.push(photo_id, picture.embedding.clone());
@@ -376,7 +272,7 @@ impl<'e> Run<'e> {
     }
 
     /// What became of each row that is ready. `renumber`: the numbers that pictures of the group have by now; `new`: what
-    /// is known of those that nobody else can see yet.
+    /// is known of those that are not committed yet.
     fn outcomes_with<P, E>(
         &self,
         rows: &[Row<P, Result<Ready, E>>],
@@ -401,7 +297,7 @@ impl<'e> Run<'e> {
                 }
                 (Prepared::Fresh(_), None) => return Ok(None),
             };
-            let stored = added.filter(|photo_id| !super::overlay::is_provisional(*photo_id));
+            let stored = added.filter(|photo_id| !super::provisional::is_provisional(*photo_id));
             // What is equal in its pixels is not stored twice, even where that says nothing.
             let stands_for_it = standing.as_ref().is_none_or(|standing| !standing.is_added());
             let photo_id = stored.or_else(|| matched.as_ref()?.photo_id.filter(|_| stands_for_it));

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::{Engine, EngineError};
-use super::overlay::is_provisional;
+use super::provisional::is_provisional;
 use crate::offer::OfferId;
 use crate::photo_id::PhotoId;
 use crate::store::PhotoKind;

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use super::super::EngineError;
 use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Near, judge, of_same_pixels};
-use super::overlay::{is_provisional, provisional};
 use super::prepare::{Fresh, FreshLook, Mark, Scope};
+use super::provisional::{is_provisional, provisional};
 use crate::cancel::Interrupt;
 use crate::index::{Candidate, Candidates};
 use crate::photo_id::PhotoId;

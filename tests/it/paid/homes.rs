@@ -231,7 +231,7 @@ fn two_users_of_one_home_pay_once() {
     let Some(as_nobody) = as_nobody(&shell) else { return };
     let home = shell.path("home");
     let upstream = FakeUpstream::named("article");
-    let policy = GuardPolicy { min_interval: Duration::ZERO, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().min_interval(Duration::ZERO);
     let engine = Engine::builder(&home)
         .runtime(RuntimeChoice { folder: runtime_folder(), may_fetch: true, intra_threads: 1 })
         .upstream(upstream.clone(), policy, CachePolicy::default())

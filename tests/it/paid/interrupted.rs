@@ -18,7 +18,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// One whose second call has to wait for an hour.
 fn slow(bench: &Bench) -> Engine {
-    let policy = GuardPolicy { min_interval: 60 * MINUTE, max_wait: 120 * MINUTE, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().min_interval(60 * MINUTE).max_wait(120 * MINUTE);
     bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap()
 }
 
@@ -94,7 +94,7 @@ fn an_answer_that_is_under_way_when_its_search_is_cancelled_is_stored_and_given(
     let again = engine.search(&query(&png(1))).unwrap();
     assert_eq!((again.verdict, again.offers), (Outcome::Hit, asked.offers));
     // Further pages are not asked for.
-    let params = tongkuan::upstream::SearchParams { page_size: 1, ..Default::default() };
+    let params = tongkuan::upstream::SearchParams::default().page_size(1);
     let other = png(2);
     let pages = query(&other).params(params).cancel(&token);
     assert!(engine.search_pages(&pages, 5).unwrap_err().is_interrupted());
@@ -161,8 +161,7 @@ fn a_search_that_is_cancelled_between_two_attempts_tells_what_the_first_has_cost
 #[test]
 fn a_deadline_between_two_attempts_leaves_the_failure_of_the_first() {
     let bench = Bench::new();
-    let policy =
-        GuardPolicy { first_backoff: 60 * MINUTE, max_backoff: 60 * MINUTE, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().first_backoff(60 * MINUTE).max_backoff(60 * MINUTE);
     let engine = bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default());
     let engine = engine.open().unwrap();
     bench.upstream.fail_with(UpstreamErrorKind::Transient);
@@ -189,4 +188,78 @@ fn details_have_a_deadline_too_and_are_kept_once_they_are_paid_for() {
     assert_eq!(engine.details(&offer_id, Mode::LocalOnly).unwrap().detail, asked.detail);
     let error = engine.details_unless(&unwanted, &offer_id, Mode::Refresh).unwrap_err();
     assert_eq!((error.code(), upstream.calls()), ("cancelled", 1));
+}
+
+/// Has the pictures of these seeds wait for a day with a budget.
+fn defer(bench: &Bench, seeds: std::ops::Range<u32>) {
+    let policy = GuardPolicy::default().daily_budget(0);
+    let broke =
+        bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap();
+    for seed in seeds {
+        let answer = broke.search(&query(&png(seed)).defer(0)).unwrap();
+        assert!(answer.unanswered.unwrap().queued);
+    }
+}
+
+#[test]
+fn a_cancelled_drain_ends_after_the_picture_in_hand_and_the_next_one_goes_on() {
+    let bench = Bench::new();
+    defer(&bench, 1..4);
+    let engine = bench.engine();
+    let token = Cancel::new();
+    let unwanted = Interrupt::never().cancel(token.clone());
+    let drained = engine.drain_unless(&unwanted, None, &mut |_| token.cancel()).unwrap();
+    assert_eq!((drained.answered, drained.interrupted), (1, Some(Interrupted::Cancelled)));
+    assert_eq!((bench.calls(), engine.catalog().queue_counts().unwrap().deferred), (1, 2));
+    let rest = engine.drain(None, &mut |_| {}).unwrap();
+    assert_eq!((rest.answered, rest.interrupted, bench.calls()), (2, None, 3));
+}
+
+#[test]
+fn a_call_under_way_when_its_drain_is_cancelled_is_answered_and_told_of() {
+    let bench = Bench::new();
+    defer(&bench, 1..3);
+    let token = Cancel::new();
+    let cancels = token.clone();
+    let upstream = Meddling::new(move || cancels.cancel());
+    let engine = upstream.engine(&bench);
+    let unwanted = Interrupt::never().cancel(token);
+    let mut told = Vec::new();
+    let drained = engine.drain_unless(&unwanted, None, &mut |one| told.push(one.result.is_ok())).unwrap();
+    assert_eq!((drained.answered, drained.interrupted), (1, Some(Interrupted::Cancelled)));
+    assert_eq!((told, upstream.calls()), (vec![true], 1));
+    assert_eq!(engine.catalog().queue_counts().unwrap().deferred, 1);
+}
+
+#[test]
+fn a_drain_that_has_no_time_for_its_turn_leaves_the_picture_as_it_was() {
+    let bench = Bench::new();
+    defer(&bench, 2..4);
+    let engine = slow(&bench);
+    engine.search(&query(&png(1))).unwrap();
+    let late = Interrupt::never().deadline(in_a_minute());
+    let drained = engine.drain_unless(&late, None, &mut |_| panic!("nothing came of it")).unwrap();
+    assert_eq!((drained.failed, drained.interrupted), (0, Some(Interrupted::DeadlinePassed)));
+    assert_eq!(drained.stopped, None);
+    let waiting = engine.catalog().queue_counts().unwrap();
+    assert_eq!((waiting.deferred, waiting.in_trouble, bench.calls()), (2, 0, 1));
+}
+
+#[test]
+fn a_drain_that_is_cancelled_between_two_attempts_notes_the_one_that_failed() {
+    let bench = Bench::new();
+    defer(&bench, 1..2);
+    let token = Cancel::new();
+    let engine = bench
+        .builder()
+        .clock(Arc::new(Cancels(bench.clock.clone(), token.clone())))
+        .upstream(bench.upstream.clone(), GuardPolicy::default(), CachePolicy::default())
+        .open()
+        .unwrap();
+    bench.upstream.fail_with(UpstreamErrorKind::Transient);
+    let unwanted = Interrupt::never().cancel(token);
+    let drained = engine.drain_unless(&unwanted, None, &mut |_| {}).unwrap();
+    assert_eq!((drained.interrupted, bench.calls()), (Some(Interrupted::Cancelled), 1));
+    let waiting = engine.catalog().queue_counts().unwrap();
+    assert_eq!((waiting.deferred, waiting.in_trouble), (1, 1));
 }

@@ -102,14 +102,12 @@ fn a_search_asks_as_the_articles_say() {
     let server = server(json!(3600), vec![]);
     let client = client(&server);
     let picture = picture_for(&client);
-    let params = SearchParams {
-        category_id: Some(311),
-        price_min: Some(yuan("5")),
-        price_max: Some(yuan("7.50")),
-        region: None,
-        page: 2,
-        page_size: 10,
-    };
+    let params = SearchParams::default()
+        .category_id(311)
+        .price_min(yuan("5"))
+        .price_max(yuan("7.50"))
+        .page(2)
+        .page_size(10);
     client.search(&picture, &params).unwrap();
     let [token, search] = server.requests().try_into().unwrap();
     assert_eq!(token.method, "GET");

@@ -99,7 +99,7 @@ fn two_calls_start_at_least_the_interval_apart() {
 
 #[test]
 fn sixteen_threads_never_exceed_the_budget_or_the_pace() {
-    let scene = Scene::new(GuardPolicy { daily_budget: 40, ..policy() }, vec![]);
+    let scene = Scene::new(policy().daily_budget(40), vec![]);
     let answered: usize = thread::scope(|scope| {
         let workers: Vec<_> =
             (0..16).map(|_| scope.spawn(|| (0..5).filter(|_| scene.ask().is_ok()).count())).collect();
@@ -115,7 +115,7 @@ fn sixteen_threads_never_exceed_the_budget_or_the_pace() {
 #[test]
 fn sixteen_threads_that_fail_and_try_again_never_exceed_the_budget() {
     let scene = Scene::new(
-        GuardPolicy { daily_budget: 20, breaker_failures: u32::MAX, ..policy() },
+        policy().daily_budget(20).breaker_failures(u32::MAX),
         failures(UpstreamErrorKind::Transient, 1000),
     );
     let calls: u32 = thread::scope(|scope| {
@@ -155,8 +155,7 @@ fn every_other_refusal_is_final_and_refunded() {
 
 #[test]
 fn a_retry_needs_budget_too() {
-    let scene =
-        Scene::new(GuardPolicy { daily_budget: 1, ..policy() }, failures(UpstreamErrorKind::Transient, 9));
+    let scene = Scene::new(policy().daily_budget(1), failures(UpstreamErrorKind::Transient, 9));
     let error = scene.ask().unwrap_err();
     assert_eq!(error, GuardError::Upstream { error: failure(UpstreamErrorKind::Transient), calls: 1 });
     assert_eq!(scene.calls().len(), 1);
@@ -164,7 +163,7 @@ fn a_retry_needs_budget_too() {
 
 #[test]
 fn a_budget_of_nothing_forbids_every_call() {
-    let scene = Scene::new(GuardPolicy { daily_budget: 0, ..policy() }, vec![]);
+    let scene = Scene::new(policy().daily_budget(0), vec![]);
     assert!(matches!(scene.ask(), Err(GuardError::BudgetSpent { used: 0, budget: 0, .. })));
     assert!(scene.calls().is_empty());
 }
@@ -183,7 +182,7 @@ fn a_pause_longer_than_the_policy_allows_ends_the_search_and_holds_the_next_one_
 
 #[test]
 fn a_call_that_would_start_after_midnight_is_booked_for_the_new_day() {
-    let scene = Scene::new(GuardPolicy { daily_budget: 2, ..policy() }, vec![]);
+    let scene = Scene::new(policy().daily_budget(2), vec![]);
     let midnight = QuotaDay::of(MORNING).resets_at();
     scene.clock.sleep(MORNING.until(midnight).checked_sub(Duration::from_millis(500)).unwrap());
     scene.ask().unwrap();
@@ -220,7 +219,7 @@ fn a_quota_day_begins_at_midnight_in_china() {
 
 #[test]
 fn pauses_double_up_to_the_longest_and_chance_only_shortens_them_by_a_quarter() {
-    let policy = GuardPolicy { max_attempts: 40, ..policy() };
+    let policy = policy().max_attempts(40);
     let error = failure(UpstreamErrorKind::Transient);
     for (attempt, seconds) in [(1, 2_u64), (2, 4), (3, 8), (4, 16), (5, 32), (6, 60), (35, 60)] {
         for salt in 0..100 {

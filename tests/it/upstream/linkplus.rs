@@ -63,7 +63,7 @@ fn a_search_is_one_signed_post_of_flat_parameters() {
     });
     let server = answering(&json!({ "success": true, "result": { "total": 1, "result": [row] } }));
     let client = client(&server);
-    let params = SearchParams { category_id: Some(311), page: 3, page_size: 50, ..SearchParams::default() };
+    let params = SearchParams::default().category_id(311).page(3).page_size(50);
     let page = client.search(&picture_at(&client, URL), &params).unwrap();
     let [request] = server.requests().try_into().unwrap();
     let path = "param2/1/com.alibaba.linkplus/alibaba.cross.similar.offer.search/1000000";

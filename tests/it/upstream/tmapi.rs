@@ -78,8 +78,8 @@ fn what_the_vendor_cannot_search_for_is_refused_before_anything_is_sent() {
     for (picture, params) in [
         (picture_for(&client), SearchParams::default()),
         (picture_at(&client, "file:///etc/passwd"), SearchParams::default()),
-        (at.clone(), SearchParams { region, ..SearchParams::default() }),
-        (at, SearchParams { category_id: Some(7), ..SearchParams::default() }),
+        (at.clone(), SearchParams::default().region(region)),
+        (at, SearchParams::default().category_id(7)),
     ] {
         let error = client.search(&picture, &params).unwrap_err();
         assert_eq!(error.kind, UpstreamErrorKind::Param, "{error}");
@@ -91,7 +91,7 @@ fn what_the_vendor_cannot_search_for_is_refused_before_anything_is_sent() {
 fn a_page_is_never_asked_to_be_larger_than_the_vendor_takes() {
     let server = vendor();
     let client = client(&server);
-    let params = SearchParams { page_size: 50, ..SearchParams::default() };
+    let params = SearchParams::default().page_size(50);
     client.search(&picture_at(&client, AT_ALIBABA), &params).unwrap();
     assert_eq!(server.requests()[0].query_field("page_size").as_deref(), Some("20"));
     assert_eq!(client.max_page_size(), 20);

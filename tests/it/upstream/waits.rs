@@ -260,7 +260,7 @@ fn a_wait_for_an_answer_is_said_after_five_seconds_and_every_ten_from_then_on() 
 #[test]
 fn a_long_wait_for_a_turn_is_said_before_it_begins() {
     let said: Arc<Mutex<Vec<String>>> = Arc::default();
-    let scene = Scene::new(GuardPolicy { min_interval: Duration::from_secs(30), ..policy() }, vec![]);
+    let scene = Scene::new(policy().min_interval(Duration::from_secs(30)), vec![]);
     let said_by_guard = Arc::clone(&said);
     let guard = scene
         .guard

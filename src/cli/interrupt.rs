@@ -1,0 +1,28 @@
+//! Ctrl-C: long work ends after what it has in hand, and the same command goes on from there.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::cancel::{Cancel, Interrupt};
+
+/// Exit status of a run that was interrupted, as shells have it.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// A flag that the first Ctrl-C (or SIGTERM) raises; the second one ends the process at once.
+pub(super) fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+/// As [`stop_on_interrupt`], for what takes an [`Interrupt`].
+pub(super) fn until_interrupt() -> Result<Interrupt> {
+    Ok(Interrupt::never().cancel(Cancel::from(stop_on_interrupt()?)))
+}
