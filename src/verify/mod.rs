@@ -22,6 +22,7 @@ mod confidence;
 mod detail;
 mod evidence;
 mod hamming;
+mod hash;
 mod judge;
 mod keypoints;
 mod network;
@@ -32,6 +33,7 @@ mod sketch;
 
 pub use confidence::{Doubt, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
 pub use evidence::Evidence;
+pub use hash::PerceptualHash;
 pub use judge::weights_digest;
 pub use pair::{PAIR_SIDE_PX, Pair};
 pub use placement::Placement;
