@@ -7,21 +7,10 @@ use std::f32::consts::PI;
 use std::sync::LazyLock;
 
 use super::sketch::{Probe, Sketch, THUMBNAIL_PX};
+use crate::vector::PerceptualHash;
 
 /// Frequencies in each direction, from the first on: the mean brightness is left out.
 const FREQUENCIES: usize = 8;
-
-/// Thumbnails of one picture in two sizes differ by so many pixels in width or height at the most.
-const SHAPE_TOLERANCE_PX: u8 = 1;
-
-/// The perceptual hash of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PerceptualHash {
-    /// A bit for each frequency, row by row.
-    pub bits: u64,
-    /// Width and height of the thumbnail, whose longer side is 48 pixels.
-    pub shape: [u8; 2],
-}
 
 /// `[n - 1][u][x]`: the cosine of frequency `u + 1` at pixel `x` of `n`.
 static COSINES: LazyLock<Vec<[Vec<f32>; FREQUENCIES]>> = LazyLock::new(|| {
@@ -34,36 +23,27 @@ static COSINES: LazyLock<Vec<[Vec<f32>; FREQUENCIES]>> = LazyLock::new(|| {
     (1..=THUMBNAIL_PX).map(of).collect()
 });
 
-impl PerceptualHash {
-    /// How many bits differ, 0..=64; `None` for pictures of different shapes.
-    #[must_use]
-    pub fn distance(&self, other: &Self) -> Option<u32> {
-        let like = |side: usize| self.shape[side].abs_diff(other.shape[side]) <= SHAPE_TOLERANCE_PX;
-        (like(0) && like(1)).then(|| (self.bits ^ other.bits).count_ones())
-    }
-
-    /// Of `luma`, row by row, `shape[0]` pixels a row; and that of the mirrored picture.
-    fn of(shape: [u8; 2], luma: &[u8]) -> [Self; 2] {
-        let [width, height] = shape.map(usize::from);
-        let (across, along) = (&COSINES[width - 1], &COSINES[height - 1]);
-        let mut waves = [[0.0f32; FREQUENCIES]; FREQUENCIES];
-        for (y, row) in luma.chunks_exact(width).enumerate() {
-            let of_row: [f32; FREQUENCIES] = std::array::from_fn(|u| {
-                row.iter().zip(&across[u]).map(|(value, cosine)| f32::from(*value) * cosine).sum()
-            });
-            for (line, cosines) in waves.iter_mut().zip(along) {
-                for (wave, of_row) in line.iter_mut().zip(of_row) {
-                    *wave += of_row * cosines[y];
-                }
+/// The hash of `luma`, row by row, `shape[0]` pixels a row; and that of the mirrored picture.
+fn hashes_of(shape: [u8; 2], luma: &[u8]) -> [PerceptualHash; 2] {
+    let [width, height] = shape.map(usize::from);
+    let (across, along) = (&COSINES[width - 1], &COSINES[height - 1]);
+    let mut waves = [[0.0f32; FREQUENCIES]; FREQUENCIES];
+    for (y, row) in luma.chunks_exact(width).enumerate() {
+        let of_row: [f32; FREQUENCIES] = std::array::from_fn(|u| {
+            row.iter().zip(&across[u]).map(|(value, cosine)| f32::from(*value) * cosine).sum()
+        });
+        for (line, cosines) in waves.iter_mut().zip(along) {
+            for (wave, of_row) in line.iter_mut().zip(of_row) {
+                *wave += of_row * cosines[y];
             }
         }
-        let plain = Self { bits: above_median(&waves), shape };
-        // Mirroring turns the sign of every second frequency across.
-        for line in &mut waves {
-            line.iter_mut().step_by(2).for_each(|wave| *wave = -*wave);
-        }
-        [plain, Self { bits: above_median(&waves), shape }]
     }
+    let plain = PerceptualHash { bits: above_median(&waves), shape };
+    // Mirroring turns the sign of every second frequency across.
+    for line in &mut waves {
+        line.iter_mut().step_by(2).for_each(|wave| *wave = -*wave);
+    }
+    [plain, PerceptualHash { bits: above_median(&waves), shape }]
 }
 
 /// A bit for each that lies above the middle one.
@@ -80,7 +60,7 @@ impl Probe {
     #[must_use]
     pub fn hashes(&self) -> [PerceptualHash; 2] {
         let (shape, luma) = self.thumbnail_luma();
-        PerceptualHash::of(shape, &luma)
+        hashes_of(shape, &luma)
     }
 }
 
@@ -89,7 +69,7 @@ impl Sketch {
     #[must_use]
     pub fn hash(&self) -> PerceptualHash {
         let (shape, luma) = self.luma_bytes();
-        PerceptualHash::of(shape, luma)[0]
+        hashes_of(shape, luma)[0]
     }
 }
 

@@ -33,7 +33,6 @@ mod sketch;
 
 pub use confidence::{Doubt, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
 pub use evidence::Evidence;
-pub use hash::PerceptualHash;
 pub use judge::weights_digest;
 pub use pair::{PAIR_SIDE_PX, Pair};
 pub use placement::Placement;

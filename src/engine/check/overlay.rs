@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::EngineError;
+use super::hashes::{Hashes, PROPOSED};
 use super::report::CheckMatch;
-use crate::index::{Candidates, Index, IndexOptions};
+use crate::index::{Candidates, HashIndex, Index, IndexOptions};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
-use crate::vector::Embedding;
+use crate::vector::{Embedding, PerceptualHash};
 
 /// Numbers of pictures that are not stored: above all that a catalogue gives, so that they are the younger ones.
 const PROVISIONAL: i64 = i64::MAX / 2;
@@ -29,7 +30,7 @@ fn number_of(photo_id: PhotoId) -> usize {
     usize::try_from(photo_id.0 - PROVISIONAL).unwrap_or(0)
 }
 
-/// In memory 4 bytes for each number of a vector, as many codes, two digests and the label; sketches lie in a temporary
+/// In memory 4 bytes for each number of a vector, as many codes, two digests, the hash and the label; sketches lie in a temporary
 /// file.
 pub(super) struct Overlay {
     index: Index,
@@ -41,6 +42,7 @@ pub(super) struct Overlay {
 struct State {
     by_bytes: HashMap<Digest, usize>,
     by_pixels: HashMap<Digest, usize>,
+    hashes: HashIndex,
     pictures: Vec<Remembered>,
     sketches: File,
     sketches_bytes: u64,
@@ -61,6 +63,7 @@ pub(super) struct NewPicture<'a> {
     pub(super) pixel_digest: Digest,
     pub(super) embedding: &'a Embedding,
     pub(super) sketch: &'a [u8],
+    pub(super) hash: PerceptualHash,
 }
 
 impl Overlay {
@@ -70,6 +73,7 @@ impl Overlay {
         let state = State {
             by_bytes: HashMap::new(),
             by_pixels: HashMap::new(),
+            hashes: HashIndex::default(),
             pictures: Vec::new(),
             sketches: tempfile::tempfile().map_err(unwritten)?,
             sketches_bytes: 0,
@@ -93,6 +97,11 @@ impl Overlay {
 
     pub(super) fn by_pixels(&self, digest: Digest) -> Option<PhotoId> {
         self.state().by_pixels.get(&digest).copied().map(provisional)
+    }
+
+    /// Pictures after `after` that are near by their hashes.
+    pub(super) fn proposed(&self, hashes: &Hashes, after: PhotoId) -> Candidates {
+        self.state().hashes.near(hashes, after, PROPOSED)
     }
 
     pub(super) fn search(
@@ -139,6 +148,7 @@ impl Overlay {
                 state.pictures.push(remembered);
                 state.by_bytes.insert(picture.byte_digest, number);
                 state.by_pixels.insert(picture.pixel_digest, number);
+                state.hashes.push([(provisional(number), picture.hash)], provisional(number));
             }
             first
         };
