@@ -192,7 +192,7 @@ impl Check {
         let second_look = if self.thorough { SecondLook::Always } else { SecondLook::WhenLikely };
         let options = CheckOptions { add: self.add, unordered: self.unordered, second_look, run_id };
         let end = engine.check_all(rows, options, &stats, &stop, &mut printer);
-        printer.meter.finish();
+        printer.meter.finish(&printer.counts);
         let counts = printer.counts;
         let again = if self.out.is_some() { "; the same command with --resume goes on" } else { "" };
         if let Some(error) = printer.failed {
