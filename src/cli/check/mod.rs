@@ -38,7 +38,8 @@ A line a picture, in the order of the input:
   added      whether that is a photo of its own (--add)
   matched_*  the picture that it is, or that stands out: number and name of the photo, id of your own good, or the row of
              an earlier picture of this run that is not stored
-  rule, score, confidence, threshold, compared_with   what that rests on
+  rule, score, confidence, threshold, compared_with   what that rests on; score is null where a copy was recognised without the
+             model
 
 Without --add nothing is stored: pictures are compared with the home and with the earlier ones of the run, which takes some
 2 kB of memory for each new one. With --add, what is new or to be reviewed is stored as it is told of, in one step with
