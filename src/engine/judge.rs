@@ -39,6 +39,12 @@ pub(super) trait Corpus {
     fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, EngineError>;
     fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, EngineError>;
     fn note_unreadable_sketch(&self, photo_id: PhotoId, problem: &dyn std::fmt::Display);
+    /// The policy, and the stored pictures whose hashes are near, by that nearness: they are compared before anything is
+    /// embedded. `None` where hashes are not looked at.
+    fn proposed(&self, look: &impl Look) -> Result<Option<(Policy, Candidates)>, EngineError> {
+        let _ = look;
+        Ok(None)
+    }
 }
 
 /// A verdict and all that it rests on.
@@ -50,11 +56,21 @@ pub(super) struct Judged {
 }
 
 /// The stored pictures near one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Near {
-    pub(super) whole: Candidates,
+    /// By their hashes, the score being the share of equal bits.
+    pub(super) proposed: Candidates,
+    /// By their embeddings; `None` where one of the proposed was a hit.
+    pub(super) whole: Option<Candidates>,
     /// Near each part of it; `None` where parts were not looked at.
     pub(super) parts: Option<Vec<Candidates>>,
+}
+
+impl Judged {
+    /// Whether the picture was recognised without its embedding: then the scores of its verdict are none of embeddings.
+    pub(super) fn is_by_hash(&self) -> bool {
+        self.near.whole.is_none()
+    }
 }
 
 impl Near {
@@ -62,7 +78,7 @@ impl Near {
     fn by_parts(&self) -> Candidates {
         let mut near: Vec<index::Candidate> = self.parts.iter().flatten().flatten().copied().collect();
         let nearer_as_a_whole = |near: &index::Candidate| {
-            self.whole.iter().any(|known| known.photo_id == near.photo_id && known.score >= near.score)
+            self.whole.iter().flat_map(Candidates::iter).any(|known| known.photo_id == near.photo_id && known.score >= near.score)
         };
         near.retain(|candidate| !nearer_as_a_whole(candidate));
         Candidates::best_of(near, CANDIDATES_BY_PARTS)
@@ -88,15 +104,23 @@ pub(super) fn judge(
     second_look: SecondLook,
     interrupt: &Interrupt,
 ) -> Result<Judged, EngineError> {
+    interrupt.check()?;
+    let mut near = Near::default();
+    if let Some((policy, proposed)) = look.measure(Stage::Index, || corpus.proposed(look))? {
+        near.proposed = proposed;
+        if let Some(verdict) = judge_proposed(look, corpus, &policy, &near.proposed)? {
+            return Ok(Judged { policy, verdict, near });
+        }
+    }
     let embedding = look.embedding()?;
     interrupt.check()?;
     let (policy, whole) = look.measure(Stage::Index, || corpus.whole(embedding))?;
-    let mut near = Near { whole, parts: None };
-    let (findings, said) = compare(look, corpus, &near.whole)?;
+    let whole = near.whole.insert(whole);
+    let (findings, said) = compare(look, corpus, whole)?;
     let verdict = look.measure(Stage::Verdict, || policy.judge(&findings, &|a, b| said.of(a, b)));
     // Where a person's word speaks against the best of them, parts of the picture would only bring it up again.
     let told_apart = matches!(verdict, Verdict::Review(m) if m.doubt == Some(Doubt::ToldApart));
-    if told_apart || matches!(verdict, Verdict::Hit(_)) || near.whole.is_empty() {
+    if told_apart || matches!(verdict, Verdict::Hit(_)) || whole.is_empty() {
         return Ok(Judged { policy, verdict, near });
     }
     if second_look == SecondLook::WhenLikely && !look.may_be_composite()? {
@@ -113,6 +137,25 @@ pub(super) fn judge(
     let judge = || policy.judge_parts(verdict, &findings, &|a, b| said.of(a, b));
     let verdict = look.measure(Stage::Verdict, judge);
     Ok(Judged { policy, verdict, near })
+}
+
+/// A hit among pictures that only their hashes propose, by the line and the rules for all others; `None` for anything else,
+/// and for one that does not lie on the whole picture: the embedding has to find out then.
+fn judge_proposed(
+    look: &impl Look,
+    corpus: &impl Corpus,
+    policy: &Policy,
+    proposed: &Candidates,
+) -> Result<Option<Verdict>, EngineError> {
+    if proposed.is_empty() {
+        return Ok(None);
+    }
+    let (mut findings, said) = compare(look, corpus, proposed)?;
+    // What is judged by nearness alone needs the nearness of embeddings.
+    findings.retain(|finding| finding.sketch.is_some());
+    let verdict = look.measure(Stage::Verdict, || policy.judge(&findings, &|a, b| said.of(a, b)));
+    let is_sure = |found: &Match| found.evidence.is_some_and(|evidence| evidence.covers_whole());
+    Ok(matches!(&verdict, Verdict::Hit(found) if is_sure(found)).then_some(verdict))
 }
 
 /// Lays the candidates over the picture in question; with what people have said of them.

@@ -117,6 +117,11 @@ impl LiveIndex {
         Ok(index)
     }
 
+    /// Where what can be made anew from the catalogue is saved.
+    pub(super) fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
     fn opened(&self) -> MutexGuard<'_, Option<Arc<Index>>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }

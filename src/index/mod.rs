@@ -28,6 +28,7 @@ mod codes;
 mod distance;
 mod error;
 mod graph;
+mod hashes;
 mod links;
 mod photo_set;
 mod rows;
@@ -44,6 +45,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use candidates::{Candidate, Candidates};
 pub use error::{IndexError, LoadError, SaveError};
+pub use hashes::{HashIndex, MAX_HASH_DISTANCE};
 pub use photo_set::PhotoSet;
 pub use snapshot::IndexFingerprint;
 

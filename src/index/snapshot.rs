@@ -8,6 +8,7 @@
 //!     state                tags (`Tags::write_to`), sums of codes and of vectors, graph (`Graph::write_to`)
 //!     codes                a row a slot, see `codes`
 //!     vectors              a row a slot: `f32`
+//!   hashes                 see `hashes`
 //!   snapshot-<n>.partial/  being written, or left by a crash
 //! ```
 //! All numbers are little-endian. Order of writing: files into `.partial`, each flushed to the disk, then the directory,
@@ -164,6 +165,7 @@ pub(super) fn discard(dir: &Path) -> Result<(), SaveError> {
         let (snapshots, partials) = entries(dir).map_err(io)?;
         let mut all = snapshots.iter().map(|(_, path)| path).chain(&partials);
         all.try_for_each(fs::remove_dir_all).map_err(io)?;
+        super::hashes::discard(dir).map_err(io)?;
     }
     Ok(())
 }
@@ -333,7 +335,7 @@ fn write_header(path: &Path, header: &Header) -> io::Result<()> {
     file.sync_all()
 }
 
-fn create(path: &Path) -> io::Result<File> {
+pub(super) fn create(path: &Path) -> io::Result<File> {
     access::open(File::options().read(true).write(true).create_new(true), path)
 }
 
@@ -389,7 +391,7 @@ fn entries(dir: &Path) -> io::Result<(Vec<(u64, PathBuf)>, Vec<PathBuf>)> {
 }
 
 /// Makes new names in `dir` last. Only Unix can open a directory for that; elsewhere the rename itself must do.
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 

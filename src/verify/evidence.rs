@@ -63,10 +63,15 @@ impl Evidence {
     /// Whether all of one picture lies on all of the other, neither turned nor mirrored.
     #[must_use]
     pub fn is_whole_on_whole(&self) -> bool {
+        self.mirrored < 0.5 && self.covers_whole()
+    }
+
+    /// Whether all of one picture, or of its mirror image, lies on all of the other, not turned.
+    #[must_use]
+    pub fn covers_whole(&self) -> bool {
         self.overlap_stored > 0.97
             && self.overlap_query > 0.97
             && (self.scale - 1.0).abs() < 0.02
             && self.turn_degrees < 1.0
-            && self.mirrored < 0.5
     }
 }

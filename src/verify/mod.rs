@@ -23,6 +23,7 @@ mod content;
 mod detail;
 mod evidence;
 mod hamming;
+mod hash;
 mod judge;
 mod keypoints;
 mod network;

@@ -76,6 +76,12 @@ impl Probe {
         Sketch::new(&self.thumbnail, self.keypoints.clone(), &self.sizes[DETAIL_LEVEL - 1].colours())
     }
 
+    /// Width and height of the thumbnail, and its brightness, as a sketch keeps it.
+    pub(super) fn thumbnail_luma(&self) -> ([u8; 2], Vec<u8>) {
+        let luma = self.thumbnail.pixels.iter().map(|pixel| byte(pixel[0])).collect();
+        ([self.thumbnail.width as u8, self.thumbnail.height as u8], luma)
+    }
+
     /// Whether next to nothing shows in it: one colour, a bare ground, a soft gradient.
     #[must_use]
     pub fn is_blank(&self) -> bool {
@@ -224,6 +230,11 @@ impl Sketch {
             }));
         }
         Colours { width, height, pixels }
+    }
+
+    /// Width and height of the thumbnail, and its brightness.
+    pub(super) fn luma_bytes(&self) -> ([u8; 2], &[u8]) {
+        ([self.width, self.height], &self.luma)
     }
 
     pub(super) fn luma(&self) -> Plane {

@@ -338,3 +338,59 @@ fn a_picture_in_which_nothing_shows_is_no_reason_to_call_another_one_seen() {
     assert_eq!(outcomes(&told), [New, CheckOutcome::Review, Seen]);
     assert!(!told[1].2.as_ref().unwrap().added, "its pixels are stored");
 }
+
+#[test]
+fn a_re_encoded_or_mirrored_copy_is_seen_without_running_the_model() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    check_with(&engine, ADD, items(&[png(1), png(2)]));
+    let inferences = bench.inferences();
+    let small = image::imageops::resize(&picture(2), 100, 75, image::imageops::FilterType::Triangle);
+    let mirrored = image::imageops::flip_horizontal(&picture(1));
+    let told = check_with(&engine, ADD, items(&[copy(1, 60), jpeg(&small, 80), jpeg(&mirrored, 90)]));
+    assert_eq!(outcomes(&told), [Seen, Seen, Seen]);
+    assert_eq!(bench.inferences(), inferences);
+    for ((_, _, outcome), photo) in told.iter().zip([1, 2, 1]) {
+        let checked = outcome.as_ref().unwrap();
+        assert_eq!((checked.photo_id.unwrap().0, checked.rule), (photo, Some(Rule::SamePicture)));
+        assert_eq!(checked.score, None, "no embedding was made");
+        assert!(checked.confidence >= checked.threshold, "by the line that holds for all: {checked:?}");
+    }
+}
+
+#[test]
+fn what_only_a_hash_proposes_is_judged_by_the_model_where_the_verifier_is_not_sure() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    check_with(&engine, ADD, items(&[png(1)]));
+    let inferences = bench.inferences();
+    // The same light and dark in other colours: a near hash, and another picture.
+    let mut recoloured = picture(1);
+    recoloured.pixels_mut().for_each(|pixel| pixel.0.rotate_right(1));
+    let grey = |picture: &RgbImage| image::imageops::grayscale(picture);
+    let lighter = image::imageops::brighten(&grey(&picture(1)), 8);
+    let other = RgbImage::from_fn(lighter.width(), lighter.height(), |x, y| {
+        let v = lighter[(x, y)].0[0];
+        image::Rgb([v, v / 2, 255 - v / 2])
+    });
+    let told = check_with(&engine, ADD, items(&[jpeg(&other, 90), jpeg(&recoloured, 90)]));
+    assert!(outcomes(&told).iter().all(|outcome| *outcome != Seen), "{told:?}");
+    assert!(bench.inferences() >= inferences + 2);
+}
+
+#[test]
+fn a_picture_that_was_forgotten_is_proposed_no_more_also_in_a_run_that_began_before() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let other = bench.engine();
+    check_with(&engine, ADD, items(&[png(1), png(2)]));
+    // On one thread the first row is through when the second one is read.
+    let read: Read = Box::new(move || {
+        other.forget(&[tongkuan::photo_id::PhotoId(1)])?;
+        Ok(copy(1, 70))
+    });
+    let second = (1, "b".to_owned(), Ok(CheckItem { label: "b".to_owned(), read }));
+    let told = on_threads(1, || check_with(&engine, ADD, [item(0, "a", copy(2, 70)), second]));
+    assert_eq!(outcomes(&told), [Seen, New]);
+    assert_eq!(outcomes(&check_with(&engine, ADD, items(&[copy(1, 50)]))), [Seen]);
+}

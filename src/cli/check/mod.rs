@@ -37,7 +37,8 @@ A line a picture, in the order of the input:
   added      whether that is a photo of its own (--add)
   matched_*  the picture that it is, or that stands out: number and name of the photo, id of your own good, or the row of
              an earlier picture of this run that is not stored
-  rule, score, confidence, threshold, compared_with   what that rests on
+  rule, score, confidence, threshold, compared_with   what that rests on; score is null where a copy was recognised without the
+             model
 
 Without --add nothing is stored: pictures are compared with the home and with the earlier ones of the run, which takes some
 2 kB of memory for each new one. With --add, what is new or to be reviewed is stored as it is told of, in one step with
@@ -191,7 +192,7 @@ impl Check {
         let second_look = if self.thorough { SecondLook::Always } else { SecondLook::WhenLikely };
         let options = CheckOptions { add: self.add, unordered: self.unordered, second_look, run_id };
         let end = engine.check_all(rows, options, &stats, &stop, &mut printer);
-        printer.meter.finish();
+        printer.meter.finish(&printer.counts);
         let counts = printer.counts;
         let again = if self.out.is_some() { "; the same command with --resume goes on" } else { "" };
         if let Some(error) = printer.failed {

@@ -76,7 +76,8 @@ impl<'s> Meter<'s> {
         }
     }
 
-    pub(super) fn finish(&self) {
+    pub(super) fn finish(&self, counts: &Counts) {
+        tracing::info!(rows = counts.rows(), busy = %self.json(counts)["progress"]["busy"], "checked");
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

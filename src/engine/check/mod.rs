@@ -10,7 +10,11 @@
 //! before it in the group, takes its place among the nearest, and only where that changes them is the picture judged once
 //! more. So a verdict is that of checking one picture after the other, whatever the threads and the groups. The group is
 //! committed only if nothing was stored since it was settled; else it is settled again, at last with the catalogue held.
+//!
+//! Before a picture is embedded, stored ones are proposed by a perceptual hash (`hashes.rs`) and compared as all candidates
+//! are. Where one of them is the same by the line that holds for all, the model is not run.
 
+mod hashes;
 mod overlay;
 mod pipeline;
 mod prepare;
@@ -87,7 +91,10 @@ impl Engine {
         I: IntoIterator<Item = (u64, P, Result<CheckItem<R>, E>)>,
         I::IntoIter: Send + 'static,
     {
-        Run::new(self, options, stats)?.run(rows.into_iter(), stop, listener)
+        let run = Run::new(self, options, stats)?;
+        let end = run.run(rows.into_iter(), stop, listener)?;
+        run.save_hashes();
+        Ok(end)
     }
 
     /// The number of the run that writes its lines to `output`, a name of at most some hundred bytes: a new one, or, where

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::EngineError;
+use super::hashes::{Hashes, PROPOSED};
 use super::provisional::{number_of, provisional};
 use super::report::CheckMatch;
-use crate::index::{Candidates, Index, IndexOptions};
+use crate::index::{Candidates, HashIndex, Index, IndexOptions};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
-use crate::vector::Embedding;
+use crate::vector::{Embedding, PerceptualHash};
 
-/// In memory 4 bytes for each number of a vector, as many codes, two digests and the label; sketches lie in a temporary
+/// In memory 4 bytes for each number of a vector, as many codes, two digests, the hash and the label; sketches lie in a temporary
 /// file.
 pub(super) struct Overlay {
     index: Index,
@@ -27,6 +28,7 @@ pub(super) struct Overlay {
 struct State {
     by_bytes: HashMap<Digest, usize>,
     by_pixels: HashMap<Digest, usize>,
+    hashes: HashIndex,
     pictures: Vec<Remembered>,
     sketches: File,
     sketches_bytes: u64,
@@ -47,6 +49,7 @@ pub(super) struct NewPicture<'a> {
     pub(super) pixel_digest: Digest,
     pub(super) embedding: &'a Embedding,
     pub(super) sketch: &'a [u8],
+    pub(super) hash: PerceptualHash,
 }
 
 impl Overlay {
@@ -56,6 +59,7 @@ impl Overlay {
         let state = State {
             by_bytes: HashMap::new(),
             by_pixels: HashMap::new(),
+            hashes: HashIndex::default(),
             pictures: Vec::new(),
             sketches: tempfile::tempfile().map_err(unwritten)?,
             sketches_bytes: 0,
@@ -79,6 +83,11 @@ impl Overlay {
 
     pub(super) fn by_pixels(&self, digest: Digest) -> Option<PhotoId> {
         self.state().by_pixels.get(&digest).copied().map(provisional)
+    }
+
+    /// Pictures after `after` that are near by their hashes.
+    pub(super) fn proposed(&self, hashes: &Hashes, after: PhotoId) -> Candidates {
+        self.state().hashes.near(hashes, after, PROPOSED)
     }
 
     pub(super) fn search(
@@ -125,6 +134,7 @@ impl Overlay {
                 state.pictures.push(remembered);
                 state.by_bytes.insert(picture.byte_digest, number);
                 state.by_pixels.insert(picture.pixel_digest, number);
+                state.hashes.push([(provisional(number), picture.hash)], provisional(number));
             }
             first
         };

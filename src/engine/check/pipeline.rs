@@ -75,6 +75,10 @@ impl<'e> Run<'e> {
         in_groups(rows, grouping, stop, prepare, |rows| self.commit(rows, &mut recent, listener))
     }
 
+    pub(super) fn save_hashes(&self) {
+        self.scope.save_hashes();
+    }
+
     /// The row, or what is wrong with it.
     ///
     /// # Errors
@@ -196,8 +200,8 @@ impl<'e> Run<'e> {
         let added_at = self.scope.engine.clock.now();
         for (row, standing) in rows.iter().zip(standings) {
             let (Ok(ready), Some(standing)) = (&row.what, standing) else { continue };
-            if standing.is_added() {
-                let photo: NewPhoto<'_> = standing.fresh.measured.as_new(&ready.label, added_at);
+            if let (true, Some(measured)) = (standing.is_added(), standing.fresh.measured()) {
+                let photo: NewPhoto<'_> = measured.as_new(&ready.label, added_at);
                 let photo_id = store.add(&photo)?.photo_id;
                 added.insert(standing.number(), photo_id);
                 labels.insert(photo_id, ready.label.as_str());
@@ -239,8 +243,7 @@ impl<'e> Run<'e> {
         let (mut pictures, mut places) = (Vec::new(), Vec::new());
         for (row, standing) in rows.iter().zip(&*standings) {
             let (Ok(ready), Some(standing)) = (&row.what, standing) else { continue };
-            if standing.is_added() {
-                let measured = &standing.fresh.measured;
+            if let (true, Some(measured)) = (standing.is_added(), standing.fresh.measured()) {
                 places.push(standing.number());
                 pictures.push(NewPicture {
                     row: row.number,
@@ -249,6 +252,7 @@ impl<'e> Run<'e> {
                     pixel_digest: measured.pixel_digest,
                     embedding: &measured.embedding,
                     sketch: &measured.sketch,
+                    hash: standing.fresh.hashes[0],
                 });
             }
         }
@@ -301,12 +305,10 @@ impl<'e> Run<'e> {
             // What is equal in its pixels is not stored twice, even where that says nothing.
             let stands_for_it = standing.as_ref().is_none_or(|standing| !standing.is_added());
             let photo_id = stored.or_else(|| matched.as_ref()?.photo_id.filter(|_| stands_for_it));
-            Ok(Some(Checked {
-                photo_id,
-                added: stored.is_some(),
-                matched,
-                ..Checked::of(verdict, judged_by)
-            }))
+            let checked = Checked::of(verdict, judged_by);
+            let is_by_hash = standing.as_ref().is_some_and(Standing::is_by_hash);
+            let score = checked.score.filter(|_| !is_by_hash);
+            Ok(Some(Checked { photo_id, added: stored.is_some(), matched, score, ..checked }))
         };
         rows.iter().zip(standings).map(outcome).collect()
     }

@@ -2,11 +2,12 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Look, judge, of_same_pixels};
 use super::super::picture::{Measured, Picture};
 use super::super::{Engine, EngineError, SecondLook, Stage};
+use super::hashes::{Hashes, PROPOSED, StoredHashes};
 use super::overlay::Overlay;
 use super::provisional::{is_provisional, provisional};
 use super::report::CheckMatch;
@@ -30,6 +31,7 @@ pub(super) struct Scope<'e> {
     pub(super) overlay: Option<Overlay>,
     pub(super) stats: &'e CheckStats,
     pub(super) second_look: SecondLook,
+    hashes: StoredHashes,
     retained_bytes: Arc<AtomicU64>,
 }
 
@@ -44,18 +46,33 @@ pub(super) enum Prepared {
     Fresh(Arc<Fresh>),
 }
 
-/// A picture that was decoded and embedded.
+/// A picture that was decoded and judged.
 pub(super) struct Fresh {
-    pub(super) measured: Measured,
+    pub(super) byte_digest: Digest,
+    pub(super) pixel_digest: Digest,
+    pub(super) hashes: Hashes,
     probe: Probe,
     pub(super) is_blank: bool,
-    may_be_composite: bool,
+    /// Made when it is first asked for, of a picture that was recognised by its hash.
+    whole: OnceLock<Whole>,
     parts: OnceLock<Vec<Embedding>>,
-    /// While its parts may have to be looked at.
+    /// While it may have to be embedded, or its parts may have to be looked at.
     file: Mutex<Option<RetainedFile>>,
     /// By all that was stored up to `mark` at least.
     pub(super) judged: Judged,
     pub(super) mark: Mark,
+}
+
+/// What the model makes of a picture.
+struct Whole {
+    measured: Measured,
+    may_be_composite: bool,
+}
+
+impl Whole {
+    fn of(picture: &Picture<'_>) -> Result<Self, EngineError> {
+        Ok(Self { measured: picture.measured()?, may_be_composite: picture.may_be_composite()? })
+    }
 }
 
 /// How far a look among the stored pictures reached.
@@ -87,7 +104,8 @@ impl<'e> Scope<'e> {
         let dimension = engine.embedder.fingerprint.dimension;
         let overlay = if options.add { None } else { Some(Overlay::new(dimension)?) };
         let second_look = options.second_look;
-        Ok(Self { engine, overlay, stats, second_look, retained_bytes: Arc::default() })
+        let hashes = StoredHashes::new(engine.index.folder().to_owned());
+        Ok(Self { engine, overlay, stats, second_look, hashes, retained_bytes: Arc::default() })
     }
 
     /// How far a look that begins now will reach at least.
@@ -118,6 +136,32 @@ impl<'e> Scope<'e> {
         }
     }
 
+    /// What is near by its hashes, of all that is stored and remembered.
+    pub(super) fn near_by_hash(&self, hashes: &Hashes) -> Result<Candidates, EngineError> {
+        let near = self.stored_near_by_hash(hashes, PhotoId(0))?;
+        Ok(match &self.overlay {
+            None => near,
+            Some(overlay) => merged(&near, overlay.proposed(hashes, PhotoId(0)), PROPOSED),
+        })
+    }
+
+    /// Of those that came after `mark`.
+    pub(super) fn near_by_hash_since(&self, hashes: &Hashes, mark: Mark) -> Result<Candidates, EngineError> {
+        match &self.overlay {
+            None => self.stored_near_by_hash(hashes, mark.photo),
+            Some(overlay) => Ok(overlay.proposed(hashes, mark.photo)),
+        }
+    }
+
+    fn stored_near_by_hash(&self, hashes: &Hashes, after: PhotoId) -> Result<Candidates, EngineError> {
+        let engine = self.engine;
+        self.hashes.near(hashes, after, engine.store.as_ref(), engine.progress.as_ref())
+    }
+
+    pub(super) fn save_hashes(&self) {
+        self.hashes.save_if_grown();
+    }
+
     /// The picture with these bytes.
     fn by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, EngineError> {
         let stored = self.engine.store.photo_by_bytes(digest)?;
@@ -131,10 +175,10 @@ impl<'e> Scope<'e> {
 
     /// What is said of a decoded picture whose bytes or pixels are those of another one.
     pub(super) fn equal(&self, fresh: &Fresh) -> Result<Option<Verdict>, EngineError> {
-        if let Some(photo_id) = self.by_bytes(fresh.measured.byte_digest)? {
+        if let Some(photo_id) = self.by_bytes(fresh.byte_digest)? {
             return Ok(Some(Verdict::Hit(Match::equal(photo_id, Rule::SameBytes))));
         }
-        let same_pixels = self.by_pixels(fresh.measured.pixel_digest)?;
+        let same_pixels = self.by_pixels(fresh.pixel_digest)?;
         Ok(same_pixels.map(|photo_id| of_same_pixels(photo_id, fresh.is_blank)))
     }
 
@@ -144,29 +188,28 @@ impl<'e> Scope<'e> {
         }
         let picture = Picture::with_digest(self.engine, bytes, digest);
         let prepared = self.prepare_new(&picture);
-        let may_be_composite = match &prepared {
-            Ok(New::Fresh(..)) => picture.may_be_composite()?,
-            _ => true,
-        };
         let (probe, parts, timings) = picture.into_compared();
         self.stats.add_timings(&timings.read());
-        let (measured, is_blank, judged, mark) = match prepared? {
+        let found = match prepared? {
             New::Known(verdict) => return self.known(verdict),
             New::Fresh(found) => *found,
         };
         let Some(probe) = probe else { unreachable!("it was looked at whether it is blank") };
-        let may_look_twice = self.second_look == SecondLook::Always || may_be_composite;
-        let file = (parts.is_none() && may_look_twice).then(|| self.retained(bytes));
-        let parts = parts.map_or_else(OnceLock::new, OnceLock::from);
+        let may_need_file = found.whole.as_ref().is_none_or(|whole| {
+            parts.is_none() && (self.second_look == SecondLook::Always || whole.may_be_composite)
+        });
+        let file = may_need_file.then(|| self.retained(bytes));
         Ok(Prepared::Fresh(Arc::new(Fresh {
-            measured,
+            byte_digest: digest,
+            pixel_digest: found.pixel_digest,
+            hashes: probe.hashes(),
             probe,
-            is_blank,
-            may_be_composite,
-            parts,
+            is_blank: found.is_blank,
+            whole: found.whole.map_or_else(OnceLock::new, OnceLock::from),
+            parts: parts.map_or_else(OnceLock::new, OnceLock::from),
             file: Mutex::new(file),
-            judged,
-            mark,
+            judged: found.judged,
+            mark: found.mark,
         })))
     }
 
@@ -191,14 +234,14 @@ impl<'e> Scope<'e> {
             return Ok(New::Known(of_same_pixels(photo_id, is_blank)));
         }
         let judged = judge(picture, self, self.second_look, &Interrupt::never())?;
-        if judged.near.parts.is_none() && self.may_look_twice(picture)? && self.retains_enough(picture) {
+        let retains_enough = self.retains_enough(picture);
+        let whole = if judged.is_by_hash() && !retains_enough { None } else { Some(Whole::of(picture)?) };
+        let may_look_twice = self.second_look == SecondLook::Always
+            || whole.as_ref().is_some_and(|whole| whole.may_be_composite);
+        if judged.near.parts.is_none() && may_look_twice && retains_enough {
             picture.parts()?;
         }
-        Ok(New::Fresh(Box::new((picture.measured()?, is_blank, judged, mark))))
-    }
-
-    fn may_look_twice(&self, look: &impl Look) -> Result<bool, EngineError> {
-        Ok(self.second_look == SecondLook::Always || look.may_be_composite()?)
+        Ok(New::Fresh(Box::new(Found { pixel_digest: pixels, is_blank, whole, judged, mark })))
     }
 
     fn retains_enough(&self, picture: &Picture<'_>) -> bool {
@@ -215,10 +258,28 @@ impl<'e> Scope<'e> {
 /// What was found of a picture whose bytes are not known.
 enum New {
     Known(Verdict),
-    Fresh(Box<(Measured, bool, Judged, Mark)>),
+    Fresh(Box<Found>),
+}
+
+struct Found {
+    pixel_digest: Digest,
+    is_blank: bool,
+    /// `None` for a picture that was recognised by its hash.
+    whole: Option<Whole>,
+    judged: Judged,
+    mark: Mark,
 }
 
 impl Fresh {
+    /// What the store keeps of it; of one that was recognised by its hash, if it was needed by now.
+    pub(super) fn measured(&self) -> Option<&Measured> {
+        Some(&self.whole.get()?.measured)
+    }
+
+    fn file(&self) -> MutexGuard<'_, Option<RetainedFile>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Embeddings of its parts, if they were looked at.
     pub(super) fn known_parts(&self) -> &[Embedding] {
         self.parts.get().map_or(&[], Vec::as_slice)
@@ -232,24 +293,50 @@ pub(super) struct FreshLook<'a> {
     pub(super) stats: &'a CheckStats,
 }
 
+impl FreshLook<'_> {
+    fn whole(&self) -> Result<&Whole, EngineError> {
+        if let Some(whole) = self.fresh.whole.get() {
+            return Ok(whole);
+        }
+        let file = self.fresh.file();
+        // Another thread may have been faster.
+        if let (None, Some(retained)) = (self.fresh.whole.get(), &*file) {
+            let whole = self.made_of(retained, Whole::of)?;
+            return Ok(self.fresh.whole.get_or_init(|| whole));
+        }
+        Ok(self.fresh.whole.get().unwrap_or_else(|| unreachable!("its file is kept until it is embedded")))
+    }
+
+    fn made_of<T>(
+        &self,
+        retained: &RetainedFile,
+        make: impl FnOnce(&Picture<'_>) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let picture = Picture::with_digest(self.engine, &retained.bytes, self.fresh.byte_digest);
+        let made = make(&picture);
+        self.stats.add_timings(&picture.timings.read());
+        made
+    }
+}
+
 impl Look for FreshLook<'_> {
     fn embedding(&self) -> Result<&Embedding, EngineError> {
-        Ok(&self.fresh.measured.embedding)
+        Ok(&self.whole()?.measured.embedding)
     }
 
     fn may_be_composite(&self) -> Result<bool, EngineError> {
-        Ok(self.fresh.may_be_composite)
+        Ok(self.whole()?.may_be_composite)
     }
 
     fn parts(&self) -> Result<&[Embedding], EngineError> {
         if let Some(parts) = self.fresh.parts.get() {
             return Ok(parts);
         }
-        let mut file = self.fresh.file.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the file is given up.
+        self.whole()?;
+        let mut file = self.fresh.file();
         if let Some(retained) = file.take() {
-            let picture = Picture::with_digest(self.engine, &retained.bytes, self.fresh.measured.byte_digest);
-            let parts = picture.parts()?.to_vec();
-            self.stats.add_timings(&picture.timings.read());
+            let parts = self.made_of(&retained, |picture| Ok(picture.parts()?.to_vec()))?;
             return Ok(self.fresh.parts.get_or_init(|| parts));
         }
         drop(file);
@@ -285,6 +372,14 @@ impl Corpus for Scope<'_> {
         Ok(near)
     }
 
+    fn proposed(&self, look: &impl Look) -> Result<Option<(Policy, Candidates)>, EngineError> {
+        let probe = look.probe()?;
+        if probe.is_blank() {
+            return Ok(None);
+        }
+        Ok(Some((self.policy(self.pictures()?)?, self.near_by_hash(&probe.hashes())?)))
+    }
+
     fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
         let mut sketches = self.engine.store.sketches(photo_ids)?;
         if let Some(overlay) = &self.overlay {
@@ -308,6 +403,6 @@ impl Corpus for Scope<'_> {
     }
 }
 
-fn merged(near: &Candidates, others: Candidates, k: usize) -> Candidates {
+pub(super) fn merged(near: &Candidates, others: Candidates, k: usize) -> Candidates {
     Candidates::best_of(near.iter().copied().chain(others).collect(), k)
 }

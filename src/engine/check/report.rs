@@ -35,7 +35,8 @@ pub struct Checked {
     pub matched: Option<CheckMatch>,
     /// How the matched picture was recognised; `None` for a new picture.
     pub rule: Option<Rule>,
-    /// Cosine of the matched, else of the nearest picture, -1..=1; `None` when there is none.
+    /// Cosine of the matched, else of the nearest picture, -1..=1; `None` when there is none, and for a picture that was
+    /// recognised without an embedding.
     pub score: Option<f32>,
     /// How sure it is that the matched, else the nearest picture is the same, 0..=1; `None` where that has no sketch.
     pub confidence: Option<f32>,

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::super::EngineError;
-use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Near, judge, of_same_pixels};
-use super::prepare::{Fresh, FreshLook, Mark, Scope};
+use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Look, Near, judge, of_same_pixels};
+use super::hashes::PROPOSED;
+use super::prepare::{Fresh, FreshLook, Mark, Scope, merged};
 use super::provisional::{is_provisional, provisional};
 use crate::cancel::Interrupt;
-use crate::index::{Candidate, Candidates};
+use crate::index::{Candidate, Candidates, HashIndex};
 use crate::photo_id::PhotoId;
 use crate::store::Said;
 use crate::vector::Embedding;
@@ -99,6 +100,11 @@ impl Standing {
         self.equal.is_none().then_some((self.judged.policy, self.pictures))
     }
 
+    /// Whether it was recognised without its embedding.
+    pub(super) fn is_by_hash(&self) -> bool {
+        self.equal.is_none() && self.judged.is_by_hash()
+    }
+
     /// Whether it becomes a photo of its own.
     pub(super) fn is_added(&self) -> bool {
         self.equal.is_none() && !matches!(self.judged.verdict, Verdict::Hit(_))
@@ -144,8 +150,9 @@ pub(super) fn settle(
             };
             let standing = standings[place].as_ref().unwrap_or_else(|| unreachable!("it was there"));
             let newcomers = newcomers(standing, standings, &peers, recent);
-            if standing.judged.policy != policy || !is_up_to_date(standing, &newcomers) {
-                stale.push((place, peers.len(), policy));
+            let proposed = proposed(&standing.fresh, standings, &peers, scope, mark)?;
+            if standing.judged.policy != policy || !is_up_to_date(standing, &proposed, &newcomers) {
+                stale.push((place, peers.len(), policy, proposed));
             }
             if standing.is_added() {
                 equals.add(standing);
@@ -158,7 +165,7 @@ pub(super) fn settle(
         scope.stats.note_rejudged(stale.len());
         let judged: Result<Vec<_>, EngineError> = stale
             .par_iter()
-            .map(|(place, before, policy)| {
+            .map(|(place, before, policy, proposed)| {
                 let standing = standings[*place].as_ref().unwrap_or_else(|| unreachable!("it was there"));
                 let corpus = SettledCorpus {
                     scope,
@@ -166,6 +173,7 @@ pub(super) fn settle(
                     base: standing.base.as_ref(),
                     newcomers: newcomers(standing, standings, &peers[..*before], recent),
                     policy: *policy,
+                    proposed,
                     found: OnceCell::new(),
                     found_parts: OnceCell::new(),
                 };
@@ -179,7 +187,7 @@ pub(super) fn settle(
             standing.judged = judged;
             if let Some(whole) = found {
                 // Anew, and as far as the mark at least.
-                (standing.base, standing.mark) = (Some(Near { whole, parts: None }), mark);
+                (standing.base, standing.mark) = (Some(Near { whole: Some(whole), ..Near::default() }), mark);
             }
             if let (Some(base), Some(parts)) = (&mut standing.base, found_parts) {
                 base.parts = Some(parts);
@@ -197,15 +205,14 @@ struct Equals {
 
 impl Equals {
     fn add(&mut self, standing: &Standing) {
-        let measured = &standing.fresh.measured;
-        self.by_bytes.insert(measured.byte_digest, standing.number);
-        self.by_pixels.insert(measured.pixel_digest, standing.number);
+        self.by_bytes.insert(standing.fresh.byte_digest, standing.number);
+        self.by_pixels.insert(standing.fresh.pixel_digest, standing.number);
     }
 
     fn of(&self, fresh: &Fresh) -> Option<Verdict> {
-        let same_bytes = self.by_bytes.get(&fresh.measured.byte_digest);
+        let same_bytes = self.by_bytes.get(&fresh.byte_digest);
         let same_bytes = same_bytes.map(|photo_id| Verdict::Hit(Match::equal(*photo_id, Rule::SameBytes)));
-        let same_pixels = || self.by_pixels.get(&fresh.measured.pixel_digest);
+        let same_pixels = || self.by_pixels.get(&fresh.pixel_digest);
         same_bytes.or_else(|| same_pixels().map(|photo_id| of_same_pixels(*photo_id, fresh.is_blank)))
     }
 }
@@ -218,14 +225,49 @@ fn newcomers<'a>(
     recent: &'a Recent,
 ) -> Vec<(PhotoId, &'a Embedding)> {
     let peers = peers.iter().filter_map(|place| standings[*place].as_ref());
-    let peers = peers.map(|peer| (peer.number, &peer.fresh.measured.embedding));
+    // Only what was embedded is ever added.
+    let peers = peers.filter_map(|peer| Some((peer.number, &peer.fresh.measured()?.embedding)));
     recent.since(standing.mark).into_iter().flatten().chain(peers).collect()
 }
 
-fn is_up_to_date(standing: &Standing, newcomers: &[(PhotoId, &Embedding)]) -> bool {
-    let Some(base) = &standing.base else { return false };
-    let (near, embedding) = (&standing.judged.near, &standing.fresh.measured.embedding);
-    if joined(&base.whole, embedding, newcomers, CANDIDATES) != near.whole {
+/// What is near by its hashes by now, with those that are added before it in its group.
+fn proposed(
+    fresh: &Fresh,
+    standings: &[Option<Standing>],
+    peers: &[usize],
+    scope: &Scope<'_>,
+    mark: Mark,
+) -> Result<Candidates, EngineError> {
+    if fresh.is_blank {
+        return Ok(Candidates::default());
+    }
+    let near = if fresh.mark.removal == mark.removal {
+        let since = scope.near_by_hash_since(&fresh.hashes, fresh.mark)?;
+        merged(&fresh.judged.near.proposed, since, PROPOSED)
+    } else {
+        scope.near_by_hash(&fresh.hashes)?
+    };
+    let peers = peers.iter().filter_map(|place| {
+        let peer = standings[*place].as_ref()?;
+        let score = HashIndex::likeness(&fresh.hashes, &peer.fresh.hashes[0])?;
+        Some(Candidate { photo_id: peer.number, score })
+    });
+    Ok(Candidates::best_of(near.iter().copied().chain(peers).collect(), PROPOSED))
+}
+
+fn is_up_to_date(
+    standing: &Standing,
+    proposed: &Candidates,
+    newcomers: &[(PhotoId, &Embedding)],
+) -> bool {
+    let near = &standing.judged.near;
+    if near.proposed != *proposed {
+        return false;
+    }
+    let Some(near_whole) = &near.whole else { return true };
+    let (Some(base), Some(measured)) = (&standing.base, standing.fresh.measured()) else { return false };
+    let Some(base_whole) = &base.whole else { return false };
+    if joined(base_whole, &measured.embedding, newcomers, CANDIDATES) != *near_whole {
         return false;
     }
     let Some(near_parts) = &near.parts else { return true };
@@ -262,6 +304,7 @@ struct SettledCorpus<'a> {
     base: Option<&'a Near>,
     newcomers: Vec<(PhotoId, &'a Embedding)>,
     policy: Policy,
+    proposed: &'a Candidates,
     /// What was looked for anew.
     found: OnceCell<Candidates>,
     found_parts: OnceCell<Vec<Candidates>>,
@@ -269,8 +312,8 @@ struct SettledCorpus<'a> {
 
 impl Corpus for SettledCorpus<'_> {
     fn whole(&self, embedding: &Embedding) -> Result<(Policy, Candidates), EngineError> {
-        let base = if let Some(base) = self.base {
-            &base.whole
+        let base = if let Some(whole) = self.base.and_then(|base| base.whole.as_ref()) {
+            whole
         } else {
             let (_, found) = self.scope.whole(embedding)?;
             self.found.get_or_init(|| found)
@@ -294,10 +337,14 @@ impl Corpus for SettledCorpus<'_> {
         for (sketch, photo_id) in sketches.iter_mut().zip(photo_ids) {
             if is_provisional(*photo_id) && sketch.is_none() {
                 let peer = self.standings.iter().flatten().find(|peer| peer.number == *photo_id);
-                *sketch = peer.map(|peer| peer.fresh.measured.sketch.clone());
+                *sketch = peer.and_then(|peer| Some(peer.fresh.measured()?.sketch.clone()));
             }
         }
         Ok(sketches)
+    }
+
+    fn proposed(&self, _: &impl Look) -> Result<Option<(Policy, Candidates)>, EngineError> {
+        Ok(Some((self.policy, self.proposed.clone())))
     }
 
     fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, EngineError> {

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""What `tongkuan check` costs beside the bare model, on four sets made of one folder of pictures, in one run.
+
+    cargo build --release
+    python3 benches/check/run.py PICTURES --binary target/release/tongkuan --pictures 200 --rounds 3
+
+Needs onnxruntime, numpy and Pillow (models/requirements.txt) for the bare model and for making copies. The sets:
+
+    new      the pictures themselves, into an empty home
+    edited   copies of them in nine ways (`tongkuan eval --make`: jpeg, resize, crop70, crop40, banner, pad, mirror, turn,
+             tone), against a home that holds the originals
+    repeats  40 % new ones, 30 % the same bytes once more, 30 % re-encoded and resized, shuffled, into an empty home
+    bytes    the originals over and over, against the home that holds them
+
+Printed are pictures a second by the clock, and processor time a picture (all threads together), which a busy machine changes
+less; the share is that of the bare model's rate, by processor time. A round runs the bare model, then every set; medians. Beside
+each stands what was said: for copies how many were seen as the right picture, seen as another one, or not seen.
+"""
+
+import argparse
+import collections
+import io
+import json
+import os
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SEED = 1688
+SINGLE_EDITS = {"jpeg", "resize", "crop70", "crop40", "banner", "pad", "mirror", "turn", "tone"}
+MODEL = ROOT / "models" / "efficientnet-lite0-gem" / "model.onnx"
+
+
+def run(command, stdin=None):
+    """Output lines, seconds, processor seconds and peak bytes of a command."""
+    start = time.perf_counter()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE if stdin else None, stdout=out, stderr=err)
+        if stdin:
+            process.stdin.write(stdin)
+            process.stdin.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - start
+        for file in (out, err):
+            file.seek(0)
+        text, errors = out.read().decode(), err.read().decode()
+    if process.returncode not in (0, 1):
+        sys.exit(f"{' '.join(map(str, command))}: {process.returncode}\n{errors[-2000:]}")
+    return text.splitlines(), errors, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def bare_model(paths):
+    """Processor seconds that one pass over one picture takes on one thread, the median."""
+    import numpy as np
+    import onnxruntime as ort
+    from PIL import Image
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(MODEL), options)
+    windows = np.full((1, 64), 1 / 64, np.float32)
+    taken = []
+    for path in paths:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB").resize((256, 256))
+        pixels = ((np.asarray(picture, np.float32) - 127) / 127.5).transpose(2, 0, 1)[None].copy()
+        start = time.process_time()
+        session.run(None, {"pixels": pixels, "windows": windows})
+        taken.append(time.process_time() - start)
+    return statistics.median(taken[2:])
+
+
+def re_encoded(path, dice):
+    from PIL import Image
+
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    side = dice.uniform(0.6, 1.0)
+    picture = picture.resize([max(1, round(length * side)) for length in picture.size])
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=dice.randrange(60, 90))
+    return out.getvalue()
+
+
+class Sets:
+    def __init__(self, folder, pictures, binary, count):
+        self.folder, self.binary = folder, binary
+        dice = random.Random(SEED)
+        found = sorted(p for p in pictures.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
+        chosen = folder / "chosen"
+        chosen.mkdir()
+        for path in dice.sample(found, min(len(found), 2 * count)):
+            shutil.copy(path, chosen / path.name)
+        made = folder / "made"
+        run([binary, "eval", "--make", chosen, "--out", made, "--seed", str(SEED), "--limit", str(2 * count)])
+        rows = [json.loads(line) for line in (made / "manifest.ndjson").read_text().splitlines()]
+        own = {row["item"]: made / row["path"] for row in rows if row["role"] == "reference"}
+        self.originals = [(path, path.name) for path in own.values()]
+        copies = [row for row in rows if row["role"] == "query" and row.get("edit") in SINGLE_EDITS]
+        copies = [(made / row["path"], own[row["item"]].name, row["edit"]) for row in copies if row.get("item") in own]
+        dice.shuffle(copies)
+        self.edited = copies[: 2 * count]
+        self.repeats = []
+        for number, (path, name) in enumerate(self.originals):
+            self.repeats.append((path, name))
+            if dice.random() < 0.75:
+                self.repeats.append((path, name))
+            if dice.random() < 0.75:
+                copy = folder / f"copy-{number}.jpg"
+                copy.write_bytes(re_encoded(path, dice))
+                self.repeats.append((copy, name))
+        dice.shuffle(self.repeats)
+        self.repeats = self.repeats[:count]
+        times = -(-20_000 // len(self.originals))
+        self.bytes = self.originals * times
+
+    def check(self, home, rows, *options):
+        listed = "".join(str(row[0]) + "\n" for row in rows).encode()
+        return run([self.binary, "check", "--home", home, "--json", "--log", "info", *options, "-"], listed)
+
+
+def told(lines, rows):
+    """How many were new, right and wrong."""
+    counts = collections.Counter()
+    first = {}
+    for line, row in zip(map(json.loads, lines), rows, strict=True):
+        label = line.get("matched_label")
+        if line["outcome"] == "seen":
+            right = label == row[1] or first.get(row[1]) == label
+            counts["right" if right else "wrong"] += 1
+        else:
+            first.setdefault(row[1], Path(row[0]).name)
+            counts[line["outcome"]] += 1
+        counts["without the model"] += line["outcome"] == "seen" and line.get("score") is None
+    return counts
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "tongkuan")
+    parser.add_argument("--pictures", type=int, default=200, dest="count")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    args = parser.parse_args()
+    os.environ["RAYON_NUM_THREADS"] = str(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        sets = Sets(folder, args.pictures, args.binary.resolve(), args.count)
+        stored = folder / "stored"
+        sets.check(stored, sets.originals, "--add")
+        results, bare = collections.defaultdict(list), []
+        for round_number in range(args.rounds):
+            bare.append(bare_model([path for path, _ in sets.originals][:40]))
+            for name in ("new", "edited", "repeats", "bytes"):
+                rows = {"new": sets.originals, "edited": sets.edited, "repeats": sets.repeats, "bytes": sets.bytes}[name]
+                is_new = name in ("new", "repeats")
+                home = folder / f"{name}-{round_number}" if is_new else stored
+                lines, errors, *figures = sets.check(home, rows, *(["--add"] if is_new else []))
+                results[name].append((*figures, told(lines, rows), len(rows), errors))
+                if is_new:
+                    shutil.rmtree(home)
+        bare = statistics.median(bare)
+        print(f"bare model: {bare * 1e3:.1f} ms of one thread, {args.threads / bare:.1f}/s on {args.threads}; load {os.getloadavg()}")
+        print("| set | rows | a second | CPU ms a picture | share of the bare model's rate | peak RSS, MB | told |")
+        print("|---|---|---|---|---|---|---|")
+        for name, rounds in results.items():
+            count = rounds[0][4]
+            seconds, cpu, peak = (statistics.median(r[i] for r in rounds) for i in range(3))
+            said = ", ".join(f"{n} {what}" for what, n in sorted(rounds[0][3].items()) if n)
+            print(
+                f"| {name} | {count} | {count / seconds:.1f} | {cpu / count * 1e3:.2f} | {bare / (cpu / count):.2f} "
+                f"| {peak / 1e6:.0f} | {said} |"
+            )
+            print("\n".join(line for line in rounds[-1][5].splitlines() if "busy" in line)[-600:], file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
