@@ -19,6 +19,7 @@ mod interrupt;
 mod log;
 mod login;
 mod look;
+mod manual;
 mod moving;
 mod output;
 mod picture;
@@ -154,6 +155,10 @@ enum Command {
     Eval(eval::Eval),
     /// Check this installation and this home folder
     Doctor(doctor::Doctor),
+    /// Print what makes a shell complete commands and options
+    Completions(manual::Completions),
+    /// Write man pages
+    Manual(manual::Manual),
 }
 
 /// Runs the command line of this process, and returns its exit status. What stopped a command stands on standard error.
@@ -220,6 +225,8 @@ fn run_command() -> Result<ExitCode> {
         Command::Reembed(reembed) => reembed.run(&settings),
         Command::Eval(eval) => eval.run(settings),
         Command::Doctor(doctor) => doctor.run(&settings),
+        Command::Completions(completions) => completions.run(),
+        Command::Manual(manual) => manual.run(),
     }
 }
 
