@@ -11,10 +11,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::interrupt::INTERRUPTED;
 use super::log;
 use super::output::{complain, stdout};
 use super::settings::Settings;
-use super::store_goods::INTERRUPTED;
 use crate::catalog::DamageNote;
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::Progress;

@@ -264,7 +264,8 @@ mod tests {
             index.remove(&[PhotoId(2)], 7);
             prop_assert_eq!(HashIndex::load(&dir).unwrap(), None);
             index.save(&dir).unwrap();
-            prop_assert_eq!(HashIndex::load(&dir).unwrap().as_ref(), Some(&index));
+            let loaded = HashIndex::load(&dir).unwrap();
+            prop_assert_eq!(loaded.as_ref(), Some(&index));
             let mut bytes = fs::read(dir.join(FILE)).unwrap();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
