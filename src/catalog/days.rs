@@ -1,4 +1,4 @@
-//! What happened on which day.
+//! Counts by day: photos, calls and saved calls.
 
 use serde::Serialize;
 

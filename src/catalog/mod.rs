@@ -502,7 +502,7 @@ fn meta(connection: &Connection, key: &str) -> Result<Option<String>, rusqlite::
 
 /// Part of every transaction that changes photos or answers.
 fn bump_generation(transaction: &rusqlite::Transaction<'_>) -> Result<(), rusqlite::Error> {
-    // From whatever stands there on: an entry that is damaged, or missing, is mended by the next change.
+    // Whatever is stored there: an entry that is damaged or missing is mended by the next change.
     transaction
         .prepare_cached(
             "INSERT INTO meta (key, value) VALUES ('generation', '1') ON CONFLICT (key) DO UPDATE

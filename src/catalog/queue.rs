@@ -189,7 +189,7 @@ impl Catalog {
     }
 }
 
-/// A row of the queue as it stands there.
+/// A row of the queue, unverified.
 pub(super) struct RawWaiting {
     pub(super) queue_id: i64,
     priority: i64,

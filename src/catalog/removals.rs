@@ -1,4 +1,4 @@
-//! Photos that go.
+//! Removing photos with all that hangs on them, and the feed of removals.
 //!
 //! What was spent stays: no money comes back with a picture. So do the offers that upstreams named, which are about goods
 //! and not about the picture; own goods go with their last picture.

@@ -1,4 +1,4 @@
-//! For who groups pictures: measures, stores and judges them one step at a time, against candidates of the caller's choice.
+//! For grouping pictures: measures, stores and judges them one step at a time, against candidates of the caller's choice.
 
 use super::picture::{Measured, Picture};
 use super::{Engine, EngineError};

@@ -1,4 +1,4 @@
-//! How near do the stored pictures lie to each other? For who draws it.
+//! How near do the stored pictures lie to each other? For plots of the corpus.
 
 use rayon::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Pictures that go.
+//! Removing stored pictures.
 
 use std::time::Duration;
 

@@ -46,7 +46,7 @@ pub(super) struct LiveIndex {
     opened: Mutex<Option<Arc<Index>>>,
     /// How many pictures the newest snapshot on disk holds.
     saved: AtomicUsize,
-    /// Held by the one who tells the index what is new in the catalogue.
+    /// Held while the index is told what is new in the catalogue.
     following: Mutex<()>,
     linking: Arc<AtomicBool>,
 }

@@ -145,8 +145,8 @@ impl Engine {
         Ok(self.inspect(query)?.answer)
     }
 
-    /// As [`Engine::search`], with the stored picture that came first even when it was not good enough: for those who
-    /// judge the engine.
+    /// As [`Engine::search`], with the stored picture that came first even when it was not good enough: for
+    /// evaluations of the engine.
     ///
     /// # Errors
     /// As [`Engine::search`].

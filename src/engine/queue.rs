@@ -105,18 +105,7 @@ impl Engine {
             tried += 1;
             // Their answers are given already.
             let _patience = only.map(|_| Patience::limited_to(REFRESH_PATIENCE));
-            let query = Query {
-                source_url: waiting.source_url.as_deref(),
-                params: waiting.params.clone(),
-                mode: Mode::Default,
-                // An answer that was fetched since it was queued will do.
-                max_age: is_stale.then(|| self.shortest_soft_ttl()),
-                // Blanks are not queued any more; one that was is asked about, once.
-                force: true,
-                interrupt: interrupt.clone(),
-                ..Query::new(&waiting.bytes, &waiting.label)
-            };
-            let result = self.search(&query);
+            let result = self.ask_about(&waiting, interrupt);
             if let Some(reason) = interruption_of(&result, interrupt) {
                 // An attempt that failed before is one in vain.
                 if let Err(EngineError::Upstream(error)) = &result
@@ -167,6 +156,20 @@ impl Engine {
             }
         }
         Ok(drained)
+    }
+
+    fn ask_about(&self, waiting: &Waiting, interrupt: &Interrupt) -> Result<Answer, EngineError> {
+        self.search(&Query {
+            source_url: waiting.source_url.as_deref(),
+            params: waiting.params.clone(),
+            mode: Mode::Default,
+            // An answer that was fetched since it was queued will do.
+            max_age: (waiting.reason == WaitReason::Stale).then(|| self.shortest_soft_ttl()),
+            // Blanks are not queued any more; one that was is asked about, once.
+            force: true,
+            interrupt: interrupt.clone(),
+            ..Query::new(&waiting.bytes, &waiting.label)
+        })
     }
 
     /// A note: the picture goes on waiting in any case.

@@ -1,4 +1,4 @@
-//! The nearest stored pictures, for people who want to look for themselves.
+//! The nearest stored pictures, without a verdict.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What is stored, for those who only read it.
+//! A read-only view of what is stored.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! The inner loop of the index: products of coded vectors. All `unsafe` of the index is in this file.
+//! The inner loop of the index: products of coded vectors. All `unsafe` for instructions of certain processors is in
+//! this file; that for memory is in `rows.rs`.
 //!
 //! Why it is sound:
 //! - A function that needs instructions of a certain processor is reached only through a [`Kernel`] that names

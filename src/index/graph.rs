@@ -1,7 +1,7 @@
 //! The accelerator: a navigable graph over the codes (HNSW, Malkov and Yashunin 2016). Promises nothing about what it
 //! finds; the index asks it first and does not believe it when it says "nothing there".
 //!
-//! Searches take no lock but the one on a handle. Those who link may be many: each first looks for its neighbours,
+//! Searches take no lock but the one on a handle. Any number of threads may link: each first looks for its neighbours,
 //! then writes its own rows in all layers, and only then becomes a neighbour of others, from the lowest layer up.
 //! So a reader that meets a slot in any layer finds its rows filled. Rows of others are changed under a lock of their own,
 //! never two at a time. A search's handle on codes may be older than links that it meets: slots that it lacks are

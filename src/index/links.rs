@@ -1,4 +1,4 @@
-//! Who is a neighbour of whom, in layers: flat arrays of slots that grow without moving.
+//! The graph's neighbour lists, in layers: flat arrays of slots that grow without moving.
 //!
 //! Every slot has a place in the lowest layer, about one in [`LINKS`] also in the next, one in `LINKS`^2 in the one
 //! above that. Which ones is a function of the slot's number ([`layer_of`]), so it is stored nowhere and is the same

@@ -1,4 +1,4 @@
-//! Some of the stored pictures.
+//! A set of picture numbers.
 
 use roaring::RoaringTreemap;
 

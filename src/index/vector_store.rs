@@ -51,7 +51,7 @@ pub(super) struct VectorStore {
     changing: Mutex<Changing>,
 }
 
-/// What only those need who add or remove.
+/// State that only writers need.
 #[derive(Clone, Copy, Default)]
 struct Changing {
     /// How many different vectors there are.

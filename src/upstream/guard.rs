@@ -88,7 +88,7 @@ pub struct Guard {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     policy: GuardPolicy,
-    /// Held by the one who waits for the next start, so that at most one booking of this process is ahead of
+    /// Held while the next start is waited for, so that at most one booking of this process is ahead of
     /// time.
     turn: Gate,
     pacer: Mutex<PacerState>,
