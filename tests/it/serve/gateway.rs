@@ -11,7 +11,7 @@ use tongkuan::engine::{CachePolicy, Engine};
 use tongkuan::fetch::{FetchLimits, Fetcher};
 use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
-use tongkuan::serve::{GatewayApp, NewKey, Rights, ServeOptions, ServeParts, ServeStore, Server};
+use tongkuan::serve::{GatewayApp, NewKey, Rights, ServeParts, ServeStore, Server};
 use tongkuan::upstream::aop::sign;
 use tongkuan::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
@@ -70,8 +70,7 @@ impl Gateway {
             apps: vec![app(Profile::Aop), app(Profile::Onebound), app(Profile::Tmapi)],
             clock: clock.clone(),
         };
-        let options = ServeOptions { deadline: PATIENCE, ..options() };
-        let server = Server::start(parts, options).unwrap();
+        let server = Server::start(parts, options()).unwrap();
         Self { home, sandbox, server, store, clock }
     }
 
