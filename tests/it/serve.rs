@@ -18,6 +18,9 @@ use tongkuan::upstream::{GuardPolicy, Secret};
 
 use crate::fakes::{Bench, http};
 
+/// Of clients and of the service.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(5);
+
 /// A service on fakes: nothing in the background, no pause between calls.
 pub(crate) struct Service {
     pub(crate) bench: Bench,
@@ -31,6 +34,8 @@ pub(crate) fn options() -> ServeOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         workers: 2,
         background: None,
+        // A busy machine is no fault.
+        deadline: PATIENCE,
         ..ServeOptions::default()
     }
 }
@@ -76,11 +81,11 @@ impl Service {
     }
 
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(self.url(path))
+        self.client.post(self.url(path)).timeout(PATIENCE)
     }
 
     pub(crate) fn get(&self, path: &str) -> Response {
-        self.client.get(self.url(path)).send().unwrap()
+        self.client.get(self.url(path)).timeout(PATIENCE).send().unwrap()
     }
 
     /// A search for a picture as raw bytes.

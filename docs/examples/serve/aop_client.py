@@ -17,7 +17,7 @@ def call(base_url, app_key, app_secret, name, params):
     text = path + "".join(sorted(key + value for key, value in params.items()))
     signature = hmac.new(app_secret.encode(), text.encode(), hashlib.sha1).hexdigest().upper()
     response = requests.post(
-        f"{base_url}/openapi/{path}", data={**params, "_aop_signature": signature}, timeout=90
+        f"{base_url}/openapi/{path}", data={**params, "_aop_signature": signature}, timeout=300
     )
     answer = response.json()
     if "error_code" in answer:

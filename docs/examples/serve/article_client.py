@@ -19,7 +19,7 @@ class ImageSearch:
             "client_id": self.app_key,
             "client_secret": self.app_secret,
         }
-        return requests.get(url, params=params, timeout=10).json()["access_token"]
+        return requests.get(url, params=params, timeout=60).json()["access_token"]
 
     def search_by_image(self, image_path, page=1, page_size=20):
         url = f"{self.base_url}/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch"
@@ -27,7 +27,7 @@ class ImageSearch:
         with open(image_path, "rb") as file:
             files = {"image": ("image.jpg", file, "image/jpeg")}
             data = {"pageNo": page, "pageSize": page_size}
-            response = requests.post(url, headers=headers, files=files, data=data, timeout=90)
+            response = requests.post(url, headers=headers, files=files, data=data, timeout=300)
         result = response.json()
         if not result.get("success"):
             raise RuntimeError(f"{result.get('error_code')}: {result.get('error_message')}")

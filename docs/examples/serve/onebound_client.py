@@ -9,7 +9,7 @@ base_url, key, secret, imgid = sys.argv[1:5]
 response = requests.get(
     f"{base_url}/1688/item_search_img/",
     params={"key": key, "secret": secret, "imgid": imgid, "page": 1, "page_size": 20, "cache": "yes"},
-    timeout=90,
+    timeout=300,
 )
 answer = response.json()
 if answer["error_code"] not in ("0000", "2000"):

@@ -13,7 +13,7 @@ with open(picture, "rb") as file:
         params={"page_size": 20},
         files={"image": file},
         headers={**headers, "Idempotency-Key": f"search {picture}"},
-        timeout=90,
+        timeout=300,
     )
 if response.status_code == 429:
     sys.exit(f"busy, come back in {response.headers['Retry-After']} s")

@@ -117,7 +117,7 @@ fn a_picture_of_an_own_good_is_added_shown_drawn_found_and_taken_away() {
     let thumbnail = service.get(&format!("{location}/thumbnail"));
     assert_eq!(thumbnail.headers()["content-type"], "image/jpeg");
     let drawn = image::load_from_memory(&thumbnail.bytes().unwrap()).unwrap();
-    assert!((100..=160).contains(&drawn.width().max(drawn.height())));
+    assert!((1..=136).contains(&drawn.width().max(drawn.height())));
     let similar = json(service.post("/v1/similar?count=3&kind=own").body(png(3)).send().unwrap());
     assert_eq!(similar["similar"][0]["photo_id"], added["photo_id"]);
     assert_eq!(json(service.get("/v1/offers/A%2F1"))["detail"]["offer"]["title"], "Mug");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::config::Profile;
@@ -23,6 +24,8 @@ use crate::fakes::{FakeEmbedder, http};
 
 const KEY: &str = "sandbox";
 const SECRET: &str = "sandbox-secret";
+/// Of clients: a busy machine is no fault.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A service whose upstream is a sandbox, asked in the dialect `upstream`.
 struct Gateway {
@@ -43,9 +46,10 @@ impl Gateway {
         let options_of =
             SandboxOptions { clock: clock.clone(), min_interval_ms: 0, ..SandboxOptions::default() };
         let sandbox = Sandbox::start(options_of).unwrap();
+        // Drawing all goods takes longer than a client waits, where nothing is optimised.
+        sandbox.warm_up();
         let home = tempfile::tempdir().unwrap();
-        let policy =
-            GuardPolicy { min_interval: std::time::Duration::ZERO, daily_budget, ..GuardPolicy::default() };
+        let policy = GuardPolicy { min_interval: Duration::ZERO, daily_budget, ..GuardPolicy::default() };
         let engine = Engine::builder(home.path())
             .embedder(Arc::new(FakeEmbedder::new()))
             .clock(clock.clone())
@@ -104,12 +108,14 @@ fn client_of(dialect: Profile, base_url: &str, token: &str, clock: &Arc<ManualCl
         let mut config = AopConfig::new(KEY, Secret::new(SECRET));
         config.access_token = Some(Secret::new(token));
         base_url.clone_into(&mut config.base_url);
+        config.timeout = PATIENCE;
         config
     };
     match dialect {
         Profile::Article => {
             let mut config = ArticleConfig::new(KEY, Secret::new(SECRET));
             base_url.clone_into(&mut config.base_url);
+            config.timeout = PATIENCE;
             Arc::new(ArticleUpstream::new(config, clock.clone()).unwrap())
         }
         Profile::Aop => Arc::new(AopUpstream::new(gateway(), clock.clone()).unwrap()),
@@ -117,11 +123,13 @@ fn client_of(dialect: Profile, base_url: &str, token: &str, clock: &Arc<ManualCl
         Profile::Onebound => {
             let mut config = OneboundConfig::new(Secret::new(KEY), Secret::new(SECRET));
             base_url.clone_into(&mut config.base_url);
+            config.timeout = PATIENCE;
             Arc::new(OneboundUpstream::new(config, clock.clone()).unwrap())
         }
         Profile::Tmapi => {
             let mut config = TmapiConfig::new(Secret::new(SECRET));
             base_url.clone_into(&mut config.base_url);
+            config.timeout = PATIENCE;
             Arc::new(TmapiUpstream::new(config, clock.clone()).unwrap())
         }
     }
