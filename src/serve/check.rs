@@ -166,7 +166,7 @@ pub(super) async fn check(
     let run_name =
         asked.key().filter(|_| query.add).map(|key| format!("idempotency {} {key}", caller.scope()));
     idempotency::once(&app, &caller, asked, async |began| {
-        let deadline = app.deadline(None);
+        let deadline = app.deadline();
         let given = Given::read(&headers, &body.bytes).await?;
         let picture = given.open(&app, deadline, Some(body.share)).await?;
         let engine = Arc::clone(&app.engine);
@@ -228,7 +228,7 @@ fn check_one(
 
 /// Lines in, lines out, both while they come.
 async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Response, Failure> {
-    let place = app.batches.place(app.deadline(None)).await?;
+    let place = app.batches.place(app.deadline()).await?;
     let (put, taken) = std::sync::mpsc::sync_channel::<Row>(LINES_AHEAD);
     let (tell, told) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(LINES_AHEAD);
     let stop = Arc::new(AtomicBool::new(false));

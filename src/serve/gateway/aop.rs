@@ -128,7 +128,7 @@ async fn image_query(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
 async fn similar_offers(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
     let (url, wish) = linkplus::asked(call)?;
     let opened = match Given::of_address(&url, None) {
-        Ok(given) => given.open(app, app.deadline(None), None).await,
+        Ok(given) => given.open(app, app.deadline(), None).await,
         Err(failure) => Err(failure),
     };
     let picture = match opened {

@@ -138,7 +138,7 @@ async fn search(
         force: false,
         pages: 1,
     };
-    let searched = search_for(app, caller, picture, plan, app.deadline(None)).await.map_err(|failure| {
+    let searched = search_for(app, caller, picture, plan, app.deadline()).await.map_err(|failure| {
         tracing::warn!(dialect, code = failure.code(), error = %failure, "a search in a dialect failed");
         refusal_of(&failure)
     })?;

@@ -21,7 +21,7 @@ fn check(app: &App, query: &Params) -> Result<Caller, Fault> {
 
 async fn open(app: &App, url: &str) -> Result<PictureFile, Fault> {
     let given = Given::of_address(url, None).map_err(|_| NOT_RETRIEVED)?;
-    given.open(app, app.deadline(None), None).await.map_err(|_| NOT_RETRIEVED)
+    given.open(app, app.deadline(), None).await.map_err(|_| NOT_RETRIEVED)
 }
 
 pub(in super::super) async fn convert(
