@@ -105,10 +105,7 @@ pub(super) async fn ask(
     caller.may_spend()?;
     let offer_id = OfferId::new(offer_id)?;
     let deadline = app.deadline_of(query.deadline_ms)?;
-    let booked = match caller.book(&app, 1)? {
-        Ok(booked) => Some(booked),
-        Err(_) => None,
-    };
+    let booked = caller.book(&app, 1)?.ok();
     let mode = match (&booked, query.refresh) {
         (None, _) => Mode::LocalOnly,
         (_, true) => Mode::Refresh,
