@@ -144,7 +144,7 @@ fn order(sort: Option<&str>) -> Option<Order> {
     })
 }
 
-pub(crate) fn page(wish: &Wish, total: u64, rows: Vec<Value>) -> Value {
+pub(crate) fn page(wish: &Wish, total: u64, rows: &[Value]) -> Value {
     success(&json!({
         "totalRecords": total,
         "totalPage": total.div_ceil(wish.page_size as u64),

@@ -37,7 +37,7 @@ pub(crate) fn not_fetched(url: &str) -> Value {
     json!({ "code": "SYSTEM_ERROR", "success": false, "message": format!("handle image error with url {url}") })
 }
 
-pub(crate) fn page(total: u64, rows: Vec<Value>) -> Value {
+pub(crate) fn page(total: u64, rows: &[Value]) -> Value {
     json!({ "success": true, "result": { "total": total, "result": rows } })
 }
 

@@ -68,10 +68,17 @@ pub(crate) fn converted(id: u64) -> Value {
     success(&json!({ "image_url": format!("{CONVERTED}{id}.jpg") }))
 }
 
-/// The number of a converted picture in its address; `None` for an address of another kind.
-pub(crate) fn converted_id(url: &str) -> Option<Option<u64>> {
-    let name = url.strip_prefix(CONVERTED)?.strip_suffix(".jpg")?;
-    Some(name.parse().ok())
+/// What an address names.
+pub(crate) enum Named {
+    /// A converted picture, by its number.
+    Converted(u64),
+    /// A picture elsewhere.
+    Elsewhere,
+}
+
+pub(crate) fn named(url: &str) -> Named {
+    let id = url.strip_prefix(CONVERTED).and_then(|name| name.strip_suffix(".jpg")?.parse().ok());
+    id.map_or(Named::Elsewhere, Named::Converted)
 }
 
 /// The address, and what is asked beside it.

@@ -187,7 +187,7 @@ fn query(shared: &Shared, uploaded: &RgbImage, region: Option<Region>, wish: &Wi
     };
     let found = shop::find(shared, &picture, wish);
     let rows: Vec<Value> = found.goods.iter().map(|(good, _)| row(shared, good)).collect();
-    dialect::page(wish, found.total, rows)
+    dialect::page(wish, found.total, &rows)
 }
 
 /// With what an offer does not tell.

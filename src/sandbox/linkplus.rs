@@ -34,7 +34,7 @@ pub(super) async fn similar_offers(shared: &Arc<Shared>, call: &Call) -> Result<
     let work = tokio::task::spawn_blocking(move || {
         let found = shop::find(&shared, &picture, &wish);
         let rows: Vec<Value> = found.goods.iter().map(|(good, _)| row(&shared, good)).collect();
-        dialect::page(found.total, rows)
+        dialect::page(found.total, &rows)
     });
     Ok((work.await.map_err(failed)?, injected))
 }

@@ -11,7 +11,7 @@ use super::faults::{self, Fault as Injected, Stage};
 use super::shared::Shared;
 use super::shop;
 use crate::dialect::Refusal;
-use crate::dialect::tmapi::{self as dialect, Fault, NOT_RETRIEVED, Params, UNEXPECTED};
+use crate::dialect::tmapi::{self as dialect, Fault, NOT_RETRIEVED, Named, Params, UNEXPECTED};
 
 fn check(shared: &Shared, query: &Params) -> Result<(), Fault> {
     let options = &shared.options;
@@ -65,9 +65,9 @@ async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<(Value, Option<Inje
     let (url, wish) = dialect::asked(query)?;
     let looking = {
         let shared = Arc::clone(shared);
-        tokio::task::spawn_blocking(move || match dialect::converted_id(&url) {
-            Some(id) => id.and_then(|id| shared.uploads.get(id)),
-            None => shop::own_picture(&shared, &url).map(Arc::new),
+        tokio::task::spawn_blocking(move || match dialect::named(&url) {
+            Named::Converted(id) => shared.uploads.get(id),
+            Named::Elsewhere => shop::own_picture(&shared, &url).map(Arc::new),
         })
     };
     // Only pictures at Alibaba, that is: the sandbox's own.

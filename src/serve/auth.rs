@@ -68,9 +68,9 @@ impl Caller {
         let Some((key_id, budget)) = self.key.as_ref().map(|key| (&key.key_id, key.daily_budget)) else {
             return Ok(Ok(Booked { key_id: None, day, calls }));
         };
-        let booked = app.store.book(key_id, &day, calls, budget.unwrap_or(u32::MAX))?;
+        let booked = app.store.book(key_id, day, calls, budget.unwrap_or(u32::MAX))?;
         if booked < calls {
-            app.store.settle(key_id, &day, booked, 0)?;
+            app.store.settle(key_id, day, booked, 0)?;
             return Ok(Err(NoLeave::BudgetSpent));
         }
         Ok(Ok(Booked { key_id: Some(key_id.clone()), day, calls }))
@@ -112,7 +112,7 @@ pub(super) struct Booked {
 impl Booked {
     pub(super) fn settle(self, app: &App, called: u32) {
         let Some(key_id) = &self.key_id else { return };
-        if let Err(error) = app.store.settle(key_id, &self.day, self.calls, called) {
+        if let Err(error) = app.store.settle(key_id, self.day, self.calls, called) {
             // The booking stands, so that the budget is not overdrawn.
             tracing::warn!(%error, "a key's account could not be set right");
         }

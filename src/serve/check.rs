@@ -166,7 +166,7 @@ pub(super) async fn check(
     let run_name =
         asked.key().filter(|_| query.add).map(|key| format!("idempotency {} {key}", caller.scope()));
     idempotency::once(&app, &caller, asked, async |began| {
-        let deadline = app.deadline(None);
+        let deadline = app.deadline();
         let given = Given::read(&headers, &body.bytes).await?;
         let picture = given.open(&app, deadline, Some(body.share)).await?;
         let engine = Arc::clone(&app.engine);
@@ -194,6 +194,17 @@ pub(super) async fn check(
     .await
 }
 
+/// Keeps the one row, and its error as an error.
+struct Only(Option<Result<Line, RowError>>);
+impl CheckListener<Place, RowError> for Only {
+    fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
+        Some(line_of(place, row, outcome).to_whole_json())
+    }
+    fn told(&mut self, row: u64, place: Place, outcome: Result<Checked, RowError>) {
+        self.0 = Some(outcome.map(|checked| line_of(&place, row, Ok(&checked))));
+    }
+}
+
 /// One picture; an error of its own is the request's.
 fn check_one(
     engine: &Engine,
@@ -206,16 +217,6 @@ fn check_one(
     let name = key.clone().unwrap_or_else(|| label.clone());
     let read: Read = Box::new(move || Ok(bytes.to_vec()));
     let row = (0, Place { id: label, key }, Ok(CheckItem { label: name, read }));
-    /// Keeps the one row, and its error as an error.
-    struct Only(Option<Result<Line, RowError>>);
-    impl CheckListener<Place, RowError> for Only {
-        fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
-            Some(line_of(place, row, outcome).to_whole_json())
-        }
-        fn told(&mut self, row: u64, place: Place, outcome: Result<Checked, RowError>) {
-            self.0 = Some(outcome.map(|checked| line_of(&place, row, Ok(&checked))));
-        }
-    }
     let mut only = Only(None);
     let stop = AtomicBool::new(false);
     engine.check_all([row], options_of(query, run_id), &CheckStats::default(), &stop, &mut only)?;
@@ -228,7 +229,7 @@ fn check_one(
 
 /// Lines in, lines out, both while they come.
 async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Response, Failure> {
-    let place = app.batches.place(app.deadline(None)).await?;
+    let place = app.batches.place(app.deadline()).await?;
     let (put, taken) = std::sync::mpsc::sync_channel::<Row>(LINES_AHEAD);
     let (tell, told) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(LINES_AHEAD);
     let stop = Arc::new(AtomicBool::new(false));
@@ -260,13 +261,12 @@ async fn read_lines(app: Arc<App>, body: Body, put: std::sync::mpsc::SyncSender<
     let (mut rest, mut searched, mut row) = (Vec::new(), 0, 0);
     let mut is_open = true;
     while is_open && !stop.load(Ordering::Relaxed) {
-        match chunks.next().await {
-            Some(Ok(chunk)) => rest.extend_from_slice(&chunk),
-            Some(Err(_)) | None => {
-                is_open = false;
-                if !rest.ends_with(b"\n") {
-                    rest.push(b'\n');
-                }
+        if let Some(Ok(chunk)) = chunks.next().await {
+            rest.extend_from_slice(&chunk);
+        } else {
+            is_open = false;
+            if !rest.ends_with(b"\n") {
+                rest.push(b'\n');
             }
         }
         let mut lines = Vec::new();

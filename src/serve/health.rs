@@ -46,7 +46,7 @@ fn look(engine: &Engine, now: Timestamp) -> Result<(), EngineError> {
     #[allow(clippy::cast_possible_truncation, reason = "taken modulo 256")]
     let picture = RgbImage::from_fn(128, 112, |x, y| {
         let inside = (left..left + 48).contains(&x) && (top..top + 40).contains(&y);
-        let at = (x as i32 - 96).pow(2) + (y as i32 - 72).pow(2) < 500;
+        let at = x.abs_diff(96).pow(2) + y.abs_diff(72).pow(2) < 500;
         match (inside, at) {
             (true, _) => Rgb([200, (x * 2 % 256) as u8, (seed % 251) as u8]),
             (_, true) => Rgb([30, 60, (y * 2 % 256) as u8]),

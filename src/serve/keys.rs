@@ -136,7 +136,7 @@ impl ServeStore {
     /// # Errors
     /// [`ServeStoreError`] when the file cannot be read.
     pub fn list_keys(&self, now: Timestamp) -> Result<Vec<StoredKey>, ServeStoreError> {
-        self.keys(&QuotaDay::of(now))
+        self.keys(QuotaDay::of(now))
     }
 
     /// Ends a key, by its name or id, for every process at once.

@@ -83,7 +83,7 @@ pub(super) struct DetailQuery {
     /// Ask even if the details are known, and store what is said.
     refresh: bool,
     /// The answer has to be there after so many milliseconds.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 3_600_000)]
     deadline_ms: Option<u64>,
 }
 
@@ -104,10 +104,8 @@ pub(super) async fn ask(
     caller.may_read()?;
     caller.may_spend()?;
     let offer_id = OfferId::new(offer_id)?;
-    let booked = match caller.book(&app, 1)? {
-        Ok(booked) => Some(booked),
-        Err(_) => None,
-    };
+    let deadline = app.deadline_of(query.deadline_ms)?;
+    let booked = caller.book(&app, 1)?.ok();
     let mode = match (&booked, query.refresh) {
         (None, _) => Mode::LocalOnly,
         (_, true) => Mode::Refresh,
@@ -115,7 +113,7 @@ pub(super) async fn ask(
     };
     let (engine, asked) = (Arc::clone(&app.engine), offer_id.clone());
     let job = move |interrupt| engine.details_unless(&interrupt, &asked, mode);
-    let details = match app.asking.run(app.deadline(query.deadline_ms), job).await.map_err(Failure::from) {
+    let details = match app.asking.run(deadline, job).await.map_err(Failure::from) {
         Ok(Ok(details)) => details,
         Ok(Err(error)) => {
             let failure = Failure::from(error);

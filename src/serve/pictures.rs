@@ -78,7 +78,7 @@ pub(super) async fn add(
     let (headers, body) = read_whole(&app, request).await?;
     let asked = asked.with_body(&headers, &body.bytes);
     idempotency::once(&app, &caller, asked, async |_| {
-        let deadline = app.deadline(None);
+        let deadline = app.deadline();
         let picture =
             Given::read(&headers, &body.bytes).await?.open(&app, deadline, Some(body.share)).await?;
         let id = query.id.as_deref().unwrap_or(&picture.label);
@@ -273,7 +273,7 @@ pub(super) async fn similar(
         },
     };
     let (headers, body) = read_whole(&app, request).await?;
-    let deadline = app.deadline(None);
+    let deadline = app.deadline();
     let picture = Given::read(&headers, &body.bytes).await?.open(&app, deadline, Some(body.share)).await?;
     let id = picture.label.clone();
     let similar = app.on_engine(move |engine| engine.similar(&picture.bytes, count, &filter)).await??;

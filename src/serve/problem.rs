@@ -81,7 +81,6 @@ impl Failure {
         match self {
             Self::Request(error) => status_of_request(error),
             Self::Engine(error) => status_of_engine(error),
-            Self::Fetch(error) if error.may_pass() => StatusCode::BAD_GATEWAY,
             Self::Fetch(_) | Self::Address(_) | Self::OfferId(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -36,9 +36,8 @@ fn id_of(headers: &HeaderMap) -> HeaderValue {
     };
     let given = headers.get(&REQUEST_ID).filter(|id| id.to_str().is_ok_and(is_plain));
     given.cloned().unwrap_or_else(|| {
-        let chance = super::keys::random::<8>().unwrap_or_default();
-        let id: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
-        HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("0"))
+        let chance = u64::from_be_bytes(super::keys::random::<8>().unwrap_or_default());
+        HeaderValue::try_from(format!("{chance:016x}")).unwrap_or_else(|_| HeaderValue::from_static("0"))
     })
 }
 

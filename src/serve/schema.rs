@@ -2,6 +2,7 @@
 //! `tests/it/serve` holds what is said here against what is sent.
 
 #![allow(dead_code, reason = "read by the document alone")]
+#![allow(clippy::struct_field_names, reason = "they are those of the JSON")]
 
 use serde_json::Value;
 use utoipa::{ToResponse, ToSchema};

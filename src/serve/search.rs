@@ -66,7 +66,7 @@ pub(super) struct SearchOptions {
     /// Have the picture wait when nothing may be asked now, under this priority; it is asked about later.
     pub(super) defer: Option<i32>,
     /// The answer has to be there after so many milliseconds; it then is what is known.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, maximum = 3_600_000)]
     pub(super) deadline_ms: Option<u64>,
 }
 
@@ -271,7 +271,7 @@ pub(super) async fn search(
     caller.may_read()?;
     app.local.admit()?;
     let plan = options.plan()?;
-    let deadline = app.deadline(options.deadline_ms);
+    let deadline = app.deadline_of(options.deadline_ms)?;
     let asked = idempotency::Asked::of(&request)?;
     let (headers, body) = read_whole(&app, request).await?;
     let asked = asked.with_body(&headers, &body.bytes);

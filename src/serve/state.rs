@@ -19,6 +19,9 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::fetch::Fetch;
 
+/// An hour: nobody waits for longer.
+const MAX_DEADLINE_MS: u64 = 3_600_000;
+
 /// What the service is made of.
 pub struct ServeParts {
     /// Answers everything.
@@ -104,10 +107,24 @@ impl App {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// When a request of now has to be answered; `asked_ms` is what its client gives it.
-    pub(super) fn deadline(&self, asked_ms: Option<u64>) -> Instant {
-        let asked = asked_ms.map_or(self.options.deadline, Duration::from_millis);
-        Instant::now() + asked.min(self.options.deadline)
+    /// When a request of now has to be answered.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.options.deadline
+    }
+
+    /// As [`App::deadline`], where its client gives it `asked_ms`.
+    ///
+    /// # Errors
+    /// [`RequestError::Invalid`] outside of 1 to an hour.
+    pub(super) fn deadline_of(&self, asked_ms: Option<u64>) -> Result<Instant, RequestError> {
+        let asked = match asked_ms {
+            Some(ms) if (1..=MAX_DEADLINE_MS).contains(&ms) => Duration::from_millis(ms),
+            Some(_) => {
+                return Err(RequestError::Invalid(format!("deadline_ms is from 1 to {MAX_DEADLINE_MS}")));
+            }
+            None => self.options.deadline,
+        };
+        Ok(Instant::now() + asked.min(self.options.deadline))
     }
 
     /// Runs `job` on the engine where a core is free for it.
@@ -116,6 +133,6 @@ impl App {
         job: impl FnOnce(&Engine) -> T + Send + 'static,
     ) -> Result<T, RequestError> {
         let engine = Arc::clone(&self.engine);
-        self.local.run(self.deadline(None), move |_| job(&engine)).await
+        self.local.run(self.deadline(), move |_| job(&engine)).await
     }
 }

@@ -83,6 +83,9 @@ impl From<rusqlite::Error> for ServeStoreError {
     }
 }
 
+/// Digest, beginning, and, once there is an answer, its status, headers and body.
+type RequestRow = (Vec<u8>, i64, Option<u16>, Option<String>, Option<Vec<u8>>);
+
 /// What is remembered of a request with an `Idempotency-Key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Remembered {
@@ -201,7 +204,7 @@ impl ServeStore {
     }
 
     /// All keys, the oldest first, with what each has spent on `day`.
-    pub(super) fn keys(&self, day: &QuotaDay) -> Result<Vec<StoredKey>, ServeStoreError> {
+    pub(super) fn keys(&self, day: QuotaDay) -> Result<Vec<StoredKey>, ServeStoreError> {
         let reader = self.reader();
         let mut statement = reader.prepare_cached(
             "SELECT key_id, name, may_read, may_write, may_spend, daily_budget, per_second, created_ms, revoked_ms,
@@ -259,7 +262,7 @@ impl ServeStore {
     pub(super) fn book(
         &self,
         key_id: &KeyId,
-        day: &QuotaDay,
+        day: QuotaDay,
         calls: u32,
         budget: u32,
     ) -> Result<u32, ServeStoreError> {
@@ -290,7 +293,7 @@ impl ServeStore {
     pub(super) fn settle(
         &self,
         key_id: &KeyId,
-        day: &QuotaDay,
+        day: QuotaDay,
         booked: u32,
         called: u32,
     ) -> Result<(), ServeStoreError> {
@@ -314,8 +317,7 @@ impl ServeStore {
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute("DELETE FROM requests WHERE began_ms < ?1", [now.minus(REMEMBERED).unix_ms()])?;
-        type Row = (Vec<u8>, i64, Option<u16>, Option<String>, Option<Vec<u8>>);
-        let known: Option<Row> = transaction
+        let known: Option<RequestRow> = transaction
             .query_row(
                 "SELECT digest, began_ms, status, headers, body FROM requests WHERE scope = ?1 AND idempotency_key = ?2",
                 params![scope, idempotency_key],
@@ -381,13 +383,13 @@ mod tests {
         let store = ServeStore::open(home.path()).unwrap();
         let (key, day) = (KeyId("k".to_owned()), QuotaDay::of(NOW));
         let booked: u32 = std::thread::scope(|scope| {
-            let book = || (0..5).map(|_| store.book(&key, &day, 2, 15).unwrap()).sum::<u32>();
+            let book = || (0..5).map(|_| store.book(&key, day, 2, 15).unwrap()).sum::<u32>();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(book)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(booked, 15);
-        store.settle(&key, &day, 15, 4).unwrap();
-        assert_eq!(store.book(&key, &day, 20, 15).unwrap(), 11);
+        store.settle(&key, day, 15, 4).unwrap();
+        assert_eq!(store.book(&key, day, 20, 15).unwrap(), 11);
     }
 
     #[test]

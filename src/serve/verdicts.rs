@@ -132,7 +132,7 @@ pub(super) async fn export(
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Failure> {
     caller.may_read()?;
-    let place = app.batches.place(app.deadline(None)).await?;
+    let place = app.batches.place(app.deadline()).await?;
     let (tell, told) = mpsc::channel::<Result<Bytes, std::io::Error>>(16);
     tokio::task::spawn_blocking(move || {
         let send = |value: &Value| tell.blocking_send(Ok(Bytes::from(format!("{value}\n")))).is_ok();

@@ -27,9 +27,8 @@ pub(in super::super) async fn call(
     Query(query): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Response {
-    let share = match app.local.admit().and_then(|()| app.bodies.take(app.options.max_body_bytes)) {
-        Ok(share) => share,
-        Err(_) => return Fault::from(Refusal::TooFast).into_response(),
+    let Ok(share) = app.local.admit().and_then(|()| app.bodies.take(app.options.max_body_bytes)) else {
+        return Fault::from(Refusal::TooFast).into_response();
     };
     let reading = tokio::time::timeout(
         app.options.read_timeout,
@@ -66,7 +65,7 @@ async fn answer(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
         return Err(dialect::no_token());
     }
     match api {
-        Api::Upload => upload(app, call).await.map(json_of),
+        Api::Upload => upload(app, call).map(json_of),
         Api::ImageQuery => image_query(app, call).await,
         Api::SimilarOffers => similar_offers(app, call).await,
         Api::ProductDetail | Api::Token | Api::Time => {
@@ -103,7 +102,7 @@ fn token(app: &App, call: &Call, known: &[&super::GatewayApp]) -> Result<Value, 
     Ok(dialect::token(&access, tokens::TTL.as_secs(), refresh.as_deref()))
 }
 
-async fn upload(app: &Arc<App>, call: &Call) -> Result<Value, Fault> {
+fn upload(app: &App, call: &Call) -> Result<Value, Fault> {
     let base64 = dialect::uploaded(call)?;
     // The gateway's way to say "too large" or "no picture": it succeeds, and the id is 0.
     let bytes = STANDARD.decode(base64).ok().filter(|bytes| bytes.len() <= dialect::MAX_IMAGE_BYTES);
@@ -120,15 +119,15 @@ async fn image_query(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
     };
     let picture = PictureFile::new(upload.bytes, "aop".to_owned(), upload.source_url, None);
     let found = search_in(app, "aop", &Caller::owner(), &picture, &wish, region).await?;
-    let rows = found.offers.iter().map(dialect::row).collect();
-    let page = dialect::page(&wish, found.total, rows);
+    let rows: Vec<Value> = found.offers.iter().map(dialect::row).collect();
+    let page = dialect::page(&wish, found.total, &rows);
     Ok(found.around(json_of(page)))
 }
 
 async fn similar_offers(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
     let (url, wish) = linkplus::asked(call)?;
     let opened = match Given::of_address(&url, None) {
-        Ok(given) => given.open(app, app.deadline(None), None).await,
+        Ok(given) => given.open(app, app.deadline(), None).await,
         Err(failure) => Err(failure),
     };
     let picture = match opened {
@@ -142,6 +141,7 @@ async fn similar_offers(app: &Arc<App>, call: &Call) -> Result<Response, Fault> 
         Err(Refusal::BadPicture) => return Ok(json_of(linkplus::not_fetched(&url))),
         found => found?,
     };
-    let page = linkplus::page(found.total, found.offers.iter().map(linkplus::row).collect());
+    let rows: Vec<Value> = found.offers.iter().map(linkplus::row).collect();
+    let page = linkplus::page(found.total, &rows);
     Ok(found.around(json_of(page)))
 }

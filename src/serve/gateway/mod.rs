@@ -138,7 +138,7 @@ async fn search(
         force: false,
         pages: 1,
     };
-    let searched = search_for(app, caller, picture, plan, app.deadline(None)).await.map_err(|failure| {
+    let searched = search_for(app, caller, picture, plan, app.deadline()).await.map_err(|failure| {
         tracing::warn!(dialect, code = failure.code(), error = %failure, "a search in a dialect failed");
         refusal_of(&failure)
     })?;
@@ -151,7 +151,6 @@ async fn search(
     if !has_answer {
         let why = answer.unanswered.as_ref().map(|unanswered| unanswered.reason);
         return match (searched.no_leave, why) {
-            (Some(NoLeave::NoRight), _) => Err(Refusal::NoPermission),
             (Some(NoLeave::BudgetSpent), _) | (None, Some(WhyNot::BudgetSpent | WhyNot::QuotaSpent)) => {
                 Err(Refusal::QuotaSpent)
             }
@@ -160,7 +159,9 @@ async fn search(
             (None, Some(WhyNot::TooSlow | WhyNot::BreakerOpen | WhyNot::DeadlinePassed)) => {
                 Err(Refusal::TooFast)
             }
-            (None, Some(WhyNot::NoUpstream | WhyNot::Offline)) => Err(Refusal::NoPermission),
+            (Some(NoLeave::NoRight), _) | (None, Some(WhyNot::NoUpstream | WhyNot::Offline)) => {
+                Err(Refusal::NoPermission)
+            }
             (None, _) => Err(Refusal::Failed),
         };
     }
@@ -180,8 +181,9 @@ fn refusal_of(failure: &Failure) -> Refusal {
         Failure::Request(
             RequestError::Overloaded { .. } | RequestError::TimedOut | RequestError::Draining,
         ) => Refusal::TooFast,
-        Failure::Request(RequestError::TooLarge { .. } | RequestError::Invalid(_)) => Refusal::BadPicture,
-        Failure::Fetch(_) | Failure::Address(_) => Refusal::BadPicture,
+        Failure::Request(RequestError::TooLarge { .. } | RequestError::Invalid(_))
+        | Failure::Fetch(_)
+        | Failure::Address(_) => Refusal::BadPicture,
         Failure::Engine(error) if error.is_input_error() => Refusal::BadPicture,
         _ => Refusal::Failed,
     }

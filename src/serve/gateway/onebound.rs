@@ -92,7 +92,7 @@ async fn ask(app: &Arc<App>, query: &Params, headers: &HeaderMap) -> Result<(Val
         PictureFile::new(upload.bytes, "onebound".to_owned(), upload.source_url, None)
     } else {
         let given = Given::of_address(&imgid, None).map_err(|_| NOT_FETCHED)?;
-        given.open(app, app.deadline(None), None).await.map_err(|_| NOT_FETCHED)?
+        given.open(app, app.deadline(), None).await.map_err(|_| NOT_FETCHED)?
     };
     let found = search_in(app, "onebound", &caller, &picture, &wish, None).await?;
     Ok((dialect::page(&wish, found.total, &found.offers), found))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Query, Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 
 use super::super::auth::Caller;
 use super::super::input::{Given, PictureFile, read_whole};
@@ -13,7 +13,7 @@ use super::super::uploads::Upload;
 use super::{caller_of, search as search_in};
 use crate::config::Profile;
 use crate::dialect::Refusal;
-use crate::dialect::tmapi::{self as dialect, Fault, NOT_RETRIEVED, Params, WRONG};
+use crate::dialect::tmapi::{self as dialect, Fault, NOT_RETRIEVED, Named, Params, WRONG};
 
 fn check(app: &App, query: &Params) -> Result<Caller, Fault> {
     Ok(caller_of(app, dialect::token(query), |known| known.profile == Profile::Tmapi)?)
@@ -21,7 +21,7 @@ fn check(app: &App, query: &Params) -> Result<Caller, Fault> {
 
 async fn open(app: &App, url: &str) -> Result<PictureFile, Fault> {
     let given = Given::of_address(url, None).map_err(|_| NOT_RETRIEVED)?;
-    given.open(app, app.deadline(None), None).await.map_err(|_| NOT_RETRIEVED)
+    given.open(app, app.deadline(), None).await.map_err(|_| NOT_RETRIEVED)
 }
 
 pub(in super::super) async fn convert(
@@ -35,23 +35,23 @@ pub(in super::super) async fn convert(
         let PictureFile { bytes, source_url, .. } = open(&app, &dialect::to_convert(&body.bytes)?).await?;
         Ok::<_, Fault>(dialect::converted(app.uploads.put(Upload { bytes, source_url }, Instant::now())))
     };
-    converted.await.map_or_else(|fault| fault.into_response(), |body| axum::Json(body).into_response())
+    converted.await.map_or_else(IntoResponse::into_response, |body| axum::Json(body).into_response())
 }
 
 pub(in super::super) async fn search(State(app): State<Arc<App>>, Query(query): Query<Params>) -> Response {
-    ask(&app, &query).await.unwrap_or_else(|fault| fault.into_response())
+    ask(&app, &query).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn ask(app: &Arc<App>, query: &Params) -> Result<Response, Fault> {
     let caller = check(app, query)?;
     app.local.admit().map_err(|_| Fault::from(Refusal::TooFast))?;
     let (url, wish) = dialect::asked(query)?;
-    let picture = match dialect::converted_id(&url) {
-        Some(id) => {
-            let upload = id.and_then(|id| app.uploads.get(id)).ok_or(NOT_RETRIEVED)?;
+    let picture = match dialect::named(&url) {
+        Named::Converted(id) => {
+            let upload = app.uploads.get(id).ok_or(NOT_RETRIEVED)?;
             PictureFile::new(upload.bytes, "tmapi".to_owned(), upload.source_url, None)
         }
-        None => open(app, &url).await?,
+        Named::Elsewhere => open(app, &url).await?,
     };
     let found = search_in(app, "tmapi", &caller, &picture, &wish, None).await?;
     let page = dialect::page(&wish, found.total, &found.offers);

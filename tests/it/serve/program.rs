@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use super::{json, problem};
+use super::{PATIENCE, json, problem};
 use crate::cli::{Ran, Shell};
 use crate::fakes::http;
 
@@ -51,6 +51,8 @@ impl Drop for Running {
 #[test]
 fn the_program_is_ready_by_a_real_inference_answers_logs_and_ends_on_a_signal() {
     let shell = Shell::with_sandbox();
+    // Drawing all goods takes longer than a call may, where nothing is optimised.
+    shell.sandbox().warm_up();
     let mut running = Running::start(&shell, &["--log-format", "json"]);
     let ready = || http().get(format!("{}/readyz", running.base_url)).send().unwrap();
     while ready().status() != 200 {
@@ -60,7 +62,7 @@ fn the_program_is_ready_by_a_real_inference_answers_logs_and_ends_on_a_signal() 
     let picture = std::fs::read(shell.good(3, "a.jpg")).unwrap();
     let search = || {
         let request = http().post(format!("{}/v1/search", running.base_url)).header("x-request-id", "job-7");
-        json(request.body(picture.clone()).send().unwrap())
+        json(request.body(picture.clone()).timeout(PATIENCE).send().unwrap())
     };
     let (miss, hit) = (search(), search());
     assert_eq!((&miss["verdict"], &hit["verdict"]), (&"miss".into(), &"hit".into()));
