@@ -1,7 +1,7 @@
 """Fit what tells from the first look whether a picture may hold other pictures, as collages, scenes and posters do.
 
-A logistic function of the embeddings of the whole and of its sixteen halves at the size of the first look
-(src/embed/composites.rs). Learns from pictures of the training tar files, edited; each fourth product is held back, and
+A logistic function of the embeddings of the whole and of its sixteen halves at the size of the first look, and of the cosines of all
+pairs of them (src/embed/composites.rs). Learns from pictures of the training tar files, edited; each fourth product is held back, and
 chooses the threshold.
 
 Example
@@ -56,6 +56,16 @@ def looked_at(run, picture):
     return run.run(["embedding"], {"pixels": pixels, "windows": windows})[0][0]
 
 
+# Pairs of the whole and the halves, in the order of src/embed/composites.rs.
+PAIRS = np.triu_indices(17, 1)
+
+
+def features(seen):
+    """[N, 17, D] embeddings as [N, 17 D + 136] numbers: themselves, then their cosines."""
+    cosines = np.einsum("nad,nbd->nab", seen, seen)[:, PAIRS[0], PAIRS[1]]
+    return np.concatenate([seen.reshape(len(seen), -1), cosines], axis=1)
+
+
 def fit(seen, is_composite):
     mean, spread = seen.mean(0), seen.std(0) + 1e-3
     x, y = (seen - mean) / spread, np.where(is_composite, 1.0, -1.0)
@@ -89,7 +99,8 @@ def main():
         seen = np.stack([row[2] for row in rows]).astype(np.float32)
         if args.features:
             np.savez(args.features, seen=seen, kind=kind, product=product)
-    seen = seen.reshape(len(seen), -1).astype(np.float64)
+    dimension = seen.shape[2]
+    seen = features(seen.astype(np.float64))
     is_composite = np.isin(kind, list(COMPOSITES))
     is_held = np.array([zlib.crc32(name.encode()) % 4 == 0 for name in product])
     weights, bias = fit(seen[~is_held], is_composite[~is_held])
@@ -99,7 +110,9 @@ def main():
     for name in (*COMPOSITES, "itself"):
         print(f"{name}: {looks_twice[is_held & (kind == name)].mean():.1%} of {(is_held & (kind == name)).sum()} looked at twice")
     print(f"all that is no composite: {looks_twice[is_held & ~is_composite].mean():.1%}")
-    data = save({"weights": weights.reshape(17, -1).astype(np.float32), "bias": np.array([bias], np.float32)})
+    of_embeddings, of_pairs = np.split(weights.astype(np.float32), [17 * dimension])
+    bias = np.array([bias], np.float32)
+    data = save({"weights": of_embeddings.reshape(17, -1), "pairs": of_pairs, "bias": bias})
     (args.out / "composites.safetensors").write_bytes(data)
     path = args.out / "manifest.json"
     manifest = json.loads(path.read_text())

@@ -79,7 +79,8 @@ pub struct WindowSpec {
 }
 
 /// The file that tells from the first look whether a picture may hold other pictures: safetensors of `f32` with `weights`,
-/// `[17, dimension]`, for the embeddings of the whole and of the sixteen halves of the input, and `bias`, `[1]`. Where the
+/// `[17, dimension]`, for the embeddings of the whole and of the sixteen halves of the input, `bias`, `[1]`, and perhaps
+/// `pairs`, `[136]`, for the cosines of all pairs of them: of the first with all behind it, then of the second. Where the
 /// sum of the products and the bias is negative there are none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
