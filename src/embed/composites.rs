@@ -63,8 +63,10 @@ mod tests {
     }
 
     fn written(tensors: &[(&str, &[usize], Vec<f32>)]) -> Vec<u8> {
-        let bytes: Vec<Vec<u8>> =
-            tensors.iter().map(|(.., values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+        let bytes: Vec<Vec<u8>> = tensors
+            .iter()
+            .map(|(.., values)| values.iter().flat_map(|v| v.to_le_bytes()).collect())
+            .collect();
         let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
             let f32s = safetensors::Dtype::F32;
             (*name, safetensors::tensor::TensorView::new(f32s, shape.to_vec(), bytes).unwrap())

@@ -79,7 +79,10 @@ impl Near {
     fn by_parts(&self) -> Candidates {
         let mut near: Vec<index::Candidate> = self.parts.iter().flatten().flatten().copied().collect();
         let nearer_as_a_whole = |near: &index::Candidate| {
-            self.whole.iter().flat_map(Candidates::iter).any(|known| known.photo_id == near.photo_id && known.score >= near.score)
+            self.whole
+                .iter()
+                .flat_map(Candidates::iter)
+                .any(|known| known.photo_id == near.photo_id && known.score >= near.score)
         };
         near.retain(|candidate| !nearer_as_a_whole(candidate));
         Candidates::best_of(near, CANDIDATES_BY_PARTS)

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::super::EngineError;
-use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Look, Near, judge, of_same_pixels};
+use super::super::judge::{
+    CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Look, Near, judge, of_same_pixels,
+};
 use super::hashes::PROPOSED;
 use super::overlay::{is_provisional, provisional};
 use super::prepare::{Fresh, FreshLook, Mark, Scope, merged};
@@ -255,11 +257,7 @@ fn proposed(
     Ok(Candidates::best_of(near.iter().copied().chain(peers).collect(), PROPOSED))
 }
 
-fn is_up_to_date(
-    standing: &Standing,
-    proposed: &Candidates,
-    newcomers: &[(PhotoId, &Embedding)],
-) -> bool {
+fn is_up_to_date(standing: &Standing, proposed: &Candidates, newcomers: &[(PhotoId, &Embedding)]) -> bool {
     let near = &standing.judged.near;
     if near.proposed != *proposed {
         return false;
