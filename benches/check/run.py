@@ -2,7 +2,7 @@
 """What `tongkuan check` costs beside the bare model, on four sets made of one folder of pictures, in one run.
 
     cargo build --release
-    python3 benches/check/run.py PICTURES --binary target/release/tongkuan --pictures 200 --rounds 3
+    python3 benches/check/run.py FOLDER --binary target/release/tongkuan --pictures 200 --rounds 3
 
 Needs onnxruntime, numpy and Pillow (models/requirements.txt) for the bare model and for making copies. The sets:
 
@@ -92,18 +92,13 @@ def re_encoded(path, dice):
 
 
 class Sets:
-    def __init__(self, folder, pictures, binary, count):
+    def __init__(self, folder, pictures, made, binary, count):
         self.folder, self.binary = folder, binary
         dice = random.Random(SEED)
-        found = sorted(p for p in pictures.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
-        chosen = folder / "chosen"
-        chosen.mkdir()
-        for path in dice.sample(found, min(len(found), 2 * count)):
-            shutil.copy(path, chosen / path.name)
-        made = folder / "made"
-        run([binary, "eval", "--make", chosen, "--out", made, "--seed", str(SEED), "--limit", str(2 * count)])
+        made = made or self.make(binary, folder, pictures, dice, count)
         rows = [json.loads(line) for line in (made / "manifest.ndjson").read_text().splitlines()]
-        own = {row["item"]: made / row["path"] for row in rows if row["role"] == "reference"}
+        own = [(row["item"], made / row["path"]) for row in rows if row["role"] == "reference"]
+        own = dict(own[:count])
         self.originals = [(path, path.name) for path in own.values()]
         copies = [row for row in rows if row["role"] == "query" and row.get("edit") in SINGLE_EDITS]
         copies = [(made / row["path"], own[row["item"]].name, row["edit"]) for row in copies if row.get("item") in own]
@@ -122,6 +117,16 @@ class Sets:
         self.repeats = self.repeats[:count]
         times = -(-20_000 // len(self.originals))
         self.bytes = self.originals * times
+
+    @staticmethod
+    def make(binary, folder, pictures, dice, count):
+        found = sorted(p for p in pictures.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
+        chosen, made = folder / "chosen", folder / "made"
+        chosen.mkdir()
+        for path in dice.sample(found, min(len(found), 2 * count)):
+            shutil.copy(path, chosen / path.name)
+        run([binary, "eval", "--make", chosen, "--out", made, "--seed", str(SEED), "--limit", str(2 * count)])
+        return made
 
     def check(self, home, rows, *options):
         listed = "".join(str(row[0]) + "\n" for row in rows).encode()
@@ -146,22 +151,24 @@ def told(lines, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", help="the pictures; not needed with --made")
     parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "tongkuan")
-    parser.add_argument("--pictures", type=int, default=200, dest="count")
+    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--made", type=Path, help="a set that `tongkuan eval --make` has made, instead of making one")
+    parser.add_argument("--only", action="append", help="some of the sets")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = str(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        sets = Sets(folder, args.pictures, args.binary.resolve(), args.count)
+        sets = Sets(folder, args.folder, args.made, args.binary.resolve(), args.pictures)
         stored = folder / "stored"
         sets.check(stored, sets.originals, "--add")
         results, bare = collections.defaultdict(list), []
         for round_number in range(args.rounds):
             bare.append(bare_model([path for path, _ in sets.originals][:40]))
-            for name in ("new", "edited", "repeats", "bytes"):
+            for name in args.only or ("new", "edited", "repeats", "bytes"):
                 rows = {"new": sets.originals, "edited": sets.edited, "repeats": sets.repeats, "bytes": sets.bytes}[name]
                 is_new = name in ("new", "repeats")
                 home = folder / f"{name}-{round_number}" if is_new else stored
