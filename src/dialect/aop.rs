@@ -65,9 +65,6 @@ pub(crate) fn token(token: &str, ttl_secs: u64, refresh_token: Option<&str>) -> 
     let mut body = json!({
         "access_token": token,
         "expires_in": ttl_secs.to_string(),
-        "aliId": "2200000001688",
-        "memberId": "b2b-22000000016881",
-        "resource_owner": "sandbox",
     });
     if let Some(refresh_token) = refresh_token {
         body["refresh_token"] = json!(refresh_token);

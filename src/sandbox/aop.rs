@@ -136,7 +136,12 @@ fn token(shared: &Shared, call: &Call) -> Result<Value, Fault> {
     };
     let token = shared.gate.issue_token(options);
     let refresh_token = by_code.then_some(options.refresh_token.as_str());
-    Ok(dialect::token(&token, options.token_ttl_secs, refresh_token))
+    let mut body = dialect::token(&token, options.token_ttl_secs, refresh_token);
+    // Whose token it is.
+    body["aliId"] = json!("2200000001688");
+    body["memberId"] = json!("b2b-22000000016881");
+    body["resource_owner"] = json!("sandbox");
+    Ok(body)
 }
 
 async fn upload(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {

@@ -35,10 +35,14 @@ fn id_of(headers: &HeaderMap) -> HeaderValue {
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
     let given = headers.get(&REQUEST_ID).filter(|id| id.to_str().is_ok_and(is_plain));
-    given.cloned().unwrap_or_else(|| {
-        let chance = u64::from_be_bytes(super::keys::random::<8>().unwrap_or_default());
-        HeaderValue::try_from(format!("{chance:016x}")).unwrap_or_else(|_| HeaderValue::from_static("0"))
-    })
+    given
+        .cloned()
+        .unwrap_or_else(|| HeaderValue::try_from(new_id()).unwrap_or_else(|_| HeaderValue::from_static("0")))
+}
+
+/// 16 hexadecimal digits.
+pub(super) fn new_id() -> String {
+    format!("{:016x}", u64::from_be_bytes(super::keys::random::<8>().unwrap_or_default()))
 }
 
 pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {

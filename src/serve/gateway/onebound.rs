@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::super::auth::Caller;
 use super::super::input::{Given, PictureFile, read_whole};
+use super::super::requests::new_id;
 use super::super::state::App;
 use super::super::uploads::Upload;
 use super::{caller_of, search as search_in};
@@ -34,7 +35,7 @@ async fn reply(app: &Arc<App>, result: Result<Value, Fault>) -> Response {
     let (used, max) = reports.unwrap_or_default().iter().fold((0_u32, 0_u32), |(used, max), report| {
         (used.saturating_add(report.used), max.saturating_add(report.budget))
     });
-    axum::Json(dialect::reply(result, used, max)).into_response()
+    axum::Json(dialect::reply(result, used, max, &format!("gw-{}", new_id()))).into_response()
 }
 
 pub(in super::super) async fn upload(
