@@ -94,7 +94,9 @@ impl HashIndex {
             return;
         }
         let mut stays = vec![true; self.len()];
-        places.into_iter().for_each(|place| stays[place] = false);
+        for place in places {
+            stays[place] = false;
+        }
         let [mut ids, mut bits, mut shapes] = [0; 3].map(|_| stays.iter().copied());
         self.photo_ids.retain(|_| ids.next() != Some(false));
         self.bits.retain(|_| bits.next() != Some(false));

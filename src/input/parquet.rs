@@ -69,6 +69,7 @@ enum Cell {
 }
 
 /// In the format's own words.
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 fn damaged(error: ParquetError) -> FileProblem {
     FileProblem::Parquet { problem: error.to_string() }
 }
