@@ -41,7 +41,7 @@ pub(crate) fn options() -> ServeOptions {
 }
 
 pub(crate) fn engine_of(bench: &Bench) -> Arc<Engine> {
-    let policy = GuardPolicy { min_interval: std::time::Duration::ZERO, ..GuardPolicy::default() };
+    let policy = GuardPolicy::default().min_interval(std::time::Duration::ZERO);
     let builder = bench.builder().upstream(bench.upstream.clone(), policy, CachePolicy::default());
     Arc::new(builder.open().unwrap())
 }

@@ -49,7 +49,7 @@ impl Gateway {
         // Drawing all goods takes longer than a client waits, where nothing is optimised.
         sandbox.warm_up();
         let home = tempfile::tempdir().unwrap();
-        let policy = GuardPolicy { min_interval: Duration::ZERO, daily_budget, ..GuardPolicy::default() };
+        let policy = GuardPolicy::default().min_interval(Duration::ZERO).daily_budget(daily_budget);
         let engine = Engine::builder(home.path())
             .embedder(Arc::new(FakeEmbedder::new()))
             .clock(clock.clone())
