@@ -345,7 +345,7 @@ fn uses() -> BTreeMap<Module, BTreeSet<Module>> {
             imported(&[], tree, &mut found);
             for path in found.into_iter().filter_map(|path| from_root(module, &path, &known)) {
                 if let (true, Some(name)) = (is_public, path.last()) {
-                    exports.insert([module.as_slice(), &[name.clone()]].concat(), path.clone());
+                    exports.insert([module.as_slice(), std::slice::from_ref(name)].concat(), path.clone());
                 }
                 paths.push((module.clone(), path));
             }
@@ -379,7 +379,9 @@ fn no_file_uses_one_that_uses_it_over_whatever_others() {
         let used: BTreeSet<Module> = uses.values().flatten().cloned().collect();
         uses.retain(|module, _| used.contains(module));
         let using: BTreeSet<Module> = uses.keys().cloned().collect();
-        uses.values_mut().for_each(|used| used.retain(|module| using.contains(module)));
+        for used in uses.values_mut() {
+            used.retain(|module| using.contains(module));
+        }
         uses.retain(|_, used| !used.is_empty());
     }
     let line = |(module, used): (&Module, &BTreeSet<Module>)| {

@@ -16,7 +16,7 @@ use crate::fakes::png;
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let started = std::time::Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < Duration::from_secs(60), "{what}");
+        assert!(started.elapsed() < Duration::from_mins(1), "{what}");
         std::thread::yield_now();
     }
 }
@@ -119,7 +119,7 @@ struct Stream(BufReader<TcpStream>);
 impl Stream {
     fn open(service: &Service, query: &str) -> Self {
         let stream = TcpStream::connect(service.server.address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let mut stream = BufReader::new(stream);
         let head = format!(
             "POST /v1/check{query} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
