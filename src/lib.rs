@@ -53,10 +53,15 @@ mod codes;
 #[cfg(feature = "config")]
 pub mod config;
 #[cfg(any(feature = "sandbox", feature = "serve"))]
+#[cfg_attr(
+    not(feature = "sandbox"),
+    allow(dead_code, reason = "the sandbox refuses in more ways than the gateway")
+)]
 mod dialect;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
 mod dice;
 #[cfg(any(feature = "cli", feature = "serve"))]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "tables of lines are the command line's"))]
 mod doors;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
 #[cfg_attr(
