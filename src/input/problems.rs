@@ -80,7 +80,7 @@ pub enum ReadProblem {
     Member { name: String, error: io::Error },
     #[error("{name} has more than the {limit_bytes} bytes allowed for a picture: save it smaller")]
     TooLarge { name: String, limit_bytes: u64 },
-    /// Of [`PictureSource::Address`].
+    /// Of [`PictureSource::Address`](super::PictureSource::Address).
     #[error("{address} is an address, which is not fetched here: save the picture first, and name the file")]
     NotLocal { address: String },
 }
