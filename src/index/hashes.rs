@@ -258,7 +258,7 @@ mod tests {
 
         #[test]
         fn what_was_saved_is_read_back_and_damage_is_not(
-            all in proptest::collection::vec(any::<u64>(), 0..20), at in any::<prop::sample::Index>(), bit in 0u32..8,
+            all in proptest::collection::vec(any::<u64>(), 1..20), at in any::<prop::sample::Index>(), bit in 0u32..8,
         ) {
             let folder = tempfile::tempdir().unwrap();
             let dir = folder.path().join("index");
