@@ -27,6 +27,7 @@ mod checksum;
 mod codes;
 mod distance;
 mod error;
+mod files;
 mod graph;
 mod hashes;
 mod links;

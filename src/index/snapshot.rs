@@ -26,6 +26,7 @@ use std::sync::atomic::Ordering;
 use bincode::{Decode, Encode};
 
 use super::checksum::{Summed, checksum, file_sum};
+use super::files::{create, sync_dir};
 use super::graph::{EF_CONSTRUCTION, Graph};
 use super::links::LINKS;
 use super::rows::{BLOCK_ROWS, Damage, LEAF_ROWS, Mapped, ReadAt, RowFile, RowView, leaf_sums, map_whole};
@@ -335,10 +336,6 @@ fn write_header(path: &Path, header: &Header) -> io::Result<()> {
     file.sync_all()
 }
 
-pub(super) fn create(path: &Path) -> io::Result<File> {
-    access::open(File::options().read(true).write(true).create_new(true), path)
-}
-
 fn read_header(path: &Path) -> Result<Header, LoadError> {
     let damaged = || LoadError::Damaged { path: path.to_owned() };
     let bytes = fs::read(path).map_err(|source| unreadable(path, source))?;
@@ -388,11 +385,6 @@ fn entries(dir: &Path) -> io::Result<(Vec<(u64, PathBuf)>, Vec<PathBuf>)> {
         }
     }
     Ok((snapshots, partials))
-}
-
-/// Makes new names in `dir` last. Only Unix can open a directory for that; elsewhere the rename itself must do.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -18,16 +18,13 @@ use super::details;
 use super::faults::{self, Fault as Injected, Stage};
 use super::goods::Good;
 use super::linkplus;
-use super::shared::Shared;
+use super::shared::{Answer, Shared};
 use super::shop;
 use crate::dialect::aop::{self as dialect, Api, ImageQuery, MAX_IMAGE_BYTES, failure, object, success};
 use crate::dialect::{Call, Fault, Region, Wish, gateway_time};
 use crate::photo::{Photo, PhotoLimits};
 
 pub(super) const AUTHORIZE_PATH: &str = "/oauth/authorize";
-
-/// The answer to a call, and the fault that befalls it.
-pub(super) type Answer = (Value, Option<Injected>);
 
 pub(super) async fn call(
     State(shared): State<Arc<Shared>>,

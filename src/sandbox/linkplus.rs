@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::aop::Answer;
 use super::faults::{Fault as Injected, Stage};
 use super::goods::Good;
-use super::shared::Shared;
+use super::shared::{Answer, Shared};
 use super::shop;
 use crate::dialect::linkplus as dialect;
 use crate::dialect::{Call, Fault};

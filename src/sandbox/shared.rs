@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::faults::{Fault, FaultInjector, Stage};
@@ -14,6 +15,9 @@ use crate::dialect::Refusal;
 
 /// Requests worked on at the same time; others wait.
 const MAX_CONCURRENT: usize = 64;
+
+/// The answer to a call of the official gateway, and the fault that befalls it.
+pub(super) type Answer = (Value, Option<Fault>);
 
 /// What all dialects of one sandbox work on.
 pub(super) struct Shared {
