@@ -1,53 +1,19 @@
 //! What is looked after beside requests: pictures that wait, answers that have grown old, pictures of offers, the index. A
 //! little at a time, and told of in `/v1/stats`.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::state::App;
 use crate::engine::EngineError;
-use crate::timestamp::Timestamp;
 
 /// Pictures that are asked about in one round: with a pause of a second between calls a round is short enough to be waited
 /// for at the end.
 const ASKED_A_ROUND: u64 = 8;
 /// Pictures of offers that are fetched in one round.
 const HARVESTED_A_ROUND: u64 = 32;
-
-/// What it came to since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct BackgroundCounts {
-    /// Whether there is such work at all.
-    pub(super) on: bool,
-    pub(super) runs: u64,
-    pub(super) last_run_at: Option<Timestamp>,
-    /// Pictures that waited, or whose answers were old, and were answered.
-    pub(super) answered: u64,
-    /// Pictures that will never be answered.
-    pub(super) dropped: u64,
-    /// Pictures of offers that were stored.
-    pub(super) harvested: u64,
-    pub(super) failures: u64,
-    /// What was in the way the last time: nothing left to spend, for example.
-    pub(super) last_stop: Option<String>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct BackgroundReport(Mutex<BackgroundCounts>);
-
-impl BackgroundReport {
-    pub(super) fn read(&self) -> BackgroundCounts {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note(&self, change: impl FnOnce(&mut BackgroundCounts)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
 
 /// The thread that does it; ends, after the round it is at, when told to or dropped.
 #[derive(Debug)]

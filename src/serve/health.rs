@@ -1,16 +1,11 @@
-//! `/livez` and `/readyz`: does the process work, and can it answer? Ready is who has just looked at a real picture.
+//! Can the service answer? Ready is who has just looked at a real picture.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
-use serde_json::json;
 
-use super::state::App;
 use crate::engine::{Engine, EngineError};
 use crate::timestamp::Timestamp;
 
@@ -25,6 +20,11 @@ impl Health {
     /// Whether the last inference worked.
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// When the last inference was, and the code of what was wrong with it.
+    pub(super) fn last(&self) -> Option<(Timestamp, Option<String>)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Loads model and index, and has a picture looked at that is not stored, so that the model runs.
@@ -57,24 +57,4 @@ fn look(engine: &Engine, now: Timestamp) -> Result<(), EngineError> {
     // Into memory, where writing does not fail.
     let _ = JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&picture);
     engine.recognise(&jpeg).map(|_| ())
-}
-
-/// The process answers
-#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, description = "It does")))]
-pub(super) async fn livez() -> &'static str {
-    "ok\n"
-}
-
-/// The service can answer: the model and the index are loaded, and the last trial picture could be looked at
-#[utoipa::path(
-    get, path = "/readyz", tag = "operations",
-    responses((status = 200, description = "It can"), (status = 503, description = "Not yet, not any more, or it is ending"))
-)]
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let last = app.health.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let (proved_at, code) = last.map_or((None, None), |(at, code)| (Some(at), code));
-    let ready = app.health.is_ready() && !app.is_draining();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let told = json!({"ready": ready, "draining": app.is_draining(), "looked_at": proved_at, "code": code});
-    (status, axum::Json(told)).into_response()
 }

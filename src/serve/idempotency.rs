@@ -1,8 +1,7 @@
 //! How is a request that is sent twice done once? By its `Idempotency-Key`: the first answer is kept and given again. What a
 //! killed process had begun is taken up so that nothing is paid for or stored twice.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -22,27 +21,6 @@ const HEADER: &str = "idempotency-key";
 const MAX_KEY_BYTES: usize = 200;
 /// Larger answers are not kept: a request for one is done again.
 const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
-
-/// Requests with a key that are under way in this process.
-#[derive(Debug, Default)]
-pub(super) struct Running(Arc<Mutex<HashSet<(String, String)>>>);
-
-impl Running {
-    fn enter(&self, scope: &str, key: &str) -> Option<Here> {
-        let place = (scope.to_owned(), key.to_owned());
-        let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(place.clone());
-        is_new.then(|| Here(Arc::clone(&self.0), place))
-    }
-}
-
-/// A request under way; not any more when dropped.
-struct Here(Arc<Mutex<HashSet<(String, String)>>>, (String, String));
-
-impl Drop for Here {
-    fn drop(&mut self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-    }
-}
 
 /// What a request is known by.
 #[derive(Clone, Debug)]

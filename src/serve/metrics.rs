@@ -1,23 +1,14 @@
-//! `/metrics`: what happened, and how long it took, for Prometheus (OpenMetrics text).
+//! What happened, and how long it took, for Prometheus.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::auth::Caller;
-use super::problem::Failure;
-use super::state::App;
 use crate::engine::{Answer, Engine, EngineError, Outcome};
 
 /// From half a millisecond, a hit by bytes, to 30 s, a slow upstream.
@@ -35,7 +26,7 @@ fn histogram() -> Histogram {
 
 #[derive(Debug)]
 pub(super) struct Metrics {
-    registry: Registry,
+    pub(super) registry: Registry,
     searches: Counters<2>,
     reviews: Counters<1>,
     checks: Counters<1>,
@@ -52,8 +43,8 @@ pub(super) struct Metrics {
     waiting: Gauges<1>,
     photos: Gauge,
     index_pictures: Gauge,
-    pools: Gauges<2>,
-    background: Gauges<1>,
+    pub(super) pools: Gauges<2>,
+    pub(super) background: Gauges<1>,
 }
 
 impl Metrics {
@@ -179,7 +170,7 @@ impl Metrics {
     }
 
     /// What is read where it is kept, at every scrape.
-    fn read(&self, engine: &Engine) -> Result<(), EngineError> {
+    pub(super) fn read(&self, engine: &Engine) -> Result<(), EngineError> {
         let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         for report in engine.quota()? {
             let set = |what: &str, calls: u32| {
@@ -203,53 +194,10 @@ impl Metrics {
     }
 }
 
-/// Numbers for Prometheus
-#[utoipa::path(
-    get, path = "/metrics", tag = "operations",
-    responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text"), (status = "default", response = super::schema::ProblemResponse))
-)]
-pub(super) async fn metrics(
-    State(app): State<Arc<App>>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, Failure> {
-    caller.may_read()?;
-    for (name, pool) in [
-        ("local", &app.local),
-        ("asking", &app.asking),
-        ("fetching", &app.fetching),
-        ("batches", &app.batches),
-    ] {
-        for (what, number) in [("busy", pool.busy()), ("waiting", pool.waiting())] {
-            let labels = [("pool", name.to_owned()), ("what", what.to_owned())];
-            app.metrics.pools.get_or_create(&labels).set(i64::try_from(number).unwrap_or(i64::MAX));
-        }
-    }
-    let done = app.background.read();
-    for (what, number) in [
-        ("runs", done.runs),
-        ("answered", done.answered),
-        ("dropped", done.dropped),
-        ("harvested", done.harvested),
-        ("failures", done.failures),
-    ] {
-        app.metrics
-            .background
-            .get_or_create(&[("what", what.to_owned())])
-            .set(i64::try_from(number).unwrap_or(i64::MAX));
-    }
-    // Beside the pools: how full they are has to be seen while they are.
-    let reading = Arc::clone(&app);
-    let read = tokio::task::spawn_blocking(move || reading.metrics.read(&reading.engine)).await;
-    read.map_err(|_| super::request_error::RequestError::Panicked)??;
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = encode(&mut text, &app.metrics.registry);
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-        .into_response())
-}
-
 #[cfg(test)]
 mod tests {
+    use prometheus_client::encoding::text::encode;
+
     use super::*;
 
     #[test]

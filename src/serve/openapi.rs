@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use super::{account, check, health, metrics, offers, pictures, schema, search, verdicts};
+use super::{account, check, offers, pictures, probes, schema, scrape, search, verdicts};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,7 +19,7 @@ use super::{account, check, health, metrics, offers, pictures, schema, search, v
     paths(
         search::search, check::check, pictures::similar, pictures::add, pictures::get, pictures::thumbnail, pictures::delete,
         offers::find, offers::get, offers::ask, verdicts::tell, verdicts::export, account::quota, account::stats,
-        health::livez, health::readyz, metrics::metrics,
+        probes::livez, probes::readyz, scrape::metrics,
     ),
     components(responses(schema::ProblemResponse), schemas(super::problem::Problem, schema::PictureBytes, super::input::PictureForm)),
     security((), ("bearer" = []), ("header" = [])),

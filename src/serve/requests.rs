@@ -42,7 +42,7 @@ fn id_of(headers: &HeaderMap) -> HeaderValue {
 
 /// 16 hexadecimal digits.
 pub(super) fn new_id() -> String {
-    format!("{:016x}", u64::from_be_bytes(super::keys::random::<8>().unwrap_or_default()))
+    format!("{:016x}", u64::from_be_bytes(super::key_secrets::random::<8>().unwrap_or_default()))
 }
 
 pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {

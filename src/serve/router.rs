@@ -12,7 +12,7 @@ use tower_http::cors::CorsLayer;
 use super::request_error::RequestError;
 use super::state::App;
 use super::{
-    account, auth, check, gateway, health, metrics, offers, openapi, pictures, requests, search, verdicts,
+    account, auth, check, gateway, offers, openapi, pictures, probes, requests, scrape, search, verdicts,
 };
 
 pub(super) fn router(app: &Arc<App>) -> Router {
@@ -28,7 +28,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/v1/verdicts", get(verdicts::export).post(verdicts::tell))
         .route("/v1/quota", get(account::quota))
         .route("/v1/stats", get(account::stats))
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(scrape::metrics))
         .method_not_allowed_fallback(method)
         .layer(middleware::from_fn_with_state(Arc::clone(app), auth::gate));
     let open = Router::new()
@@ -36,8 +36,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/docs", get(openapi::docs))
         .route("/docs/errors", get(openapi::errors))
         .route("/openapi.json", get(openapi::json))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
+        .route("/livez", get(probes::livez))
+        .route("/readyz", get(probes::readyz))
         .method_not_allowed_fallback(method);
     let mut all = gated.merge(open);
     if app.options.gateway {

@@ -108,6 +108,20 @@ pub(super) struct SavedResponse {
     pub(super) body: Vec<u8>,
 }
 
+/// Of the columns from `key_id` to `revoked_ms` in the table's order, without the digest, then today's calls.
+fn stored_key(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredKey> {
+    Ok(StoredKey {
+        key_id: KeyId(row.get(0)?),
+        name: row.get(1)?,
+        rights: Rights { read: row.get(2)?, write: row.get(3)?, spend: row.get(4)? },
+        daily_budget: row.get(5)?,
+        per_second: row.get(6)?,
+        created_at: Timestamp::from_unix_ms(row.get(7)?),
+        revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_unix_ms),
+        calls_today: row.get(9)?,
+    })
+}
+
 /// The service's own file. Threads take turns; each turn is short.
 #[derive(Debug)]
 pub struct ServeStore {
@@ -211,41 +225,19 @@ impl ServeStore {
                     coalesce((SELECT calls FROM key_calls c WHERE c.key_id = keys.key_id AND day = ?1), 0)
              FROM keys ORDER BY created_ms, key_id",
         )?;
-        let keys = statement.query_map([day.to_string()], |row| {
-            Ok(StoredKey {
-                key_id: KeyId(row.get(0)?),
-                name: row.get(1)?,
-                rights: Rights { read: row.get(2)?, write: row.get(3)?, spend: row.get(4)? },
-                daily_budget: row.get(5)?,
-                per_second: row.get(6)?,
-                created_at: Timestamp::from_unix_ms(row.get(7)?),
-                revoked_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_unix_ms),
-                calls_today: row.get(9)?,
-            })
-        })?;
+        let keys = statement.query_map([day.to_string()], stored_key)?;
         Ok(keys.collect::<Result<_, _>>()?)
     }
 
-    /// A key that was not revoked, with the digest of its secret.
+    /// A key that was not revoked, with the digest of its secret; what it has spent is not looked up.
     pub(super) fn key(&self, key_id: &str) -> Result<Option<(StoredKey, [u8; 32])>, ServeStoreError> {
         let reader = self.reader();
         let mut statement = reader.prepare_cached(
-            "SELECT key_id, name, may_read, may_write, may_spend, daily_budget, per_second, created_ms, secret_digest
+            "SELECT key_id, name, may_read, may_write, may_spend, daily_budget, per_second, created_ms, revoked_ms, 0,
+                    secret_digest
              FROM keys WHERE key_id = ?1 AND revoked_ms IS NULL",
         )?;
-        let found = statement.query_row([key_id], |row| {
-            let key = StoredKey {
-                key_id: KeyId(row.get(0)?),
-                name: row.get(1)?,
-                rights: Rights { read: row.get(2)?, write: row.get(3)?, spend: row.get(4)? },
-                daily_budget: row.get(5)?,
-                per_second: row.get(6)?,
-                created_at: Timestamp::from_unix_ms(row.get(7)?),
-                revoked_at: None,
-                calls_today: 0,
-            };
-            Ok((key, row.get::<_, [u8; 32]>(8)?))
-        });
+        let found = statement.query_row([key_id], |row| Ok((stored_key(row)?, row.get::<_, [u8; 32]>(10)?)));
         Ok(found.optional()?)
     }
 

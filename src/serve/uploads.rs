@@ -30,7 +30,7 @@ pub(super) struct Upload {
 impl Uploads {
     /// Keeps a picture under an id that cannot be guessed.
     pub(super) fn put(&self, upload: Upload, now: Instant) -> u64 {
-        let chance = super::keys::random::<8>().unwrap_or_default();
+        let chance = super::key_secrets::random::<8>().unwrap_or_default();
         // 19 decimal digits at the most, as clients keep it in a signed 64-bit integer; 0 means "not taken".
         let id = (u64::from_be_bytes(chance) >> 1).max(1);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::super::auth::Caller;
 use super::super::input::{Given, PictureFile};
-use super::super::keys::is_same_secret;
+use super::super::key_secrets::is_same_secret;
 use super::super::state::App;
 use super::super::uploads::Upload;
 use super::{search as search_in, token as tokens};

@@ -17,47 +17,19 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 
 use super::auth::{Caller, NoLeave, caller_of_key};
+use super::gateway_app::GatewayApp;
 use super::input::PictureFile;
-use super::keys::is_same_secret;
+use super::key_secrets::is_same_secret;
 use super::problem::Failure;
 use super::request_error::RequestError;
 use super::search::{Plan, headers_of, search_for};
 use super::state::App;
 use crate::catalog::Words;
-use crate::config::{Profile, UpstreamSettings};
 use crate::dialect::{self, Order, Refusal, Region, Wish};
 use crate::engine::{Mode, Outcome, Refine, Source};
 use crate::offer::Offer;
 use crate::question::{self, SearchParams};
-use crate::upstream::{Secret, WhyNot};
-
-/// An app whose requests the gateway takes: as it is configured for the upstreams.
-#[derive(Clone, Debug)]
-pub struct GatewayApp {
-    /// The dialect that it is configured for.
-    pub profile: Profile,
-    /// Its key, which is no secret; empty where there is none.
-    pub app_key: String,
-    /// What it signs with.
-    pub app_secret: Secret,
-}
-
-impl GatewayApp {
-    /// That of an upstream's settings.
-    #[must_use]
-    pub fn of(settings: &UpstreamSettings) -> Self {
-        Self {
-            profile: settings.profile,
-            app_key: settings.app_key.clone(),
-            app_secret: settings.app_secret().clone(),
-        }
-    }
-
-    /// Whether it is an app of the open platform, which the articles' dialect, `aop` and `linkplus` share.
-    fn is_of_platform(&self) -> bool {
-        matches!(self.profile, Profile::Article | Profile::Aop | Profile::Linkplus)
-    }
-}
+use crate::upstream::WhyNot;
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()

@@ -8,7 +8,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::super::auth::Caller;
-use super::super::keys::random;
+use super::super::key_secrets::random;
 use super::super::state::App;
 use crate::timestamp::Timestamp;
 

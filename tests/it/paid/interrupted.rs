@@ -140,16 +140,18 @@ impl Clock for Cancels {
     }
 }
 
+/// One whose waits end in being cancelled.
+fn cancelled_by_its_clock(bench: &Bench, token: &Cancel) -> Engine {
+    let clock = Arc::new(Cancels(bench.clock.clone(), token.clone()));
+    let (upstream, policy) = (bench.upstream.clone(), GuardPolicy::default());
+    bench.builder().clock(clock).upstream(upstream, policy, CachePolicy::default()).open().unwrap()
+}
+
 #[test]
 fn a_search_that_is_cancelled_between_two_attempts_tells_what_the_first_has_cost() {
     let bench = Bench::new();
     let token = Cancel::new();
-    let engine = bench
-        .builder()
-        .clock(Arc::new(Cancels(bench.clock.clone(), token.clone())))
-        .upstream(bench.upstream.clone(), GuardPolicy::default(), CachePolicy::default())
-        .open()
-        .unwrap();
+    let engine = cancelled_by_its_clock(&bench, &token);
     bench.upstream.fail_with(UpstreamErrorKind::Transient);
     let error = engine.search(&query(&png(1)).cancel(&token)).unwrap_err();
     let interrupted = GuardError::Interrupted { profile: "fake", reason: Interrupted::Cancelled, calls: 1 };
@@ -250,12 +252,7 @@ fn a_drain_that_is_cancelled_between_two_attempts_notes_the_one_that_failed() {
     let bench = Bench::new();
     defer(&bench, 1..2);
     let token = Cancel::new();
-    let engine = bench
-        .builder()
-        .clock(Arc::new(Cancels(bench.clock.clone(), token.clone())))
-        .upstream(bench.upstream.clone(), GuardPolicy::default(), CachePolicy::default())
-        .open()
-        .unwrap();
+    let engine = cancelled_by_its_clock(&bench, &token);
     bench.upstream.fail_with(UpstreamErrorKind::Transient);
     let unwanted = Interrupt::never().cancel(token);
     let drained = engine.drain_unless(&unwanted, None, &mut |_| {}).unwrap();
