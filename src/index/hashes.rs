@@ -9,11 +9,11 @@
 //! It is written as a whole beside the old one, flushed to the disk and renamed; one that is damaged is made anew.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use super::checksum::checksum;
-use super::files::{create, sync_dir};
+use super::files::{create_summed, sync_dir};
 use super::{Candidate, Candidates};
 use crate::access;
 use crate::photo_id::PhotoId;
@@ -144,14 +144,9 @@ impl HashIndex {
         body.extend(self.shapes.as_flattened());
         // A name of its own: another process may be writing, too.
         let partial = dir.join(format!("{PARTIAL}-{}", std::process::id()));
-        let written = create(&partial).and_then(|mut file| {
-            for part in [&MAGIC[..], &FORMAT.to_le_bytes(), &checksum(&body, 0).to_le_bytes(), &body] {
-                file.write_all(part)?;
-            }
-            file.sync_all()?;
-            fs::rename(&partial, dir.join(FILE))?;
-            sync_dir(dir)
-        });
+        let written = create_summed(&partial, &MAGIC, FORMAT, &body)
+            .and_then(|()| fs::rename(&partial, dir.join(FILE)))
+            .and_then(|()| sync_dir(dir));
         if written.is_err() {
             let _ = fs::remove_file(&partial);
         }

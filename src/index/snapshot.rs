@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering;
 use bincode::{Decode, Encode};
 
 use super::checksum::{Summed, checksum, file_sum};
-use super::files::{create, sync_dir};
+use super::files::{create, create_summed, sync_dir};
 use super::graph::{EF_CONSTRUCTION, Graph};
 use super::links::LINKS;
 use super::rows::{BLOCK_ROWS, Damage, LEAF_ROWS, Mapped, ReadAt, RowFile, RowView, leaf_sums, map_whole};
@@ -329,11 +329,7 @@ fn header_config() -> impl bincode::config::Config {
 
 fn write_header(path: &Path, header: &Header) -> io::Result<()> {
     let body = bincode::encode_to_vec(header, header_config()).map_err(io::Error::other)?;
-    let mut file = create(path)?;
-    for part in [&MAGIC[..], &FORMAT.to_le_bytes(), &checksum(&body, 0).to_le_bytes(), &body] {
-        file.write_all(part)?;
-    }
-    file.sync_all()
+    create_summed(path, &MAGIC, FORMAT, &body)
 }
 
 fn read_header(path: &Path) -> Result<Header, LoadError> {

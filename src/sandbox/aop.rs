@@ -15,7 +15,7 @@ use image::RgbImage;
 use serde_json::{Value, json};
 
 use super::details;
-use super::faults::{self, Fault as Injected, Stage};
+use super::faults::{self, Stage};
 use super::goods::Good;
 use super::linkplus;
 use super::shared::{Answer, Shared};
