@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::interrupt::{INTERRUPTED, until_interrupt};
-use super::output::{complain, stdout};
+use super::interrupt::{told_interrupted, until_interrupt};
+use super::output::stdout;
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{found, show};
@@ -47,8 +47,7 @@ impl Harvest {
             )?;
         }
         if interrupted.is_some() {
-            complain("interrupted: run the same command again to go on; what is stored is not fetched again");
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(told_interrupted("what is stored is not fetched again"));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,5 +1,6 @@
 //! Ctrl-C: long work ends after what it has in hand, and the same command goes on from there.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -7,6 +8,7 @@ use anyhow::Result;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::output::complain;
 use crate::cancel::{Cancel, Interrupt};
 
 /// Exit status of a run that was interrupted, as shells have it.
@@ -25,4 +27,10 @@ pub(super) fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 /// As [`stop_on_interrupt`], for what takes an [`Interrupt`].
 pub(super) fn until_interrupt() -> Result<Interrupt> {
     Ok(Interrupt::never().cancel(Cancel::from(stop_on_interrupt()?)))
+}
+
+/// Says that the same command goes on from here, and what it does not do again.
+pub(super) fn told_interrupted(kept: &str) -> ExitCode {
+    complain(format_args!("interrupted: run the same command again to go on; {kept}"));
+    ExitCode::from(INTERRUPTED)
 }

@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::interrupt::{INTERRUPTED, until_interrupt};
-use super::output::{BatchOutput, complain, complain_about, stdout};
+use super::interrupt::{told_interrupted, until_interrupt};
+use super::output::{BatchOutput, complain_about, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, advice, found};
@@ -95,10 +95,7 @@ impl Drain {
             }
         }
         if drained.interrupted.is_some() {
-            complain(
-                "interrupted: run the same command again to go on; what was answered is not asked about again",
-            );
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(told_interrupted("what was answered is not asked about again"));
         }
         Ok(if drained.dropped > 0 { ExitCode::from(FAILED) } else { found(left.deferred + left.stale == 0) })
     }

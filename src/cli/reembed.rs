@@ -8,8 +8,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::interrupt::{INTERRUPTED, until_interrupt};
-use super::output::{BatchOutput, complain, complain_about, stdout};
+use super::interrupt::{told_interrupted, until_interrupt};
+use super::output::{BatchOutput, complain_about, stdout};
 use super::picture::paths_in;
 use super::settings::Settings;
 use super::{FAILED, found};
@@ -57,10 +57,7 @@ impl Reembed {
             print(&done)?;
         }
         if done.interrupted.is_some() {
-            complain(
-                "interrupted: run the same command again to go on; what is embedded is not embedded again",
-            );
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(told_interrupted("what is embedded is not embedded again"));
         }
         Ok(if done.failed > 0 { ExitCode::from(FAILED) } else { found(done.done) })
     }
