@@ -1,7 +1,6 @@
 //! `POST /v1/check`: was each of these pictures seen before? One, several, or a stream of lines without end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
@@ -21,6 +20,7 @@ use super::pool::BodyShare;
 use super::problem::Failure;
 use super::request_error::RequestError;
 use super::state::App;
+use crate::cancel::{Cancel, Interrupt};
 use crate::doors::{self, Line};
 use crate::engine::{
     CheckItem, CheckListener, CheckOptions, CheckStats, Checked, Engine, EngineError, SecondLook,
@@ -93,7 +93,7 @@ fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> Lin
 /// Sends the lines on as they are told of.
 struct Sender<F: FnMut(Line) -> bool> {
     send: F,
-    stop: Arc<AtomicBool>,
+    stop: Cancel,
 }
 
 impl<F: FnMut(Line) -> bool> CheckListener<Place, RowError> for Sender<F> {
@@ -104,7 +104,7 @@ impl<F: FnMut(Line) -> bool> CheckListener<Place, RowError> for Sender<F> {
     fn told(&mut self, row: u64, place: Place, outcome: Result<Checked, RowError>) {
         if !(self.send)(line_of(&place, row, outcome.as_ref())) {
             // Nobody listens any more.
-            self.stop.store(true, Ordering::Relaxed);
+            self.stop.cancel();
         }
     }
 }
@@ -118,11 +118,11 @@ fn check_all(
     engine: &Engine,
     rows: impl Iterator<Item = Row> + Send + 'static,
     options: CheckOptions,
-    stop: &Arc<AtomicBool>,
+    stop: &Cancel,
     send: impl FnMut(Line) -> bool,
 ) -> Result<(), EngineError> {
-    let mut sender = Sender { send, stop: Arc::clone(stop) };
-    engine.check_all(rows, options, &CheckStats::default(), stop, &mut sender).map(|_| ())
+    let mut sender = Sender { send, stop: stop.clone() };
+    engine.check_all(rows, options, &CheckStats::default(), &stop.clone().into(), &mut sender).map(|_| ())
 }
 
 /// Was each of these pictures seen before?
@@ -218,8 +218,8 @@ fn check_one(
     let read: Read = Box::new(move || Ok(bytes.to_vec()));
     let row = (0, Place { id: label, key }, Ok(CheckItem { label: name, read }));
     let mut only = Only(None);
-    let stop = AtomicBool::new(false);
-    engine.check_all([row], options_of(query, run_id), &CheckStats::default(), &stop, &mut only)?;
+    let stats = CheckStats::default();
+    engine.check_all([row], options_of(query, run_id), &stats, &Interrupt::never(), &mut only)?;
     match only.0 {
         Some(Ok(line)) => Ok(serde_json::from_str(&line.to_whole_json()).unwrap_or_default()),
         Some(Err(RowError(failure))) => Err(failure),
@@ -232,8 +232,8 @@ async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Respo
     let place = app.batches.place(app.deadline()).await?;
     let (put, taken) = std::sync::mpsc::sync_channel::<Row>(LINES_AHEAD);
     let (tell, told) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(LINES_AHEAD);
-    let stop = Arc::new(AtomicBool::new(false));
-    tokio::spawn(read_lines(Arc::clone(&app), body, put, Arc::clone(&stop)));
+    let stop = Cancel::new();
+    tokio::spawn(read_lines(Arc::clone(&app), body, put, stop.clone()));
     tokio::task::spawn_blocking(move || {
         let tell_line = |line: Line| {
             app.metrics.count_check(line.text("outcome").unwrap_or_default());
@@ -254,13 +254,13 @@ async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Respo
 }
 
 /// Takes the body apart into lines, each within the limit of one request.
-async fn read_lines(app: Arc<App>, body: Body, put: std::sync::mpsc::SyncSender<Row>, stop: Arc<AtomicBool>) {
+async fn read_lines(app: Arc<App>, body: Body, put: std::sync::mpsc::SyncSender<Row>, stop: Cancel) {
     let limit = usize::try_from(app.options.max_body_bytes).unwrap_or(usize::MAX).saturating_mul(4) / 3;
     let mut chunks = body.into_data_stream();
     // `searched`: so many bytes of `rest` hold no end of a line.
     let (mut rest, mut searched, mut row) = (Vec::new(), 0, 0);
     let mut is_open = true;
-    while is_open && !stop.load(Ordering::Relaxed) {
+    while is_open && !stop.is_cancelled() {
         if let Some(Ok(chunk)) = chunks.next().await {
             rest.extend_from_slice(&chunk);
         } else {

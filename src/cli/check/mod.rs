@@ -11,7 +11,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -21,6 +20,7 @@ use super::output::{check_stdout, complain, complain_about, stdout};
 use super::picture::Pictures;
 use super::settings::Settings;
 use super::{FAILED, advice};
+use crate::cancel::Cancel;
 use crate::doors::{Columns, Line};
 use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query, SecondLook};
 use crate::input::{Columns as InputColumns, Input, skipped_text};
@@ -191,7 +191,7 @@ impl Check {
         };
         let second_look = if self.thorough { SecondLook::Always } else { SecondLook::WhenLikely };
         let options = CheckOptions { add: self.add, unordered: self.unordered, second_look, run_id };
-        let end = engine.check_all(rows, options, &stats, &stop, &mut printer);
+        let end = engine.check_all(rows, options, &stats, &stop.clone().into(), &mut printer);
         printer.meter.finish(&printer.counts);
         let counts = printer.counts;
         let again = if self.out.is_some() { "; the same command with --resume goes on" } else { "" };
@@ -241,7 +241,7 @@ struct Printer<'a> {
     silent: RowSet,
     counts: Counts,
     meter: Meter<'a>,
-    stop: &'a AtomicBool,
+    stop: &'a Cancel,
     /// Why lines could not be written: nothing more is stored then.
     failed: Option<std::io::Error>,
 }
@@ -349,7 +349,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
             && let Err(error) = self.write(&line)
         {
             self.failed = Some(error);
-            self.stop.store(true, Ordering::Relaxed);
+            self.stop.cancel();
         }
         self.meter.tick(&self.counts);
     }
@@ -359,7 +359,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
             && let Err(error) = file.sync()
         {
             self.failed.get_or_insert(error);
-            self.stop.store(true, Ordering::Relaxed);
+            self.stop.cancel();
         }
     }
 }
