@@ -21,7 +21,7 @@ use super::problem::Failure;
 use super::request_error::RequestError;
 use super::state::App;
 use crate::cancel::{Cancel, Interrupt};
-use crate::doors::{self, Line};
+use crate::doors::{self, CheckLine};
 use crate::engine::{
     CheckItem, CheckListener, CheckOptions, CheckStats, Checked, Engine, EngineError, SecondLook,
 };
@@ -81,8 +81,8 @@ struct Place {
 type Read = Box<dyn FnOnce() -> Result<Vec<u8>, RowError> + Send>;
 type Row = (u64, Place, Result<CheckItem<Read>, RowError>);
 
-fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> Line {
-    let mut line = Line::new(row, &place.id, place.key.as_deref());
+fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> CheckLine {
+    let mut line = CheckLine::new(row, &place.id, place.key.as_deref());
     match outcome {
         Ok(checked) => line.take_checked(checked),
         Err(RowError(failure)) => line.take_error(&failure.to_string(), Some(failure.code())),
@@ -91,12 +91,12 @@ fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> Lin
 }
 
 /// Sends the lines on as they are told of.
-struct Sender<F: FnMut(Line) -> bool> {
+struct Sender<F: FnMut(CheckLine) -> bool> {
     send: F,
     stop: Cancel,
 }
 
-impl<F: FnMut(Line) -> bool> CheckListener<Place, RowError> for Sender<F> {
+impl<F: FnMut(CheckLine) -> bool> CheckListener<Place, RowError> for Sender<F> {
     fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
         Some(line_of(place, row, outcome).to_whole_json())
     }
@@ -119,7 +119,7 @@ fn check_all(
     rows: impl Iterator<Item = Row> + Send + 'static,
     options: CheckOptions,
     stop: &Cancel,
-    send: impl FnMut(Line) -> bool,
+    send: impl FnMut(CheckLine) -> bool,
 ) -> Result<(), EngineError> {
     let mut sender = Sender { send, stop: stop.clone() };
     engine.check_all(rows, options, &CheckStats::default(), &stop.clone().into(), &mut sender).map(|_| ())
@@ -195,7 +195,7 @@ pub(super) async fn check(
 }
 
 /// Keeps the one row, and its error as an error.
-struct Only(Option<Result<Line, RowError>>);
+struct Only(Option<Result<CheckLine, RowError>>);
 impl CheckListener<Place, RowError> for Only {
     fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
         Some(line_of(place, row, outcome).to_whole_json())
@@ -242,7 +242,7 @@ async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Respo
         let rows = taken.into_iter();
         if let Err(error) = check_all(&app.engine, rows, options_of(&query, None), &stop, tell_line) {
             tracing::error!(%error, code = error.code(), "a stream of checks failed");
-            let mut line = Line::new(u64::MAX, "", None);
+            let mut line = CheckLine::new(u64::MAX, "", None);
             line.set("row", Value::Null);
             line.take_error(&error.to_string(), Some(error.code()));
             let _ = tell.blocking_send(Ok(Bytes::from(line.to_whole_json() + "\n")));
