@@ -46,4 +46,4 @@ def test_a_route_answers(tmp_path: Path, photos: list[Path], monkeypatch: pytest
         answer = client.post("/seen", content=photos[0].read_bytes())
         assert answer.json()["outcome"] == "new"
         refused = client.post("/seen", content=b"no picture")
-        assert (refused.status_code, refused.json()["detail"]["code"]) == (422, "unknown_format")
+        assert (refused.status_code, refused.json()["detail"]["code"]) == (422, "not_a_picture")

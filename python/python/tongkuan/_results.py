@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     import pandas
-    import pyarrow
+    import pyarrow  # type: ignore[import-untyped]
     from typing_extensions import Self
 
 T = TypeVar("T", bound="Result")
@@ -298,6 +298,6 @@ class Stream(Generic[T]):
         """All that is to come."""
         return Results(self)
 
-    def lines(self) -> Iterable[str]:
+    def lines(self) -> Iterator[str]:
         """The lines of JSON instead, which cost less."""
-        return iter(self._batch)
+        yield from self._batch
