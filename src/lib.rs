@@ -98,8 +98,12 @@ pub mod sandbox;
 pub mod scan;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "sheet")]
+pub mod sheet;
 pub mod store;
 pub mod tensor;
+#[cfg(feature = "cli")]
+mod thumbnail;
 pub mod timestamp;
 pub mod upstream;
 pub mod upstream_error;

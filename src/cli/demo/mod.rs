@@ -17,12 +17,12 @@ use super::picture;
 use super::scratch::Scratch;
 use super::settings::Settings;
 use super::show::coloured;
-use page::Page;
 use crate::config::UpstreamSettings;
 use crate::engine::{Answer, Engine, Mode, Query};
 use crate::photo::{Photo, PhotoLimits, read_bytes};
 use crate::printable::field;
 use crate::sandbox::{Sandbox, SandboxOptions, View};
+use page::Page;
 
 /// Own pictures shown at the most: each costs a paced second.
 const MAX_OWN_PICTURES: usize = 5;
