@@ -103,6 +103,7 @@ fn not_below_zero(text: &str) -> Result<f64, String> {
 
 /// For programs, as reasons are that an engine gives.
 const INTERRUPTED: &str = "interrupted";
+const OFFLINE: &str = "offline";
 
 /// A picture of the input.
 struct Row {
@@ -245,12 +246,12 @@ impl SheetCommand {
         };
         let (answer, waits_for) = match row.source {
             Ok(source) if is_open && !settings.is_offline() => asker.ask(&source, known, interrupt),
-            _ if is_open => (known, Some("offline".to_owned())),
+            _ if is_open => (known, Some(OFFLINE.to_owned())),
             _ => (known, None),
         };
         picture.upstream_calls = answer.upstream_calls;
         picture.asked_at = answer.fetched_at;
-        picture.status = status_of(&answer, waits_for.is_some());
+        picture.status = status_of(&answer, waits_for.as_deref());
         picture.why = waits_for;
         picture.matched = answer.matched.as_ref().map(|matched| SheetMatch {
             photo_id: matched.photo_id,
@@ -423,15 +424,17 @@ impl Asker<'_> {
     }
 }
 
-fn status_of(answer: &Answer, waits: bool) -> Status {
+fn status_of(answer: &Answer, waits_for: Option<&str>) -> Status {
     match (answer.verdict, answer.source) {
+        // What stands out may be asked about all the same.
+        _ if waits_for.is_some_and(|reason| reason != OFFLINE) => Status::Waiting,
         (Outcome::Review, _)
             if answer.why() == Some(Doubt::OtherVariant) && answer.source != Source::Upstream =>
         {
             Status::OtherVariant
         }
         (Outcome::Review, Source::Local | Source::None) => Status::Review,
-        _ if waits => Status::Waiting,
+        _ if waits_for.is_some() => Status::Waiting,
         _ if answer.offers.is_empty() => Status::Nothing,
         (_, Source::Upstream) => Status::Asked,
         _ => Status::Hit,
