@@ -19,7 +19,7 @@ use crate::offer::{OfferIdError, PriceError};
 use crate::photo::PhotoError;
 use crate::sandbox::{FaultError, SandboxError};
 use crate::scan::ScanError;
-use crate::serve::{RightsError, ServeError, ServeStoreError};
+use crate::serve::{McpError, RightsError, ServeError, ServeStoreError};
 use crate::upstream::{TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
 
 /// The code of the first error in the chain that has one.
@@ -66,6 +66,7 @@ fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
             ServeError,
             ServeStoreError,
             RightsError,
+            McpError,
         )
     })
 }

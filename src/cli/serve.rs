@@ -77,6 +77,9 @@ pub(super) struct Serve {
     /// Do not speak the upstreams' dialects
     #[arg(long)]
     no_gateway: bool,
+    /// Do not let agents ask at /mcp
+    #[arg(long)]
+    no_mcp: bool,
     /// Do not ask about waiting pictures, fetch old answers anew, or look after the index beside requests
     #[arg(long)]
     no_background: bool,
@@ -95,7 +98,7 @@ enum LogFormat {
 
 /// Notes of the engine, in the log.
 #[derive(Debug)]
-struct Logged;
+pub(super) struct Logged;
 
 impl Progress for Logged {
     fn note(&self, text: &str) {
@@ -174,6 +177,7 @@ impl Serve {
             allowed_hosts: self.allow_host.clone(),
             allowed_origins: self.allow_origin.clone(),
             gateway: !self.no_gateway,
+            mcp: !self.no_mcp,
             background: default.background.filter(|_| !self.no_background),
             harvest: settings.harvest && !settings.is_offline(),
             ..default

@@ -4,11 +4,13 @@
 //! is, the engine knows. Every answer has the JSON of the command line.
 
 mod account;
+mod allowance;
 mod auth;
 mod background;
 mod background_report;
 mod check;
 mod connections;
+mod error_list;
 mod gateway;
 mod gateway_app;
 mod health;
@@ -16,6 +18,8 @@ mod idempotency;
 mod input;
 mod key_secrets;
 mod keys;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod metrics;
 mod offers;
 mod openapi;
@@ -47,6 +51,8 @@ use tokio::sync::watch;
 pub use connections::Ended;
 pub use gateway_app::GatewayApp;
 pub use keys::{KeyId, NewKey, Rights, RightsError, StoredKey};
+#[cfg(feature = "mcp")]
+pub use mcp::{McpError, McpOptions, McpParts, McpServer};
 pub use options::ServeOptions;
 pub use request_error::RequestError;
 pub use state::ServeParts;

@@ -37,6 +37,9 @@ pub struct ServeOptions {
     pub allowed_origins: Vec<String>,
     /// Whether the upstreams' dialects are spoken.
     pub gateway: bool,
+    /// Whether agents may ask, at `/mcp`.
+    #[cfg(feature = "mcp")]
+    pub mcp: bool,
     /// How often waiting pictures, old answers and the index are looked after; `None` for never.
     pub background: Option<Duration>,
     /// Whether offers' pictures are fetched in the background.
@@ -61,6 +64,8 @@ impl Default for ServeOptions {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             gateway: true,
+            #[cfg(feature = "mcp")]
+            mcp: true,
             background: Some(Duration::from_secs(30)),
             harvest: false,
         }

@@ -149,6 +149,23 @@ impl ServeStore {
             Ok::<_, rusqlite::Error>(connection)
         };
         let mut writer = connect().map_err(|error| failed(error.to_string()))?;
+        Self::prepare(&mut writer, &path)?;
+        let reader = connect().map_err(|error| failed(error.to_string()))?;
+        Ok(Self { reader: Mutex::new(reader), writer: Mutex::new(writer) })
+    }
+
+    /// Of a process with one user, who needs no key: it stays empty, and leaves no file.
+    #[cfg(feature = "mcp")]
+    pub(super) fn without_keys() -> Result<Self, ServeStoreError> {
+        let empty = || {
+            let mut connection = Connection::open_in_memory()?;
+            Self::prepare(&mut connection, Path::new(FILE_NAME))?;
+            Ok::<_, ServeStoreError>(Mutex::new(connection))
+        };
+        Ok(Self { reader: empty()?, writer: empty()? })
+    }
+
+    fn prepare(writer: &mut Connection, path: &Path) -> Result<(), ServeStoreError> {
         let setup = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         match setup.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
             0 => {
@@ -156,11 +173,9 @@ impl ServeStore {
                 setup.pragma_update(None, "user_version", VERSION)?;
             }
             VERSION => {}
-            _ => return Err(ServeStoreError::TooNew { path }),
+            _ => return Err(ServeStoreError::TooNew { path: path.to_owned() }),
         }
-        setup.commit()?;
-        let reader = connect().map_err(|error| failed(error.to_string()))?;
-        Ok(Self { reader: Mutex::new(reader), writer: Mutex::new(writer) })
+        Ok(setup.commit()?)
     }
 
     fn reader(&self) -> MutexGuard<'_, Connection> {
@@ -279,6 +294,15 @@ impl ServeStore {
         }
         booking.commit()?;
         Ok(booked)
+    }
+
+    /// Calls that are booked on a key on a day.
+    pub(super) fn calls_of(&self, key_id: &KeyId, day: QuotaDay) -> Result<u32, ServeStoreError> {
+        let reader = self.reader();
+        let mut statement =
+            reader.prepare_cached("SELECT calls FROM key_calls WHERE key_id = ?1 AND day = ?2")?;
+        let calls = statement.query_row(params![key_id.0, day.to_string()], |row| row.get(0)).optional()?;
+        Ok(calls.unwrap_or(0))
     }
 
     /// Sets right what was booked, once it is known what was called.

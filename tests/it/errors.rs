@@ -158,6 +158,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         sandbox::SandboxError::CODES,
         sandbox::ViewError::CODES,
         scan::ScanError::CODES,
+        serve::McpError::CODES,
         serve::RequestError::CODES,
         serve::RightsError::CODES,
         serve::ServeError::CODES,
