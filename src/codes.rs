@@ -373,7 +373,8 @@ mod serve {
             TooNew => "serve_file_too_new",
             Sqlite => "serve_file_failed",
             NameTaken => "key_name_taken",
-            NoSuchKey => "no_such_key"
+            NoSuchKey => "no_such_key",
+            KeyLine => "key_line"
         }
     }
 }

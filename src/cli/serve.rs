@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -210,6 +211,14 @@ enum What {
     },
     /// Print all keys, without their secrets
     List,
+    /// Print all keys as lines of JSON for another home, with digests in the place of their secrets: a backup of the home has
+    /// no keys, and a service without keys lets everybody on its machine in
+    Export,
+    /// Take the keys that `keys export` has printed, all or none; who has a key keeps using it
+    Import {
+        /// The file, or - for standard input
+        file: PathBuf,
+    },
     /// End a key, by its name or id, at once and for good. Once there was a key, nobody is let in without one
     Revoke {
         /// As `keys list` prints it
@@ -265,6 +274,25 @@ impl Keys {
                         key.rights.to_string(),
                         key.calls_today
                     )?;
+                }
+            }
+            What::Export => {
+                settings.require_home()?;
+                for line in store()?.export_keys(now)? {
+                    writeln!(stdout(), "{line}")?;
+                }
+            }
+            What::Import { file } => {
+                let lines = if file.as_path() == Path::new("-") {
+                    std::io::read_to_string(std::io::stdin().lock()).context("standard input cannot be read")?
+                } else {
+                    std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?
+                };
+                let added = store()?.import_keys(&lines)?;
+                if settings.json {
+                    writeln!(stdout(), "{}", json!({"id": null, "added": added}))?;
+                } else {
+                    writeln!(stdout(), "{added} keys added")?;
                 }
             }
             What::Revoke { name } => {

@@ -16,6 +16,7 @@ mod gateway_app;
 mod health;
 mod idempotency;
 mod input;
+mod key_lines;
 mod key_secrets;
 mod keys;
 #[cfg(feature = "mcp")]

@@ -21,7 +21,7 @@ use super::{account, check, error_list, offers, pictures, probes, schema, scrape
         offers::find, offers::get, offers::ask, verdicts::tell, verdicts::export, account::quota, account::stats,
         probes::livez, probes::readyz, scrape::metrics,
     ),
-    components(responses(schema::ProblemResponse), schemas(super::problem::Problem, schema::PictureBytes, super::input::PictureForm)),
+    components(responses(schema::ProblemResponse), schemas(super::problem::Problem, schema::PictureBytes, super::input::PictureForm, pictures::KindName)),
     security((), ("bearer" = []), ("header" = [])),
     modifiers(&Keys)
 )]
