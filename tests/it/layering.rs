@@ -51,6 +51,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sandbox",
             "scan",
             "serve",
+            "sheet",
+            "thumbnail",
             "upstream",
             "verdict",
             "verify",
@@ -77,6 +79,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sandbox",
             "scan",
             "serve",
+            "sheet",
             "tensor",
             "upstream",
             "verify",
@@ -152,6 +155,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "scan",
         &[
             "access",
+            "cancel",
             "embed",
             "engine",
             "index",
@@ -191,6 +195,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
+    ("sheet", &["offer", "photo_id", "printable", "timestamp", "verify"]),
     // The engine's door to what is kept: traits, and the one that SQLite meets.
     (
         "store",
@@ -209,6 +214,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("tensor", &["photo"]),
+    ("thumbnail", &["photo"]),
     ("timestamp", &[]),
     (
         "upstream",

@@ -13,7 +13,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use serde_json::Value;
 
-use crate::doors::{Columns, Kind, Line};
+use crate::doors::{CheckLine, Columns, Kind};
 
 /// Rows of a row group: some megabytes in memory.
 const GROUP_ROWS: usize = 8192;
@@ -31,7 +31,7 @@ pub(super) fn write(lines: &Path, target: &Path, columns: &Columns) -> Result<()
     let mut group = Vec::with_capacity(GROUP_ROWS);
     for line in BufReader::new(File::open(lines)?).lines() {
         let line = line?;
-        group.push(Line::from_json(&line).context("a line of this run cannot be read back")?);
+        group.push(CheckLine::from_json(&line).context("a line of this run cannot be read back")?);
         if group.len() == GROUP_ROWS {
             write_group(&mut writer, columns, &group).with_context(unwritten)?;
             group.clear();
