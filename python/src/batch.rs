@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
-use tongkuan::doors::CheckLine;
+use tongkuan::doors::CheckedLine;
 use tongkuan::engine::{
     Added, CheckItem, CheckListener, CheckOptions, CheckStats, Checked, Engine, OwnGood, SecondLook,
 };
@@ -119,7 +119,7 @@ struct Checks {
 }
 
 fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &Failure>) -> String {
-    let mut line = CheckLine::new(row, &place.id, place.key.as_deref());
+    let mut line = CheckedLine::new(row, &place.id, place.key.as_deref());
     match outcome {
         Ok(checked) => line.take_checked(checked),
         Err(failure) => line.take_error(&failure.to_string(), Some(failure.code())),

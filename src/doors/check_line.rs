@@ -83,7 +83,7 @@ impl Columns {
 /// picture; `outcome`, `photo_id`, `added`, `matched_*`, `rule`, `score`, `confidence`, `why`, `rivals`, `threshold`,
 /// `max_false_hit`, `compared_with` and `contest` of [`Checked`]; or `error` and `code`.
 #[derive(Clone, Debug, Default)]
-pub struct CheckLine(Map<String, Value>);
+pub struct CheckedLine(Map<String, Value>);
 
 /// The digits of the `f32`, which a wider number would show more of.
 pub(crate) fn real(value: Option<f32>) -> Value {
@@ -94,7 +94,7 @@ pub(crate) fn text_of(value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-impl CheckLine {
+impl CheckedLine {
     /// Of a row, with its name and the user's own key for it.
     #[must_use]
     pub fn new(row: u64, id: &str, key: Option<&str>) -> Self {
@@ -153,7 +153,7 @@ impl CheckLine {
         self.get(name).as_str()
     }
 
-    /// What was written by [`CheckLine::to_json`], of any columns.
+    /// What was written by [`CheckedLine::to_json`], of any columns.
     pub(crate) fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self)
     }

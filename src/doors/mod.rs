@@ -4,7 +4,7 @@
 mod check_line;
 mod shown;
 
-pub use check_line::CheckLine;
+pub use check_line::CheckedLine;
 #[cfg(feature = "cli")]
 pub(crate) use check_line::{Columns, Kind, Told, real, text_of};
 pub use shown::{photo, quota, stats};

@@ -21,7 +21,7 @@ use super::problem::Failure;
 use super::request_error::RequestError;
 use super::state::App;
 use crate::cancel::{Cancel, Interrupt};
-use crate::doors::{self, CheckLine};
+use crate::doors::{self, CheckedLine};
 use crate::engine::{
     CheckItem, CheckListener, CheckOptions, CheckStats, Checked, Engine, EngineError, SecondLook,
 };
@@ -81,8 +81,8 @@ struct Place {
 type Read = Box<dyn FnOnce() -> Result<Vec<u8>, RowError> + Send>;
 type Row = (u64, Place, Result<CheckItem<Read>, RowError>);
 
-fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> CheckLine {
-    let mut line = CheckLine::new(row, &place.id, place.key.as_deref());
+fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> CheckedLine {
+    let mut line = CheckedLine::new(row, &place.id, place.key.as_deref());
     match outcome {
         Ok(checked) => line.take_checked(checked),
         Err(RowError(failure)) => line.take_error(&failure.to_string(), Some(failure.code())),
@@ -91,12 +91,12 @@ fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> Che
 }
 
 /// Sends the lines on as they are told of.
-struct Sender<F: FnMut(CheckLine) -> bool> {
+struct Sender<F: FnMut(CheckedLine) -> bool> {
     send: F,
     stop: Cancel,
 }
 
-impl<F: FnMut(CheckLine) -> bool> CheckListener<Place, RowError> for Sender<F> {
+impl<F: FnMut(CheckedLine) -> bool> CheckListener<Place, RowError> for Sender<F> {
     fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
         Some(line_of(place, row, outcome).to_whole_json())
     }
@@ -119,7 +119,7 @@ fn check_all(
     rows: impl Iterator<Item = Row> + Send + 'static,
     options: CheckOptions,
     stop: &Cancel,
-    send: impl FnMut(CheckLine) -> bool,
+    send: impl FnMut(CheckedLine) -> bool,
 ) -> Result<(), EngineError> {
     let mut sender = Sender { send, stop: stop.clone() };
     engine.check_all(rows, options, &CheckStats::default(), &stop.clone().into(), &mut sender).map(|_| ())
@@ -221,7 +221,7 @@ pub(super) async fn check_picture(
 }
 
 /// Keeps the one row, and its error as an error.
-struct Only(Option<Result<CheckLine, RowError>>);
+struct Only(Option<Result<CheckedLine, RowError>>);
 impl CheckListener<Place, RowError> for Only {
     fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
         Some(line_of(place, row, outcome).to_whole_json())
@@ -273,7 +273,7 @@ async fn several_of(
             (row, Place { id: name, key: None }, item.map_err(RowError))
         });
         let (mut lines, stop) = (Vec::new(), Cancel::new());
-        let keep = |line: CheckLine| {
+        let keep = |line: CheckedLine| {
             lines.push(line.to_whole_json() + "\n");
             app.metrics.count_check(line.text("outcome").unwrap_or_default());
             true
@@ -294,14 +294,14 @@ async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Respo
     let stop = Cancel::new();
     tokio::spawn(read_lines(Arc::clone(&app), body, put, stop.clone()));
     tokio::task::spawn_blocking(move || {
-        let tell_line = |line: CheckLine| {
+        let tell_line = |line: CheckedLine| {
             app.metrics.count_check(line.text("outcome").unwrap_or_default());
             tell.blocking_send(Ok(Bytes::from(line.to_whole_json() + "\n"))).is_ok()
         };
         let rows = taken.into_iter();
         if let Err(error) = check_all(&app.engine, rows, options_of(&query, None), &stop, tell_line) {
             tracing::error!(%error, code = error.code(), "a stream of checks failed");
-            let mut line = CheckLine::new(u64::MAX, "", None);
+            let mut line = CheckedLine::new(u64::MAX, "", None);
             line.set("row", Value::Null);
             line.take_error(&error.to_string(), Some(error.code()));
             let _ = tell.blocking_send(Ok(Bytes::from(line.to_whole_json() + "\n")));

@@ -21,7 +21,7 @@ use super::picture::Pictures;
 use super::settings::Settings;
 use super::{FAILED, advice};
 use crate::cancel::Cancel;
-use crate::doors::{CheckLine, Columns};
+use crate::doors::{CheckedLine, Columns};
 use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query, SecondLook};
 use crate::input::{Columns as InputColumns, Input, skipped_text};
 use crate::printable::field;
@@ -248,7 +248,7 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     /// Asks about a picture that was not seen, which is stored already. What cannot be asked now waits in the queue.
-    fn ask(&self, pictures: &Pictures, place: &Place, line: &mut CheckLine) {
+    fn ask(&self, pictures: &Pictures, place: &Place, line: &mut CheckedLine) {
         let asked = place.source.as_ref().context("its picture is gone").and_then(|source| {
             let picture = pictures.read(source)?;
             let source_url = picture.source_url.as_deref();
@@ -272,7 +272,7 @@ impl Printer<'_> {
         }
     }
 
-    fn write(&mut self, line: &CheckLine) -> std::io::Result<()> {
+    fn write(&mut self, line: &CheckedLine) -> std::io::Result<()> {
         let text = match &self.columns {
             Some(columns) => line.to_json(columns),
             None => line.to_whole_json(),
@@ -303,8 +303,8 @@ impl Printer<'_> {
         }
     }
 
-    fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &anyhow::Error>) -> CheckLine {
-        let mut line = CheckLine::new(row, &place.id, place.key.as_deref());
+    fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &anyhow::Error>) -> CheckedLine {
+        let mut line = CheckedLine::new(row, &place.id, place.key.as_deref());
         match outcome {
             Ok(checked) => line.take_checked(checked),
             Err(error) => {
@@ -327,7 +327,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
         if self.silent.contains(row) {
             return;
         }
-        let kept = place.kept.as_deref().and_then(CheckLine::from_json);
+        let kept = place.kept.as_deref().and_then(CheckedLine::from_json);
         let is_kept = kept.is_some();
         let mut line = kept.unwrap_or_else(|| Self::line_of(&place, row, outcome.as_ref()));
         let counted = match line.text("outcome") {
