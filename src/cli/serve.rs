@@ -45,7 +45,7 @@ pub(super) struct Serve {
     /// Local searches at once (default: one a core)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
-    /// Requests that may wait for a worker; more are refused with 429 (default: 16 a worker)
+    /// Requests that may wait for a worker; more are refused with 429 (default: 32 a worker)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_waiting: Option<u32>,
     /// Searches that may wait for an upstream at once
@@ -167,7 +167,9 @@ impl Serve {
         ServeOptions {
             listen: self.listen,
             workers,
-            max_waiting: self.max_waiting.map_or(16 * workers, |waiting| waiting as usize),
+            max_waiting: self
+                .max_waiting
+                .map_or(ServeOptions::WAITING_A_WORKER * workers, |waiting| waiting as usize),
             max_asking: self.max_asking.into(),
             max_connections: self.max_connections as usize,
             // A form and base64 are longer than the picture.

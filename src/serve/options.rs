@@ -46,13 +46,19 @@ pub struct ServeOptions {
     pub harvest: bool,
 }
 
+impl ServeOptions {
+    /// Requests that may wait for each worker by default: on two cores the 64 connections of a busy client are served without a
+    /// refusal (docs/benchmarks/serve.md).
+    pub const WAITING_A_WORKER: usize = 32;
+}
+
 impl Default for ServeOptions {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8688)),
             workers,
-            max_waiting: 16 * workers,
+            max_waiting: Self::WAITING_A_WORKER * workers,
             max_asking: 64,
             max_batches: 2,
             max_connections: 1024,
