@@ -349,6 +349,9 @@ impl Call<'_> {
     /// The picture that an argument stands for.
     async fn open(&self, argument: PictureArgument) -> Result<PictureFile, Failure> {
         let PictureArgument { path, url, image, label } = argument;
+        if [&path, &url, &image].into_iter().flatten().count() != 1 {
+            return Err(Failure::invalid("picture needs exactly one of path, url and image"));
+        }
         let deadline = self.app.deadline();
         let Some(path) = path else {
             if url.is_some() {
@@ -356,9 +359,6 @@ impl Call<'_> {
             }
             return Given::of_json(PictureJson { image, url, label })?.open(self.app, deadline, None).await;
         };
-        if image.is_some() || url.is_some() {
-            return Err(Failure::invalid("give one of path, url and image"));
-        }
         let Some(roots) = self.roots.cloned() else {
             return Err(RequestError::PathOutside { path: path.chars().take(200).collect() }.into());
         };
