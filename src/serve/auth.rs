@@ -37,6 +37,7 @@ impl Caller {
     }
 
     /// A program that works in its user's name, within what the user has allowed.
+    #[cfg(feature = "mcp")]
     pub(super) fn with_allowance(may_write: bool, allowance: Allowance) -> Self {
         let rights = Rights { read: true, write: may_write, spend: allowance.left() > 0 };
         Self { key: None, rights, allowance: Some(Arc::new(allowance)) }
@@ -44,6 +45,7 @@ impl Caller {
 
     /// As far as it may go where nobody looks at each step: whatever a key allows in so many words, with a budget of its own, and
     /// reading alone without a key.
+    #[cfg(feature = "mcp")]
     pub(super) fn as_agent(&self) -> Self {
         let Some(key) = &self.key else { return Self::with_allowance(false, Allowance::new(0)) };
         let rights = Rights { spend: self.rights.spend && key.daily_budget.is_some(), ..self.rights };
@@ -54,6 +56,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`Failure`] where that cannot be found out.
+    #[cfg(feature = "mcp")]
     pub(super) fn calls_left(&self, app: &App) -> Result<Option<u32>, Failure> {
         if !self.rights.spend {
             return Ok(Some(0));

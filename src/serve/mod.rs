@@ -4,6 +4,7 @@
 //! is, the engine knows. Every answer has the JSON of the command line.
 
 mod account;
+#[cfg_attr(not(feature = "mcp"), allow(dead_code, reason = "agents alone have one"))]
 mod allowance;
 mod auth;
 mod background;

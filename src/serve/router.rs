@@ -61,6 +61,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
             header::CONTENT_TYPE,
             HeaderName::from_static("x-api-key"),
             HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("mcp-protocol-version"),
             HeaderName::from_static("x-request-id"),
         ];
         let shown =

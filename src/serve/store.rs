@@ -361,6 +361,7 @@ impl ServeStore {
     }
 
     /// Calls that are booked on a key on a day.
+    #[cfg(feature = "mcp")]
     pub(super) fn calls_of(&self, key_id: &KeyId, day: QuotaDay) -> Result<u32, ServeStoreError> {
         let reader = self.reader();
         let mut statement =

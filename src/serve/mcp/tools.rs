@@ -48,6 +48,7 @@ impl Name {
 
 /// What a connection may do, as far as it shows in the tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a right of its own")]
 pub(super) struct Reach {
     pub(super) may_spend: bool,
     pub(super) may_write: bool,
