@@ -53,7 +53,7 @@ async def over_streams(sandbox):
         mug = {"picture": {"path": "mug.jpg"}}
         assert (await call(session, "search_picture", mug))["not_asked"]["reason"] == "spend_not_requested"
         paid = await call(session, "search_picture", mug | {"spend": True, "max_offers": 3})
-        assert paid["cost"]["upstream_calls"] == 1 and paid["cost"]["calls_left_here"] == 1
+        assert paid["source"] == "upstream" and paid["cost"]["upstream_calls"] == 1 and paid["cost"]["calls_left_here"] == 1
         known = await call(session, "search_picture", mug | {"spend": True, "max_offers": 3})
         assert known["verdict"] == "hit" and known["cost"]["upstream_calls"] == 0
         assert (await call(session, "check_picture", mug))["outcome"] == "seen"
@@ -81,6 +81,7 @@ async def over_http(base_url, key):
             import base64
             picture = {"picture": {"image": base64.b64encode((WORK / "pictures/other.jpg").read_bytes()).decode()}}
             answer = await session.call_tool("search_picture", picture | {"spend": True})
+            assert not answer.isError, answer
             assert answer.structuredContent["cost"] | {"upstreams": []} == {
                 "upstream_calls": 1, "may_spend": True, "calls_left_here": 0, "upstreams": []}, answer
 
@@ -92,14 +93,14 @@ def main():
     for name, offer_id in (("mug.jpg", ids[0]), ("other.jpg", ids[-1])):
         (WORK / "pictures" / name).write_bytes(httpx.get(f"{url}/img/{offer_id}/main.jpg", timeout=120).content)
     (WORK / "config.toml").write_text(
-        f'upstreams = ["article"]\n[upstream.article]\nbase_url = "{url}"\napp_key = "sandbox"\nmin_interval_ms = 0\n')
+        f'upstreams = ["article"]\n[upstream.article]\nbase_url = "{url}"\napp_key = "sandbox"\nmin_interval_ms = 0\ntimeout_secs = 300\n')
     ENV.update(TONGKUAN_HOME=str(WORK / "home"), TONGKUAN_CONFIG=str(WORK / "config.toml"), TONGKUAN_APP_SECRET="sandbox-secret")
     server = None
     try:
         asyncio.run(over_streams(sandbox))
         key = subprocess.run([BINARY, "keys", "add", "assistant", "--rights", "read,spend", "--daily-budget", "1"],
                              env=ENV, capture_output=True, text=True, check=True).stdout.strip()
-        server, base_url = start("serve", "--listen", "127.0.0.1:0", "--log", "warn")
+        server, base_url = start("serve", "--listen", "127.0.0.1:0", "--log", "warn", "--deadline-secs", "600")
         asyncio.run(over_http(base_url, key))
     finally:
         for process in (server, sandbox):

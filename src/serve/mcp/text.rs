@@ -126,7 +126,7 @@ fn aged(age: &Age) -> String {
 
 fn not_asked(text: &mut String, why: Option<&NotAsked>) {
     if let Some(why) = why {
-        let _ = write!(text, "\n1688 was not asked, or in vain: {}", field(&why.message));
+        let _ = write!(text, "\n1688: {}", field(&why.message));
         if let Some(at) = &why.retry_at {
             let _ = write!(text, "; again from {at}");
         }
