@@ -31,8 +31,9 @@ pub(super) fn of_search(answer: &SearchAnswer) -> String {
     for offer in answer.offers.iter().take(MAX_LISTED) {
         line(&mut text, offer);
     }
-    if known > MAX_LISTED {
-        let _ = write!(text, "\n  and {} more", known - MAX_LISTED);
+    let more = known - answer.offers.len().min(MAX_LISTED);
+    if more > 0 {
+        let _ = write!(text, "\n  and {more} more");
     }
     not_asked(&mut text, answer.not_asked.as_ref());
     cost(&mut text, &answer.cost);

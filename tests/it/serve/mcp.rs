@@ -208,6 +208,9 @@ fn an_answer_says_how_old_it_and_its_prices_are() {
     let text = text_of(&result);
     assert!(text.contains("2 offers are stored, told 3 days ago") && text.contains("¥59.00"), "{text}");
     assert!(text.contains("This cost 0 calls."), "{text}");
+    let few = agent.call("search_picture", &json!({"picture": base64(1), "max_offers": 1}));
+    assert!(text_of(&few).contains("\n  and 1 more\n"), "{few:?}");
+    assert_eq!(few.structured_content.unwrap()["offers_left_out"], 1);
 }
 
 #[test]
