@@ -286,9 +286,11 @@ impl Keys {
             }
             What::Import { file } => {
                 let lines = if file.as_path() == Path::new("-") {
-                    std::io::read_to_string(std::io::stdin().lock()).context("standard input cannot be read")?
+                    std::io::read_to_string(std::io::stdin().lock())
+                        .context("standard input cannot be read")?
                 } else {
-                    std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?
+                    std::fs::read_to_string(file)
+                        .with_context(|| format!("{} cannot be read", file.display()))?
                 };
                 let added = store()?.import_keys(&lines)?;
                 if settings.json {

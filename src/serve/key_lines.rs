@@ -153,9 +153,14 @@ mod tests {
         to.make_key(&new("b"), now).unwrap();
         let lines = from.export_keys(now).unwrap().join("\n");
         assert!(matches!(to.import_keys(&lines), Err(ServeStoreError::NameTaken { name }) if name == "b"));
-        for wrong in ["{}".to_owned(), "x".to_owned(), lines.replace("read,write", "all"), lines.replace(":1,", ":2,")] {
+        for wrong in
+            ["{}".to_owned(), "x".to_owned(), lines.replace("read,write", "all"), lines.replace(":1,", ":2,")]
+        {
             let text = format!("{}\n{wrong}", lines.lines().next().unwrap());
-            assert!(matches!(to.import_keys(&text), Err(ServeStoreError::KeyLine { line: 2.., .. })), "{wrong}");
+            assert!(
+                matches!(to.import_keys(&text), Err(ServeStoreError::KeyLine { line: 2.., .. })),
+                "{wrong}"
+            );
         }
         assert_eq!(to.list_keys(now).unwrap().len(), 1);
     }

@@ -298,7 +298,9 @@ impl ServeStore {
                 continue;
             }
             let there: Option<[u8; 32]> = adding
-                .query_row("SELECT secret_digest FROM keys WHERE key_id = ?1", [&key.key_id.0], |row| row.get(0))
+                .query_row("SELECT secret_digest FROM keys WHERE key_id = ?1", [&key.key_id.0], |row| {
+                    row.get(0)
+                })
                 .optional()?;
             if there != Some(*digest) {
                 return Err(ServeStoreError::NameTaken { name: key.name.clone() });
