@@ -101,6 +101,9 @@ fn not_below_zero(text: &str) -> Result<f64, String> {
     number(text).and_then(|n| if n >= 0.0 { Ok(n) } else { Err("use 0 or more".to_owned()) })
 }
 
+/// For programs, as reasons are that an engine gives.
+const INTERRUPTED: &str = "interrupted";
+
 /// A picture of the input.
 struct Row {
     id: String,
@@ -112,7 +115,15 @@ struct Row {
 struct Looked {
     thumbnail: Option<Vec<u8>>,
     digest: Option<Digest>,
-    known: Result<Answer, String>,
+    known: Result<Answer, Unlooked>,
+}
+
+/// Why nothing is known of a picture.
+enum Unlooked {
+    /// The run was interrupted before its turn.
+    Interrupted,
+    /// It cannot be used.
+    Failed(String),
 }
 
 impl Looked {
@@ -161,7 +172,8 @@ impl SheetCommand {
                 fee_share: self.fee_share,
             },
         };
-        let mut asker = Asker { engine: &engine, pictures: &pictures, left: plan.calls, over: None };
+        let mut asker =
+            Asker { engine: &engine, pictures: &pictures, left: plan.calls, limit: plan.limit, over: None };
         let (terminal, count) = (Terminal::new(), rows.len());
         for (done, (row, looked)) in rows.into_iter().zip(looked).enumerate() {
             sheet.pictures.push(self.picture(&mut asker, row, looked, settings, &interrupt)?);
@@ -222,7 +234,11 @@ impl SheetCommand {
         let is_open = looked.is_open();
         let known = match looked.known {
             Ok(known) => known,
-            Err(why) => {
+            Err(Unlooked::Interrupted) => {
+                (picture.status, picture.why) = (Status::Waiting, Some(INTERRUPTED.to_owned()));
+                return Ok(picture);
+            }
+            Err(Unlooked::Failed(why)) => {
                 picture.why = Some(why);
                 return Ok(picture);
             }
@@ -274,9 +290,10 @@ fn look(engine: &Engine, pictures: &Pictures, rows: &[Row], interrupt: &Interrup
     let (terminal, done) = (Terminal::new(), AtomicUsize::new(0));
     rows.par_iter()
         .map(|row| {
-            let failed = |why: String| Looked { thumbnail: None, digest: None, known: Err(why) };
+            let unlooked = |why| Looked { thumbnail: None, digest: None, known: Err(why) };
+            let failed = |why: String| unlooked(Unlooked::Failed(why));
             if interrupt.check().is_err() {
-                return failed("interrupted".to_owned());
+                return unlooked(Unlooked::Interrupted);
             }
             let looked = match &row.source {
                 Err(problem) => failed(problem.clone()),
@@ -307,6 +324,8 @@ struct Plan {
     calls: u32,
     /// What the budgets of the day leave, over all upstreams.
     left_today: u32,
+    /// Why there are not more calls.
+    limit: &'static str,
 }
 
 impl Plan {
@@ -321,15 +340,16 @@ impl Plan {
         Ok(Self {
             pictures: looked.len(),
             known: looked.iter().filter(|l| l.known.is_ok() && !l.is_open()).count(),
-            unusable: looked.iter().filter(|l| l.known.is_err()).count(),
+            unusable: looked.iter().filter(|l| matches!(l.known, Err(Unlooked::Failed(_)))).count(),
             open: open.len(),
             calls: wanted.min(max_calls.unwrap_or(u32::MAX)).min(left_today),
             left_today,
+            limit: if max_calls.is_some_and(|most| most < left_today) { "max_calls" } else { "budget_spent" },
         })
     }
 
     fn tell(&self, settings: &Settings) -> Result<()> {
-        let Self { pictures, known, unusable, open, calls, left_today } = self;
+        let Self { pictures, known, unusable, open, calls, left_today, .. } = self;
         if settings.json {
             let plan = json!({
                 "pictures": pictures, "known": known, "unusable": unusable, "open": open, "calls": calls,
@@ -351,6 +371,8 @@ struct Asker<'a> {
     pictures: &'a Pictures,
     /// Calls that may still be made.
     left: u32,
+    /// What bounds them.
+    limit: &'static str,
     /// Why nothing is asked any more.
     over: Option<String>,
 }
@@ -364,7 +386,7 @@ impl Asker<'_> {
         interrupt: &Interrupt,
     ) -> (Answer, Option<String>) {
         if interrupt.check().is_err() {
-            self.over = Some("interrupted".to_owned());
+            self.over = Some(INTERRUPTED.to_owned());
         }
         // An equal or edited copy may have been asked about since, which costs nothing to find out.
         let mode = if self.left == 0 || self.over.is_some() { Mode::LocalOnly } else { Mode::Default };
@@ -382,7 +404,7 @@ impl Asker<'_> {
                         self.over.clone()
                     }
                     (None, Source::None) if mode == Mode::LocalOnly => {
-                        Some(self.over.clone().unwrap_or_else(|| "max_calls".to_owned()))
+                        Some(self.over.clone().unwrap_or_else(|| self.limit.to_owned()))
                     }
                     _ => None,
                 };

@@ -77,6 +77,9 @@ fn write_offers(sheet: &Sheet, offers: &mut Worksheet, formats: &Formats) -> Res
         }
         last = number;
     }
+    // On paper: one page wide, with the head on each.
+    offers.set_landscape().set_print_fit_to_pages(1, 0);
+    offers.set_repeat_rows(0, 0)?;
     // The head, the key and the picture stay in sight.
     offers.set_freeze_panes(1, 2)?;
     let last_column = u16::try_from(COLUMNS.len() - 1).unwrap_or_default();
