@@ -1,5 +1,7 @@
 //! How do keys come into another home? As lines of JSON without their secrets: who has a key keeps using it.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::keys::{KeyId, Rights, StoredKey};
@@ -41,7 +43,7 @@ impl ServeStore {
                 tongkuan_key: VERSION,
                 id: key.key_id.0,
                 name: key.name,
-                secret_sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                secret_sha256: hex_of(&digest),
                 rights: key.rights.to_string(),
                 daily_budget: key.daily_budget,
                 per_second: key.per_second,
@@ -92,6 +94,14 @@ fn read(number: u64, line: &str) -> Result<(StoredKey, [u8; DIGEST_BYTES], Strin
         calls_today: line.calls,
     };
     Ok((key, digest, line.day))
+}
+
+fn hex_of(digest: &[u8; DIGEST_BYTES]) -> String {
+    digest.iter().fold(String::with_capacity(2 * DIGEST_BYTES), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn digest_of(text: &str) -> Option<[u8; DIGEST_BYTES]> {

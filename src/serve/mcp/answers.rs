@@ -54,6 +54,7 @@ impl Left {
 /// How old an answer is.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(crate = "rmcp::schemars")]
+#[allow(clippy::struct_field_names, reason = "they are those of the JSON")]
 pub(super) struct Age {
     /// When it was fetched from 1688 or, for own goods, stored.
     fetched_at: Option<String>,
