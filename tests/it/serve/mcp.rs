@@ -40,10 +40,10 @@ struct Connected {
 }
 
 impl Connected {
-    fn new(options: McpOptions) -> Self {
+    fn new(options: &McpOptions) -> Self {
         let bench = Bench::new();
         let parts = McpParts { engine: engine_of(&bench), fetcher: None, clock: bench.clock.clone() };
-        let server = McpServer::new(parts, &options).unwrap();
+        let server = McpServer::new(parts, options).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (here, there) = tokio::io::duplex(1 << 16);
@@ -135,7 +135,7 @@ fn fits(schema: &Value, value: &Value, place: &str) {
 
 #[test]
 fn an_agent_that_may_not_spend_never_calls_upstream() {
-    let agent = Connected::new(McpOptions::default());
+    let agent = Connected::new(&McpOptions::default());
     for arguments in [
         json!({"picture": base64(1)}),
         json!({"picture": base64(1), "spend": true}),
@@ -165,7 +165,7 @@ fn an_agent_that_may_not_spend_never_calls_upstream() {
 
 #[test]
 fn an_agent_spends_where_it_says_so_and_no_more_than_it_was_allowed() {
-    let agent = Connected::new(McpOptions { allow_spend: 1, ..McpOptions::default() });
+    let agent = Connected::new(&McpOptions { allow_spend: 1, ..McpOptions::default() });
     let search =
         |seed, spend: bool| agent.answer("search_picture", &json!({"picture": base64(seed), "spend": spend}));
     let not = search(1, false);
@@ -187,7 +187,7 @@ fn an_agent_spends_where_it_says_so_and_no_more_than_it_was_allowed() {
 #[test]
 fn a_call_that_fails_unpaid_is_given_back_to_the_agent_and_one_that_was_paid_is_not() {
     use tongkuan::upstream::UpstreamErrorKind;
-    let agent = Connected::new(McpOptions { allow_spend: 2, ..McpOptions::default() });
+    let agent = Connected::new(&McpOptions { allow_spend: 2, ..McpOptions::default() });
     let search = |seed| agent.answer("search_picture", &json!({"picture": base64(seed), "spend": true}));
     agent.bench.upstream.fail_with(UpstreamErrorKind::Quota);
     let refused = search(1);
@@ -198,7 +198,7 @@ fn a_call_that_fails_unpaid_is_given_back_to_the_agent_and_one_that_was_paid_is_
 
 #[test]
 fn an_answer_says_how_old_it_and_its_prices_are() {
-    let agent = Connected::new(McpOptions { allow_spend: 1, ..McpOptions::default() });
+    let agent = Connected::new(&McpOptions { allow_spend: 1, ..McpOptions::default() });
     agent.answer("search_picture", &json!({"picture": base64(1), "spend": true}));
     agent.bench.clock.sleep(std::time::Duration::from_hours(72));
     let result = agent.call("search_picture", &json!({"picture": base64(1)}));
@@ -215,12 +215,12 @@ fn an_answer_says_how_old_it_and_its_prices_are() {
 
 #[test]
 fn a_picture_is_stored_only_where_its_user_has_allowed_it() {
-    let reader = Connected::new(McpOptions::default());
+    let reader = Connected::new(&McpOptions::default());
     let add = json!({"picture": base64(4), "add": true, "key": "sku-4"});
     assert_eq!(reader.refusal("check_picture", &add), "add_not_allowed");
     assert_eq!(reader.answer("check_picture", &json!({"picture": base64(4)}))["outcome"], "new");
     assert_eq!(reader.answer("check_picture", &json!({"picture": base64(4)}))["outcome"], "new");
-    let writer = Connected::new(McpOptions { allow_add: true, ..McpOptions::default() });
+    let writer = Connected::new(&McpOptions { allow_add: true, ..McpOptions::default() });
     let added = writer.answer("check_picture", &add);
     assert_eq!((&added["outcome"], &added["added"]), (&json!("new"), &json!(true)));
     let seen = writer.answer("check_picture", &add);
@@ -234,7 +234,7 @@ fn a_picture_is_stored_only_where_its_user_has_allowed_it() {
 #[test]
 fn tools_tell_truly_what_they_may_do() {
     for (allow_spend, allow_add) in [(0, false), (3, true)] {
-        let agent = Connected::new(McpOptions { allow_spend, allow_add, ..McpOptions::default() });
+        let agent = Connected::new(&McpOptions { allow_spend, allow_add, ..McpOptions::default() });
         let read_only = |tool: &str| agent.tool(tool).annotations.unwrap().read_only_hint;
         assert_eq!(read_only("search_picture"), Some(allow_spend == 0));
         assert_eq!(read_only("offer_details"), Some(allow_spend == 0));
@@ -258,7 +258,7 @@ fn files_are_read_below_the_opened_folders_alone_and_mistakes_are_told_with_a_re
     std::fs::create_dir(&open).unwrap();
     std::fs::write(open.join("a.png"), png(1)).unwrap();
     std::fs::write(place.path().join("b.png"), png(1)).unwrap();
-    let agent = Connected::new(McpOptions { roots: vec![open], ..McpOptions::default() });
+    let agent = Connected::new(&McpOptions { roots: vec![open], ..McpOptions::default() });
     let answer = agent.answer("search_picture", &json!({"picture": {"path": "a.png"}}));
     assert_eq!(answer["verdict"], "miss");
     let outside = place.path().join("b.png");
@@ -281,7 +281,7 @@ fn files_are_read_below_the_opened_folders_alone_and_mistakes_are_told_with_a_re
 
 #[test]
 fn a_call_that_is_taken_back_ends_and_what_it_had_paid_for_is_kept() {
-    let agent = Connected::new(McpOptions { allow_spend: 5, ..McpOptions::default() });
+    let agent = Connected::new(&McpOptions { allow_spend: 5, ..McpOptions::default() });
     let held = agent.bench.upstream.hanging.lock().unwrap();
     let request =
         CallToolRequest::new(params("search_picture", &json!({"picture": base64(1), "spend": true})));
@@ -304,7 +304,7 @@ fn a_call_that_is_taken_back_ends_and_what_it_had_paid_for_is_kept() {
 
 #[test]
 fn a_client_that_wants_to_know_hears_how_far_a_call_is() {
-    let agent = Connected::new(McpOptions::default());
+    let agent = Connected::new(&McpOptions::default());
     agent.answer("search_picture", &json!({"picture": base64(1)}));
     // The client takes note on a task of its own, which the answer may overtake.
     let until = std::time::Instant::now() + super::PATIENCE;
@@ -320,7 +320,7 @@ fn a_client_that_wants_to_know_hears_how_far_a_call_is() {
 
 #[test]
 fn the_quota_tells_what_is_left_here_and_at_each_upstream() {
-    let agent = Connected::new(McpOptions { allow_spend: 4, ..McpOptions::default() });
+    let agent = Connected::new(&McpOptions { allow_spend: 4, ..McpOptions::default() });
     agent.answer("search_picture", &json!({"picture": base64(1), "spend": true}));
     agent.answer("search_picture", &json!({"picture": base64(1), "spend": true}));
     let quota = agent.answer("quota", &json!({}));
