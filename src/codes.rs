@@ -357,6 +357,8 @@ mod serve {
             IdempotencyReused => "idempotency_reused",
             IdempotencyRunning => "idempotency_running",
             IdempotencyUnknown => "idempotency_unknown",
+            AddNotAllowed => "add_not_allowed",
+            PathOutside => "path_outside",
             NoSuchOffer => "no_such_offer",
             NoThumbnail => "no_thumbnail",
             Panicked => "internal"
@@ -371,8 +373,19 @@ mod serve {
             TooNew => "serve_file_too_new",
             Sqlite => "serve_file_failed",
             NameTaken => "key_name_taken",
-            NoSuchKey => "no_such_key"
+            NoSuchKey => "no_such_key",
+            KeyLine => "key_line"
         }
+    }
+}
+
+#[cfg(feature = "mcp")]
+codes! {
+    crate::serve::McpError {
+        Root => "mcp_root",
+        Protocol => "mcp_protocol",
+        Runtime => "mcp_runtime";
+        of Store
     }
 }
 

@@ -1,7 +1,7 @@
-"""Load on `tongkuan serve`: python benches/serve/load.py target/release/tongkuan [SECONDS]
+"""Load on `tongkuan serve`: python benches/serve/load.py target/release/tongkuan [SECONDS [STEADY_SECONDS]]
 
 Needs wrk, pillow and requests. Starts a sandbox and the service on loopback, with homes in a temporary folder, and prints the tables of
-docs/benchmarks/serve.md.
+docs/benchmarks/serve.md. SECONDS is for each line of the tables, STEADY_SECONDS for the one load that looks at memory alone.
 """
 
 import io
@@ -15,12 +15,14 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import requests
 from PIL import Image, ImageDraw
 
 BINARY = os.path.abspath(sys.argv[1])
 SECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 10
+STEADY_SECONDS = int(sys.argv[3]) if len(sys.argv) > 3 else 120
 HERE = pathlib.Path(__file__).parent
 
 
@@ -49,6 +51,59 @@ def wrk(url, files, connections, seconds=SECONDS):
     done, us, refused, broken, late, p50, p99, worst = map(float, row)
     return {"rate": done / us * 1e6, "done": done, "refused": refused, "broken": broken + late,
             "p50_ms": p50 / 1e3, "p99_ms": p99 / 1e3, "max_ms": worst / 1e3}
+
+
+def offered(url, files, rate, seconds):
+    """So many requests a second, whatever becomes of them: what is answered, what is refused, and how long the answered ones took from
+    the moment at which they were due."""
+    bodies = [path.read_bytes() for path in files]
+    local, answered, refused, broken, lock = threading.local(), [], 0, 0, threading.Lock()
+
+    def ask(number, due):
+        nonlocal refused, broken
+        if not hasattr(local, "session"):
+            local.session = requests.Session()
+        try:
+            status = local.session.post(url, data=bodies[number % len(bodies)], timeout=90).status_code
+        except requests.RequestException:
+            status = 0
+        took_ms = (time.monotonic() - due) * 1e3
+        with lock:
+            if status == 200:
+                answered.append(took_ms)
+            elif status == 429:
+                refused += 1
+            else:
+                broken += 1
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(256) as pool:
+        for number in range(int(rate * seconds)):
+            due = begun + number / rate
+            time.sleep(max(0, due - time.monotonic()))
+            pool.submit(ask, number, due)
+    took = time.monotonic() - begun
+    answered.sort()
+    at = lambda share: answered[min(len(answered) - 1, int(share * len(answered)))] if answered else float("nan")
+    return {"offered": rate, "goodput": len(answered) / took, "refused": refused, "broken": broken, "p50_ms": at(0.5), "p99_ms": at(0.99)}
+
+
+def steady(process, url, files, seconds):
+    """Memory while requests go on, every tenth of the time."""
+    seen, stop = [], threading.Event()
+
+    def look():
+        while not stop.wait(seconds / 10):
+            seen.append(rss_mb(process))
+
+    looking = threading.Thread(target=look)
+    before = rss_mb(process)
+    looking.start()
+    result = wrk(url, files, 16, seconds)
+    stop.set()
+    looking.join()
+    print(f"\n{result['done']:.0f} hits by bytes over {seconds} s ({result['rate']:.0f}/s, broken {result['broken']:.0f}): "
+          f"RSS {before:.0f} MB before, then {', '.join(f'{mb:.0f}' for mb in seen)}, {rss_mb(process):.0f} MB after", flush=True)
 
 
 def jpeg(image, quality):
@@ -151,16 +206,24 @@ def main():
         print("| what | connections | requests a second | p50 ms | p99 ms | refused | broken |\n|---|---:|---:|---:|---:|---:|---:|")
         for connections in (1, 16, 64):
             row("hit by bytes", connections, wrk(f"{url}/v1/search", mains, connections))
-        for connections in (1, 16):
-            row("hit by picture", connections, wrk(f"{url}/v1/search", copies, connections))
-        print(f"\nRSS: {rss_mb(process):.0f} MB")
+        capacity = 0
+        for connections in (1, 16, 64):
+            result = wrk(f"{url}/v1/search", copies, connections)
+            capacity = max(capacity, result["rate"] - result["refused"] / SECONDS)
+            row("hit by picture", connections, result)
         place = 0
-        for connections in (1, 16):
-            part = new[place:place + 1400]
-            place += 1400
+        for connections in (1, 16, 64):
+            part = new[place:place + 900]
+            place += 900
             row("miss, asked at the sandbox", connections, wrk(f"{url}/v1/search", part, connections))
-        row("hit by picture, far too many", 256, wrk(f"{url}/v1/search", copies, 256))
-        print(f"\nRSS: {rss_mb(process):.0f} MB")
+        print(f"\nRSS: {rss_mb(process):.0f} MB; load of the machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
+        print("\n| hits by picture, offered a second | answered a second | refused | broken | p50 ms | p99 ms | RSS MB |\n"
+              "|---:|---:|---:|---:|---:|---:|---:|")
+        for times in (0.5, 2):
+            told = offered(f"{url}/v1/search", copies, times * capacity, 2 * SECONDS)
+            print(f"| {told['offered']:.0f} ({times} times what it can) | {told['goodput']:.0f} | {told['refused']} | {told['broken']} | "
+                  f"{told['p50_ms']:.0f} | {told['p99_ms']:.0f} | {rss_mb(process):.0f} |", flush=True)
+        steady(process, f"{url}/v1/search", mains, STEADY_SECONDS)
         process.terminate()
         assert process.wait() == 0
         env["TONGKUAN_HOME"] = str(folder / "killed")

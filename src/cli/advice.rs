@@ -19,7 +19,7 @@ use crate::offer::{OfferIdError, PriceError};
 use crate::photo::PhotoError;
 use crate::sandbox::{FaultError, SandboxError};
 use crate::scan::ScanError;
-use crate::serve::{RightsError, ServeError, ServeStoreError};
+use crate::serve::{McpError, RightsError, ServeError, ServeStoreError};
 use crate::sheet::SheetError;
 use crate::upstream::{TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
 
@@ -68,6 +68,7 @@ fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
             ServeError,
             ServeStoreError,
             RightsError,
+            McpError,
         )
     })
 }

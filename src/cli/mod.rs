@@ -20,6 +20,7 @@ mod log;
 mod login;
 mod look;
 mod manual;
+mod mcp;
 mod moving;
 mod output;
 mod picture;
@@ -126,6 +127,8 @@ enum Command {
     Setup,
     /// Run the HTTP service, and the gateway in the upstreams' dialects
     Serve(serve::Serve),
+    /// Be a tool for agents (Model Context Protocol) over standard input and output
+    Mcp(mcp::Mcp),
     /// Make, list and end the keys of the service
     Keys(serve::Keys),
     /// Run a local stand-in for 1688, for development before API keys arrive
@@ -192,7 +195,7 @@ fn run_command() -> Result<ExitCode> {
         Err(told) => return refuse(told),
     };
     // The service logs in its own form.
-    if !matches!(command, Command::Serve(_)) {
+    if !matches!(command, Command::Serve(_) | Command::Mcp(_)) {
         log::start(common.log.as_deref())?;
     }
     let settings = Settings::resolve(&common)?;
@@ -214,6 +217,7 @@ fn run_command() -> Result<ExitCode> {
         Command::Setup => doctor::setup(&settings),
         Command::Sandbox(sandbox) => sandbox.run(&settings),
         Command::Serve(serve) => serve.run(&settings, common.log.as_deref()),
+        Command::Mcp(mcp) => mcp.run(&settings, common.log.as_deref()),
         Command::Keys(keys) => keys.run(&settings),
         Command::Demo(demo) => demo.run(settings),
         Command::Scan(scan) => scan.run(&settings),

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -44,7 +45,7 @@ pub(super) struct Serve {
     /// Local searches at once (default: one a core)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
-    /// Requests that may wait for a worker; more are refused with 429 (default: 16 a worker)
+    /// Requests that may wait for a worker; more are refused with 429 (default: 32 a worker)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_waiting: Option<u32>,
     /// Searches that may wait for an upstream at once
@@ -77,6 +78,9 @@ pub(super) struct Serve {
     /// Do not speak the upstreams' dialects
     #[arg(long)]
     no_gateway: bool,
+    /// Do not let agents ask at /mcp
+    #[arg(long)]
+    no_mcp: bool,
     /// Do not ask about waiting pictures, fetch old answers anew, or look after the index beside requests
     #[arg(long)]
     no_background: bool,
@@ -95,7 +99,7 @@ enum LogFormat {
 
 /// Notes of the engine, in the log.
 #[derive(Debug)]
-struct Logged;
+pub(super) struct Logged;
 
 impl Progress for Logged {
     fn note(&self, text: &str) {
@@ -163,7 +167,9 @@ impl Serve {
         ServeOptions {
             listen: self.listen,
             workers,
-            max_waiting: self.max_waiting.map_or(16 * workers, |waiting| waiting as usize),
+            max_waiting: self
+                .max_waiting
+                .map_or(ServeOptions::WAITING_A_WORKER * workers, |waiting| waiting as usize),
             max_asking: self.max_asking.into(),
             max_connections: self.max_connections as usize,
             // A form and base64 are longer than the picture.
@@ -174,6 +180,7 @@ impl Serve {
             allowed_hosts: self.allow_host.clone(),
             allowed_origins: self.allow_origin.clone(),
             gateway: !self.no_gateway,
+            mcp: !self.no_mcp,
             background: default.background.filter(|_| !self.no_background),
             harvest: settings.harvest && !settings.is_offline(),
             ..default
@@ -206,6 +213,14 @@ enum What {
     },
     /// Print all keys, without their secrets
     List,
+    /// Print all keys as lines of JSON for another home, with digests in the place of their secrets: a backup of the home has
+    /// no keys, and a service without keys lets everybody on its machine in
+    Export,
+    /// Take the keys that `keys export` has printed, all or none; who has a key keeps using it
+    Import {
+        /// The file, or - for standard input
+        file: PathBuf,
+    },
     /// End a key, by its name or id, at once and for good. Once there was a key, nobody is let in without one
     Revoke {
         /// As `keys list` prints it
@@ -261,6 +276,27 @@ impl Keys {
                         key.rights.to_string(),
                         key.calls_today
                     )?;
+                }
+            }
+            What::Export => {
+                settings.require_home()?;
+                for line in store()?.export_keys(now)? {
+                    writeln!(stdout(), "{line}")?;
+                }
+            }
+            What::Import { file } => {
+                let lines = if file.as_path() == Path::new("-") {
+                    std::io::read_to_string(std::io::stdin().lock())
+                        .context("standard input cannot be read")?
+                } else {
+                    std::fs::read_to_string(file)
+                        .with_context(|| format!("{} cannot be read", file.display()))?
+                };
+                let added = store()?.import_keys(&lines)?;
+                if settings.json {
+                    writeln!(stdout(), "{}", json!({"id": null, "added": added}))?;
+                } else {
+                    writeln!(stdout(), "{added} keys added")?;
                 }
             }
             What::Revoke { name } => {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Call, Fault, Order, Region, Wish, linkplus, number};
-use crate::offer::Offer;
+use crate::offer::{Attribute, Offer, OfferDetail, OfferId};
 
 pub(crate) const PATH: &str = "/openapi/{*call}";
 /// Above this an upload "succeeds" with the image id 0.
@@ -170,5 +170,56 @@ pub(crate) fn row(offer: &Offer) -> Value {
         "sellerDataInfo": {
             "tradeMedalLevel": offer.supplier.credit_level.as_deref().map(|level| level.trim_end_matches('A')),
         },
+    })
+}
+
+/// The offer that details are asked of.
+pub(crate) fn product_asked(call: &Call) -> Result<OfferId, Fault> {
+    let param = object(call, "offerDetailParam")?;
+    let id = match &param["offerId"] {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        _ => return Err(Fault::missing("offerId")),
+    };
+    param["country"].as_str().ok_or_else(|| Fault::missing("country"))?;
+    OfferId::new(id).map_err(|error| Fault::new("gw.ParamInvalid", error.to_string()))
+}
+
+/// As of `product.search.queryProductDetail`; what nobody told is null.
+pub(crate) fn product(detail: &OfferDetail) -> Value {
+    let OfferDetail { offer, image_urls, attributes, skus } = detail;
+    let variant = |sku: &crate::offer::Sku| {
+        let property = |Attribute { name, value }: &Attribute| {
+            json!({
+                "attributeName": name, "attributeNameTrans": name, "value": value, "valueTrans": value,
+                "skuImageUrl": sku.image_url,
+            })
+        };
+        json!({
+            "skuId": sku.sku_id,
+            "price": sku.price,
+            "consignPrice": sku.price,
+            "amountOnSale": sku.stock,
+            "skuAttributes": sku.attributes.iter().map(property).collect::<Vec<_>>(),
+        })
+    };
+    let property = |Attribute { name, value }: &Attribute| json!({ "attributeName": name, "value": value });
+    json!({
+        "offerId": number(offer),
+        "categoryId": offer.category_ids.last(),
+        "subject": offer.title,
+        "subjectTrans": offer.title,
+        "productImage": { "images": image_urls },
+        "productAttribute": attributes.iter().map(property).collect::<Vec<_>>(),
+        "productSkuInfos": skus.iter().map(variant).collect::<Vec<_>>(),
+        "productSaleInfo": {
+            "priceRangeList": [{ "startQuantity": offer.min_order_quantity, "price": offer.price }],
+        },
+        "minOrderQuantity": offer.min_order_quantity,
+        "companyName": offer.supplier.company_name,
+        "sellerDataInfo": {
+            "tradeMedalLevel": offer.supplier.credit_level.as_deref().map(|level| level.trim_end_matches('A')),
+        },
+        "status": "published",
     })
 }

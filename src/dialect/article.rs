@@ -9,11 +9,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Refusal, Wish, detail_url};
-use crate::offer::Offer;
+use super::{Refusal, Wish, detail_url, number};
+use crate::offer::{Attribute, Offer, OfferDetail, OfferId};
 
 pub(crate) const TOKEN_PATH: &str = "/auth/requestToken";
 pub(crate) const SEARCH_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.imageSearch";
+
+pub(crate) const DETAIL_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.get";
 
 /// For a token.
 #[derive(Debug, Deserialize)]
@@ -103,6 +105,54 @@ fn row(offer: &Offer) -> Value {
             "companyName": offer.supplier.company_name,
             "creditLevel": offer.supplier.credit_level,
         },
+    })
+}
+
+/// What a call about an offer names it by: public code writes either.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DetailRequest {
+    #[serde(rename = "productId", alias = "offerId")]
+    product_id: Option<String>,
+}
+
+impl DetailRequest {
+    pub(crate) fn offer_id(&self) -> Result<OfferId, Box<Response>> {
+        let id = self.product_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| bad_parameter("productId is missing"))?;
+        OfferId::new(id).map_err(|error| bad_parameter(&error.to_string()))
+    }
+}
+
+/// As of `alibaba.product.get`; `None` for an offer that is not known.
+pub(crate) fn product(detail: Option<&OfferDetail>) -> Value {
+    json!({ "success": true, "productInfo": detail.map(product_info) })
+}
+
+fn product_info(detail: &OfferDetail) -> Value {
+    let OfferDetail { offer, image_urls, attributes, skus } = detail;
+    let variant = |sku: &crate::offer::Sku| {
+        let property = |Attribute { name, value }: &Attribute| json!({ "attributeDisplayName": name, "attributeValue": value, "skuImageUrl": sku.image_url });
+        json!({
+            "skuId": sku.sku_id,
+            "price": sku.price,
+            "amountOnSale": sku.stock.map(|pieces| pieces.to_string()),
+            "attributes": sku.attributes.iter().map(property).collect::<Vec<_>>(),
+        })
+    };
+    let property = |Attribute { name, value }: &Attribute| json!({ "attributeName": name, "value": value });
+    json!({
+        "productID": number(offer),
+        "categoryID": offer.category_ids.last(),
+        "subject": offer.title,
+        "image": { "images": image_urls },
+        "attributes": attributes.iter().map(property).collect::<Vec<_>>(),
+        "skuInfos": skus.iter().map(variant).collect::<Vec<_>>(),
+        "saleInfo": {
+            "minOrderQuantity": offer.min_order_quantity,
+            "priceRanges": [{ "startQuantity": offer.min_order_quantity, "price": offer.price }],
+        },
+        "companyName": offer.supplier.company_name,
+        "status": "published",
     })
 }
 

@@ -20,7 +20,7 @@ use super::goods::Good;
 use super::linkplus;
 use super::shared::{Answer, Shared};
 use super::shop;
-use crate::dialect::aop::{self as dialect, Api, ImageQuery, MAX_IMAGE_BYTES, failure, object, success};
+use crate::dialect::aop::{self as dialect, Api, ImageQuery, MAX_IMAGE_BYTES, failure, success};
 use crate::dialect::{Call, Fault, Region, Wish, gateway_time};
 use crate::photo::{Photo, PhotoLimits};
 
@@ -158,13 +158,10 @@ async fn upload(shared: &Arc<Shared>, call: &Call) -> Result<Value, Fault> {
 }
 
 fn product_detail(shared: &Shared, call: &Call) -> Result<Value, Fault> {
-    let param = object(call, "offerDetailParam")?;
-    let id = param["offerId"].as_u64().or_else(|| param["offerId"].as_str()?.parse().ok());
-    let id = id.ok_or_else(|| Fault::missing("offerId"))?;
-    param["country"].as_str().ok_or_else(|| Fault::missing("country"))?;
+    let offer_id = dialect::product_asked(call)?;
     shared.gate.admit_detail(&shared.options)?;
     // Ours: what the gateway says of an offer that it does not know is not known.
-    let product = shared.catalogue.find(id).map(|good| details::gateway_product(shared, good));
+    let product = details::find(shared, &offer_id).as_ref().map(dialect::product);
     Ok(success(&json!(product)))
 }
 

@@ -8,8 +8,7 @@ use axum::extract::multipart::MultipartRejection;
 use axum::extract::{Multipart, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::details;
 use super::faults::{self, Fault, Stage};
@@ -17,12 +16,10 @@ use super::shared::Shared;
 use super::shop;
 use crate::dialect::Wish;
 use crate::dialect::article::{
-    self as dialect, Search, TokenRequest, bad_parameter, bad_picture, bearer, refused,
+    self as dialect, DetailRequest, Search, TokenRequest, bad_parameter, bad_picture, bearer, refused,
 };
 use crate::offer::Offer;
 use crate::photo::{Photo, PhotoFormat, PhotoLimits};
-
-pub(super) const DETAIL_PATH: &str = "/openapi/param2/1/com.alibaba.product/alibaba.product.get";
 
 pub(super) async fn token(State(shared): State<Arc<Shared>>, Query(asked): Query<TokenRequest>) -> Response {
     shared.gate.count_token_request();
@@ -50,13 +47,6 @@ pub(super) async fn search(
     }
 }
 
-/// What a call about an offer names it by: public code writes either.
-#[derive(Debug, Deserialize)]
-pub(super) struct DetailRequest {
-    #[serde(rename = "productId", alias = "offerId")]
-    product_id: Option<u64>,
-}
-
 pub(super) async fn product(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -64,10 +54,10 @@ pub(super) async fn product(
 ) -> Response {
     let answer = || {
         shared.gate.check(&shared.options, bearer(&headers)).map_err(|r| Box::new(refused(r)))?;
-        let product_id = asked.product_id.ok_or_else(|| bad_parameter("productId is missing"))?;
+        let offer_id = asked.offer_id()?;
         shared.gate.admit_detail(&shared.options).map_err(|r| Box::new(refused(r)))?;
-        let product = shared.catalogue.find(product_id).map(|good| details::article_product(&shared, good));
-        Ok(axum::Json(json!({ "success": true, "productInfo": product })).into_response())
+        let detail = details::find(&shared, &offer_id);
+        Ok(axum::Json(dialect::product(detail.as_ref())).into_response())
     };
     answer().unwrap_or_else(|refusal: Box<Response>| *refusal)
 }

@@ -63,7 +63,7 @@ impl Sandbox {
             .route("/img/{offer_id}/{view}", get(image))
             .route(dialect::article::TOKEN_PATH, get(article::token).post(article::token))
             .route(dialect::article::SEARCH_PATH, post(article::search))
-            .route(article::DETAIL_PATH, get(article::product))
+            .route(dialect::article::DETAIL_PATH, get(article::product))
             .route(dialect::onebound::UPLOAD_PATH, post(onebound::upload))
             .route(dialect::onebound::SEARCH_PATH, get(onebound::search))
             .route(dialect::tmapi::SEARCH_PATH, get(tmapi::search))

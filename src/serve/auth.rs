@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::allowance::Allowance;
 use super::keys::{KeyId, Rights, StoredKey};
 use super::problem::Failure;
 use super::request_error::RequestError;
@@ -21,16 +22,54 @@ pub(super) struct Caller {
     /// `None` for the owner of the machine, while there are no keys, and for the app of the gateway.
     key: Option<StoredKey>,
     rights: Rights,
+    /// Of a program that works in its user's name: what it may spend beside all other limits.
+    allowance: Option<Arc<Allowance>>,
 }
 
 impl Caller {
     /// Who may do everything.
     pub(super) fn owner() -> Self {
-        Self { key: None, rights: Rights::ALL }
+        Self { key: None, rights: Rights::ALL, allowance: None }
     }
 
     pub(super) fn of_key(key: StoredKey) -> Self {
-        Self { rights: key.rights, key: Some(key) }
+        Self { rights: key.rights, key: Some(key), allowance: None }
+    }
+
+    /// A program that works in its user's name, within what the user has allowed.
+    #[cfg(feature = "mcp")]
+    pub(super) fn with_allowance(may_write: bool, allowance: Allowance) -> Self {
+        let rights = Rights { read: true, write: may_write, spend: allowance.left() > 0 };
+        Self { key: None, rights, allowance: Some(Arc::new(allowance)) }
+    }
+
+    /// As far as it may go where nobody looks at each step: whatever a key allows in so many words, with a budget of its own, and
+    /// reading alone without a key.
+    #[cfg(feature = "mcp")]
+    pub(super) fn as_agent(&self) -> Self {
+        let Some(key) = &self.key else { return Self::with_allowance(false, Allowance::new(0)) };
+        let rights = Rights { spend: self.rights.spend && key.daily_budget.is_some(), ..self.rights };
+        Self { rights, ..self.clone() }
+    }
+
+    /// Calls that it may still cause, as far as it has a limit of its own.
+    ///
+    /// # Errors
+    /// [`Failure`] where that cannot be found out.
+    #[cfg(feature = "mcp")]
+    pub(super) fn calls_left(&self, app: &App) -> Result<Option<u32>, Failure> {
+        if !self.rights.spend {
+            return Ok(Some(0));
+        }
+        if let Some(allowance) = &self.allowance {
+            return Ok(Some(allowance.left()));
+        }
+        let Some((key_id, budget)) = self.key.as_ref().and_then(|key| Some((&key.key_id, key.daily_budget?)))
+        else {
+            return Ok(None);
+        };
+        let spent = app.store.calls_of(key_id, QuotaDay::of(app.clock.now()))?;
+        Ok(Some(budget.saturating_sub(spent)))
     }
 
     pub(super) fn may_read(&self) -> Result<(), RequestError> {
@@ -59,15 +98,19 @@ impl Caller {
             return Ok(Err(NoLeave::NoRight));
         }
         let day = QuotaDay::of(app.clock.now());
+        if let Some(allowance) = &self.allowance {
+            let booked = Booked { account: Account::Allowance(Arc::clone(allowance)), day, calls };
+            return Ok(if allowance.take(calls) { Ok(booked) } else { Err(NoLeave::BudgetSpent) });
+        }
         let Some((key_id, budget)) = self.key.as_ref().map(|key| (&key.key_id, key.daily_budget)) else {
-            return Ok(Ok(Booked { key_id: None, day, calls }));
+            return Ok(Ok(Booked { account: Account::None, day, calls }));
         };
         let booked = app.store.book(key_id, day, calls, budget.unwrap_or(u32::MAX))?;
         if booked < calls {
             app.store.settle(key_id, day, booked, 0)?;
             return Ok(Err(NoLeave::BudgetSpent));
         }
-        Ok(Ok(Booked { key_id: Some(key_id.clone()), day, calls }))
+        Ok(Ok(Booked { account: Account::Key(key_id.clone()), day, calls }))
     }
 }
 
@@ -95,20 +138,33 @@ impl NoLeave {
     }
 }
 
-/// Calls that were booked on a key. Where it is not said what was called, the booking stands.
+/// What calls are booked on, beside the upstream's own account.
+#[derive(Debug)]
+enum Account {
+    None,
+    Key(KeyId),
+    Allowance(Arc<Allowance>),
+}
+
+/// Calls that were booked. Where it is not said what was called, the booking stands.
 #[derive(Debug)]
 pub(super) struct Booked {
-    key_id: Option<KeyId>,
+    account: Account,
     day: QuotaDay,
     calls: u32,
 }
 
 impl Booked {
     pub(super) fn settle(self, app: &App, called: u32) {
-        let Some(key_id) = &self.key_id else { return };
-        if let Err(error) = app.store.settle(key_id, self.day, self.calls, called) {
-            // The booking stands, so that the budget is not overdrawn.
-            tracing::warn!(%error, "a key's account could not be set right");
+        match &self.account {
+            Account::None => {}
+            Account::Allowance(allowance) => allowance.settle(self.calls, called),
+            Account::Key(key_id) => {
+                if let Err(error) = app.store.settle(key_id, self.day, self.calls, called) {
+                    // The booking stands, so that the budget is not overdrawn.
+                    tracing::warn!(%error, "a key's account could not be set right");
+                }
+            }
         }
     }
 }

@@ -127,7 +127,7 @@ fn check_all(
 
 /// Was each of these pictures seen before?
 ///
-/// A picture in any of the usual forms gets one object. Lines of JSON (`application/x-ndjson`) get a line each, as soon as
+/// A picture in any of the usual forms gets one object, and a form with several pictures a line for each, in their order. Lines of JSON (`application/x-ndjson`) get a line each, as soon as
 /// it is known: both streams may go on without end. With `add`, what is not seen is stored in the same step.
 #[utoipa::path(
     post, path = "/v1/check", tag = "search",
@@ -161,13 +161,22 @@ pub(super) async fn check(
     let key = query.key.clone().map(checked_label).transpose()?;
     let asked = idempotency::Asked::of(&request)?;
     let (headers, body) = read_whole(&app, request).await?;
+    let mut pictures = Given::read_all(&headers, &body.bytes).await?;
+    if pictures.len() > 1 {
+        if asked.key().is_some() || key.is_some() {
+            return Err(Failure::invalid(
+                "key and Idempotency-Key go with one picture: send one, or lines of JSON",
+            ));
+        }
+        return several_of(app, query, pictures, body.share).await;
+    }
+    let given = pictures.pop().ok_or(RequestError::Panicked)?;
     let asked = asked.with_body(&headers, &body.bytes);
     // What was stored by a run that was killed is found under this name, in the transaction of the picture itself.
     let run_name =
         asked.key().filter(|_| query.add).map(|key| format!("idempotency {} {key}", caller.scope()));
     idempotency::once(&app, &caller, asked, async |began| {
         let deadline = app.deadline();
-        let given = Given::read(&headers, &body.bytes).await?;
         let picture = given.open(&app, deadline, Some(body.share)).await?;
         let engine = Arc::clone(&app.engine);
         let job = move |_| -> Result<Value, Failure> {
@@ -192,6 +201,23 @@ pub(super) async fn check(
         Ok(axum::Json(line).into_response())
     })
     .await
+}
+
+/// One picture of a caller that has no request of its own to take up again.
+#[cfg(feature = "mcp")]
+pub(super) async fn check_picture(
+    app: &Arc<App>,
+    picture: super::input::PictureFile,
+    add: bool,
+    thorough: bool,
+    key: Option<String>,
+) -> Result<Value, Failure> {
+    let query = CheckQuery { add, thorough, key: None };
+    let engine = Arc::clone(&app.engine);
+    let job = move |_| check_one(&engine, &query, key, picture.label.clone(), picture.bytes.clone(), None);
+    let line = app.local.run(app.deadline(), job).await??;
+    app.metrics.count_check(line["outcome"].as_str().unwrap_or_default());
+    Ok(line)
 }
 
 /// Keeps the one row, and its error as an error.
@@ -225,6 +251,39 @@ fn check_one(
         Some(Err(RowError(failure))) => Err(failure),
         None => Err(RequestError::Panicked.into()),
     }
+}
+
+/// The pictures of one form, and a line for each. What is wrong with one of them is said in its line.
+async fn several_of(
+    app: Arc<App>,
+    query: CheckQuery,
+    pictures: Vec<Given>,
+    share: BodyShare,
+) -> Result<Response, Failure> {
+    let (engine, fetcher) = (Arc::clone(&app.engine), app.fetcher.clone());
+    let (pool, deadline) = (Arc::clone(&app.batches), app.deadline());
+    let job = move |_| -> Result<Vec<String>, EngineError> {
+        let rows = pictures.into_iter().zip(0..).map(move |(given, row)| {
+            let name = match &given {
+                Given::File { label, .. } if !label.is_empty() => label.clone(),
+                Given::Address { address, .. } => PictureSource::Address(address.clone()).name(),
+                Given::File { .. } => row.to_string(),
+            };
+            let item = read_of(given, fetcher.clone()).map(|read| CheckItem { label: name.clone(), read });
+            (row, Place { id: name, key: None }, item.map_err(RowError))
+        });
+        let (mut lines, stop) = (Vec::new(), Cancel::new());
+        let keep = |line: CheckedLine| {
+            lines.push(line.to_whole_json() + "\n");
+            app.metrics.count_check(line.text("outcome").unwrap_or_default());
+            true
+        };
+        check_all(&engine, rows, options_of(&query, None), &stop, keep)?;
+        drop(share);
+        Ok(lines)
+    };
+    let lines = pool.run(deadline, job).await??;
+    Ok(([(header::CONTENT_TYPE, NDJSON)], lines.concat()).into_response())
 }
 
 /// Lines in, lines out, both while they come.
@@ -312,29 +371,31 @@ fn row_of(app: &App, row: u64, line: &[u8], share: BodyShare) -> Row {
 
 fn item_of(app: &App, line: CheckLine, place: &Place, share: BodyShare) -> Result<CheckItem<Read>, Failure> {
     let name = checked_label(place.key.clone().unwrap_or_else(|| place.id.clone()))?;
-    match Given::of_json(PictureJson { image: line.image, url: line.url, label: None })? {
-        Given::File { bytes, .. } => {
-            let read: Read = Box::new(move || {
-                let _until_read = share;
-                Ok(bytes.to_vec())
-            });
-            Ok(CheckItem { label: name, read })
-        }
+    let is_named = line.id.is_some() || line.key.is_some();
+    let given = Given::of_json(PictureJson { image: line.image, url: line.url, label: None })?;
+    let label = match &given {
+        Given::Address { address, .. } if !is_named => PictureSource::Address(address.clone()).name(),
+        _ => name,
+    };
+    let read = read_of(given, app.fetcher.clone())?;
+    let read: Read = Box::new(move || {
+        let _until_read = share;
+        read()
+    });
+    Ok(CheckItem { label, read })
+}
+
+/// Reads or fetches a picture once it is its turn.
+fn read_of(given: Given, fetcher: Option<Arc<dyn Fetch + Send>>) -> Result<Read, Failure> {
+    match given {
+        Given::File { bytes, .. } => Ok(Box::new(move || Ok(bytes.to_vec()))),
         Given::Address { address, .. } => {
-            let fetcher =
-                app.fetcher.clone().ok_or_else(|| Failure::invalid("this server may not fetch pictures"))?;
-            let label = if line.id.is_none() && line.key.is_none() {
-                PictureSource::Address(address.clone()).name()
-            } else {
-                name
-            };
-            let read: Read = Box::new(move || {
+            let fetcher = fetcher.ok_or_else(|| Failure::invalid("this server may not fetch pictures"))?;
+            Ok(Box::new(move || {
                 let fetch = |address: &str| Fetch::fetch(fetcher.as_ref(), address);
-                doors::fetch_largest(&address, fetch)
-                    .map(|(bytes, _)| bytes)
-                    .map_err(|error| RowError(error.into()))
-            });
-            Ok(CheckItem { label, read })
+                let fetched = doors::fetch_largest(&address, fetch);
+                fetched.map(|(bytes, _)| bytes).map_err(|error| RowError(error.into()))
+            }))
         }
     }
 }

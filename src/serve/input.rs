@@ -185,13 +185,35 @@ impl Given {
                 let json: PictureJson = parse_json(bytes)?;
                 Self::of_json(json)
             }
-            "multipart/form-data" => Self::of_form(kind, bytes.clone()).await,
+            "multipart/form-data" => Self::of_fields(read_form(kind, bytes.clone()).await?),
             "" | "application/octet-stream" => Self::of_file(bytes.clone(), String::new()),
             _ if essence.starts_with("image/") => Self::of_file(bytes.clone(), String::new()),
             _ => {
                 Err(RequestError::MediaType { given: kind.chars().take(80).collect(), wanted: WANTED }.into())
             }
         }
+    }
+
+    /// Of a body that was read, in which a form may hold several pictures, in their order.
+    pub(super) async fn read_all(headers: &HeaderMap, bytes: &Bytes) -> Result<Vec<Self>, Failure> {
+        let kind =
+            headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_form = kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data");
+        if !is_form {
+            return Ok(vec![Self::read(headers, bytes).await?]);
+        }
+        let fields = read_form(kind, bytes.clone()).await?;
+        let is_picture = |field: &Field| matches!(field.name.as_str(), "image" | "url");
+        if fields.iter().filter(|field| is_picture(field)).count() < 2 {
+            return Ok(vec![Self::of_fields(fields)?]);
+        }
+        if let Some(field) = fields.iter().find(|field| !is_picture(field)) {
+            let name: String = field.name.chars().take(80).collect();
+            return Err(Failure::invalid(format!(
+                "the form has a field {name:?} beside several pictures: each is called after its file"
+            )));
+        }
+        fields.into_iter().map(|field| Self::of_fields(vec![field])).collect()
     }
 
     fn of_file(bytes: Bytes, label: String) -> Result<Self, Failure> {
@@ -202,8 +224,7 @@ impl Given {
         Ok(Self::File { bytes, label })
     }
 
-    async fn of_form(kind: &str, bytes: Bytes) -> Result<Self, Failure> {
-        let mut fields = read_form(kind, bytes).await?;
+    fn of_fields(mut fields: Vec<Field>) -> Result<Self, Failure> {
         let mut take = |name: &str| {
             let place = fields.iter().position(|field| field.name == name)?;
             Some(fields.swap_remove(place))

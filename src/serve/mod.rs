@@ -4,18 +4,24 @@
 //! is, the engine knows. Every answer has the JSON of the command line.
 
 mod account;
+#[cfg_attr(not(feature = "mcp"), allow(dead_code, reason = "agents alone have one"))]
+mod allowance;
 mod auth;
 mod background;
 mod background_report;
 mod check;
 mod connections;
+mod error_list;
 mod gateway;
 mod gateway_app;
 mod health;
 mod idempotency;
 mod input;
+mod key_lines;
 mod key_secrets;
 mod keys;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod metrics;
 mod offers;
 mod openapi;
@@ -47,6 +53,8 @@ use tokio::sync::watch;
 pub use connections::Ended;
 pub use gateway_app::GatewayApp;
 pub use keys::{KeyId, NewKey, Rights, RightsError, StoredKey};
+#[cfg(feature = "mcp")]
+pub use mcp::{McpError, McpOptions, McpParts, McpServer};
 pub use options::ServeOptions;
 pub use request_error::RequestError;
 pub use state::ServeParts;

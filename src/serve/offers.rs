@@ -1,6 +1,7 @@
 //! `/v1/offers`: what is known about offers, and what can be asked about one.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::State;
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-use super::auth::Caller;
+use super::auth::{Caller, NoLeave};
 use super::input::{InPath, Params};
 use super::problem::Failure;
 use super::request_error::RequestError;
@@ -105,37 +106,49 @@ pub(super) async fn ask(
     caller.may_spend()?;
     let offer_id = OfferId::new(offer_id)?;
     let deadline = app.deadline_of(query.deadline_ms)?;
-    let booked = caller.book(&app, 1)?.ok();
-    let mode = match (&booked, query.refresh) {
-        (None, _) => Mode::LocalOnly,
-        (_, true) => Mode::Refresh,
-        (_, false) => Mode::Default,
-    };
-    let (engine, asked) = (Arc::clone(&app.engine), offer_id.clone());
-    let job = move |interrupt| engine.details_unless(&interrupt, &asked, mode);
-    let details = match app.asking.run(deadline, job).await.map_err(Failure::from) {
-        Ok(Ok(details)) => details,
-        Ok(Err(error)) => {
-            let failure = Failure::from(error);
-            if let Some((booked, calls)) = booked.zip(failure.calls_if_known()) {
-                booked.settle(&app, calls);
-            }
-            return Err(failure);
-        }
-        Err(failure) => return Err(failure),
-    };
-    let is_short = booked.is_none();
-    if let Some(booked) = booked {
-        booked.settle(&app, details.upstream_calls);
-    }
-    app.metrics.count_calls(details.upstream_calls);
+    let mode = if query.refresh { Mode::Refresh } else { Mode::Default };
+    let (details, no_leave) = details_for(&app, &caller, &offer_id, mode, deadline).await?;
     let mut json = json_of(&details, &offer_id);
-    if is_short && (details.detail.is_none() || details.stale) {
-        let why = super::auth::NoLeave::BudgetSpent;
+    if let Some(why) = no_leave {
         json["unanswered"] =
             json!({"reason": why.reason(), "message": why.message(), "retry_at": null, "queued": false});
     }
     Ok(axum::Json(json))
+}
+
+/// Details in the name of a caller, and why it was kept from asking about what is not known, if it was.
+pub(super) async fn details_for(
+    app: &Arc<App>,
+    caller: &Caller,
+    offer_id: &OfferId,
+    mode: Mode,
+    deadline: Instant,
+) -> Result<(Details, Option<NoLeave>), Failure> {
+    let booked = if mode == Mode::LocalOnly { None } else { Some(caller.book(app, 1)?) };
+    let (booked, no_leave) = match booked {
+        Some(Ok(booked)) => (Some(booked), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let (engine, asked) = (Arc::clone(&app.engine), offer_id.clone());
+    let (pool, mode) = if booked.is_some() { (&app.asking, mode) } else { (&app.local, Mode::LocalOnly) };
+    let job = move |interrupt| engine.details_unless(&interrupt, &asked, mode);
+    let told = pool.run(deadline, job).await.map_err(Failure::from);
+    let details = match told.and_then(|told| told.map_err(Failure::from)) {
+        Ok(details) => details,
+        Err(failure) => {
+            if let Some((booked, calls)) = booked.zip(failure.calls_if_known()) {
+                booked.settle(app, calls);
+            }
+            return Err(failure);
+        }
+    };
+    if let Some(booked) = booked {
+        booked.settle(app, details.upstream_calls);
+    }
+    app.metrics.count_calls(details.upstream_calls);
+    let no_leave = no_leave.filter(|_| details.detail.is_none() || details.stale);
+    Ok((details, no_leave))
 }
 
 fn json_of(details: &Details, offer_id: &OfferId) -> Value {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use super::{account, check, offers, pictures, probes, schema, scrape, search, verdicts};
+use super::{account, check, error_list, offers, pictures, probes, schema, scrape, search, verdicts};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,7 +21,7 @@ use super::{account, check, offers, pictures, probes, schema, scrape, search, ve
         offers::find, offers::get, offers::ask, verdicts::tell, verdicts::export, account::quota, account::stats,
         probes::livez, probes::readyz, scrape::metrics,
     ),
-    components(responses(schema::ProblemResponse), schemas(super::problem::Problem, schema::PictureBytes, super::input::PictureForm)),
+    components(responses(schema::ProblemResponse), schemas(super::problem::Problem, schema::PictureBytes, super::input::PictureForm, pictures::KindName)),
     security((), ("bearer" = []), ("header" = [])),
     modifiers(&Keys)
 )]
@@ -130,21 +130,15 @@ pub(super) async fn docs() -> Html<String> {
 
 /// The list of codes that is in the source, as a page: problem details lead here.
 pub(super) async fn errors() -> Html<String> {
-    let list = include_str!("../../docs/errors.md");
-    let rows = list.lines().filter_map(|line| {
-        let mut cells = line.strip_prefix("| `")?.trim_end_matches(" |").splitn(3, " | ");
-        let codes: Vec<&str> = cells.next()?.split(", ").map(|code| code.trim_matches('`')).collect();
-        Some((codes, cells.next()?, cells.next().unwrap_or_default()))
-    });
     page(
         "Tongkuan: error codes",
         &html! {
             h1 { "What error codes mean" }
             table {
                 tr { th { "code" } th { "what happened" } th { "what to do" } }
-                @for (codes, what, remedy) in rows {
-                    @for code in codes {
-                        tr id=(code) { td { code { (code) } } td { (what) } td { (remedy) } }
+                @for row in error_list::rows() {
+                    @for code in row.codes {
+                        tr id=(code) { td { code { (code) } } td { (row.what) } td { (row.remedy) } }
                     }
                 }
             }

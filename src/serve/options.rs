@@ -37,10 +37,19 @@ pub struct ServeOptions {
     pub allowed_origins: Vec<String>,
     /// Whether the upstreams' dialects are spoken.
     pub gateway: bool,
+    /// Whether agents may ask, at `/mcp`.
+    #[cfg(feature = "mcp")]
+    pub mcp: bool,
     /// How often waiting pictures, old answers and the index are looked after; `None` for never.
     pub background: Option<Duration>,
     /// Whether offers' pictures are fetched in the background.
     pub harvest: bool,
+}
+
+impl ServeOptions {
+    /// Requests that may wait for each worker by default: on two cores the 64 connections of a busy client are served without a
+    /// refusal (docs/benchmarks/serve.md).
+    pub const WAITING_A_WORKER: usize = 32;
 }
 
 impl Default for ServeOptions {
@@ -49,7 +58,7 @@ impl Default for ServeOptions {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8688)),
             workers,
-            max_waiting: 16 * workers,
+            max_waiting: Self::WAITING_A_WORKER * workers,
             max_asking: 64,
             max_batches: 2,
             max_connections: 1024,
@@ -61,6 +70,8 @@ impl Default for ServeOptions {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             gateway: true,
+            #[cfg(feature = "mcp")]
+            mcp: true,
             background: Some(Duration::from_secs(30)),
             harvest: false,
         }

@@ -216,6 +216,7 @@ pub(super) struct SimilarQuery {
 
 /// How a photo came to be stored.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[cfg_attr(feature = "mcp", derive(rmcp::schemars::JsonSchema), schemars(crate = "rmcp::schemars"))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum KindName {
     /// It was searched with.
@@ -224,6 +225,16 @@ pub(super) enum KindName {
     Own,
     /// Of an offer.
     Offer,
+}
+
+impl KindName {
+    pub(super) fn kind(self) -> PhotoKind {
+        match self {
+            Self::Query => PhotoKind::Query,
+            Self::Own => PhotoKind::Own,
+            Self::Offer => PhotoKind::Offer,
+        }
+    }
 }
 
 /// The stored pictures that look most like this one
@@ -258,11 +269,7 @@ pub(super) async fn similar(
     }
     let now = app.clock.now();
     let filter = PhotoFilter {
-        kind: query.kind.map(|kind| match kind {
-            KindName::Query => PhotoKind::Query,
-            KindName::Own => PhotoKind::Own,
-            KindName::Offer => PhotoKind::Offer,
-        }),
+        kind: query.kind.map(KindName::kind),
         added_since: query.newer_than.map(|days| now.minus(DAY * days)),
         added_before: query.older_than.map(|days| now.minus(DAY * days)),
         profile: query.answered_by,

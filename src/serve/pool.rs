@@ -106,6 +106,15 @@ impl Pool {
         }
     }
 
+    /// Waits until no job is under way, and lets none begin from then on.
+    #[cfg(feature = "mcp")]
+    pub(super) async fn come_to_rest(&self) {
+        let all = u32::try_from(self.size).unwrap_or(u32::MAX);
+        if let Ok(places) = self.places.acquire_many(all).await {
+            places.forget();
+        }
+    }
+
     fn count(&self, took: Duration) {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX >> 8);
         let next = |mean: u64| Some(mean - (mean >> MEAN_SHIFT) + (took_us >> MEAN_SHIFT));

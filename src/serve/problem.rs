@@ -121,7 +121,9 @@ fn status_of_request(error: &RequestError) -> StatusCode {
         E::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         E::Draining => StatusCode::SERVICE_UNAVAILABLE,
         E::KeyMissing | E::KeyUnknown => StatusCode::UNAUTHORIZED,
-        E::Forbidden { .. } | E::Origin { .. } => StatusCode::FORBIDDEN,
+        E::Forbidden { .. } | E::Origin { .. } | E::PathOutside { .. } | E::AddNotAllowed => {
+            StatusCode::FORBIDDEN
+        }
         E::Host { .. } => StatusCode::MISDIRECTED_REQUEST,
         E::IdempotencyReused => StatusCode::UNPROCESSABLE_ENTITY,
         E::IdempotencyRunning | E::IdempotencyUnknown => StatusCode::CONFLICT,

@@ -46,6 +46,10 @@ pub enum RequestError {
          bypass nothing is stored; ask without bypass, or with a new key"
     )]
     IdempotencyUnknown,
+    #[error("this connection may not store pictures")]
+    AddNotAllowed,
+    #[error("{path:?} is not below a folder that pictures may be read from")]
+    PathOutside { path: String },
     #[error("this offer is not known here")]
     NoSuchOffer,
     #[error("photo {photo_id} has no sketch to make a thumbnail of: it was stored by an earlier version")]

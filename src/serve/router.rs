@@ -28,7 +28,10 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/v1/verdicts", get(verdicts::export).post(verdicts::tell))
         .route("/v1/quota", get(account::quota))
         .route("/v1/stats", get(account::stats))
-        .route("/metrics", get(scrape::metrics))
+        .route("/metrics", get(scrape::metrics));
+    #[cfg(feature = "mcp")]
+    let gated = if app.options.mcp { gated.route("/mcp", post(super::mcp::http::post)) } else { gated };
+    let gated = gated
         .method_not_allowed_fallback(method)
         .layer(middleware::from_fn_with_state(Arc::clone(app), auth::gate));
     let open = Router::new()
@@ -58,6 +61,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
             header::CONTENT_TYPE,
             HeaderName::from_static("x-api-key"),
             HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("mcp-protocol-version"),
             HeaderName::from_static("x-request-id"),
         ];
         let shown =

@@ -83,7 +83,7 @@ pub(super) struct Plan {
 }
 
 impl SearchOptions {
-    fn plan(&self) -> Result<Plan, Failure> {
+    pub(super) fn plan(&self) -> Result<Plan, Failure> {
         let (page, page_size, pages) =
             (self.page.unwrap_or(1), self.page_size.unwrap_or(20), self.pages.unwrap_or(1));
         if page == 0 || !(1..=50).contains(&page_size) || !(1..=MAX_PAGES).contains(&pages) {

@@ -75,6 +75,8 @@ pub enum ServeStoreError {
     NameTaken { name: String },
     #[error("there is no key with the name or id {name:?}")]
     NoSuchKey { name: String },
+    #[error("line {line} is no key: {problem}")]
+    KeyLine { line: u64, problem: String },
 }
 
 impl From<rusqlite::Error> for ServeStoreError {
@@ -149,6 +151,23 @@ impl ServeStore {
             Ok::<_, rusqlite::Error>(connection)
         };
         let mut writer = connect().map_err(|error| failed(error.to_string()))?;
+        Self::prepare(&mut writer, &path)?;
+        let reader = connect().map_err(|error| failed(error.to_string()))?;
+        Ok(Self { reader: Mutex::new(reader), writer: Mutex::new(writer) })
+    }
+
+    /// Of a process with one user, who needs no key: it stays empty, and leaves no file.
+    #[cfg(feature = "mcp")]
+    pub(super) fn without_keys() -> Result<Self, ServeStoreError> {
+        let empty = || {
+            let mut connection = Connection::open_in_memory()?;
+            Self::prepare(&mut connection, Path::new(FILE_NAME))?;
+            Ok::<_, ServeStoreError>(Mutex::new(connection))
+        };
+        Ok(Self { reader: empty()?, writer: empty()? })
+    }
+
+    fn prepare(writer: &mut Connection, path: &Path) -> Result<(), ServeStoreError> {
         let setup = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         match setup.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
             0 => {
@@ -156,11 +175,9 @@ impl ServeStore {
                 setup.pragma_update(None, "user_version", VERSION)?;
             }
             VERSION => {}
-            _ => return Err(ServeStoreError::TooNew { path }),
+            _ => return Err(ServeStoreError::TooNew { path: path.to_owned() }),
         }
-        setup.commit()?;
-        let reader = connect().map_err(|error| failed(error.to_string()))?;
-        Ok(Self { reader: Mutex::new(reader), writer: Mutex::new(writer) })
+        Ok(setup.commit()?)
     }
 
     fn reader(&self) -> MutexGuard<'_, Connection> {
@@ -229,6 +246,70 @@ impl ServeStore {
         Ok(keys.collect::<Result<_, _>>()?)
     }
 
+    /// As [`ServeStore::keys`], with the digests of their secrets.
+    pub(super) fn keys_with_digests(
+        &self,
+        day: QuotaDay,
+    ) -> Result<Vec<(StoredKey, [u8; 32])>, ServeStoreError> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached(
+            "SELECT key_id, name, may_read, may_write, may_spend, daily_budget, per_second, created_ms, revoked_ms,
+                    coalesce((SELECT calls FROM key_calls c WHERE c.key_id = keys.key_id AND day = ?1), 0), secret_digest
+             FROM keys ORDER BY created_ms, key_id",
+        )?;
+        let keys = statement
+            .query_map([day.to_string()], |row| Ok((stored_key(row)?, row.get::<_, [u8; 32]>(10)?)))?;
+        Ok(keys.collect::<Result<_, _>>()?)
+    }
+
+    /// Adds keys as they were elsewhere, with the day of their calls; those that are there stay as they are. How many are new.
+    pub(super) fn insert_keys(
+        &self,
+        rows: &[(StoredKey, [u8; 32], String)],
+    ) -> Result<usize, ServeStoreError> {
+        let mut writer = self.writer();
+        let adding = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut added = 0;
+        for (key, digest, day) in rows {
+            let Rights { read, write, spend } = key.rights;
+            let is_new = adding.execute(
+                "INSERT INTO keys (key_id, name, secret_digest, may_read, may_write, may_spend, daily_budget, per_second,
+                                   created_ms, revoked_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+                params![
+                    key.key_id.0,
+                    key.name,
+                    digest.as_slice(),
+                    read,
+                    write,
+                    spend,
+                    key.daily_budget,
+                    key.per_second,
+                    key.created_at.unix_ms(),
+                    key.revoked_at.map(Timestamp::unix_ms),
+                ],
+            )?;
+            if is_new == 1 {
+                added += 1;
+                adding.execute(
+                    "INSERT OR REPLACE INTO key_calls (key_id, day, calls) VALUES (?1, ?2, ?3)",
+                    params![key.key_id.0, day, key.calls_today],
+                )?;
+                continue;
+            }
+            let there: Option<[u8; 32]> = adding
+                .query_row("SELECT secret_digest FROM keys WHERE key_id = ?1", [&key.key_id.0], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            if there != Some(*digest) {
+                return Err(ServeStoreError::NameTaken { name: key.name.clone() });
+            }
+        }
+        adding.commit()?;
+        Ok(added)
+    }
+
     /// A key that was not revoked, with the digest of its secret; what it has spent is not looked up.
     pub(super) fn key(&self, key_id: &str) -> Result<Option<(StoredKey, [u8; 32])>, ServeStoreError> {
         let reader = self.reader();
@@ -279,6 +360,16 @@ impl ServeStore {
         }
         booking.commit()?;
         Ok(booked)
+    }
+
+    /// Calls that are booked on a key on a day.
+    #[cfg(feature = "mcp")]
+    pub(super) fn calls_of(&self, key_id: &KeyId, day: QuotaDay) -> Result<u32, ServeStoreError> {
+        let reader = self.reader();
+        let mut statement =
+            reader.prepare_cached("SELECT calls FROM key_calls WHERE key_id = ?1 AND day = ?2")?;
+        let calls = statement.query_row(params![key_id.0, day.to_string()], |row| row.get(0)).optional()?;
+        Ok(calls.unwrap_or(0))
     }
 
     /// Sets right what was booked, once it is known what was called.

@@ -237,10 +237,14 @@ pub trait Upstream: Send + Sync {
     fn check(&self) -> Result<(), UpstreamError>;
 }
 
+/// The code of an answer that holds nothing about the offer.
+#[cfg(feature = "upstream")]
+pub(crate) const NO_SUCH_OFFER: &str = "no_such_offer";
+
 /// A good answer that holds nothing about the offer.
 #[cfg(feature = "upstream")]
 fn no_such_offer(profile: &'static str, offer_id: &OfferId) -> UpstreamError {
     let message = format!("nothing is known there about the offer {offer_id}");
-    let error = UpstreamError::new(profile, UpstreamErrorKind::Param, "no_such_offer", message);
+    let error = UpstreamError::new(profile, UpstreamErrorKind::Param, NO_SUCH_OFFER, message);
     UpstreamError { billed: Some(true), ..error }
 }

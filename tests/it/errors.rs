@@ -122,7 +122,7 @@ fn documented() -> BTreeSet<String> {
 fn every_code_is_documented_and_every_documented_code_is_there() {
     use tongkuan::{
         calibration, cancel, catalog, config, embed, engine, eval, fetch, index, input, offer, photo,
-        sandbox, scan, serve, tensor, upstream, verify,
+        sandbox, scan, serve, sheet, tensor, upstream, verify,
     };
     let of_types = [
         calibration::TooFewPairs::CODES,
@@ -158,10 +158,12 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         sandbox::SandboxError::CODES,
         sandbox::ViewError::CODES,
         scan::ScanError::CODES,
+        serve::McpError::CODES,
         serve::RequestError::CODES,
         serve::RightsError::CODES,
         serve::ServeError::CODES,
         serve::ServeStoreError::CODES,
+        sheet::SheetError::CODES,
         tensor::TensorError::CODES,
         upstream::GuardError::CODES,
         upstream::LedgerError::CODES,

@@ -187,6 +187,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "offer",
             "photo",
             "photo_id",
+            "printable",
             "question",
             "quota_day",
             "timestamp",

@@ -4,6 +4,7 @@ mod api;
 mod doors;
 mod gateway;
 mod limits;
+mod mcp;
 mod once;
 mod program;
 

@@ -16,7 +16,7 @@ use super::super::input::{Given, PictureFile};
 use super::super::key_secrets::is_same_secret;
 use super::super::state::App;
 use super::super::uploads::Upload;
-use super::{search as search_in, token as tokens};
+use super::{details as details_in, search as search_in, token as tokens};
 use crate::dialect::aop::{self as dialect, Api, ImageQuery};
 use crate::dialect::{Call, Fault, Refusal, gateway_time, linkplus};
 use crate::photo::PhotoFormat;
@@ -68,9 +68,9 @@ async fn answer(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
         Api::Upload => upload(app, call).map(json_of),
         Api::ImageQuery => image_query(app, call).await,
         Api::SimilarOffers => similar_offers(app, call).await,
-        Api::ProductDetail | Api::Token | Api::Time => {
-            Err(Fault::new("gw.APIUnsupported", "details of an offer are asked for at /v1/offers"))
-        }
+        Api::ProductDetail => product_detail(app, call).await,
+        // Answered above.
+        Api::Token | Api::Time => Err(Fault::new("gw.SystemError", "not a search")),
     }
 }
 
@@ -122,6 +122,14 @@ async fn image_query(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
     let rows: Vec<Value> = found.offers.iter().map(dialect::row).collect();
     let page = dialect::page(&wish, found.total, &rows);
     Ok(found.around(json_of(page)))
+}
+
+async fn product_detail(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
+    let offer_id = dialect::product_asked(call)?;
+    let found = details_in(app, "aop", &Caller::owner(), &offer_id).await?;
+    // Ours: what the gateway says of an offer that it does not know is not known.
+    let product = found.detail.as_ref().map(dialect::product);
+    Ok(found.around(json_of(dialect::success(&json!(product)))))
 }
 
 async fn similar_offers(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest as _, Multipart, Query, Request, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 
 use super::super::auth::{Caller, caller_of_id, caller_of_key};
 use super::super::input::PictureFile;
 use super::super::state::App;
-use super::{caller_of, refusal_of_key, search as search_in, token as tokens};
+use super::{caller_of, details as details_in, refusal_of_key, search as search_in, token as tokens};
 use crate::dialect::Refusal;
-use crate::dialect::article::{self as dialect, Search, TokenRequest};
+use crate::dialect::article::{self as dialect, DetailRequest, Search, TokenRequest};
 use crate::photo::PhotoLimits;
 
 pub(in super::super) async fn token(
@@ -68,4 +69,20 @@ async fn answer(app: &Arc<App>, request: Request) -> Result<Response, Box<Respon
     let found = search_in(app, "article", &caller, &picture, &wish, None).await.map_err(refused)?;
     let page = dialect::page(&wish, found.total, &found.offers);
     Ok(found.around(axum::Json(page).into_response()))
+}
+
+pub(in super::super) async fn product(
+    State(app): State<Arc<App>>,
+    Query(asked): Query<DetailRequest>,
+    headers: HeaderMap,
+) -> Response {
+    let answer = async {
+        let refused = |refusal| Box::new(dialect::refused(refusal));
+        let caller = bearer_of(&app, dialect::bearer(&headers)).map_err(refused)?;
+        let offer_id = asked.offer_id()?;
+        let found = details_in(&app, "article", &caller, &offer_id).await.map_err(refused)?;
+        let product = dialect::product(found.detail.as_ref());
+        Ok::<_, Box<Response>>(found.around(axum::Json(product).into_response()))
+    };
+    answer.await.unwrap_or_else(|refusal| *refusal)
 }

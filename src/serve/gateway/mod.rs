@@ -12,7 +12,7 @@ mod token;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 
@@ -20,21 +20,23 @@ use super::auth::{Caller, NoLeave, caller_of_key};
 use super::gateway_app::GatewayApp;
 use super::input::PictureFile;
 use super::key_secrets::is_same_secret;
+use super::offers::details_for;
 use super::problem::Failure;
 use super::request_error::RequestError;
 use super::search::{Plan, headers_of, search_for};
 use super::state::App;
 use crate::catalog::Words;
 use crate::dialect::{self, Order, Refusal, Region, Wish};
-use crate::engine::{Mode, Outcome, Refine, Source};
-use crate::offer::Offer;
+use crate::engine::{Details, EngineError, Mode, Outcome, Refine, Source};
+use crate::offer::{Offer, OfferDetail, OfferId};
 use crate::question::{self, SearchParams};
-use crate::upstream::WhyNot;
+use crate::upstream::{GuardError, NO_SUCH_OFFER, WhyNot};
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
         .route(dialect::article::TOKEN_PATH, get(article::token).post(article::token))
         .route(dialect::article::SEARCH_PATH, post(article::search))
+        .route(dialect::article::DETAIL_PATH, get(article::product))
         .route(dialect::aop::PATH, any(aop::call))
         .route(dialect::onebound::UPLOAD_PATH, post(onebound::upload))
         .route(dialect::onebound::SEARCH_PATH, get(onebound::search))
@@ -122,20 +124,11 @@ async fn search(
     let has_answer = answer.verdict == Outcome::Hit || answer.source == Source::Upstream;
     if !has_answer {
         let why = answer.unanswered.as_ref().map(|unanswered| unanswered.reason);
-        return match (searched.no_leave, why) {
-            (Some(NoLeave::BudgetSpent), _) | (None, Some(WhyNot::BudgetSpent | WhyNot::QuotaSpent)) => {
-                Err(Refusal::QuotaSpent)
-            }
-            // Nothing shows in it, so nothing is like it.
-            (None, Some(WhyNot::NothingToCompare)) => Ok(Answered { offers: Vec::new(), total: 0, headers }),
-            (None, Some(WhyNot::TooSlow | WhyNot::BreakerOpen | WhyNot::DeadlinePassed)) => {
-                Err(Refusal::TooFast)
-            }
-            (Some(NoLeave::NoRight), _) | (None, Some(WhyNot::NoUpstream | WhyNot::Offline)) => {
-                Err(Refusal::NoPermission)
-            }
-            (None, _) => Err(Refusal::Failed),
-        };
+        // Nothing shows in it, so nothing is like it.
+        if searched.no_leave.is_none() && why == Some(WhyNot::NothingToCompare) {
+            return Ok(Answered { offers: Vec::new(), total: 0, headers });
+        }
+        return Err(refusal_without_answer(searched.no_leave, why));
     }
     let mut offers = answer.offers;
     match wish.order {
@@ -146,6 +139,70 @@ async fn search(
     }
     let total = answer.total_offers.unwrap_or(offers.len() as u64);
     Ok(Answered { offers, total, headers })
+}
+
+/// Why nothing is known and nothing could be asked.
+fn refusal_without_answer(no_leave: Option<NoLeave>, why: Option<WhyNot>) -> Refusal {
+    match (no_leave, why) {
+        (Some(NoLeave::BudgetSpent), _) | (None, Some(WhyNot::BudgetSpent | WhyNot::QuotaSpent)) => {
+            Refusal::QuotaSpent
+        }
+        (None, Some(WhyNot::TooSlow | WhyNot::BreakerOpen | WhyNot::DeadlinePassed)) => Refusal::TooFast,
+        (Some(NoLeave::NoRight), _) | (None, Some(WhyNot::NoUpstream | WhyNot::Offline)) => {
+            Refusal::NoPermission
+        }
+        (None, _) => Refusal::Failed,
+    }
+}
+
+/// What is known of an offer; nothing where the upstream does not know it either.
+struct Detailed {
+    detail: Option<OfferDetail>,
+    headers: HeaderMap,
+}
+
+impl Detailed {
+    /// As [`Answered::around`].
+    fn around(self, mut response: Response) -> Response {
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+/// Everything about one offer, in the words of no dialect: known, or asked once.
+async fn details(
+    app: &Arc<App>,
+    dialect: &'static str,
+    caller: &Caller,
+    offer_id: &OfferId,
+) -> Result<Detailed, Refusal> {
+    caller.may_read().map_err(|_| Refusal::NoPermission)?;
+    app.local.admit().map_err(|_| Refusal::TooFast)?;
+    let told = details_for(app, caller, offer_id, Mode::Default, app.deadline()).await;
+    let (details, no_leave) = match told {
+        Ok(told) => told,
+        Err(Failure::Engine(EngineError::Upstream(GuardError::Upstream { error, .. })))
+            if error.code == NO_SUCH_OFFER =>
+        {
+            return Ok(Detailed { detail: None, headers: HeaderMap::new() });
+        }
+        Err(failure) => {
+            tracing::warn!(dialect, code = failure.code(), error = %failure, "details in a dialect failed");
+            return Err(refusal_of(&failure));
+        }
+    };
+    let Details { detail, source, fetched_at, unanswered, .. } = details;
+    if detail.is_none() {
+        return Err(refusal_without_answer(no_leave, unanswered.map(|unanswered| unanswered.reason)));
+    }
+    let word = if source == Source::Local { "hit" } else { "miss" };
+    let mut headers = HeaderMap::new();
+    headers.insert("x-tongkuan", HeaderValue::from_static(word));
+    if let Some(at) = fetched_at {
+        headers.insert("x-tongkuan-age", HeaderValue::from(at.until(app.clock.now()).as_secs()));
+    }
+    app.metrics.count_gateway(dialect, word);
+    Ok(Detailed { detail, headers })
 }
 
 fn refusal_of(failure: &Failure) -> Refusal {

@@ -145,6 +145,30 @@ fn of_copies_that_are_checked_one_is_new_and_the_others_are_seen() {
 }
 
 #[test]
+fn a_form_with_several_pictures_gets_a_line_for_each_in_their_order() {
+    let service = Service::start();
+    let form = || {
+        let part = |seed, name: &str| Part::bytes(png(seed)).file_name(name.to_owned());
+        let text = Part::bytes(b"no picture".to_vec()).file_name("b.txt");
+        Form::new().part("image", part(4, "a.png")).part("image", text).part("image", part(4, "c.png"))
+    };
+    let response = service.post("/v1/check?add=true").multipart(form()).send().unwrap();
+    assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    let lines: Vec<Value> =
+        response.text().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = lines.iter().map(|line| (&line["id"], &line["outcome"], &line["code"])).collect();
+    assert_eq!(told[0], (&json!("a.png"), &json!("new"), &Value::Null));
+    assert_eq!(told[1], (&json!("b.txt"), &json!("error"), &json!("not_a_picture")));
+    assert_eq!((told[2].0, told[2].1), (&json!("c.png"), &json!("seen")));
+    assert_eq!(lines[2]["matched_label"], "a.png");
+    let refused = problem(service.post("/v1/check?key=k").multipart(form()).send().unwrap());
+    assert_eq!(refused, (400, "request_invalid".to_owned()));
+    let labelled = form().text("label", "x");
+    let refused = problem(service.post("/v1/check").multipart(labelled).send().unwrap());
+    assert_eq!(refused, (400, "request_invalid".to_owned()));
+}
+
+#[test]
 fn what_a_person_says_of_a_pair_is_remembered_listed_and_taken_back() {
     let service = Service::start();
     let side = |seed| json!({"image": STANDARD.encode(png(seed)), "label": format!("{seed}.png")});

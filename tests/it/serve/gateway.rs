@@ -9,6 +9,7 @@ use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::config::Profile;
 use tongkuan::engine::{CachePolicy, Engine};
 use tongkuan::fetch::{FetchLimits, Fetcher};
+use tongkuan::offer::OfferId;
 use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 use tongkuan::serve::{GatewayApp, NewKey, Rights, ServeParts, ServeStore, Server};
@@ -161,6 +162,27 @@ fn a_miss_in_each_dialect_is_passed_on_once() {
 }
 
 #[test]
+fn details_of_an_offer_are_asked_for_once_and_told_in_each_dialect_that_has_them() {
+    let gateway = Gateway::asking(Profile::Aop);
+    let offer_id = |id: &str| OfferId::new(id).unwrap();
+    let id = offer_id(&gateway.sandbox.catalogue().goods()[3].offer_id.to_string());
+    let at = |base_url: &str, dialect, id: &OfferId| {
+        client_of(dialect, base_url, &gateway.sandbox.issue_token(), &gateway.clock).details(id)
+    };
+    let here = |dialect, id: &OfferId| at(&gateway.server.base_url(), dialect, id);
+    let by_article = here(Profile::Article, &id).unwrap();
+    assert_eq!(gateway.sandbox.counters().details_ok, 1);
+    let by_aop = here(Profile::Aop, &id).unwrap();
+    assert_eq!(gateway.sandbox.counters().details_ok, 1, "it is known");
+    assert_eq!(by_aop, at(gateway.sandbox.base_url(), Profile::Aop, &id).unwrap());
+    assert_eq!((&by_article.skus, &by_article.attributes), (&by_aop.skus, &by_aop.attributes));
+    assert_eq!((&by_article.offer.title, by_article.offer.price), (&by_aop.offer.title, by_aop.offer.price));
+    for dialect in [Profile::Article, Profile::Aop] {
+        assert_eq!(here(dialect, &offer_id("1")).unwrap_err().code, "no_such_offer", "{dialect}");
+    }
+}
+
+#[test]
 fn a_wrong_secret_or_signature_is_refused_in_the_dialects_own_words() {
     let gateway = Gateway::asking(Profile::Article);
     let base = gateway.server.base_url();
@@ -198,6 +220,9 @@ fn where_nothing_is_left_to_spend_each_dialect_says_so_as_its_upstream_does_and_
         assert_eq!(error.kind, UpstreamErrorKind::Quota, "{dialect}: {error}");
         assert_eq!(gateway.search(dialect, 7).unwrap(), known, "{dialect}");
     }
+    let client = client_of(Profile::Article, &gateway.server.base_url(), "any", &gateway.clock);
+    let error = client.details(&OfferId::new("864704291266").unwrap()).unwrap_err();
+    assert_eq!(error.kind, UpstreamErrorKind::Quota, "{error}");
     assert_eq!(gateway.sandbox.counters().searches_ok, 1);
 }
 

@@ -94,6 +94,12 @@ fn keys_are_made_shown_once_listed_and_revoked() {
         (&listed["name"], &listed["rights"], &listed["daily_budget"]),
         (&"erp".into(), &"read,spend".into(), &7.into())
     );
+    let lines = shell.run(&["keys", "export"]).out;
+    assert!(!lines.contains(&key[20..]) && lines.contains("secret_sha256"), "{lines}");
+    std::fs::write(shell.path("keys.ndjson"), lines).unwrap();
+    let elsewhere = shell.run(&["keys", "import", "keys.ndjson", "--home", "elsewhere"]);
+    assert_eq!((elsewhere.status, elsewhere.out.as_str()), (0, "1 keys added\n"), "{elsewhere:?}");
+    assert_eq!(shell.run(&["keys", "list", "--json", "--home", "elsewhere"]).json(), listed);
     let running = Running::start(&shell, &[]);
     let stats =
         |key: &str| http().get(format!("{}/v1/stats", running.base_url)).bearer_auth(key).send().unwrap();
