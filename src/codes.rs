@@ -358,6 +358,7 @@ mod serve {
             IdempotencyRunning => "idempotency_running",
             IdempotencyUnknown => "idempotency_unknown",
             NoSuchOffer => "no_such_offer",
+            NoSuchReview => "no_such_review",
             NoThumbnail => "no_thumbnail",
             Panicked => "internal"
         }

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 
 use super::keys::{KeyId, Rights, StoredKey};
 use super::problem::Failure;
@@ -43,6 +44,18 @@ impl Caller {
 
     pub(super) fn may_spend(&self) -> Result<(), RequestError> {
         if self.rights.spend { Ok(()) } else { Err(RequestError::Forbidden { right: "spend" }) }
+    }
+
+    /// What a client may know of its own key; null without one.
+    pub(super) fn own_key(&self, app: &App) -> Result<Value, Failure> {
+        let Some(key) = &self.key else { return Ok(Value::Null) };
+        let calls_today = app.store.key_calls(&key.key_id, QuotaDay::of(app.clock.now()))?;
+        Ok(json!({
+            "name": key.name,
+            "rights": {"read": self.rights.read, "write": self.rights.write, "spend": self.rights.spend},
+            "daily_budget": key.daily_budget,
+            "calls_today": calls_today,
+        }))
     }
 
     /// For logs, and for what belongs to this caller alone.

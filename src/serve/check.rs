@@ -20,6 +20,7 @@ use super::input::{Given, Params, PictureJson, checked_label, read_whole};
 use super::pool::BodyShare;
 use super::problem::Failure;
 use super::request_error::RequestError;
+use super::reviews;
 use super::state::App;
 use crate::doors::{self, Line};
 use crate::engine::{
@@ -170,6 +171,7 @@ pub(super) async fn check(
         let given = Given::read(&headers, &body.bytes).await?;
         let picture = given.open(&app, deadline, Some(body.share)).await?;
         let engine = Arc::clone(&app.engine);
+        let (bytes, label) = (picture.bytes.clone(), picture.label.clone());
         let job = move |_| -> Result<Value, Failure> {
             let run_id = run_name.map(|name| engine.check_run(&name, began.is_some())).transpose()?;
             let kept = match run_id {
@@ -189,6 +191,9 @@ pub(super) async fn check(
         };
         let line = app.local.run(deadline, job).await??;
         app.metrics.count_check(line["outcome"].as_str().unwrap_or_default());
+        if line["outcome"] == "review" {
+            reviews::keep(&app, &caller, &bytes, &label, line["matched_photo_id"].as_i64(), &line).await;
+        }
         Ok(axum::Json(line).into_response())
     })
     .await

@@ -35,6 +35,8 @@ pub struct ServeOptions {
     pub allowed_hosts: Vec<String>,
     /// Pages that may ask, as `https://erp.example`.
     pub allowed_origins: Vec<String>,
+    /// Reviews that are kept for people to decide, with their pictures; the oldest go first. 0 for none.
+    pub max_reviews: u32,
     /// Whether the upstreams' dialects are spoken.
     pub gateway: bool,
     /// How often waiting pictures, old answers and the index are looked after; `None` for never.
@@ -60,6 +62,7 @@ impl Default for ServeOptions {
             drain_timeout: Duration::from_mins(1),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            max_reviews: 1000,
             gateway: true,
             background: Some(Duration::from_secs(30)),
             harvest: false,

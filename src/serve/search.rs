@@ -15,6 +15,7 @@ use super::auth::{Caller, NoLeave};
 use super::idempotency;
 use super::input::{Given, Params, PictureFile, read_whole};
 use super::problem::Failure;
+use super::reviews;
 use super::state::App;
 use crate::catalog::Words;
 use crate::clock::Timestamp;
@@ -136,6 +137,23 @@ pub(super) struct Searched {
 /// A search in the name of a caller: what is known is answered where a core is free, and what has to be asked waits where
 /// waiting costs nothing.
 pub(super) async fn search_for(
+    app: &Arc<App>,
+    caller: &Caller,
+    picture: &PictureFile,
+    plan: Plan,
+    deadline: Instant,
+) -> Result<Searched, Failure> {
+    let stores_nothing = plan.mode == Mode::Bypass;
+    let searched = found_for(app, caller, picture, plan, deadline).await?;
+    if searched.answer.verdict == Outcome::Review && !stores_nothing {
+        let photo_id = searched.answer.matched.as_ref().map(|matched| matched.photo_id.0);
+        let facts = serde_json::to_value(&searched.answer).unwrap_or_default();
+        reviews::keep(app, caller, &picture.bytes, &picture.label, photo_id, &facts).await;
+    }
+    Ok(searched)
+}
+
+async fn found_for(
     app: &Arc<App>,
     caller: &Caller,
     picture: &PictureFile,

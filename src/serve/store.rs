@@ -1,5 +1,5 @@
-//! What does the service keep beside the catalogue? Keys (their digests), what each has spent, and the answers of requests
-//! with an `Idempotency-Key`: `serve.sqlite` in the home folder.
+//! What does the service keep beside the catalogue? Keys (their digests), what each has spent, the answers of requests
+//! with an `Idempotency-Key`, and open reviews: `serve.sqlite` in the home folder.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::keys::{KeyId, NewKey, Rights, StoredKey};
+use super::review_store;
 use crate::access;
 use crate::photo::Digest;
 use crate::quota_day::QuotaDay;
@@ -122,6 +123,12 @@ fn stored_key(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredKey> {
     })
 }
 
+fn calls_of(connection: &Connection, key_id: &KeyId, day: QuotaDay) -> rusqlite::Result<u32> {
+    let mut statement =
+        connection.prepare_cached("SELECT calls FROM key_calls WHERE key_id = ?1 AND day = ?2")?;
+    Ok(statement.query_row(params![key_id.0, day.to_string()], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
 /// The service's own file. Threads take turns; each turn is short.
 #[derive(Debug)]
 pub struct ServeStore {
@@ -158,16 +165,17 @@ impl ServeStore {
             VERSION => {}
             _ => return Err(ServeStoreError::TooNew { path }),
         }
+        setup.execute_batch(review_store::TABLES)?;
         setup.commit()?;
         let reader = connect().map_err(|error| failed(error.to_string()))?;
         Ok(Self { reader: Mutex::new(reader), writer: Mutex::new(writer) })
     }
 
-    fn reader(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -260,15 +268,8 @@ impl ServeStore {
     ) -> Result<u32, ServeStoreError> {
         let mut writer = self.writer();
         let booking = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let spent = calls_of(&booking, key_id, day)?;
         let day = day.to_string();
-        let spent: u32 = booking
-            .query_row(
-                "SELECT calls FROM key_calls WHERE key_id = ?1 AND day = ?2",
-                params![key_id.0, day],
-                |row| row.get(0),
-            )
-            .optional()?
-            .unwrap_or(0);
         let booked = calls.min(budget.saturating_sub(spent));
         if booked > 0 {
             booking.execute(
@@ -279,6 +280,11 @@ impl ServeStore {
         }
         booking.commit()?;
         Ok(booked)
+    }
+
+    /// Calls that a key has caused on `day`.
+    pub(super) fn key_calls(&self, key_id: &KeyId, day: QuotaDay) -> Result<u32, ServeStoreError> {
+        Ok(calls_of(&self.reader(), key_id, day)?)
     }
 
     /// Sets right what was booked, once it is known what was called.

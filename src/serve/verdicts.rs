@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +22,8 @@ use super::input::{checked_label, parse_json, read_whole};
 use super::problem::Failure;
 use super::request_error::RequestError;
 use super::state::App;
-use crate::engine::{PhotoRef, Sameness};
+use crate::engine::{Engine, PhotoRef, Sameness};
+use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 
 /// One of two pictures: a stored photo, or a file, which is stored if it is not.
@@ -78,6 +79,32 @@ impl Named {
     }
 }
 
+/// Remembers what a person says of two pictures, or takes it back: what is answered then.
+pub(super) fn said(
+    engine: &Engine,
+    one: PhotoRef<'_>,
+    other: PhotoRef<'_>,
+    same: Option<bool>,
+) -> Result<Value, Failure> {
+    let Some(same) = same else {
+        let forgotten = engine.forget_told(one, other)?;
+        return Ok(json!({"id": null, "forgotten": forgotten}));
+    };
+    let sameness = if same { Sameness::Same } else { Sameness::Different };
+    let mut value = serde_json::to_value(engine.tell(one, other, sameness)?).unwrap_or_default();
+    value["id"] = Value::Null;
+    Ok(value)
+}
+
+/// A form of another site can send text, and no JSON.
+pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), RequestError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.to_ascii_lowercase().starts_with("application/json") {
+        return Ok(());
+    }
+    Err(RequestError::MediaType { given: kind.chars().take(80).collect(), wanted: "application/json" })
+}
+
 /// Says of two pictures that they are the same, or that they are not
 #[utoipa::path(
     post, path = "/v1/verdicts", tag = "verdicts",
@@ -94,28 +121,22 @@ pub(super) async fn tell(
     app.local.admit()?;
     let asked = idempotency::Asked::of(&request)?;
     let (headers, body) = read_whole(&app, request).await?;
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    // A form of another site can send text, and no JSON.
-    if !kind.to_ascii_lowercase().starts_with("application/json") {
-        let given = kind.chars().take(80).collect();
-        return Err(RequestError::MediaType { given, wanted: "application/json" }.into());
-    }
+    must_be_json(&headers)?;
     let asked = asked.with_body(&headers, &body.bytes);
     idempotency::once(&app, &caller, asked, async |_| {
         let VerdictJson { one, other, same } = parse_json(&body.bytes)?;
         let (one, other) = (one.named()?, other.named()?);
-        let told = app.on_engine(move |engine| match same {
-            None => {
-                let forgotten = engine.forget_told(one.photo_ref(), other.photo_ref())?;
-                Ok::<_, Failure>(json!({"id": null, "forgotten": forgotten}))
+        let telling = Arc::clone(&app);
+        let told = app.on_engine(move |engine| -> Result<Value, Failure> {
+            let told = said(engine, one.photo_ref(), other.photo_ref(), same)?;
+            // The review of the pair, if there is one, is decided with it.
+            if let (Named::File { bytes, .. }, Named::Photo(photo_id))
+            | (Named::Photo(photo_id), Named::File { bytes, .. }) = (&one, &other)
+            {
+                let closed_at = same.map(|_| telling.clock.now());
+                telling.store.set_pair_closed(Digest::of(bytes), *photo_id, closed_at)?;
             }
-            Some(same) => {
-                let sameness = if same { Sameness::Same } else { Sameness::Different };
-                let told = engine.tell(one.photo_ref(), other.photo_ref(), sameness)?;
-                let mut value = serde_json::to_value(&told).unwrap_or_default();
-                value["id"] = Value::Null;
-                Ok(value)
-            }
+            Ok(told)
         });
         Ok(axum::Json(told.await??).into_response())
     })
