@@ -5,6 +5,7 @@ mod doors;
 mod gateway;
 mod limits;
 mod once;
+mod page;
 mod program;
 
 use std::sync::Arc;
