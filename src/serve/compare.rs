@@ -23,8 +23,8 @@ use crate::verify::Placement;
 
 /// The longer side of the picture as it is sent back, in pixels.
 const PICTURE_PX: u32 = 640;
-/// The longer side at which marks are drawn: that of a scan's page.
-const MARKED_PX: u32 = 240;
+/// The shortest and longest long side at which marks are drawn.
+const MARKED_PX: (f32, f32) = (64.0, 480.0);
 const QUALITY: u8 = 82;
 
 /// A picture to be shown.
@@ -99,6 +99,18 @@ fn outline(picture: &RgbImage, stored: &RgbImage, way: &Placement) -> [[f32; 2];
     })
 }
 
+/// The picture as coarse as the stored one is kept: finer lines are no difference.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "sides of pictures; a share without a number is 0"
+)]
+fn as_coarse(picture: &RgbImage, stored: &RgbImage, geometry: &Geometry) -> RgbImage {
+    let long_px = stored.width().max(stored.height()) as f32 / geometry.scale;
+    scaled(picture, long_px.clamp(MARKED_PX.0, MARKED_PX.1) as u32)
+}
+
 /// What is to be seen of a picture and a stored photo.
 pub(super) fn comparison(
     engine: &Engine,
@@ -107,8 +119,9 @@ pub(super) fn comparison(
 ) -> Result<ComparisonJson, Failure> {
     let found = engine.compare(bytes, photo_id)?;
     let laid = found.stored.as_ref().zip(found.laid.as_ref());
-    let marks = laid
-        .and_then(|(stored, laid)| pair_marks(stored, &scaled(&found.picture, MARKED_PX), &laid.placement));
+    let marks = laid.and_then(|(stored, laid)| {
+        pair_marks(stored, &as_coarse(&found.picture, stored, &laid.geometry), &laid.placement)
+    });
     Ok(ComparisonJson {
         photo_id: PhotoIdJson(photo_id),
         picture: shown(&scaled(&found.picture, PICTURE_PX)),

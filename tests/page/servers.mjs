@@ -27,8 +27,14 @@ async function start(args, env) {
   });
 }
 
-/** The local 1688. */
-export const startSandbox = () => start(['sandbox', '--port', '0', '--min-interval-ms', '0'], {});
+/** The local 1688, after its first search: for that one it draws all its goods. */
+export async function startSandbox() {
+  const sandbox = await start(['sandbox', '--port', '0', '--min-interval-ms', '0'], {});
+  const [[first]] = await models(sandbox);
+  const query = new URLSearchParams({ apiToken: sandbox.app_secret, img_url: first });
+  await picture(`${sandbox.base_url}/1688/search/image?${query}`);
+  return sandbox;
+}
 
 function settings(sandbox) {
   homes += 1;
@@ -37,6 +43,9 @@ function settings(sandbox) {
     TONGKUAN_BASE_URL: sandbox.base_url,
     TONGKUAN_APP_KEY: sandbox.app_key,
     TONGKUAN_APP_SECRET: sandbox.app_secret,
+    // This dialect tells categories.
+    TONGKUAN_UPSTREAM: 'aop',
+    TONGKUAN_REFRESH_TOKEN: sandbox.refresh_token,
     TONGKUAN_DAILY_BUDGET: '40',
   };
 }

@@ -51,7 +51,7 @@ export function reasonWords(why, message, until) {
 /**
  * What asking costs, and the button that does it. `calls` is the most it may cost; `isMain` where it is the next thing to do.
  */
-export function askBox({ calls, title, text, button, isMain, onask }) {
+export function askBox({ calls, title, text, button, isMain, level = 'h3', onask }) {
   const { left, budget, why, until } = allowance(known);
   const cost = t('ask.cost', { n: calls });
   const account = t('ask.left', { left, budget });
@@ -66,7 +66,7 @@ export function askBox({ calls, title, text, button, isMain, onask }) {
   return h(
     'section',
     { class: `ask ${isMain ? 'main' : ''}`, 'aria-label': title },
-    h('div', {}, h('h3', {}, title), h('p', { class: 'soft' }, text), refused ? h('p', { class: 'note warn' }, refused) : h('p', { class: 'soft cost' }, `${cost} · ${account}`)),
+    h('div', {}, h(level, {}, title), h('p', { class: 'soft' }, text), refused ? h('p', { class: 'note warn' }, refused) : h('p', { class: 'soft cost' }, `${cost} · ${account}`)),
     go,
   );
 }

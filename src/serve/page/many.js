@@ -66,7 +66,7 @@ export function manyView({ openOne }) {
     row.requestKey ??= api.newRequestKey();
     for (let attempt = 1; ; attempt += 1) {
       try {
-        row.answer = row.asking ? await api.search(row, {}, { requestKey: row.requestKey }) : await api.search(row, { local: true });
+        row.answer = row.asking ? await api.search(row, {}, { requestKey: row.requestKey }) : await api.search(row, { known: true });
         row.problem = null;
         return;
       } catch (error) {
@@ -135,6 +135,7 @@ export function manyView({ openOne }) {
   function askAll(open) {
     return askBox({
       calls: open.length,
+      level: 'h2',
       title: t('many.ask', { n: open.length }),
       text: t('many.ask_text'),
       button: t('many.ask_button'),

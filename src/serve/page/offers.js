@@ -59,9 +59,9 @@ function card(offer, photoId) {
   const price = offer.price === null ? h('span', { class: 'soft' }, t('offer.no_price')) : h('b', { class: 'price' }, money(offer.price));
   const facts = [
     offer.min_order_quantity !== null && t('offer.min', { n: offer.min_order_quantity }),
-    offer.month_sold !== null && t('offer.sold', { n: offer.month_sold }),
+    offer.month_sold > 0 && t('offer.sold', { n: offer.month_sold }),
   ];
-  const supplier = [offer.supplier.company_name, offer.supplier.credit_level].filter(Boolean).join(' · ');
+  const supplier = [offer.supplier.company_name, offer.supplier.credit_level && t('offer.credit', { level: offer.supplier.credit_level })].filter(Boolean).join(' · ');
   const title = address
     ? h('a', { href: address, target: '_blank', rel: 'noopener noreferrer' }, offer.title, icon('link'), h('span', { class: 'unseen' }, t('offer.new_tab')))
     : offer.title;
@@ -126,9 +126,9 @@ export function offerList(offers, { ownPhotoId, total, filteredOut } = {}) {
   const options = [h('option', { value: '' }, t('filter.any'))];
   for (const [id, n] of [...categories].sort((a, b) => b[1] - a[1])) options.push(h('option', { value: id }, `${id} (${number(n)})`));
   const amount = { type: 'number', min: '0', step: 'any', inputmode: 'decimal' };
-  const tools = h(
+  const fields = h(
     'div',
-    { class: 'tools', role: 'search', 'aria-label': t('offers.refine') },
+    { role: 'search', 'aria-label': t('offers.refine') },
     field('words', { attributes: { type: 'search', autocomplete: 'off' } }),
     categories.size > 0 && field('category', { options }),
     field('min', { attributes: amount }),
@@ -136,6 +136,8 @@ export function offerList(offers, { ownPhotoId, total, filteredOut } = {}) {
     field('pieces', { attributes: { ...amount, step: '1' } }),
     field('order', { options: ORDERS.map((order) => h('option', { value: order }, t(`order.${order}`))) }),
   );
+  // On a phone the offers come first.
+  const tools = h('details', { class: 'tools', open: !matchMedia('(max-width: 640px)').matches }, h('summary', {}, t('offers.refine')), fields);
   draw();
   pictured(offers, ownPhotoId).then((found) => {
     photos = found;

@@ -10,10 +10,11 @@ import { histograms, parseMetrics, quantile, totals } from './metrics.js';
 const DAYS = 60;
 const REFRESH_MS = 15_000;
 /** In the order of a search. */
-const STAGES = ['decode', 'tensor', 'embed', 'index', 'verdict', 'catalog', 'upstream', 'total'];
+const STAGES = ['decode', 'tensor', 'embed', 'index', 'verdict', 'catalog', 'upstream'];
 const VERDICTS = ['hit', 'review', 'miss'];
 
 const tile = (value, words, more) => h('div', { class: 'tile' }, h('b', {}, value), h('span', {}, words), more && h('small', {}, more));
+const wide = (title, ...parts) => h('section', { class: 'panel wide' }, h('h2', {}, title), parts);
 const panel = (title, ...parts) => h('section', { class: 'panel' }, h('h2', {}, title), parts);
 
 export function overviewView() {
@@ -73,7 +74,9 @@ export function overviewView() {
 
   function latencyPanel() {
     const all = histograms(state.samples, 'tongkuan_stage_seconds', 'stage');
-    const stages = STAGES.filter((stage) => (all.get(stage)?.at(-1)?.count ?? 0) > 0);
+    const whole = histograms(state.samples, 'tongkuan_http_request_seconds', 'route').get('/v1/search');
+    if (whole) all.set('total', whole);
+    const stages = [...STAGES, 'total'].filter((stage) => (all.get(stage)?.at(-1)?.count ?? 0) > 0);
     if (stages.length === 0) return panel(t('latency.title'), h('p', { class: 'empty' }, t('searches.none')));
     const row = (stage) => {
       const buckets = all.get(stage);
@@ -81,7 +84,7 @@ export function overviewView() {
       return h('tr', { class: stage === 'total' ? 'total' : '' }, h('th', { scope: 'row' }, t(`stage.${stage}`)), cells, h('td', {}, number(buckets.at(-1).count)));
     };
     const head = h('tr', {}, h('th', { scope: 'col' }, t('latency.stage')), h('th', { scope: 'col' }, t('latency.half')), h('th', { scope: 'col' }, t('latency.most')), h('th', { scope: 'col' }, t('latency.count')));
-    return panel(t('latency.title'), h('table', {}, h('thead', {}, head), h('tbody', {}, stages.map(row))), h('p', { class: 'soft' }, t('latency.hint')));
+    return wide(t('latency.title'), h('table', {}, h('thead', {}, head), h('tbody', {}, stages.map(row))), h('p', { class: 'soft' }, t('latency.hint')));
   }
 
   function growthPanels() {
@@ -117,8 +120,8 @@ export function overviewView() {
         { class: 'tiles' },
         tile(number(saved.ever), t('tile.saved'), t('tile.saved_today', { n: saved.today })),
         tile(number(counts.photos), t('tile.photos'), t('tile.own', { n: counts.own_photos })),
-        tile(number(counts.offers), t('tile.offers'), t('tile.answers', { n: counts.answers })),
-        tile(number(counts.file_bytes / 1e6, { maximumFractionDigits: 1 }) + ' MB', t('tile.size')),
+        tile(number(counts.offers), t('tile.offers')),
+        tile(number(counts.answers), t('tile.answers')),
       ),
       h('div', { class: 'panels' }, quotaPanel(), searchesPanel(), growthPanels(), latencyPanel()),
       h('p', { class: 'row soft' }, t('overview.read', { age: age(state.readAt) }), h('button', { type: 'button', class: 'quiet', onclick: load }, icon('refresh'), t('overview.refresh'))),

@@ -37,7 +37,7 @@ export function searchView({ openMany }) {
 
   /** What is known, without a call; then, where that was wished for and nothing is known, one call. */
   async function lookUp() {
-    const answer = await api.search(state.picture, { local: true }, { signal: running.signal });
+    const answer = await api.search(state.picture, { known: true }, { signal: running.signal });
     if (answer.verdict !== 'hit' && isOn('auto_ask') && allowance(await readQuota()).why === null) return asking({});
     return answer;
   }
@@ -164,7 +164,7 @@ export function searchView({ openMany }) {
         'section',
         { class: 'drop', 'aria-label': t('search.title') },
         h('div', { class: 'drop-picture' }, icon('picture')),
-        h('p', { class: 'lead' }, t('search.drop')),
+        h('p', { class: 'lead' }, t(matchMedia('(pointer: coarse)').matches ? 'search.drop_touch' : 'search.drop')),
         h('p', { class: 'soft' }, t('search.drop_hint')),
         input,
         button,
@@ -188,7 +188,10 @@ export function searchView({ openMany }) {
       comparison: state.comparison,
       loading: state.status === 'busy' || state.comparing,
     });
-    // Without a comparison, the small picture will do.
+    // Equal pictures are seen in full; else, without a comparison, the small picture will do.
+    if (stored && CERTAIN.includes(state.answer.rule) && state.picture.src) {
+      return pair({ own: { src: state.picture.src, label: state.picture.label }, stored: { ...stored, src: state.picture.src }, comparison: null });
+    }
     if (stored && !state.comparison && !state.comparing) {
       api.thumb(stored.photoId).then((src) => {
         if (src) view.replaceWith(pair({ own: { src: state.picture.src, label: state.picture.label }, stored: { ...stored, src }, comparison: null }));

@@ -253,6 +253,19 @@ fn a_client_is_told_what_its_key_may_and_what_happened_on_each_day() {
 }
 
 #[test]
+fn a_client_that_asks_in_a_second_step_is_told_what_is_known_and_its_hits_are_saved_calls() {
+    let service = Service::start();
+    let known = json(service.search("?known=true", &png(1)));
+    assert_eq!((&known["verdict"], &known["source"]), (&json!("miss"), &json!("none")));
+    assert_eq!(service.bench.calls(), 0);
+    json(service.search("", &png(1)));
+    assert_eq!(json(service.search("?known=true", &png(1)))["verdict"], "hit");
+    assert_eq!(json(service.search("?local=true", &png(1)))["verdict"], "hit");
+    assert_eq!(json(service.get("/v1/quota"))["calls_saved"]["ever"], 1);
+    assert_eq!(service.bench.calls(), 1);
+}
+
+#[test]
 fn pictures_of_offers_are_named_where_they_are_stored_and_nothing_is_fetched() {
     let service = Service::start();
     let ask =
