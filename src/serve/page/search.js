@@ -132,7 +132,7 @@ export function searchView({ openMany }) {
   }
 
   function addressForm() {
-    const field = h('input', { id: 'address', type: 'url', inputmode: 'url', autocomplete: 'off', spellcheck: 'false', placeholder: 'https://', required: true, 'aria-describedby': 'address-problem' });
+    const field = h('input', { id: 'address', type: 'url', inputmode: 'url', autocomplete: 'off', spellcheck: 'false', placeholder: t('search.placeholder'), required: true, 'aria-describedby': 'address-problem' });
     const problem = h('p', { class: 'field-problem', id: 'address-problem', role: 'alert', hidden: true });
     const go = (event) => {
       event.preventDefault();
