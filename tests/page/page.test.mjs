@@ -21,12 +21,13 @@ let goods;
 before(async () => {
   [browser, sandbox] = await Promise.all([openBrowser(), startSandbox()]);
   const all = await models(sandbox);
-  const coloured = all.filter((colours) => colours.length > 1);
+  const coloured = all.filter((colours) => colours.length > 2);
   const of = (address) => picture(address);
   goods = {
     address: coloured[0][0],
     first: await of(coloured[0][0]),
     otherColour: await of(coloured[0][1]),
+    thirdColour: await of(coloured[0][2]),
     others: await Promise.all([of(coloured[2][0]), of(coloured[3][0]), of(coloured[4][0])]),
   };
   goods.edited = await edited(browser, goods.first);
@@ -101,6 +102,8 @@ for (const round of ROUNDS) {
       const all = await page.locator('.offer').count();
       const prices = (await page.locator('.offer .price').allTextContents()).map((price) => Number(price.slice(1)));
       const middle = [...prices].sort((a, b) => a - b)[Math.floor(prices.length / 2)];
+      // Folded on a phone.
+      if (viewport === PHONE) await page.locator('.tools summary').click();
       await page.getByLabel(me.text('filter.max')).fill(String(middle));
       const fitting = prices.filter((price) => price <= middle).length;
       assert.ok(fitting < all);
@@ -161,7 +164,7 @@ for (const round of ROUNDS) {
 
     test('what a person says in the search is remembered, and undone', async () => {
       await me.view('search');
-      await me.choose(jpeg('blue.jpg', goods.otherColour));
+      await me.choose(jpeg('green.jpg', goods.thirdColour));
       await me.sees('variant');
       await page.keyboard.press('s');
       await page.locator('.said', { hasText: me.text('said.same') }).waitFor();
@@ -214,11 +217,11 @@ for (const round of ROUNDS) {
       await me.choose(...files, { name: 'bad.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('no') });
       await page.getByText(me.text('many.progress', { done: 7, n: 7 })).waitFor();
       await assertCount(page, '.lines li', 7);
-      assert.ok((await page.locator('.lines .pill.miss').count()) >= 3);
       await assertCount(page, '.lines .pill.error', 1);
       await audit(page, 'a list');
       const usedBefore = await callsUsed(service.url);
       const open = await page.locator('.lines .pill.miss, .lines .pill.variant, .lines .pill.review').count();
+      assert.ok(open >= 2);
       await page.locator('.ask', { hasText: me.text('ask.cost', { n: open }) }).waitFor();
       assert.equal(await callsUsed(service.url), usedBefore);
       const saving = page.waitForEvent('download');
@@ -230,8 +233,11 @@ for (const round of ROUNDS) {
       await page.locator('.chip').first().click();
       await page.locator('.ask button').click();
       await page.locator('.ask').waitFor({ state: 'detached' });
-      await assertCount(page, '.lines .pill.asked', open);
-      assert.equal((await callsUsed(service.url)) - usedBefore, open);
+      await assertCount(page, '.lines .pill.miss, .lines .pill.variant, .lines .pill.review', 0);
+      // A good that an earlier answer has brought is not asked about again.
+      const asked = await page.locator('.lines .pill.asked').count();
+      assert.ok(asked >= 1);
+      assert.equal((await callsUsed(service.url)) - usedBefore, asked);
       await page.locator('.entry').first().click();
       await me.sees('hit');
     });
@@ -274,6 +280,8 @@ for (const round of ROUNDS) {
         const at = await page.evaluate(() => {
           const element = document.activeElement;
           const style = getComputedStyle(element);
+          // After the last one, the browser's own controls.
+          if (element === document.body) return { name: '', isShown: true };
           return { name: element.id || element.textContent.trim() || element.getAttribute('aria-label'), isShown: style.outlineStyle !== 'none' };
         });
         assert.ok(at.isShown, `the focus is to be seen at ${at.name}`);
@@ -312,8 +320,8 @@ for (const round of ROUNDS) {
 
 /** So many elements that are to be seen, as soon as they are there. */
 async function assertCount(page, selector, count) {
-  const shown = ([wanted]) => [...document.querySelectorAll(wanted)].filter((element) => element.getClientRects().length > 0).length;
-  const isThere = `(${shown})([${JSON.stringify(selector)}]) === ${count}`;
-  await page.waitForFunction(isThere).catch(() => {});
-  assert.equal(await page.evaluate(shown, [selector]), count, selector);
+  const shown = page.locator(selector).filter({ visible: true });
+  if (count > 0) await shown.nth(count - 1).waitFor();
+  await shown.nth(count).waitFor({ state: 'hidden' });
+  assert.equal(await shown.count(), count, selector);
 }

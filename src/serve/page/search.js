@@ -7,7 +7,7 @@ import { t } from './i18n.js';
 import { offerList } from './offers.js';
 import { pair } from './pair.js';
 import { isOn, setOn } from './prefs.js';
-import { evidence, facts, freshness, headline, meter, stateOf } from './verdict.js';
+import { evidence, facts, freshness, headline, isStored, meter, stateOf } from './verdict.js';
 
 /** Rules by which a picture is its stored one, so that there is nothing to say of a pair. */
 const CERTAIN = ['same_bytes', 'same_pixels'];
@@ -88,7 +88,7 @@ export function searchView({ openMany }) {
   function beside() {
     const { matched, explain, verdict } = state.answer;
     if (matched) return { photoId: matched.photo_id, label: matched.label, title: t(`pair.kind.${matched.kind}`) };
-    if (verdict === 'miss' && explain.photo_id !== null) return { photoId: explain.photo_id, label: t('pair.photo', { id: explain.photo_id }), title: t('pair.nearest') };
+    if (verdict === 'miss' && explain.photo_id !== null && !isStored(state.answer)) return { photoId: explain.photo_id, label: t('pair.photo', { id: explain.photo_id }), title: t('pair.nearest') };
     return null;
   }
 

@@ -15,9 +15,13 @@ const ICONS = { hit: 'hit', variant: 'variant', review: 'question', asked: 'aske
 /** The word of a state with its sign, small. */
 export const pill = (state) => h('span', { class: `pill ${state}` }, icon(ICONS[state]), t(`state.${state}`));
 
+/** Whether an unanswered picture is itself stored, because something was said of it. */
+export const isStored = ({ verdict, explain }) => verdict === 'miss' && explain.score !== null && explain.score > 0.99999;
+
 function sentence(answer, state) {
   if (state === 'hit') return t(has(`rule.${answer.rule}`) ? `rule.${answer.rule}` : 'rule.same_picture');
   if (state === 'asked') return t('asked.sentence', { n: answer.upstream_calls, offers: answer.offers.length });
+  if (state === 'miss' && isStored(answer)) return t('miss.stored');
   if (state === 'miss') return t(answer.explain.photo_id === null ? 'miss.empty' : 'miss.sentence');
   const key = `why.${answer.why}`;
   return t(has(key) ? key : 'why.uncertain');
