@@ -6,6 +6,7 @@ import { bars, course, stack } from './charts.js';
 import { h, icon } from './dom.js';
 import { age, dateTime, duration, number, t } from './i18n.js';
 import { histograms, parseMetrics, quantile, totals } from './metrics.js';
+import { againButton, troubleBox } from './verdict.js';
 
 const DAYS = 60;
 const REFRESH_MS = 15_000;
@@ -109,7 +110,7 @@ export function overviewView() {
   function body() {
     if (!state.stats || !state.quota) {
       if (!state.problem) return h('p', { class: 'empty' }, t('loading'));
-      return h('div', { class: 'headline error' }, h('h2', {}, h('span', { class: 'badge' }, icon('error')), t('state.error')), h('p', { class: 'lead', role: 'alert' }, state.problem.words ?? t('error.other')), h('button', { type: 'button', onclick: load }, icon('refresh'), t('error.again')));
+      return troubleBox(state.problem, againButton(t('error.again'), load));
     }
     const { counts } = state.stats;
     const saved = state.quota.calls_saved;

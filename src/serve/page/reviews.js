@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { announce, h, icon } from './dom.js';
 import { age, t } from './i18n.js';
 import { pair } from './pair.js';
-import { evidence, facts, meter, pill } from './verdict.js';
+import { againButton, evidence, facts, meter, pill, troubleBox } from './verdict.js';
 
 const PAGE = 50;
 
@@ -143,7 +143,7 @@ export function reviewsView({ onopen }) {
   }
 
   function body() {
-    if (state.status === 'failed') return h('div', { class: 'headline error' }, h('h2', {}, h('span', { class: 'badge' }, icon('error')), t('state.error')), h('p', { class: 'lead', role: 'alert' }, state.problem.words ?? t('error.other')), h('button', { type: 'button', onclick: load }, icon('refresh'), t('error.again')));
+    if (state.status === 'failed') return troubleBox(state.problem, againButton(t('error.again'), load));
     if (state.status === 'busy') return h('p', { class: 'empty' }, t('loading'));
     if (state.queue.length === 0) {
       return h('section', { class: 'drop done' }, h('div', { class: 'drop-picture' }, icon('hit')), h('p', { class: 'lead' }, t('reviews.none')), h('p', { class: 'soft' }, t('reviews.none_hint')), state.done.length > 0 && button('u', 'undo', t('said.undo'), undo));

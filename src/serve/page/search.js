@@ -7,7 +7,7 @@ import { t } from './i18n.js';
 import { offerList } from './offers.js';
 import { pair } from './pair.js';
 import { isOn, setOn } from './prefs.js';
-import { evidence, facts, freshness, headline, isStored, meter, stateOf } from './verdict.js';
+import { againButton, evidence, facts, freshness, headline, isStored, meter, stateOf, troubleBox } from './verdict.js';
 
 /** Rules by which a picture is its stored one, so that there is nothing to say of a pair. */
 const CERTAIN = ['same_bytes', 'same_pixels'];
@@ -241,14 +241,8 @@ export function searchView({ openMany }) {
 
   function problemBox(problem) {
     const retry = () => (state.answer ? ((state.problem = null), render()) : run(state.asked ? () => asking({}) : () => lookUp()));
-    return h(
-      'div',
-      { class: 'headline error' },
-      h('h2', { tabindex: '-1' }, h('span', { class: 'badge' }, icon('error')), t('state.error')),
-      h('p', { class: 'lead', role: 'alert' }, problem.words ?? t('error.other')),
-      problem.calls > 0 && h('p', {}, t('error.calls', { n: problem.calls })),
-      h('div', { class: 'row' }, h('button', { type: 'button', onclick: retry }, icon('refresh'), t(state.answer ? 'error.back' : 'error.again')), problem.code && h('a', { class: 'soft', href: `/docs/errors#${problem.code}`, target: '_blank', rel: 'noopener' }, t('error.code', { code: problem.code }))),
-    );
+    const code = problem.code && h('a', { class: 'soft', href: `/docs/errors#${problem.code}`, target: '_blank', rel: 'noopener' }, t('error.code', { code: problem.code }));
+    return troubleBox(problem, againButton(t(state.answer ? 'error.back' : 'error.again'), retry), code);
   }
 
   function verdictNow() {

@@ -38,6 +38,20 @@ export function headline(answer) {
   );
 }
 
+/** What went wrong, in words, and `ways` on. */
+export function troubleBox(problem, ...ways) {
+  return h(
+    'div',
+    { class: 'headline error' },
+    h('h2', { tabindex: '-1' }, h('span', { class: 'badge' }, icon('error')), t('state.error')),
+    h('p', { class: 'lead', role: 'alert' }, problem.words ?? t('error.other')),
+    problem.calls > 0 && h('p', {}, t('error.calls', { n: problem.calls })),
+    h('div', { class: 'row' }, ways),
+  );
+}
+
+export const againButton = (words, onclick) => h('button', { type: 'button', onclick }, icon('refresh'), words);
+
 /** What the two pictures have in common and what not, as far as the server can tell: `{ agree: [text], differ: [text] }`. */
 export function evidence({ rule, explain, differs }) {
   const agree = [];
