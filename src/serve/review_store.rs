@@ -12,22 +12,6 @@ use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
 
-/// Made where it is not there yet: a file of an earlier version gets it when it is opened.
-pub(super) const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS reviews (
-    review_id   INTEGER PRIMARY KEY AUTOINCREMENT,
-    byte_digest BLOB NOT NULL,
-    photo_id    INTEGER NOT NULL,
-    label       TEXT NOT NULL,
-    picture     BLOB NOT NULL,
-    facts       TEXT NOT NULL,
-    found_ms    INTEGER NOT NULL,
-    closed_ms   INTEGER,
-    UNIQUE (byte_digest, photo_id)
-) STRICT;
-CREATE INDEX IF NOT EXISTS reviews_by_closing ON reviews (closed_ms);
-";
-
 /// So long a decided review can be opened again with its picture.
 const REOPENED_WITHIN: Duration = Duration::from_hours(24);
 /// Of all pictures that are kept for reviews, in bytes.

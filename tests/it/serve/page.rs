@@ -199,28 +199,37 @@ fn reviews_are_not_kept_of_those_who_may_only_read_nor_where_none_are_wanted() {
     assert!(open_reviews(&service).is_empty());
 }
 
+/// Large fields of colours without a pattern, and a patch in a corner of them.
+fn fields(patch: bool) -> Vec<u8> {
+    let drawn = image::RgbImage::from_fn(200, 152, |x, y| {
+        if patch && x < 30 && y < 26 {
+            return image::Rgb([250, 20, 20]);
+        }
+        let n = (y / 38 * 8 + x / 40).wrapping_mul(0x9E37_79B9) >> 8;
+        let [r, g, b, _] = n.to_le_bytes();
+        image::Rgb([r / 2, 127 + g / 2, b])
+    });
+    encoded(&drawn, ImageFormat::Png)
+}
+
 #[test]
 fn two_pictures_are_laid_over_each_other_and_what_differs_is_marked() {
     let service = Service::start();
-    let added = json(service.post("/v1/pictures?id=mug").body(png(1)).send().unwrap());
+    let added = json(service.post("/v1/pictures?id=mug").body(fields(false)).send().unwrap());
     let path = format!("/v1/compare/{}", added["photo_id"]);
-    let mut patched = picture(1);
-    let (w, h) = patched.dimensions();
-    for (_, _, pixel) in patched.enumerate_pixels_mut().filter(|(x, y, _)| *x < w / 6 && *y < h / 6) {
-        pixel.0 = [250, 20, 20];
-    }
-    let same = json(service.post(&path).body(png(1)).send().unwrap());
-    let other = json(service.post(&path).body(encoded(&patched, ImageFormat::Png)).send().unwrap());
-    assert!(same["differs"].as_f64().unwrap() < 0.01, "{}", same["differs"]);
-    assert!((0.01..0.06).contains(&other["differs"].as_f64().unwrap()), "{}", other["differs"]);
+    let same = json(service.post(&path).body(fields(false)).send().unwrap());
+    let other = json(service.post(&path).body(fields(true)).send().unwrap());
+    let share = |compared: &Value| compared["differs"].as_f64().unwrap();
+    assert!(share(&same) < 0.02, "{}", share(&same));
+    assert!((0.01..0.06).contains(&share(&other)), "30 x 26 of 200 x 152 are 2.6 %: {}", share(&other));
     let marks = |side: &str| {
         let png = STANDARD.decode(other["marks"][side].as_str().unwrap()).unwrap();
         image::load_from_memory(&png).unwrap().into_rgba8()
     };
     for marks in [marks("picture"), marks("stored")] {
         let (w, h) = marks.dimensions();
-        assert!(marks.get_pixel(w / 12, h / 12).0[3] > 0, "where the patch is");
-        assert_eq!(marks.get_pixel(w / 2, h / 2).0[3], 0, "elsewhere");
+        assert!(marks.get_pixel(w * 15 / 200, h * 13 / 152).0[3] > 0, "where the patch is");
+        assert_eq!(marks.get_pixel(w / 2, h * 57 / 152).0[3], 0, "elsewhere");
     }
     for (corner, wanted) in [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]].iter().enumerate() {
         for (axis, wanted) in wanted.iter().enumerate() {
