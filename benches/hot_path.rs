@@ -162,7 +162,7 @@ fn home_of(count: u64) -> tempfile::TempDir {
 }
 
 fn engine_on(home: &Path) -> Engine {
-    let choice = RuntimeChoice { folder: runtime_folder(), may_fetch: true, intra_threads: 1 };
+    let choice = RuntimeChoice::new(runtime_folder()).may_fetch(true);
     Engine::builder(home).runtime(choice).open().expect("a home")
 }
 

@@ -43,7 +43,7 @@ fn evaluated(folder: &Path, seed: u64) -> Result<Evaluation> {
     let made = make(folder, &pictures, &work.path().join("set"), options, &Lines)?;
     let folder = runtime::shared_folder().context("this system names no data folder")?;
     let engine = Engine::builder(work.path().join("home"))
-        .runtime(RuntimeChoice { folder, may_fetch: true, intra_threads: 1 })
+        .runtime(RuntimeChoice::new(folder).may_fetch(true))
         .open()?;
     Ok(evaluate(&engine, Manifest::read(&made.manifest)?, SecondLook::Always, &Lines)?)
 }

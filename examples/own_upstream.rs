@@ -66,7 +66,7 @@ pub(crate) fn search_twice(
     embedder: Option<Arc<dyn Embedder>>,
 ) -> Result<[Answer; 2], Box<dyn Error>> {
     let shared = runtime::shared_folder().unwrap_or_else(|| home.join("runtime"));
-    let choice = RuntimeChoice { folder: shared, may_fetch: true, intra_threads: 1 };
+    let choice = RuntimeChoice::new(shared).may_fetch(true);
     let builder = Engine::builder(home).runtime(choice);
     let builder = match embedder {
         Some(embedder) => builder.embedder(embedder),

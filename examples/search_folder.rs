@@ -20,7 +20,7 @@ pub(crate) fn search_folder(
 ) -> Result<Answer, Box<dyn Error>> {
     // Where ONNX Runtime is, and where pip puts it if there is none.
     let shared = runtime::shared_folder().unwrap_or_else(|| home.join("runtime"));
-    let choice = RuntimeChoice { folder: shared, may_fetch: true, intra_threads: 1 };
+    let choice = RuntimeChoice::new(shared).may_fetch(true);
     let builder = Engine::builder(home).runtime(choice);
     let engine = match embedder {
         Some(embedder) => builder.embedder(embedder),

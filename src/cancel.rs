@@ -63,6 +63,13 @@ pub struct Interrupt {
     cancel: Option<Cancel>,
 }
 
+impl From<Cancel> for Interrupt {
+    /// Ended by the token alone.
+    fn from(token: Cancel) -> Self {
+        Self::never().cancel(token)
+    }
+}
+
 impl Interrupt {
     /// Nothing ends it.
     #[must_use]

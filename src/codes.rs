@@ -391,6 +391,15 @@ codes! {
     }
 }
 
+#[cfg(feature = "sheet")]
+codes! {
+    crate::sheet::SheetError {
+        Write => "sheet_not_written",
+        TooManyRows => "sheet_too_long",
+        Workbook => "workbook_failed"
+    }
+}
+
 #[cfg(feature = "sandbox")]
 mod sandbox {
     use crate::sandbox::{FaultError, SandboxError, ViewError};

@@ -23,7 +23,7 @@
 //! let folder = runtime::shared_folder().unwrap_or_else(|| home.path().join("runtime"));
 //! let engine = Engine::builder(home.path())
 //!     // ONNX Runtime is fetched with pip if this machine has none.
-//!     .runtime(RuntimeChoice { folder, may_fetch: true, intra_threads: 1 })
+//!     .runtime(RuntimeChoice::new(folder).may_fetch(true))
 //!     .upstream(upstream, GuardPolicy::default(), CachePolicy::default())
 //!     .open()?;
 //!
@@ -62,9 +62,9 @@ mod dialect;
 mod dice;
 #[cfg(any(feature = "scan", feature = "serve"))]
 mod difference;
-#[cfg(any(feature = "cli", feature = "serve"))]
+#[cfg(feature = "input")]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "tables of lines are the command line's"))]
-mod doors;
+pub mod doors;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
 #[cfg_attr(
     not(all(feature = "sandbox", feature = "eval")),
@@ -100,8 +100,12 @@ pub mod sandbox;
 pub mod scan;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "sheet")]
+pub mod sheet;
 pub mod store;
 pub mod tensor;
+#[cfg(feature = "cli")]
+mod thumbnail;
 pub mod timestamp;
 pub mod upstream;
 pub mod upstream_error;
@@ -109,7 +113,7 @@ pub mod vector;
 pub mod verdict;
 pub mod verify;
 
-pub use cancel::Cancel;
+pub use cancel::{Cancel, Interrupt};
 pub use engine::{Answer, Engine, EngineBuilder, EngineError, Mode, Outcome, Query};
 
 /// The README's examples are compiled with the documentation tests.

@@ -20,6 +20,7 @@ use crate::photo::PhotoError;
 use crate::sandbox::{FaultError, SandboxError};
 use crate::scan::ScanError;
 use crate::serve::{RightsError, ServeError, ServeStoreError};
+use crate::sheet::SheetError;
 use crate::upstream::{TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
 
 /// The code of the first error in the chain that has one.
@@ -62,6 +63,7 @@ fn code(error: &(dyn Error + 'static)) -> Option<&'static str> {
             SandboxError,
             FaultError,
             ScanError,
+            SheetError,
             MoveError,
             ServeError,
             ServeStoreError,

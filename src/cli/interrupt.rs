@@ -14,19 +14,19 @@ use crate::cancel::{Cancel, Interrupt};
 /// Exit status of a run that was interrupted, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// A flag that the first Ctrl-C (or SIGTERM) raises; the second one ends the process at once.
-pub(super) fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+/// Cancelled by the first Ctrl-C (or SIGTERM); the second one ends the process at once.
+pub(super) fn stop_on_interrupt() -> Result<Cancel> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
-    Ok(stop)
+    Ok(stop.into())
 }
 
-/// As [`stop_on_interrupt`], for what takes an [`Interrupt`].
+/// As [`stop_on_interrupt`], where nothing else cancels.
 pub(super) fn until_interrupt() -> Result<Interrupt> {
-    Ok(Interrupt::never().cancel(Cancel::from(stop_on_interrupt()?)))
+    Ok(stop_on_interrupt()?.into())
 }
 
 /// Says that the same command goes on from here, and what it does not do again.

@@ -31,6 +31,7 @@ mod scratch;
 mod search;
 mod serve;
 mod settings;
+mod sheet;
 mod show;
 mod similar;
 mod store_goods;
@@ -133,6 +134,8 @@ enum Command {
     Demo(demo::Demo),
     /// Group the pictures of a folder that are the same, and say which may go
     Scan(Box<scan::ScanCommand>),
+    /// Make a sheet of offers from pictures: Excel, CSV, NDJSON or one HTML page
+    Sheet(Box<sheet::SheetCommand>),
     /// Remember that two pictures are the same, whatever the scores say
     Same(told::Told),
     /// Remember that two pictures are not the same
@@ -214,6 +217,7 @@ fn run_command() -> Result<ExitCode> {
         Command::Keys(keys) => keys.run(&settings),
         Command::Demo(demo) => demo.run(settings),
         Command::Scan(scan) => scan.run(&settings),
+        Command::Sheet(sheet) => sheet.run(&settings),
         Command::Same(told) => told.run(&settings, true),
         Command::NotSame(told) => told.run(&settings, false),
         Command::Verdicts(verdicts) => verdicts.run(&settings),

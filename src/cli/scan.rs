@@ -4,17 +4,17 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::FAILED;
-use super::interrupt::{INTERRUPTED, stop_on_interrupt};
+use super::interrupt::{INTERRUPTED, until_interrupt};
 use super::output::{complain, complain_about, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
+use crate::cancel::Interrupt;
 use crate::engine::Engine;
 use crate::input::skipped_text;
 use crate::printable::field;
@@ -90,12 +90,12 @@ impl ScanCommand {
             return undo(settings, manifest);
         }
         let Some(folder) = &self.folder else { bail!("name a folder") };
-        let stop = stop_on_interrupt()?;
+        let interrupt = until_interrupt()?;
         if let Some(against) = &self.against {
-            return against::run(self, settings, folder, against, &stop);
+            return against::run(self, settings, folder, against, &interrupt);
         }
         let mut scan = self.open(settings, folder)?;
-        if run_scan(&mut scan, Depth::Grouped, &stop)? == ScanEnd::Stopped {
+        if run_scan(&mut scan, Depth::Grouped, &interrupt)? == ScanEnd::Stopped {
             return Ok(ExitCode::from(INTERRUPTED));
         }
         let failed = report_troubles(settings, &scan)?;
@@ -122,14 +122,14 @@ impl ScanCommand {
         if let Some(path) = &self.html {
             scan::write_page(&mut scan, path, PageOptions { pictures: self.html_pictures })?;
         }
-        self.finish(settings, &mut scan, &stop, failed)
+        self.finish(settings, &mut scan, &interrupt, failed)
     }
 
     fn finish(
         &self,
         settings: &Settings,
         scan: &mut Scan,
-        stop: &AtomicBool,
+        interrupt: &Interrupt,
         failed: bool,
     ) -> Result<ExitCode> {
         let summary = scan.summary().clone();
@@ -151,7 +151,7 @@ impl ScanCommand {
             ));
         }
         if let Some(mode) = self.apply {
-            let skipped = self.apply(settings, scan, mode, stop)?;
+            let skipped = self.apply(settings, scan, mode, interrupt)?;
             return Ok(ExitCode::from(if failed || skipped { FAILED } else { 0 }));
         }
         Ok(ExitCode::from(if failed { FAILED } else { 0 }))
@@ -171,7 +171,7 @@ impl ScanCommand {
         settings: &Settings,
         scan: &mut Scan,
         mode: ApplyMode,
-        stop: &AtomicBool,
+        interrupt: &Interrupt,
     ) -> Result<bool> {
         let mode = match mode {
             ApplyMode::Trash => scan::Mode::Trash,
@@ -232,7 +232,7 @@ impl ScanCommand {
                 let line = json!({"kind": "applied", "action": action, "done": why.is_none(), "why": why});
                 broken = broken.take().or(writeln!(stdout(), "{line}").err());
             }
-            !stop.load(std::sync::atomic::Ordering::Relaxed)
+            interrupt.check().is_ok()
         })?;
         if settings.json {
             let line = json!({"kind": "manifest", "path": manifest, "done": done, "skipped": skipped});
@@ -255,8 +255,8 @@ fn scan_engine(settings: &Settings, home: &Path) -> Result<Engine> {
     Ok(builder.open()?)
 }
 
-fn run_scan(scan: &mut Scan, depth: Depth, stop: &AtomicBool) -> Result<ScanEnd> {
-    let end = scan.run(depth, stop, &Terminal::new())?;
+fn run_scan(scan: &mut Scan, depth: Depth, interrupt: &Interrupt) -> Result<ScanEnd> {
+    let end = scan.run(depth, interrupt, &Terminal::new())?;
     if end == ScanEnd::Stopped {
         complain("interrupted; what was done is kept, and the same command goes on from there");
     }

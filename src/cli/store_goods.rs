@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::interrupt::{INTERRUPTED, stop_on_interrupt};
+use super::interrupt::{INTERRUPTED, until_interrupt};
 use super::output::{BatchOutput, complain, complain_about};
 use super::settings::Settings;
 use super::show::Terminal;
@@ -42,11 +42,11 @@ pub(super) fn store_goods(
     total: Option<usize>,
     skipped: &Mutex<SkippedFiles>,
 ) -> Result<ExitCode> {
-    let stop = stop_on_interrupt()?;
+    let interrupt = until_interrupt()?;
     let (terminal, out) = (Terminal::new(), BatchOutput::default());
     let [mut new, mut known, mut failed] = [0_u64; 3];
     let mut done = 0;
-    let end = engine.add_all(tasks, &stop, &mut |place: Place, result: Result<Added>| {
+    let end = engine.add_all(tasks, &interrupt, &mut |place: Place, result: Result<Added>| {
         let Place { id, at, is_named_by_file } = place;
         let text = match &result {
             Ok(added) => {

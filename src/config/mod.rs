@@ -163,7 +163,7 @@ impl Settings {
     /// Where ONNX Runtime comes from, with one thread a picture.
     #[must_use]
     pub fn runtime(&self, may_fetch: bool) -> RuntimeChoice {
-        RuntimeChoice { folder: self.runtime_folder.clone(), may_fetch, intra_threads: 1 }
+        RuntimeChoice::new(&self.runtime_folder).may_fetch(may_fetch)
     }
 
     /// The model that is named, else the built-in one.

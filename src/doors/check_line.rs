@@ -79,9 +79,11 @@ impl Columns {
     }
 }
 
-/// A row's line as JSON, with all columns.
+/// The line of a checked picture as JSON. Its fields, in any order, are those of `tongkuan check`: `row`, `id` and `key` of the
+/// picture; `outcome`, `photo_id`, `added`, `matched_*`, `rule`, `score`, `confidence`, `why`, `rivals`, `threshold`,
+/// `max_false_hit`, `compared_with` and `contest` of [`Checked`]; or `error` and `code`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Line(Map<String, Value>);
+pub struct CheckedLine(Map<String, Value>);
 
 /// The digits of the `f32`, which a wider number would show more of.
 pub(crate) fn real(value: Option<f32>) -> Value {
@@ -92,8 +94,10 @@ pub(crate) fn text_of(value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-impl Line {
-    pub(crate) fn new(row: u64, id: &str, key: Option<&str>) -> Self {
+impl CheckedLine {
+    /// Of a row, with its name and the user's own key for it.
+    #[must_use]
+    pub fn new(row: u64, id: &str, key: Option<&str>) -> Self {
         let mut line = Self::default();
         line.set("row", row);
         line.set("id", id);
@@ -105,7 +109,8 @@ impl Line {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    pub(crate) fn take_checked(&mut self, checked: &Checked) {
+    /// What became of it.
+    pub fn take_checked(&mut self, checked: &Checked) {
         let number = |photo_id: Option<PhotoId>| photo_id.map(|photo_id| photo_id.0);
         self.set("outcome", text_of(checked.outcome));
         self.set("photo_id", number(checked.photo_id));
@@ -133,7 +138,8 @@ impl Line {
         );
     }
 
-    pub(crate) fn take_error(&mut self, error: &str, code: Option<&str>) {
+    /// Why nothing became of it. `code`: of `docs/errors.md`.
+    pub fn take_error(&mut self, error: &str, code: Option<&str>) {
         self.set("outcome", "error");
         self.set("error", error);
         self.set("code", code);
@@ -147,7 +153,7 @@ impl Line {
         self.get(name).as_str()
     }
 
-    /// What was written by [`Line::to_json`], of any columns.
+    /// What was written by [`CheckedLine::to_json`], of any columns.
     pub(crate) fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self)
     }
@@ -164,8 +170,9 @@ impl Line {
         object
     }
 
-    /// Of all columns.
-    pub(crate) fn to_whole_json(&self) -> String {
+    /// One line of NDJSON with all fields, without its end.
+    #[must_use]
+    pub fn to_whole_json(&self) -> String {
         Value::Object(self.0.clone()).to_string()
     }
 }

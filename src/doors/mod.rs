@@ -1,16 +1,13 @@
-//! What do all doors take and say alike? The command line, the service and bindings after them: pictures at addresses, and the
-//! JSON of what is stored.
+//! What do all doors take and say alike? Command line, service and bindings: pictures at addresses, and the JSON of what is
+//! stored and of what was checked.
 
-#[cfg(feature = "input")]
 mod check_line;
 mod shown;
 
-#[cfg(feature = "input")]
-pub(crate) use check_line::Line;
-#[cfg(feature = "input")]
+pub use check_line::CheckedLine;
 #[cfg(feature = "cli")]
 pub(crate) use check_line::{Columns, Kind, Told, real, text_of};
-pub(crate) use shown::{photo, quota, stats};
+pub use shown::{photo, quota, stats};
 
 use crate::fetch::FetchError;
 use crate::offer::canonical_image_url;
@@ -18,7 +15,10 @@ use crate::photo::PhotoFormat;
 
 /// Fetches the full-size picture where `address` names a thumbnail or another format of one at Alibaba, and what
 /// `address` itself names if that is not there. Returns the address that it came from.
-pub(crate) fn fetch_largest(
+///
+/// # Errors
+/// Those of `fetch` for `address` itself.
+pub fn fetch_largest(
     address: &str,
     fetch: impl Fn(&str) -> Result<Vec<u8>, FetchError>,
 ) -> Result<(Vec<u8>, String), FetchError> {

@@ -7,7 +7,10 @@ use crate::engine::{Engine, EngineError};
 use crate::photo_id::PhotoId;
 
 /// A photo, its answers, what was said of it and others, and where its own goods are shown; `None` when it is not there.
-pub(crate) fn photo(engine: &Engine, photo_id: PhotoId) -> Result<Option<Value>, CatalogError> {
+///
+/// # Errors
+/// [`CatalogError`] when the home fails.
+pub fn photo(engine: &Engine, photo_id: PhotoId) -> Result<Option<Value>, CatalogError> {
     let catalog = engine.catalog();
     let Some(photo) = catalog.photo(photo_id)? else { return Ok(None) };
     let answers = catalog.answers(photo_id)?;
@@ -20,7 +23,10 @@ pub(crate) fn photo(engine: &Engine, photo_id: PhotoId) -> Result<Option<Value>,
 }
 
 /// What may still be spent, what was saved, and what waits.
-pub(crate) fn quota(engine: &Engine) -> Result<Value, EngineError> {
+///
+/// # Errors
+/// [`EngineError`] when the home fails.
+pub fn quota(engine: &Engine) -> Result<Value, EngineError> {
     let reports = engine.quota()?;
     let (today, ever) = engine.saved_calls()?;
     let waiting = engine.catalog().queue_counts()?;
@@ -28,7 +34,10 @@ pub(crate) fn quota(engine: &Engine) -> Result<Value, EngineError> {
 }
 
 /// How much is stored.
-pub(crate) fn stats(engine: &Engine) -> Result<Value, CatalogError> {
+///
+/// # Errors
+/// [`CatalogError`] when the home fails.
+pub fn stats(engine: &Engine) -> Result<Value, CatalogError> {
     let counts = engine.catalog().counts()?;
     let model = engine.catalog().stored_model()?.map(|model| model.to_string());
     Ok(json!({"home": engine.home(), "counts": counts, "model": model}))

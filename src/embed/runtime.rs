@@ -27,6 +27,8 @@ pub const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuntimeOrigin {
+    /// The program that uses this library names it.
+    Caller,
     /// `ORT_DYLIB_PATH` names it.
     Environment,
     /// It lies beside the program.
@@ -40,6 +42,7 @@ pub enum RuntimeOrigin {
 impl fmt::Display for RuntimeOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Caller => "named by the program",
             Self::Environment => "named by ORT_DYLIB_PATH",
             Self::BesideExecutable => "beside the executable",
             Self::DataDirectory => "fetched",

@@ -1,11 +1,10 @@
 //! Own goods by the thousand: read and embedded on all cores, committed in groups, told of in their order.
 
-use std::sync::atomic::AtomicBool;
-
 use super::batch::{Grouping, InFlight, in_groups};
 use super::goods::PreparedPhoto;
 use super::picture::Picture;
 use super::{Added, BatchEnd, Engine, EngineError};
+use crate::cancel::Interrupt;
 use crate::offer::Offer;
 use crate::photo::Digest;
 use crate::store::NewGood;
@@ -39,14 +38,14 @@ impl Engine {
     /// With several goods of one id the last one counts, however many threads there are. Memory stays bounded.
     ///
     /// `goods` is read on a thread of its own. `P` is whatever the caller knows a good by; a good that is an error is
-    /// passed on to `each` in its place. When `stop` becomes true, what is ready is stored and told of, and nothing else.
+    /// passed on to `each` in its place. Once `interrupt` says so, what is ready is stored and told of, and nothing else.
     ///
     /// # Errors
     /// [`EngineError`] when the home folder or the model fails; goods that `each` was not told of are not stored then.
     pub fn add_all<P, R, E, I>(
         &self,
         goods: I,
-        stop: &AtomicBool,
+        interrupt: &Interrupt,
         each: &mut dyn FnMut(P, Result<Added, E>),
     ) -> Result<BatchEnd, EngineError>
     where
@@ -64,7 +63,9 @@ impl Engine {
             };
             Ok((place, ready))
         };
-        in_groups(goods.into_iter(), GROUPING, stop, prepare, |group| self.commit(group, &under_way, each))
+        in_groups(goods.into_iter(), GROUPING, interrupt, prepare, |group| {
+            self.commit(group, &under_way, each)
+        })
     }
 
     /// The good, or what is wrong with it.

@@ -6,12 +6,12 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::EngineError;
+use crate::cancel::Interrupt;
 use crate::photo::Digest;
 
 /// A row that is ready waits no longer than this for others of its group.
@@ -39,7 +39,7 @@ pub(super) struct Grouping {
 }
 
 /// Reads `rows` on a thread of its own, has each prepared on all threads of the current rayon pool's number, and commits them
-/// in groups. When `stop` becomes true, what is ready is committed, and nothing else. At most two groups of rows are under
+/// in groups. Once `interrupt` says so, what is ready is committed, and nothing else. At most two groups of rows are under
 /// way.
 ///
 /// # Errors
@@ -48,7 +48,7 @@ pub(super) struct Grouping {
 pub(super) fn in_groups<T, R>(
     rows: impl Iterator<Item = T> + Send + 'static,
     grouping: Grouping,
-    stop: &AtomicBool,
+    interrupt: &Interrupt,
     prepare: impl Fn(T) -> Result<R, EngineError> + Sync,
     mut commit: impl FnMut(Vec<R>) -> Result<(), EngineError>,
 ) -> Result<BatchEnd, EngineError>
@@ -83,7 +83,7 @@ where
             });
         }
         drop(tell);
-        commit_in_order(&told, &intake, grouping, stop, &mut commit)
+        commit_in_order(&told, &intake, grouping, interrupt, &mut commit)
     })?;
     if end == BatchEnd::Done
         && let Err(panic) = reader.join()
@@ -98,7 +98,7 @@ fn commit_in_order<T, R>(
     told: &Receiver<(u64, Result<R, EngineError>)>,
     intake: &Intake<T>,
     grouping: Grouping,
-    stop: &AtomicBool,
+    interrupt: &Interrupt,
     commit: &mut dyn FnMut(Vec<R>) -> Result<(), EngineError>,
 ) -> Result<BatchEnd, EngineError> {
     let mut early = BTreeMap::new();
@@ -107,7 +107,7 @@ fn commit_in_order<T, R>(
     // With rows in any order each takes the next place.
     let (mut next, mut arrived) = (0, 0);
     loop {
-        if stop.load(Ordering::Relaxed) {
+        if interrupt.check().is_err() {
             commit(group)?;
             return Ok(BatchEnd::Stopped);
         }

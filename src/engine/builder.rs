@@ -10,7 +10,7 @@ use super::quota::SavedCalls;
 use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
 use crate::cancel::Gate;
 use crate::clock::{Clock, SystemClock};
-use crate::embed::runtime::{self, Runtime};
+use crate::embed::runtime::{self, Runtime, RuntimeError, RuntimeLocation, RuntimeOrigin};
 use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder};
 use crate::photo::PhotoLimits;
 use crate::store;
@@ -38,9 +38,12 @@ enum Source {
     Ready(Arc<dyn Embedder>),
 }
 
-/// Where ONNX Runtime may come from.
+/// Where ONNX Runtime may come from: [`RuntimeChoice::new`], and what its setters change of that.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RuntimeChoice {
+    /// The shared library itself, by an absolute path: then no other place is looked in.
+    pub library: Option<PathBuf>,
     /// The folder for a fetched ONNX Runtime; see [`runtime::locate`] for the other places.
     pub folder: PathBuf,
     /// Whether it may be fetched when there is none.
@@ -49,9 +52,42 @@ pub struct RuntimeChoice {
     pub intra_threads: usize,
 }
 
+impl RuntimeChoice {
+    /// Any of the usual places and `folder`, never fetched, one thread a picture.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { library: None, folder: folder.into(), may_fetch: false, intra_threads: 1 }
+    }
+
+    /// The shared library itself; see the field. A process has one ONNX Runtime: once one is loaded it stays that one.
+    #[must_use]
+    pub fn library(self, library: impl Into<Option<PathBuf>>) -> Self {
+        Self { library: library.into(), ..self }
+    }
+
+    /// Whether it may be fetched when there is none.
+    #[must_use]
+    pub fn may_fetch(self, may_fetch: bool) -> Self {
+        Self { may_fetch, ..self }
+    }
+
+    /// Threads that work on one picture, at least 1.
+    #[must_use]
+    pub fn intra_threads(self, intra_threads: usize) -> Self {
+        Self { intra_threads, ..self }
+    }
+
+    fn location(&self, progress: &dyn Progress) -> Result<RuntimeLocation, RuntimeError> {
+        match &self.library {
+            Some(path) => Ok(RuntimeLocation { path: path.clone(), origin: RuntimeOrigin::Caller }),
+            None => runtime::ensure(&self.folder, self.may_fetch, &|text| progress.note(text)),
+        }
+    }
+}
+
 impl EngineBuilder {
     pub(super) fn new(home: PathBuf) -> Self {
-        let runtime = RuntimeChoice { folder: home.join("runtime"), may_fetch: false, intra_threads: 1 };
+        let runtime = RuntimeChoice::new(home.join("runtime"));
         Self {
             home,
             embedder: Source::BuiltIn(runtime),
@@ -247,7 +283,7 @@ impl LazyEmbedder {
             State::Ready(embedder) => return Ok(Arc::clone(embedder)),
             State::Recipe(model, choice) => (Arc::clone(model), choice),
         };
-        let location = runtime::ensure(&choice.folder, choice.may_fetch, &|text| progress.note(text))?;
+        let location = choice.location(progress)?;
         let embedder: Arc<dyn Embedder> =
             Arc::new(OnnxEmbedder::new(model, Runtime::load(&location)?, choice.intra_threads)?);
         *state = State::Ready(Arc::clone(&embedder));

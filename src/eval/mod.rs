@@ -33,6 +33,8 @@ pub use measures::{
     AtCutoff, Cutoff, Judged, Measures, RecallAtPrecision, Step, micro_ap, percentile, sweep,
 };
 pub use recolour::Recolours;
+#[cfg(feature = "cli")]
+pub(crate) use report::{PAGE_STYLE, page_thumbnail};
 pub use report::{html, write_html};
 pub use summary::{StageTime, Summary};
 pub use tables::{Table, number, percent};

@@ -28,7 +28,8 @@ const PLOT: (f64, f64, f64, f64) = (48.0, 12.0, 372.0, 220.0);
 /// The lowest share of false hits on the axis; what lies below is drawn there.
 const AXIS_FROM: f64 = 1e-4;
 
-const STYLE: &str = "
+/// Of all pages for people: colours, tiles, tables, pairs of pictures.
+pub(crate) const PAGE_STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1c1e21;--soft:#62676d;--line:#d9dce0;--ground:#fff;--card:#f5f6f8;--curve:#1a66c2;--bad:#b3261e}
 @media(prefers-color-scheme:dark){:root{--ink:#e7e9ec;--soft:#a0a6ad;--line:#3a3f46;--ground:#16181b;--card:#202327;--curve:#6cb0ff;--bad:#ff8a80}}
 *{box-sizing:border-box}
@@ -81,7 +82,7 @@ fn page(evaluation: &Evaluation, summary: &Summary) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width,initial-scale=1";
                 title { "Tongkuan: evaluation" }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(PAGE_STYLE)) }
             }
             body {
                 h1 { "How good are the answers?" }
@@ -226,8 +227,12 @@ fn figure(evaluation: &Evaluation, query: &EvaluatedQuery) -> Option<Markup> {
 }
 
 fn thumbnail(path: &Path) -> Option<Markup> {
-    let bytes = read_bytes(path, &PhotoLimits::default()).ok()?;
-    let picture = Photo::decode(&bytes, &PhotoLimits::default()).ok()?.into_image();
+    page_thumbnail(&read_bytes(path, &PhotoLimits::default()).ok()?)
+}
+
+/// A picture's file as a small picture within the page; `None` when it cannot be decoded.
+pub(crate) fn page_thumbnail(bytes: &[u8]) -> Option<Markup> {
+    let picture = Photo::decode(bytes, &PhotoLimits::default()).ok()?.into_image();
     let large = picture.width().max(picture.height()) > THUMBNAIL_PX;
     let small = if large { scaled_to(&picture, THUMBNAIL_PX) } else { picture };
     let data = STANDARD.encode(jpeg(&small, THUMBNAIL_QUALITY));

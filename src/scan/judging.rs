@@ -6,14 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::reading::read_again;
 use super::state::{Decision, KnownPicture, Near};
-use super::{Depth, Relation, Scan, ScanEnd, ScanError, Trouble, is_stopped};
+use super::{Depth, Relation, Scan, ScanEnd, ScanError, Trouble};
+use crate::cancel::Interrupt;
 use crate::engine::{Engine, JUDGED, PictureFacts, PreparedPicture, Progress};
 use crate::index::{Candidate, PhotoSet};
 use crate::photo::{Digest, PhotoLimits};
@@ -75,14 +75,14 @@ impl Scan {
     pub(super) fn judge_all(
         &mut self,
         depth: Depth,
-        stop: &AtomicBool,
+        interrupt: &Interrupt,
         progress: &dyn Progress,
     ) -> Result<ScanEnd, ScanError> {
         let order = self.state.in_order()?;
         let (mut medoids, mut seen) = (Medoids::default(), HashSet::new());
         let mut place = 0;
         for (number, chunk) in order.chunks(CHUNK).enumerate() {
-            if is_stopped(stop) {
+            if interrupt.check().is_err() {
                 return Ok(ScanEnd::Stopped);
             }
             let mut items = self.take_in(chunk)?;

@@ -23,7 +23,6 @@ mod state;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -34,6 +33,7 @@ pub use stat::Stat;
 
 pub use state::ScannedFile;
 
+use crate::cancel::Interrupt;
 use crate::embed::EmbedError;
 use crate::engine::{Engine, EngineError, Progress};
 use crate::input::Skipped;
@@ -236,14 +236,14 @@ impl Scan {
     pub fn run(
         &mut self,
         depth: Depth,
-        stop: &AtomicBool,
+        interrupt: &Interrupt,
         progress: &dyn Progress,
     ) -> Result<ScanEnd, ScanError> {
         self.listed = files::list(&self.folder, &mut self.state)?;
         self.changed.clear();
         self.summary.unchanged = self.listed.unchanged;
-        if self.read_new(stop, progress)? == ScanEnd::Stopped
-            || self.judge_all(depth, stop, progress)? == ScanEnd::Stopped
+        if self.read_new(interrupt, progress)? == ScanEnd::Stopped
+            || self.judge_all(depth, interrupt, progress)? == ScanEnd::Stopped
         {
             return Ok(ScanEnd::Stopped);
         }
@@ -312,8 +312,4 @@ fn real(folder: &Path) -> Result<PathBuf, ScanError> {
         return Err(unreadable(io::ErrorKind::NotADirectory.into()));
     }
     Ok(real)
-}
-
-fn is_stopped(stop: &AtomicBool) -> bool {
-    stop.load(Ordering::Relaxed)
 }

@@ -2,13 +2,13 @@
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use image::ImageReader;
 use rayon::prelude::*;
 
-use super::{Scan, ScanEnd, ScanError, is_stopped};
+use super::{Scan, ScanEnd, ScanError};
+use crate::cancel::Interrupt;
 use crate::engine::Progress;
 use crate::photo::{Digest, PhotoLimits, read_bytes};
 
@@ -19,14 +19,14 @@ impl Scan {
     /// Reads every file that is new or was changed.
     pub(super) fn read_new(
         &mut self,
-        stop: &AtomicBool,
+        interrupt: &Interrupt,
         progress: &dyn Progress,
     ) -> Result<ScanEnd, ScanError> {
         let (_, unread) = self.state.file_counts()?;
         let unread = usize::try_from(unread).unwrap_or(usize::MAX);
         let mut done = 0;
         loop {
-            if is_stopped(stop) {
+            if interrupt.check().is_err() {
                 return Ok(ScanEnd::Stopped);
             }
             let paths = self.state.unread(READ_TOGETHER)?;

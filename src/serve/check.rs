@@ -1,7 +1,6 @@
 //! `POST /v1/check`: was each of these pictures seen before? One, several, or a stream of lines without end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
@@ -22,7 +21,8 @@ use super::problem::Failure;
 use super::request_error::RequestError;
 use super::reviews;
 use super::state::App;
-use crate::doors::{self, Line};
+use crate::cancel::{Cancel, Interrupt};
+use crate::doors::{self, CheckedLine};
 use crate::engine::{
     CheckItem, CheckListener, CheckOptions, CheckStats, Checked, Engine, EngineError, SecondLook,
 };
@@ -82,8 +82,8 @@ struct Place {
 type Read = Box<dyn FnOnce() -> Result<Vec<u8>, RowError> + Send>;
 type Row = (u64, Place, Result<CheckItem<Read>, RowError>);
 
-fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> Line {
-    let mut line = Line::new(row, &place.id, place.key.as_deref());
+fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> CheckedLine {
+    let mut line = CheckedLine::new(row, &place.id, place.key.as_deref());
     match outcome {
         Ok(checked) => line.take_checked(checked),
         Err(RowError(failure)) => line.take_error(&failure.to_string(), Some(failure.code())),
@@ -92,12 +92,12 @@ fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &RowError>) -> Lin
 }
 
 /// Sends the lines on as they are told of.
-struct Sender<F: FnMut(Line) -> bool> {
+struct Sender<F: FnMut(CheckedLine) -> bool> {
     send: F,
-    stop: Arc<AtomicBool>,
+    stop: Cancel,
 }
 
-impl<F: FnMut(Line) -> bool> CheckListener<Place, RowError> for Sender<F> {
+impl<F: FnMut(CheckedLine) -> bool> CheckListener<Place, RowError> for Sender<F> {
     fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
         Some(line_of(place, row, outcome).to_whole_json())
     }
@@ -105,7 +105,7 @@ impl<F: FnMut(Line) -> bool> CheckListener<Place, RowError> for Sender<F> {
     fn told(&mut self, row: u64, place: Place, outcome: Result<Checked, RowError>) {
         if !(self.send)(line_of(&place, row, outcome.as_ref())) {
             // Nobody listens any more.
-            self.stop.store(true, Ordering::Relaxed);
+            self.stop.cancel();
         }
     }
 }
@@ -119,11 +119,11 @@ fn check_all(
     engine: &Engine,
     rows: impl Iterator<Item = Row> + Send + 'static,
     options: CheckOptions,
-    stop: &Arc<AtomicBool>,
-    send: impl FnMut(Line) -> bool,
+    stop: &Cancel,
+    send: impl FnMut(CheckedLine) -> bool,
 ) -> Result<(), EngineError> {
-    let mut sender = Sender { send, stop: Arc::clone(stop) };
-    engine.check_all(rows, options, &CheckStats::default(), stop, &mut sender).map(|_| ())
+    let mut sender = Sender { send, stop: stop.clone() };
+    engine.check_all(rows, options, &CheckStats::default(), &stop.clone().into(), &mut sender).map(|_| ())
 }
 
 /// Was each of these pictures seen before?
@@ -200,7 +200,7 @@ pub(super) async fn check(
 }
 
 /// Keeps the one row, and its error as an error.
-struct Only(Option<Result<Line, RowError>>);
+struct Only(Option<Result<CheckedLine, RowError>>);
 impl CheckListener<Place, RowError> for Only {
     fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
         Some(line_of(place, row, outcome).to_whole_json())
@@ -223,8 +223,8 @@ fn check_one(
     let read: Read = Box::new(move || Ok(bytes.to_vec()));
     let row = (0, Place { id: label, key }, Ok(CheckItem { label: name, read }));
     let mut only = Only(None);
-    let stop = AtomicBool::new(false);
-    engine.check_all([row], options_of(query, run_id), &CheckStats::default(), &stop, &mut only)?;
+    let stats = CheckStats::default();
+    engine.check_all([row], options_of(query, run_id), &stats, &Interrupt::never(), &mut only)?;
     match only.0 {
         Some(Ok(line)) => Ok(serde_json::from_str(&line.to_whole_json()).unwrap_or_default()),
         Some(Err(RowError(failure))) => Err(failure),
@@ -237,17 +237,17 @@ async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Respo
     let place = app.batches.place(app.deadline()).await?;
     let (put, taken) = std::sync::mpsc::sync_channel::<Row>(LINES_AHEAD);
     let (tell, told) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(LINES_AHEAD);
-    let stop = Arc::new(AtomicBool::new(false));
-    tokio::spawn(read_lines(Arc::clone(&app), body, put, Arc::clone(&stop)));
+    let stop = Cancel::new();
+    tokio::spawn(read_lines(Arc::clone(&app), body, put, stop.clone()));
     tokio::task::spawn_blocking(move || {
-        let tell_line = |line: Line| {
+        let tell_line = |line: CheckedLine| {
             app.metrics.count_check(line.text("outcome").unwrap_or_default());
             tell.blocking_send(Ok(Bytes::from(line.to_whole_json() + "\n"))).is_ok()
         };
         let rows = taken.into_iter();
         if let Err(error) = check_all(&app.engine, rows, options_of(&query, None), &stop, tell_line) {
             tracing::error!(%error, code = error.code(), "a stream of checks failed");
-            let mut line = Line::new(u64::MAX, "", None);
+            let mut line = CheckedLine::new(u64::MAX, "", None);
             line.set("row", Value::Null);
             line.take_error(&error.to_string(), Some(error.code()));
             let _ = tell.blocking_send(Ok(Bytes::from(line.to_whole_json() + "\n")));
@@ -259,13 +259,13 @@ async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Respo
 }
 
 /// Takes the body apart into lines, each within the limit of one request.
-async fn read_lines(app: Arc<App>, body: Body, put: std::sync::mpsc::SyncSender<Row>, stop: Arc<AtomicBool>) {
+async fn read_lines(app: Arc<App>, body: Body, put: std::sync::mpsc::SyncSender<Row>, stop: Cancel) {
     let limit = usize::try_from(app.options.max_body_bytes).unwrap_or(usize::MAX).saturating_mul(4) / 3;
     let mut chunks = body.into_data_stream();
     // `searched`: so many bytes of `rest` hold no end of a line.
     let (mut rest, mut searched, mut row) = (Vec::new(), 0, 0);
     let mut is_open = true;
-    while is_open && !stop.load(Ordering::Relaxed) {
+    while is_open && !stop.is_cancelled() {
         if let Some(Ok(chunk)) = chunks.next().await {
             rest.extend_from_slice(&chunk);
         } else {

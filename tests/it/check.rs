@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::{ImageFormat, RgbImage};
+use tongkuan::cancel::{Cancel, Interrupt};
 use tongkuan::engine::{
     BatchEnd, CheckItem, CheckListener, CheckOptions, CheckOutcome, CheckStats, Checked, Engine, EngineError,
     SecondLook,
@@ -58,7 +59,7 @@ fn check_with(
     tasks: impl IntoIterator<Item = Task, IntoIter: Send + 'static>,
 ) -> Told {
     let mut ear = Ear::default();
-    let end = engine.check_all(tasks, options, &CheckStats::default(), &AtomicBool::new(false), &mut ear);
+    let end = engine.check_all(tasks, options, &CheckStats::default(), &Interrupt::never(), &mut ear);
     assert_eq!(end.unwrap(), BatchEnd::Done);
     ear.told
 }
@@ -244,7 +245,7 @@ fn of_copies_that_race_over_engines_on_one_home_exactly_one_is_new() {
 }
 
 /// Counts the rows that it hears of, and stops the run at the three thousandth.
-struct Counter<'a>(&'a AtomicUsize, &'a AtomicBool);
+struct Counter<'a>(&'a AtomicUsize, &'a Cancel);
 
 impl CheckListener<String, EngineError> for Counter<'_> {
     fn line(&self, _: u64, _: &String, _: Result<&Checked, &EngineError>) -> Option<String> {
@@ -252,7 +253,7 @@ impl CheckListener<String, EngineError> for Counter<'_> {
     }
     fn told(&mut self, _: u64, _: String, _: Result<Checked, EngineError>) {
         if self.0.fetch_add(1, Ordering::SeqCst) >= 3000 {
-            self.1.store(true, Ordering::SeqCst);
+            self.1.cancel();
         }
     }
 }
@@ -271,15 +272,21 @@ fn an_endless_input_is_read_no_faster_than_it_is_told_of() {
             item(row, "x", png(u32::try_from(row % 7).unwrap()))
         })
     };
-    let stop = AtomicBool::new(false);
-    let end = engine.check_all(tasks, ADD, &CheckStats::default(), &stop, &mut Counter(&told, &stop));
+    let stop = Cancel::new();
+    let end = engine.check_all(
+        tasks,
+        ADD,
+        &CheckStats::default(),
+        &stop.clone().into(),
+        &mut Counter(&told, &stop),
+    );
     assert_eq!(end.unwrap(), BatchEnd::Stopped);
     let most = most.load(Ordering::SeqCst);
     assert!((2..=258).contains(&most), "{most} rows were under way");
 }
 
 /// Stops the run at the first row, and counts what was added.
-struct Stopping<'a>(&'a AtomicBool, usize);
+struct Stopping<'a>(&'a Cancel, usize);
 
 impl CheckListener<String, EngineError> for Stopping<'_> {
     fn line(&self, _: u64, _: &String, _: Result<&Checked, &EngineError>) -> Option<String> {
@@ -287,7 +294,7 @@ impl CheckListener<String, EngineError> for Stopping<'_> {
     }
     fn told(&mut self, _: u64, _: String, outcome: Result<Checked, EngineError>) {
         self.1 += usize::from(outcome.unwrap().added);
-        self.0.store(true, Ordering::SeqCst);
+        self.0.cancel();
     }
 }
 
@@ -295,10 +302,12 @@ impl CheckListener<String, EngineError> for Stopping<'_> {
 fn when_it_is_stopped_what_was_not_told_of_is_not_stored() {
     let bench = Bench::new();
     let engine = bench.engine();
-    let stop = AtomicBool::new(false);
+    let stop = Cancel::new();
     let mut listener = Stopping(&stop, 0);
     let pictures: Vec<Vec<u8>> = (0..400).map(png).collect();
-    let end = engine.check_all(items(&pictures), ADD, &CheckStats::default(), &stop, &mut listener).unwrap();
+    let end = engine
+        .check_all(items(&pictures), ADD, &CheckStats::default(), &stop.clone().into(), &mut listener)
+        .unwrap();
     assert_eq!(end, BatchEnd::Stopped);
     let stored = engine.catalog().counts().unwrap().photos;
     assert!(listener.1 > 0 && stored == listener.1 as u64 && stored < 400, "{stored}, {}", listener.1);
@@ -312,7 +321,7 @@ fn the_lines_of_the_last_group_are_kept_with_it_until_the_run_ends() {
     let mut ear = Ear::default();
     let options = CheckOptions { run_id: Some(run_id), ..ADD };
     let tasks = items(&[png(1), png(1), png(2)]);
-    engine.check_all(tasks, options, &CheckStats::default(), &AtomicBool::new(false), &mut ear).unwrap();
+    engine.check_all(tasks, options, &CheckStats::default(), &Interrupt::never(), &mut ear).unwrap();
     assert_eq!(engine.check_run("out.ndjson", true).unwrap(), run_id);
     let kept = engine.kept_check_lines(run_id).unwrap();
     let wanted = ["0 0.jpg Ok(New)", "1 1.jpg Ok(Seen)", "2 2.jpg Ok(New)"];

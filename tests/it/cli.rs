@@ -13,6 +13,7 @@ mod output;
 mod printing;
 mod search;
 mod settings;
+mod sheet;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

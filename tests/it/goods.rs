@@ -1,9 +1,10 @@
 //! Own goods by the batch: order, groups, equal pictures, stopping.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
+use tongkuan::cancel::{Cancel, Interrupt};
 use tongkuan::catalog::{Catalog, CatalogError, GoodsPhoto, NewAnswer, NewGood, NewPhoto, Words};
 use tongkuan::clock::Timestamp;
 use tongkuan::embed::Embedding;
@@ -37,7 +38,7 @@ fn bytes(id: &str, bytes: &'static [u8]) -> Task {
 /// Adds all, and returns what was told of each, in that order.
 fn add_all(engine: &Engine, tasks: Vec<Task>) -> Vec<(String, Result<Added, EngineError>)> {
     let mut told = Vec::new();
-    let end = engine.add_all(tasks, &AtomicBool::new(false), &mut |id, result| told.push((id, result)));
+    let end = engine.add_all(tasks, &Interrupt::never(), &mut |id, result| told.push((id, result)));
     assert_eq!(end.unwrap(), BatchEnd::Done);
     told
 }
@@ -152,7 +153,7 @@ fn goods_are_committed_in_groups_and_told_of_only_then() {
     let tasks: Vec<Task> = (0..600).map(|n| good(&format!("G-{n}"), n)).collect();
     let mut told = 0;
     engine
-        .add_all(tasks, &AtomicBool::new(false), &mut |_, added: Result<Added, EngineError>| {
+        .add_all(tasks, &Interrupt::never(), &mut |_, added: Result<Added, EngineError>| {
             told += 1;
             let photo = other_process.photo(added.unwrap().photo_id).unwrap();
             assert!(photo.is_some(), "it was told of before it was on disk");
@@ -182,7 +183,7 @@ fn a_good_is_told_of_soon_although_the_next_one_is_not_there_yet() {
     // The second one is sent only when the first one was told of.
     let end = bench.engine().add_all(
         then_waiting(vec![good("A", 1)], waiting),
-        &AtomicBool::new(false),
+        &Interrupt::never(),
         &mut |_, added: Result<Added, EngineError>| {
             added.unwrap();
             told += 1;
@@ -199,15 +200,18 @@ fn a_batch_that_is_stopped_has_stored_what_it_told_of_and_nothing_else() {
     let bench = Bench::new();
     let engine = bench.engine();
     let (_send, waiting) = mpsc::channel();
-    let stop = AtomicBool::new(false);
+    let stop = Cancel::new();
     let tasks = (0..2000).map(|n| good(&format!("G-{n}"), n)).collect();
     let mut told = 0;
-    let end =
-        engine.add_all(then_waiting(tasks, waiting), &stop, &mut |_, added: Result<Added, EngineError>| {
-            added.unwrap();
-            told += 1;
-            stop.store(true, Ordering::Relaxed);
-        });
+    let end = engine.add_all(then_waiting(tasks, waiting), &stop.clone().into(), &mut |_,
+                                                                                       added: Result<
+        Added,
+        EngineError,
+    >| {
+        added.unwrap();
+        told += 1;
+        stop.cancel();
+    });
     // The input would go on for ever.
     assert_eq!(end.unwrap(), BatchEnd::Stopped);
     assert!((1..2000).contains(&told), "{told}");
@@ -224,13 +228,15 @@ fn an_input_without_an_end_is_read_no_further_than_is_under_way() {
         counted.fetch_add(1, Ordering::SeqCst);
         good(&format!("G-{n}"), n % 10)
     });
-    let stop = AtomicBool::new(false);
+    let stop = Cancel::new();
     let (mut told, mut furthest) = (0, 0);
     engine
-        .add_all(endless, &stop, &mut |_, _: Result<Added, EngineError>| {
+        .add_all(endless, &stop.clone().into(), &mut |_, _: Result<Added, EngineError>| {
             furthest = furthest.max(read.load(Ordering::SeqCst) - told);
             told += 1;
-            stop.store(told >= 3000, Ordering::Relaxed);
+            if told >= 3000 {
+                stop.cancel();
+            }
         })
         .unwrap();
     assert!(furthest <= 513, "{furthest} goods were held at once");
@@ -248,7 +254,7 @@ fn a_home_that_fails_ends_the_batch_and_nothing_is_told_of_that_is_not_stored() 
     .unwrap();
     let mut told = 0;
     let tasks: Vec<Task> = (0..1000).map(|n| good(&format!("G-{n}"), n)).collect();
-    let end = engine.add_all(tasks, &AtomicBool::new(false), &mut |_, added: Result<Added, EngineError>| {
+    let end = engine.add_all(tasks, &Interrupt::never(), &mut |_, added: Result<Added, EngineError>| {
         added.unwrap();
         told += 1;
     });

@@ -51,6 +51,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sandbox",
             "scan",
             "serve",
+            "sheet",
+            "thumbnail",
             "upstream",
             "verdict",
             "verify",
@@ -77,6 +79,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sandbox",
             "scan",
             "serve",
+            "sheet",
             "tensor",
             "upstream",
             "verify",
@@ -154,6 +157,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "scan",
         &[
             "access",
+            "cancel",
             "difference",
             "embed",
             "engine",
@@ -194,6 +198,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
+    ("sheet", &["offer", "photo_id", "printable", "timestamp", "verify"]),
     // The engine's door to what is kept: traits, and the one that SQLite meets.
     (
         "store",
@@ -212,6 +217,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("tensor", &["photo"]),
+    ("thumbnail", &["photo"]),
     ("timestamp", &[]),
     (
         "upstream",

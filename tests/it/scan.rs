@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, crop_imm, resize};
 use image::{ImageFormat, RgbImage};
 use serde_json::Value;
+use tongkuan::cancel::{Cancel, Interrupt};
 use tongkuan::engine::{Engine, PhotoRef, Progress, Sameness, Silent};
 use tongkuan::scan::{
     self, Action, Applied, Depth, Group, Manifest, Mode, PageOptions, Relation, Scan, ScanEnd, ScanError,
@@ -58,7 +58,7 @@ impl Folder {
 
     fn scan(&self) -> Scan {
         let mut scan = self.open();
-        assert_eq!(scan.run(Depth::Grouped, &AtomicBool::new(false), &Silent).unwrap(), ScanEnd::Done);
+        assert_eq!(scan.run(Depth::Grouped, &Interrupt::never(), &Silent).unwrap(), ScanEnd::Done);
         scan
     }
 }
@@ -236,14 +236,14 @@ fn a_second_scan_opens_changed_files_only_and_says_the_same() {
 }
 
 /// Raises a flag at a step.
-struct StopAt<'s>(&'s AtomicBool, usize);
+struct StopAt<'s>(&'s Cancel, usize);
 
 impl Progress for StopAt<'_> {
     fn note(&self, _: &str) {}
 
     fn step(&self, what: &str, done: usize, _: usize) {
         if what == "comparing" && done >= self.1 {
-            self.0.store(true, Ordering::Relaxed);
+            self.0.cancel();
         }
     }
 }
@@ -256,9 +256,9 @@ fn an_interrupted_scan_goes_on_where_it_stopped() {
         let blank = RgbImage::from_pixel(side, 20, image::Rgb([255; 3]));
         folder.write(&format!("{side}.png"), &encoded(&blank, ImageFormat::Png));
     }
-    let stop = AtomicBool::new(false);
+    let stop = Cancel::new();
     let mut scan = folder.open();
-    assert_eq!(scan.run(Depth::Grouped, &stop, &StopAt(&stop, 64)).unwrap(), ScanEnd::Stopped);
+    assert_eq!(scan.run(Depth::Grouped, &stop.clone().into(), &StopAt(&stop, 64)).unwrap(), ScanEnd::Stopped);
     drop(scan);
     let done = folder.bench.inferences();
     assert!((1..100).contains(&done), "{done}");

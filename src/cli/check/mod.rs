@@ -11,7 +11,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -21,7 +20,8 @@ use super::output::{check_stdout, complain, complain_about, stdout};
 use super::picture::Pictures;
 use super::settings::Settings;
 use super::{FAILED, advice};
-use crate::doors::{Columns, Line};
+use crate::cancel::Cancel;
+use crate::doors::{CheckedLine, Columns};
 use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query, SecondLook};
 use crate::input::{Columns as InputColumns, Input, skipped_text};
 use crate::printable::field;
@@ -191,7 +191,7 @@ impl Check {
         };
         let second_look = if self.thorough { SecondLook::Always } else { SecondLook::WhenLikely };
         let options = CheckOptions { add: self.add, unordered: self.unordered, second_look, run_id };
-        let end = engine.check_all(rows, options, &stats, &stop, &mut printer);
+        let end = engine.check_all(rows, options, &stats, &stop.clone().into(), &mut printer);
         printer.meter.finish(&printer.counts);
         let counts = printer.counts;
         let again = if self.out.is_some() { "; the same command with --resume goes on" } else { "" };
@@ -241,14 +241,14 @@ struct Printer<'a> {
     silent: RowSet,
     counts: Counts,
     meter: Meter<'a>,
-    stop: &'a AtomicBool,
+    stop: &'a Cancel,
     /// Why lines could not be written: nothing more is stored then.
     failed: Option<std::io::Error>,
 }
 
 impl Printer<'_> {
     /// Asks about a picture that was not seen, which is stored already. What cannot be asked now waits in the queue.
-    fn ask(&self, pictures: &Pictures, place: &Place, line: &mut Line) {
+    fn ask(&self, pictures: &Pictures, place: &Place, line: &mut CheckedLine) {
         let asked = place.source.as_ref().context("its picture is gone").and_then(|source| {
             let picture = pictures.read(source)?;
             let source_url = picture.source_url.as_deref();
@@ -272,7 +272,7 @@ impl Printer<'_> {
         }
     }
 
-    fn write(&mut self, line: &Line) -> std::io::Result<()> {
+    fn write(&mut self, line: &CheckedLine) -> std::io::Result<()> {
         let text = match &self.columns {
             Some(columns) => line.to_json(columns),
             None => line.to_whole_json(),
@@ -303,8 +303,8 @@ impl Printer<'_> {
         }
     }
 
-    fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &anyhow::Error>) -> Line {
-        let mut line = Line::new(row, &place.id, place.key.as_deref());
+    fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &anyhow::Error>) -> CheckedLine {
+        let mut line = CheckedLine::new(row, &place.id, place.key.as_deref());
         match outcome {
             Ok(checked) => line.take_checked(checked),
             Err(error) => {
@@ -327,7 +327,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
         if self.silent.contains(row) {
             return;
         }
-        let kept = place.kept.as_deref().and_then(Line::from_json);
+        let kept = place.kept.as_deref().and_then(CheckedLine::from_json);
         let is_kept = kept.is_some();
         let mut line = kept.unwrap_or_else(|| Self::line_of(&place, row, outcome.as_ref()));
         let counted = match line.text("outcome") {
@@ -349,7 +349,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
             && let Err(error) = self.write(&line)
         {
             self.failed = Some(error);
-            self.stop.store(true, Ordering::Relaxed);
+            self.stop.cancel();
         }
         self.meter.tick(&self.counts);
     }
@@ -359,7 +359,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
             && let Err(error) = file.sync()
         {
             self.failed.get_or_insert(error);
-            self.stop.store(true, Ordering::Relaxed);
+            self.stop.cancel();
         }
     }
 }

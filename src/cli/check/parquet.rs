@@ -13,7 +13,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use serde_json::Value;
 
-use crate::doors::{Columns, Kind, Line};
+use crate::doors::{CheckedLine, Columns, Kind};
 
 /// Rows of a row group: some megabytes in memory.
 const GROUP_ROWS: usize = 8192;
@@ -31,7 +31,7 @@ pub(super) fn write(lines: &Path, target: &Path, columns: &Columns) -> Result<()
     let mut group = Vec::with_capacity(GROUP_ROWS);
     for line in BufReader::new(File::open(lines)?).lines() {
         let line = line?;
-        group.push(Line::from_json(&line).context("a line of this run cannot be read back")?);
+        group.push(CheckedLine::from_json(&line).context("a line of this run cannot be read back")?);
         if group.len() == GROUP_ROWS {
             write_group(&mut writer, columns, &group).with_context(unwritten)?;
             group.clear();
@@ -65,7 +65,11 @@ fn schema(columns: &Columns) -> Result<Type> {
     Ok(Type::group_type_builder("check").with_fields(fields).build()?)
 }
 
-fn write_group(writer: &mut SerializedFileWriter<File>, columns: &Columns, lines: &[Line]) -> Result<()> {
+fn write_group(
+    writer: &mut SerializedFileWriter<File>,
+    columns: &Columns,
+    lines: &[CheckedLine],
+) -> Result<()> {
     let mut group = writer.next_row_group()?;
     for (name, kind) in columns.iter() {
         let Some(mut column) = group.next_column()? else { break };

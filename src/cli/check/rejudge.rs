@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::output::{complain, stdout};
 use super::super::settings::Settings;
-use crate::doors::{Columns, Line, real, text_of};
+use crate::doors::{CheckedLine, Columns, real, text_of};
 use crate::engine::Engine;
 use crate::verdict::{Contest, Redrawn};
 use crate::verify::Doubt;
@@ -25,7 +25,7 @@ pub(super) fn run(settings: &Settings, file: &Path, columns: &Columns) -> Result
     for (number, line) in (1..).zip(BufReader::new(lines).lines()) {
         let line = line.with_context(|| format!("cannot read {shown}"))?;
         let wrong = || format!("{shown}:{number} is no line of `tongkuan check` with all columns");
-        let mut line = Line::from_json(&line).with_context(wrong)?;
+        let mut line = CheckedLine::from_json(&line).with_context(wrong)?;
         let before = line.text("outcome").with_context(wrong)?.to_owned();
         rejudge(&engine, &mut line).with_context(wrong)?;
         rows += 1;
@@ -44,7 +44,7 @@ fn narrow(value: &Value) -> Option<f32> {
     value.as_f64().map(|value| value as f32)
 }
 
-fn rejudge(engine: &Engine, line: &mut Line) -> Result<()> {
+fn rejudge(engine: &Engine, line: &mut CheckedLine) -> Result<()> {
     // Equal bytes and pixels, errors, and what no line could make a hit.
     let Some(pictures) = line.get("compared_with").as_u64() else { return Ok(()) };
     let drawn = engine.line_among(pictures)?;

@@ -3,13 +3,13 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{ScanCommand, report_troubles, run_scan, words_of};
+use crate::cancel::Interrupt;
 use crate::cli::interrupt::INTERRUPTED;
 use crate::cli::output::{complain, complain_about, stdout};
 use crate::cli::settings::Settings;
@@ -54,14 +54,14 @@ pub(super) fn run(
     settings: &Settings,
     folder: &Path,
     against: &Path,
-    stop: &AtomicBool,
+    interrupt: &Interrupt,
 ) -> Result<ExitCode> {
     let mut failed = false;
     let there = if against == Path::new("home") {
         There::Home(Box::new(settings.existing_engine(true)?))
     } else {
         let mut other = command.open(settings, against)?;
-        if run_scan(&mut other, Depth::Stored, stop)? == ScanEnd::Stopped {
+        if run_scan(&mut other, Depth::Stored, interrupt)? == ScanEnd::Stopped {
             return Ok(ExitCode::from(INTERRUPTED));
         }
         failed |= report_troubles(settings, &other)?;
@@ -74,7 +74,7 @@ pub(super) fn run(
     let mut done = 0;
     let engine = there.engine();
     for some in found.pictures.chunks(TOGETHER) {
-        if stop.load(Ordering::Relaxed) {
+        if interrupt.check().is_err() {
             complain(format_args!("interrupted after {done} of {} pictures", found.pictures.len()));
             return Ok(ExitCode::from(INTERRUPTED));
         }

@@ -27,6 +27,7 @@ pub use report::{CheckMatch, CheckOutcome, Checked};
 pub use stats::{CheckStage, CheckStats};
 
 use super::{BatchEnd, Engine, EngineError, SecondLook};
+use crate::cancel::Interrupt;
 use pipeline::Run;
 
 /// A picture to be checked.
@@ -71,7 +72,7 @@ impl Engine {
     /// processes on this home, exactly one is new, as far as the engine recognises them.
     ///
     /// `rows` is read on a thread of its own; rows that are errors are passed on in their place. At most 256 are under
-    /// way: memory stays bounded. When `stop` becomes true, what is ready is stored and told of, and nothing else. Never
+    /// way: memory stays bounded. Once `interrupt` says so, what is ready is stored and told of, and nothing else. Never
     /// asks an upstream.
     ///
     /// # Errors
@@ -81,7 +82,7 @@ impl Engine {
         rows: I,
         options: CheckOptions,
         stats: &CheckStats,
-        stop: &std::sync::atomic::AtomicBool,
+        interrupt: &Interrupt,
         listener: &mut dyn CheckListener<P, E>,
     ) -> Result<BatchEnd, EngineError>
     where
@@ -92,7 +93,7 @@ impl Engine {
         I::IntoIter: Send + 'static,
     {
         let run = Run::new(self, options, stats)?;
-        let end = run.run(rows.into_iter(), stop, listener)?;
+        let end = run.run(rows.into_iter(), interrupt, listener)?;
         run.save_hashes();
         Ok(end)
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::super::batch::{Grouping, InFlight, in_groups};
@@ -12,6 +11,7 @@ use super::prepare::{Prepared, Scope};
 use super::report::{named, renumbered};
 use super::settle::{Recent, Standing, numbers, settle};
 use super::{CheckItem, CheckListener, CheckMatch, CheckOptions, CheckStage, CheckStats, Checked};
+use crate::cancel::Interrupt;
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::store::{CheckGroup, NewPhoto};
@@ -55,7 +55,7 @@ impl<'e> Run<'e> {
     pub(super) fn run<P, R, E>(
         &self,
         rows: impl Iterator<Item = (u64, P, Result<CheckItem<R>, E>)> + Send + 'static,
-        stop: &AtomicBool,
+        interrupt: &Interrupt,
         listener: &mut dyn CheckListener<P, E>,
     ) -> Result<BatchEnd, EngineError>
     where
@@ -72,7 +72,7 @@ impl<'e> Run<'e> {
             Ok(Row { number, place, what })
         };
         let grouping = Grouping { rows: GROUP, unordered: self.options.unordered };
-        in_groups(rows, grouping, stop, prepare, |rows| self.commit(rows, &mut recent, listener))
+        in_groups(rows, grouping, interrupt, prepare, |rows| self.commit(rows, &mut recent, listener))
     }
 
     pub(super) fn save_hashes(&self) {

@@ -255,7 +255,8 @@ fn the_demo_takes_a_folder_of_own_pictures() {
     let shell = Shell::with_sandbox();
     let catalogue = shell.sandbox().catalogue();
     shell.write("mine/shirt.jpg", &catalogue.jpeg(&catalogue.goods()[20], View::Angled));
-    let lines = shell.run(&["--json", "demo", text(&shell.path("mine"))]).lines();
+    let page = shell.path("demo.html");
+    let lines = shell.run(&["--json", "demo", "--html", text(&page), text(&shell.path("mine"))]).lines();
     let told: Vec<(&str, u64)> = lines[..lines.len() - 1]
         .iter()
         .map(|line| (line["verdict"].as_str().unwrap(), line["upstream_calls"].as_u64().unwrap()))
@@ -264,6 +265,11 @@ fn the_demo_takes_a_folder_of_own_pictures() {
     assert_eq!(told[1], ("hit", 0), "an edited copy: {lines:?}");
     assert!(told[2..].iter().all(|line| *line == ("hit", 0)), "offline: {lines:?}");
     assert_eq!(lines.last().unwrap()["sandbox_counted"]["searches_ok"], 1);
+    let page = std::fs::read_to_string(page).unwrap();
+    let (pictures, rows) = (page.matches("<img").count(), page.matches("<li>").count());
+    // Each picture, and beside all but the first the stored one that it was recognised as.
+    assert_eq!((pictures, rows), (2 * told.len() - 1, told.len()));
+    assert!(!page.contains("http://") && !page.contains("https://"), "it links to nothing");
     let empty = shell.run(&["demo", text(&shell.path("home"))]);
     assert_eq!(empty.status, 2, "{empty:?}");
 }

@@ -233,7 +233,7 @@ fn two_users_of_one_home_pay_once() {
     let upstream = FakeUpstream::named("article");
     let policy = GuardPolicy::default().min_interval(Duration::ZERO);
     let engine = Engine::builder(&home)
-        .runtime(RuntimeChoice { folder: runtime_folder(), may_fetch: true, intra_threads: 1 })
+        .runtime(RuntimeChoice::new(runtime_folder()).may_fetch(true))
         .upstream(upstream.clone(), policy, CachePolicy::default())
         .open()
         .unwrap();

@@ -1,9 +1,8 @@
 //! What is sent twice is done once.
 
-use std::sync::atomic::AtomicBool;
-
 use reqwest::blocking::multipart::{Form, Part};
 use serde_json::json;
+use tongkuan::cancel::Interrupt;
 use tongkuan::engine::{CheckItem, CheckListener, CheckOptions, CheckStats, Checked, EngineError};
 
 use super::{Service, json, problem};
@@ -106,8 +105,9 @@ fn a_check_that_was_stored_and_not_told_of_says_the_same_when_it_is_sent_again()
     let run_id = engine.check_run("idempotency owner k", false).unwrap();
     let item = CheckItem { label: "a".to_owned(), read: || Ok::<_, EngineError>(png(1)) };
     let options = CheckOptions { add: true, run_id: Some(run_id), ..CheckOptions::default() };
-    let stop = AtomicBool::new(false);
-    engine.check_all([(0, (), Ok(item))], options, &CheckStats::default(), &stop, &mut Keeps).unwrap();
+    engine
+        .check_all([(0, (), Ok(item))], options, &CheckStats::default(), &Interrupt::never(), &mut Keeps)
+        .unwrap();
     interrupt(&service);
     let again = json(send());
     assert_eq!((&again["outcome"], &again["kept"]), (&json!("new"), &json!(true)));

@@ -1,5 +1,7 @@
 //! `tongkuan demo`: the whole thing at work, on real parts, against an in-process sandbox.
 
+mod page;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ use crate::engine::{Answer, Engine, Mode, Query};
 use crate::photo::{Photo, PhotoLimits, read_bytes};
 use crate::printable::field;
 use crate::sandbox::{Sandbox, SandboxOptions, View};
+use page::Page;
 
 /// Own pictures shown at the most: each costs a paced second.
 const MAX_OWN_PICTURES: usize = 5;
@@ -28,6 +31,12 @@ const MAX_OWN_PICTURES: usize = 5;
 pub(super) struct Demo {
     /// A folder of your own pictures (the first five are used) instead of rendered goods
     folder: Option<PathBuf>,
+    /// Write the pictures, verdicts and costs to this HTML file, too
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Show that page in the browser; without --html it is tongkuan-demo.html in this folder
+    #[arg(long)]
+    open: bool,
 }
 
 /// One line of the table.
@@ -68,7 +77,8 @@ impl Demo {
             None => goods(&sandbox)?,
             Some(folder) => own(folder)?,
         };
-        let mut table = Table::new(json);
+        let html = self.html.clone().or_else(|| self.open.then(|| PathBuf::from("tongkuan-demo.html")));
+        let mut table = Table { json, page: html.as_ref().map(|_| Page::default()) };
         table.head()?;
         for step in &online {
             table.row(&engine, step)?;
@@ -92,6 +102,15 @@ impl Demo {
                 counters.searches_ok,
                 counters.token_requests
             )?;
+        }
+        if let (Some(path), Some(page)) = (&html, &table.page) {
+            page.write(path)?;
+            if !json {
+                writeln!(stdout(), "The page is {}.", path.display())?;
+            }
+            if self.open {
+                page::open(path)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -141,16 +160,13 @@ fn edited(bytes: &[u8], scale: f32, quality: u8) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The table on standard output.
+/// The table on standard output, and the page.
 struct Table {
     json: bool,
+    page: Option<Page>,
 }
 
 impl Table {
-    fn new(json: bool) -> Self {
-        Self { json }
-    }
-
     fn head(&self) -> Result<()> {
         if !self.json {
             writeln!(
@@ -175,7 +191,7 @@ impl Table {
             let mut value = serde_json::to_value(&answer)?;
             value["id"] = json!(step.what);
             writeln!(stdout(), "{value}")?;
-            return Ok(());
+            return self.keep(engine, step, answer);
         }
         // Chinese letters are two columns wide.
         let columns: usize = step.what.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
@@ -193,7 +209,16 @@ impl Table {
             answer.timings_ms.total,
             stages(&answer)
         )?;
-        Ok(())
+        drop(out);
+        self.keep(engine, step, answer)
+    }
+
+    /// For the page, if there is to be one.
+    fn keep(&mut self, engine: &Engine, step: &Step, answer: Answer) -> Result<()> {
+        match &mut self.page {
+            Some(page) => page.take(engine, &step.what, &step.bytes, answer),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,0 +1,345 @@
+//! An engine on a home folder. Answers go to Python as the JSON that the command line prints.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::types::PyIterator;
+use serde_json::json;
+use tongkuan::catalog::{GoodsFilter, PhotoFilter, PhotoKind, Words};
+use tongkuan::config::{Overrides, Settings};
+use tongkuan::engine::{MAX_PAGES, PhotoRef, Refine, Sameness};
+use tongkuan::offer::Price;
+use tongkuan::photo_id::PhotoId;
+use tongkuan::question::{Region, SearchParams};
+use tongkuan::{Cancel, Engine, Mode, Query, doors};
+
+use crate::batch::{self, Batch};
+use crate::error::Failure;
+use crate::picture::{Given, Picture, Pictures};
+
+/// How often Ctrl-C is looked for.
+const SIGNAL_POLL: Duration = Duration::from_millis(50);
+
+#[pyclass(frozen, module = "tongkuan._native")]
+pub(crate) struct NativeEngine {
+    engine: Arc<Engine>,
+    pictures: Arc<Pictures>,
+    is_offline: bool,
+    /// A forked process has neither the threads nor the locks of this one.
+    process: u32,
+}
+
+/// One of the two pictures that something is said of.
+#[derive(FromPyObject)]
+enum One {
+    Photo(i64),
+    Picture(Given, String),
+}
+
+/// Up to a hundred years.
+fn seconds(secs: f64, range: &str) -> Result<Duration, Failure> {
+    if (0.0..=3_153_600_000.0).contains(&secs) {
+        Ok(Duration::from_secs_f64(secs))
+    } else {
+        Err(Failure::argument("argument", range))
+    }
+}
+
+enum Opened {
+    Photo(PhotoId),
+    Picture(Picture),
+}
+
+impl Opened {
+    fn photo_ref(&self) -> PhotoRef<'_> {
+        match self {
+            Self::Photo(photo_id) => PhotoRef::Photo(*photo_id),
+            Self::Picture(picture) => PhotoRef::File { bytes: &picture.bytes, label: &picture.label },
+        }
+    }
+}
+
+impl NativeEngine {
+    fn engine(&self) -> Result<&Arc<Engine>, Failure> {
+        if std::process::id() != self.process {
+            return Err(Failure::Configuration {
+                code: "forked",
+                text: "this engine was opened in the parent process: open one in each process".to_owned(),
+            });
+        }
+        Ok(&self.engine)
+    }
+
+    /// Runs `work` without the interpreter's lock, on a thread of its own, and cancels it at Ctrl-C.
+    fn run<T: Send>(
+        py: Python<'_>,
+        work: impl FnOnce(&Cancel) -> Result<T, Failure> + Send,
+    ) -> Result<T, Failure> {
+        let cancel = Cancel::new();
+        let mut interrupted = None;
+        let done = py.detach(|| {
+            std::thread::scope(|scope| {
+                let (tell, told) = mpsc::sync_channel(1);
+                let token = &cancel;
+                scope.spawn(move || {
+                    // It is received unless the scope was left by a panic.
+                    let _ = tell.send(work(token));
+                });
+                loop {
+                    match told.recv_timeout(SIGNAL_POLL) {
+                        Ok(done) => return Some(done),
+                        Err(RecvTimeoutError::Disconnected) => return None,
+                        Err(RecvTimeoutError::Timeout) if interrupted.is_none() => {
+                            #[allow(
+                                clippy::redundant_closure_for_method_calls,
+                                reason = "the method has one lifetime only"
+                            )]
+                            if let Err(error) = Python::attach(|py| py.check_signals()) {
+                                interrupted = Some(error);
+                                cancel.cancel();
+                            }
+                        }
+                        Err(RecvTimeoutError::Timeout) => {}
+                    }
+                }
+            })
+        });
+        match (interrupted, done) {
+            (Some(error), _) => Err(error.into()),
+            (None, Some(done)) => done,
+            (None, None) => Err(Failure::Other { code: "panic", text: "the engine has panicked".to_owned() }),
+        }
+    }
+
+    fn open(&self, one: One) -> Result<Opened, Failure> {
+        Ok(match one {
+            One::Photo(photo_id) => Opened::Photo(PhotoId(photo_id)),
+            One::Picture(given, label) => Opened::Picture(self.pictures.read(given, Some(label))?),
+        })
+    }
+}
+
+#[pymethods]
+impl NativeEngine {
+    #[new]
+    #[pyo3(signature = (home, config_file, model, offline, upstreams, base_url, daily_budget, max_false_hit, library))]
+    #[allow(clippy::too_many_arguments, reason = "the Python part names them")]
+    fn new(
+        py: Python<'_>,
+        home: Option<PathBuf>,
+        config_file: Option<PathBuf>,
+        model: Option<PathBuf>,
+        offline: Option<bool>,
+        upstreams: Option<Vec<String>>,
+        base_url: Option<String>,
+        daily_budget: Option<u32>,
+        max_false_hit: Option<f64>,
+        library: Option<PathBuf>,
+    ) -> Result<Self, Failure> {
+        let upstreams = upstreams.map(|names| names.iter().map(|name| name.parse()).collect()).transpose();
+        let upstreams = upstreams.map_err(|error: tongkuan::config::UnknownProfile| {
+            Failure::argument("argument", error.to_string())
+        })?;
+        py.detach(|| {
+            let settings = Settings::resolve(&Overrides {
+                home,
+                config_file,
+                model,
+                offline,
+                upstreams,
+                base_url,
+                daily_budget,
+                max_false_hit,
+                ..Overrides::default()
+            })?;
+            let is_offline = settings.is_offline();
+            let fetcher =
+                if is_offline { None } else { Some(settings.fetcher(settings.network("fetching")?)?) };
+            let runtime = settings.runtime(false).library(library);
+            let engine = settings.engine_builder(false)?.runtime(runtime).open()?;
+            Ok(Self {
+                engine: Arc::new(engine),
+                pictures: Arc::new(Pictures(fetcher)),
+                is_offline,
+                process: std::process::id(),
+            })
+        })
+    }
+
+    fn home(&self) -> PathBuf {
+        self.engine.home().to_path_buf()
+    }
+
+    /// Loads the model and the index.
+    fn warm_up(&self, py: Python<'_>) -> Result<(), Failure> {
+        let engine = self.engine()?;
+        Self::run(py, |_| Ok(engine.warm_up()?))
+    }
+
+    #[pyo3(signature = (given, label, mode, *, category, price_min, price_max, keyword, max_min_order, region, page,
+        page_size, pages, max_age_days, defer, force, deadline_secs))]
+    #[allow(clippy::too_many_arguments, reason = "the Python part names them")]
+    fn search(
+        &self,
+        py: Python<'_>,
+        given: Given,
+        label: Option<String>,
+        mode: &str,
+        category: Option<u64>,
+        price_min: Option<String>,
+        price_max: Option<String>,
+        keyword: Option<String>,
+        max_min_order: Option<u32>,
+        region: Option<String>,
+        page: u32,
+        page_size: u32,
+        pages: u32,
+        max_age_days: Option<f64>,
+        defer: Option<i32>,
+        force: bool,
+        deadline_secs: Option<f64>,
+    ) -> Result<String, Failure> {
+        let engine = self.engine()?;
+        let mode = match mode {
+            _ if self.is_offline => Mode::LocalOnly,
+            "default" => Mode::Default,
+            "local" => Mode::LocalOnly,
+            "refresh" => Mode::Refresh,
+            "bypass" => Mode::Bypass,
+            _ => {
+                let text = format!("mode {mode:?} is none: use default, local, refresh or bypass");
+                return Err(Failure::argument("argument", text));
+            }
+        };
+        let price = |price: Option<String>| price.as_deref().map(str::parse::<Price>).transpose();
+        let params = SearchParams::default()
+            .category_id(category)
+            .price_min(price(price_min)?)
+            .price_max(price(price_max)?)
+            .region(region.as_deref().map(str::parse::<Region>).transpose()?)
+            .page(page)
+            .page_size(page_size);
+        let words = keyword.as_deref().map(|text| {
+            Words::parse(text).ok_or_else(|| Failure::argument("argument", "there is no word in keyword"))
+        });
+        let refine = Refine::default().words(words.transpose()?).max_min_order(max_min_order);
+        if page == 0 || !(1..=50).contains(&page_size) || !(1..=MAX_PAGES).contains(&pages) {
+            let text = format!("page is from 1 on, page_size 1 to 50, pages 1 to {MAX_PAGES}");
+            return Err(Failure::argument("argument", text));
+        }
+        if params.price_min.zip(params.price_max).is_some_and(|(min, max)| min > max) {
+            return Err(Failure::argument("argument", "price_min is above price_max"));
+        }
+        let days = max_age_days.map(|days| seconds(days * 86_400.0, "max_age_days is from 0 to 36500"));
+        let max_age = days.transpose()?;
+        let secs = deadline_secs.map(|secs| seconds(secs, "deadline_secs is from 0 to 3153600000"));
+        let deadline = secs.transpose()?.map(|secs| Instant::now() + secs);
+        Self::run(py, |cancel| {
+            let picture = self.pictures.read(given, label)?;
+            let mut query = Query::new(&picture.bytes, &picture.label)
+                .source_url(picture.source_url.as_deref())
+                .params(params)
+                .mode(mode)
+                .max_age(max_age)
+                .defer(defer)
+                .force(force)
+                .refine(refine)
+                .cancel(cancel);
+            if let Some(deadline) = deadline {
+                query = query.deadline(deadline);
+            }
+            let answer = engine.search_pages(&query, pages)?;
+            let mut value = serde_json::to_value(&answer).unwrap_or_default();
+            value["id"] = json!(picture.label);
+            Ok(value.to_string())
+        })
+    }
+
+    /// `rows`: tuples of a row's name, its key or `None`, and its picture.
+    fn check(
+        &self,
+        rows: Bound<'_, PyIterator>,
+        add: bool,
+        thorough: bool,
+        unordered: bool,
+    ) -> Result<Batch, Failure> {
+        let options = batch::check_options(add, thorough, unordered);
+        Ok(batch::check(self.engine()?, &self.pictures, rows, options))
+    }
+
+    /// `goods`: mappings.
+    fn add(&self, goods: Bound<'_, PyIterator>) -> Result<Batch, Failure> {
+        Ok(batch::add(self.engine()?, &self.pictures, goods))
+    }
+
+    #[pyo3(signature = (given, label, k, *, kind, answered_by, category, price_min, price_max))]
+    #[allow(clippy::too_many_arguments, reason = "the Python part names them")]
+    fn similar(
+        &self,
+        py: Python<'_>,
+        given: Given,
+        label: Option<String>,
+        k: usize,
+        kind: Option<&str>,
+        answered_by: Option<String>,
+        category: Option<u64>,
+        price_min: Option<String>,
+        price_max: Option<String>,
+    ) -> Result<String, Failure> {
+        let engine = self.engine()?;
+        let kind = match kind {
+            None => None,
+            Some("query") => Some(PhotoKind::Query),
+            Some("own") => Some(PhotoKind::Own),
+            Some("offer") => Some(PhotoKind::Offer),
+            Some(other) => {
+                let text = format!("kind {other:?} is none: use query, own or offer");
+                return Err(Failure::argument("argument", text));
+            }
+        };
+        let price = |price: Option<String>| price.as_deref().map(str::parse::<Price>).transpose();
+        let goods =
+            GoodsFilter { category_id: category, price_min: price(price_min)?, price_max: price(price_max)? };
+        let filter = PhotoFilter { kind, profile: answered_by, goods, ..PhotoFilter::default() };
+        Self::run(py, |_| {
+            let picture = self.pictures.read(given, label)?;
+            let similar = engine.similar(&picture.bytes, k, &filter)?;
+            Ok(json!({"id": picture.label, "similar": similar}).to_string())
+        })
+    }
+
+    /// `same`: `None` takes back what was said.
+    fn tell(&self, py: Python<'_>, one: One, other: One, same: Option<bool>) -> Result<String, Failure> {
+        let engine = self.engine()?;
+        Self::run(py, |_| {
+            let (one, other) = (self.open(one)?, self.open(other)?);
+            let Some(same) = same else {
+                let forgotten = engine.forget_told(one.photo_ref(), other.photo_ref())?;
+                return Ok(json!({"id": null, "forgotten": forgotten}).to_string());
+            };
+            let sameness = if same { Sameness::Same } else { Sameness::Different };
+            let told = engine.tell(one.photo_ref(), other.photo_ref(), sameness)?;
+            let mut value = serde_json::to_value(&told).unwrap_or_default();
+            value["id"] = json!(null);
+            Ok(value.to_string())
+        })
+    }
+
+    fn photo(&self, py: Python<'_>, photo_id: i64) -> Result<Option<String>, Failure> {
+        let engine = self.engine()?;
+        Self::run(py, |_| Ok(doors::photo(engine, PhotoId(photo_id))?.map(|photo| photo.to_string())))
+    }
+
+    fn quota(&self, py: Python<'_>) -> Result<String, Failure> {
+        let engine = self.engine()?;
+        Self::run(py, |_| Ok(doors::quota(engine)?.to_string()))
+    }
+
+    fn stats(&self, py: Python<'_>) -> Result<String, Failure> {
+        let engine = self.engine()?;
+        Self::run(py, |_| Ok(doors::stats(engine)?.to_string()))
+    }
+}

@@ -1,0 +1,487 @@
+//! `tongkuan sheet`: pictures in, a buyer's table out.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::advice;
+use super::interrupt::{told_interrupted, until_interrupt};
+use super::output::{complain, complain_about, stdout};
+use super::picture::Pictures;
+use super::settings::Settings;
+use super::show::Terminal;
+use crate::cancel::Interrupt;
+use crate::engine::{Answer, Engine, Mode, Outcome, Progress as _, Query, Source};
+use crate::fetch::Fetch as _;
+use crate::input::{Columns, Input, Item, PictureSource, skipped_text};
+use crate::photo::Digest;
+use crate::photo_id::PhotoId;
+use crate::sheet::{Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status};
+use crate::thumbnail;
+use crate::verify::{Doubt, Sketch};
+
+const AFTER_HELP: &str = "\
+A row for each offer: your key and picture, what is known of it (hit, asked, review, other variant, nothing, waiting, error),
+the stored picture that it was recognised as, and the offer with price, least order, sales, shop, link, and how old the price is.
+A workbook also has pictures, and reckons landed cost and margin from your assumptions, which are cells of its second sheet.
+
+What it will cost is said before anything is asked; --dry-run says it and ends. Nothing is paid for twice: what was asked is in
+the home, so the same command goes on after any interruption, and fills in what waited.
+
+Exit status: 0 every picture has its answer, 1 some wait, 2 some could not be used, or the sheet was not written, 130 interrupted
+(the sheet holds what is known).";
+
+/// Make a sheet of offers from pictures: Excel, CSV, NDJSON or one HTML page
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct SheetCommand {
+    /// Folders, pictures or their addresses, archives, Parquet files, lists; - is standard input. See `tongkuan check --help`
+    #[arg(required = true, value_name = "SOURCE", value_parser = super::any_path())]
+    sources: Vec<PathBuf>,
+    /// The file to write; its ending says what it becomes: .xlsx, .csv, .ndjson or .html
+    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
+    /// Offers for each picture at the most
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=50))]
+    top: u16,
+    /// Say what it would cost, and ask nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Ask at the most so often in this run; the day's budget holds beside it
+    #[arg(long, value_name = "N")]
+    max_calls: Option<u32>,
+    /// The column with your own key; without it, ids that are given
+    #[arg(long, value_name = "COLUMN")]
+    key: Option<String>,
+    /// The column with the pictures, their paths or addresses, where its name does not tell
+    #[arg(long, value_name = "COLUMN")]
+    column: Option<String>,
+    /// In which language columns are headed
+    #[arg(long, default_value = "en")]
+    heads: Heads,
+    /// Leave out the offers' pictures, which are fetched otherwise
+    #[arg(long)]
+    no_offer_pictures: bool,
+    /// Yuan for one unit of your currency, for landed costs
+    #[arg(long, value_name = "YUAN", default_value_t = 1.0, value_parser = above_zero)]
+    yuan_per_unit: f64,
+    /// Yuan of freight for a kilogram
+    #[arg(long, value_name = "YUAN", default_value_t = 0.0, value_parser = not_below_zero)]
+    freight_per_kg: f64,
+    /// Weight of a piece, in kilograms
+    #[arg(long, value_name = "KG", default_value_t = 0.0, value_parser = not_below_zero)]
+    weight_kg: f64,
+    /// What an agent takes, as a share of the price: 0.05 is five in a hundred
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = not_below_zero)]
+    fee_share: f64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Heads {
+    En,
+    Zh,
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|n: &f64| n.is_finite()).ok_or_else(|| format!("{text:?} is not a number"))
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    number(text).and_then(|n| if n > 0.0 { Ok(n) } else { Err("use more than 0".to_owned()) })
+}
+
+fn not_below_zero(text: &str) -> Result<f64, String> {
+    number(text).and_then(|n| if n >= 0.0 { Ok(n) } else { Err("use 0 or more".to_owned()) })
+}
+
+/// A picture of the input.
+struct Row {
+    id: String,
+    key: Option<String>,
+    source: Result<PictureSource, String>,
+}
+
+/// What is known of it before anything is asked.
+struct Looked {
+    thumbnail: Option<Vec<u8>>,
+    digest: Option<Digest>,
+    known: Result<Answer, String>,
+}
+
+impl Looked {
+    /// Whether an upstream would have to be asked.
+    fn is_open(&self) -> bool {
+        self.known.as_ref().is_ok_and(|answer| answer.verdict != Outcome::Hit)
+    }
+}
+
+impl SheetCommand {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let form = self.out.as_deref().map(|out| (out, Form::of(out)));
+        let form = match form {
+            Some((out, None)) => {
+                bail!(
+                    "{}: what it is to be is told by its ending: .xlsx, .csv, .ndjson or .html",
+                    out.display()
+                )
+            }
+            Some((out, Some(form))) => Some((out, form)),
+            None => None,
+        };
+        if settings.is_offline() {
+            settings.require_home()?;
+        }
+        let rows = self.rows()?;
+        let interrupt = until_interrupt()?;
+        let pictures = Pictures::new(settings)?;
+        let engine = settings.engine(true)?;
+        let looked = look(&engine, &pictures, &rows, &interrupt);
+        let plan = Plan::of(&engine, settings, &looked, self.max_calls)?;
+        plan.tell(settings)?;
+        let Some((out, form)) = form.filter(|_| !self.dry_run) else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        let mut sheet = Sheet {
+            pictures: Vec::with_capacity(rows.len()),
+            language: match self.heads {
+                Heads::En => Language::English,
+                Heads::Zh => Language::Chinese,
+            },
+            assumptions: Assumptions {
+                yuan_per_unit: self.yuan_per_unit,
+                freight_per_kg: self.freight_per_kg,
+                weight_kg: self.weight_kg,
+                fee_share: self.fee_share,
+            },
+        };
+        let mut asker = Asker { engine: &engine, pictures: &pictures, left: plan.calls, over: None };
+        let (terminal, count) = (Terminal::new(), rows.len());
+        for (done, (row, looked)) in rows.into_iter().zip(looked).enumerate() {
+            sheet.pictures.push(self.picture(&mut asker, row, looked, settings, &interrupt)?);
+            terminal.step("asking", done + 1, count);
+        }
+        if !self.no_offer_pictures && form != Form::Table && form != Form::Lines {
+            fetch_offer_pictures(&pictures, &mut sheet, &interrupt);
+        }
+        sheet.write(out, form)?;
+        super::quota::refresh(settings, &engine);
+        finish(settings, &sheet, out, &interrupt)
+    }
+
+    fn rows(&self) -> Result<Vec<Row>> {
+        let columns = Columns { picture: self.column.clone(), key: self.key.clone() };
+        let mut rows = Vec::new();
+        for source in &self.sources {
+            let name = source.display().to_string();
+            let mut input = match Input::open_with(source, &columns) {
+                Ok(input) => input,
+                Err(problem) if self.sources.len() == 1 => bail!("{name}: {problem}"),
+                Err(problem) => {
+                    rows.push(Row { id: name, key: None, source: Err(problem.to_string()) });
+                    continue;
+                }
+            };
+            rows.extend(input.by_ref().map(row_of));
+            if let Some(text) = skipped_text(&input.report().skipped) {
+                complain_about(&name, text);
+            }
+        }
+        if rows.is_empty() {
+            bail!("there are no pictures in what was named");
+        }
+        Ok(rows)
+    }
+
+    /// What the sheet says of a picture; asks where it is open and may be asked.
+    fn picture(
+        &self,
+        asker: &mut Asker<'_>,
+        row: Row,
+        looked: Looked,
+        settings: &Settings,
+        interrupt: &Interrupt,
+    ) -> Result<SheetPicture> {
+        let mut picture = SheetPicture {
+            id: row.id,
+            key: row.key,
+            status: Status::Error,
+            why: None,
+            matched: None,
+            asked_at: None,
+            upstream_calls: 0,
+            offers: Vec::new(),
+            thumbnail: looked.thumbnail.clone(),
+        };
+        let is_open = looked.is_open();
+        let known = match looked.known {
+            Ok(known) => known,
+            Err(why) => {
+                picture.why = Some(why);
+                return Ok(picture);
+            }
+        };
+        let (answer, waits_for) = match row.source {
+            Ok(source) if is_open && !settings.is_offline() => asker.ask(&source, known, interrupt),
+            _ if is_open => (known, Some("offline".to_owned())),
+            _ => (known, None),
+        };
+        picture.upstream_calls = answer.upstream_calls;
+        picture.asked_at = answer.fetched_at;
+        picture.status = status_of(&answer, waits_for.is_some());
+        picture.why = waits_for;
+        picture.matched = answer.matched.as_ref().map(|matched| SheetMatch {
+            photo_id: matched.photo_id,
+            label: matched.label.clone(),
+            confidence: answer.confidence(),
+            why: answer.why(),
+            thumbnail: stored_picture(asker.engine, matched.photo_id),
+        });
+        let catalog = asker.engine.catalog();
+        for offer in answer.offers.into_iter().take(self.top.into()) {
+            let detail = catalog.details(&offer.offer_id, &[])?;
+            let variants = detail.map(|stored| stored.detail.skus.len());
+            picture.offers.push(SheetOffer { offer, variants, thumbnail: None });
+        }
+        Ok(picture)
+    }
+}
+
+fn row_of(item: Item) -> Row {
+    let Item { place, key, row } = item;
+    match row {
+        Ok(row) => {
+            let key = key.or_else(|| row.is_id_given.then(|| row.id.clone()));
+            let id = match &row.picture {
+                PictureSource::File(path) => path.display().to_string(),
+                PictureSource::Address(address) => address.clone(),
+                _ => row.id,
+            };
+            Row { id, key, source: Ok(row.picture) }
+        }
+        Err(problem) => Row { id: place, key, source: Err(problem.to_string()) },
+    }
+}
+
+/// Looks all pictures up, on all cores, without asking.
+fn look(engine: &Engine, pictures: &Pictures, rows: &[Row], interrupt: &Interrupt) -> Vec<Looked> {
+    let (terminal, done) = (Terminal::new(), AtomicUsize::new(0));
+    rows.par_iter()
+        .map(|row| {
+            let failed = |why: String| Looked { thumbnail: None, digest: None, known: Err(why) };
+            if interrupt.check().is_err() {
+                return failed("interrupted".to_owned());
+            }
+            let looked = match &row.source {
+                Err(problem) => failed(problem.clone()),
+                Ok(source) => look_at(engine, pictures, source)
+                    .unwrap_or_else(|error| failed(advice::explained(error.as_ref()))),
+            };
+            terminal.step("looking", done.fetch_add(1, Ordering::Relaxed) + 1, rows.len());
+            looked
+        })
+        .collect()
+}
+
+fn look_at(engine: &Engine, pictures: &Pictures, source: &PictureSource) -> Result<Looked> {
+    let picture = pictures.read(source)?;
+    let known = engine.search(&Query::new(&picture.bytes, &picture.label).mode(Mode::LocalOnly))?;
+    let thumbnail = thumbnail::of_file(&picture.bytes);
+    Ok(Looked { thumbnail, digest: Some(Digest::of(&picture.bytes)), known: Ok(known) })
+}
+
+/// What a run will cost.
+struct Plan {
+    pictures: usize,
+    known: usize,
+    unusable: usize,
+    /// Pictures to ask about; equal files count once.
+    open: usize,
+    /// Calls that may be made for them.
+    calls: u32,
+    /// What the budgets of the day leave, over all upstreams.
+    left_today: u32,
+}
+
+impl Plan {
+    fn of(engine: &Engine, settings: &Settings, looked: &[Looked], max_calls: Option<u32>) -> Result<Self> {
+        let open: HashSet<Digest> = looked.iter().filter(|l| l.is_open()).filter_map(|l| l.digest).collect();
+        let left_today = if settings.is_offline() {
+            0
+        } else {
+            engine.quota()?.iter().fold(0_u32, |sum, report| sum.saturating_add(report.left))
+        };
+        let wanted = u32::try_from(open.len()).unwrap_or(u32::MAX);
+        Ok(Self {
+            pictures: looked.len(),
+            known: looked.iter().filter(|l| l.known.is_ok() && !l.is_open()).count(),
+            unusable: looked.iter().filter(|l| l.known.is_err()).count(),
+            open: open.len(),
+            calls: wanted.min(max_calls.unwrap_or(u32::MAX)).min(left_today),
+            left_today,
+        })
+    }
+
+    fn tell(&self, settings: &Settings) -> Result<()> {
+        let Self { pictures, known, unusable, open, calls, left_today } = self;
+        if settings.json {
+            let plan = json!({
+                "pictures": pictures, "known": known, "unusable": unusable, "open": open, "calls": calls,
+                "left_today": left_today,
+            });
+            writeln!(stdout(), "{}", json!({"id": null, "plan": plan}))?;
+        }
+        complain(format_args!(
+            "{pictures} pictures: {known} known, {unusable} cannot be used, {open} to ask about, for which {calls} calls are made at \
+             the most ({left_today} left today)"
+        ));
+        Ok(())
+    }
+}
+
+/// Asks about open pictures while it may.
+struct Asker<'a> {
+    engine: &'a Engine,
+    pictures: &'a Pictures,
+    /// Calls that may still be made.
+    left: u32,
+    /// Why nothing is asked any more.
+    over: Option<String>,
+}
+
+impl Asker<'_> {
+    /// The answer, or what is known, and what it waits for.
+    fn ask(
+        &mut self,
+        source: &PictureSource,
+        known: Answer,
+        interrupt: &Interrupt,
+    ) -> (Answer, Option<String>) {
+        if interrupt.check().is_err() {
+            self.over = Some("interrupted".to_owned());
+        }
+        // An equal or edited copy may have been asked about since, which costs nothing to find out.
+        let mode = if self.left == 0 || self.over.is_some() { Mode::LocalOnly } else { Mode::Default };
+        match self.search(source, mode, interrupt) {
+            Ok(answer) => {
+                self.left = self.left.saturating_sub(answer.upstream_calls);
+                for warning in &answer.warnings {
+                    complain_about(source.name(), warning);
+                }
+                let waits_for = match (&answer.unanswered, answer.source) {
+                    (Some(unanswered), _) => {
+                        // What holds for one holds for all: budget, quota, a breaker that is open.
+                        let reason = serde_json::to_value(unanswered.reason).unwrap_or_default();
+                        self.over = reason.as_str().map(ToOwned::to_owned);
+                        self.over.clone()
+                    }
+                    (None, Source::None) if mode == Mode::LocalOnly => {
+                        Some(self.over.clone().unwrap_or_else(|| "max_calls".to_owned()))
+                    }
+                    _ => None,
+                };
+                (answer, waits_for)
+            }
+            Err(error) => (known, Some(advice::explained(error.as_ref()))),
+        }
+    }
+
+    fn search(&self, source: &PictureSource, mode: Mode, interrupt: &Interrupt) -> Result<Answer> {
+        let picture = self.pictures.read(source)?;
+        let mut query =
+            Query::new(&picture.bytes, &picture.label).source_url(picture.source_url.as_deref()).mode(mode);
+        query.interrupt = interrupt.clone();
+        Ok(self.engine.search(&query)?)
+    }
+}
+
+fn status_of(answer: &Answer, waits: bool) -> Status {
+    match (answer.verdict, answer.source) {
+        (Outcome::Review, _)
+            if answer.why() == Some(Doubt::OtherVariant) && answer.source != Source::Upstream =>
+        {
+            Status::OtherVariant
+        }
+        (Outcome::Review, Source::Local | Source::None) => Status::Review,
+        _ if waits => Status::Waiting,
+        _ if answer.offers.is_empty() => Status::Nothing,
+        (_, Source::Upstream) => Status::Asked,
+        _ => Status::Hit,
+    }
+}
+
+/// The stored picture, drawn from what is kept to compare it by.
+fn stored_picture(engine: &Engine, photo_id: PhotoId) -> Option<Vec<u8>> {
+    let sketch = engine.catalog().sketches(&[photo_id]).ok()?.pop().flatten()?;
+    thumbnail::jpeg(&Sketch::from_bytes(&sketch).ok()?.picture())
+}
+
+/// Fetches each address once. What cannot be fetched is left out: the sheet has its link.
+fn fetch_offer_pictures(pictures: &Pictures, sheet: &mut Sheet, interrupt: &Interrupt) {
+    let Some(fetcher) = pictures.fetcher() else { return };
+    let offers = || sheet.pictures.iter().flat_map(|picture| &picture.offers);
+    let mut addresses: Vec<&str> = offers().filter_map(|offer| offer.offer.image_url.as_deref()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let (terminal, done, of) = (Terminal::new(), AtomicUsize::new(0), addresses.len());
+    let fetched: HashMap<String, Vec<u8>> = addresses
+        .par_iter()
+        .filter_map(|address| {
+            interrupt.check().ok()?;
+            let bytes = fetcher.fetch(address).ok();
+            terminal.step("fetching pictures", done.fetch_add(1, Ordering::Relaxed) + 1, of);
+            Some(((*address).to_owned(), thumbnail::of_file(&bytes?)?))
+        })
+        .collect();
+    if fetched.len() < of {
+        complain(format_args!("{} of {of} pictures of offers could not be fetched", of - fetched.len()));
+    }
+    for offer in sheet.pictures.iter_mut().flat_map(|picture| &mut picture.offers) {
+        offer.thumbnail = offer.offer.image_url.as_ref().and_then(|address| fetched.get(address)).cloned();
+    }
+}
+
+fn finish(settings: &Settings, sheet: &Sheet, out: &Path, interrupt: &Interrupt) -> Result<ExitCode> {
+    let count = |status| sheet.pictures.iter().filter(|picture| picture.status == status).count();
+    let calls: u32 = sheet.pictures.iter().map(|picture| picture.upstream_calls).sum();
+    let statuses = [
+        Status::Hit,
+        Status::Asked,
+        Status::Review,
+        Status::OtherVariant,
+        Status::Nothing,
+        Status::Waiting,
+        Status::Error,
+    ];
+    if settings.json {
+        let mut counts = serde_json::Map::new();
+        for status in statuses {
+            let name = serde_json::to_value(status)?;
+            counts.insert(name.as_str().unwrap_or_default().to_owned(), count(status).into());
+        }
+        let told = json!({"id": null, "sheet": out.display().to_string(), "counts": counts, "upstream_calls": calls});
+        writeln!(stdout(), "{told}")?;
+    }
+    for picture in sheet.pictures.iter().filter(|picture| picture.status == Status::Error) {
+        complain_about(&picture.id, picture.why.as_deref().unwrap_or_default());
+    }
+    let [hit, asked, review, variant, nothing, waiting, errors] = statuses.map(count);
+    complain(format_args!(
+        "{}: {hit} known, {asked} asked ({calls} calls), {review} to review, {variant} other variants, {nothing} without \
+         offers, {waiting} waiting, {errors} errors",
+        out.display()
+    ));
+    if interrupt.check().is_err() {
+        return Ok(told_interrupted("what was asked is stored, and the sheet holds it"));
+    }
+    if errors > 0 {
+        return Ok(ExitCode::from(super::FAILED));
+    }
+    Ok(super::found(waiting == 0))
+}

@@ -1,0 +1,142 @@
+//! What stands in which column.
+
+use super::{Language, SheetRow};
+use crate::timestamp::Timestamp;
+
+/// What a cell holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell<'a> {
+    Empty,
+    Text(String),
+    Link(String),
+    Number(f64),
+    /// In yuan.
+    Price(f64),
+    /// Of a whole, 0 to 1.
+    Share(f64),
+    /// A small JPEG.
+    Picture(&'a [u8]),
+    /// Left to the user.
+    Blank,
+    /// Follows from the price and the assumptions.
+    LandedCost,
+    /// Follows from landed cost and what the user sells it for.
+    Margin,
+}
+
+/// A column: its name for programs, its heads for people, and how wide it is in characters.
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    english: &'static str,
+    chinese: &'static str,
+    pub(super) width: u16,
+    pub(super) is_picture: bool,
+}
+
+impl Column {
+    pub(super) fn head(&self, language: Language) -> &'static str {
+        language.of(self.english, self.chinese)
+    }
+}
+
+const fn column(name: &'static str, english: &'static str, chinese: &'static str, width: u16) -> Column {
+    Column { name, english, chinese, width, is_picture: false }
+}
+
+const fn picture(name: &'static str, english: &'static str, chinese: &'static str) -> Column {
+    Column { name, english, chinese, width: 14, is_picture: true }
+}
+
+/// In their order.
+pub(super) const COLUMNS: [Column; 24] = [
+    column("key", "Key", "编号", 14),
+    picture("picture", "Picture", "图片"),
+    column("file", "File", "文件", 22),
+    column("status", "Status", "状态", 12),
+    column("why", "Why", "说明", 20),
+    picture("matched_picture", "Matched", "匹配图片"),
+    column("matched", "Matched as", "匹配名称", 18),
+    column("confidence", "Confidence", "置信度", 11),
+    column("rank", "Rank", "排名", 6),
+    picture("offer_picture", "Offer picture", "商品图片"),
+    column("title", "Title", "标题", 40),
+    column("price", "Price (CNY)", "价格（元）", 11),
+    column("min_order", "Min. order", "起订量", 10),
+    column("month_sold", "Sold, 30 days", "30天销量", 12),
+    column("variants", "Variants", "规格数", 9),
+    column("shop", "Shop", "店铺", 26),
+    column("level", "Level", "等级", 8),
+    column("offer_id", "Offer", "商品编号", 16),
+    column("link", "Link", "链接", 30),
+    column("price_told_on", "Price as of", "价格日期", 12),
+    column("asked_on", "Asked on", "查询日期", 12),
+    column("landed_cost", "Landed cost", "到岸成本", 12),
+    column("sell_price", "Sell for", "售价", 10),
+    column("margin", "Margin", "毛利率", 9),
+];
+
+pub(super) fn place_of(name: &str) -> u16 {
+    let place = COLUMNS.iter().position(|column| column.name == name);
+    place.and_then(|place| u16::try_from(place).ok()).unwrap_or_default()
+}
+
+/// The cells of a row, in the order of [`COLUMNS`].
+pub(super) fn cells<'a>(row: &SheetRow<'a>, language: Language) -> Vec<Cell<'a>> {
+    COLUMNS.iter().map(|column| cell(row, column.name, language)).collect()
+}
+
+fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
+    let (picture, offer) = (row.picture, row.offer());
+    let is_first = row.rank == 0;
+    let matched = picture.matched.as_ref();
+    let jpeg = |bytes: Option<&'a Vec<u8>>| bytes.map_or(Cell::Empty, |bytes| Cell::Picture(bytes));
+    let text =
+        |text: Option<&str>| text.filter(|t| !t.is_empty()).map_or(Cell::Empty, |t| Cell::Text(t.to_owned()));
+    let number = |number: Option<u32>| number.map_or(Cell::Empty, |n| Cell::Number(f64::from(n)));
+    let day = |at: Option<Timestamp>| at.map_or(Cell::Empty, |at| Cell::Text(day_of(at)));
+    let told = offer.map(|offer| &offer.offer);
+    match name {
+        "key" => text(picture.key.as_deref()),
+        // Once for all rows of a picture, so that the sheet stays small.
+        "picture" if is_first => jpeg(picture.thumbnail.as_ref()),
+        "matched_picture" if is_first => jpeg(matched.and_then(|m| m.thumbnail.as_ref())),
+        "file" => text(Some(&picture.id)),
+        "status" => Cell::Text(picture.status.text(language).to_owned()),
+        "why" => {
+            let doubt = matched.and_then(|m| m.why).map(|why| why.to_string());
+            text(picture.why.as_deref().or(doubt.as_deref()))
+        }
+        "matched" => text(matched.map(|m| m.label.as_str())),
+        "confidence" => {
+            matched.and_then(|m| m.confidence).map_or(Cell::Empty, |sure| Cell::Share(f64::from(sure)))
+        }
+        "rank" => offer.map_or(Cell::Empty, |_| number(u32::try_from(row.rank + 1).ok())),
+        "offer_picture" => jpeg(offer.and_then(|offer| offer.thumbnail.as_ref())),
+        "title" => text(told.map(|offer| offer.title.as_str())),
+        "price" => yuan(row).map_or(Cell::Empty, Cell::Price),
+        "min_order" => number(told.and_then(|offer| offer.min_order_quantity)),
+        "month_sold" => number(told.and_then(|offer| offer.month_sold)),
+        "variants" => number(offer.and_then(|offer| offer.variants).and_then(|n| u32::try_from(n).ok())),
+        "shop" => text(told.and_then(|offer| offer.supplier.company_name.as_deref())),
+        "level" => text(told.and_then(|offer| offer.supplier.credit_level.as_deref())),
+        "offer_id" => told.map_or(Cell::Empty, |offer| Cell::Text(offer.offer_id.to_string())),
+        "link" => row.link().map_or(Cell::Empty, Cell::Link),
+        "price_told_on" => day(told.and_then(|offer| offer.seen_at).or(told.and(picture.asked_at))),
+        "asked_on" => day(picture.asked_at),
+        "landed_cost" if yuan(row).is_some() => Cell::LandedCost,
+        "sell_price" if yuan(row).is_some() => Cell::Blank,
+        "margin" if yuan(row).is_some() => Cell::Margin,
+        _ => Cell::Empty,
+    }
+}
+
+/// The offer's price; a decimal of a few digits is exact enough in a spreadsheet.
+pub(super) fn yuan(row: &SheetRow<'_>) -> Option<f64> {
+    row.offer()?.offer.price.and_then(|price| price.to_string().parse().ok())
+}
+
+/// The day in universal time: `2026-11-27`.
+fn day_of(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.split('T').next().unwrap_or(&text).to_owned()
+}

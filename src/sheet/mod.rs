@@ -1,0 +1,354 @@
+//! A buyer's sheet: for each picture the best offers that are known, as a workbook, a table of text, lines of JSON or a page.
+
+mod columns;
+mod page;
+mod table;
+mod workbook;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::offer::{Offer, OfferId};
+use crate::photo_id::PhotoId;
+use crate::timestamp::Timestamp;
+use crate::verify::Doubt;
+
+/// What is known of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Status {
+    /// It was known before, and so are its offers.
+    Hit,
+    /// It was asked about in this run.
+    Asked,
+    /// A stored picture stands out, but it is not certain that it shows the same.
+    Review,
+    /// The stored picture that stands out shows the same goods in another colour, print or wording.
+    OtherVariant,
+    /// It is known that there are no offers.
+    Nothing,
+    /// It was not asked about yet; `why` says for what it waits.
+    Waiting,
+    /// It cannot be used.
+    Error,
+}
+
+impl Status {
+    fn text(self, language: Language) -> &'static str {
+        let (english, chinese) = match self {
+            Self::Hit => ("hit", "已知"),
+            Self::Asked => ("asked", "已查询"),
+            Self::Review => ("review", "待确认"),
+            Self::OtherVariant => ("other variant", "同款异色"),
+            Self::Nothing => ("nothing", "无结果"),
+            Self::Waiting => ("waiting", "等待中"),
+            Self::Error => ("error", "错误"),
+        };
+        language.of(english, chinese)
+    }
+}
+
+/// The stored picture that a picture was recognised as, or that stands out.
+#[derive(Clone, Debug, Serialize)]
+pub struct SheetMatch {
+    /// The stored photo.
+    pub photo_id: PhotoId,
+    /// For people, usually the file's name.
+    pub label: String,
+    /// How sure it is that both are the same, 0 to 1; `None` for pictures without a sketch.
+    pub confidence: Option<f32>,
+    /// What speaks against it.
+    pub why: Option<Doubt>,
+    /// A small JPEG of it.
+    #[serde(skip)]
+    pub thumbnail: Option<Vec<u8>>,
+}
+
+/// One offer for a picture.
+#[derive(Clone, Debug, Serialize)]
+pub struct SheetOffer {
+    /// As the upstream told it.
+    #[serde(flatten)]
+    pub offer: Offer,
+    /// How many variants its stored details name; `None` where no details are stored.
+    pub variants: Option<usize>,
+    /// A small JPEG of its picture.
+    #[serde(skip)]
+    pub thumbnail: Option<Vec<u8>>,
+}
+
+/// One picture and what is known of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SheetPicture {
+    /// The picture's name or address, or where its row stands.
+    pub id: String,
+    /// The user's own key.
+    pub key: Option<String>,
+    /// What is known of it.
+    pub status: Status,
+    /// Why it waits or cannot be used.
+    pub why: Option<String>,
+    /// The stored picture that it was recognised as, or that stands out.
+    pub matched: Option<SheetMatch>,
+    /// When the upstream was asked, or the own goods were stored.
+    pub asked_at: Option<Timestamp>,
+    /// Search calls that it cost in this run.
+    pub upstream_calls: u32,
+    /// The best ones, in the upstream's order.
+    pub offers: Vec<SheetOffer>,
+    /// A small JPEG of it.
+    #[serde(skip)]
+    pub thumbnail: Option<Vec<u8>>,
+}
+
+/// In which language columns are headed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    #[default]
+    English,
+    /// Simplified Chinese.
+    Chinese,
+}
+
+impl Language {
+    fn of(self, english: &'static str, chinese: &'static str) -> &'static str {
+        match self {
+            Self::English => english,
+            Self::Chinese => chinese,
+        }
+    }
+}
+
+/// What the user reckons with. In a workbook these are cells to change, from which landed cost and margin follow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Assumptions {
+    /// Yuan for one unit of the user's own currency, more than 0.
+    pub yuan_per_unit: f64,
+    /// Yuan for a kilogram.
+    pub freight_per_kg: f64,
+    /// Of one piece, in kilograms.
+    pub weight_kg: f64,
+    /// Share of the price that an agent takes, 0 to 1.
+    pub fee_share: f64,
+}
+
+impl Default for Assumptions {
+    /// No freight and no fee, in yuan: landed cost is the price until the user says otherwise.
+    fn default() -> Self {
+        Self { yuan_per_unit: 1.0, freight_per_kg: 0.0, weight_kg: 0.0, fee_share: 0.0 }
+    }
+}
+
+impl Assumptions {
+    /// What a piece of this price costs at the user's door, in the user's currency.
+    #[must_use]
+    pub fn landed_cost(&self, price_yuan: f64) -> f64 {
+        (price_yuan * (1.0 + self.fee_share) + self.weight_kg * self.freight_per_kg) / self.yuan_per_unit
+    }
+}
+
+/// How a sheet is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Excel's, with pictures: `.xlsx`.
+    Workbook,
+    /// Text with commas: `.csv`.
+    Table,
+    /// A picture a line as JSON: `.ndjson`.
+    Lines,
+    /// One page without links to other files: `.html`.
+    Page,
+}
+
+impl Form {
+    /// By the ending of a file's name.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "xlsx" => Some(Self::Workbook),
+            "csv" => Some(Self::Table),
+            "ndjson" | "jsonl" => Some(Self::Lines),
+            "html" | "htm" => Some(Self::Page),
+            _ => None,
+        }
+    }
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub struct Sheet {
+    /// In the order of the input.
+    pub pictures: Vec<SheetPicture>,
+    /// Of the columns' heads.
+    pub language: Language,
+    /// What landed costs follow from.
+    pub assumptions: Assumptions,
+}
+
+/// Why a sheet was not written.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
+#[non_exhaustive]
+pub enum SheetError {
+    #[error("cannot write the sheet {} ({reason}): close it where it is open, or name another file", path.display())]
+    Write { path: PathBuf, reason: io::Error },
+    #[error(
+        "the sheet has more than {max_rows} rows, which no workbook can: write .csv, or divide the pictures"
+    )]
+    TooManyRows { max_rows: u32 },
+    #[error("the workbook cannot be made ({reason}): write .csv instead")]
+    Workbook { reason: String },
+}
+
+impl Sheet {
+    /// Writes it to `path`: beside it first, so that there is either the whole new sheet or the one before.
+    ///
+    /// # Errors
+    /// [`SheetError`].
+    pub fn write(&self, path: &Path, form: Form) -> Result<(), SheetError> {
+        let failed = |reason| SheetError::Write { path: path.to_path_buf(), reason };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        match form {
+            Form::Workbook => workbook::write(self, file.as_file_mut())?,
+            Form::Table => table::write(self, file.as_file_mut()).map_err(failed)?,
+            Form::Lines => self.write_lines(file.as_file_mut()).map_err(failed)?,
+            Form::Page => io::Write::write_all(&mut file, page::html(self).as_bytes()).map_err(failed)?,
+        }
+        file.as_file().sync_all().map_err(failed)?;
+        readable_as_usual(file.as_file()).map_err(failed)?;
+        file.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
+    fn write_lines(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut out = io::BufWriter::new(out);
+        for picture in &self.pictures {
+            serde_json::to_writer(&mut out, picture)?;
+            io::Write::write_all(&mut out, b"\n")?;
+        }
+        io::Write::flush(&mut out)
+    }
+
+    /// One for each offer, and one for each picture without offers.
+    fn rows(&self) -> impl Iterator<Item = SheetRow<'_>> {
+        self.pictures
+            .iter()
+            .flat_map(|picture| (0..picture.offers.len().max(1)).map(move |rank| SheetRow { picture, rank }))
+    }
+}
+
+/// Temporary files are their owner's alone; a sheet is for whom its folder is for.
+#[cfg(unix)]
+fn readable_as_usual(file: &std::fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable_as_usual(_: &std::fs::File) -> io::Result<()> {
+    Ok(())
+}
+
+/// A picture with one of its offers.
+#[derive(Clone, Copy)]
+struct SheetRow<'a> {
+    picture: &'a SheetPicture,
+    /// From 0 on.
+    rank: usize,
+}
+
+impl<'a> SheetRow<'a> {
+    fn offer(&self) -> Option<&'a SheetOffer> {
+        self.picture.offers.get(self.rank)
+    }
+
+    /// The offer's page: as it was told, else as the platform names it. The user's own goods have none.
+    fn link(&self) -> Option<String> {
+        let offer = &self.offer()?.offer;
+        let numbered = |id: &OfferId| {
+            let id = id.to_string();
+            (id.len() >= 9 && id.bytes().all(|b| b.is_ascii_digit()))
+                .then(|| format!("https://detail.1688.com/offer/{id}.html"))
+        };
+        let told =
+            offer.detail_url.clone().filter(|url| url.starts_with("https://") || url.starts_with("http://"));
+        told.or_else(|| numbered(&offer.offer_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(id: &str, price: Option<&str>) -> SheetOffer {
+        let mut offer = Offer::new(OfferId::new(id).unwrap(), "=1+1 陶瓷马克杯");
+        offer.price = price.map(|price| price.parse().unwrap());
+        SheetOffer { offer, variants: None, thumbnail: None }
+    }
+
+    pub(super) fn sheet() -> Sheet {
+        let picture = |id: &str, status, offers| SheetPicture {
+            id: id.to_owned(),
+            key: Some("A-1".to_owned()),
+            status,
+            why: None,
+            matched: None,
+            asked_at: None,
+            upstream_calls: 0,
+            offers,
+            thumbnail: None,
+        };
+        let offers = vec![offer("864704291266", Some("12.50")), offer("B", None)];
+        Sheet {
+            pictures: vec![picture("a.jpg", Status::Hit, offers), picture("b.jpg", Status::Waiting, vec![])],
+            ..Sheet::default()
+        }
+    }
+
+    #[test]
+    fn each_offer_has_a_row_and_so_has_a_picture_without_offers() {
+        let sheet = sheet();
+        let rows: Vec<(&str, usize)> = sheet.rows().map(|row| (row.picture.id.as_str(), row.rank)).collect();
+        assert_eq!(rows, [("a.jpg", 0), ("a.jpg", 1), ("b.jpg", 0)]);
+        let links: Vec<Option<String>> = sheet.rows().map(|row| row.link()).collect();
+        assert_eq!(links[0].as_deref(), Some("https://detail.1688.com/offer/864704291266.html"));
+        assert_eq!(links[1..], [None, None]);
+    }
+
+    #[test]
+    fn landed_cost_follows_from_what_the_user_reckons_with() {
+        let assumed =
+            Assumptions { yuan_per_unit: 7.0, freight_per_kg: 40.0, weight_kg: 0.5, fee_share: 0.05 };
+        assert!((assumed.landed_cost(10.0) - (10.0 * 1.05 + 20.0) / 7.0).abs() < 1e-12);
+        assert!((Assumptions::default().landed_cost(10.0) - 10.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_sheet_that_cannot_be_written_leaves_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("goods.csv");
+        sheet().write(&path, Form::Table).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let missing = folder.path().join("no/such/goods.csv");
+        assert!(matches!(sheet().write(&missing, Form::Table), Err(SheetError::Write { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half written is left");
+    }
+
+    #[test]
+    fn lines_are_one_picture_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("goods.ndjson");
+        sheet().write(&path, Form::of(&path).unwrap()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((lines.len(), &lines[0]["offers"][0]["price"]), (2, &"12.50".into()));
+        assert_eq!(lines[1]["status"], "waiting");
+    }
+}

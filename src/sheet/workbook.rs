@@ -1,0 +1,217 @@
+//! The sheet as a workbook, with pictures in its cells and cells to reckon with.
+
+use std::io::{Seek, Write};
+
+use rust_xlsxwriter::{
+    Color, DocProperties, Format, FormatAlign, Formula, Image, Url, Workbook, Worksheet, XlsxError,
+};
+
+use super::columns::{COLUMNS, Cell, cells, place_of, yuan};
+use super::{Assumptions, Sheet, SheetError, SheetRow};
+
+/// Rows of a worksheet, the head included.
+const MAX_ROWS: u32 = 1_048_576;
+/// Links of a worksheet; more are written as text.
+const MAX_LINKS: usize = 65_530;
+/// Characters of a cell.
+const MAX_CHARS: usize = 32_767;
+const MAX_LINK_CHARS: usize = 2_000;
+const PICTURE_ROW_PX: u32 = 100;
+const TEXT_ROW_PX: u32 = 20;
+
+impl From<XlsxError> for SheetError {
+    fn from(error: XlsxError) -> Self {
+        Self::Workbook { reason: error.to_string() }
+    }
+}
+
+struct Formats {
+    head: Format,
+    text: Format,
+    price: Format,
+    cost: Format,
+    share: Format,
+    input: Format,
+}
+
+impl Formats {
+    fn new() -> Self {
+        let cell = || Format::new().set_align(FormatAlign::VerticalCenter);
+        Self {
+            head: cell().set_bold().set_background_color(Color::RGB(0x00EA_EEF3)).set_text_wrap(),
+            text: cell().set_text_wrap(),
+            price: cell().set_num_format("0.00##"),
+            cost: cell().set_num_format("0.00"),
+            share: cell().set_num_format("0.0%"),
+            input: cell().set_num_format("0.00##").set_background_color(Color::RGB(0x00FF_F7D6)),
+        }
+    }
+}
+
+pub(super) fn write(sheet: &Sheet, out: &mut (impl Write + Seek + Send)) -> Result<(), SheetError> {
+    let mut book = Workbook::new();
+    book.set_properties(&DocProperties::new().set_title("Tongkuan"));
+    let formats = Formats::new();
+    write_offers(sheet, book.add_worksheet(), &formats)?;
+    write_assumptions(sheet, &mut book, &formats)?;
+    book.save_to_writer(out)?;
+    Ok(())
+}
+
+fn write_offers(sheet: &Sheet, offers: &mut Worksheet, formats: &Formats) -> Result<(), SheetError> {
+    offers.set_name(sheet.language.of("Offers", "商品"))?;
+    for (place, column) in (0..).zip(&COLUMNS) {
+        offers.write_string_with_format(0, place, column.head(sheet.language), &formats.head)?;
+        offers.set_column_width(place, f64::from(column.width))?;
+    }
+    let (mut last, mut links) = (0, 0);
+    for (number, row) in (1..).zip(sheet.rows()) {
+        if number >= MAX_ROWS {
+            return Err(SheetError::TooManyRows { max_rows: MAX_ROWS - 1 });
+        }
+        let cells = cells(&row, sheet.language);
+        let has_picture = cells.iter().any(|cell| matches!(cell, Cell::Picture(_)));
+        offers.set_row_height_pixels(number, if has_picture { PICTURE_ROW_PX } else { TEXT_ROW_PX })?;
+        for (place, cell) in (0..).zip(&cells) {
+            write_cell(offers, (number, place), cell, &row, sheet.assumptions, formats, &mut links)?;
+        }
+        last = number;
+    }
+    // The head, the key and the picture stay in sight.
+    offers.set_freeze_panes(1, 2)?;
+    let last_column = u16::try_from(COLUMNS.len() - 1).unwrap_or_default();
+    offers.autofilter(0, 0, last, last_column)?;
+    Ok(())
+}
+
+fn write_cell(
+    offers: &mut Worksheet,
+    (row, column): (u32, u16),
+    cell: &Cell<'_>,
+    of: &SheetRow<'_>,
+    assumed: Assumptions,
+    formats: &Formats,
+    links: &mut usize,
+) -> Result<(), SheetError> {
+    match cell {
+        Cell::Empty => {}
+        Cell::Text(text) => {
+            offers.write_string_with_format(row, column, cut(text), &formats.text)?;
+        }
+        Cell::Link(url) if *links < MAX_LINKS && url.len() <= MAX_LINK_CHARS => {
+            *links += 1;
+            offers.write_url(row, column, Url::new(url))?;
+        }
+        Cell::Link(url) => {
+            offers.write_string_with_format(row, column, cut(url), &formats.text)?;
+        }
+        Cell::Number(number) => {
+            offers.write_number_with_format(row, column, *number, &formats.text)?;
+        }
+        Cell::Price(yuan) => {
+            offers.write_number_with_format(row, column, *yuan, &formats.price)?;
+        }
+        Cell::Share(share) => {
+            offers.write_number_with_format(row, column, *share, &formats.share)?;
+        }
+        Cell::Picture(jpeg) => {
+            let image = Image::new_from_buffer(jpeg)?;
+            offers.insert_image_fit_to_cell(row, column, &image, true)?;
+        }
+        Cell::Blank => {
+            offers.write_blank(row, column, &formats.input)?;
+        }
+        Cell::LandedCost => {
+            let price = at(row, "price");
+            let text = format!("=({price}*(1+fee_share)+weight_kg*freight_per_kg)/yuan_per_unit");
+            let value = yuan(of).map_or(0.0, |price| assumed.landed_cost(price));
+            let formula = Formula::new(text).set_result(value.to_string());
+            offers.write_formula_with_format(row, column, formula, &formats.cost)?;
+        }
+        Cell::Margin => {
+            let (sold, cost) = (at(row, "sell_price"), at(row, "landed_cost"));
+            let formula =
+                Formula::new(format!("=IF({sold}=\"\",\"\",({sold}-{cost})/{sold})")).set_result("");
+            offers.write_formula_with_format(row, column, formula, &formats.share)?;
+        }
+    }
+    Ok(())
+}
+
+/// What follows from these stands in the other sheet under their names.
+fn write_assumptions(sheet: &Sheet, book: &mut Workbook, formats: &Formats) -> Result<(), SheetError> {
+    let (language, assumed) = (sheet.language, sheet.assumptions);
+    let name = language.of("Assumptions", "假设");
+    let lines = [
+        (
+            "yuan_per_unit",
+            language.of("Yuan for one unit of your currency", "汇率（每单位本币合人民币）"),
+            assumed.yuan_per_unit,
+        ),
+        (
+            "freight_per_kg",
+            language.of("Freight for a kilogram, yuan", "每公斤运费（元）"),
+            assumed.freight_per_kg,
+        ),
+        ("weight_kg", language.of("Weight of a piece, kg", "单件重量（公斤）"), assumed.weight_kg),
+        ("fee_share", language.of("Fee, share of the price", "服务费（占货价比例）"), assumed.fee_share),
+    ];
+    let page = book.add_worksheet();
+    page.set_name(name)?;
+    page.set_column_width(0, 38.0)?;
+    for (row, (_, text, value)) in (0..).zip(&lines) {
+        page.write_string_with_format(row, 0, *text, &formats.text)?;
+        page.write_number_with_format(row, 1, *value, &formats.input)?;
+    }
+    for (row, (name_of_cell, _, _)) in (1..).zip(&lines) {
+        book.define_name(*name_of_cell, &format!("='{name}'!$B${row}"))?;
+    }
+    Ok(())
+}
+
+/// The name of a cell in a row, numbered from 0.
+fn at(row: u32, column: &str) -> String {
+    let letter = char::from(b'A' + u8::try_from(place_of(column)).unwrap_or_default());
+    format!("{letter}{}", row + 1)
+}
+
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(MAX_CHARS).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Read as _};
+
+    use super::super::tests::sheet;
+    use super::*;
+
+    #[test]
+    fn a_workbook_holds_rows_formulas_and_pictures() {
+        let mut sheet = sheet();
+        let mut jpeg = Vec::new();
+        let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 80);
+        encoder.encode_image(&image::RgbImage::new(8, 8)).unwrap();
+        sheet.pictures[0].thumbnail = Some(jpeg);
+        let mut bytes = Cursor::new(Vec::new());
+        write(&sheet, &mut bytes).unwrap();
+        let mut archive = zip::ZipArchive::new(bytes).unwrap();
+        let mut part = |name: &str| {
+            let mut text = String::new();
+            archive.by_name(name).unwrap().read_to_string(&mut text).unwrap();
+            text
+        };
+        let offers = part("xl/worksheets/sheet1.xml");
+        assert_eq!(offers.matches("<row ").count(), 4);
+        assert!(offers.contains("(L2*(1+fee_share)+weight_kg*freight_per_kg)/yuan_per_unit"), "{offers}");
+        assert!(offers.contains("<autoFilter ref=\"A1:X4\""), "{offers}");
+        assert!(part("xl/workbook.xml").contains("'Assumptions'!$B$1"));
+        assert!(part("xl/sharedStrings.xml").contains("=1+1"), "a title is text");
+        assert!(archive.by_name("xl/media/image1.jpeg").is_ok());
+    }
+
+    #[test]
+    fn the_columns_fit_one_letter() {
+        assert!(COLUMNS.len() <= 26);
+    }
+}
