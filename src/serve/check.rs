@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Caller;
 use super::idempotency;
-use super::input::{Given, Params, PictureJson, checked_label, read_whole};
+use super::input::{Given, NDJSON, Params, PictureJson, checked_label, read_whole};
 use super::pool::BodyShare;
 use super::problem::Failure;
 use super::request_error::RequestError;
@@ -29,7 +29,6 @@ use crate::engine::{
 use crate::fetch::Fetch;
 use crate::input::PictureSource;
 
-pub(super) const NDJSON: &str = "application/x-ndjson";
 /// Lines that were read and not yet taken, and answers that were given and not yet sent: a slow reader slows the check.
 const LINES_AHEAD: usize = 16;
 

@@ -14,11 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Caller;
 use super::idempotency;
-use super::input::{Given, InPath, Params, parse_json, read_whole};
+use super::input::{Given, InPath, Params, must_be_json, parse_json, read_whole};
 use super::problem::Failure;
 use super::request_error::RequestError;
 use super::state::App;
-use super::verdicts::must_be_json;
 use crate::catalog::{GoodsFilter, PhotoFilter, PhotoKind};
 use crate::doors;
 use crate::engine::{Engine, EngineError};

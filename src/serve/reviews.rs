@@ -11,12 +11,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Caller;
 use super::compare::{ComparisonJson, comparison};
-use super::input::{InPath, Params, parse_json, read_whole};
+use super::input::{InPath, Params, must_be_json, parse_json, read_whole};
 use super::problem::Failure;
 use super::request_error::RequestError;
 use super::review_store::{NewReview, StoredReview};
 use super::state::App;
-use super::verdicts::{must_be_json, said};
+use super::verdicts::said;
 use crate::engine::{Matched, PhotoRef};
 use crate::photo_id::PhotoId;
 
@@ -85,12 +85,11 @@ pub(super) async fn list(
         let (mut open, reviews) = reading.store.open_reviews(query.after, limit)?;
         let mut listed = Vec::with_capacity(reviews.len());
         for review in reviews {
-            match engine.catalog().photo(review.photo_id)? {
-                Some(photo) => listed.push(json_of(&review, &photo.into())),
-                None => {
-                    reading.store.forget_reviews_of(review.photo_id)?;
-                    open = open.saturating_sub(1);
-                }
+            if let Some(photo) = engine.catalog().photo(review.photo_id)? {
+                listed.push(json_of(&review, &photo.into()));
+            } else {
+                reading.store.forget_reviews_of(review.photo_id)?;
+                open = open.saturating_sub(1);
             }
         }
         Ok(json!({"open": open, "reviews": listed}))

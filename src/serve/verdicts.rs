@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
@@ -14,11 +14,9 @@ use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::check::NDJSON;
 use super::idempotency;
-use super::input::{Given, PictureFile, PictureJson, parse_json, read_whole};
+use super::input::{Given, NDJSON, PictureFile, PictureJson, must_be_json, parse_json, read_whole};
 use super::problem::Failure;
-use super::request_error::RequestError;
 use super::state::App;
 use crate::engine::{Engine, PhotoRef, Sameness};
 use crate::photo::Digest;
@@ -94,15 +92,6 @@ pub(super) fn said(
     let mut value = serde_json::to_value(engine.tell(one, other, sameness)?).unwrap_or_default();
     value["id"] = Value::Null;
     Ok(value)
-}
-
-/// A form of another site can send text, and no JSON.
-pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), RequestError> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.to_ascii_lowercase().starts_with("application/json") {
-        return Ok(());
-    }
-    Err(RequestError::MediaType { given: kind.chars().take(80).collect(), wanted: "application/json" })
 }
 
 /// Says of two pictures that they are the same, or that they are not

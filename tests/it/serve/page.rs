@@ -100,7 +100,7 @@ fn both_languages_of_the_page_have_the_same_words() {
     };
     for (key, text) in &en {
         // Chinese has no singular of its own.
-        if key.ends_with(".one") {
+        if key.rsplit('.').next() == Some("one") {
             continue;
         }
         let other = zh.get(key).unwrap_or_else(|| panic!("{key} is not in Chinese"));
