@@ -360,6 +360,7 @@ mod serve {
             AddNotAllowed => "add_not_allowed",
             PathOutside => "path_outside",
             NoSuchOffer => "no_such_offer",
+            NoSuchReview => "no_such_review",
             NoThumbnail => "no_thumbnail",
             Panicked => "internal"
         }

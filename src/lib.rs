@@ -60,6 +60,8 @@ pub mod config;
 mod dialect;
 #[cfg(any(feature = "sandbox", feature = "eval"))]
 mod dice;
+#[cfg(any(feature = "scan", feature = "serve"))]
+mod difference;
 #[cfg(feature = "input")]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "tables of lines are the command line's"))]
 pub mod doors;

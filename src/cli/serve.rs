@@ -75,6 +75,9 @@ pub(super) struct Serve {
     /// Pages that may ask, such as https://erp.example; may be repeated. Without it none of other sites may
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
+    /// Reviews that are kept with their pictures until somebody decides them on the page; the oldest go first. 0 for none
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    max_reviews: u32,
     /// Do not speak the upstreams' dialects
     #[arg(long)]
     no_gateway: bool,
@@ -140,7 +143,11 @@ impl Serve {
         if settings.json {
             writeln!(stdout(), "{}", json!({"id": null, "base_url": server.base_url()}))?;
         } else {
-            writeln!(stdout(), "listening on {} (see /docs)", server.base_url())?;
+            writeln!(
+                stdout(),
+                "listening on {} (open it in a browser; /docs lists what programs can ask)",
+                server.base_url()
+            )?;
         }
         stdout().flush()?;
         let server = Arc::new(server);
@@ -179,6 +186,7 @@ impl Serve {
             drain_timeout: Duration::from_secs(self.drain_secs),
             allowed_hosts: self.allow_host.clone(),
             allowed_origins: self.allow_origin.clone(),
+            max_reviews: self.max_reviews,
             gateway: !self.no_gateway,
             mcp: !self.no_mcp,
             background: default.background.filter(|_| !self.no_background),

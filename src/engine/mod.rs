@@ -8,6 +8,7 @@ mod bound;
 mod builder;
 mod cache_policy;
 mod check;
+mod compare;
 mod corpus;
 mod details;
 mod error;
@@ -54,6 +55,7 @@ pub use cache_policy::CachePolicy;
 pub use check::{
     CheckItem, CheckListener, CheckMatch, CheckOptions, CheckOutcome, CheckStage, CheckStats, Checked,
 };
+pub use compare::{Comparison, Laid};
 pub use corpus::CorpusSample;
 pub use details::Details;
 pub use error::EngineError;

@@ -138,6 +138,12 @@ impl CatalogView<'_> {
         self.0.photos_of_own(offer_id)
     }
 
+    /// The photo that the picture at this address became, canonical as in
+    /// [`canonical_image_url`](crate::offer::canonical_image_url).
+    pub fn photo_by_url(&self, url: &str) -> Result<Option<PhotoId>, CatalogError> {
+        self.0.photo_by_url(url)
+    }
+
     /// The newest details of an offer by one of the profiles (any when there are none).
     pub fn details(
         &self,

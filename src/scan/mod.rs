@@ -12,7 +12,6 @@
 //! and a list of files beside it. A decision stays as long as what it rests on: a second scan opens changed files only.
 
 mod apply;
-mod difference;
 mod files;
 mod groups;
 mod judging;

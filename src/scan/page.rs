@@ -10,17 +10,16 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
-use image::{ExtendedColorType, ImageEncoder as _, RgbImage};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::difference::marks;
 use super::reading::read_again;
 use super::state::ScannedFile;
 use super::{Group, LookAlike, Relation, Scan, ScanError};
+use crate::difference::pair_marks;
 use crate::photo::{Digest, Photo};
 use crate::plot::{escaped, histogram, in_page};
 use crate::printable::field;
@@ -35,8 +34,6 @@ const THUMBNAIL_QUALITY: u8 = 78;
 /// Pairs that are shown of one group, and lines of its table.
 const PAIRS_OF_GROUP: usize = 8;
 const LINES_OF_GROUP: usize = 40;
-/// Nothing is marked where a larger share of what both show would be.
-const MOST_MARKED: f32 = 0.7;
 /// Values in a histogram; more tell no more.
 const MOST_VALUES: usize = 200_000;
 /// Pairs that are drawn at the same time.
@@ -223,11 +220,8 @@ fn draw(
     });
     let (one, other) = (scaled(&one), scaled(&other));
     let marks = way.and_then(|way| {
-        let there = marks(&one, &other, &way);
-        let back = marks(&other, &one, &way.inverse()?);
-        // Where nearly all differs, it is as likely that they do not lie over each other as they should.
-        (there.share <= MOST_MARKED).then_some(())?;
-        Some(([png(&there.overlay)?, png(&back.overlay)?], there.share))
+        let marks = pair_marks(&one, &other, &way)?;
+        Some((marks.overlays.map(|png| STANDARD.encode(png)), marks.share))
     });
     Some(Drawn { one: thumbnail(&one), other: thumbnail(&other), marks })
 }
@@ -247,13 +241,6 @@ fn thumbnail(picture: &RgbImage) -> Thumbnail {
     let encoded = JpegEncoder::new_with_quality(&mut jpeg, THUMBNAIL_QUALITY).encode_image(picture);
     debug_assert!(encoded.is_ok());
     Thumbnail { width: picture.width(), height: picture.height(), jpeg }
-}
-
-fn png(overlay: &image::RgbaImage) -> Option<String> {
-    let mut bytes = Vec::new();
-    let (width, height) = overlay.dimensions();
-    PngEncoder::new(&mut bytes).write_image(overlay, width, height, ExtendedColorType::Rgba8).ok()?;
-    Some(STANDARD.encode(bytes))
 }
 
 /// Pictures that are on the page already, by their pixels: each is there once.

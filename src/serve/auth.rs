@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 
 use super::allowance::Allowance;
 use super::keys::{KeyId, Rights, StoredKey};
@@ -68,7 +69,7 @@ impl Caller {
         else {
             return Ok(None);
         };
-        let spent = app.store.calls_of(key_id, QuotaDay::of(app.clock.now()))?;
+        let spent = app.store.key_calls(key_id, QuotaDay::of(app.clock.now()))?;
         Ok(Some(budget.saturating_sub(spent)))
     }
 
@@ -82,6 +83,18 @@ impl Caller {
 
     pub(super) fn may_spend(&self) -> Result<(), RequestError> {
         if self.rights.spend { Ok(()) } else { Err(RequestError::Forbidden { right: "spend" }) }
+    }
+
+    /// What a client may know of its own key; null without one.
+    pub(super) fn own_key(&self, app: &App) -> Result<Value, Failure> {
+        let Some(key) = &self.key else { return Ok(Value::Null) };
+        let calls_today = app.store.key_calls(&key.key_id, QuotaDay::of(app.clock.now()))?;
+        Ok(json!({
+            "name": key.name,
+            "rights": {"read": self.rights.read, "write": self.rights.write, "spend": self.rights.spend},
+            "daily_budget": key.daily_budget,
+            "calls_today": calls_today,
+        }))
     }
 
     /// For logs, and for what belongs to this caller alone.

@@ -15,10 +15,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Caller;
 use super::idempotency;
-use super::input::{Given, Params, PictureJson, checked_label, read_whole};
+use super::input::{Given, NDJSON, Params, PictureJson, checked_label, read_whole};
 use super::pool::BodyShare;
 use super::problem::Failure;
 use super::request_error::RequestError;
+use super::reviews;
 use super::state::App;
 use crate::cancel::{Cancel, Interrupt};
 use crate::doors::{self, CheckedLine};
@@ -28,7 +29,6 @@ use crate::engine::{
 use crate::fetch::Fetch;
 use crate::input::PictureSource;
 
-pub(super) const NDJSON: &str = "application/x-ndjson";
 /// Lines that were read and not yet taken, and answers that were given and not yet sent: a slow reader slows the check.
 const LINES_AHEAD: usize = 16;
 
@@ -179,6 +179,7 @@ pub(super) async fn check(
         let deadline = app.deadline();
         let picture = given.open(&app, deadline, Some(body.share)).await?;
         let engine = Arc::clone(&app.engine);
+        let (bytes, label) = (picture.bytes.clone(), picture.label.clone());
         let job = move |_| -> Result<Value, Failure> {
             let run_id = run_name.map(|name| engine.check_run(&name, began.is_some())).transpose()?;
             let kept = match run_id {
@@ -198,6 +199,9 @@ pub(super) async fn check(
         };
         let line = app.local.run(deadline, job).await??;
         app.metrics.count_check(line["outcome"].as_str().unwrap_or_default());
+        if line["outcome"] == "review" {
+            reviews::keep(&app, &caller, &bytes, &label, line["matched_photo_id"].as_i64(), &line).await;
+        }
         Ok(axum::Json(line).into_response())
     })
     .await

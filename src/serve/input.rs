@@ -25,6 +25,7 @@ use crate::photo::{PhotoError, PhotoLimits};
 
 const WANTED: &str = "the picture itself, multipart/form-data with a file called image, or application/json with image \
                       (base64) or url";
+pub(super) const NDJSON: &str = "application/x-ndjson";
 /// Of a name that a client gives a picture, in bytes.
 const MAX_LABEL_BYTES: usize = 256;
 
@@ -89,6 +90,15 @@ async fn collect(body: Body, limit_bytes: u64) -> Result<Bytes, Failure> {
         }
         Err(error) => Err(Failure::invalid(format!("the body broke off: {error}"))),
     }
+}
+
+/// A form of another site can send text, and no JSON.
+pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), RequestError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.to_ascii_lowercase().starts_with("application/json") {
+        return Ok(());
+    }
+    Err(RequestError::MediaType { given: kind.chars().take(80).collect(), wanted: "application/json" })
 }
 
 /// A picture in JSON: `image` or `url`.

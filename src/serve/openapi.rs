@@ -7,7 +7,9 @@ use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use super::{account, check, error_list, offers, pictures, probes, schema, scrape, search, verdicts};
+use super::{
+    account, check, compare, error_list, offers, pictures, probes, reviews, schema, scrape, search, verdicts,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,7 +20,8 @@ use super::{account, check, error_list, offers, pictures, probes, schema, scrape
     ),
     paths(
         search::search, check::check, pictures::similar, pictures::add, pictures::get, pictures::thumbnail, pictures::delete,
-        offers::find, offers::get, offers::ask, verdicts::tell, verdicts::export, account::quota, account::stats,
+        offers::find, offers::get, offers::ask, verdicts::tell, verdicts::export, reviews::list, reviews::compared,
+        reviews::decide, reviews::put_aside, compare::compare, pictures::by_address, account::quota, account::stats,
         probes::livez, probes::readyz, scrape::metrics,
     ),
     components(responses(schema::ProblemResponse), schemas(super::problem::Problem, schema::PictureBytes, super::input::PictureForm, pictures::KindName)),
@@ -71,22 +74,6 @@ fn page(title: &str, body: &Markup) -> Html<String> {
         }
     };
     Html(page.into_string())
-}
-
-/// Until there is more to see here.
-pub(super) async fn home() -> Html<String> {
-    page(
-        "Tongkuan",
-        &html! {
-            h1 { "Tongkuan 同款" }
-            p { "Have we seen this picture before, and what did 1688 say about it?" }
-            ul {
-                li { a href="/docs" { "What can be asked here" } " (as OpenAPI: " a href="/openapi.json" { "/openapi.json" } ")" }
-                li { a href="/docs/errors" { "What error codes mean" } }
-                li { a href="/readyz" { "Whether it is ready" } }
-            }
-        },
-    )
 }
 
 /// All operations, from the document.

@@ -35,6 +35,8 @@ pub struct ServeOptions {
     pub allowed_hosts: Vec<String>,
     /// Pages that may ask, as `https://erp.example`.
     pub allowed_origins: Vec<String>,
+    /// Reviews that are kept for people to decide, with their pictures; the oldest go first. 0 for none.
+    pub max_reviews: u32,
     /// Whether the upstreams' dialects are spoken.
     pub gateway: bool,
     /// Whether agents may ask, at `/mcp`.
@@ -69,6 +71,7 @@ impl Default for ServeOptions {
             drain_timeout: Duration::from_mins(1),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            max_reviews: 1000,
             gateway: true,
             #[cfg(feature = "mcp")]
             mcp: true,

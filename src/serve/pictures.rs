@@ -14,18 +14,19 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Caller;
 use super::idempotency;
-use super::input::{Given, InPath, Params, read_whole};
+use super::input::{Given, InPath, Params, must_be_json, parse_json, read_whole};
 use super::problem::Failure;
 use super::request_error::RequestError;
 use super::state::App;
 use crate::catalog::{GoodsFilter, PhotoFilter, PhotoKind};
 use crate::doors;
 use crate::engine::{Engine, EngineError};
-use crate::offer::{Offer, OfferId, Price};
+use crate::offer::{Offer, OfferId, Price, canonical_image_url};
 use crate::photo_id::PhotoId;
 use crate::verify::Sketch;
 
 const MAX_SIMILAR: usize = 200;
+const MAX_ADDRESSES: usize = 200;
 const DAY: Duration = Duration::from_hours(24);
 const THUMBNAIL_QUALITY: u8 = 80;
 
@@ -162,6 +163,48 @@ fn draw(engine: &Engine, photo_id: PhotoId) -> Result<Vec<u8>, Failure> {
         .encode_image(&sketch.picture())
         .map_err(|_| none())?;
     Ok(jpeg)
+}
+
+/// Addresses of pictures, as offers name them.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddressesJson {
+    /// At most 200.
+    #[schema(max_items = 200)]
+    urls: Vec<String>,
+}
+
+/// Which pictures of offers are stored
+///
+/// Of each address whose picture was fetched before, the photo; nothing is fetched.
+#[utoipa::path(
+    post, path = "/v1/pictures/by-address", tag = "pictures",
+    request_body = AddressesJson,
+    responses((status = 200, body = super::schema::ByAddress), (status = "default", response = super::schema::ProblemResponse))
+)]
+pub(super) async fn by_address(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<axum::Json<Value>, Failure> {
+    caller.may_read()?;
+    let (headers, body) = read_whole(&app, request).await?;
+    must_be_json(&headers)?;
+    let AddressesJson { urls } = parse_json(&body.bytes)?;
+    if urls.len() > MAX_ADDRESSES {
+        return Err(Failure::invalid(format!("urls has at most {MAX_ADDRESSES} addresses")));
+    }
+    let found = app.on_engine(move |engine| -> Result<Vec<Value>, Failure> {
+        let mut found = Vec::new();
+        for url in urls {
+            let Some(canonical) = canonical_image_url(&url) else { continue };
+            if let Some(photo_id) = engine.catalog().photo_by_url(&canonical)? {
+                found.push(json!({"url": url, "photo_id": photo_id}));
+            }
+        }
+        Ok(found)
+    });
+    Ok(axum::Json(json!({"pictures": found.await??})))
 }
 
 /// Removes a photo with everything that is stored about it

@@ -112,7 +112,7 @@ fn status_of_request(error: &RequestError) -> StatusCode {
     use RequestError as E;
     match error {
         E::Invalid(_) => StatusCode::BAD_REQUEST,
-        E::NoSuchPath | E::NoSuchOffer | E::NoThumbnail { .. } => StatusCode::NOT_FOUND,
+        E::NoSuchPath | E::NoSuchOffer | E::NoSuchReview | E::NoThumbnail { .. } => StatusCode::NOT_FOUND,
         E::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         E::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         E::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,

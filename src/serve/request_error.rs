@@ -52,6 +52,8 @@ pub enum RequestError {
     PathOutside { path: String },
     #[error("this offer is not known here")]
     NoSuchOffer,
+    #[error("there is no such review any more: it was decided over a day ago, or made room for newer ones")]
+    NoSuchReview,
     #[error("photo {photo_id} has no sketch to make a thumbnail of: it was stored by an earlier version")]
     NoThumbnail { photo_id: i64 },
     #[error("a fault of this program; its log says more under this request's id")]

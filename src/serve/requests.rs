@@ -16,7 +16,7 @@ use super::state::App;
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_ID_BYTES: usize = 64;
 
-/// For all answers. Pages bring no scripts, and their style is in themselves.
+/// For all answers that do not bring their own. Documents have no scripts, and their style is in themselves.
 const SAFE: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
@@ -61,7 +61,8 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
     let headers = response.headers_mut();
     headers.insert(&REQUEST_ID, id);
     for (name, value) in SAFE {
-        headers.insert(name, HeaderValue::from_static(value));
+        // The page has a policy of its own.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

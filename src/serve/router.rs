@@ -12,7 +12,8 @@ use tower_http::cors::CorsLayer;
 use super::request_error::RequestError;
 use super::state::App;
 use super::{
-    account, auth, check, gateway, offers, openapi, pictures, probes, requests, scrape, search, verdicts,
+    account, auth, check, compare, gateway, offers, openapi, page, pictures, probes, requests, reviews,
+    scrape, search, verdicts,
 };
 
 pub(super) fn router(app: &Arc<App>) -> Router {
@@ -21,11 +22,16 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/v1/check", post(check::check))
         .route("/v1/similar", post(pictures::similar))
         .route("/v1/pictures", post(pictures::add))
+        .route("/v1/pictures/by-address", post(pictures::by_address))
         .route("/v1/pictures/{photo_id}", get(pictures::get).delete(pictures::delete))
         .route("/v1/pictures/{photo_id}/thumbnail", get(pictures::thumbnail))
+        .route("/v1/compare/{photo_id}", post(compare::compare))
         .route("/v1/offers", get(offers::find))
         .route("/v1/offers/{offer_id}", get(offers::get).post(offers::ask))
         .route("/v1/verdicts", get(verdicts::export).post(verdicts::tell))
+        .route("/v1/reviews", get(reviews::list))
+        .route("/v1/reviews/{review_id}", post(reviews::decide).delete(reviews::put_aside))
+        .route("/v1/reviews/{review_id}/comparison", get(reviews::compared))
         .route("/v1/quota", get(account::quota))
         .route("/v1/stats", get(account::stats))
         .route("/metrics", get(scrape::metrics));
@@ -35,7 +41,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(method)
         .layer(middleware::from_fn_with_state(Arc::clone(app), auth::gate));
     let open = Router::new()
-        .route("/", get(openapi::home))
+        .route("/", get(page::index))
+        .route("/page/{name}", get(page::asset))
         .route("/docs", get(openapi::docs))
         .route("/docs/errors", get(openapi::errors))
         .route("/openapi.json", get(openapi::json))

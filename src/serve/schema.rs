@@ -237,6 +237,48 @@ pub(super) struct OfferDetails {
     warnings: Vec<String>,
 }
 
+/// A picture of an offer that is stored.
+#[derive(ToSchema)]
+pub(super) struct StoredImage {
+    /// As it was asked for.
+    url: String,
+    photo_id: i64,
+}
+
+/// Which of the addresses' pictures are stored.
+#[derive(ToSchema)]
+pub(super) struct ByAddress {
+    pictures: Vec<StoredImage>,
+}
+
+/// A picture for which a stored photo stands out without being certain.
+#[derive(ToSchema)]
+pub(super) struct Review {
+    review_id: i64,
+    /// What the picture is called.
+    label: String,
+    matched: Matched,
+    /// What the search said: similarity, score, confidence, threshold, max_false_hit, why, rivals; matched_good of a check.
+    #[schema(value_type = Object)]
+    facts: Value,
+    found_at: String,
+}
+
+/// Reviews that wait for a person.
+#[derive(ToSchema)]
+pub(super) struct Reviews {
+    /// All of them, beside those that are listed.
+    open: u64,
+    reviews: Vec<Review>,
+}
+
+/// The review that waits no more.
+#[derive(ToSchema)]
+pub(super) struct PutAside {
+    review_id: i64,
+    put_aside: bool,
+}
+
 /// What was remembered: of the pair, or that something was taken back.
 #[derive(ToSchema)]
 pub(super) struct Told {
@@ -277,6 +319,9 @@ pub(super) struct Quota {
     calls_saved: Value,
     #[schema(value_type = Object)]
     waiting: Value,
+    /// Of the key that was sent: name, rights, daily_budget, calls_today.
+    #[schema(value_type = Option<Object>)]
+    key: Option<Value>,
 }
 
 /// How much is stored, and what the service is doing.
@@ -289,4 +334,7 @@ pub(super) struct Stats {
     model: Option<String>,
     #[schema(value_type = Object)]
     service: Value,
+    /// With `days`: day, photos, calls and saved of each.
+    #[schema(required = false, value_type = Vec<Object>)]
+    by_day: Vec<Value>,
 }

@@ -15,6 +15,7 @@ use super::auth::{Caller, NoLeave};
 use super::idempotency;
 use super::input::{Given, Params, PictureFile, read_whole};
 use super::problem::Failure;
+use super::reviews;
 use super::state::App;
 use crate::catalog::Words;
 use crate::clock::Timestamp;
@@ -30,6 +31,8 @@ use crate::question::{Region, SearchParams};
 pub(super) struct SearchOptions {
     /// Never ask an upstream: the answer is what is known here.
     pub(super) local: bool,
+    /// As `local`, for a client that asks in a second step where nothing is known: a hit counts as a call that was saved.
+    pub(super) known: bool,
     /// Ask the upstream even if the answer is known, and store what it says.
     pub(super) refresh: bool,
     /// Ask the upstream even if the answer is known, and store nothing.
@@ -80,6 +83,8 @@ pub(super) struct Plan {
     pub(super) defer: Option<i32>,
     pub(super) force: bool,
     pub(super) pages: u32,
+    /// Whether a hit of a search that asks nobody counts as a saved call.
+    pub(super) counts_saved: bool,
 }
 
 impl SearchOptions {
@@ -92,12 +97,12 @@ impl SearchOptions {
         if self.price_min.zip(self.price_max).is_some_and(|(min, max)| min > max) {
             return Err(Failure::invalid("price_min is above price_max"));
         }
-        let mode = match (self.local, self.refresh, self.bypass) {
-            (false, false, false) => Mode::Default,
-            (true, false, false) => Mode::LocalOnly,
-            (false, true, false) => Mode::Refresh,
-            (false, false, true) => Mode::Bypass,
-            _ => return Err(Failure::invalid("use one of local, refresh and bypass")),
+        let mode = match (self.local, self.known, self.refresh, self.bypass) {
+            (false, false, false, false) => Mode::Default,
+            (true, false, false, false) | (false, true, false, false) => Mode::LocalOnly,
+            (false, false, true, false) => Mode::Refresh,
+            (false, false, false, true) => Mode::Bypass,
+            _ => return Err(Failure::invalid("use one of local, known, refresh and bypass")),
         };
         let max_age = match self.max_age_days {
             Some(days) if (0.0..=36_500.0).contains(&days) => Some(Duration::from_secs_f64(days * 86_400.0)),
@@ -123,6 +128,7 @@ impl SearchOptions {
             defer: self.defer,
             force: self.force,
             pages,
+            counts_saved: self.known,
         })
     }
 }
@@ -136,6 +142,23 @@ pub(super) struct Searched {
 /// A search in the name of a caller: what is known is answered where a core is free, and what has to be asked waits where
 /// waiting costs nothing.
 pub(super) async fn search_for(
+    app: &Arc<App>,
+    caller: &Caller,
+    picture: &PictureFile,
+    plan: Plan,
+    deadline: Instant,
+) -> Result<Searched, Failure> {
+    let stores_nothing = plan.mode == Mode::Bypass;
+    let searched = found_for(app, caller, picture, plan, deadline).await?;
+    if searched.answer.verdict == Outcome::Review && !stores_nothing {
+        let photo_id = searched.answer.matched.as_ref().map(|matched| matched.photo_id.0);
+        let facts = serde_json::to_value(&searched.answer).unwrap_or_default();
+        reviews::keep(app, caller, &picture.bytes, &picture.label, photo_id, &facts).await;
+    }
+    Ok(searched)
+}
+
+async fn found_for(
     app: &Arc<App>,
     caller: &Caller,
     picture: &PictureFile,
@@ -165,6 +188,13 @@ pub(super) async fn search_for(
             Ok::<_, Failure>(pool.run(deadline, job).await??)
         }
     };
+    if plan.counts_saved && app.has_upstreams {
+        // Only a search that might have asked can have saved a call; this one ends where it would ask.
+        let might_ask = Plan { mode: Mode::Default, ..plan.clone() };
+        if let Some(answer) = run(Arc::clone(&app.local), might_ask, true).await? {
+            return done(app, Some(answer), None);
+        }
+    }
     let may_ask = app.has_upstreams && plan.mode != Mode::LocalOnly;
     if !may_ask {
         let answer = run(Arc::clone(&app.local), plan, false).await?;
@@ -314,6 +344,7 @@ mod tests {
     fn options_that_contradict_each_other_are_refused() {
         for wrong in [
             SearchOptions { local: true, refresh: true, ..SearchOptions::default() },
+            SearchOptions { local: true, known: true, ..SearchOptions::default() },
             SearchOptions { page: Some(0), ..SearchOptions::default() },
             SearchOptions { page_size: Some(51), ..SearchOptions::default() },
             SearchOptions { max_age_days: Some(-1.0), ..SearchOptions::default() },

@@ -1,5 +1,5 @@
-//! What does the service keep beside the catalogue? Keys (their digests), what each has spent, and the answers of requests
-//! with an `Idempotency-Key`: `serve.sqlite` in the home folder.
+//! What does the service keep beside the catalogue? Keys (their digests), what each has spent, the answers of requests
+//! with an `Idempotency-Key`, and open reviews: `serve.sqlite` in the home folder.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,22 @@ CREATE TABLE requests (
     PRIMARY KEY (scope, idempotency_key)
 ) STRICT;
 CREATE INDEX requests_by_age ON requests (began_ms);
+";
+
+/// See `review_store`. Made where it is not there yet: a file of an earlier version gets it when it is opened.
+const REVIEWS: &str = "
+CREATE TABLE IF NOT EXISTS reviews (
+    review_id   INTEGER PRIMARY KEY AUTOINCREMENT,
+    byte_digest BLOB NOT NULL,
+    photo_id    INTEGER NOT NULL,
+    label       TEXT NOT NULL,
+    picture     BLOB NOT NULL,
+    facts       TEXT NOT NULL,
+    found_ms    INTEGER NOT NULL,
+    closed_ms   INTEGER,
+    UNIQUE (byte_digest, photo_id)
+) STRICT;
+CREATE INDEX IF NOT EXISTS reviews_by_closing ON reviews (closed_ms);
 ";
 
 /// Why the service's own file cannot be used.
@@ -124,6 +140,12 @@ fn stored_key(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredKey> {
     })
 }
 
+fn calls_of(connection: &Connection, key_id: &KeyId, day: QuotaDay) -> rusqlite::Result<u32> {
+    let mut statement =
+        connection.prepare_cached("SELECT calls FROM key_calls WHERE key_id = ?1 AND day = ?2")?;
+    Ok(statement.query_row(params![key_id.0, day.to_string()], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
 /// The service's own file. Threads take turns; each turn is short.
 #[derive(Debug)]
 pub struct ServeStore {
@@ -177,14 +199,15 @@ impl ServeStore {
             VERSION => {}
             _ => return Err(ServeStoreError::TooNew { path: path.to_owned() }),
         }
+        setup.execute_batch(REVIEWS)?;
         Ok(setup.commit()?)
     }
 
-    fn reader(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -341,15 +364,8 @@ impl ServeStore {
     ) -> Result<u32, ServeStoreError> {
         let mut writer = self.writer();
         let booking = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let spent = calls_of(&booking, key_id, day)?;
         let day = day.to_string();
-        let spent: u32 = booking
-            .query_row(
-                "SELECT calls FROM key_calls WHERE key_id = ?1 AND day = ?2",
-                params![key_id.0, day],
-                |row| row.get(0),
-            )
-            .optional()?
-            .unwrap_or(0);
         let booked = calls.min(budget.saturating_sub(spent));
         if booked > 0 {
             booking.execute(
@@ -362,14 +378,9 @@ impl ServeStore {
         Ok(booked)
     }
 
-    /// Calls that are booked on a key on a day.
-    #[cfg(feature = "mcp")]
-    pub(super) fn calls_of(&self, key_id: &KeyId, day: QuotaDay) -> Result<u32, ServeStoreError> {
-        let reader = self.reader();
-        let mut statement =
-            reader.prepare_cached("SELECT calls FROM key_calls WHERE key_id = ?1 AND day = ?2")?;
-        let calls = statement.query_row(params![key_id.0, day.to_string()], |row| row.get(0)).optional()?;
-        Ok(calls.unwrap_or(0))
+    /// Calls that a key has caused on `day`.
+    pub(super) fn key_calls(&self, key_id: &KeyId, day: QuotaDay) -> Result<u32, ServeStoreError> {
+        Ok(calls_of(&self.reader(), key_id, day)?)
     }
 
     /// Sets right what was booked, once it is known what was called.

@@ -7,8 +7,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,16 +14,15 @@ use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::check::NDJSON;
 use super::idempotency;
-use super::input::{checked_label, parse_json, read_whole};
+use super::input::{Given, NDJSON, PictureFile, PictureJson, must_be_json, parse_json, read_whole};
 use super::problem::Failure;
-use super::request_error::RequestError;
 use super::state::App;
-use crate::engine::{PhotoRef, Sameness};
+use crate::engine::{Engine, PhotoRef, Sameness};
+use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 
-/// One of two pictures: a stored photo, or a file, which is stored if it is not.
+/// One of two pictures: a stored photo, or another, which is stored if it is not.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Side {
@@ -34,6 +31,9 @@ pub(super) struct Side {
     /// The picture's file in base64, in its place.
     #[schema(content_encoding = "base64")]
     image: Option<String>,
+    /// Where the picture is to be fetched, in its place.
+    #[schema(format = "uri")]
+    url: Option<String>,
     /// What the file is called, for people.
     #[schema(max_length = 256)]
     label: Option<String>,
@@ -51,20 +51,19 @@ pub(super) struct VerdictJson {
 
 enum Named {
     Photo(PhotoId),
-    File { bytes: Vec<u8>, label: String },
+    File(PictureFile),
 }
 
 impl Side {
-    fn named(self) -> Result<Named, Failure> {
-        match (self.photo_id, self.image) {
-            (Some(number), None) => Ok(Named::Photo(PhotoId(number))),
-            (None, Some(base64)) => {
-                let bytes = STANDARD.decode(base64.trim());
-                let bytes =
-                    bytes.map_err(|error| Failure::invalid(format!("image is no base64: {error}")))?;
-                Ok(Named::File { bytes, label: checked_label(self.label.unwrap_or_default())? })
+    async fn named(self, app: &Arc<App>) -> Result<Named, Failure> {
+        let Self { photo_id, image, url, label } = self;
+        match (photo_id, &image, &url) {
+            (Some(number), None, None) => Ok(Named::Photo(PhotoId(number))),
+            (None, Some(_), None) | (None, None, Some(_)) => {
+                let given = Given::of_json(PictureJson { image, url, label })?;
+                Ok(Named::File(given.open(app, app.deadline(), None).await?))
             }
-            _ => Err(Failure::invalid("a side has either photo_id or image")),
+            _ => Err(Failure::invalid("a side has one of photo_id, image and url")),
         }
     }
 }
@@ -73,9 +72,26 @@ impl Named {
     fn photo_ref(&self) -> PhotoRef<'_> {
         match self {
             Self::Photo(photo_id) => PhotoRef::Photo(*photo_id),
-            Self::File { bytes, label } => PhotoRef::File { bytes, label },
+            Self::File(file) => PhotoRef::File { bytes: &file.bytes, label: &file.label },
         }
     }
+}
+
+/// Remembers what a person says of two pictures, or takes it back: what is answered then.
+pub(super) fn said(
+    engine: &Engine,
+    one: PhotoRef<'_>,
+    other: PhotoRef<'_>,
+    same: Option<bool>,
+) -> Result<Value, Failure> {
+    let Some(same) = same else {
+        let forgotten = engine.forget_told(one, other)?;
+        return Ok(json!({"id": null, "forgotten": forgotten}));
+    };
+    let sameness = if same { Sameness::Same } else { Sameness::Different };
+    let mut value = serde_json::to_value(engine.tell(one, other, sameness)?).unwrap_or_default();
+    value["id"] = Value::Null;
+    Ok(value)
 }
 
 /// Says of two pictures that they are the same, or that they are not
@@ -94,28 +110,22 @@ pub(super) async fn tell(
     app.local.admit()?;
     let asked = idempotency::Asked::of(&request)?;
     let (headers, body) = read_whole(&app, request).await?;
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    // A form of another site can send text, and no JSON.
-    if !kind.to_ascii_lowercase().starts_with("application/json") {
-        let given = kind.chars().take(80).collect();
-        return Err(RequestError::MediaType { given, wanted: "application/json" }.into());
-    }
+    must_be_json(&headers)?;
     let asked = asked.with_body(&headers, &body.bytes);
     idempotency::once(&app, &caller, asked, async |_| {
         let VerdictJson { one, other, same } = parse_json(&body.bytes)?;
-        let (one, other) = (one.named()?, other.named()?);
-        let told = app.on_engine(move |engine| match same {
-            None => {
-                let forgotten = engine.forget_told(one.photo_ref(), other.photo_ref())?;
-                Ok::<_, Failure>(json!({"id": null, "forgotten": forgotten}))
+        let (one, other) = (one.named(&app).await?, other.named(&app).await?);
+        let telling = Arc::clone(&app);
+        let told = app.on_engine(move |engine| -> Result<Value, Failure> {
+            let told = said(engine, one.photo_ref(), other.photo_ref(), same)?;
+            // The review of the pair, if there is one, is decided with it.
+            if let (Named::File(file), Named::Photo(photo_id)) | (Named::Photo(photo_id), Named::File(file)) =
+                (&one, &other)
+            {
+                let closed_at = same.map(|_| telling.clock.now());
+                telling.store.set_pair_closed(Digest::of(&file.bytes), *photo_id, closed_at)?;
             }
-            Some(same) => {
-                let sameness = if same { Sameness::Same } else { Sameness::Different };
-                let told = engine.tell(one.photo_ref(), other.photo_ref(), sameness)?;
-                let mut value = serde_json::to_value(&told).unwrap_or_default();
-                value["id"] = Value::Null;
-                Ok(value)
-            }
+            Ok(told)
         });
         Ok(axum::Json(told.await??).into_response())
     })

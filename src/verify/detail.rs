@@ -10,6 +10,8 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::raster::{Colours, LONG_SIDES_PX, Samples, averaged};
 
@@ -119,7 +121,9 @@ impl Detail {
         let [h, w] = [(high * 3 / 2) as u16, wide as u16].map(u16::to_be_bytes);
         jpeg[frame + 5..frame + 9].copy_from_slice(&[h[0], h[1], w[0], w[1]]);
         jpeg.extend_from_slice(&self.scan);
-        let planes = JpegDecoder::new(ZCursor::new(&jpeg)).decode().ok()?;
+        // Without being told, the decoder makes three channels of one.
+        let grey = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::Luma);
+        let planes = JpegDecoder::new_with_options(ZCursor::new(&jpeg), grey).decode().ok()?;
         if planes.len() != wide * high * 3 / 2 {
             return None;
         }
@@ -161,5 +165,28 @@ impl Sizes {
             }
         }
         best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_decodes_to_the_picture_that_it_was_made_of() {
+        for (width, height) in [(136, 102), (99, 136), (136, 1)] {
+            let pixel = |place: usize| {
+                let (x, y) = ((place % width) as f32, (place / width) as f32);
+                [60.0 + x, y / 4.0 - 20.0, 10.0, 0.0]
+            };
+            let pixels: Vec<[f32; 4]> = (0..width * height).map(pixel).collect();
+            let detail = Detail::of(&Colours { width, height, pixels: pixels.clone() });
+            let decoded = detail.decoded(width, height).expect("it is whole");
+            assert_eq!((decoded.width, decoded.height), (width, height));
+            let apart =
+                pixels.iter().zip(&decoded.pixels).map(|(a, b)| (a[0] - b[0]).abs() + (a[1] - b[1]).abs());
+            let mean = apart.sum::<f32>() / pixels.len() as f32;
+            assert!(mean < 4.0, "{width} x {height}: {mean}");
+        }
     }
 }

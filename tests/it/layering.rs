@@ -90,6 +90,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Words alone: who is asked and what is found is known to `sandbox` and `serve`.
     ("dialect", &["clock", "offer", "upstream"]),
     ("doors", &["catalog", "engine", "fetch", "offer", "photo", "photo_id"]),
+    // Pure, for the pages of `scan` and `serve`.
+    ("difference", &["verify"]),
     // Both without knowledge of who draws or throws: the sandbox's goods, and the edits of `eval`.
     ("dice", &[]),
     ("drawing", &[]),
@@ -156,6 +158,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "access",
             "cancel",
+            "difference",
             "embed",
             "engine",
             "index",
@@ -180,6 +183,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "dialect",
+            "difference",
             "doors",
             "engine",
             "fetch",

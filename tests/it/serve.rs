@@ -6,6 +6,7 @@ mod gateway;
 mod limits;
 mod mcp;
 mod once;
+mod page;
 mod program;
 
 use std::sync::Arc;

@@ -111,6 +111,7 @@ async fn search(
         defer: None,
         force: false,
         pages: 1,
+        counts_saved: false,
     };
     let searched = search_for(app, caller, picture, plan, app.deadline()).await.map_err(|failure| {
         tracing::warn!(dialect, code = failure.code(), error = %failure, "a search in a dialect failed");

@@ -1,6 +1,7 @@
 //! Where do two pictures differ that lie over each other? Marks to lay over one of them.
 
-use image::{RgbImage, Rgba, RgbaImage};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder as _, RgbImage, Rgba, RgbaImage};
 
 use crate::verify::Placement;
 
@@ -10,15 +11,45 @@ const CHROMA_STEPS: f32 = 14.0;
 /// So many steps above that, a mark is as strong as it gets.
 const FULL_STEPS: f32 = 40.0;
 
+/// Nothing is marked where a larger share of what both show would be: it is as likely then that they do not lie over each
+/// other as they should.
+const MOST_MARKED: f32 = 0.7;
+
 const MARK: [u8; 3] = [229, 0, 70];
 const OUT_OF_SIGHT: [u8; 3] = [90, 110, 150];
 
 /// Marks over a picture.
-pub(super) struct Marks {
+struct Marks {
     /// As large as the picture; clear where both agree.
-    pub(super) overlay: RgbaImage,
+    overlay: RgbaImage,
     /// The share of what both show, 0..=1, that differs.
-    pub(super) share: f32,
+    share: f32,
+}
+
+/// Marks over both of two pictures.
+pub(crate) struct PairMarks {
+    /// A PNG with transparency for each, as large as the picture; clear where both agree.
+    pub(crate) overlays: [Vec<u8>; 2],
+    /// The share of what both show, 0..=1, that differs.
+    pub(crate) share: f32,
+}
+
+/// What differs in `one` and in `other`, which `way` leads to; `None` where nearly all would be marked.
+pub(crate) fn pair_marks(one: &RgbImage, other: &RgbImage, way: &Placement) -> Option<PairMarks> {
+    let back = way.inverse()?;
+    let there = marks(one, other, way);
+    if there.share > MOST_MARKED {
+        return None;
+    }
+    let overlays = [png(&there.overlay)?, png(&marks(other, one, &back).overlay)?];
+    Some(PairMarks { overlays, share: there.share })
+}
+
+fn png(overlay: &RgbaImage) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let (width, height) = overlay.dimensions();
+    PngEncoder::new(&mut bytes).write_image(overlay, width, height, ExtendedColorType::Rgba8).ok()?;
+    Some(bytes)
 }
 
 /// Luma (0..=255), blue and red chroma, by ITU-R BT.601.
@@ -57,7 +88,7 @@ fn size(px: u32) -> f32 {
 
 /// What of `one` is different in `other`, which `way` leads to. Places that are in sight in `one` alone are hatched. A
 /// difference in brightness that is the same everywhere is none, and neither is one that a shift by a pixel explains.
-pub(super) fn marks(one: &RgbImage, other: &RgbImage, way: &Placement) -> Marks {
+fn marks(one: &RgbImage, other: &RgbImage, way: &Placement) -> Marks {
     let (long, other_long) = (size(one.width().max(one.height())), size(other.width().max(other.height())));
     let look = |x: f32, y: f32| {
         let (u, v) = way.at((x + 0.5) / long, (y + 0.5) / long);
