@@ -165,7 +165,7 @@ mod tests {
 
     fn open(store: &ServeStore) -> Vec<(String, i64)> {
         let (count, reviews) = store.open_reviews(0, 100).unwrap();
-        assert_eq!(count as usize, reviews.len());
+        assert_eq!(count, reviews.len() as u64);
         let picture = |id| String::from_utf8(store.review(id).unwrap().unwrap().1).unwrap();
         reviews.iter().map(|review| (picture(review.review_id), review.photo_id.0)).collect()
     }
