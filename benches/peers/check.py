@@ -194,12 +194,14 @@ def main():
         command = [binary, "eval", "--make", args.folder, "--out", made, "--seed", str(SEED)]
         subprocess.run([*command, "--limit", str(args.pictures)], check=True, stdout=subprocess.DEVNULL)
         rows = [json.loads(line) for line in (made / "manifest.ndjson").read_text().splitlines()]
-        stored = {row["item"]: str(made / row["path"]) for row in rows if row["role"] == "reference"}
+        # An item may be stored in several pictures; the right one is any of its own.
+        item_of = {str(made / row["path"]): row["item"] for row in rows if row["role"] == "reference"}
+        stored, items = list(item_of), set(item_of.values())
         queries = [row for row in rows if row["role"] == "query" and (row.get("edit") or row.get("negative"))]
         random.Random(SEED).shuffle(queries)
         queries = queries[: args.queries]
         paths = [str(made / row["path"]) for row in queries]
-        (folder / "spec.json").write_text(json.dumps({"stored": list(stored.values()), "queries": paths}))
+        (folder / "spec.json").write_text(json.dumps({"stored": stored, "queries": paths}))
         print(f"{len(stored)} stored, {len(paths)} queries; load {os.getloadavg()}")
         print("| | pictures a second | CPU ms a picture | peak, MB | whole copies found | all copies found | wrong picture | not stored, found | other colours and goods, found |")
         print("|---|---|---|---|---|---|---|---|---|")
@@ -217,13 +219,12 @@ def main():
             result = json.loads((folder / f"{name}.json").read_text())
             counts = collections.Counter()
             for row, path in zip(queries, paths, strict=True):
-                found, right = result["found"].get(path), stored.get(row.get("item"))
+                found, item = result["found"].get(path), row.get("item")
                 kind = "composite" if row.get("edit") in COMPOSITES else "whole"
-                if right is None or row.get("negative"):
-                    kind = "alike" if row.get("negative") else "unseen"
-                    right = None
+                if item not in items or row.get("negative"):
+                    kind, item = "alike" if row.get("negative") else "unseen", None
                 counts[kind] += 1
-                counts[kind, "right" if found == right else "wrong"] += found is not None
+                counts[kind, "right" if item and item_of.get(found) == item else "wrong"] += found is not None
             share = lambda part, of: f"{100 * part / max(of, 1):.1f} %"  # noqa: E731
             copies = counts["whole"] + counts["composite"]
             right = counts["whole", "right"] + counts["composite", "right"]
