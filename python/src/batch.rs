@@ -124,7 +124,7 @@ fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &Failure>) -> Stri
         Ok(checked) => line.take_checked(checked),
         Err(failure) => line.take_error(&failure.to_string(), Some(failure.code())),
     }
-    line.to_whole_json()
+    line.to_line()
 }
 
 impl CheckListener<Place, Failure> for Checks {

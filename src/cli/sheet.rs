@@ -397,17 +397,16 @@ impl Asker<'_> {
                 for warning in &answer.warnings {
                     complain_about(source.name(), warning);
                 }
-                let waits_for = match (&answer.unanswered, answer.source) {
-                    (Some(unanswered), _) => {
-                        // What holds for one holds for all: budget, quota, a breaker that is open.
-                        let reason = serde_json::to_value(unanswered.reason).unwrap_or_default();
-                        self.over = reason.as_str().map(ToOwned::to_owned);
-                        self.over.clone()
-                    }
-                    (None, Source::None) if mode == Mode::LocalOnly => {
-                        Some(self.over.clone().unwrap_or_else(|| self.limit.to_owned()))
-                    }
-                    _ => None,
+                let waits_for = if mode == Mode::LocalOnly {
+                    let limit = || self.over.clone().unwrap_or_else(|| self.limit.to_owned());
+                    (answer.verdict != Outcome::Hit).then(limit)
+                } else if let Some(unanswered) = &answer.unanswered {
+                    // What holds for one holds for all: budget, quota, a breaker that is open.
+                    let reason = serde_json::to_value(unanswered.reason).unwrap_or_default();
+                    self.over = reason.as_str().map(ToOwned::to_owned);
+                    self.over.clone()
+                } else {
+                    None
                 };
                 (answer, waits_for)
             }

@@ -170,7 +170,14 @@ impl CheckedLine {
         object
     }
 
-    /// One line of NDJSON with all fields, without its end.
+    /// One line of NDJSON as `tongkuan check` prints it, without its end: all columns in their order.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        // Without names there is none that could be wrong.
+        Columns::of(&[], false).map(|columns| self.to_json(&columns)).unwrap_or_default()
+    }
+
+    /// One line of NDJSON with all fields that are set, without its end.
     #[must_use]
     pub fn to_whole_json(&self) -> String {
         Value::Object(self.0.clone()).to_string()
