@@ -25,7 +25,7 @@ use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::sheet::{Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status};
 use crate::thumbnail;
-use crate::verify::{Doubt, Sketch};
+use crate::verify::Doubt;
 
 const AFTER_HELP: &str = "\
 A row for each offer: your key and picture, what is known of it (hit, asked, review, other variant, nothing, waiting, error),
@@ -442,8 +442,7 @@ fn status_of(answer: &Answer, waits_for: Option<&str>) -> Status {
 
 /// The stored picture, drawn from what is kept to compare it by.
 fn stored_picture(engine: &Engine, photo_id: PhotoId) -> Option<Vec<u8>> {
-    let sketch = engine.catalog().sketches(&[photo_id]).ok()?.pop().flatten()?;
-    thumbnail::jpeg(&Sketch::from_bytes(&sketch).ok()?.picture())
+    thumbnail::jpeg(&engine.stored_sketch(photo_id).ok()??.picture())
 }
 
 /// Fetches each address once. What cannot be fetched is left out: the sheet has its link.

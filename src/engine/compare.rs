@@ -5,7 +5,7 @@ use image::RgbImage;
 use super::{Engine, EngineError, Geometry};
 use crate::photo::Photo;
 use crate::photo_id::PhotoId;
-use crate::verify::{Placement, Probe, Sketch, SketchedCandidate, placed};
+use crate::verify::{Placement, Probe, SketchedCandidate, placed};
 
 /// A picture, and a stored photo beside it.
 #[derive(Clone, Debug)]
@@ -43,8 +43,7 @@ impl Engine {
             return Err(EngineError::NoSuchPhoto { photo_id });
         }
         let picture = Photo::decode(bytes, &self.limits)?.into_image();
-        let sketch = self.store.sketches(&[photo_id])?.pop().flatten();
-        let Some(sketch) = sketch.and_then(|bytes| Sketch::from_bytes(&bytes).ok()) else {
+        let Some(sketch) = self.stored_sketch(photo_id)? else {
             return Ok(Comparison { picture, stored: None, laid: None });
         };
         // The cosine tells which ways are worth trying; here all are.

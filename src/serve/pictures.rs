@@ -23,7 +23,6 @@ use crate::doors;
 use crate::engine::{Engine, EngineError};
 use crate::offer::{Offer, OfferId, Price, canonical_image_url};
 use crate::photo_id::PhotoId;
-use crate::verify::Sketch;
 
 const MAX_SIMILAR: usize = 200;
 const MAX_ADDRESSES: usize = 200;
@@ -156,8 +155,7 @@ fn draw(engine: &Engine, photo_id: PhotoId) -> Result<Vec<u8>, Failure> {
         return Err(no_such_photo(photo_id));
     }
     let none = || RequestError::NoThumbnail { photo_id: photo_id.0 };
-    let sketch = engine.catalog().sketches(&[photo_id])?.pop().flatten().ok_or_else(none)?;
-    let sketch = Sketch::from_bytes(&sketch).map_err(|_| none())?;
+    let sketch = engine.stored_sketch(photo_id)?.ok_or_else(none)?;
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, THUMBNAIL_QUALITY)
         .encode_image(&sketch.picture())

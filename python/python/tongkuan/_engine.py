@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any, Literal, Union
 
 from . import _runtime
-from ._native import ArgumentError, NativeEngine
-from ._pictures import Picture, given, name
+from ._native import ArgumentError, NativeEngine, PictureError, TongkuanError
+from ._pictures import Picture, argument_error, given, name
 from ._results import Added, Answer, Checked, PairFeedback, Quota, Results, Similar, Stream
 
 Mode = Literal["default", "local", "refresh", "bypass"]
@@ -148,8 +148,6 @@ class Engine:
         """
         (checked,) = self.check_many([picture], keys=[key], add=add, thorough=thorough)
         if checked.error is not None:
-            from ._native import PictureError
-
             error = PictureError(checked.error)
             error.code = checked.code or "picture"
             raise error
@@ -198,8 +196,6 @@ class Engine:
         }
         (added,) = self.add_many([good])
         if added.error is not None:
-            from ._native import PictureError, TongkuanError
-
             kind: type[TongkuanError] = ArgumentError if added.code in ("not_an_id", "not_a_price") else PictureError
             error = kind(added.error)
             error.code = added.code or "picture"
@@ -299,7 +295,7 @@ def _goods(goods: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for good in goods:
         unknown = set(good) - allowed
         if unknown or not {"picture", "id"} <= set(good):
-            raise _argument(f"a good has picture and id, and may have title, price, category_ids, detail_url, not {sorted(unknown)}")
+            raise argument_error(f"a good has picture and id, and may have title, price, category_ids, detail_url, not {sorted(unknown)}")
         picture = good["picture"]
         file = given(picture)
         yield {
@@ -311,9 +307,3 @@ def _goods(goods: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             "category_ids": list(good.get("category_ids") or ()),
             "detail_url": good.get("detail_url"),
         }
-
-
-def _argument(text: str) -> ArgumentError:
-    error = ArgumentError(text)
-    error.code = "argument"
-    return error

@@ -38,7 +38,7 @@ def given(picture: Picture) -> bytes | str:
         return _of_pil(picture)
     if hasattr(picture, "__array_interface__") or hasattr(picture, "__array__"):
         return _of_array(picture)
-    raise _argument(
+    raise argument_error(
         f"a picture is bytes, a path, an address, a PIL image or a numpy array, not {type(picture).__name__}"
     )
 
@@ -65,15 +65,15 @@ def _of_array(array: Any) -> bytes:
 
     array = numpy.asarray(array)
     if array.dtype != numpy.uint8:
-        raise _argument(f"an array of pixels holds uint8 from 0 to 255, not {array.dtype}: convert it first")
+        raise argument_error(f"an array of pixels holds uint8 from 0 to 255, not {array.dtype}: convert it first")
     if array.ndim not in (2, 3):
-        raise _argument(f"an array of pixels has the shape (height, width) or (height, width, channels), not {array.shape}")
+        raise argument_error(f"an array of pixels has the shape (height, width) or (height, width, channels), not {array.shape}")
     height, width = array.shape[:2]
     channels = 1 if array.ndim == 2 else array.shape[2]
     return encode_png(numpy.ascontiguousarray(array).tobytes(), height, width, channels)
 
 
-def _argument(text: str) -> ArgumentError:
+def argument_error(text: str) -> ArgumentError:
     error = ArgumentError(text)
     error.code = "argument"
     return error

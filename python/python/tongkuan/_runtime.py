@@ -20,13 +20,10 @@ def library() -> str | None:
     """The library's path; `None` where ORT_DYLIB_PATH names one, or the package is not installed."""
     if os.environ.get("ORT_DYLIB_PATH"):
         return None
-    for package in ("onnxruntime", "onnxruntime-gpu"):
-        found = importlib.util.find_spec(package.replace("-gpu", ""))
-        if found is None or not found.submodule_search_locations:
-            continue
-        for folder in found.submodule_search_locations:
-            capi = Path(folder) / "capi"
-            for pattern in ("libonnxruntime.so*", "libonnxruntime.*dylib", "onnxruntime.dll"):
-                for path in sorted(capi.glob(pattern)):
-                    return str(path.resolve())
+    found = importlib.util.find_spec("onnxruntime")
+    for folder in (found and found.submodule_search_locations) or ():
+        capi = Path(folder) / "capi"
+        for pattern in ("libonnxruntime.so*", "libonnxruntime.*dylib", "onnxruntime.dll"):
+            for path in sorted(capi.glob(pattern)):
+                return str(path.resolve())
     return None
