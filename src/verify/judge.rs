@@ -1,7 +1,7 @@
 //! What a trained network says of an aligned pair: the same picture, another colour, another print or words, or other
 //! goods.
 //!
-//! 196,000 weights (models/pair-judge/), made by models/judge/train.py; how well it does is in
+//! 208,000 weights (models/pair-judge/), made by models/judge/train.py; how well it does is in
 //! docs/benchmarks/pair-judge.md.
 
 use std::fmt::Write as _;
