@@ -97,17 +97,17 @@ impl Pair {
         let mut seen = vec![false; places];
         for place in 0..places {
             let (column, row) = (place % PAIR_SIDE_PX, place / PAIR_SIDE_PX);
-            // Of each picture's quarters.
-            let mut found = [[None; 4]; 2];
-            for quarter in 0..4 {
+            let quarters = [0, 1, 2, 3].map(|quarter| {
                 let x = left + ((2 * column + quarter % 2) as f32 + 0.5) * step;
                 let y = top + ((2 * row + quarter / 2) as f32 + 0.5) * step;
-                found[0][quarter] = stored_size.sample(x * to_stored, y * to_stored);
+                (x, y)
+            });
+            let s = as_place(&quarters.map(|(x, y)| stored_size.sample(x * to_stored, y * to_stored)));
+            let q = as_place(&quarters.map(|(x, y)| {
                 let (u, v) = to_query.at(x, y);
-                found[1][quarter] = query_size.sample(u, v);
-            }
-            let both = found.map(|quarters| as_place(&quarters));
-            if let [Some(s), Some(q)] = both {
+                query_size.sample(u, v)
+            }));
+            if let (Some(s), Some(q)) = (s, q) {
                 (stored[place], query[place], seen[place]) = (s, q, true);
             }
         }
