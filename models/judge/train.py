@@ -118,6 +118,12 @@ def explained(stored, query, seen):
     return (stored - lanes(ms) - lanes(gain) * (query - lanes(mq))) * seen
 
 
+def inputs(planes):
+    """What the first layer is given: both pictures where both are seen, what is unexplained, what is seen."""
+    stored, query, seen = planes.split([LANES, LANES, 1], 1)
+    return torch.cat([stored * seen, query * seen, explained(stored, query, seen), seen], 1)
+
+
 class Judge(nn.Module):
     def __init__(self, widths=WIDTHS):
         super().__init__()
@@ -130,9 +136,7 @@ class Judge(nn.Module):
         self.head = nn.Linear(64, len(KINDS))
 
     def forward(self, planes, scalars):
-        stored, query, seen = planes.split([LANES, LANES, 1], 1)
-        x = torch.cat([stored * seen, query * seen, explained(stored, query, seen), seen], 1)
-        x = self.body(x)
+        x = self.body(inputs(planes))
         x = torch.cat([x.mean((2, 3)), x.amax((2, 3)), scalars], 1)
         return self.head(functional.relu(self.hidden(x)))
 
@@ -419,10 +423,9 @@ def imported(model, path, device):
 
 def calmed(model, planes):
     """Gives each batch norm the mean and the variance of what it is given, without changing what comes out."""
-    stored, query, seen = planes.split([LANES, LANES, 1], 1)
     model.eval()
     with torch.no_grad():
-        x = torch.cat([stored * seen, query * seen, explained(stored, query, seen), seen], 1)
+        x = inputs(planes)
         for layer in model.body:
             if isinstance(layer, nn.BatchNorm2d):
                 mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
