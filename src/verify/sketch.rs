@@ -113,7 +113,7 @@ fn byte(value: f32) -> u8 {
     value.round().clamp(0.0, 255.0) as u8
 }
 
-/// Two details are compared by the means of such cells, which compression changes little ...
+/// Two thumbnails are compared by the means of such cells, which compression changes little ...
 const RE_ENCODING_CELL_PX: usize = 4;
 /// ... by at most so much, in 8-bit steps of brightness or chroma, but for one cell of so many ...
 const RE_ENCODING_CELL_STEPS: f32 = 12.0;
@@ -175,7 +175,7 @@ impl Sketch {
     /// each other as they are, no part differs by more than that makes up (docs/benchmarks/scan.md).
     #[must_use]
     pub fn is_re_encoding_of(&self, other: &Self) -> bool {
-        let (one, other) = (self.detail(), other.detail());
+        let (one, other) = (self.thumbnail(), other.thumbnail());
         if one.width.abs_diff(other.width) > 1 || one.height.abs_diff(other.height) > 1 {
             return false;
         }
