@@ -13,9 +13,10 @@ use crate::fetch::FetchError;
 use crate::index::{IndexError, LoadError, SaveError};
 use crate::offer::{OfferIdError, PriceError, ScoreError};
 use crate::photo::PhotoError;
-use crate::question::WordError;
 use crate::tensor::TensorError;
-use crate::upstream::{GuardError, LedgerError, PrepareError, RegionError, UpstreamError, UpstreamErrorKind};
+use crate::upstream::{
+    GuardError, LedgerError, PrepareError, RegionError, UpstreamError, UpstreamErrorKind, WordError,
+};
 use crate::verify::{SketchBytesError, SketchError};
 
 /// `of`: variants that hold another error, whose code is theirs.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::offer::Price;
-use crate::question::{LanguageCode, OfferFilter, Phrase, SearchParams, Sort};
+use crate::upstream::{LanguageCode, OfferFilter, Phrase, SearchParams, Sort};
 
 #[derive(Args, Debug)]
 #[command(

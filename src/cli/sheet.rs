@@ -24,9 +24,9 @@ use crate::fetch::Fetch as _;
 use crate::input::{Columns, Input, Item, PictureSource, skipped_text};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
-use crate::question::SearchParams;
 use crate::sheet::{Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status};
 use crate::thumbnail;
+use crate::upstream::SearchParams;
 use crate::verify::Doubt;
 
 const AFTER_HELP: &str = "\

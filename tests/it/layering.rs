@@ -76,7 +76,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "input",
             "offer",
             "photo",
-            "question",
             "sandbox",
             "scan",
             "serve",
