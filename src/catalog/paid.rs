@@ -15,6 +15,7 @@ use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::offer::{Offer, OfferDetail, OfferId};
 use crate::photo::{Digest, PhotoFormat};
 use crate::photo_id::PhotoId;
+use crate::question::Region;
 use crate::timestamp::Timestamp;
 use crate::vector::Embedding;
 
@@ -45,6 +46,9 @@ pub struct PaidAnswer {
     params: String,
     fetched_at_ms: i64,
     total: Option<u64>,
+    /// None in what earlier versions have written.
+    #[serde(default)]
+    regions: Vec<Region>,
     offers: Vec<Offer>,
 }
 
@@ -123,7 +127,9 @@ impl PaidAnswer {
         photo: Option<&NewPhoto<'_>>,
         answer: &NewAnswer<'_>,
     ) -> Option<Self> {
-        let NewAnswer::Upstream { profile, params, fetched_at, total, offers } = *answer else { return None };
+        let NewAnswer::Upstream { profile, params, fetched_at, total, regions, offers } = *answer else {
+            return None;
+        };
         Some(Self {
             byte_digest: Bytes::of(byte_digest),
             photo_id: photo_id.map(|id| id.0),
@@ -142,6 +148,7 @@ impl PaidAnswer {
             params: params.to_owned(),
             fetched_at_ms: fetched_at.unix_ms(),
             total,
+            regions: regions.to_vec(),
             offers: offers.to_vec(),
         })
     }
@@ -168,6 +175,7 @@ impl PaidAnswer {
             params: &self.params,
             fetched_at: Timestamp::from_unix_ms(self.fetched_at_ms),
             total: self.total,
+            regions: &self.regions,
             offers: &self.offers,
         };
         put_answer(transaction, photo_id, &answer)
@@ -342,11 +350,11 @@ impl Catalog {
             if answer.is_for(byte_digest, params, profiles)
                 && found.as_ref().is_none_or(|found| found.fetched_at < fetched_at)
             {
-                let PaidAnswer { profile, params, total, mut offers, .. } = answer;
+                let PaidAnswer { profile, params, total, regions, mut offers, .. } = answer;
                 for offer in &mut offers {
                     offer.seen_at = Some(fetched_at);
                 }
-                found = Some(StoredAnswer { profile, params, fetched_at, total, offers });
+                found = Some(StoredAnswer { profile, params, fetched_at, total, regions, offers });
             }
         }
         found

@@ -24,6 +24,7 @@ mod index;
 mod layering;
 mod ledger;
 mod moving;
+mod official;
 mod paid;
 mod paid_once;
 mod photo;

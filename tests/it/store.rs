@@ -63,7 +63,7 @@ fn store_photo(store: &dyn Store, seed: u8) -> PhotoId {
 }
 
 fn answered(offers: &[tongkuan::offer::Offer], fetched_at: Timestamp) -> NewAnswer<'_> {
-    NewAnswer::Upstream { profile: "fake", params: "q", fetched_at, total: Some(9), offers }
+    NewAnswer::Upstream { profile: "fake", params: "q", fetched_at, total: Some(9), regions: &[], offers }
 }
 
 const KEY: AnswerKey<'_> = AnswerKey { profiles: &["fake"], params: "q" };
