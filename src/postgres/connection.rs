@@ -21,10 +21,10 @@ use crate::catalog::{BUSY_TIMEOUT, CatalogError, DatabaseTrouble, Patience};
 const MAX_READERS: usize = 8;
 
 /// No statement takes longer, waits for locks included.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
+const STATEMENT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A worker that hangs in the middle of a transaction loses it, and with it what others wait for.
-const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(60);
+const IDLE_IN_TRANSACTION: Duration = Duration::from_mins(1);
 
 /// How long the server waits for a lock before an interrupt is looked for.
 const SLICE: Duration = Duration::from_millis(100);

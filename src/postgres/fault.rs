@@ -55,7 +55,7 @@ fn trouble_of(state: &SqlState) -> DatabaseTrouble {
 }
 
 fn is_io(error: &postgres::Error) -> bool {
-    error.source().is_some_and(|cause| cause.is::<std::io::Error>())
+    error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).is_some()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::photo_id::PhotoId;
 use crate::vector::{Embedding, similarity};
 
 /// How long a lease lasts that is not renewed: so long others wait for a worker that was killed.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// How often leases are renewed: two renewals may fail.
 const RENEW: Duration = Duration::from_secs(20);
