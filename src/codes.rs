@@ -81,7 +81,9 @@ codes! {
         TooOldToRead => "catalog_too_old_to_read",
         Journal => "journal_not_written",
         PhotoGone => "photo_gone",
-        Sqlite => "catalog_failed"
+        Sqlite => "catalog_failed",
+        DatabaseNotOpened => "database_not_opened",
+        Database => "database_failed"
     }
     Interrupted {
         Cancelled => "cancelled",

@@ -14,7 +14,7 @@ use crate::question::Region;
 use crate::timestamp::Timestamp;
 
 /// The question that an own good answers: any.
-const OWN_PARAMS: &str = "own";
+pub(crate) const OWN_PARAMS: &str = "own";
 
 /// Which question an answer belongs to, beside the photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,12 +235,12 @@ fn answer_row(row: &rusqlite::Row<'_>) -> Result<(i64, StoredAnswer), rusqlite::
 }
 
 /// Reads the body of a stored offer.
-pub(super) fn parse_offer(body: &[u8]) -> Result<Offer, serde_json::Error> {
+pub(crate) fn parse_offer(body: &[u8]) -> Result<Offer, serde_json::Error> {
     serde_json::from_slice(body)
 }
 
 /// What is left of an offer whose body cannot be read; `None` where not even the id can.
-pub(super) fn salvaged_offer(offer_id: &str) -> Option<Offer> {
+pub(crate) fn salvaged_offer(offer_id: &str) -> Option<Offer> {
     Some(Offer::new(OfferId::new(offer_id).ok()?, ""))
 }
 

@@ -148,6 +148,24 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Pure drawing, without knowledge of what the numbers mean.
     ("plot", &[]),
     ("pool", &[]),
+    // The same traits as `catalog` meets, and the values and rules that both share.
+    (
+        "postgres",
+        &[
+            "access",
+            "calibration",
+            "catalog",
+            "ledger",
+            "offer",
+            "photo",
+            "photo_id",
+            "quota_day",
+            "store",
+            "timestamp",
+            "upstream_error",
+            "vector",
+        ],
+    ),
     ("printable", &[]),
     ("question", &["offer"]),
     ("quota_day", &["timestamp"]),

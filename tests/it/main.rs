@@ -29,6 +29,8 @@ mod paid;
 mod paid_once;
 mod photo;
 mod photo_bad;
+#[cfg(feature = "postgres")]
+mod postgres_home;
 mod reembed;
 mod removals;
 mod sandbox;
@@ -39,6 +41,7 @@ mod snapshot;
 mod soak;
 mod spending;
 mod store;
+mod store_views;
 mod tape;
 mod told;
 mod upstream;
