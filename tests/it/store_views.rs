@@ -272,6 +272,7 @@ fn a_whole_store_has_no_problems_and_what_is_taken_away_is_lacking() {
             params: &params.key(),
             fetched_at: NOW,
             total: None,
+            regions: &[],
             offers: &[offer("1")],
         };
         store.store_answer(photo_id, &asked).unwrap();
