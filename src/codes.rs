@@ -11,10 +11,12 @@ use crate::embed::{EmbedError, EmbeddingError, ModelError};
 use crate::engine::{EngineError, HarvestError};
 use crate::fetch::FetchError;
 use crate::index::{IndexError, LoadError, SaveError};
-use crate::offer::{OfferIdError, PriceError};
+use crate::offer::{OfferIdError, PriceError, ScoreError};
 use crate::photo::PhotoError;
 use crate::tensor::TensorError;
-use crate::upstream::{GuardError, LedgerError, PrepareError, RegionError, UpstreamError, UpstreamErrorKind};
+use crate::upstream::{
+    GuardError, LedgerError, PrepareError, RegionError, UpstreamError, UpstreamErrorKind, WordError,
+};
 use crate::verify::{SketchBytesError, SketchError};
 
 /// `of`: variants that hold another error, whose code is theirs.
@@ -56,12 +58,19 @@ code! {
     OfferIdError => "not_an_id",
     PriceError => "not_a_price",
     RegionError => "not_a_region",
+    ScoreError => "not_a_score",
     SketchError => "no_sketch",
     TensorError => "no_tensor",
     TooFewPairs => "too_few_pairs",
 }
 
 codes! {
+    WordError {
+        Filter => "not_a_filter",
+        Sort => "not_an_order",
+        Language => "not_a_language",
+        Phrase => "not_a_phrase"
+    }
     CatalogError {
         Open => "catalog_not_opened",
         Home => "home_unusable",
@@ -72,7 +81,9 @@ codes! {
         TooOldToRead => "catalog_too_old_to_read",
         Journal => "journal_not_written",
         PhotoGone => "photo_gone",
-        Sqlite => "catalog_failed"
+        Sqlite => "catalog_failed",
+        DatabaseNotOpened => "database_not_opened",
+        Database => "database_failed"
     }
     Interrupted {
         Cancelled => "cancelled",

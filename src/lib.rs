@@ -89,6 +89,8 @@ pub mod photo_id;
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a page needs some of it"))]
 mod plot;
 mod pool;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(any(feature = "cli", feature = "eval", feature = "mcp", feature = "scan", feature = "sheet"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a report needs fields alone"))]
 mod printable;

@@ -13,7 +13,7 @@ use tongkuan::config::{Overrides, Settings};
 use tongkuan::engine::{MAX_PAGES, PhotoRef, Refine, Sameness};
 use tongkuan::offer::Price;
 use tongkuan::photo_id::PhotoId;
-use tongkuan::question::{Region, SearchParams};
+use tongkuan::question::{LanguageCode, OfferFilter, Phrase, Region, SearchParams, Sort, WordError};
 use tongkuan::{Cancel, Engine, Mode, Query, doors};
 
 use crate::batch::{self, Batch};
@@ -180,7 +180,8 @@ impl NativeEngine {
     }
 
     #[pyo3(signature = (given, label, mode, *, category, price_min, price_max, keyword, max_min_order, region, page,
-        page_size, pages, max_age_days, defer, force, deadline_secs))]
+        page_size, pages, max_age_days, defer, force, deadline_secs, filters, sort, upstream_keyword, translate_keyword,
+        auxiliary_text, item_title, collection, language))]
     #[allow(clippy::too_many_arguments, reason = "the Python part names them")]
     fn search(
         &self,
@@ -201,6 +202,14 @@ impl NativeEngine {
         defer: Option<i32>,
         force: bool,
         deadline_secs: Option<f64>,
+        filters: Vec<String>,
+        sort: Option<String>,
+        upstream_keyword: Option<String>,
+        translate_keyword: bool,
+        auxiliary_text: Option<String>,
+        item_title: Option<String>,
+        collection: Option<String>,
+        language: Option<String>,
     ) -> Result<String, Failure> {
         let engine = self.engine()?;
         let mode = match mode {
@@ -215,7 +224,21 @@ impl NativeEngine {
             }
         };
         let price = |price: Option<String>| price.as_deref().map(str::parse::<Price>).transpose();
+        let phrase = |text: Option<String>| text.as_deref().map(str::parse::<Phrase>).transpose();
+        let filters: Vec<OfferFilter> =
+            filters.iter().map(|word| word.parse()).collect::<Result<_, WordError>>()?;
+        if translate_keyword && upstream_keyword.is_none() {
+            return Err(Failure::argument("argument", "translate_keyword needs upstream_keyword"));
+        }
         let params = SearchParams::default()
+            .filters(filters)
+            .sort(sort.as_deref().map(str::parse::<Sort>).transpose()?)
+            .keyword(phrase(upstream_keyword)?)
+            .translate_keyword(translate_keyword)
+            .auxiliary_text(phrase(auxiliary_text)?)
+            .item_title(phrase(item_title)?)
+            .collection_id(phrase(collection)?)
+            .language(language.as_deref().map(str::parse::<LanguageCode>).transpose()?)
             .category_id(category)
             .price_min(price(price_min)?)
             .price_max(price(price_max)?)

@@ -9,7 +9,7 @@ use tongkuan::config::ConfigError;
 use tongkuan::fetch::FetchError;
 use tongkuan::input::{ReadProblem, SourceProblem};
 use tongkuan::offer::{OfferIdError, PriceError};
-use tongkuan::question::RegionError;
+use tongkuan::question::{RegionError, WordError};
 
 create_exception!(
     tongkuan,
@@ -158,6 +158,12 @@ impl From<PriceError> for Failure {
 
 impl From<RegionError> for Failure {
     fn from(error: RegionError) -> Self {
+        Self::argument(error.code(), error.to_string())
+    }
+}
+
+impl From<WordError> for Failure {
+    fn from(error: WordError) -> Self {
         Self::argument(error.code(), error.to_string())
     }
 }

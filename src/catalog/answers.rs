@@ -10,10 +10,11 @@ use super::words::{self, Words};
 use super::{Catalog, CatalogError, OWN_PROFILE, images};
 use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
+use crate::question::Region;
 use crate::timestamp::Timestamp;
 
 /// The question that an own good answers: any.
-const OWN_PARAMS: &str = "own";
+pub(crate) const OWN_PARAMS: &str = "own";
 
 /// Which question an answer belongs to, beside the photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum NewAnswer<'a> {
         fetched_at: Timestamp,
         /// Offers over all pages, where the upstream says so.
         total: Option<u64>,
+        /// Parts in which the upstream sees goods, in pixels of the photo.
+        regions: &'a [Region],
         /// In the upstream's order.
         offers: &'a [Offer],
     },
@@ -60,6 +63,9 @@ pub struct StoredAnswer {
     pub fetched_at: Timestamp,
     /// Offers over all pages, where the upstream says so.
     pub total: Option<u64>,
+    /// Parts in which the upstream sees goods, in pixels of the photo that was asked about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<Region>,
     /// In the upstream's order.
     pub offers: Vec<Offer>,
 }
@@ -97,7 +103,7 @@ impl Catalog {
         self.read(|c| {
             let found = c
                 .prepare_cached(
-                    "SELECT answer_id, profile, params, fetched_at_ms, total FROM answers
+                    "SELECT answer_id, profile, params, fetched_at_ms, total, regions FROM answers
                      WHERE photo_id = ?1
                        AND (profile = ?4 OR (params = ?3 AND
                             (?2 IS NULL OR profile IN (SELECT value FROM json_each(?2)))))
@@ -142,7 +148,7 @@ impl Catalog {
         self.read(|c| {
             let rows: Vec<(i64, StoredAnswer)> = c
                 .prepare_cached(
-                    "SELECT answer_id, profile, params, fetched_at_ms, total FROM answers
+                    "SELECT answer_id, profile, params, fetched_at_ms, total, regions FROM answers
                      WHERE photo_id = ?1 ORDER BY fetched_at_ms DESC, answer_id DESC",
                 )?
                 .query_map([photo_id], answer_row)?
@@ -184,7 +190,8 @@ impl Catalog {
     }
 }
 
-/// For a picture that some offer is shown by: the newest answer that names the offer, with the offer first.
+/// For a picture that some offer is shown by: the newest answer that names the offer, with the offer first. Its regions
+/// are those of another picture.
 fn answer_that_names_it(
     connection: &Connection,
     damage: &DamageLog,
@@ -194,7 +201,7 @@ fn answer_that_names_it(
 ) -> Result<Option<StoredAnswer>, rusqlite::Error> {
     let found = connection
         .prepare_cached(
-            "SELECT a.answer_id, a.profile, a.params, a.fetched_at_ms, a.total, i.offer_id FROM offer_images i
+            "SELECT a.answer_id, a.profile, a.params, a.fetched_at_ms, a.total, NULL, i.offer_id FROM offer_images i
              JOIN answer_offers o ON o.profile = i.profile AND o.offer_id = i.offer_id
              JOIN answers a ON a.answer_id = o.answer_id
              WHERE i.photo_id = ?1 AND a.params = ?2
@@ -203,7 +210,7 @@ fn answer_that_names_it(
         )?
         .query_row(params![photo_id, params, profiles], |row| {
             let (id, answer) = answer_row(row)?;
-            Ok((id, answer, text(row, 5)?))
+            Ok((id, answer, text(row, 6)?))
         })
         .optional()?;
     let Some((id, answer, shown)) = found else { return Ok(None) };
@@ -220,18 +227,20 @@ fn answer_row(row: &rusqlite::Row<'_>) -> Result<(i64, StoredAnswer), rusqlite::
         params: text(row, 2)?,
         fetched_at: Timestamp::from_unix_ms(integer(row, 3)?.unwrap_or(0)),
         total: integer(row, 4)?.and_then(|total| u64::try_from(total).ok()),
+        // What cannot be read is a suggestion less.
+        regions: serde_json::from_slice(blob(row, 5)?).unwrap_or_default(),
         offers: Vec::new(),
     };
     Ok((row.get(0)?, answer))
 }
 
 /// Reads the body of a stored offer.
-pub(super) fn parse_offer(body: &[u8]) -> Result<Offer, serde_json::Error> {
+pub(crate) fn parse_offer(body: &[u8]) -> Result<Offer, serde_json::Error> {
     serde_json::from_slice(body)
 }
 
 /// What is left of an offer whose body cannot be read; `None` where not even the id can.
-pub(super) fn salvaged_offer(offer_id: &str) -> Option<Offer> {
+pub(crate) fn salvaged_offer(offer_id: &str) -> Option<Offer> {
     Some(Offer::new(OfferId::new(offer_id).ok()?, ""))
 }
 
@@ -283,8 +292,9 @@ pub(super) fn put_answer(
     answer: &NewAnswer<'_>,
 ) -> Result<(), rusqlite::Error> {
     match *answer {
-        NewAnswer::Upstream { profile, params, fetched_at, total, offers } => {
+        NewAnswer::Upstream { profile, params, fetched_at, total, regions, offers } => {
             let answer_id = upsert_answer(transaction, photo_id, profile, params, fetched_at, total)?;
+            put_regions(transaction, answer_id, regions)?;
             transaction.execute("DELETE FROM answer_offers WHERE answer_id = ?1", [answer_id])?;
             for offer in offers {
                 put_offer(transaction, answer_id, profile, fetched_at, offer)?;
@@ -325,6 +335,18 @@ fn upsert_answer(
              RETURNING answer_id",
         )?
         .query_row(params![photo_id, profile, params, fetched_at.unix_ms(), total], |row| row.get(0))
+}
+
+fn put_regions(
+    transaction: &Transaction<'_>,
+    answer_id: i64,
+    regions: &[Region],
+) -> Result<(), rusqlite::Error> {
+    let regions = (!regions.is_empty()).then(|| serde_json::json!(regions).to_string());
+    transaction
+        .prepare_cached("UPDATE answers SET regions = ?2 WHERE answer_id = ?1")?
+        .execute(params![answer_id, regions])?;
+    Ok(())
 }
 
 /// Appends an offer to an answer, after those that are there.

@@ -6,12 +6,12 @@ use rusqlite::types::ValueRef;
 use crate::vector::Embedding;
 
 /// What a blob's sum is stored as.
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
 /// A blob as it was stored. Those from before there were sums have none.
-pub(super) fn checked(bytes: &[u8], stored_crc: Option<i64>) -> Result<&[u8], String> {
+pub(crate) fn checked(bytes: &[u8], stored_crc: Option<i64>) -> Result<&[u8], String> {
     match stored_crc {
         Some(stored) if stored != i64::from(crc32(bytes)) => Err("its sum is another".to_owned()),
         _ => Ok(bytes),
@@ -19,7 +19,7 @@ pub(super) fn checked(bytes: &[u8], stored_crc: Option<i64>) -> Result<&[u8], St
 }
 
 /// A stored vector, of `dimension` numbers where that is known.
-pub(super) fn read_vector(
+pub(crate) fn read_vector(
     bytes: &[u8],
     stored_crc: Option<i64>,
     dimension: Option<usize>,

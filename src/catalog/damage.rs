@@ -148,14 +148,19 @@ impl fmt::Display for DamageNote<'_> {
 
 /// What was found damaged while something else was read.
 #[derive(Default)]
-pub(super) struct DamageLog {
+pub(crate) struct DamageLog {
     listener: OnceLock<Listener>,
     told: Mutex<HashSet<Entry>>,
 }
 
 impl DamageLog {
+    /// Only the first listener counts.
+    pub(crate) fn listen(&self, listener: impl Fn(DamageNote<'_>) + Send + Sync + 'static) {
+        let _ = self.listener.set(Box::new(listener));
+    }
+
     /// Tells the listener, unless it has heard of this entry.
-    pub(super) fn note(&self, entry: Entry, problem: impl fmt::Display) {
+    pub(crate) fn note(&self, entry: Entry, problem: impl fmt::Display) {
         let Some(listener) = self.listener.get() else { return };
         {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,6 +178,6 @@ impl DamageLog {
 impl Catalog {
     /// Has `listener` told of each entry that turns out to be damaged, once. Only the first call counts.
     pub fn on_damage(&self, listener: impl Fn(DamageNote<'_>) + Send + Sync + 'static) {
-        let _ = self.damage.listener.set(Box::new(listener));
+        self.damage.listen(listener);
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Catalog, CatalogError};
 
 /// The longest span, in days, that is told day by day; of a longer one the end is.
-const MOST_DAYS: u32 = 3660;
+pub(crate) const MOST_DAYS: u32 = 3660;
 
 /// One day of China standard time, by which calls are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -109,6 +109,6 @@ impl Catalog {
 }
 
 /// A category as it is stored. No upstream's numbers come near the limit, and whatever is beyond is one category.
-pub(super) fn category_number(category_id: u64) -> i64 {
+pub(crate) fn category_number(category_id: u64) -> i64 {
     i64::try_from(category_id).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use crate::offer::{Offer, canonical_image_url};
 use crate::photo_id::PhotoId;
 
 /// So often a picture that could not be fetched is tried again.
-const MAX_ATTEMPTS: u32 = 3;
+pub(crate) const MAX_ATTEMPTS: u32 = 3;
 
 /// A picture that is to be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -30,6 +30,9 @@ mod refusals;
 mod removals;
 mod repair;
 mod schema;
+mod set_aside;
+#[cfg(feature = "postgres")]
+pub(crate) mod shared;
 mod spend;
 mod told;
 mod unreadable;
@@ -38,7 +41,6 @@ mod words;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -71,8 +73,8 @@ use crate::vector::Fingerprint;
 use asking::Presence;
 use columns::optional_text;
 use damage::DamageLog;
-use journal::Journal;
 use opening::{Access, FileState};
+use set_aside::SetAside;
 
 /// The profile under which the user's own goods are kept, beside those of the upstreams.
 pub const OWN_PROFILE: &str = "own";
@@ -81,7 +83,7 @@ pub const OWN_PROFILE: &str = "own";
 const FILE_NAME: &str = "catalog.sqlite";
 
 /// How long a writer waits for another process before it gives up.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long opening waits to store what an earlier run could not: there will be other occasions.
 const OPENING_PATIENCE: Duration = Duration::from_millis(200);
@@ -126,6 +128,24 @@ pub enum CatalogError {
     PhotoGone { photo_id: PhotoId },
     #[error("the catalogue failed: {0}")]
     Sqlite(SqliteFault),
+    #[error("cannot use the database {location}: {problem}")]
+    DatabaseNotOpened { location: String, problem: String },
+    #[error("the database failed: {problem}")]
+    Database { problem: String, trouble: DatabaseTrouble },
+}
+
+/// What kind of trouble a database server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DatabaseTrouble {
+    /// It cannot be reached, or the connection was lost.
+    Away,
+    /// Others kept a lock for too long.
+    Locked,
+    /// It takes no writes at present: full, a standby, or without the right.
+    NoWrites,
+    /// Anything else.
+    Other,
 }
 
 /// What SQLite says is wrong.
@@ -158,6 +178,9 @@ impl CatalogError {
                     )
             }
             Self::Home { .. } | Self::Journal { .. } => true,
+            Self::Database { trouble, .. } => {
+                matches!(trouble, DatabaseTrouble::Locked | DatabaseTrouble::NoWrites)
+            }
             _ => false,
         }
     }
@@ -173,11 +196,7 @@ pub struct Catalog {
     presence: Presence,
     /// Turns that ended here, but whose entries could not be removed.
     ended_turns: Mutex<Vec<i64>>,
-    journal: Journal,
-    /// What was paid for and is neither in the catalogue nor in the journal.
-    unwritten: Mutex<Vec<Paid>>,
-    /// Whether the last attempt to store something that was paid for, or to be allowed to pay, has failed.
-    storing_fails: AtomicBool,
+    set_aside: SetAside,
     damage: DamageLog,
     waits: OnceLock<patience::WaitListener>,
 }
@@ -259,15 +278,13 @@ impl Catalog {
             leftovers::remove(home, &mut writer);
         }
         let catalog = Self {
-            journal: Journal::new(&path),
+            set_aside: SetAside::new(&path),
             path,
             writer: Mutex::new(writer),
             readers: Mutex::new(Readers { idle: Vec::new(), access, state }),
             model: OnceLock::new(),
             presence: Presence::default(),
             ended_turns: Mutex::default(),
-            unwritten: Mutex::default(),
-            storing_fails: AtomicBool::new(false),
             damage: DamageLog::default(),
             waits: OnceLock::new(),
         };
@@ -288,12 +305,12 @@ impl Catalog {
     /// Whether storing failed the last time: the next attempt is then not worth a long wait.
     #[must_use]
     pub fn storing_fails(&self) -> bool {
-        self.storing_fails.load(Ordering::Relaxed)
+        self.set_aside.storing_fails()
     }
 
     /// Remembers how an attempt to store went, see [`Catalog::storing_fails`].
     pub fn note_storing(&self, fails: bool) {
-        self.storing_fails.store(fails, Ordering::Relaxed);
+        self.set_aside.note_storing(fails);
     }
 
     /// Whether a catalogue is in `home`; nothing is opened or made.
@@ -483,7 +500,7 @@ impl fmt::Debug for Catalog {
 }
 
 /// Whether a text is another one of which a byte has changed, which reading may have widened to three.
-fn nearly_equal(text: &str, other: &str) -> bool {
+pub(crate) fn nearly_equal(text: &str, other: &str) -> bool {
     let (text, other) = (text.as_bytes(), other.as_bytes());
     let front = text.iter().zip(other).take_while(|(a, b)| a == b).count();
     let (text, other) = (&text[front..], &other[front..]);

@@ -1,7 +1,5 @@
 //! What was paid for and could not be stored: kept in the side journal (else in memory), found there, stored later.
 
-use std::sync::PoisonError;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
@@ -15,11 +13,9 @@ use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::offer::{Offer, OfferDetail, OfferId};
 use crate::photo::{Digest, PhotoFormat};
 use crate::photo_id::PhotoId;
+use crate::question::Region;
 use crate::timestamp::Timestamp;
 use crate::vector::Embedding;
-
-/// So many records are kept in memory when even the journal cannot be written.
-const MAX_IN_MEMORY: usize = 64;
 
 /// What an upstream said and was paid for, with all that is needed to store it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,28 +32,31 @@ pub enum Paid {
 /// An answer about a picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaidAnswer {
-    byte_digest: Bytes,
+    pub(crate) byte_digest: Bytes,
     /// The stored photo that it answers, if the picture was recognised.
-    photo_id: Option<i64>,
+    pub(crate) photo_id: Option<i64>,
     /// What becomes a photo otherwise.
-    photo: Option<PaidPhoto>,
-    profile: String,
-    params: String,
-    fetched_at_ms: i64,
+    pub(crate) photo: Option<PaidPhoto>,
+    pub(crate) profile: String,
+    pub(crate) params: String,
+    pub(crate) fetched_at_ms: i64,
     total: Option<u64>,
+    /// None in what earlier versions have written.
+    #[serde(default)]
+    regions: Vec<Region>,
     offers: Vec<Offer>,
 }
 
 /// [`NewPhoto`] as it is written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct PaidPhoto {
+pub(crate) struct PaidPhoto {
     label: String,
     pixel_digest: Bytes,
     width_px: u32,
     height_px: u32,
     format: PhotoFormat,
     /// The fingerprint of the model that made the vector, as in `meta.model`.
-    model: Option<String>,
+    pub(crate) model: Option<String>,
     vector: Bytes,
     sketch: Bytes,
     added_at_ms: i64,
@@ -79,7 +78,7 @@ pub struct PaidDetails {
 /// What an upstream has against a picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PaidRefusal {
-    byte_digest: Bytes,
+    pub(crate) byte_digest: Bytes,
     profile: String,
     code: String,
     message: String,
@@ -88,7 +87,7 @@ pub struct PaidRefusal {
 
 /// Written to JSON in Base64.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Bytes(Vec<u8>);
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -108,7 +107,7 @@ impl Bytes {
         Self(digest.as_bytes().to_vec())
     }
 
-    fn digest(&self) -> Option<Digest> {
+    pub(crate) fn digest(&self) -> Option<Digest> {
         self.0.as_slice().try_into().ok().map(Digest::from_bytes)
     }
 }
@@ -123,7 +122,9 @@ impl PaidAnswer {
         photo: Option<&NewPhoto<'_>>,
         answer: &NewAnswer<'_>,
     ) -> Option<Self> {
-        let NewAnswer::Upstream { profile, params, fetched_at, total, offers } = *answer else { return None };
+        let NewAnswer::Upstream { profile, params, fetched_at, total, regions, offers } = *answer else {
+            return None;
+        };
         Some(Self {
             byte_digest: Bytes::of(byte_digest),
             photo_id: photo_id.map(|id| id.0),
@@ -142,11 +143,12 @@ impl PaidAnswer {
             params: params.to_owned(),
             fetched_at_ms: fetched_at.unix_ms(),
             total,
+            regions: regions.to_vec(),
             offers: offers.to_vec(),
         })
     }
 
-    fn is_for(&self, byte_digest: Digest, params: &str, profiles: &[&str]) -> bool {
+    pub(super) fn is_for(&self, byte_digest: Digest, params: &str, profiles: &[&str]) -> bool {
         self.byte_digest.0 == byte_digest.as_bytes()
             && self.params == params
             && (profiles.is_empty() || profiles.contains(&self.profile.as_str()))
@@ -163,14 +165,29 @@ impl PaidAnswer {
         if newest.is_some_and(|newest| newest >= self.fetched_at_ms) {
             return Ok(());
         }
-        let answer = NewAnswer::Upstream {
+        put_answer(transaction, photo_id, &self.as_new())
+    }
+
+    /// The answer as it is to be stored.
+    pub(crate) fn as_new(&self) -> NewAnswer<'_> {
+        NewAnswer::Upstream {
             profile: &self.profile,
             params: &self.params,
             fetched_at: Timestamp::from_unix_ms(self.fetched_at_ms),
             total: self.total,
+            regions: &self.regions,
             offers: &self.offers,
-        };
-        put_answer(transaction, photo_id, &answer)
+        }
+    }
+
+    /// As one finds it that looks for it.
+    pub(super) fn into_stored(self) -> StoredAnswer {
+        let fetched_at = Timestamp::from_unix_ms(self.fetched_at_ms);
+        let Self { profile, params, total, regions, mut offers, .. } = self;
+        for offer in &mut offers {
+            offer.seen_at = Some(fetched_at);
+        }
+        StoredAnswer { profile, params, fetched_at, total, regions, offers }
     }
 
     /// The photo to which the answer belongs; stored now if it was not. `None` where it was removed meanwhile, and this
@@ -186,28 +203,40 @@ impl PaidAnswer {
             .query_row([&self.byte_digest.0], |row| row.get(0))
             .optional()?;
         let (None, Some(photo)) = (same_bytes, &self.photo) else { return Ok(same_bytes) };
-        let digests = (self.byte_digest.digest(), photo.pixel_digest.digest());
-        let (Some(byte_digest), Some(pixel_digest)) = digests else { return Ok(None) };
-        let Ok(embedding) = Embedding::from_le_bytes(&photo.vector.0) else { return Ok(None) };
-        let stored = put_photo(
-            transaction,
-            &NewPhoto {
-                label: &photo.label,
-                byte_digest,
-                pixel_digest,
-                width_px: photo.width_px,
-                height_px: photo.height_px,
-                format: photo.format,
-                embedding: &embedding,
-                sketch: &photo.sketch.0,
-                added_at: Timestamp::from_unix_ms(photo.added_at_ms),
-            },
-        )?;
+        let Some(byte_digest) = self.byte_digest.digest() else { return Ok(None) };
+        let Some(embedding) = photo.embedding() else { return Ok(None) };
+        let Some(new) = photo.as_new(byte_digest, &embedding) else { return Ok(None) };
+        let stored = put_photo(transaction, &new)?;
         if stored.is_new && photo.model.is_some() && photo.model != meta(transaction, "model")? {
             // The home has another model by now. The photo stays known by its bytes and pixels, as after `reembed`.
             transaction.execute("DELETE FROM embeddings WHERE photo_id = ?1", [stored.photo_id])?;
         }
         Ok(Some(stored.photo_id))
+    }
+}
+
+impl PaidPhoto {
+    pub(crate) fn embedding(&self) -> Option<Embedding> {
+        Embedding::from_le_bytes(&self.vector.0).ok()
+    }
+
+    /// The photo as it is to be stored, with its [`embedding`](Self::embedding).
+    pub(crate) fn as_new<'a>(
+        &'a self,
+        byte_digest: Digest,
+        embedding: &'a Embedding,
+    ) -> Option<NewPhoto<'a>> {
+        Some(NewPhoto {
+            label: &self.label,
+            byte_digest,
+            pixel_digest: self.pixel_digest.digest()?,
+            width_px: self.width_px,
+            height_px: self.height_px,
+            format: self.format,
+            embedding,
+            sketch: &self.sketch.0,
+            added_at: Timestamp::from_unix_ms(self.added_at_ms),
+        })
     }
 }
 
@@ -226,13 +255,17 @@ impl PaidRefusal {
 
     fn store(&self, transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
         let Some(byte_digest) = self.byte_digest.digest() else { return Ok(()) };
-        let refusal = Refusal {
+        put_refusal(transaction, byte_digest, &self.as_refusal())
+    }
+
+    /// The refusal as it is to be stored.
+    pub(crate) fn as_refusal(&self) -> Refusal {
+        Refusal {
             profile: self.profile.clone(),
             code: self.code.clone(),
             message: self.message.clone(),
             refused_at: Timestamp::from_unix_ms(self.refused_at_ms),
-        };
-        put_refusal(transaction, byte_digest, &refusal)
+        }
     }
 }
 
@@ -253,24 +286,14 @@ impl PaidDetails {
 impl Catalog {
     /// Keeps what was paid for and could not be stored until it can be. Says whether it is on disk: else it lives as
     /// long as this process.
-    pub fn set_aside(&self, mut paid: Paid) -> bool {
-        if let Paid::Answer(PaidAnswer { photo: Some(photo), .. }) = &mut paid {
-            photo.model = self.model.get().cloned();
-        }
-        let written = serde_json::to_vec(&paid).is_ok_and(|record| self.journal.append(&record).is_ok());
-        if !written {
-            let mut in_memory = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-            if in_memory.len() < MAX_IN_MEMORY {
-                in_memory.push(paid);
-            }
-        }
-        written
+    pub fn set_aside(&self, paid: Paid) -> bool {
+        self.set_aside.keep(paid, self.model.get())
     }
 
     /// Whether something that was paid for is not in the catalogue yet.
     #[must_use]
     pub fn has_something_set_aside(&self) -> bool {
-        !self.journal.is_empty() || !self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.set_aside.is_empty()
     }
 
     /// Stores what was set aside, here or by other processes. To be called before more is paid for: while it fails,
@@ -279,27 +302,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the catalogue or the journal cannot be written. Nothing is lost then.
     pub fn store_what_waits(&self) -> Result<(), CatalogError> {
-        let mut in_memory = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-        if !in_memory.is_empty() {
-            self.store_paid(&in_memory)?;
-            in_memory.clear();
-        }
-        drop(in_memory);
-        if self.journal.is_empty() {
-            return Ok(());
-        }
-        let path = self.journal.path();
-        let stored = self.journal.drain(|records| {
-            // What a later version has written stays where it is.
-            let all: Result<Vec<Paid>, _> =
-                records.iter().map(|record| serde_json::from_slice(record)).collect();
-            let all = all.map_err(|e| Draining::Io(e.into()))?;
-            self.store_paid(&all).map_err(Draining::Catalog)
-        });
-        stored.map_err(|error| match error {
-            Draining::Catalog(error) => error,
-            Draining::Io(source) => CatalogError::Journal { path: path.to_path_buf(), source },
-        })
+        self.set_aside.drain(|all| self.store_paid(all))
     }
 
     /// Sees to it that an answer that is paid for now has a place on disk, whatever happens to the catalogue.
@@ -307,9 +310,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Journal`] when it has none.
     pub fn keep_room_for_an_answer(&self) -> Result<(), CatalogError> {
-        self.journal
-            .keep_room()
-            .map_err(|source| CatalogError::Journal { path: self.journal.path().to_path_buf(), source })
+        self.set_aside.keep_room()
     }
 
     fn store_paid(&self, all: &[Paid]) -> Result<(), CatalogError> {
@@ -335,57 +336,12 @@ impl Catalog {
         params: &str,
         profiles: &[&str],
     ) -> Option<StoredAnswer> {
-        let mut found: Option<StoredAnswer> = None;
-        for paid in self.waiting_paid() {
-            let Paid::Answer(answer) = paid else { continue };
-            let fetched_at = Timestamp::from_unix_ms(answer.fetched_at_ms);
-            if answer.is_for(byte_digest, params, profiles)
-                && found.as_ref().is_none_or(|found| found.fetched_at < fetched_at)
-            {
-                let PaidAnswer { profile, params, total, mut offers, .. } = answer;
-                for offer in &mut offers {
-                    offer.seen_at = Some(fetched_at);
-                }
-                found = Some(StoredAnswer { profile, params, fetched_at, total, offers });
-            }
-        }
-        found
+        self.set_aside.answer(byte_digest, params, profiles)
     }
 
     /// The newest details of an offer that wait to be stored.
     #[must_use]
     pub fn waiting_details(&self, offer_id: &OfferId, profiles: &[&str]) -> Option<StoredDetail> {
-        let of_it = |paid| match paid {
-            Paid::Details(details)
-                if details.offer_id == *offer_id
-                    && (profiles.is_empty() || profiles.contains(&details.profile.as_str())) =>
-            {
-                let PaidDetails { profile, fetched_at_ms, detail, .. } = details;
-                Some(StoredDetail { profile, fetched_at: Timestamp::from_unix_ms(fetched_at_ms), detail })
-            }
-            _ => None,
-        };
-        self.waiting_paid().into_iter().filter_map(of_it).max_by_key(|stored| stored.fetched_at)
-    }
-
-    /// All that waits, on disk and in memory.
-    fn waiting_paid(&self) -> Vec<Paid> {
-        let on_disk = self.journal.payloads();
-        let mut all: Vec<Paid> =
-            on_disk.iter().filter_map(|record| serde_json::from_slice(record).ok()).collect();
-        all.extend(self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
-        all
-    }
-}
-
-/// What ends the draining of the journal.
-enum Draining {
-    Io(std::io::Error),
-    Catalog(CatalogError),
-}
-
-impl From<std::io::Error> for Draining {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
+        self.set_aside.details(offer_id, profiles)
     }
 }

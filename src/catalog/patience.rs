@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(1);
 const AFTER_CALL: Duration = Duration::from_secs(5);
 
 /// From how long a wait for another process is said.
-const NOTE_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const NOTE_AFTER: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// What this thread may still wait; `None` while nothing limits it.
@@ -30,7 +30,7 @@ thread_local! {
 }
 
 /// Hears what is waited for, as a line of text.
-pub(super) type WaitListener = Arc<dyn Fn(&str) + Send + Sync>;
+pub(crate) type WaitListener = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A wait until another process has done writing.
 struct Wait {
@@ -94,8 +94,32 @@ impl Patience {
         patience
     }
 
+    /// What this thread may still wait; `None` while nothing limits it.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn left() -> Option<Duration> {
+        LEFT.get()
+    }
+
+    /// Takes what was waited from what may be waited.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn spend(waited: Duration) {
+        LEFT.set(LEFT.get().map(|left| left.saturating_sub(waited)));
+    }
+
+    /// Whether an interrupt ends the waits of this thread.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn is_interrupted() -> bool {
+        is_interrupted()
+    }
+
+    /// Whether one can.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn can_be_interrupted() -> bool {
+        INTERRUPT.with_borrow(Option::is_some)
+    }
+
     /// A call has been made: what follows it has a limit of its own, if there was one.
-    pub(super) fn call_ended() {
+    pub(crate) fn call_ended() {
         INTERRUPT.set(None);
         if LEFT.get().is_some() {
             LEFT.set(Some(AFTER_CALL));

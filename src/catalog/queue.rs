@@ -23,7 +23,7 @@ pub enum WaitReason {
 }
 
 impl WaitReason {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Deferred => "deferred",
             Self::Stale => "stale",
@@ -190,29 +190,29 @@ impl Catalog {
 }
 
 /// A row of the queue, unverified.
-pub(super) struct RawWaiting {
-    pub(super) queue_id: i64,
-    priority: i64,
-    reason: String,
-    label: String,
-    bytes: Vec<u8>,
-    byte_digest: Vec<u8>,
-    params: Vec<u8>,
-    queued_at_ms: i64,
-    attempts: u32,
-    trouble: Option<String>,
-    source_url: Option<String>,
+pub(crate) struct RawWaiting {
+    pub(crate) queue_id: i64,
+    pub(crate) priority: i64,
+    pub(crate) reason: String,
+    pub(crate) label: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) byte_digest: Vec<u8>,
+    pub(crate) params: Vec<u8>,
+    pub(crate) queued_at_ms: i64,
+    pub(crate) attempts: u32,
+    pub(crate) trouble: Option<String>,
+    pub(crate) source_url: Option<String>,
 }
 
 impl RawWaiting {
     /// Where it stands in the order.
-    pub(super) fn place(&self) -> (i64, i64) {
+    pub(crate) fn place(&self) -> (i64, i64) {
         (self.priority, self.queue_id)
     }
 
     /// The entry, or what is wrong with it. A picture of which a bit has changed would be asked about, and paid for, in
     /// the place of the one that was meant.
-    pub(super) fn into_waiting(self) -> Result<Waiting, String> {
+    pub(crate) fn into_waiting(self) -> Result<Waiting, String> {
         if Digest::of(&self.bytes).as_bytes()[..] != self.byte_digest {
             return Err("the picture's bytes are not those that were stored".to_owned());
         }

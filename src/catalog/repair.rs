@@ -127,16 +127,17 @@ fn scan_params(connection: &Connection, found: &mut Vec<Damage>) -> Result<(), r
     let mut statement = connection.prepare("SELECT answer_id, params FROM answers WHERE profile <> ?1")?;
     let mut rows = statement.query([OWN_PROFILE])?;
     while let Some(row) = rows.next()? {
-        let params = text(row, 1)?;
-        if !SearchParams::is_key(&params) {
-            let entry = Entry::Params { answer_id: row.get(0)? };
-            found.push(Damage {
-                entry,
-                problem: format!("{:?}", params.chars().take(80).collect::<String>()),
-            });
+        if let Some(problem) = params_problem(&text(row, 1)?) {
+            found.push(Damage { entry: Entry::Params { answer_id: row.get(0)? }, problem });
         }
     }
     Ok(())
+}
+
+/// What is wrong with what an answer was asked for with.
+pub(crate) fn params_problem(params: &str) -> Option<String> {
+    let is_key = SearchParams::is_key(params);
+    (!is_key).then(|| format!("{:?}", params.chars().take(80).collect::<String>()))
 }
 
 fn mend_one(transaction: &Transaction<'_>, entry: &Entry) -> Result<(), rusqlite::Error> {

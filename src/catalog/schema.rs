@@ -9,8 +9,8 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 8] =
-    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8];
+const MIGRATIONS: [&str; 9] =
+    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -286,6 +286,12 @@ CREATE TABLE check_lines (
     PRIMARY KEY (run_id, input_row)
 ) STRICT, WITHOUT ROWID;
 ";
+
+const VERSION_9: &str = "
+-- Parts of the photo in which the upstream sees goods: JSON, a list of texts as of `Region`; null for none.
+ALTER TABLE answers ADD COLUMN regions TEXT;
+";
+
 /// The version that this program writes.
 pub(super) fn newest() -> u64 {
     MIGRATIONS.len() as u64

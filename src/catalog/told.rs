@@ -11,7 +11,7 @@ use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
 
 /// So many pictures that are the same as one are looked at: people say it of a handful.
-const MAX_SAME: u32 = 100;
+pub(crate) const MAX_SAME: u32 = 100;
 
 /// What was said of a picture and another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -39,7 +39,7 @@ pub struct ToldRecord {
 
 /// What was said of some pictures among themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said(HashMap<(PhotoId, PhotoId), bool>);
+pub struct Said(pub(crate) HashMap<(PhotoId, PhotoId), bool>);
 
 impl Said {
     /// Whether the two are the same; `None` when there is no feedback.
@@ -50,7 +50,7 @@ impl Said {
 }
 
 /// The lower id first, as pairs are stored.
-fn ordered(one: PhotoId, other: PhotoId) -> (PhotoId, PhotoId) {
+pub(crate) fn ordered(one: PhotoId, other: PhotoId) -> (PhotoId, PhotoId) {
     if one.0 <= other.0 { (one, other) } else { (other, one) }
 }
 

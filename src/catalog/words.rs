@@ -35,6 +35,33 @@ impl Words {
         let phrases: Vec<String> = self.0.iter().map(|word| format!("\"{}\"*", word.join(" "))).collect();
         phrases.join(" AND ")
     }
+
+    /// As a query of PostgreSQL's text search over titles as [`tsvector`](Self::tsvector) gives them.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn tsquery(&self) -> String {
+        let phrase = |word: &Vec<String>| {
+            let tokens: Vec<String> = word.iter().map(|token| format!("'{}'", lexeme(token))).collect();
+            format!("({}:*)", tokens.join(" <-> "))
+        };
+        self.0.iter().map(phrase).collect::<Vec<_>>().join(" & ")
+    }
+
+    /// A title as PostgreSQL's text search takes it: its tokens and their places. Its own parser, which depends on the
+    /// server's locale, has no part in it.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn tsvector(title: &str) -> String {
+        let tokens = tokens(title);
+        let places = tokens.iter().zip(1..).map(|(token, place)| format!("'{}':{place}", lexeme(token)));
+        places.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A token, cut to what PostgreSQL takes. Tokens are letters and digits only, so quotes hold them.
+#[cfg(feature = "postgres")]
+fn lexeme(token: &str) -> &str {
+    /// Of 2,046 bytes.
+    const MAX_BYTES: usize = 2_000;
+    &token[..token.floor_char_boundary(MAX_BYTES)]
 }
 
 /// A title as the full-text index takes it: its tokens with blanks between them.

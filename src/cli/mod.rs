@@ -24,6 +24,7 @@ mod mcp;
 mod moving;
 mod output;
 mod picture;
+mod question;
 mod quota;
 mod reembed;
 mod sandbox;

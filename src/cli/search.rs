@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::output::{complain_about, stdout};
 use super::picture::{self, Picture, Pictures};
+use super::question::QuestionArgs;
 use super::settings::Settings;
 use super::{FAILED, advice, found, harvest, show};
 use crate::catalog::Words;
 use crate::engine::{Answer, Engine, MAX_PAGES, Mode, Outcome, Query, Refine};
-use crate::offer::Price;
 use crate::photo::PhotoFormat;
 use crate::upstream::{Region, SearchParams};
 
@@ -35,15 +35,6 @@ pub(super) struct Search {
     /// Ask about a picture in which nothing shows, too: a blank, one colour
     #[arg(long)]
     force: bool,
-    /// Only offers of this category
-    #[arg(long, value_name = "ID")]
-    category: Option<u64>,
-    /// Only offers from this price on, in yuan
-    #[arg(long, value_name = "YUAN")]
-    price_min: Option<Price>,
-    /// Only offers up to this price, in yuan
-    #[arg(long, value_name = "YUAN")]
-    price_max: Option<Price>,
     /// Only offers with all of these words in their titles; chosen among those that come, so it costs nothing
     #[arg(long, value_name = "WORDS", value_parser = words)]
     keyword: Option<Words>,
@@ -77,6 +68,8 @@ pub(super) struct Search {
     /// Print what the verdict rests on (--json always does)
     #[arg(long)]
     explain: bool,
+    #[command(flatten)]
+    question: QuestionArgs,
 }
 
 fn words(text: &str) -> Result<Words, String> {
@@ -91,7 +84,12 @@ fn days(text: &str) -> Result<f64, String> {
 
 impl Search {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        super::check_prices(self.price_min, self.price_max)?;
+        let params = SearchParams {
+            region: self.region,
+            page: self.page,
+            page_size: self.page_size,
+            ..self.question.params()?
+        };
         for (wanted, option) in
             [(self.refresh, "--refresh"), (self.bypass, "--bypass"), (self.harvest, "--harvest")]
         {
@@ -129,7 +127,7 @@ impl Search {
         let mut out = stdout();
         for path in &self.pictures {
             let picture = ahead.pop_front().unwrap_or_else(|| pictures.open(path));
-            match picture.and_then(|picture| self.search(&engine, settings, &picture)) {
+            match picture.and_then(|picture| self.search(&engine, settings, &picture, params.clone())) {
                 Ok(answer) => {
                     all_hits &= answer.verdict == Outcome::Hit;
                     if settings.json {
@@ -156,15 +154,13 @@ impl Search {
         Ok(if failed { ExitCode::from(FAILED) } else { found(all_hits) })
     }
 
-    fn search(&self, engine: &Engine, settings: &Settings, picture: &Picture) -> Result<Answer> {
-        let params = SearchParams {
-            category_id: self.category,
-            price_min: self.price_min,
-            price_max: self.price_max,
-            region: self.region,
-            page: self.page,
-            page_size: self.page_size,
-        };
+    fn search(
+        &self,
+        engine: &Engine,
+        settings: &Settings,
+        picture: &Picture,
+        params: SearchParams,
+    ) -> Result<Answer> {
         let mode = match (settings.is_offline(), self.refresh, self.bypass) {
             (true, ..) => Mode::LocalOnly,
             (_, true, _) => Mode::Refresh,

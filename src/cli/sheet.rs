@@ -15,6 +15,7 @@ use super::advice;
 use super::interrupt::{told_interrupted, until_interrupt};
 use super::output::{complain, complain_about, stdout};
 use super::picture::Pictures;
+use super::question::QuestionArgs;
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::cancel::Interrupt;
@@ -25,6 +26,7 @@ use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::sheet::{Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status};
 use crate::thumbnail;
+use crate::upstream::SearchParams;
 use crate::verify::Doubt;
 
 const AFTER_HELP: &str = "\
@@ -81,6 +83,8 @@ pub(super) struct SheetCommand {
     /// What an agent takes, as a share of the price: 0.05 is five in a hundred
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = not_below_zero)]
     fee_share: f64,
+    #[command(flatten)]
+    question: QuestionArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -154,7 +158,8 @@ impl SheetCommand {
         let interrupt = until_interrupt()?;
         let pictures = Pictures::new(settings)?;
         let engine = settings.engine(true)?;
-        let looked = look(&engine, &pictures, &rows, &interrupt);
+        let params = self.question.params()?;
+        let looked = look(&engine, &pictures, &rows, &params, &interrupt);
         let plan = Plan::of(&engine, settings, &looked, self.max_calls)?;
         plan.tell(settings)?;
         let Some((out, form)) = form.filter(|_| !self.dry_run) else {
@@ -173,8 +178,14 @@ impl SheetCommand {
                 fee_share: self.fee_share,
             },
         };
-        let mut asker =
-            Asker { engine: &engine, pictures: &pictures, left: plan.calls, limit: plan.limit, over: None };
+        let mut asker = Asker {
+            engine: &engine,
+            pictures: &pictures,
+            params,
+            left: plan.calls,
+            limit: plan.limit,
+            over: None,
+        };
         let (terminal, count) = (Terminal::new(), rows.len());
         for (done, (row, looked)) in rows.into_iter().zip(looked).enumerate() {
             sheet.pictures.push(self.picture(&mut asker, row, looked, settings, &interrupt)?);
@@ -287,7 +298,13 @@ fn row_of(item: Item) -> Row {
 }
 
 /// Looks all pictures up, on all cores, without asking.
-fn look(engine: &Engine, pictures: &Pictures, rows: &[Row], interrupt: &Interrupt) -> Vec<Looked> {
+fn look(
+    engine: &Engine,
+    pictures: &Pictures,
+    rows: &[Row],
+    params: &SearchParams,
+    interrupt: &Interrupt,
+) -> Vec<Looked> {
     let (terminal, done) = (Terminal::new(), AtomicUsize::new(0));
     rows.par_iter()
         .map(|row| {
@@ -298,7 +315,7 @@ fn look(engine: &Engine, pictures: &Pictures, rows: &[Row], interrupt: &Interrup
             }
             let looked = match &row.source {
                 Err(problem) => failed(problem.clone()),
-                Ok(source) => look_at(engine, pictures, source)
+                Ok(source) => look_at(engine, pictures, source, params)
                     .unwrap_or_else(|error| failed(advice::explained(error.as_ref()))),
             };
             terminal.step("looking", done.fetch_add(1, Ordering::Relaxed) + 1, rows.len());
@@ -307,9 +324,15 @@ fn look(engine: &Engine, pictures: &Pictures, rows: &[Row], interrupt: &Interrup
         .collect()
 }
 
-fn look_at(engine: &Engine, pictures: &Pictures, source: &PictureSource) -> Result<Looked> {
+fn look_at(
+    engine: &Engine,
+    pictures: &Pictures,
+    source: &PictureSource,
+    params: &SearchParams,
+) -> Result<Looked> {
     let picture = pictures.read(source)?;
-    let known = engine.search(&Query::new(&picture.bytes, &picture.label).mode(Mode::LocalOnly))?;
+    let query = Query::new(&picture.bytes, &picture.label).params(params.clone()).mode(Mode::LocalOnly);
+    let known = engine.search(&query)?;
     let thumbnail = thumbnail::of_file(&picture.bytes);
     Ok(Looked { thumbnail, digest: Some(Digest::of(&picture.bytes)), known: Ok(known) })
 }
@@ -370,6 +393,8 @@ impl Plan {
 struct Asker<'a> {
     engine: &'a Engine,
     pictures: &'a Pictures,
+    /// What is asked beside each picture.
+    params: SearchParams,
     /// Calls that may still be made.
     left: u32,
     /// What bounds them.
@@ -416,8 +441,10 @@ impl Asker<'_> {
 
     fn search(&self, source: &PictureSource, mode: Mode, interrupt: &Interrupt) -> Result<Answer> {
         let picture = self.pictures.read(source)?;
-        let mut query =
-            Query::new(&picture.bytes, &picture.label).source_url(picture.source_url.as_deref()).mode(mode);
+        let mut query = Query::new(&picture.bytes, &picture.label)
+            .source_url(picture.source_url.as_deref())
+            .params(self.params.clone())
+            .mode(mode);
         query.interrupt = interrupt.clone();
         Ok(self.engine.search(&query)?)
     }

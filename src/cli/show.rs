@@ -10,6 +10,7 @@ use super::output::{Stdout, complain};
 use crate::calibration::Bounds;
 use crate::catalog::DamageNote;
 use crate::engine::{Answer, Explanation, Outcome, Progress, Source, Unanswered};
+use crate::offer::{Offer, Price};
 use crate::photo_id::PhotoId;
 use crate::printable::{field, line};
 use crate::verify::Doubt;
@@ -100,7 +101,17 @@ pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io:
         writeln!(out, "  note: {}", line(warning))?;
     }
     advice_for(out, answer.unanswered.as_ref())?;
-    offers(out, &answer.offers)
+    offers(out, &answer.offers)?;
+    // One is the picture's only thing, most often as large as the picture.
+    if answer.suggested_regions.len() > 1 {
+        let regions: Vec<String> = answer.suggested_regions.iter().map(ToString::to_string).collect();
+        writeln!(
+            out,
+            "  goods are also seen in parts of it; --region searches for one: {}",
+            regions.join("  ")
+        )?;
+    }
+    Ok(())
 }
 
 /// What to do when nothing was asked.
@@ -174,7 +185,7 @@ fn source(answer: &Answer) -> String {
     }
 }
 
-pub(super) fn offers(out: &mut impl Write, offers: &[crate::offer::Offer]) -> std::io::Result<()> {
+pub(super) fn offers(out: &mut impl Write, offers: &[Offer]) -> std::io::Result<()> {
     for (rank, offer) in offers.iter().enumerate() {
         let price = offer.price.map(|p| format!("¥{p}")).unwrap_or_default();
         let company = offer.supplier.company_name.as_deref().unwrap_or("");
@@ -186,6 +197,28 @@ pub(super) fn offers(out: &mut impl Write, offers: &[crate::offer::Offer]) -> st
             field(&offer.title),
             field(company)
         )?;
+        let terms = terms(offer);
+        if !terms.is_empty() {
+            writeln!(out, "      {}", field(&terms.join(", ")))?;
+        }
     }
     Ok(())
+}
+
+/// What a buyer asks next, as far as it was told.
+fn terms(offer: &Offer) -> Vec<String> {
+    let price = |name: &str, price: Option<Price>| price.map(|price| format!("{name} ¥{price}"));
+    let told = [
+        offer.title_translated.clone(),
+        price("dropship", offer.dropship_price),
+        price("promotion", offer.promotion_price),
+        offer.month_sold.filter(|sold| *sold > 0).map(|sold| format!("{sold} sold in 30 days")),
+        offer.repurchase_percent.map(|percent| format!("{percent} % come again")),
+        offer.trade_score.map(|score| format!("score {score}")),
+        offer.shipping_promise.clone(),
+        offer.supplier.address.clone(),
+        offer.supplier.years.map(|years| format!("{years} years")),
+        offer.is_patented.filter(|is| *is).map(|_| "patented".to_owned()),
+    ];
+    told.into_iter().flatten().collect()
 }

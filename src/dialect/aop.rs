@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Fault, Order, Region, Wish, linkplus, number};
+use super::{Call, Fault, Region, Wish, linkplus, number};
 use crate::offer::{Attribute, Offer, OfferDetail, OfferId};
+use crate::question::{self, OfferFilter, Phrase, Sort};
 
 pub(crate) const PATH: &str = "/openapi/{*call}";
 /// Above this an upload "succeeds" with the image id 0.
@@ -124,25 +125,57 @@ pub(crate) fn image_query(call: &Call) -> Result<ImageQuery, Fault> {
     wish.category_id =
         text("categoryId").map(|id| id.parse().map_err(|_| invalid("categoryId"))).transpose()?;
     wish.keyword = text("keyword");
-    wish.order = order(text("sort").as_deref()).ok_or_else(|| invalid("sort"))?;
+    wish.translate_keyword = match &param["keywordTranslate"] {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::String(flag) if ["true", "false"].contains(&flag.as_str()) => flag == "true",
+        _ => return Err(invalid("keywordTranslate")),
+    };
+    let phrase =
+        |name: &str| text(name).map(|text| text.parse::<Phrase>().map_err(|_| invalid(name))).transpose();
+    wish.auxiliary_text = phrase("auxiliaryText")?;
+    wish.item_title = phrase("itemTitle")?;
+    wish.collection_id = phrase("productCollectionId")?;
+    // Ours: what the gateway says to a filter that it does not know is not known.
+    let filters = text("filter").unwrap_or_default();
+    wish.filters = filters
+        .split(',')
+        .filter(|word| !word.trim().is_empty())
+        .map(|word| word.parse::<OfferFilter>().map_err(|_| invalid("filter")))
+        .collect::<Result<_, _>>()?;
+    wish.order = order(text("sort").as_deref()).map_err(|()| invalid("sort"))?;
     let region =
         text("region").map(|text| Region::parse(&text).ok_or_else(|| invalid("region"))).transpose()?;
     Ok(ImageQuery { image_id, wish, region })
 }
 
-/// `{"price":"asc"}`; the other documented keys leave the order as it is.
-fn order(sort: Option<&str>) -> Option<Order> {
-    let Some(sort) = sort else { return Some(Order::Likeness) };
-    let sort: Value = serde_json::from_str(sort).ok().filter(Value::is_object)?;
-    Some(match sort["price"].as_str() {
-        Some("asc") => Order::PriceUp,
-        Some("desc") => Order::PriceDown,
-        _ => Order::Likeness,
-    })
+/// `{"price":"asc"}`, and the other documented fields and directions. An empty object is no order.
+fn order(sort: Option<&str>) -> Result<Option<Sort>, ()> {
+    let Some(sort) = sort else { return Ok(None) };
+    let sort: serde_json::Map<String, Value> = serde_json::from_str(sort).map_err(|_| ())?;
+    let Some((field, direction)) = sort.iter().next() else { return Ok(None) };
+    let known = Sort::ALL
+        .into_iter()
+        .find(|sort| sort.words() == (field.as_str(), direction.as_str().unwrap_or_default()));
+    known.map(Some).ok_or(())
 }
 
-pub(crate) fn page(wish: &Wish, total: u64, rows: &[Value]) -> Value {
+/// `regions`: in which the server sees goods; `searched`: the part that was searched.
+pub(crate) fn page(
+    wish: &Wish,
+    total: u64,
+    rows: &[Value],
+    searched: Option<Region>,
+    regions: &[question::Region],
+) -> Value {
+    let native = |region: question::Region| {
+        let [left, top, right, bottom] = region.edges_px();
+        format!("{left},{right},{top},{bottom}")
+    };
+    let searched = searched.and_then(Region::as_asked).or_else(|| regions.first().copied()).map(native);
+    let boxes: Vec<String> = regions.iter().copied().map(native).collect();
     success(&json!({
+        "picRegionInfo": { "currentRegion": searched, "yoloCropRegion": boxes.join(";") },
         "totalRecords": total,
         "totalPage": total.div_ceil(wish.page_size as u64),
         "pageSize": wish.page_size,
@@ -157,17 +190,33 @@ pub(crate) fn row(offer: &Offer) -> Value {
         "offerId": number(offer),
         "imageUrl": offer.image_url,
         "subject": offer.title,
-        "subjectTrans": offer.title,
-        "priceInfo": { "price": offer.price, "consignPrice": offer.price, "promotionPrice": null },
+        "subjectTrans": offer.title_translated.as_ref().unwrap_or(&offer.title),
+        "priceInfo": {
+            "price": offer.price,
+            "consignPrice": offer.dropship_price,
+            "promotionPrice": offer.promotion_price,
+        },
         "minOrderQuantity": offer.min_order_quantity,
         "companyName": offer.supplier.company_name,
+        "companyAddress": offer.supplier.address,
         "topCategoryId": offer.category_ids.first(),
         "isJxhy": false,
-        "repurchaseRate": null,
+        "isOnePsale": offer.dropships,
+        "repurchaseRate": offer.repurchase_percent.map(|percent| format!("{percent}%")),
         "monthSold": offer.month_sold,
+        // A text, unlike the number beside it.
+        "sales7d": offer.week_sold.map(|pieces| pieces.to_string()),
+        "tradeScore": offer.trade_score.map(|score| score.to_string()),
+        "isPatentProduct": offer.is_patented,
+        "productSimpleShippingInfo": { "shippingTimeGuarantee": offer.shipping_promise },
+        "invoiceInfo": offer.gives_invoice.map(|gives| json!({
+            "supportOnlineInvoice": gives, "invoiceTypes": offer.invoice_types,
+        })),
         "traceInfo": format!("object_id@{}^object_type@offer", offer.offer_id),
-        "sellerIdentities": [],
+        "sellerIdentities": offer.supplier.identities,
         "sellerDataInfo": {
+            "tpYear": offer.supplier.years,
+            "compositeServiceScore": offer.supplier.service_score.map(|score| score.to_string()),
             "tradeMedalLevel": offer.supplier.credit_level.as_deref().map(|level| level.trim_end_matches('A')),
         },
     })
@@ -208,7 +257,7 @@ pub(crate) fn product(detail: &OfferDetail) -> Value {
         "offerId": number(offer),
         "categoryId": offer.category_ids.last(),
         "subject": offer.title,
-        "subjectTrans": offer.title,
+        "subjectTrans": offer.title_translated.as_ref().unwrap_or(&offer.title),
         "productImage": { "images": image_urls },
         "productAttribute": attributes.iter().map(property).collect::<Vec<_>>(),
         "productSkuInfos": skus.iter().map(variant).collect::<Vec<_>>(),

@@ -168,6 +168,7 @@ pub(crate) fn refused(refusal: Refusal) -> Response {
             error(StatusCode::TOO_MANY_REQUESTS, "429", "daily quota spent", Some("daily_quota"))
         }
         Refusal::BadPicture => *bad_picture(),
+        Refusal::BadQuestion => *bad_parameter("the upstream cannot be asked with all of the parameters"),
         // Ours.
         Refusal::Failed => error(StatusCode::BAD_GATEWAY, "50000", "the search failed", None),
     }

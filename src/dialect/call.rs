@@ -38,6 +38,9 @@ impl From<Refusal> for Fault {
             Refusal::TooFastIn200 => Self { status: StatusCode::OK, ..Refusal::TooFast.into() },
             Refusal::QuotaSpent => Self::new("gw.NoUsageLeftError", "SLA bill has no usage left"),
             // Ours.
+            Refusal::BadQuestion => {
+                Self::new("gw.ParamInvalid", "the upstream cannot be asked with all of the parameters")
+            }
             Refusal::BadPicture => Self::new("gw.ParamInvalid", "the picture is not accepted"),
             Refusal::Failed => Self::new("gw.SystemError", "the search failed"),
         }

@@ -52,7 +52,8 @@ pub(crate) fn row(offer: &Offer) -> Value {
         "unit": null,
         "supplyAmount": null,
         "province": null,
-        "city": null,
+        // Which part of an address is the town is not known.
+        "city": offer.supplier.address,
         "categoryId": offer.category_ids.last(),
         "detailUrl": detail_url(offer),
     })

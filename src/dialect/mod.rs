@@ -15,7 +15,7 @@ mod wish;
 
 pub(crate) use call::{Call, Fault, gateway_time};
 pub(crate) use refusal::Refusal;
-pub(crate) use wish::{Order, Region, Wish};
+pub(crate) use wish::{Region, Wish, put_in_order};
 
 use crate::offer::Offer;
 

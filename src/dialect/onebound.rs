@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Refusal, Wish, detail_url, param};
 use crate::offer::Offer;
+use crate::question::Sort;
 
 pub(crate) const UPLOAD_PATH: &str = "/1688/upload_img/";
 pub(crate) const SEARCH_PATH: &str = "/1688/item_search_img/";
@@ -31,6 +32,7 @@ impl From<Refusal> for Fault {
             Refusal::TooFast | Refusal::TooFastIn200 => Self("4008", "API rate limit exceeded"),
             Refusal::QuotaSpent => Self("4013", "Number of calls exceeded"),
             Refusal::BadPicture => BAD_DATA,
+            Refusal::BadQuestion => WRONG,
             Refusal::Failed => NOT_FETCHED,
         }
     }
@@ -77,6 +79,14 @@ pub(crate) fn asked(query: &Params) -> Result<(String, Wish), Fault> {
     wish.price_min = price("start_price")?;
     wish.price_max = price("end_price")?;
     wish.category_id = param(query, "cat").map(|text| text.parse().map_err(wrong)).transpose()?;
+    // As documented for the vendor's search by keyword.
+    wish.order = match param(query, "sort") {
+        None => None,
+        Some("bid") => Some(Sort::PriceAsc),
+        Some("_bid") => Some(Sort::PriceDesc),
+        Some("_sale") => Some(Sort::MonthSoldDesc),
+        Some(_) => return Err(WRONG),
+    };
     Ok((imgid, wish))
 }
 
@@ -107,8 +117,11 @@ fn row(offer: &Offer) -> Value {
         "title": offer.title,
         "pic_url": offer.image_url,
         "price": offer.price,
-        "promotion_price": offer.price,
+        "promotion_price": offer.promotion_price,
         "sales": offer.month_sold.unwrap_or(0),
+        "turn_head": offer.repurchase_percent.map(|percent| format!("{percent}%")),
+        "area": offer.supplier.address,
+        "one_psale": offer.dropships,
         // As a string, unlike the official gateway's number.
         "num_iid": offer.offer_id,
         "seller_nick": offer.supplier.company_name,

@@ -11,6 +11,9 @@ pub(crate) enum Refusal {
     QuotaSpent,
     /// The picture is none that is taken.
     BadPicture,
+    /// What is asked beside the picture cannot be asked of the upstream behind.
+    #[cfg_attr(not(feature = "serve"), allow(dead_code, reason = "nothing is behind the sandbox"))]
+    BadQuestion,
     /// It failed, and may not at another time.
     Failed,
 }

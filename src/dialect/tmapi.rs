@@ -5,8 +5,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Order, Refusal, Wish, detail_url, number, param};
+use super::{Refusal, Wish, detail_url, number, param};
 use crate::offer::Offer;
+use crate::question::{OfferFilter, Sort};
 
 pub(crate) const SEARCH_PATH: &str = "/1688/search/image";
 pub(crate) const CONVERT_PATH: &str = "/1688/tools/image/convert_url";
@@ -36,6 +37,7 @@ impl From<Refusal> for Fault {
             Refusal::TooFastIn200 => Self(503, TOO_MANY.1, 200),
             Refusal::QuotaSpent => Self(439, "subscription expired or insufficient balance", 439),
             Refusal::BadPicture => NOT_RETRIEVED,
+            Refusal::BadQuestion => WRONG,
             Refusal::Failed => UNEXPECTED,
         }
     }
@@ -97,11 +99,17 @@ pub(crate) fn asked(query: &Params) -> Result<(String, Wish), Fault> {
     wish.price_min = price("price_start")?;
     wish.price_max = price("price_end")?;
     wish.order = match param(query, "sort") {
-        None | Some("default" | "sales") => Order::Likeness,
-        Some("price_up") => Order::PriceUp,
-        Some("price_down") => Order::PriceDown,
+        None | Some("default") => None,
+        Some("sales") => Some(Sort::MonthSoldDesc),
+        Some("price_up") => Some(Sort::PriceAsc),
+        Some("price_down") => Some(Sort::PriceDesc),
         Some(_) => return Err(WRONG),
     };
+    match param(query, "support_dropshipping") {
+        None | Some("false") => {}
+        Some("true") => wish.filters.extend([OfferFilter::DROPSHIP]),
+        Some(_) => return Err(WRONG),
+    }
     Ok((url, wish))
 }
 
@@ -125,10 +133,18 @@ fn row(offer: &Offer) -> Value {
         "img": offer.image_url,
         "category_path": offer.category_ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "price": offer.price,
-        "price_info": { "wholesale_price": offer.price, "origin_price": offer.price },
+        "price_info": {
+            "drop_ship_price": offer.dropship_price, "wholesale_price": offer.price, "origin_price": offer.price,
+        },
         "quantity_begin": offer.min_order_quantity,
         "type": "normal",
-        "item_repurchase_rate": null,
-        "shop_info": { "member_id": null, "company_name": offer.supplier.company_name, "is_factory": false },
+        "item_repurchase_rate": offer.repurchase_percent.map(|percent| format!("{percent}%")),
+        "shop_info": {
+            "member_id": null,
+            "company_name": offer.supplier.company_name,
+            "is_factory": false,
+            "location": offer.supplier.address.as_slice(),
+            "tp_year": offer.supplier.years,
+        },
     })
 }

@@ -1,9 +1,14 @@
 //! What a search asks for beside the picture, whatever the dialect.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use image::RgbImage;
 use image::imageops::crop_imm;
+use rust_decimal::Decimal;
 
-use crate::offer::Price;
+use crate::offer::{Offer, Price};
+use crate::question::{self, OfferFilter, Phrase, Sort};
 
 /// What a search asks for beside the picture.
 #[derive(Clone, Debug)]
@@ -13,19 +18,39 @@ pub(crate) struct Wish {
     pub(crate) price_max: Option<Price>,
     /// Words that must all stand in the title.
     pub(crate) keyword: Option<String>,
-    pub(crate) order: Order,
+    /// Whether they are in another language than the title.
+    pub(crate) translate_keyword: bool,
+    pub(crate) auxiliary_text: Option<Phrase>,
+    pub(crate) item_title: Option<Phrase>,
+    pub(crate) collection_id: Option<Phrase>,
+    pub(crate) filters: BTreeSet<OfferFilter>,
+    /// By likeness without one.
+    pub(crate) order: Option<Sort>,
     /// 1-based.
     pub(crate) page: usize,
     pub(crate) page_size: usize,
 }
 
-/// In which order goods come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Order {
-    #[default]
-    Likeness,
-    PriceUp,
-    PriceDown,
+/// Puts offers, or what holds one, in an order. Those that do not tell what they are ordered by come last: they may be
+/// anything.
+pub(crate) fn put_in_order<T>(items: &mut [T], order: Option<Sort>, offer: impl Fn(&T) -> &Offer) {
+    let Some(sort) = order else { return };
+    let value = |item: &T| {
+        let offer = offer(item);
+        match sort {
+            Sort::PriceAsc | Sort::PriceDesc => offer.price.map(Price::yuan),
+            Sort::MonthSoldAsc | Sort::MonthSoldDesc => offer.month_sold.map(Decimal::from),
+            Sort::RepurchaseRateAsc | Sort::RepurchaseRateDesc => offer.repurchase_percent.map(Decimal::from),
+        }
+    };
+    match sort {
+        Sort::PriceAsc | Sort::MonthSoldAsc | Sort::RepurchaseRateAsc => {
+            items.sort_by_key(|item| (value(item).is_none(), value(item)));
+        }
+        Sort::PriceDesc | Sort::MonthSoldDesc | Sort::RepurchaseRateDesc => {
+            items.sort_by_key(|item| Reverse(value(item)));
+        }
+    }
 }
 
 impl Wish {
@@ -35,7 +60,12 @@ impl Wish {
             price_min: None,
             price_max: None,
             keyword: None,
-            order: Order::Likeness,
+            translate_keyword: false,
+            auxiliary_text: None,
+            item_title: None,
+            collection_id: None,
+            filters: BTreeSet::new(),
+            order: None,
             page,
             page_size,
         }
@@ -66,9 +96,36 @@ impl Region {
         (width > 0 && height > 0).then(|| crop_imm(picture, self.left, self.top, width, height).to_image())
     }
 
-    /// Left, top, right and bottom.
-    #[cfg_attr(not(feature = "serve"), allow(dead_code, reason = "the sandbox cuts it out"))]
-    pub(crate) fn edges_px(self) -> [u32; 4] {
-        [self.left, self.top, self.right, self.bottom]
+    /// As questions have it.
+    pub(crate) fn as_asked(self) -> Option<question::Region> {
+        question::Region::new(self.left, self.top, self.right, self.bottom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offer::OfferId;
+
+    #[test]
+    fn what_does_not_tell_by_what_it_is_ordered_comes_last() {
+        let offer = |id: &str, sold, percent| Offer {
+            month_sold: sold,
+            repurchase_percent: percent,
+            ..Offer::new(OfferId::new(id).unwrap(), "")
+        };
+        let told = [offer("1", None, Some(5)), offer("2", Some(9), None), offer("3", Some(10), Some(40))];
+        for (order, expected) in [
+            (None, ["1", "2", "3"]),
+            (Some(Sort::MonthSoldAsc), ["2", "3", "1"]),
+            (Some(Sort::MonthSoldDesc), ["3", "2", "1"]),
+            (Some(Sort::RepurchaseRateDesc), ["3", "1", "2"]),
+            (Some(Sort::PriceAsc), ["1", "2", "3"]),
+        ] {
+            let mut offers = told.clone();
+            put_in_order(&mut offers, order, |offer| offer);
+            let ids: Vec<&str> = offers.iter().map(|offer| offer.offer_id.as_str()).collect();
+            assert_eq!(ids, expected, "{order:?}");
+        }
     }
 }

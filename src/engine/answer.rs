@@ -6,6 +6,7 @@ use super::{Explanation, Timings};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
+use crate::question::Region;
 use crate::store::{PhotoKind, StoredPhoto};
 use crate::upstream::guard::WhyNot;
 use crate::verdict::{Match, Rule, similarity_percent};
@@ -73,6 +74,9 @@ pub struct Answer {
     pub total_offers: Option<u64>,
     /// Offers that are there but not shown, because the query did not want them.
     pub filtered_out: usize,
+    /// Parts of the picture, in its own pixels, in which the upstream sees goods: each may be asked about by a search of
+    /// its own, which costs a call. None for a picture that was recognised as another file: its pixels are others.
+    pub suggested_regions: Vec<Region>,
     /// How long the stages took.
     pub timings_ms: Timings,
     /// Search requests that counted against the quota.
@@ -166,6 +170,8 @@ impl Serialize for Answer {
             offers: &'a [Offer],
             total_offers: Option<u64>,
             filtered_out: usize,
+            #[serde(skip_serializing_if = "<[Region]>::is_empty")]
+            suggested_regions: &'a [Region],
             timings_ms: Timings,
             upstream_calls: u32,
             unanswered: Option<&'a Unanswered>,
@@ -192,6 +198,7 @@ impl Serialize for Answer {
             offers: &self.offers,
             total_offers: self.total_offers,
             filtered_out: self.filtered_out,
+            suggested_regions: &self.suggested_regions,
             timings_ms: self.timings_ms,
             upstream_calls: self.upstream_calls,
             unanswered: self.unanswered.as_ref(),

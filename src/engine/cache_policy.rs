@@ -127,6 +127,7 @@ mod tests {
             params: String::new(),
             fetched_at: Timestamp::from_unix_ms(0),
             total: None,
+            regions: Vec::new(),
             offers: if with_offer { vec![offer] } else { Vec::new() },
         }
     }

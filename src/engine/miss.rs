@@ -6,6 +6,7 @@ use super::{ConfiguredUpstream, EngineError, Mode, Stage, Unanswered};
 use crate::cancel::Interrupted;
 use crate::clock::Timestamp;
 use crate::offer::Offer;
+use crate::question::Region;
 use crate::quota_day::QuotaDay;
 use crate::store::{CatalogError, NewAnswer, Refusal, WaitReason};
 use crate::upstream::guard::{BilledPage, GuardError, WhyNot};
@@ -153,6 +154,13 @@ impl Search<'_> {
         }
         let mut asked = result?;
         note_category(&mut asked.page.offers, query.params.category_id);
+        let sent = (prepared.picture.width_px, prepared.picture.height_px);
+        let is_whole = query.params.region.is_none() || guard.upload_limits().takes_region;
+        asked.page.suggested_regions = if is_whole {
+            regions_of(&asked.page.suggested_regions, sent, picture.photo()?.as_image().dimensions())
+        } else {
+            Vec::new()
+        };
         warnings.extend(prepared.warnings.iter().map(ToString::to_string));
         warnings.append(&mut asked.warnings);
         let page_size = guard.max_page_size();
@@ -184,6 +192,8 @@ impl Search<'_> {
                 params: &self.query.params.key(),
                 fetched_at,
                 total: asked.page.total,
+                // Under the photo that it was recognised as, an edited copy's would mean other pixels.
+                regions: if self.is_of_its_own_pixels() { &asked.page.suggested_regions } else { &[] },
                 offers: &asked.page.offers,
             })
         };
@@ -330,6 +340,11 @@ pub(super) fn first_with_some_left<'d, T>(
     result
 }
 
+/// Parts of the picture that was sent, in pixels of the one that it was made from. What lies outside is none.
+fn regions_of(regions: &[Region], sent: (u32, u32), whole: (u32, u32)) -> Vec<Region> {
+    regions.iter().filter_map(|region| region.within(sent)?.scaled(sent, whole).within(whole)).collect()
+}
+
 /// An upstream that was asked about one category alone has told that all it answered is of it.
 fn note_category(offers: &mut [Offer], asked: Option<u64>) {
     let Some(asked) = asked else { return };
@@ -337,5 +352,18 @@ fn note_category(offers: &mut [Offer], asked: Option<u64>) {
         if !offer.category_ids.contains(&asked) {
             offer.category_ids.insert(0, asked);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggested_regions_come_back_in_pixels_of_the_picture_that_was_given() {
+        let region = |text: &str| text.parse::<Region>().unwrap();
+        let told = [region("10,20,60,50"), region("90,0,400,50"), region("100,0,110,9")];
+        let whole = regions_of(&told, (100, 50), (1000, 500));
+        assert_eq!(whole, [region("100,200,600,500"), region("900,0,1000,500")]);
     }
 }

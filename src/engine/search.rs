@@ -174,6 +174,14 @@ impl<'e> Search<'e> {
         }
     }
 
+    /// Whether regions of the stored photo mean the same in this picture; nothing stored is a new photo of its own.
+    pub(super) fn is_of_its_own_pixels(&self) -> bool {
+        match self.verdict {
+            Verdict::Hit(matched) => matches!(matched.rule, Rule::SameBytes | Rule::SamePixels),
+            Verdict::Review(_) | Verdict::Miss { .. } => true,
+        }
+    }
+
     /// The one place where the outcome is decided.
     fn outcome(&self) -> Outcome {
         match (&self.reply, &self.known, self.verdict) {
@@ -185,14 +193,17 @@ impl<'e> Search<'e> {
     }
 
     pub(super) fn finish(self) -> Inspection {
-        let verdict = self.outcome();
+        let (verdict, is_its_own) = (self.outcome(), self.is_of_its_own_pixels());
         let Self { engine, query, picture, policy, known, reply, .. } = self;
         let (mut matched, mut remembered, mut from_journal) = (self.matched, None, false);
         let known = known.map(|Known { stored, freshness, origin }| {
+            let mut stored = stored;
             match origin {
-                Origin::Recognised => {}
+                Origin::Recognised if is_its_own => {}
+                Origin::Recognised => stored.regions.clear(),
                 Origin::Remembered { photo_id, matched: other } => {
                     (matched, remembered) = (other, Some(photo_id));
+                    stored.regions.clear();
                 }
                 Origin::Journal => (matched, from_journal) = (None, true),
             }
@@ -215,6 +226,7 @@ impl<'e> Search<'e> {
             offers: Vec::new(),
             total_offers: None,
             filtered_out: 0,
+            suggested_regions: Vec::new(),
             timings_ms: Timings::default(),
             upstream_calls: self.calls,
             unanswered: None,
@@ -227,6 +239,8 @@ impl<'e> Search<'e> {
         match reply {
             Reply::None => answer.take_stored(stored, stale),
             Reply::Unanswered { why, beside } => {
+                // What stands out is another picture.
+                let beside = beside.map(|stored| StoredAnswer { regions: Vec::new(), ..stored });
                 answer.take_stored(stored.or(beside), stale);
                 answer.unanswered = Some(why);
             }
@@ -248,6 +262,7 @@ impl Answer {
         self.stale = stale;
         self.fetched_at = Some(stored.fetched_at);
         self.total_offers = stored.total;
+        self.suggested_regions = stored.regions;
         self.offers = stored.offers;
     }
 
@@ -255,6 +270,7 @@ impl Answer {
         self.source = Source::Upstream;
         self.fetched_at = Some(fetched_at);
         self.total_offers = page.total;
+        self.suggested_regions = page.suggested_regions;
         self.offers = page.offers;
         for offer in &mut self.offers {
             offer.seen_at = Some(fetched_at);

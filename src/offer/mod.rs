@@ -78,6 +78,56 @@ pub struct Supplier {
     pub company_name: Option<String>,
     /// As the platform writes it, for example `5A`.
     pub credit_level: Option<String>,
+    /// Where it is, as the upstream writes it: an address or a town.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// For how many years it has been a paying member of the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub years: Option<u32>,
+    /// What the platform gives it over all, 0 to 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_score: Option<Score>,
+    /// What it is to the platform, in its words: `super_factory`, `powerful_merchants`, `tp_member`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<String>,
+}
+
+/// A mark that a platform gives, 0 to 5: a decimal, written to JSON as a string (`"4.8"`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Decimal", into = "Decimal")]
+pub struct Score(Decimal);
+
+/// Why a text or number is not a [`Score`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a score: use a decimal number from 0 to 5")]
+pub struct ScoreError(String);
+
+impl FromStr for Score {
+    type Err = ScoreError;
+    fn from_str(text: &str) -> Result<Self, ScoreError> {
+        let bad = || ScoreError(text.chars().take(80).collect());
+        Decimal::from_str(text.trim()).map_err(|_| bad())?.try_into().map_err(|_| bad())
+    }
+}
+
+impl TryFrom<Decimal> for Score {
+    type Error = ScoreError;
+    fn try_from(score: Decimal) -> Result<Self, ScoreError> {
+        let is_one = Decimal::ZERO <= score && score <= Decimal::from(5);
+        if is_one { Ok(Self(score)) } else { Err(ScoreError(score.to_string())) }
+    }
+}
+
+impl From<Score> for Decimal {
+    fn from(score: Score) -> Self {
+        score.0
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// One thing for sale, whatever upstream it came from. Only the id and the title are certain.
@@ -87,8 +137,20 @@ pub struct Offer {
     pub offer_id: OfferId,
     /// As the seller writes it.
     pub title: String,
+    /// The title in the language that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title_translated: Option<String>,
     /// Of one piece.
     pub price: Option<Price>,
+    /// Of one piece that is sent to the buyer's own customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropship_price: Option<Price>,
+    /// Of one piece while a promotion lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion_price: Option<Price>,
+    /// Whether single pieces are sent to the buyer's own customers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropships: Option<bool>,
     /// Pieces.
     pub min_order_quantity: Option<u32>,
     /// The upstream's numbers of the offer's category and of those above it, the topmost first; as many as are known.
@@ -97,6 +159,27 @@ pub struct Offer {
     /// Pieces or orders of the last 30 days, as the upstream counts them.
     #[serde(default)]
     pub month_sold: Option<u32>,
+    /// As `month_sold`, of the last 7 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub week_sold: Option<u32>,
+    /// Buyers who come again, in per cent, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repurchase_percent: Option<u8>,
+    /// What the platform gives the trade in it, 0 to 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trade_score: Option<Score>,
+    /// When it is promised to be sent, in the platform's word: `shipIn24Hours`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping_promise: Option<String>,
+    /// Whether the platform marks it as protected by a patent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_patented: Option<bool>,
+    /// Whether an invoice may be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gives_invoice: Option<bool>,
+    /// Which ones, in the platform's words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invoice_types: Vec<String>,
     /// 0 to 100, only where the upstream states one; the official 1688 search never does.
     pub similarity: Option<u8>,
     /// Its first picture.
@@ -119,10 +202,21 @@ impl Offer {
         Self {
             offer_id,
             title: title.into(),
+            title_translated: None,
             price: None,
+            dropship_price: None,
+            promotion_price: None,
+            dropships: None,
             min_order_quantity: None,
             category_ids: Vec::new(),
             month_sold: None,
+            week_sold: None,
+            repurchase_percent: None,
+            trade_score: None,
+            shipping_promise: None,
+            is_patented: None,
+            gives_invoice: None,
+            invoice_types: Vec::new(),
             similarity: None,
             image_url: None,
             detail_url: None,
@@ -167,4 +261,27 @@ pub struct Sku {
     pub stock: Option<u64>,
     /// A picture of this variant.
     pub image_url: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_lies_between_0_and_5_and_keeps_its_digits() {
+        for good in ["5.0", "0", "4.85"] {
+            assert_eq!(good.parse::<Score>().map(|score| score.to_string()).as_deref(), Ok(good));
+        }
+        for bad in ["5.1", "-1", "", "good"] {
+            assert!(bad.parse::<Score>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_offer_that_an_earlier_version_stored_is_read_and_written_as_it_was() {
+        let older = r#"{"offer_id":"864704291266","title":"杯","price":"12.50","min_order_quantity":2,"category_ids":[7],"month_sold":3,"similarity":null,"image_url":null,"detail_url":null,"supplier":{"company_name":"Workshop","credit_level":"5A"}}"#;
+        let offer: Offer = serde_json::from_str(older).unwrap();
+        assert_eq!((offer.month_sold, offer.trade_score, offer.dropships), (Some(3), None, None));
+        assert_eq!(serde_json::to_string(&offer).unwrap(), older, "what was not told is not written");
+    }
 }

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::details;
 use super::faults::{self, Stage};
-use super::goods::Good;
 use super::linkplus;
+use super::search;
 use super::shared::{Answer, Shared};
 use super::shop;
 use crate::dialect::aop::{self as dialect, Api, ImageQuery, MAX_IMAGE_BYTES, failure, success};
@@ -185,15 +185,6 @@ fn query(shared: &Shared, uploaded: &RgbImage, region: Option<Region>, wish: &Wi
         return failure("REGION_INVALID", "region lies outside the picture");
     };
     let found = shop::find(shared, &picture, wish);
-    let rows: Vec<Value> = found.goods.iter().map(|(good, _)| row(shared, good)).collect();
-    dialect::page(wish, found.total, &rows)
-}
-
-/// With what an offer does not tell.
-fn row(shared: &Shared, good: &Good) -> Value {
-    let mut row = dialect::row(&shop::offer(shared, good, None));
-    row["subjectTrans"] = json!(format!("{} {}", good.kind, good.colour));
-    row["repurchaseRate"] = json!("13%");
-    row["sellerIdentities"] = json!(["tp_member"]);
-    row
+    let rows: Vec<Value> = found.offers.iter().map(dialect::row).collect();
+    dialect::page(wish, found.total, &rows, region, &search::suggested(uploaded))
 }

@@ -18,7 +18,6 @@ use crate::dialect::Wish;
 use crate::dialect::article::{
     self as dialect, DetailRequest, Search, TokenRequest, bad_parameter, bad_picture, bearer, refused,
 };
-use crate::offer::Offer;
 use crate::photo::{Photo, PhotoFormat, PhotoLimits};
 
 pub(super) async fn token(State(shared): State<Arc<Shared>>, Query(asked): Query<TokenRequest>) -> Response {
@@ -99,7 +98,5 @@ fn decode(bytes: &[u8]) -> Result<Photo, Box<Response>> {
 
 fn page(shared: &Shared, picture: &Photo, wish: &Wish) -> Value {
     let found = shop::find(shared, picture.as_image(), wish);
-    let offers: Vec<Offer> =
-        found.goods.iter().map(|(good, similarity)| shop::offer(shared, good, Some(*similarity))).collect();
-    dialect::page(wish, found.total, &offers)
+    dialect::page(wish, found.total, &found.offers)
 }

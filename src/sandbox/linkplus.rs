@@ -7,11 +7,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::faults::{Fault as Injected, Stage};
-use super::goods::Good;
 use super::shared::{Answer, Shared};
 use super::shop;
 use crate::dialect::linkplus as dialect;
 use crate::dialect::{Call, Fault};
+use crate::offer::Offer;
 
 pub(super) async fn similar_offers(shared: &Arc<Shared>, call: &Call) -> Result<Answer, Fault> {
     let (url, wish) = dialect::asked(call)?;
@@ -32,18 +32,16 @@ pub(super) async fn similar_offers(shared: &Arc<Shared>, call: &Call) -> Result<
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || {
         let found = shop::find(&shared, &picture, &wish);
-        let rows: Vec<Value> = found.goods.iter().map(|(good, _)| row(&shared, good)).collect();
+        let rows: Vec<Value> = found.offers.iter().map(row).collect();
         dialect::page(found.total, &rows)
     });
     Ok((work.await.map_err(failed)?, injected))
 }
 
 /// With what an offer does not tell.
-fn row(shared: &Shared, good: &Good) -> Value {
-    let mut row = dialect::row(&shop::offer(shared, good, None));
-    for (name, value) in [("unit", "件"), ("province", "浙江"), ("city", "义乌市")] {
-        row[name] = json!(value);
-    }
+fn row(offer: &Offer) -> Value {
+    let mut row = dialect::row(offer);
+    row["unit"] = json!("件");
     row["supplyAmount"] = json!(9999);
     row
 }

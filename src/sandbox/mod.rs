@@ -22,6 +22,7 @@ mod search;
 mod server;
 mod shared;
 mod shop;
+mod terms;
 mod tmapi;
 mod uploads;
 

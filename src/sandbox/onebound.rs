@@ -82,7 +82,7 @@ async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<(Value, Option<Inje
     let shared = Arc::clone(shared);
     let work = tokio::task::spawn_blocking(move || {
         let found = shop::find(&shared, &picture, &wish);
-        dialect::page(&wish, found.total, &found.offers(&shared))
+        dialect::page(&wish, found.total, &found.offers)
     });
     Ok((work.await.map_err(|_| INTERNAL)?, injected))
 }

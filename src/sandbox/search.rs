@@ -8,6 +8,7 @@ use image::{Rgb, RgbImage};
 use rayon::prelude::*;
 
 use super::goods::{Catalogue, View};
+use crate::question::Region;
 
 /// Cells a side of the grid.
 const GRID: u32 = 16;
@@ -63,6 +64,27 @@ impl Matcher {
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         ranked.into_iter().map(|(good, likeness)| (good, (likeness * 100.0).round() as u8)).collect()
     }
+}
+
+/// Where goods are seen in a picture: all that stands out from its background and, where there is more than one thing side
+/// by side, each of them. In pixels of the picture.
+pub(super) fn suggested(picture: &RgbImage) -> Vec<Region> {
+    let small = resize(picture, DRAWN_SIDE_PX, DRAWN_SIDE_PX, FilterType::Triangle);
+    let side = (DRAWN_SIDE_PX, DRAWN_SIDE_PX);
+    let whole = |left, top, right, bottom| {
+        Some(Region::new(left, top, right, bottom)?.scaled(side, picture.dimensions()))
+    };
+    let (left, top, width, height) = foreground(&small);
+    let front = whole(left, top, left + width, top + height);
+    // Twice as wide as high in a square is two things at least.
+    let halves = (picture.width() * width >= 2 * picture.height() * height)
+        .then(|| {
+            let middle = left + width / 2;
+            [whole(left, top, middle, top + height), whole(middle, top, left + width, top + height)]
+        })
+        .into_iter()
+        .flatten();
+    std::iter::once(front).chain(halves).flatten().collect()
 }
 
 fn describe(picture: &RgbImage) -> Vec<u8> {

@@ -1,42 +1,59 @@
 //! What does a search find? The same goods in the same order for every dialect; only the words differ.
 
+use std::cmp::Reverse;
+
 use image::RgbImage;
 
 use super::goods::{Good, View};
 use super::shared::Shared;
-use crate::dialect::{Order, Wish};
+use super::terms::Terms;
+use crate::dialect::{Wish, put_in_order};
 use crate::offer::{Offer, OfferId, Supplier};
 
 fn wants(wish: &Wish, good: &Good) -> bool {
+    let terms = Terms::of(good);
     let words = wish.keyword.as_deref().unwrap_or_default();
+    let has = |word: &str| {
+        good.title.contains(word)
+            || wish.translate_keyword && terms.title_translated.contains(&word.to_lowercase())
+    };
     wish.category_id.is_none_or(|id| id == good.category_id)
         && wish.price_min.is_none_or(|low| low <= good.price)
         && wish.price_max.is_none_or(|high| good.price <= high)
-        && words.split_whitespace().all(|word| good.title.contains(word))
+        && words.split_whitespace().all(has)
+        // A collection holds the goods of the category that has its number.
+        && wish.collection_id.as_ref().is_none_or(|id| id.as_str() == good.category_id.to_string())
+        && wish.filters.iter().all(|filter| terms.meet(*filter, good))
+}
+
+/// How many words of the texts that say what is meant stand in a title: those goods come first.
+fn words_met(wish: &Wish, offer: &Offer) -> usize {
+    let texts = [&wish.auxiliary_text, &wish.item_title];
+    let words = texts.into_iter().flatten().flat_map(|text| text.as_str().split_whitespace());
+    let translated = offer.title_translated.as_deref().unwrap_or_default();
+    words.filter(|word| offer.title.contains(*word) || translated.contains(&word.to_lowercase())).count()
 }
 
 /// One page of what was found.
 #[derive(Debug)]
-pub(super) struct Found<'a> {
+pub(super) struct Found {
     /// Over all pages.
     pub(super) total: u64,
-    /// With their likeness, 0 to 100.
-    pub(super) goods: Vec<(&'a Good, u8)>,
+    /// With their likeness, 0 to 100, as a similarity.
+    pub(super) offers: Vec<Offer>,
 }
 
 /// The goods that look like `picture`.
-pub(super) fn find<'a>(shared: &'a Shared, picture: &RgbImage, wish: &Wish) -> Found<'a> {
+pub(super) fn find(shared: &Shared, picture: &RgbImage, wish: &Wish) -> Found {
     let goods = shared.catalogue.goods();
     let ranked = shared.matcher().rank(picture).into_iter().map(|(at, likeness)| (&goods[at], likeness));
-    let mut ranked: Vec<(&Good, u8)> = ranked.filter(|(good, _)| wants(wish, good)).collect();
-    match wish.order {
-        Order::Likeness => {}
-        Order::PriceUp => ranked.sort_by_key(|(good, _)| good.price),
-        Order::PriceDown => ranked.sort_by_key(|(good, _)| std::cmp::Reverse(good.price)),
-    }
+    let wanted = ranked.filter(|(good, _)| wants(wish, good));
+    let mut offers: Vec<Offer> = wanted.map(|(good, likeness)| offer(shared, good, Some(likeness))).collect();
+    offers.sort_by_key(|offer| Reverse(words_met(wish, offer)));
+    put_in_order(&mut offers, wish.order, |offer| offer);
     let from = wish.page.saturating_sub(1).saturating_mul(wish.page_size);
-    let total = ranked.len() as u64;
-    Found { total, goods: ranked.into_iter().skip(from).take(wish.page_size).collect() }
+    let total = offers.len() as u64;
+    Found { total, offers: offers.into_iter().skip(from).take(wish.page_size).collect() }
 }
 
 /// Where the sandbox serves the main picture of a good.
@@ -55,24 +72,37 @@ pub(super) fn own_picture(shared: &Shared, url: &str) -> Option<RgbImage> {
 
 /// A good as an offer, with its likeness where the dialect states one.
 pub(super) fn offer(shared: &Shared, good: &Good, similarity: Option<u8>) -> Offer {
+    let terms = Terms::of(good);
     Offer {
+        title_translated: Some(terms.title_translated),
         price: Some(good.price),
+        dropships: Some(terms.dropship_price.is_some()),
+        dropship_price: terms.dropship_price,
+        promotion_price: terms.promotion_price,
         min_order_quantity: Some(good.min_order_quantity),
         category_ids: vec![good.category_id],
-        month_sold: Some(0),
+        month_sold: Some(terms.month_sold),
+        week_sold: Some(terms.week_sold),
+        repurchase_percent: Some(terms.repurchase_percent),
+        trade_score: Some(terms.trade_score),
+        shipping_promise: Some(terms.shipping_promise.to_owned()),
+        is_patented: Some(terms.is_patented),
+        gives_invoice: Some(!terms.invoice_types.is_empty()),
+        invoice_types: terms.invoice_types,
         similarity,
         image_url: Some(image_url(shared, good)),
         supplier: Supplier {
             company_name: Some(good.company_name.clone()),
             credit_level: Some(good.credit_level.to_owned()),
+            // Companies are named after their towns.
+            address: good
+                .company_name
+                .find('市')
+                .map(|end| good.company_name[..end + '市'.len_utf8()].to_owned()),
+            years: Some(terms.years),
+            service_score: Some(terms.service_score),
+            identities: terms.identities,
         },
         ..Offer::new(OfferId::new(good.offer_id.to_string()).expect("12 digits"), good.title.as_str())
-    }
-}
-
-impl Found<'_> {
-    /// As offers, without a likeness.
-    pub(super) fn offers(&self, shared: &Shared) -> Vec<Offer> {
-        self.goods.iter().map(|(good, _)| offer(shared, good, None)).collect()
     }
 }

@@ -33,6 +33,17 @@ pub(super) struct Matched {
 pub(super) struct Supplier {
     company_name: Option<String>,
     credit_level: Option<String>,
+    #[schema(required = false)]
+    address: Option<String>,
+    /// As a paying member of the platform.
+    #[schema(required = false)]
+    years: Option<u32>,
+    /// 0 to 5, as a decimal number.
+    #[schema(required = false)]
+    service_score: Option<String>,
+    /// In the platform's words: super_factory, powerful_merchants, tp_member.
+    #[schema(required = false)]
+    identities: Vec<String>,
 }
 
 /// One thing for sale.
@@ -40,12 +51,38 @@ pub(super) struct Supplier {
 pub(super) struct Offer {
     offer_id: String,
     title: String,
+    #[schema(required = false)]
+    title_translated: Option<String>,
     /// In yuan, as a decimal number.
     price: Option<String>,
+    /// Of one piece that is sent to the buyer's own customer.
+    #[schema(required = false)]
+    dropship_price: Option<String>,
+    #[schema(required = false)]
+    promotion_price: Option<String>,
+    #[schema(required = false)]
+    dropships: Option<bool>,
     min_order_quantity: Option<u32>,
     #[schema(required = false)]
     category_ids: Vec<u64>,
     month_sold: Option<u32>,
+    #[schema(required = false)]
+    week_sold: Option<u32>,
+    /// Buyers who come again, 0 to 100.
+    #[schema(required = false)]
+    repurchase_percent: Option<u8>,
+    /// 0 to 5, as a decimal number.
+    #[schema(required = false)]
+    trade_score: Option<String>,
+    /// In the platform's word: shipIn24Hours.
+    #[schema(required = false)]
+    shipping_promise: Option<String>,
+    #[schema(required = false)]
+    is_patented: Option<bool>,
+    #[schema(required = false)]
+    gives_invoice: Option<bool>,
+    #[schema(required = false)]
+    invoice_types: Vec<String>,
     similarity: Option<u8>,
     image_url: Option<String>,
     detail_url: Option<String>,
@@ -92,6 +129,10 @@ pub(super) struct Answer {
     offers: Vec<Offer>,
     total_offers: Option<u64>,
     filtered_out: usize,
+    /// Parts of the picture, left,top,right,bottom in its pixels, in which the upstream sees goods: each for a search of its
+    /// own with `region`.
+    #[schema(required = false)]
+    suggested_regions: Vec<String>,
     /// Milliseconds of each stage; null for one that was not needed.
     #[schema(value_type = Object)]
     timings_ms: Value,

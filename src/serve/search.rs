@@ -1,5 +1,6 @@
 //! `POST /v1/search`: have we seen this picture before, and what did 1688 say about it?
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use crate::catalog::Words;
 use crate::clock::Timestamp;
 use crate::engine::{Answer, MAX_PAGES, Mode, Outcome, Query, Refine};
 use crate::offer::Price;
-use crate::question::{Region, SearchParams};
+use crate::question::{LanguageCode, OfferFilter, Phrase, Region, SearchParams, Sort};
 
 /// What is asked beside the picture, and what may be done to answer.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -47,6 +48,29 @@ pub(super) struct SearchOptions {
     /// Only offers up to this price, in yuan.
     #[param(value_type = Option<String>, pattern = r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]
     pub(super) price_max: Option<Price>,
+    /// Only offers that are all of this, in the official search's words with commas between: shipIn24Hours, isOnePsale,
+    /// certifiedFactory and others. Part of the question, as all that follow up to `language`: other words are another call.
+    pub(super) filter: Option<String>,
+    /// In which order the upstream puts all it finds, before it cuts pages; the most alike first without it.
+    #[param(value_type = Option<String>, pattern = "^(price|month_sold|repurchase_rate)_(asc|desc)$")]
+    pub(super) sort: Option<Sort>,
+    /// Have the upstream look for this text, too; unlike `keyword` it may bring other offers.
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub(super) upstream_keyword: Option<Phrase>,
+    /// The upstream keyword is not in Chinese: have it translated.
+    pub(super) translate_keyword: bool,
+    /// Say in words, too, what is meant in the picture.
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub(super) auxiliary_text: Option<Phrase>,
+    /// What the goods are called where the picture comes from.
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub(super) item_title: Option<Phrase>,
+    /// Only offers of this collection of the upstream's.
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub(super) collection: Option<Phrase>,
+    /// In which language titles are translated: en, ru, ja.
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z]{2,3}$")]
+    pub(super) language: Option<LanguageCode>,
     /// Only offers with all of these words in their titles; chosen among those that come, so it costs nothing.
     pub(super) keyword: Option<String>,
     /// Only offers that sell as few pieces as this.
@@ -97,6 +121,13 @@ impl SearchOptions {
         if self.price_min.zip(self.price_max).is_some_and(|(min, max)| min > max) {
             return Err(Failure::invalid("price_min is above price_max"));
         }
+        if self.translate_keyword && self.upstream_keyword.is_none() {
+            return Err(Failure::invalid("translate_keyword needs upstream_keyword"));
+        }
+        let filters = self.filter.iter().flat_map(|list| list.split(',')).map(str::parse::<OfferFilter>);
+        let filters = filters
+            .collect::<Result<BTreeSet<_>, _>>()
+            .map_err(|error| Failure::invalid(error.to_string()))?;
         let mode = match (self.local, self.known, self.refresh, self.bypass) {
             (false, false, false, false) => Mode::Default,
             (true, false, false, false) | (false, true, false, false) => Mode::LocalOnly,
@@ -121,6 +152,14 @@ impl SearchOptions {
                 region: self.region,
                 page,
                 page_size,
+                keyword: self.upstream_keyword.clone(),
+                translate_keyword: self.translate_keyword,
+                auxiliary_text: self.auxiliary_text.clone(),
+                item_title: self.item_title.clone(),
+                collection_id: self.collection.clone(),
+                filters,
+                sort: self.sort,
+                language: self.language,
             },
             mode,
             refine: Refine { words: words.transpose()?, max_min_order: self.max_min_order },

@@ -1,6 +1,7 @@
 //! What stands in which column.
 
 use super::{Language, SheetRow};
+use crate::offer::{Price, Score};
 use crate::timestamp::Timestamp;
 
 /// What a cell holds.
@@ -48,7 +49,7 @@ const fn picture(name: &'static str, english: &'static str, chinese: &'static st
 }
 
 /// In their order.
-pub(super) const COLUMNS: [Column; 24] = [
+pub(super) const COLUMNS: [Column; 36] = [
     column("key", "Key", "编号", 14),
     picture("picture", "Picture", "图片"),
     column("file", "File", "文件", 22),
@@ -60,12 +61,24 @@ pub(super) const COLUMNS: [Column; 24] = [
     column("rank", "Rank", "排名", 6),
     picture("offer_picture", "Offer picture", "商品图片"),
     column("title", "Title", "标题", 40),
+    column("title_translated", "Translated title", "译文标题", 30),
     column("price", "Price (CNY)", "价格（元）", 11),
+    column("dropship_price", "Dropship price (CNY)", "代发价（元）", 13),
+    column("promotion_price", "Promotion price (CNY)", "促销价（元）", 13),
     column("min_order", "Min. order", "起订量", 10),
     column("month_sold", "Sold, 30 days", "30天销量", 12),
+    column("week_sold", "Sold, 7 days", "7天销量", 11),
+    column("repurchase_rate", "Repurchase rate", "复购率", 12),
+    column("trade_score", "Trade score", "交易评分", 10),
+    column("ships", "Ships", "发货承诺", 14),
+    column("patented", "Patented", "专利", 9),
+    column("invoice", "Invoice", "发票", 9),
     column("variants", "Variants", "规格数", 9),
     column("shop", "Shop", "店铺", 26),
     column("level", "Level", "等级", 8),
+    column("address", "Address", "地址", 18),
+    column("years", "Years", "年限", 7),
+    column("service_score", "Service score", "服务评分", 10),
     column("offer_id", "Offer", "商品编号", 16),
     column("link", "Link", "链接", 30),
     column("price_told_on", "Price as of", "价格日期", 12),
@@ -93,6 +106,14 @@ fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
     let text =
         |text: Option<&str>| text.filter(|t| !t.is_empty()).map_or(Cell::Empty, |t| Cell::Text(t.to_owned()));
     let number = |number: Option<u32>| number.map_or(Cell::Empty, |n| Cell::Number(f64::from(n)));
+    let price = |price: Option<Price>| price.and_then(in_yuan).map_or(Cell::Empty, Cell::Price);
+    let score = |score: Option<Score>| {
+        score.and_then(|score| score.to_string().parse().ok()).map_or(Cell::Empty, Cell::Number)
+    };
+    let yes_or_no = |flag: Option<bool>| {
+        let word = |flag| if flag { language.of("yes", "是") } else { language.of("no", "否") };
+        flag.map_or(Cell::Empty, |flag| Cell::Text(word(flag).to_owned()))
+    };
     let day = |at: Option<Timestamp>| at.map_or(Cell::Empty, |at| Cell::Text(day_of(at)));
     let told = offer.map(|offer| &offer.offer);
     match name {
@@ -113,12 +134,29 @@ fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
         "rank" => offer.map_or(Cell::Empty, |_| number(u32::try_from(row.rank + 1).ok())),
         "offer_picture" => jpeg(offer.and_then(|offer| offer.thumbnail.as_ref())),
         "title" => text(told.map(|offer| offer.title.as_str())),
+        "title_translated" => text(told.and_then(|offer| offer.title_translated.as_deref())),
         "price" => yuan(row).map_or(Cell::Empty, Cell::Price),
+        "dropship_price" => price(told.and_then(|offer| offer.dropship_price)),
+        "promotion_price" => price(told.and_then(|offer| offer.promotion_price)),
         "min_order" => number(told.and_then(|offer| offer.min_order_quantity)),
         "month_sold" => number(told.and_then(|offer| offer.month_sold)),
+        "week_sold" => number(told.and_then(|offer| offer.week_sold)),
+        "repurchase_rate" => told
+            .and_then(|offer| offer.repurchase_percent)
+            .map_or(Cell::Empty, |percent| Cell::Share(f64::from(percent) / 100.0)),
+        "trade_score" => score(told.and_then(|offer| offer.trade_score)),
+        "ships" => {
+            let promise = told.and_then(|offer| offer.shipping_promise.as_deref());
+            text(promise.map(|promise| shipping(promise, language)))
+        }
+        "patented" => yes_or_no(told.and_then(|offer| offer.is_patented)),
+        "invoice" => yes_or_no(told.and_then(|offer| offer.gives_invoice)),
         "variants" => number(offer.and_then(|offer| offer.variants).and_then(|n| u32::try_from(n).ok())),
         "shop" => text(told.and_then(|offer| offer.supplier.company_name.as_deref())),
         "level" => text(told.and_then(|offer| offer.supplier.credit_level.as_deref())),
+        "address" => text(told.and_then(|offer| offer.supplier.address.as_deref())),
+        "years" => number(told.and_then(|offer| offer.supplier.years)),
+        "service_score" => score(told.and_then(|offer| offer.supplier.service_score)),
         "offer_id" => told.map_or(Cell::Empty, |offer| Cell::Text(offer.offer_id.to_string())),
         "link" => row.link().map_or(Cell::Empty, Cell::Link),
         "price_told_on" => day(told.and_then(|offer| offer.seen_at).or(told.and(picture.asked_at))),
@@ -130,13 +168,66 @@ fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
     }
 }
 
-/// The offer's price; a decimal of a few digits is exact enough in a spreadsheet.
+/// The platform's words for people; others as they are.
+fn shipping(promise: &str, language: Language) -> &str {
+    match promise {
+        "shipInToday" => language.of("today", "当日发货"),
+        "shipIn24Hours" => language.of("in 24 hours", "24小时发货"),
+        "shipIn48Hours" => language.of("in 48 hours", "48小时发货"),
+        other => other,
+    }
+}
+
+/// The offer's price.
 pub(super) fn yuan(row: &SheetRow<'_>) -> Option<f64> {
-    row.offer()?.offer.price.and_then(|price| price.to_string().parse().ok())
+    row.offer()?.offer.price.and_then(in_yuan)
+}
+
+/// A decimal of a few digits is exact enough in a spreadsheet.
+fn in_yuan(price: Price) -> Option<f64> {
+    price.to_string().parse().ok()
 }
 
 /// The day in universal time: `2026-11-27`.
 fn day_of(at: Timestamp) -> String {
     let text = at.to_string();
     text.split('T').next().unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sheet;
+    use super::*;
+
+    #[test]
+    fn the_terms_of_an_offer_stand_in_their_columns_in_both_languages() {
+        let mut sheet = sheet();
+        let offer = &mut sheet.pictures[0].offers[0].offer;
+        offer.dropship_price = "13.8".parse().ok();
+        offer.repurchase_percent = Some(13);
+        offer.trade_score = "4.8".parse().ok();
+        offer.shipping_promise = Some("shipIn24Hours".to_owned());
+        offer.is_patented = Some(false);
+        offer.supplier.years = Some(9);
+        let row = sheet.rows().next().unwrap();
+        for (language, ships, no) in
+            [(Language::English, "in 24 hours", "no"), (Language::Chinese, "24小时发货", "否")]
+        {
+            let cells = cells(&row, language);
+            let of = |name| &cells[usize::from(place_of(name))];
+            assert_eq!(of("dropship_price"), &Cell::Price(13.8));
+            assert_eq!(of("repurchase_rate"), &Cell::Share(0.13));
+            assert_eq!((of("trade_score"), of("years")), (&Cell::Number(4.8), &Cell::Number(9.0)));
+            assert_eq!(of("ships"), &Cell::Text(ships.to_owned()));
+            assert_eq!((of("patented"), of("invoice")), (&Cell::Text(no.to_owned()), &Cell::Empty));
+        }
+    }
+
+    #[test]
+    fn every_column_has_a_name_and_heads_of_its_own() {
+        for of in [|c: &Column| c.name, |c: &Column| c.english, |c: &Column| c.chinese] {
+            let all: std::collections::BTreeSet<&str> = COLUMNS.iter().map(of).collect();
+            assert_eq!(all.len(), COLUMNS.len());
+        }
+    }
 }

@@ -20,7 +20,17 @@ img{max-width:96px;max-height:96px;display:block;background:#fff}
 ";
 
 pub(super) fn html(sheet: &Sheet) -> String {
-    let shown = || COLUMNS.iter().enumerate().filter(|(_, c)| !matches!(c.name, "sell_price" | "margin"));
+    // A page is only read, so what no upstream has told of any offer takes no room in it.
+    let mut is_told = [false; COLUMNS.len()];
+    for row in sheet.rows() {
+        for (is_told, cell) in is_told.iter_mut().zip(cells(&row, sheet.language)) {
+            *is_told |= cell != Cell::Empty;
+        }
+    }
+    let shown = || {
+        let columns = COLUMNS.iter().enumerate();
+        columns.filter(move |(place, c)| is_told[*place] && !matches!(c.name, "sell_price" | "margin"))
+    };
     let page: Markup = html! {
         (DOCTYPE)
         html lang=(sheet.language.of("en", "zh")) {
@@ -82,5 +92,8 @@ mod tests {
         assert_eq!(page.matches("<tr>").count(), 4);
         assert!(page.contains("&lt;script&gt;杯") && !page.contains("<script>"), "{page}");
         assert!(page.contains("状态"));
+        assert!(!page.contains("复购率"), "nothing tells of it");
+        sheet.pictures[0].offers[1].offer.repurchase_percent = Some(40);
+        assert!(html(&sheet).contains("复购率"));
     }
 }

@@ -4,6 +4,7 @@ use std::io::{Seek, Write};
 
 use rust_xlsxwriter::{
     Color, DocProperties, Format, FormatAlign, Formula, Image, Url, Workbook, Worksheet, XlsxError,
+    row_col_to_cell,
 };
 
 use super::columns::{COLUMNS, Cell, cells, place_of, yuan};
@@ -174,8 +175,7 @@ fn write_assumptions(sheet: &Sheet, book: &mut Workbook, formats: &Formats) -> R
 
 /// The name of a cell in a row, numbered from 0.
 fn at(row: u32, column: &str) -> String {
-    let letter = char::from(b'A' + u8::try_from(place_of(column)).unwrap_or_default());
-    format!("{letter}{}", row + 1)
+    row_col_to_cell(row, place_of(column))
 }
 
 fn cut(text: &str) -> &str {
@@ -206,15 +206,17 @@ mod tests {
         };
         let offers = part("xl/worksheets/sheet1.xml");
         assert_eq!(offers.matches("<row ").count(), 4);
-        assert!(offers.contains("(L2*(1+fee_share)+weight_kg*freight_per_kg)/yuan_per_unit"), "{offers}");
-        assert!(offers.contains("<autoFilter ref=\"A1:X4\""), "{offers}");
+        assert!(offers.contains("(M2*(1+fee_share)+weight_kg*freight_per_kg)/yuan_per_unit"), "{offers}");
+        assert!(offers.contains("<autoFilter ref=\"A1:AJ4\""), "{offers}");
         assert!(part("xl/workbook.xml").contains("'Assumptions'!$B$1"));
         assert!(part("xl/sharedStrings.xml").contains("=1+1"), "a title is text");
         assert!(archive.by_name("xl/media/image1.jpeg").is_ok());
     }
 
     #[test]
-    fn the_columns_fit_one_letter() {
-        assert!(COLUMNS.len() <= 26);
+    fn formulas_find_columns_of_two_letters() {
+        assert!(COLUMNS.len() > 26);
+        let cells = ["price", "landed_cost", "sell_price"].map(|column| at(4, column));
+        assert_eq!(cells, ["M5", "AH5", "AI5"]);
     }
 }

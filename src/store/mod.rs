@@ -1,7 +1,7 @@
 //! What does the engine ask of its store? One trait for each concern, and values without I/O between them.
 //!
-//! [`Catalog`](crate::catalog::Catalog) meets all of them with SQLite. Another store has to pass the same battery
-//! (`tests/it/store.rs`). What every method promises:
+//! [`Catalog`](crate::catalog::Catalog) meets all of them with SQLite, `postgres::PostgresStore` with PostgreSQL. Every store
+//! has to pass the same battery (`tests/it/store.rs`, `tests/it/store_views.rs`). What every method promises:
 //!
 //! - What it has returned is durable, and a half-made change is never seen.
 //! - It may be called from any thread, and other processes may use the same store at the same time.

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::token::{Fetched, Token, TokenCell};
 use super::wire::{Reply, Request, Wire, config_error};
 use super::{
-    SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
-    UpstreamPage, aop, lenient, no_such_offer,
+    Input, SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError,
+    UpstreamErrorKind, UpstreamPage, aop, lenient, no_such_offer,
 };
 use crate::clock::Clock;
 use crate::offer::{Offer, OfferDetail, OfferId, Supplier};
@@ -161,7 +161,7 @@ impl Upstream for ArticleUpstream {
     /// One search request; a second one after a fresh token when the first was refused for its token, because
     /// that was not a search.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        super::CheckParams::check(params, PROFILE)?;
+        super::CheckParams::check(params, PROFILE, &[Input::Category])?;
         let fetch = |_: Option<&Secret>| self.fetch_token();
         self.tokens.with(self.clock.as_ref(), fetch, |token| self.ask(token, picture, params))
     }
@@ -242,20 +242,20 @@ fn read_page(body: &Value) -> Result<UpstreamPage, &'static str> {
 fn read_offer(product: &Value) -> Option<Offer> {
     let supplier = &product["supplierInfo"];
     Some(Offer {
-        offer_id: lenient::offer_id(&product["productId"])?,
-        title: lenient::text(&product["title"]).unwrap_or_default(),
         price: lenient::price(&product["price"]),
         min_order_quantity: lenient::count(&product["minOrderQuantity"]),
-        category_ids: Vec::new(),
-        month_sold: None,
-        seen_at: None,
         similarity: lenient::percent(&product["similarity"]),
         image_url: lenient::web_url(&product["imageUrl"]),
         detail_url: lenient::web_url(&product["detailUrl"]),
         supplier: Supplier {
             company_name: lenient::text(&supplier["companyName"]),
             credit_level: lenient::text(&supplier["creditLevel"]),
+            ..Supplier::default()
         },
+        ..Offer::new(
+            lenient::offer_id(&product["productId"])?,
+            lenient::text(&product["title"]).unwrap_or_default(),
+        )
     })
 }
 
@@ -265,18 +265,14 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
     let sale = &product["saleInfo"];
     let offer_id = lenient::offer_id(&product["productID"]).unwrap_or_else(|| asked.clone());
     let offer = Offer {
-        title: lenient::text(&product["subject"]).unwrap_or_default(),
         price: lenient::price(&sale["priceRanges"][0]["price"])
             .or_else(|| skus.iter().filter_map(|sku| sku.price).min()),
         min_order_quantity: lenient::count(&sale["minOrderQuantity"]),
         category_ids: lenient::category_ids([&product["categoryID"]]),
-        month_sold: None,
-        seen_at: None,
-        similarity: None,
         image_url: image_urls.first().cloned(),
         detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),
-        supplier: Supplier { company_name: lenient::text(&product["companyName"]), credit_level: None },
-        offer_id,
+        supplier: Supplier { company_name: lenient::text(&product["companyName"]), ..Supplier::default() },
+        ..Offer::new(offer_id, lenient::text(&product["subject"]).unwrap_or_default())
     };
     OfferDetail { offer, image_urls, attributes: lenient::attributes(&product["attributes"]), skus }
 }

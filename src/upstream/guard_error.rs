@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::NO_ADDRESS;
+use super::{NO_ADDRESS, NOT_TAKEN};
 use crate::cancel::Interrupted;
 use crate::clock::Timestamp;
 use crate::ledger::LedgerError;
@@ -140,8 +140,8 @@ impl GuardError {
         match self {
             Self::Upstream { error, calls } => {
                 use UpstreamErrorKind::{Quota, Unreachable, Unreadable};
-                let is_elsewhere =
-                    error.code == NO_ADDRESS || matches!(error.kind, Quota | Unreachable | Unreadable);
+                let is_elsewhere = [NO_ADDRESS, NOT_TAKEN].contains(&error.code.as_str())
+                    || matches!(error.kind, Quota | Unreachable | Unreadable);
                 *calls == 0 && is_elsewhere
             }
             Self::BudgetSpent { .. } | Self::BreakerOpen { .. } => true,

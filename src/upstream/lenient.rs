@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::UpstreamPage;
-use crate::offer::{Attribute, Offer, OfferId, Price, Sku};
+use crate::offer::{Attribute, Offer, OfferId, Price, Score, Sku};
 
 /// A string without its outer blanks, or a number as it is written; `None` when nothing is left.
 pub(super) fn text(value: &Value) -> Option<String> {
@@ -76,6 +76,30 @@ pub(super) fn percent(value: &Value) -> Option<u8> {
     Some(scaled.round() as u8)
 }
 
+/// A share as it is shown: `13%`, `13.4 %` or a bare number of per cent. Unlike a similarity it is never a fraction of one.
+/// Rounded to whole per cent; `None` outside 0 to 100.
+pub(super) fn share(value: &Value) -> Option<u8> {
+    let number: f64 = text(value)?.trim_end_matches('%').trim_end().parse().ok()?;
+    // In 0 to 100 by the filter.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    Some(number).filter(|number| (0.0..=100.0).contains(number)).map(|number| number.round() as u8)
+}
+
+/// A mark of 0 to 5.
+pub(super) fn score(value: &Value) -> Option<Score> {
+    text(value)?.parse().ok()
+}
+
+/// The texts in a list.
+pub(super) fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(text).collect()
+}
+
+/// Texts with a blank between; `None` when there is none.
+pub(super) fn joined(texts: &[String]) -> Option<String> {
+    Some(texts.join(" ")).filter(|text| !text.is_empty())
+}
+
 /// A web address: `//host/path` gets `https:`, anything but http and https is dropped, because these
 /// addresses end up as links on pages.
 pub(super) fn web_url(value: &Value) -> Option<String> {
@@ -133,7 +157,7 @@ pub(super) fn page(
         return Err("no row of the answer has a usable offer id");
     }
     let skipped = u32::try_from(rows.len() - offers.len()).unwrap_or(u32::MAX);
-    Ok(UpstreamPage { offers, total, skipped, provider_count: None })
+    Ok(UpstreamPage { offers, total, skipped, ..UpstreamPage::default() })
 }
 
 #[cfg(test)]
@@ -194,6 +218,21 @@ mod tests {
         ];
         for (value, expected) in read {
             assert_eq!(percent(&value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_in_per_cent_however_small() {
+        for (value, percent) in [
+            (json!("13%"), Some(13)),
+            (json!("0.5%"), Some(1)),
+            (json!("13.4 %"), Some(13)),
+            (json!(0), Some(0)),
+            (json!("120%"), None),
+            (json!("many"), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(share(&value), percent, "{value}");
         }
     }
 

@@ -12,6 +12,10 @@ const MAX_TEXT_CHARS: usize = 300;
 const MAX_URL_BYTES: usize = 2048;
 /// 1688 has three or four levels.
 const MAX_CATEGORIES: usize = 16;
+/// What a seller is, and kinds of invoices: a handful.
+const MAX_WORDS: usize = 16;
+/// More parts of a picture than anybody searches for.
+const MAX_REGIONS: usize = 16;
 /// A gallery has five pictures, a description up to some thirty.
 const MAX_IMAGES: usize = 100;
 const MAX_ATTRIBUTES: usize = 200;
@@ -68,6 +72,15 @@ impl Cuts {
         self.address(&mut offer.detail_url);
         self.optional_text(&mut offer.supplier.company_name);
         self.optional_text(&mut offer.supplier.credit_level);
+        self.optional_text(&mut offer.supplier.address);
+        self.optional_text(&mut offer.shipping_promise);
+        if let Some(title) = &mut offer.title_translated {
+            self.text(title, MAX_TITLE_CHARS);
+        }
+        for words in [&mut offer.supplier.identities, &mut offer.invoice_types] {
+            self.entries(words, MAX_WORDS);
+            words.iter_mut().for_each(|word| self.text(word, MAX_TEXT_CHARS));
+        }
     }
 
     fn warning(&self, profile: &str) -> Option<String> {
@@ -102,6 +115,7 @@ pub(super) fn cut_page(profile: &str, page: &mut UpstreamPage, page_size: u32) -
     }
     let mut cuts = Cuts::default();
     page.offers.iter_mut().for_each(|offer| cuts.offer(offer));
+    cuts.entries(&mut page.suggested_regions, MAX_REGIONS);
     warnings.extend(cuts.warning(profile));
     warnings
 }

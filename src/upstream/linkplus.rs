@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::aop::{AopConfig, Gateway, open};
 use super::{
-    SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage,
-    lenient,
+    Input, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    UpstreamPage, lenient,
 };
 use crate::clock::Clock;
 use crate::offer::{Offer, Price, Supplier};
@@ -25,6 +25,8 @@ pub const PROFILE: &str = "linkplus";
 const CALL: &str = "param2/1/com.alibaba.linkplus/alibaba.cross.similar.offer.search";
 /// Measured by others: more is taken and not given.
 const MAX_PAGE_SIZE: u32 = 20;
+/// `keywords` stands in public code alone. There is a `sortFields`, but no source tells its words.
+const TAKEN: [Input; 2] = [Input::Category, Input::Keyword];
 
 /// The client of this search.
 pub struct LinkplusUpstream {
@@ -60,7 +62,7 @@ impl Upstream for LinkplusUpstream {
     }
 
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        super::CheckParams::check(params, PROFILE)?;
+        super::CheckParams::check(params, PROFILE, &TAKEN)?;
         let url = picture.address(PROFILE, params)?;
         let reply = self.gateway.with_token(|token| {
             let reply = self.gateway.call(CALL, Some(token), |ask| {
@@ -70,6 +72,7 @@ impl Upstream for LinkplusUpstream {
                     .field_if("categoryID", params.category_id)
                     .field_if("priceMin", params.price_min)
                     .field_if("priceMax", params.price_max)
+                    .field_if("keywords", params.keyword.as_ref())
             })?;
             open(&reply)?;
             Ok(reply)
@@ -105,19 +108,17 @@ impl fmt::Debug for LinkplusUpstream {
 fn read_offer(row: &Value) -> Option<Offer> {
     let offer_id = lenient::offer_id(&row["offerId"])?;
     let fen: Option<i64> = lenient::count(&row["oldPrice"]);
+    let towns: Vec<String> =
+        ["province", "city"].iter().filter_map(|key| lenient::text(&row[*key])).collect();
     Some(Offer {
-        title: lenient::text(&row["subject"]).unwrap_or_default(),
         price: fen.and_then(|fen| Price::from_yuan(Decimal::new(fen, 2)).ok()),
         min_order_quantity: lenient::count(&row["quantityBegin"]),
         category_ids: lenient::category_ids([&row["categoryId"]]),
-        month_sold: None,
-        seen_at: None,
-        similarity: None,
         image_url: lenient::web_url(&row["imageUrl"]),
         detail_url: lenient::web_url(&row["detailUrl"])
             .or_else(|| Some(format!("https://detail.1688.com/offer/{offer_id}.html"))),
-        supplier: Supplier::default(),
-        offer_id,
+        supplier: Supplier { address: lenient::joined(&towns), ..Supplier::default() },
+        ..Offer::new(offer_id, lenient::text(&row["subject"]).unwrap_or_default())
     })
 }
 

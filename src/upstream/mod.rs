@@ -29,7 +29,9 @@ mod wire;
 use std::fmt;
 
 pub use crate::ledger::{Booking, Breaker, CallOutcome, Ledger, LedgerError, ProviderCount, Reservation};
-pub use crate::question::{Region, RegionError, SearchParams};
+pub use crate::question::{
+    Input, LanguageCode, OfferFilter, Phrase, Region, RegionError, SearchParams, Sort, WordError,
+};
 pub use crate::quota_day::QuotaDay;
 pub use crate::upstream_error::{UpstreamError, UpstreamErrorKind};
 
@@ -53,27 +55,40 @@ pub use token::TokenFile;
 #[cfg(feature = "upstream")]
 pub use wire::{Tape, TapeError};
 
-/// What no upstream takes.
+/// What no upstream takes, or not this one.
 #[cfg(feature = "upstream")]
 trait CheckParams {
-    /// Refuses it before anything is spent on it.
-    fn check(&self, profile: &'static str) -> Result<(), UpstreamError>;
+    /// Refuses it before anything is spent on it: nothing that is asked is left out in silence. `taken`: the inputs that
+    /// the dialect has words for.
+    fn check(&self, profile: &'static str, taken: &[Input]) -> Result<(), UpstreamError>;
 }
 
 #[cfg(feature = "upstream")]
 impl CheckParams for SearchParams {
-    fn check(&self, profile: &'static str) -> Result<(), UpstreamError> {
+    fn check(&self, profile: &'static str, taken: &[Input]) -> Result<(), UpstreamError> {
+        if let Some(input) = self.inputs().find(|input| !taken.contains(input)) {
+            return Err(not_taken(profile, input));
+        }
         let fault = if self.page == 0 {
             "page is 0: pages count from 1"
         } else if !(1..=MAX_PAGE_SIZE).contains(&self.page_size) {
             "page_size is outside 1 to 50"
         } else if self.price_min.zip(self.price_max).is_some_and(|(min, max)| min > max) {
             "price_min is above price_max"
+        } else if self.translate_keyword && self.keyword.is_none() {
+            "there is no keyword to translate"
         } else {
             return Ok(());
         };
         Err(UpstreamError::new(profile, UpstreamErrorKind::Param, "params", fault))
     }
+}
+
+/// An input for which this dialect has no words.
+#[cfg(feature = "upstream")]
+fn not_taken(profile: &'static str, what: impl fmt::Display) -> UpstreamError {
+    let message = format!("this upstream cannot be asked with this input: {what}");
+    UpstreamError::new(profile, UpstreamErrorKind::Param, NOT_TAKEN, message)
 }
 
 /// A picture made fit for upload.
@@ -152,6 +167,8 @@ impl UploadMediaType {
 
 /// Of an error: the picture has no address, and this upstream takes nothing else. Another may.
 const NO_ADDRESS: &str = "no_address";
+/// Of an error: the question holds what this upstream has no words for. Another may have.
+const NOT_TAKEN: &str = "input_not_taken";
 /// Offers a page at the most: what the official search takes.
 const MAX_PAGE_SIZE: u32 = 50;
 
@@ -167,6 +184,8 @@ pub struct UpstreamPage {
     pub skipped: u32,
     /// How many calls the provider has counted today, where it says so.
     pub provider_count: Option<ProviderCount>,
+    /// Parts of the picture in which the upstream sees goods, in pixels of the picture that it was sent.
+    pub suggested_regions: Vec<Region>,
 }
 
 /// What an upstream accepts.

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::wire::{Reply, Request, Wire, config_error};
 use super::{
-    ProviderCount, SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError,
-    UpstreamErrorKind, UpstreamPage, lenient,
+    Input, ProviderCount, SearchParams, Secret, Sort, Tape, UploadLimits, UploadPicture, Upstream,
+    UpstreamError, UpstreamErrorKind, UpstreamPage, lenient, not_taken,
 };
 use crate::clock::Clock;
 use crate::offer::{Offer, Supplier};
@@ -26,6 +26,7 @@ pub const PROFILE: &str = "onebound";
 
 const UPLOAD_PATH: &str = "/1688/upload_img/";
 const SEARCH_PATH: &str = "/1688/item_search_img/";
+const TAKEN: [Input; 2] = [Input::Category, Input::Sort];
 
 /// Where to ask, and as whom.
 #[derive(Clone, Debug)]
@@ -155,7 +156,8 @@ impl Upstream for OneboundUpstream {
     }
 
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        super::CheckParams::check(params, PROFILE)?;
+        super::CheckParams::check(params, PROFILE, &TAKEN)?;
+        let order = params.sort.map(order).transpose()?;
         let image_id = self.upload(picture)?;
         let ask = self
             .signed(Request::get(SEARCH_PATH))
@@ -167,7 +169,8 @@ impl Upstream for OneboundUpstream {
             .query("page_size", params.page_size)
             .query_if("cat", params.category_id)
             .query_if("start_price", params.price_min)
-            .query_if("end_price", params.price_max);
+            .query_if("end_price", params.price_max)
+            .query_if("sort", order);
         let (reply, has_items) = self.send(&ask)?;
         let body = reply.value();
         let provider_count = lenient::text(&body["api_info"]).and_then(|info| ProviderCount::parse(&info));
@@ -223,6 +226,16 @@ pub fn classify(http_status: u16, code: &str) -> (UpstreamErrorKind, Option<bool
     (kind, Some(false))
 }
 
+/// The vendor's words for orders; they are documented for its search by keyword, which shares the parameter.
+fn order(sort: Sort) -> Result<&'static str, UpstreamError> {
+    match sort {
+        Sort::PriceAsc => Ok("bid"),
+        Sort::PriceDesc => Ok("_bid"),
+        Sort::MonthSoldDesc => Ok("_sale"),
+        other => Err(not_taken(PROFILE, format_args!("the order {other}"))),
+    }
+}
+
 fn read_page(body: &Value) -> Result<UpstreamPage, &'static str> {
     let items = &body["items"];
     let total =
@@ -236,18 +249,21 @@ fn read_page(body: &Value) -> Result<UpstreamPage, &'static str> {
 fn read_offer(row: &Value) -> Option<Offer> {
     let offer_id = lenient::offer_id(&row["num_iid"])?;
     Some(Offer {
-        title: lenient::text(&row["title"]).unwrap_or_default(),
         price: lenient::price(&row["price"]),
-        min_order_quantity: None,
-        category_ids: Vec::new(),
+        promotion_price: lenient::price(&row["promotion_price"]),
+        dropships: lenient::flag(&row["one_psale"]),
         month_sold: lenient::count(&row["sales"]),
-        seen_at: None,
-        similarity: None,
+        // Both spellings were seen.
+        repurchase_percent: ["turnHead", "turn_head"].iter().find_map(|key| lenient::share(&row[*key])),
         image_url: lenient::web_url(&row["pic_url"]),
         detail_url: lenient::web_url(&row["detail_url"])
             .or_else(|| Some(format!("https://detail.1688.com/offer/{offer_id}.html"))),
-        supplier: Supplier { company_name: lenient::text(&row["seller_nick"]), credit_level: None },
-        offer_id,
+        supplier: Supplier {
+            company_name: lenient::text(&row["seller_nick"]),
+            address: lenient::text(&row["area"]),
+            ..Supplier::default()
+        },
+        ..Offer::new(offer_id, lenient::text(&row["title"]).unwrap_or_default())
     })
 }
 

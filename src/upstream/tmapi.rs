@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::wire::{Reply, Request, Wire, config_error};
 use super::{
-    SearchParams, Secret, Tape, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
-    UpstreamPage, lenient,
+    Input, OfferFilter, SearchParams, Secret, Sort, Tape, UploadLimits, UploadPicture, Upstream,
+    UpstreamError, UpstreamErrorKind, UpstreamPage, lenient, not_taken,
 };
 use crate::clock::Clock;
 use crate::offer::{Offer, Supplier, is_host_of};
@@ -24,6 +24,8 @@ use crate::offer::{Offer, Supplier, is_host_of};
 pub const PROFILE: &str = "tmapi";
 
 const SEARCH_PATH: &str = "/1688/search/image";
+/// There is no filter by category.
+const TAKEN: [Input; 2] = [Input::Filter, Input::Sort];
 const CONVERT_PATH: &str = "/1688/tools/image/convert_url";
 /// As documented.
 const MAX_PAGE_SIZE: u32 = 20;
@@ -140,12 +142,12 @@ impl Upstream for TmapiUpstream {
         MAX_PAGE_SIZE
     }
 
-    /// One request, and one before it for a picture that is not at Alibaba. There is no filter by category.
+    /// One request, and one before it for a picture that is not at Alibaba.
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        super::CheckParams::check(params, PROFILE)?;
-        if params.category_id.is_some() {
-            let message = "this vendor does not filter by category";
-            return Err(UpstreamError::new(PROFILE, UpstreamErrorKind::Param, "category", message));
+        super::CheckParams::check(params, PROFILE, &TAKEN)?;
+        let order = params.sort.map(order).transpose()?;
+        if let Some(other) = params.filters.iter().find(|filter| **filter != OfferFilter::DROPSHIP) {
+            return Err(not_taken(PROFILE, format_args!("the filter {other}")));
         }
         let address = self.address(picture.address(PROFILE, params)?)?;
         let ask = Request::get(SEARCH_PATH)
@@ -153,7 +155,10 @@ impl Upstream for TmapiUpstream {
             .query("page", params.page)
             .query("page_size", params.page_size.min(MAX_PAGE_SIZE))
             .query_if("price_start", params.price_min)
-            .query_if("price_end", params.price_max);
+            .query_if("price_end", params.price_max)
+            .query_if("sort", order)
+            // Ours: that both mean the same.
+            .query_if("support_dropshipping", (!params.filters.is_empty()).then_some(true));
         let reply = self.send(ask)?;
         let data = &reply.value()["data"];
         let page = match &data["items"] {
@@ -201,6 +206,16 @@ pub fn classify(http_status: u16, code: &str) -> UpstreamErrorKind {
     }
 }
 
+/// The vendor's words for orders.
+fn order(sort: Sort) -> Result<&'static str, UpstreamError> {
+    match sort {
+        Sort::PriceAsc => Ok("price_up"),
+        Sort::PriceDesc => Ok("price_down"),
+        Sort::MonthSoldDesc => Ok("sales"),
+        other => Err(not_taken(PROFILE, format_args!("the order {other}"))),
+    }
+}
+
 fn is_at_alibaba(url: &str) -> bool {
     let url = reqwest::Url::parse(url).ok();
     let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
@@ -209,21 +224,22 @@ fn is_at_alibaba(url: &str) -> bool {
 
 fn read_offer(item: &Value) -> Option<Offer> {
     let offer_id = lenient::offer_id(&item["item_id"])?;
+    let shop = &item["shop_info"];
     Some(Offer {
-        title: lenient::first_text(item, &["title", "title_origin"]).unwrap_or_default(),
         price: lenient::price(&item["price"]),
+        dropship_price: lenient::price(&item["price_info"]["drop_ship_price"]),
         min_order_quantity: lenient::count(&item["quantity_begin"]),
         category_ids: lenient::category_ids(item["category_path"].as_array().into_iter().flatten()),
-        month_sold: None,
-        seen_at: None,
-        similarity: None,
+        repurchase_percent: lenient::share(&item["item_repurchase_rate"]),
         image_url: lenient::web_url(&item["img"]),
         detail_url: lenient::web_url(&item["product_url"]),
         supplier: Supplier {
-            company_name: lenient::text(&item["shop_info"]["company_name"]),
-            credit_level: None,
+            company_name: lenient::text(&shop["company_name"]),
+            address: lenient::joined(&lenient::texts(&shop["location"])),
+            years: lenient::count(&shop["tp_year"]),
+            ..Supplier::default()
         },
-        offer_id,
+        ..Offer::new(offer_id, lenient::first_text(item, &["title", "title_origin"]).unwrap_or_default())
     })
 }
 

@@ -153,6 +153,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         input::SourceProblem::CODES,
         offer::OfferIdError::CODES,
         offer::PriceError::CODES,
+        offer::ScoreError::CODES,
         photo::PhotoError::CODES,
         sandbox::FaultError::CODES,
         sandbox::SandboxError::CODES,
@@ -171,6 +172,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         upstream::RegionError::CODES,
         upstream::TapeError::CODES,
         upstream::UpstreamError::CODES,
+        upstream::WordError::CODES,
         verify::SketchBytesError::CODES,
         verify::SketchError::CODES,
     ];

@@ -88,7 +88,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // What every door needs before it opens an engine; knows none of the doors.
     ("config", &["catalog", "clock", "embed", "engine", "fetch", "offer", "photo", "upstream"]),
     // Words alone: who is asked and what is found is known to `sandbox` and `serve`.
-    ("dialect", &["clock", "offer", "upstream"]),
+    ("dialect", &["clock", "offer", "question", "upstream"]),
     ("doors", &["catalog", "engine", "fetch", "offer", "photo", "photo_id"]),
     // Pure, for the pages of `scan` and `serve`.
     ("difference", &["verify"]),
@@ -148,10 +148,28 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Pure drawing, without knowledge of what the numbers mean.
     ("plot", &[]),
     ("pool", &[]),
+    // The same traits as `catalog` meets, and the values and rules that both share.
+    (
+        "postgres",
+        &[
+            "access",
+            "calibration",
+            "catalog",
+            "ledger",
+            "offer",
+            "photo",
+            "photo_id",
+            "quota_day",
+            "store",
+            "timestamp",
+            "upstream_error",
+            "vector",
+        ],
+    ),
     ("printable", &[]),
     ("question", &["offer"]),
     ("quota_day", &["timestamp"]),
-    ("sandbox", &["clock", "dialect", "dice", "drawing", "offer", "photo", "upstream"]),
+    ("sandbox", &["clock", "dialect", "dice", "drawing", "offer", "photo", "question", "upstream"]),
     // Groups what the engine judges, as `eval` counts it.
     (
         "scan",

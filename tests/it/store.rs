@@ -18,32 +18,36 @@ use tongkuan::upstream::{
 
 use crate::fakes::offer;
 
-const NOW: Timestamp = Timestamp::from_unix_ms(1_795_485_600_000);
-const LATER: Timestamp = Timestamp::from_unix_ms(1_795_485_601_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_ms(1_795_485_600_000);
+pub(crate) const LATER: Timestamp = Timestamp::from_unix_ms(1_795_485_601_000);
 
 /// Opens one and the same store, each time as another process would.
-type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
+pub(crate) type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
 
 /// A store of another kind is added here.
-fn on_every_store(check: impl Fn(Open<'_>)) {
+pub(crate) fn on_every_store(check: impl Fn(Open<'_>)) {
     let home = tempfile::tempdir().unwrap();
     check(&|| Box::new(Catalog::open(home.path()).unwrap()));
+    #[cfg(feature = "postgres")]
+    if let Some(home) = crate::postgres_home::PostgresHome::new() {
+        check(&|| Box::new(home.open()));
+    }
 }
 
 /// A made-up photo: its digests and its vector follow from `seed`.
-struct Made {
-    bytes: Digest,
-    pixels: Digest,
-    embedding: Embedding,
+pub(crate) struct Made {
+    pub(crate) bytes: Digest,
+    pub(crate) pixels: Digest,
+    pub(crate) embedding: Embedding,
 }
 
 impl Made {
-    fn of(seed: u8) -> Self {
+    pub(crate) fn of(seed: u8) -> Self {
         let embedding = Embedding::new(vec![1.0, f32::from(seed), 0.5]).unwrap();
         Self { bytes: Digest::of(&[seed, 0]), pixels: Digest::of(&[seed, 1]), embedding }
     }
 
-    fn photo(&self) -> NewPhoto<'_> {
+    pub(crate) fn photo(&self) -> NewPhoto<'_> {
         NewPhoto {
             label: "a.png",
             byte_digest: self.bytes,
@@ -58,17 +62,17 @@ impl Made {
     }
 }
 
-fn store_photo(store: &dyn Store, seed: u8) -> PhotoId {
+pub(crate) fn store_photo(store: &dyn Store, seed: u8) -> PhotoId {
     store.store_photo(&Made::of(seed).photo()).unwrap().photo_id
 }
 
-fn answered(offers: &[tongkuan::offer::Offer], fetched_at: Timestamp) -> NewAnswer<'_> {
-    NewAnswer::Upstream { profile: "fake", params: "q", fetched_at, total: Some(9), offers }
+pub(crate) fn answered(offers: &[tongkuan::offer::Offer], fetched_at: Timestamp) -> NewAnswer<'_> {
+    NewAnswer::Upstream { profile: "fake", params: "q", fetched_at, total: Some(9), regions: &[], offers }
 }
 
-const KEY: AnswerKey<'_> = AnswerKey { profiles: &["fake"], params: "q" };
+pub(crate) const KEY: AnswerKey<'_> = AnswerKey { profiles: &["fake"], params: "q" };
 
-fn fingerprint(digest: &str) -> Fingerprint {
+pub(crate) fn fingerprint(digest: &str) -> Fingerprint {
     Fingerprint { model: "fake".to_owned(), dimension: 3, digest: digest.to_owned() }
 }
 

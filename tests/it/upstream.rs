@@ -4,6 +4,7 @@ mod aop;
 mod article;
 mod fake;
 mod guard;
+mod inputs;
 mod linkplus;
 pub(crate) mod loopback;
 mod prepare;

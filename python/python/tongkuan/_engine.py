@@ -95,6 +95,14 @@ class Engine:
         defer: int | None = None,
         force: bool = False,
         deadline_secs: float | None = None,
+        filters: Iterable[str] = (),
+        sort: str | None = None,
+        upstream_keyword: str | None = None,
+        translate_keyword: bool = False,
+        auxiliary_text: str | None = None,
+        item_title: str | None = None,
+        collection: str | None = None,
+        language: str | None = None,
     ) -> Answer:
         """Was this picture seen before, and what is offered for it?
 
@@ -105,6 +113,13 @@ class Engine:
         page, page_size (1 to 50), pages: each page that is not known costs a call. max_age_days: older answers are
         fetched anew. defer: a picture that cannot be asked about now waits, under this priority. force: ask about a
         picture in which nothing shows, too. deadline_secs: how long it may take.
+
+        What follows is part of the question: other words are another call, and not every upstream takes all of it (one
+        that does not raises). filters: the official search's words, such as "shipIn24Hours", "isOnePsale" and
+        "certifiedFactory". sort: "price_asc", "month_sold_desc", "repurchase_rate_desc" and the like. upstream_keyword:
+        what the upstream is to look for, too; translate_keyword: it is not in Chinese. auxiliary_text: what is meant in
+        the picture. item_title: what the goods are called where the picture comes from. collection: a collection of the
+        upstream's. language: of translated titles, such as "en".
 
         Raises PictureError, ArgumentError, Interrupted or TongkuanError. A quota that is spent is no error: see
         `Answer.unanswered`.
@@ -126,6 +141,14 @@ class Engine:
             defer=defer,
             force=force,
             deadline_secs=deadline_secs,
+            filters=list(filters),
+            sort=sort,
+            upstream_keyword=upstream_keyword,
+            translate_keyword=translate_keyword,
+            auxiliary_text=auxiliary_text,
+            item_title=item_title,
+            collection=collection,
+            language=language,
         )
         return Answer.of_json(line)
 

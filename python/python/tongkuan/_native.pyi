@@ -52,6 +52,14 @@ class NativeEngine:
         defer: int | None,
         force: bool,
         deadline_secs: float | None,
+        filters: list[str],
+        sort: str | None,
+        upstream_keyword: str | None,
+        translate_keyword: bool,
+        auxiliary_text: str | None,
+        item_title: str | None,
+        collection: str | None,
+        language: str | None,
     ) -> str: ...
     def check(
         self, rows: Iterator[tuple[str, str | None, bytes | str]], add: bool, thorough: bool, unordered: bool

@@ -51,6 +51,16 @@ class Supplier(Result):
 
     company_name: str | None = None
     credit_level: str | None = None
+    address: str | None = None
+    years: int | None = None
+    """As a paying member of the platform."""
+    service_score: Decimal | None = None
+    """0 to 5."""
+    identities: tuple[str, ...] = ()
+
+    @classmethod
+    def _field(cls, name: str, value: Any) -> Any:
+        return Decimal(str(value)) if name == "service_score" else super()._field(name, value)
 
 
 @dataclass(frozen=True)
@@ -59,11 +69,25 @@ class Offer(Result):
 
     offer_id: str = ""
     title: str = ""
+    title_translated: str | None = None
     price: Decimal | None = None
     """Of one piece, in yuan."""
+    dropship_price: Decimal | None = None
+    """Of one piece that is sent to the buyer's own customer, in yuan."""
+    promotion_price: Decimal | None = None
+    dropships: bool | None = None
     min_order_quantity: int | None = None
     category_ids: tuple[int, ...] = ()
     month_sold: int | None = None
+    week_sold: int | None = None
+    repurchase_percent: int | None = None
+    """Buyers who come again."""
+    trade_score: Decimal | None = None
+    """0 to 5."""
+    shipping_promise: str | None = None
+    is_patented: bool | None = None
+    gives_invoice: bool | None = None
+    invoice_types: tuple[str, ...] = ()
     similarity: int | None = None
     image_url: str | None = None
     detail_url: str | None = None
@@ -73,7 +97,7 @@ class Offer(Result):
 
     @classmethod
     def _field(cls, name: str, value: Any) -> Any:
-        if name == "price":
+        if name in ("price", "dropship_price", "promotion_price", "trade_score"):
             return Decimal(str(value))
         return Supplier._of(value) if name == "supplier" else super()._field(name, value)
 
@@ -127,6 +151,8 @@ class Answer(Result):
     offers: tuple[Offer, ...] = ()
     total_offers: int | None = None
     filtered_out: int = 0
+    suggested_regions: tuple[str, ...] = ()
+    """Parts of the picture, for a `search` of their own with `region`."""
     timings_ms: dict[str, Any] = field(default_factory=dict)
     upstream_calls: int = 0
     """Search requests that counted against the quota."""

@@ -64,6 +64,7 @@ pub(super) const TABLES: [(&str, &[(&str, Form)]); 17] = [
             ("params", Plain),
             ("fetched_at_ms", Plain),
             ("total", Plain),
+            ("regions", Plain),
         ],
     ),
     (

@@ -120,7 +120,7 @@ async fn image_query(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
     let picture = PictureFile::new(upload.bytes, "aop".to_owned(), upload.source_url, None);
     let found = search_in(app, "aop", &Caller::owner(), &picture, &wish, region).await?;
     let rows: Vec<Value> = found.offers.iter().map(dialect::row).collect();
-    let page = dialect::page(&wish, found.total, &rows);
+    let page = dialect::page(&wish, found.total, &rows, region, &found.regions);
     Ok(found.around(json_of(page)))
 }
 

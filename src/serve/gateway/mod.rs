@@ -26,11 +26,11 @@ use super::request_error::RequestError;
 use super::search::{Plan, headers_of, search_for};
 use super::state::App;
 use crate::catalog::Words;
-use crate::dialect::{self, Order, Refusal, Region, Wish};
+use crate::dialect::{self, Refusal, Region, Wish, put_in_order};
 use crate::engine::{Details, EngineError, Mode, Outcome, Refine, Source};
 use crate::offer::{Offer, OfferDetail, OfferId};
-use crate::question::{self, SearchParams};
-use crate::upstream::{GuardError, NO_SUCH_OFFER, WhyNot};
+use crate::question::{self, Phrase, SearchParams};
+use crate::upstream::{GuardError, NO_SUCH_OFFER, UpstreamErrorKind, WhyNot};
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
@@ -70,6 +70,8 @@ fn refusal_of_key(failure: &Failure) -> Refusal {
 struct Answered {
     offers: Vec<Offer>,
     total: u64,
+    /// Parts of the picture in which the upstream saw goods.
+    regions: Vec<question::Region>,
     headers: HeaderMap,
 }
 
@@ -91,22 +93,33 @@ async fn search(
     region: Option<Region>,
 ) -> Result<Answered, Refusal> {
     caller.may_read().map_err(|_| Refusal::NoPermission)?;
-    let region = region.and_then(|region| {
-        let [left, top, right, bottom] = region.edges_px();
-        question::Region::new(left, top, right, bottom)
-    });
+    // Words of another language can be compared with no title here.
+    let translated = wish.keyword.as_deref().filter(|_| wish.translate_keyword);
+    let translated = translated.map(str::parse::<Phrase>).transpose().map_err(|_| Refusal::BadQuestion)?;
     let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let plan = Plan {
         params: SearchParams {
             category_id: wish.category_id,
             price_min: wish.price_min,
             price_max: wish.price_max,
-            region,
+            region: region.and_then(Region::as_asked),
             page: whole(wish.page),
             page_size: whole(wish.page_size).clamp(1, 50),
+            translate_keyword: translated.is_some(),
+            auxiliary_text: wish.auxiliary_text.clone(),
+            item_title: wish.item_title.clone(),
+            collection_id: wish.collection_id.clone(),
+            filters: wish.filters.clone(),
+            // Offers are put in order here, and titles come in the configured language.
+            sort: None,
+            language: None,
+            keyword: translated.clone(),
         },
         mode: Mode::Default,
-        refine: Refine { words: wish.keyword.as_deref().and_then(Words::parse), max_min_order: None },
+        refine: Refine {
+            words: wish.keyword.as_deref().filter(|_| translated.is_none()).and_then(Words::parse),
+            max_min_order: None,
+        },
         max_age: None,
         defer: None,
         force: false,
@@ -127,19 +140,14 @@ async fn search(
         let why = answer.unanswered.as_ref().map(|unanswered| unanswered.reason);
         // Nothing shows in it, so nothing is like it.
         if searched.no_leave.is_none() && why == Some(WhyNot::NothingToCompare) {
-            return Ok(Answered { offers: Vec::new(), total: 0, headers });
+            return Ok(Answered { offers: Vec::new(), total: 0, regions: Vec::new(), headers });
         }
         return Err(refusal_without_answer(searched.no_leave, why));
     }
     let mut offers = answer.offers;
-    match wish.order {
-        Order::Likeness => {}
-        // Those without a price come last, as they may cost anything.
-        Order::PriceUp => offers.sort_by_key(|offer| (offer.price.is_none(), offer.price)),
-        Order::PriceDown => offers.sort_by_key(|offer| std::cmp::Reverse(offer.price)),
-    }
+    put_in_order(&mut offers, wish.order, |offer| offer);
     let total = answer.total_offers.unwrap_or(offers.len() as u64);
-    Ok(Answered { offers, total, headers })
+    Ok(Answered { offers, total, regions: answer.suggested_regions, headers })
 }
 
 /// Why nothing is known and nothing could be asked.
@@ -214,6 +222,11 @@ fn refusal_of(failure: &Failure) -> Refusal {
         Failure::Request(RequestError::TooLarge { .. } | RequestError::Invalid(_))
         | Failure::Fetch(_)
         | Failure::Address(_) => Refusal::BadPicture,
+        Failure::Engine(EngineError::Upstream(GuardError::Upstream { error, .. }))
+            if error.kind == UpstreamErrorKind::Param =>
+        {
+            Refusal::BadQuestion
+        }
         Failure::Engine(error) if error.is_input_error() => Refusal::BadPicture,
         _ => Refusal::Failed,
     }

@@ -33,21 +33,19 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
     let ranges = &product["productSaleInfo"]["priceRangeList"];
     let offer_id = lenient::offer_id(&product["offerId"]).unwrap_or_else(|| asked.clone());
     let offer = Offer {
-        title: lenient::first_text(product, &["subject", "subjectTrans"]).unwrap_or_default(),
+        title_translated: lenient::text(&product["subjectTrans"]),
         price: lenient::price(&ranges[0]["price"]).or_else(|| skus.iter().filter_map(|sku| sku.price).min()),
         min_order_quantity: lenient::count(&product["minOrderQuantity"])
             .or_else(|| lenient::count(&ranges[0]["startQuantity"])),
         category_ids: lenient::category_ids([&product["categoryId"]]),
-        month_sold: None,
-        seen_at: None,
-        similarity: None,
         image_url: image_urls.first().cloned(),
         detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),
         supplier: Supplier {
             company_name: lenient::text(&product["companyName"]),
             credit_level: lenient::text(&product["sellerDataInfo"]["tradeMedalLevel"]),
+            ..Supplier::default()
         },
-        offer_id,
+        ..Offer::new(offer_id, lenient::first_text(product, &["subject", "subjectTrans"]).unwrap_or_default())
     };
     OfferDetail { offer, image_urls, attributes: lenient::attributes(&product["productAttribute"]), skus }
 }

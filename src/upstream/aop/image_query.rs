@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Region, SearchParams, Secret, UpstreamError, UpstreamPage, lenient};
+use super::super::{Region, SearchParams, Secret, Sort, UpstreamError, UpstreamPage, lenient};
 use super::gateway::{Gateway, open};
 use crate::offer::{Offer, Supplier};
 
@@ -15,11 +15,12 @@ pub(super) fn image_query(
     region: Option<Region>,
     params: &SearchParams,
 ) -> Result<UpstreamPage, UpstreamError> {
+    let language = params.language.as_ref().map_or(gateway.country(), |language| language.as_str());
     let mut query = json!({
         "imageId": image_id,
         "beginPage": params.page,
         "pageSize": params.page_size,
-        "country": gateway.country(),
+        "country": language,
     });
     if let Some(id) = params.category_id {
         query["categoryId"] = id.into();
@@ -35,6 +36,27 @@ pub(super) fn image_query(
         let [left, top, right, bottom] = region.edges_px();
         query["region"] = format!("{left},{right},{top},{bottom}").into();
     }
+    let texts = [
+        ("keyword", &params.keyword),
+        ("auxiliaryText", &params.auxiliary_text),
+        ("itemTitle", &params.item_title),
+        ("productCollectionId", &params.collection_id),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            query[name] = text.as_str().into();
+        }
+    }
+    if params.translate_keyword {
+        query["keywordTranslate"] = true.into();
+    }
+    if let Some(filters) = params.filter_list() {
+        query["filter"] = filters.into();
+    }
+    if let Some((field, direction)) = params.sort.map(Sort::words) {
+        // An object in a text, as documented.
+        query["sort"] = json!({ field: direction }).to_string().into();
+    }
     let reply = gateway.call(CALL, Some(token), |ask| ask.field("offerQueryParam", query))?;
     let result = &open(&reply)?["result"];
     let total = lenient::total(&result["totalRecords"]);
@@ -43,29 +65,93 @@ pub(super) fn image_query(
         Value::Null if total == Some(0) => &[],
         _ => return Err(reply.unreadable("the answer holds no list of offers")),
     };
-    lenient::page(rows, total, read_offer).map_err(|what| reply.unreadable(what))
+    let page = lenient::page(rows, total, read_offer).map_err(|what| reply.unreadable(what))?;
+    let suggested_regions = read_regions(&result["picRegionInfo"]["yoloCropRegion"]);
+    Ok(UpstreamPage { suggested_regions, ..page })
+}
+
+/// Boxes with `;` between, each in the gateway's order. One that cannot be read is left out.
+fn read_regions(boxes: &Value) -> Vec<Region> {
+    let region = |text: &str| {
+        let edges: Vec<u32> = text.split(',').map(|edge| edge.trim().parse().ok()).collect::<Option<_>>()?;
+        let [left, right, top, bottom] = edges.try_into().ok()?;
+        Region::new(left, top, right, bottom)
+    };
+    let mut regions: Vec<Region> = Vec::new();
+    for region in lenient::text(boxes).unwrap_or_default().split(';').filter_map(region) {
+        if !regions.contains(&region) {
+            regions.push(region);
+        }
+    }
+    regions
 }
 
 fn read_offer(row: &Value) -> Option<Offer> {
     let offer_id = lenient::offer_id(&row["offerId"])?;
-    // Rows hold no address of the offer; this is where 1688 shows it.
-    let detail_url = Some(format!("https://detail.1688.com/offer/{offer_id}.html"));
+    let (prices, seller, invoice) = (&row["priceInfo"], &row["sellerDataInfo"], &row["invoiceInfo"]);
+    let invoice_types = lenient::texts(&invoice["invoiceTypes"]);
+    let told = ["supportOnlineInvoice", "supportFastInvoice"].map(|key| lenient::flag(&invoice[key]));
+    let gives_invoice = if told.contains(&Some(true)) || !invoice_types.is_empty() {
+        Some(true)
+    } else {
+        told.contains(&Some(false)).then_some(false)
+    };
     Some(Offer {
-        title: lenient::first_text(row, &["subject", "subjectTrans"]).unwrap_or_default(),
-        price: lenient::price(&row["priceInfo"]["price"]),
+        title_translated: lenient::text(&row["subjectTrans"]),
+        price: lenient::price(&prices["price"]),
+        dropship_price: lenient::price(&prices["consignPrice"]),
+        promotion_price: lenient::price(&prices["promotionPrice"]),
+        dropships: lenient::flag(&row["isOnePsale"]),
         min_order_quantity: lenient::count(&row["minOrderQuantity"]),
         category_ids: lenient::category_ids(
             ["topCategoryId", "secondCategoryId", "thirdCategoryId"].map(|key| &row[key]),
         ),
         month_sold: lenient::count(&row["monthSold"]),
-        seen_at: None,
-        similarity: None,
+        week_sold: lenient::count(&row["sales7d"]),
+        repurchase_percent: lenient::share(&row["repurchaseRate"]),
+        trade_score: lenient::score(&row["tradeScore"]),
+        shipping_promise: lenient::text(&row["productSimpleShippingInfo"]["shippingTimeGuarantee"]),
+        is_patented: lenient::flag(&row["isPatentProduct"]),
+        gives_invoice,
+        invoice_types,
         image_url: lenient::web_url(&row["imageUrl"]),
-        detail_url,
+        // Rows hold no address of the offer; this is where 1688 shows it.
+        detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),
         supplier: Supplier {
             company_name: lenient::text(&row["companyName"]),
-            credit_level: lenient::text(&row["sellerDataInfo"]["tradeMedalLevel"]),
+            credit_level: lenient::text(&seller["tradeMedalLevel"]),
+            address: lenient::text(&row["companyAddress"]),
+            years: lenient::count(&seller["tpYear"]),
+            service_score: lenient::score(&seller["compositeServiceScore"]),
+            identities: lenient::texts(&row["sellerIdentities"]),
         },
-        offer_id,
+        ..Offer::new(offer_id, lenient::first_text(row, &["subject", "subjectTrans"]).unwrap_or_default())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggested_regions_are_read_in_the_gateways_order_and_each_once() {
+        let regions = read_regions(&json!("266,799,48,581;0,10,0,20;266,799,48,581; 9,1,0,5;x"));
+        let told: Vec<String> = regions.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["266,48,799,581", "0,0,10,20"]);
+        assert!(read_regions(&json!(null)).is_empty());
+    }
+
+    #[test]
+    fn an_invoice_is_told_of_or_not() {
+        for (invoice, gives) in [
+            (json!({ "supportOnlineInvoice": true }), Some(true)),
+            (json!({ "supportOnlineInvoice": "false", "supportFastInvoice": "true" }), Some(true)),
+            (json!({ "supportOnlineInvoice": false, "supportFastInvoice": false }), Some(false)),
+            (json!({ "invoiceTypes": ["vat"] }), Some(true)),
+            (json!(null), None),
+        ] {
+            let offer = read_offer(&json!({ "offerId": 1, "invoiceInfo": invoice })).expect("an id");
+            assert_eq!(offer.gives_invoice, gives, "{invoice}");
+        }
+    }
 }

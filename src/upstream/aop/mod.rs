@@ -14,7 +14,7 @@ mod upload;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamPage};
+use super::{Input, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamPage};
 use crate::clock::Clock;
 use crate::offer::{OfferDetail, OfferId};
 
@@ -23,6 +23,19 @@ pub(super) use gateway::{Gateway, open};
 
 /// The profile's name in the configuration and the catalogue.
 pub const PROFILE: &str = "aop";
+
+/// All of them are documented.
+const TAKEN: [Input; 9] = [
+    Input::Category,
+    Input::Keyword,
+    Input::TranslateKeyword,
+    Input::AuxiliaryText,
+    Input::ItemTitle,
+    Input::Collection,
+    Input::Filter,
+    Input::Sort,
+    Input::Language,
+];
 
 /// The client of the open platform's gateway.
 pub struct AopUpstream {
@@ -64,7 +77,7 @@ impl Upstream for AopUpstream {
     }
 
     fn search(&self, picture: &UploadPicture, params: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        super::CheckParams::check(params, PROFILE)?;
+        super::CheckParams::check(params, PROFILE, &TAKEN)?;
         self.gateway.with_token(|token| {
             let image_id = upload::upload(&self.gateway, token, picture)?;
             image_query::image_query(&self.gateway, token, &image_id, picture.region, params)

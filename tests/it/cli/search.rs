@@ -229,6 +229,21 @@ fn the_sandbox_command_lets_go_wrong_what_it_is_told_to() {
 }
 
 #[test]
+fn what_an_upstream_cannot_be_asked_is_refused_and_costs_nothing() {
+    let shell = Shell::with_sandbox();
+    let picture = shell.good(3, "a.jpg");
+    let refused = shell.run(&["--json", "search", text(&picture), "--filter", "shipIn24Hours"]);
+    assert_eq!((refused.status, &refused.json()["code"]), (2, &"upstream_param".into()), "{refused:?}");
+    assert!(refused.err.contains("filter"), "{refused:?}");
+    let mistyped = shell.run(&["search", text(&picture), "--filter", "shipIn24Hour"]);
+    assert!(mistyped.status == 2 && mistyped.err.contains("shipIn24Hours"), "{mistyped:?}");
+    let without = shell.run(&["search", text(&picture), "--translate-keyword"]);
+    assert!(without.status == 2 && without.err.contains("--upstream-keyword"), "{without:?}");
+    let counters = shell.sandbox().counters();
+    assert_eq!((counters.searches_ok, counters.searches_refused), (0, 0));
+}
+
+#[test]
 fn the_official_dialect_works_from_the_login_on() {
     let shell = Shell::with_sandbox();
     let picture = shell.good(3, "a.jpg");
@@ -247,6 +262,13 @@ fn the_official_dialect_works_from_the_login_on() {
     assert_eq!(run(&["search", text(&picture)]).json()["upstream_calls"], 1);
     let hit = run(&["search", text(&picture)]).json();
     assert_eq!((&hit["verdict"], &hit["offers"][0]["similarity"]), (&"hit".into(), &Value::Null));
+    let dropship = ["search", text(&picture), "--filter", "isOnePsale,shipIn48Hours", "--sort", "price_asc"];
+    let asked = run(&dropship).json();
+    let offers = asked["offers"].as_array().unwrap();
+    assert_eq!(asked["upstream_calls"], 1, "another question");
+    assert!(!offers.is_empty() && offers.iter().all(|offer| offer["dropships"] == true), "{asked}");
+    let people = shell.run(&[&["--upstream", "aop"], &dropship[..]].concat());
+    assert!(people.status == 0 && people.out.contains("dropship ¥"), "{people:?}");
     assert_eq!(shell.sandbox().counters().token_requests, 1);
 }
 

@@ -59,7 +59,7 @@ fn the_answer_is_the_one_that_the_engine_serialises_with_the_pictures_name() {
 fn what_is_wrong_with_a_request_is_said_with_a_code_and_costs_nothing() {
     let service = Service::start();
     let post = |path: &str, body: &[u8]| problem(service.post(path).body(body.to_vec()).send().unwrap());
-    let cases: [(&str, &[u8], u16, &str); 12] = [
+    let cases: [(&str, &[u8], u16, &str); 15] = [
         ("/v1/search", b"", 422, "empty"),
         ("/v1/search", b"<html>no picture", 422, "not_a_picture"),
         ("/v1/search?pagee=2", b"x", 400, "request_invalid"),
@@ -67,6 +67,9 @@ fn what_is_wrong_with_a_request_is_said_with_a_code_and_costs_nothing() {
         ("/v1/search?page=two", b"x", 400, "request_invalid"),
         ("/v1/search?price_min=-1", b"x", 400, "request_invalid"),
         ("/v1/search?local=true&refresh=true", b"x", 400, "request_invalid"),
+        ("/v1/search?filter=shipIn24Hour", b"x", 400, "request_invalid"),
+        ("/v1/search?sort=cheap", b"x", 400, "request_invalid"),
+        ("/v1/search?translate_keyword=true", b"x", 400, "request_invalid"),
         ("/v1/check", b"GIF89a", 422, "truncated"),
         ("/v1/pictures", b"x", 400, "request_invalid"),
         ("/v1/similar?count=0", b"x", 400, "request_invalid"),

@@ -16,7 +16,7 @@ use tongkuan::serve::{GatewayApp, NewKey, Rights, ServeParts, ServeStore, Server
 use tongkuan::upstream::aop::sign;
 use tongkuan::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
-    OneboundUpstream, SearchParams, Secret, TmapiConfig, TmapiUpstream, Upstream, UpstreamError,
+    OneboundUpstream, SearchParams, Secret, Sort, TmapiConfig, TmapiUpstream, Upstream, UpstreamError,
     UpstreamErrorKind, prepare,
 };
 
@@ -147,6 +147,33 @@ fn every_dialect_is_served_from_any_other_and_all_share_one_call() {
         }
         assert_eq!(gateway.sandbox.counters().searches_ok, 1, "{upstream}");
     }
+}
+
+#[test]
+fn a_filter_of_a_script_is_part_of_its_question_and_an_order_is_made_here() {
+    let gateway = Gateway::asking(Profile::Aop);
+    let client = client_of(Profile::Aop, &gateway.server.base_url(), "any-token", &gateway.clock);
+    let picture = Photo::decode(&gateway.picture(7), &PhotoLimits::default()).unwrap();
+    let picture = prepare(picture.as_image(), None, &client.upload_limits()).unwrap().picture;
+    let search = |params: &SearchParams| client.search(&picture, params).unwrap();
+    let plain = search(&SearchParams::default());
+    let dropship = SearchParams::default().filters(["isOnePsale".parse().unwrap()]);
+    let filtered = search(&dropship);
+    assert!(
+        filtered.total < plain.total && filtered.offers.iter().all(|offer| offer.dropships == Some(true))
+    );
+    let told = plain.offers.iter().all(|o| o.shipping_promise.is_some() && o.supplier.years.is_some());
+    assert!(told && !plain.suggested_regions.is_empty(), "what the upstream told is passed on");
+    assert_eq!(gateway.sandbox.counters().searches_ok, 2);
+    let sorted = search(&SearchParams::default().sort(Sort::MonthSoldDesc));
+    assert!(sorted.offers.is_sorted_by_key(|offer| std::cmp::Reverse(offer.month_sold)));
+    assert_eq!((search(&dropship), gateway.sandbox.counters().searches_ok), (filtered, 2), "asked once each");
+
+    let of_article = Gateway::asking(Profile::Article);
+    let client = client_of(Profile::Aop, &of_article.server.base_url(), "any-token", &of_article.clock);
+    let refused = client.search(&picture, &dropship).unwrap_err();
+    assert_eq!((refused.kind, refused.code.as_str()), (UpstreamErrorKind::Param, "gw.ParamInvalid"));
+    assert_eq!(of_article.sandbox.counters().searches_ok, 0);
 }
 
 #[test]

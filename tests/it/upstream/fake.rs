@@ -15,17 +15,17 @@ use super::{conformance, yuan};
 
 pub(crate) fn offers() -> Vec<Offer> {
     let offer = |id: &str, price: &str| Offer {
-        offer_id: OfferId::new(id).unwrap(),
-        title: format!("offer {id}"),
         price: Some(yuan(price)),
         min_order_quantity: Some(2),
-        category_ids: Vec::new(),
-        month_sold: None,
-        seen_at: None,
         similarity: Some(90),
         image_url: Some(format!("https://img.example/{id}.jpg")),
         detail_url: Some(format!("https://shop.example/{id}")),
-        supplier: Supplier { company_name: Some("Workshop".into()), credit_level: Some("5A".into()) },
+        supplier: Supplier {
+            company_name: Some("Workshop".into()),
+            credit_level: Some("5A".into()),
+            ..Supplier::default()
+        },
+        ..Offer::new(OfferId::new(id).unwrap(), format!("offer {id}"))
     };
     vec![offer("11", "59.00"), offer("12", "7.50"), offer("13", "120"), offer("14", "7.50")]
 }
@@ -38,7 +38,7 @@ pub(crate) fn page_of(min: Option<Price>, max: Option<Price>, page: usize, size:
     let found: Vec<Offer> = offers().into_iter().filter(within).collect();
     let total = Some(found.len() as u64);
     let offers = found.into_iter().skip((page - 1) * size).take(size).collect();
-    UpstreamPage { offers, total, skipped: 0, provider_count: None }
+    UpstreamPage { offers, total, ..UpstreamPage::default() }
 }
 
 /// Knows `offers()` for every picture.

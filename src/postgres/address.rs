@@ -1,0 +1,300 @@
+//! Where is a home in PostgreSQL, and with which password does one get in?
+//!
+//! A password is read from a file or from the environment. One in the address itself would be seen in lists of processes
+//! and in shell histories, so it is refused.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use postgres::Config;
+use postgres::config::Host;
+
+use crate::catalog::CatalogError;
+
+/// The schema of a home whose address names none.
+const DEFAULT_SCHEMA: &str = "tongkuan";
+
+/// The longest name that PostgreSQL does not cut.
+const MAX_NAME: usize = 63;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// From when on a server that acknowledges nothing counts as gone.
+const SILENT_FOR: Duration = Duration::from_secs(30);
+
+/// Where a home in PostgreSQL is: server, database, schema, and who asks.
+///
+/// `postgres://USER@HOST:PORT/DATABASE?schema=NAME&password_file=PATH`, with the other parameters that libpq knows, such as
+/// `host=/run/postgresql` and `connect_timeout=5`. Each home has a schema of its own (`tongkuan` when none is named), so one
+/// database holds several. The password comes from `password_file`, else from `PGPASSWORD`, else from the file that
+/// `PGPASSFILE` names.
+#[derive(Clone)]
+pub struct PostgresAddress {
+    config: Config,
+    schema: String,
+    shown: String,
+}
+
+impl PostgresAddress {
+    /// From an address, with the password that this process's environment leads to.
+    ///
+    /// # Errors
+    /// [`CatalogError::DatabaseNotOpened`] when it cannot be read, holds a password, or leads to none.
+    pub fn parse(address: &str) -> Result<Self, CatalogError> {
+        Self::parse_with(address, &|name| std::env::var(name).ok())
+    }
+
+    /// As [`parse`](Self::parse), with another environment.
+    ///
+    /// # Errors
+    /// As for [`parse`](Self::parse).
+    pub fn parse_with(
+        address: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, CatalogError> {
+        let fails = |location: &str, problem: String| CatalogError::DatabaseNotOpened {
+            location: location.to_owned(),
+            problem,
+        };
+        let unread = |problem: String| fails("of this address", problem);
+        let (base, query) = address.split_once('?').unwrap_or((address, ""));
+        if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
+            return Err(unread("it does not begin with postgres://".to_owned()));
+        }
+        let (mut schema, mut password_file) = (DEFAULT_SCHEMA.to_owned(), None);
+        let mut passed_on = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
+            match decoded {
+                Some((name, value)) if name == "schema" => schema = value.into_owned(),
+                Some((name, value)) if name == "password_file" => password_file = Some(value.into_owned()),
+                _ => passed_on.push(pair),
+            }
+        }
+        if !is_plain_name(&schema) {
+            return Err(unread(format!(
+                "{schema:?} is no name for a schema here: use up to {MAX_NAME} of a-z, 0-9 and _, beginning with a letter, \
+                 and not with pg_"
+            )));
+        }
+        let mut config: Config = format!("{base}?{}", passed_on.join("&"))
+            .parse()
+            .map_err(|error: postgres::Error| unread(super::fault::problem(&error)))?;
+        if config.get_password().is_some() {
+            return Err(unread(
+                "it holds a password, which others can see: leave it out, and name a file with password_file=PATH, or set \
+                 PGPASSWORD or PGPASSFILE"
+                    .to_owned(),
+            ));
+        }
+        // Who looks at the server's activity sees whose connections these are.
+        config.application_name(&format!("tongkuan {schema}")).tcp_user_timeout(SILENT_FOR);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        let shown = shown(&config, &schema);
+        let password = password(&config, password_file.as_deref(), environment);
+        if let Some(password) = password.map_err(|problem| fails(&shown, problem))? {
+            config.password(password);
+        }
+        Ok(Self { config, schema, shown })
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The home's schema.
+    #[must_use]
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+}
+
+/// Without user and password.
+impl fmt::Display for PostgresAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for PostgresAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PostgresAddress").field(&self.shown).finish()
+    }
+}
+
+/// Names that need no quotes, so that people can type them in psql.
+fn is_plain_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.len() <= MAX_NAME
+        && name.chars().all(fits)
+        && !name.starts_with("pg_")
+}
+
+fn hosts(config: &Config) -> Vec<String> {
+    let name = |host: &Host| match host {
+        Host::Tcp(name) => name.clone(),
+        #[cfg(unix)]
+        Host::Unix(path) => path.display().to_string(),
+    };
+    let named: Vec<String> = config.get_hosts().iter().map(name).collect();
+    if named.is_empty() { config.get_hostaddrs().iter().map(ToString::to_string).collect() } else { named }
+}
+
+fn port(config: &Config) -> u16 {
+    config.get_ports().first().copied().unwrap_or(5432)
+}
+
+fn shown(config: &Config, schema: &str) -> String {
+    let hosts = hosts(config).join(",");
+    let database = config.get_dbname().unwrap_or_default();
+    if hosts.starts_with('/') {
+        return format!("postgres:///{database}?host={hosts}&port={}&schema={schema}", port(config));
+    }
+    format!("postgres://{hosts}:{}/{database}?schema={schema}", port(config))
+}
+
+fn password(
+    config: &Config,
+    file: Option<&str>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<String>, String> {
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("the password file {path} cannot be read: {error}"))?;
+        return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    if let Some(password) = environment("PGPASSWORD").filter(|password| !password.is_empty()) {
+        return Ok(Some(password));
+    }
+    let Some(path) = environment("PGPASSFILE").filter(|path| !path.is_empty()) else { return Ok(None) };
+    only_its_owner_reads(Path::new(&path))?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| format!("the file {path} of PGPASSFILE cannot be read: {error}"))?;
+    let user = config.get_user().map(str::to_owned).or_else(|| environment("USER")).unwrap_or_default();
+    let host = hosts(config).into_iter().next().unwrap_or_default();
+    let host = if host.starts_with('/') { "localhost".to_owned() } else { host };
+    let database = config.get_dbname().unwrap_or(&user);
+    Ok(in_password_file(&text, [&host, &port(config).to_string(), database, &user]))
+}
+
+/// The password of the first line of a libpq password file (`host:port:database:user:password`) that fits.
+fn in_password_file(text: &str, wanted: [&str; 4]) -> Option<String> {
+    text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
+        let fields = fields(line);
+        let [front @ .., password] = fields.as_slice() else { return None };
+        let fits = front.len() == wanted.len()
+            && front.iter().zip(wanted).all(|(field, wanted)| field == "*" || field == wanted);
+        fits.then(|| password.clone())
+    })
+}
+
+/// The fields of a line, in which a backslash takes away the meaning of a colon and of another backslash.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut field) = (Vec::new(), String::new());
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => field.extend(chars.next()),
+            ':' => fields.push(std::mem::take(&mut field)),
+            c => field.push(c),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+fn only_its_owner_reads(path: &Path) -> Result<(), String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
+        if mode & 0o077 != 0 {
+            return Err(format!("others can read the passwords in {}: chmod 600 it", path.display()));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+
+    fn parse(address: &str) -> Result<PostgresAddress, CatalogError> {
+        PostgresAddress::parse_with(address, &|_| None)
+    }
+
+    #[test]
+    fn a_home_has_a_schema_of_its_own_in_the_database() {
+        let address = parse("postgres://ann@db.example:5433/goods?schema=shop_2&connect_timeout=3").unwrap();
+        assert_eq!(address.schema(), "shop_2");
+        assert_eq!(address.to_string(), "postgres://db.example:5433/goods?schema=shop_2");
+        assert_eq!(address.config().get_user(), Some("ann"));
+        assert_eq!(address.config().get_connect_timeout(), Some(&Duration::from_secs(3)));
+        assert_eq!(parse("postgresql://h/d").unwrap().schema(), DEFAULT_SCHEMA);
+        let socket = parse("postgres:///goods?host=/run/pg").unwrap();
+        assert_eq!(socket.to_string(), "postgres:///goods?host=/run/pg&port=5432&schema=tongkuan");
+    }
+
+    #[test]
+    fn a_schema_that_would_need_quotes_and_an_unknown_parameter_are_refused() {
+        for wrong in ["schema=", "schema=a%22b", "schema=pg_x", "schema=Shop", "schema=1a", "no_such=1"] {
+            assert!(parse(&format!("postgres://h/d?{wrong}")).is_err(), "{wrong}");
+        }
+        assert!(parse("mysql://h/d").is_err());
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_refused_and_not_repeated() {
+        for address in ["postgres://ann:s3cret@h/d", "postgres://ann@h/d?password=s3cret"] {
+            let error = parse(address).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+            assert!(error.to_string().contains("PGPASSWORD"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_comes_from_its_file_or_the_environment_and_is_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "from file\n").unwrap();
+        let passes = folder.path().join("pgpass");
+        std::fs::write(&passes, "# ours\nelsewhere:*:*:*:no\nh:5432:d:ann:with\\: colon\n").unwrap();
+        let environment = |name: &str| match name {
+            "PGPASSFILE" => Some(passes.display().to_string()),
+            _ => None,
+        };
+        let password = |address: &PostgresAddress| {
+            assert!(!format!("{address:?} {address}").contains("colon"));
+            address.config().get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        };
+        let by_file = format!("postgres://ann@h/d?password_file={}", file.display());
+        let address = PostgresAddress::parse_with(&by_file, &environment).unwrap();
+        assert_eq!(password(&address).as_deref(), Some("from file"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let set =
+                |mode| std::fs::set_permissions(&passes, std::fs::Permissions::from_mode(mode)).unwrap();
+            set(0o644);
+            assert!(
+                PostgresAddress::parse_with("postgres://ann@h/d", &environment).is_err(),
+                "all can read it"
+            );
+            set(0o600);
+        }
+        let address = PostgresAddress::parse_with("postgres://ann@h/d", &environment).unwrap();
+        assert_eq!(password(&address).as_deref(), Some("with: colon"));
+        let address = PostgresAddress::parse_with("postgres://bob@h/d", &environment).unwrap();
+        assert_eq!(password(&address), None);
+        let by_variable = |name: &str| (name == "PGPASSWORD").then(|| "from variable".to_owned());
+        let address = PostgresAddress::parse_with("postgres://bob@h/d", &by_variable).unwrap();
+        assert_eq!(password(&address).as_deref(), Some("from variable"));
+    }
+}

@@ -1,0 +1,292 @@
+//! A home in a real PostgreSQL, and what is asked of it beside the battery (`store.rs`). `.ci/postgres` starts a server and
+//! tells its address; without one these tests say that they were skipped.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use postgres::{Client, NoTls};
+use tongkuan::catalog::{CatalogError, DatabaseTrouble};
+use tongkuan::photo_id::PhotoId;
+use tongkuan::postgres::{PostgresAddress, PostgresStore};
+use tongkuan::store::{
+    CheckStore as _, NewPhoto, Patience, PhotoStore as _, SpendStore as _, StoredVector, Subject,
+    ViewStore as _,
+};
+use tongkuan::upstream::{Booking, Ledger as _, LedgerError, QuotaDay};
+
+use crate::store::{Made, NOW, fingerprint, store_photo};
+
+/// A schema of its own on the test server, which goes with this.
+pub(crate) struct PostgresHome {
+    server: String,
+    schema: String,
+    folder: tempfile::TempDir,
+}
+
+impl PostgresHome {
+    /// `None` where there is no server for tests.
+    pub(crate) fn new() -> Option<Self> {
+        static HOMES: AtomicU32 = AtomicU32::new(0);
+        let Ok(server) = std::env::var("TONGKUAN_TEST_POSTGRES") else {
+            eprintln!(
+                "skipped: TONGKUAN_TEST_POSTGRES names no PostgreSQL server (.ci/postgres COMMAND starts one)"
+            );
+            return None;
+        };
+        let number = HOMES.fetch_add(1, Ordering::Relaxed);
+        let schema = format!("t{}_{number}", std::process::id());
+        let home = Self { server, schema, folder: tempfile::tempdir().unwrap() };
+        // Another process had the same number before.
+        home.drop_schema();
+        Some(home)
+    }
+
+    fn address(&self) -> PostgresAddress {
+        let sign = if self.server.contains('?') { '&' } else { '?' };
+        PostgresAddress::parse(&format!("{}{sign}schema={}", self.server, self.schema)).unwrap()
+    }
+
+    pub(crate) fn open(&self) -> PostgresStore {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<PostgresStore, CatalogError> {
+        PostgresStore::open(&self.address(), self.folder.path())
+    }
+
+    /// Someone who looks at the tables from outside.
+    fn outside(&self) -> Client {
+        let mut client = Client::connect(&self.server, NoTls).unwrap();
+        client.batch_execute(&format!("SET search_path TO {}", self.schema)).unwrap();
+        client
+    }
+
+    fn drop_schema(&self) {
+        let mut client = Client::connect(&self.server, NoTls).unwrap();
+        let drop =
+            format!("SET client_min_messages = warning; DROP SCHEMA IF EXISTS {} CASCADE", self.schema);
+        client.batch_execute(&drop).unwrap();
+    }
+}
+
+impl Drop for PostgresHome {
+    fn drop(&mut self) {
+        self.drop_schema();
+    }
+}
+
+/// Ends all connections to the home, as a server does that is started anew.
+fn end_connections(home: &PostgresHome) {
+    let ended = home.outside().query(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = $1",
+        &[&format!("tongkuan {}", home.schema)],
+    );
+    assert!(!ended.unwrap().is_empty(), "there was something to end");
+}
+
+#[test]
+fn many_that_open_a_home_at_once_make_one_schema() {
+    let Some(home) = PostgresHome::new() else { return };
+    std::thread::scope(|scope| {
+        let opening: Vec<_> = (0..6).map(|_| scope.spawn(|| home.try_open().map(drop))).collect();
+        for opened in opening {
+            opened.join().unwrap().unwrap();
+        }
+    });
+    let rows = home.outside().query("SELECT version FROM format", &[]).unwrap();
+    assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i64>>(), [1]);
+}
+
+#[test]
+fn homes_in_one_database_know_nothing_of_each_other() {
+    let (Some(one), Some(other)) = (PostgresHome::new(), PostgresHome::new()) else { return };
+    let (one, other) = (one.open(), other.open());
+    store_photo(&one, 1);
+    assert_eq!((one.photo_count().unwrap(), other.photo_count().unwrap()), (1, 0));
+    assert_ne!(one.location(), other.location());
+    assert!(one.location().starts_with("postgres://"), "{}", one.location());
+}
+
+#[test]
+fn a_home_of_a_later_version_is_refused_and_left_as_it_is() {
+    let Some(home) = PostgresHome::new() else { return };
+    drop(home.open());
+    home.outside().execute("UPDATE format SET version = 99", &[]).unwrap();
+    let error = home.try_open().unwrap_err();
+    assert!(matches!(error, CatalogError::TooNew { found: 99, known: 1 }), "{error}");
+    let row = home.outside().query_one("SELECT version FROM format", &[]).unwrap();
+    assert_eq!(row.get::<_, i64>(0), 99);
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_named_without_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = |name: &str| (name == "PGPASSWORD").then(|| "s3cret".to_owned());
+    let address = format!("postgres://ann@/d?host={}", folder.path().display());
+    let address = PostgresAddress::parse_with(&address, &secret).unwrap();
+    let error = PostgresStore::open(&address, folder.path()).unwrap_err();
+    assert_eq!(error.code(), "database_not_opened");
+    let said = format!("{error} {error:?} {address:?}");
+    assert!(said.contains("schema=tongkuan") && !said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn the_feed_has_no_gap_that_is_filled_later_however_many_write() {
+    const WRITERS: u8 = 4;
+    const EACH: u8 = 15;
+    let Some(home) = PostgresHome::new() else { return };
+    let follower = home.open();
+    let mut fed = Vec::new();
+    let mut after = None;
+    let mut follow = |fed: &mut Vec<PhotoId>| {
+        let chunk = follower.embeddings_after(after, 1000).unwrap();
+        fed.extend(chunk.embeddings.iter().map(|(photo_id, _)| *photo_id));
+        after = chunk.last.or(after);
+    };
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let store = home.open();
+                scope.spawn(move || {
+                    for seed in 0..EACH {
+                        store_photo(&store, writer * EACH + seed);
+                    }
+                })
+            })
+            .collect();
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            follow(&mut fed);
+        }
+    });
+    follow(&mut fed);
+    assert_eq!(fed.len(), usize::from(WRITERS * EACH), "one that follows by numbers has missed none");
+    assert!(fed.is_sorted());
+}
+
+#[test]
+fn many_workers_book_exactly_what_the_budget_holds_at_its_pace() {
+    let Some(home) = PostgresHome::new() else { return };
+    let day = QuotaDay::of(NOW);
+    let booking = Booking {
+        profile: "fake",
+        day,
+        budget: 10,
+        now: NOW,
+        min_interval: Duration::from_secs(1),
+        max_ahead: Duration::from_mins(2),
+    };
+    let booked: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let (store, booking) = (home.open(), booking.clone());
+                scope.spawn(move || (0..5).map(|_| store.reserve(&booking)).collect::<Vec<_>>())
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    let spent = LedgerError::BudgetSpent { used: 10 };
+    assert!(
+        booked.iter().all(|result| result.as_ref().err().is_none_or(|error| *error == spent)),
+        "{booked:?}"
+    );
+    let mut starts: Vec<_> = booked.iter().flatten().map(|reservation| reservation.start_at).collect();
+    starts.sort();
+    let paced: Vec<_> = (0..10).map(|second| NOW.plus(Duration::from_secs(second))).collect();
+    assert_eq!(starts, paced);
+    assert_eq!(home.open().call_starts("fake", &day).unwrap(), paced);
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_ends_and_its_holder_cannot_end_the_next_one() {
+    let Some(home) = PostgresHome::new() else { return };
+    let (late, next) = (home.open(), home.open());
+    let asked = Made::of(1).embedding;
+    let lost = late.take_turn_from(None, Subject::New(&asked), "q", 0.9).unwrap().unwrap();
+    assert!(next.take_turn_from(None, Subject::New(&asked), "q", 0.9).unwrap().is_err());
+    let mut outside = home.outside();
+    let lasts =
+        outside.query_one("SELECT extract(epoch FROM expires_at - now())::float8 FROM asking", &[]).unwrap();
+    assert!((30.0..=61.0).contains(&lasts.get::<_, f64>(0)));
+    outside.execute("UPDATE asking SET expires_at = now() - interval '1 second'", &[]).unwrap();
+    let held = next.take_turn_from(None, Subject::New(&asked), "q", 0.9).unwrap();
+    assert!(held.is_ok(), "its time is over");
+    drop(lost);
+    assert!(
+        late.take_turn_from(None, Subject::New(&asked), "q", 0.9).unwrap().is_err(),
+        "the late one has ended nothing but its own"
+    );
+}
+
+#[test]
+fn reading_and_writing_go_on_after_the_server_has_ended_all_connections() {
+    let Some(home) = PostgresHome::new() else { return };
+    let store = home.open();
+    store_photo(&store, 1);
+    assert_eq!(store.photo_count().unwrap(), 1);
+    end_connections(&home);
+    assert_eq!(store.photo_count().unwrap(), 1);
+    store_photo(&store, 2);
+    assert_eq!(store.photo_count().unwrap(), 2);
+}
+
+#[test]
+fn a_group_whose_connection_is_cut_leaves_nothing_behind_and_holds_nobody_up() {
+    let Some(home) = PostgresHome::new() else { return };
+    let (one, other) = (home.open(), home.open());
+    let added = one.add_checked(&mut |group| {
+        group.add(&Made::of(1).photo())?;
+        end_connections(&home);
+        group.add(&Made::of(3).photo())?;
+        Ok(true)
+    });
+    assert!(matches!(added, Err(CatalogError::Database { trouble: DatabaseTrouble::Away, .. })), "{added:?}");
+    assert_eq!(other.photo_count().unwrap(), 0);
+    store_photo(&other, 2);
+    assert_eq!(one.photo_count().unwrap(), 1);
+}
+
+#[test]
+fn a_write_that_others_hold_up_ends_with_the_threads_patience_and_says_what_it_waited_for() {
+    let Some(home) = PostgresHome::new() else { return };
+    let (one, other) = (home.open(), home.open());
+    one.add_checked(&mut |_| {
+        let _patience = Patience::limited_to(Duration::from_millis(200));
+        let since = Instant::now();
+        let error = other.store_photo(&Made::of(2).photo()).unwrap_err();
+        assert!(error.is_about_writing(), "{error}");
+        assert_eq!(error.code(), "database_failed");
+        assert!(since.elapsed() >= Duration::from_millis(200));
+        // The account is another lock: what is paid for is booked meanwhile.
+        other.add_saved_calls(&QuotaDay::of(NOW), 1).unwrap();
+        Ok(false)
+    })
+    .unwrap();
+}
+
+#[test]
+fn texts_that_the_database_cannot_hold_are_kept_without_what_it_cannot() {
+    let Some(home) = PostgresHome::new() else { return };
+    let store = home.open();
+    let made = Made::of(1);
+    let photo = NewPhoto { label: "a\0b.png", ..made.photo() };
+    let photo_id = store.store_photo(&photo).unwrap().photo_id;
+    assert_eq!(store.photo(photo_id).unwrap().unwrap().label, "a\u{FFFD}b.png");
+}
+
+#[test]
+fn a_flipped_bit_in_a_vector_is_found_and_told() {
+    let Some(home) = PostgresHome::new() else { return };
+    let store = home.open();
+    store.claim_model(&fingerprint("fake")).unwrap();
+    let photo_id = store_photo(&store, 1);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    store.on_damage(move |note| heard.lock().unwrap().push(note.to_string()));
+    home.outside()
+        .execute("UPDATE embeddings SET vector = set_bit(vector, 3, 1 - get_bit(vector, 3))", &[])
+        .unwrap();
+    let read = store.embedding(photo_id).unwrap();
+    assert_eq!(read, StoredVector::Damaged);
+    assert_eq!(told.lock().unwrap().len(), 1, "{told:?}");
+}
