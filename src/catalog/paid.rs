@@ -24,7 +24,7 @@ pub enum Paid {
     /// An answer to a search.
     Answer(PaidAnswer),
     /// Details of an offer.
-    Details(PaidDetails),
+    Details(Box<PaidDetails>),
     /// What an upstream has against a picture.
     Refusal(PaidRefusal),
 }

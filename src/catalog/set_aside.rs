@@ -119,7 +119,7 @@ impl SetAside {
                 if details.offer_id == *offer_id
                     && (profiles.is_empty() || profiles.contains(&details.profile.as_str())) =>
             {
-                let PaidDetails { profile, fetched_at_ms, detail, .. } = details;
+                let PaidDetails { profile, fetched_at_ms, detail, .. } = *details;
                 Some(StoredDetail { profile, fetched_at: Timestamp::from_unix_ms(fetched_at_ms), detail })
             }
             _ => None,

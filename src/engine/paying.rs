@@ -111,12 +111,12 @@ impl Engine {
         let result = self.store.store_details(profile, offer_id, detail, fetched_at);
         self.store.note_storing(result.is_err());
         let error = result.err()?;
-        let set_aside = self.store.set_aside(Paid::Details(PaidDetails {
+        let set_aside = self.store.set_aside(Paid::Details(Box::new(PaidDetails {
             profile: profile.to_owned(),
             offer_id: offer_id.clone(),
             fetched_at_ms: fetched_at.unix_ms(),
             detail: detail.clone(),
-        }));
+        })));
         Some(Unstored { message: error.to_string(), set_aside })
     }
 

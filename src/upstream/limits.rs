@@ -79,7 +79,9 @@ impl Cuts {
         }
         for words in [&mut offer.supplier.identities, &mut offer.invoice_types] {
             self.entries(words, MAX_WORDS);
-            words.iter_mut().for_each(|word| self.text(word, MAX_TEXT_CHARS));
+            for word in words {
+                self.text(word, MAX_TEXT_CHARS);
+            }
         }
     }
 
