@@ -2,8 +2,8 @@
 //!
 //! Standard input: for each pair a line of JSON, then the bytes of the stored picture, then those of the query; the
 //! line has `stored` and `query`, their lengths, and `cosine`. Standard output, for each pair in order: a byte that is
-//! 1 if they could be aligned, 7 planes of bytes (luma and chroma of the stored picture and of the query, what both
-//! show), the content shares, then the measurements (f32, little-endian).
+//! 1 if they could be aligned, 13 planes of bytes (of the stored picture four of luma and two of chroma, the same of the
+//! query, what both show), the content shares, then the measurements (f32, little-endian).
 //!
 //! `cargo run --release --no-default-features --example pairs < IN > OUT`
 
@@ -17,7 +17,10 @@ use std::io::{BufRead, Read, Write};
 
 use rayon::prelude::*;
 use tongkuan::photo::{Photo, PhotoLimits};
-use tongkuan::verify::{Evidence, PAIR_SIDE_PX, Probe, Sketch, SketchedCandidate, aligned};
+use tongkuan::verify::{Evidence, PAIR_SIDE_PX, Place, Probe, Sketch, SketchedCandidate, aligned};
+
+/// Numbers of a `Place`: luma, then two of chroma.
+const LANES: usize = size_of::<Place>() / size_of::<f32>();
 
 fn seen(stored: &[u8], query: &[u8], cosine: f32) -> Option<(Vec<u8>, usize)> {
     let limits = PhotoLimits::default();
@@ -29,8 +32,8 @@ fn seen(stored: &[u8], query: &[u8], cosine: f32) -> Option<(Vec<u8>, usize)> {
     let mut out = vec![1];
     let byte = |v: f32| v.round().clamp(0.0, 255.0) as u8;
     for picture in [&pair.stored, &pair.query] {
-        for lane in 0..3 {
-            let zero = if lane == 0 { 0.0 } else { 128.0 };
+        for lane in 0..LANES {
+            let zero = if lane < LANES - 2 { 0.0 } else { 128.0 };
             out.extend(picture.iter().map(|p| byte(p[lane] + zero)));
         }
     }
@@ -42,7 +45,7 @@ fn seen(stored: &[u8], query: &[u8], cosine: f32) -> Option<(Vec<u8>, usize)> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let size = 1 + 7 * PAIR_SIDE_PX * PAIR_SIDE_PX + 4 * (3 + Evidence::NAMES.len());
+    let size = 1 + (2 * LANES + 1) * PAIR_SIDE_PX * PAIR_SIDE_PX + 4 * (3 + Evidence::NAMES.len());
     let mut input = std::io::BufReader::with_capacity(1 << 20, std::io::stdin().lock());
     let mut output = std::io::BufWriter::new(std::io::stdout().lock());
     eprintln!("{size} bytes a pair: {}", Evidence::NAMES.join(" "));

@@ -29,11 +29,14 @@ from torch import nn
 from torch.nn import functional
 
 SIDE, KINDS = 64, make_pairs.KINDS
-PLANES = 7 * SIDE * SIDE
+# Of each picture: the luma of four quarters of each place, row by row, then two of chroma; last, what both show.
+LUMA, LANES = 4, 6
+CHANNELS = 2 * LANES + 1
+PLANES = CHANNELS * SIDE * SIDE
 # Content of both (3), then measurements of src/verify/evidence.rs, by name, that speak of the place and not of colour.
 SCALARS = ("inliers", "inlier_share", "overlap_stored", "overlap_query", "scale", "likeness")
 SPREAD = {"inliers": 20.0, "scale": 2.0}
-WIDTHS = (32, 48, 64, 96, 96)
+WIDTHS = (48, 48, 64, 96, 96)
 STRIDES = (2, 2, 1, 2, 1)
 
 
@@ -70,7 +73,7 @@ class Pairs:
             picked = [3 + self.names.index(name) for name in SCALARS]
             scalars = np.concatenate([numbers[:, :3], numbers[:, picked]], 1)
             scalars /= np.array([1, 1, 1] + [SPREAD.get(name, 1.0) for name in SCALARS], np.float32)
-            self.files[path.stem] = (raw[good, 1 : 1 + PLANES].reshape(-1, 7, SIDE, SIDE), kind,
+            self.files[path.stem] = (raw[good, 1 : 1 + PLANES].reshape(-1, CHANNELS, SIDE, SIDE), kind,
                                      np.clip(scalars, -1, 3), [row for row, g in zip(labels, good) if g], numbers[:, 3:])
             print(f"{path.name}: {good.sum()} of {len(good)}", {k: int((kind == i).sum()) for i, k in enumerate(KINDS)},
                   flush=True)
@@ -89,25 +92,42 @@ class Pairs:
         return tuple(torch.cat([torch.from_numpy(self.files[n][part]).to(device) for n in names]) for part in range(3))
 
 
+def means(picture):
+    """The mean luma of each place, and its chroma."""
+    return torch.cat([picture[:, :LUMA].mean(1, keepdim=True), picture[:, LUMA:]], 1)
+
+
+def lanes(channels):
+    """What is true of luma, of each of its four quarters."""
+    return torch.cat([channels[:, :1]] * LUMA + [channels[:, 1:]], 1)
+
+
 def explained(stored, query, seen):
     """What is left of the difference after one gain and offset of each channel, fitted with Cauchy weights."""
-    weight = seen
+    s, q, weight = means(stored), means(query), seen
     for _ in range(3):
         n = weight.sum((2, 3), keepdim=True) + 1.0
-        mq, ms = (weight * query).sum((2, 3), keepdim=True) / n, (weight * stored).sum((2, 3), keepdim=True) / n
-        dq, ds = query - mq, stored - ms
+        mq, ms = (weight * q).sum((2, 3), keepdim=True) / n, (weight * s).sum((2, 3), keepdim=True) / n
+        dq, ds = q - mq, s - ms
         # Pulled towards no change, so that a flat colour fixes nothing.
         gain = ((weight * dq * ds).sum((2, 3), keepdim=True) / n + 0.01) / ((weight * dq * dq).sum((2, 3), keepdim=True) / n + 0.01)
-        left = (ds - gain.clamp(0.5, 2.0) * dq) * seen
+        gain = gain.clamp(0.5, 2.0)
+        left = (ds - gain * dq) * seen
         spread = (seen * left.abs()).sum((2, 3), keepdim=True) / (seen.sum((2, 3), keepdim=True) + 1.0) + 0.05
         weight = seen / (1.0 + (left / spread) ** 2)
-    return left
+    return (stored - lanes(ms) - lanes(gain) * (query - lanes(mq))) * seen
+
+
+def inputs(planes):
+    """What the first layer is given: both pictures where both are seen, what is unexplained, what is seen."""
+    stored, query, seen = planes.split([LANES, LANES, 1], 1)
+    return torch.cat([stored * seen, query * seen, explained(stored, query, seen), seen], 1)
 
 
 class Judge(nn.Module):
     def __init__(self, widths=WIDTHS):
         super().__init__()
-        layers, before = [], 10
+        layers, before = [], 3 * LANES + 1
         for width, stride in zip(widths, STRIDES):
             layers += [nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             before = width
@@ -116,9 +136,7 @@ class Judge(nn.Module):
         self.head = nn.Linear(64, len(KINDS))
 
     def forward(self, planes, scalars):
-        stored, query, seen = planes[:, :3], planes[:, 3:6], planes[:, 6:]
-        x = torch.cat([stored * seen, query * seen, explained(stored, query, seen), seen], 1)
-        x = self.body(x)
+        x = self.body(inputs(planes))
         x = torch.cat([x.mean((2, 3)), x.amax((2, 3)), scalars], 1)
         return self.head(functional.relu(self.hidden(x)))
 
@@ -126,12 +144,12 @@ class Judge(nn.Module):
 def normalised(planes):
     """Bytes to luma and chroma of about -2..2; the mask 0 or 1."""
     x = planes.float()
-    zero = torch.tensor([128.0] * 6 + [0], device=x.device).view(1, 7, 1, 1)
-    scale = torch.tensor([1 / 64, 1 / 32, 1 / 32] * 2 + [1], device=x.device).view(1, 7, 1, 1)
+    zero = torch.tensor([128.0] * (2 * LANES) + [0], device=x.device).view(1, CHANNELS, 1, 1)
+    scale = torch.tensor(([1 / 64] * LUMA + [1 / 32] * 2) * 2 + [1], device=x.device).view(1, CHANNELS, 1, 1)
     return (x - zero) * scale
 
 
-LOW, HIGH = (-2.0, -4.0, -4.0), (2.0, 4.0, 4.0)
+LOW, HIGH = (-2.0,) * LUMA + (-4.0, -4.0), (2.0,) * LUMA + (4.0, 4.0)
 
 
 def uniform(x, low, high, *shape):
@@ -143,7 +161,7 @@ def chance(x, share, *shape):
 
 
 def clipped(colours):
-    low, high = (torch.tensor(v * (colours.shape[1] // 3), device=colours.device).view(1, -1, 1, 1) for v in (LOW, HIGH))
+    low, high = (torch.tensor(v * (colours.shape[1] // LANES), device=colours.device).view(1, -1, 1, 1) for v in (LOW, HIGH))
     return torch.minimum(torch.maximum(colours, low), high)
 
 
@@ -154,12 +172,13 @@ def rows_and_columns(x):
 def recoloured(x, kind):
     """Gives a part of some of the same pictures another colour: a fresh other_colour each time."""
     n = len(x)
-    stored, seen = x[:, :3], x[:, 6]
+    stored, query, seen = x[:, :LANES], x[:, LANES : 2 * LANES], x[:, -1]
+    coarse = means(stored)
     at = torch.randint(8, SIDE - 8, (n, 2), device=x.device)
-    seed = stored[torch.arange(n, device=x.device), :, at[:, 0], at[:, 1]]
-    rim = torch.cat([stored[:, :, 0], stored[:, :, -1], stored[:, :, :, 0], stored[:, :, :, -1]], 2).median(2).values
+    seed = coarse[torch.arange(n, device=x.device), :, at[:, 0], at[:, 1]]
+    rim = torch.cat([coarse[:, :, 0], coarse[:, :, -1], coarse[:, :, :, 0], coarse[:, :, :, -1]], 2).median(2).values
     weight = torch.tensor([0.5, 1, 1], device=x.device).view(1, 3, 1, 1)
-    distance = ((stored - seed[:, :, None, None]) ** 2 * weight).sum(1)
+    distance = ((coarse - seed[:, :, None, None]) ** 2 * weight).sum(1)
     mask = torch.exp(-distance / uniform(x, 0.06, 0.3, 1, 1)) * seen
     yy, xx = rows_and_columns(x)
     near = torch.exp(-((yy - at[:, 0, None, None]) ** 2 + (xx - at[:, 1, None, None]) ** 2) / (2 * uniform(x, 6, 36, 1, 1) ** 2))
@@ -167,26 +186,26 @@ def recoloured(x, kind):
     shift = torch.randn(n, 3, device=x.device) * torch.tensor([0.6, 0.5, 0.5], device=x.device)
     shift = shift / (shift.norm(dim=1, keepdim=True) + 1e-6) * uniform(x, 0.45, 1.65, 1)
     area = mask.sum((1, 2)) / (seen.sum((1, 2)) + 1)
-    fit = (kind == 0) & chance(x, 0.3) & (area > 0.015) & (area < 0.5)
+    fit = (area > 0.01) & (area < 0.5)
     fit &= ((seed - rim).abs().amax(1) > 0.35)
     # A flatter or a stronger shading of the part, as of another cloth.
     shading = torch.where(chance(x, 0.3, 1, 1, 1), uniform(x, 0.5, 1.2, 1, 1, 1), torch.ones(n, 1, 1, 1, device=x.device))
-    mean = (x[:, 3:6] * mask[:, None]).sum((2, 3), keepdim=True) / (mask.sum((1, 2)).view(-1, 1, 1, 1) + 1e-6)
-    target = mean + (x[:, 3:6] - mean) * shading + shift[:, :, None, None]
-    changed = clipped(x[:, 3:6] + (target - x[:, 3:6]) * mask[:, None])
+    mean = lanes((means(query) * mask[:, None]).sum((2, 3), keepdim=True) / (mask.sum((1, 2)).view(-1, 1, 1, 1) + 1e-6))
+    target = mean + (query - mean) * shading + lanes(shift[:, :, None, None])
+    changed = clipped(query + (target - query) * mask[:, None])
     # Where the colour was already at its end, nothing may be left of the change.
-    left = ((changed - x[:, 3:6]).abs().amax(1) * mask).sum((1, 2)) / (mask.sum((1, 2)) + 1e-6)
+    left = ((changed - query).abs().amax(1) * mask).sum((1, 2)) / (mask.sum((1, 2)) + 1e-6)
     fit &= left > 0.42
-    x = torch.cat([x[:, :3], torch.where(fit[:, None, None, None], changed, x[:, 3:6]), x[:, 6:]], 1)
+    x = torch.cat([stored, torch.where(fit[:, None, None, None], changed, query), x[:, -1:]], 1)
     return x, torch.where(fit, torch.ones_like(kind), kind)
 
 
 def patched(x, kind):
     """Lays a piece of other pictures into the middle: on both, it is the same picture still; on one, or two pieces in
-    one place, it is another print."""
+    one place, it is another print. Some are small, as words are."""
     n = len(x)
-    size = uniform(x, 4, 13, 2)  # half the height and width
-    seen = x[:, 6]
+    size = torch.where(chance(x, 0.35, 1), uniform(x, 1.5, 5, 2), uniform(x, 4, 13, 2))  # half the height and width
+    stored, query, seen = x[:, :LANES], x[:, LANES : 2 * LANES], x[:, -1]
     yy, xx = rows_and_columns(x)
     total = seen.sum((1, 2)) + 1e-6
     middle = torch.stack([(seen * yy).sum((1, 2)) / total, (seen * xx).sum((1, 2)) / total], 1)
@@ -199,32 +218,32 @@ def patched(x, kind):
     pieces = []
     for _ in range(2):
         other = torch.randperm(n, device=x.device)
-        piece = torch.roll(x[other, :3], (int(torch.randint(0, SIDE, (1,))), int(torch.randint(0, SIDE, (1,)))), (2, 3))
+        piece = torch.roll(x[other, :LANES], (int(torch.randint(0, SIDE, (1,))), int(torch.randint(0, SIDE, (1,)))), (2, 3))
         if torch.rand(1) < 0.3:
             piece = -piece
         # A word or a drawing: one ink where the piece is dark.
-        ink = torch.randn(n, 3, 1, 1, device=x.device) * torch.tensor([1.0, 0.8, 0.8], device=x.device).view(1, 3, 1, 1)
-        dark = (piece[:, :1] > piece[:, :1].mean((2, 3), keepdim=True)).float()
+        ink = lanes(torch.randn(n, 3, 1, 1, device=x.device) * torch.tensor([1.0, 0.8, 0.8], device=x.device).view(1, 3, 1, 1))
+        luma = piece[:, :LUMA]
+        dark = (luma > luma.mean((1, 2, 3), keepdim=True)).float()
+        dark = torch.cat([dark, dark.mean(1, keepdim=True).expand(-1, 2, -1, -1)], 1)
         inked = chance(x, 0.4, 1, 1, 1)
         pieces.append((torch.where(inked, ink.expand_as(piece), piece), torch.where(inked, dark, torch.ones_like(dark))))
-    stored, query = x[:, :3], x[:, 3:6]
     (a, a_mask), (b, b_mask) = pieces
     both = chance(x, 0.5)[:, None, None, None]
-    same = kind == 0
-    way = torch.rand(n, device=x.device)
-    join, part = same & (way < 0.12), same & (way >= 0.12) & (way < 0.32)
+    part = chance(x, 0.62)
+    join = ~part
     on_stored = stored + (a - stored) * mask * a_mask
     other_print = torch.where(both, query + (b - query) * mask * b_mask, query)
     change = ((on_stored - stored) - (other_print - query)).abs().amax(1)
-    enough = ((change > 0.6) & (mask[:, 0] > 0.3)).sum((1, 2)) / total > 0.02
-    part &= enough
+    changed = ((change > 0.6) & (mask[:, 0] > 0.3)).sum((1, 2))
+    part &= (changed / total > 0.004) & (changed >= 6)
     swap = chance(x, 0.5)
     with_a = query + (a - query) * mask * a_mask
     def choose(condition, yes, no):
         return torch.where(condition[:, None, None, None], yes, no)
     new_stored = choose(join | (part & swap), on_stored, choose(part & ~swap, torch.where(both, stored + (b - stored) * mask * b_mask, stored), stored))
     new_query = choose(join, with_a, choose(part & swap, other_print, choose(part & ~swap, with_a, query)))
-    x = torch.cat([new_stored, new_query, x[:, 6:]], 1)
+    x = torch.cat([new_stored, new_query, x[:, -1:]], 1)
     return x, torch.where(part, torch.full_like(kind, 2), kind)
 
 
@@ -238,15 +257,28 @@ def turned_colours(x):
                     for r, v in (((0.75, 1.2), 1.0), ((-0.3, 0.3), 0.0)))
     depth = torch.where(chance(x, 0.4), uniform(x, 0.75, 1.3), torch.ones(n, device=x.device))[:, None, None]
     out = []
-    for luma, blue, red in (x[:, :3].unbind(1), x[:, 3:6].unbind(1)):
-        blue = blue * mirror
-        out += [luma * gain + offset, (blue * cos - red * sin) * depth, (blue * sin + red * cos) * depth]
-    x = torch.cat([clipped(torch.stack(out, 1)), x[:, 6:]], 1)
+    for picture in (x[:, :LANES], x[:, LANES : 2 * LANES]):
+        blue, red = picture[:, LUMA] * mirror, picture[:, LUMA + 1]
+        out += [picture[:, :LUMA] * gain[:, None] + offset[:, None], ((blue * cos - red * sin) * depth)[:, None],
+                ((blue * sin + red * cos) * depth)[:, None]]
+    x = torch.cat([clipped(torch.cat(out, 1)), x[:, -1:]], 1)
     fit = chance(x, 0.3)[:, None, None, None]
     scale = torch.where(fit, uniform(x, 0.85, 1.15, 3, 1, 1), torch.ones(n, 3, 1, 1, device=x.device))
     step = torch.where(fit, torch.randn(n, 3, 1, 1, device=x.device) * torch.tensor([0.15, 0.08, 0.08], device=x.device).view(1, 3, 1, 1),
                        torch.zeros(n, 3, 1, 1, device=x.device))
-    return torch.cat([x[:, :3], clipped(x[:, 3:6] * scale + step), x[:, 6:]], 1)
+    return torch.cat([x[:, :LANES], clipped(x[:, LANES : 2 * LANES] * lanes(scale) + lanes(step)), x[:, -1:]], 1)
+
+
+def sampled(pictures, at, padding="border"):
+    """Planes of `LANES` for each picture, looked at in other places; luma as finely as it is kept."""
+    out = []
+    for picture in pictures.split(LANES, 1):
+        luma = functional.pixel_shuffle(picture[:, :LUMA], 2)
+        finer = functional.interpolate(at.permute(0, 3, 1, 2), scale_factor=2, mode="bilinear", align_corners=False)
+        luma = functional.grid_sample(luma, finer.permute(0, 2, 3, 1), padding_mode=padding, align_corners=False)
+        colour = functional.grid_sample(picture[:, LUMA:], at, padding_mode=padding, align_corners=False)
+        out += [functional.pixel_unshuffle(luma, 2), colour]
+    return torch.cat(out, 1)
 
 
 def warped(x):
@@ -260,28 +292,30 @@ def warped(x):
         rows = torch.stack([torch.stack([cos, -sin, move[:, 0]], 1), torch.stack([sin, cos, move[:, 1]], 1)], 1)
         return functional.affine_grid(rows, (n, 1, SIDE, SIDE), align_corners=False)
 
-    def sample(planes, at):
-        return functional.grid_sample(planes, at, padding_mode="border", align_corners=False)
-
-    way = torch.rand(1)
-    if way < 0.35:
-        at = grid(0.12, 0.1, 0.06)
-        seen = functional.grid_sample(x[:, 6:], at, padding_mode="zeros", align_corners=False)
-        x = torch.cat([sample(x[:, :6], at), (seen > 0.5).float()], 1)
     if torch.rand(1) < 0.35:
-        x = torch.cat([x[:, :3], sample(x[:, 3:6], grid(0.012, 0.01, 0.015)), x[:, 6:]], 1)
+        at = grid(0.12, 0.1, 0.06)
+        seen = functional.grid_sample(x[:, -1:], at, padding_mode="zeros", align_corners=False)
+        x = torch.cat([sampled(x[:, :-1], at), (seen > 0.5).float()], 1)
+    if torch.rand(1) < 0.25:
+        x = torch.cat([x[:, :LANES], sampled(x[:, LANES:-1], grid(0.006, 0.005, 0.006)), x[:, -1:]], 1)
     return x
 
 
 def coarsened(x):
     """One of the two as a small upload was."""
-    if torch.rand(1) < 0.2:
-        first = 0 if torch.rand(1) < 0.5 else 3
-        side = int(torch.randint(28, 60, (1,)))
-        small = functional.interpolate(x[:, first : first + 3], (side, side), mode="area")
-        small = small + 0.03 * torch.randn_like(small)
-        coarse = functional.interpolate(small, (SIDE, SIDE), mode="bilinear", align_corners=False)
-        x = torch.cat([x[:, :first], coarse, x[:, first + 3 :]], 1)
+    if torch.rand(1) < 0.3:
+        first = 0 if torch.rand(1) < 0.5 else LANES
+        side = int(torch.randint(28, 100, (1,)))
+        picture = x[:, first : first + LANES]
+
+        def coarse(planes, side):
+            small = functional.interpolate(planes, (side, side), mode="area")
+            small = small + 0.03 * torch.randn_like(small)
+            return functional.interpolate(small, planes.shape[2:], mode="bilinear", align_corners=False)
+
+        luma = functional.pixel_unshuffle(coarse(functional.pixel_shuffle(picture[:, :LUMA], 2), side), 2)
+        colour = coarse(picture[:, LUMA:], min(side, SIDE))
+        x = torch.cat([x[:, :first], luma, colour, x[:, first + LANES :]], 1)
     return x
 
 
@@ -293,19 +327,34 @@ def exchanged(scalars):
                         scale.clamp(-1, 3), likeness], 1)
 
 
+def quarters(x, order):
+    """The quarters of each place in another order."""
+    order = [*order, 4, 5]
+    return x[:, [*order, *(LANES + lane for lane in order), 2 * LANES]]
+
+
+def some(change, share, x, kind):
+    """`change` for a share of the same pictures."""
+    rows = torch.nonzero((kind == 0) & chance(x, share))[:, 0]
+    if len(rows) > 1:
+        x, kind = x.clone(), kind.clone()
+        x[rows], kind[rows] = change(x[rows], kind[rows])
+    return x, kind
+
+
 def augmented(x, kind, scalars):
-    x, kind = patched(x, kind)
-    x, kind = recoloured(x, kind)
+    x, kind = some(patched, 0.32, x, kind)
+    x, kind = some(recoloured, 0.3, x, kind)
     if torch.rand(1) < 0.5:
-        x, scalars = torch.cat([x[:, 3:6], x[:, :3], x[:, 6:]], 1), exchanged(scalars)
+        x, scalars = torch.cat([x[:, LANES:-1], x[:, :LANES], x[:, -1:]], 1), exchanged(scalars)
     x = coarsened(warped(turned_colours(x)))
     if torch.rand(1) < 0.5:
-        x = x.flip(3)
+        x = quarters(x.flip(3), (1, 0, 3, 2))
     if torch.rand(1) < 0.3:
-        x = x.flip(2)
+        x = quarters(x.flip(2), (2, 3, 0, 1))
     if torch.rand(1) < 0.3:
-        x = x.transpose(2, 3)
-    return x.contiguous(), kind, scalars
+        x = quarters(x.transpose(2, 3), (0, 2, 1, 3))
+    return x.contiguous(memory_format=torch.channels_last), kind, scalars
 
 
 def answers(model, pairs, size=512):
@@ -353,12 +402,47 @@ def export(model, path):
     save_file({name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}, str(path))
 
 
+def imported(model, path, device):
+    """Takes over exported weights; the batch norms, which are folded into them, do nothing but add."""
+    from safetensors.numpy import load_file
+
+    tensors = {name: torch.from_numpy(tensor).to(device) for name, tensor in load_file(str(path)).items()}
+    convolutions = [layer for layer in model.body if isinstance(layer, nn.Conv2d)]
+    norms = [layer for layer in model.body if isinstance(layer, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for number, (layer, norm) in enumerate(zip(convolutions, norms)):
+            layer.weight.copy_(tensors[f"conv{number}.weight"])
+            norm.bias.copy_(tensors[f"conv{number}.bias"])
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1 - norm.eps)
+            norm.weight.fill_(1)
+        for name, layer in (("hidden", model.hidden), ("head", model.head)):
+            layer.weight.copy_(tensors[f"{name}.weight"])
+            layer.bias.copy_(tensors[f"{name}.bias"])
+
+
+def calmed(model, planes):
+    """Gives each batch norm the mean and the variance of what it is given, without changing what comes out."""
+    model.eval()
+    with torch.no_grad():
+        x = inputs(planes)
+        for layer in model.body:
+            if isinstance(layer, nn.BatchNorm2d):
+                mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
+                layer.weight.copy_(torch.sqrt(variance + layer.eps))
+                layer.bias.add_(mean)
+                layer.running_mean.copy_(mean)
+                layer.running_var.copy_(variance)
+            x = layer(x)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=Path, required=True, metavar="DIR")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--state", type=Path, required=True, metavar="FILE")
     parser.add_argument("--export", type=Path, metavar="FILE")
+    parser.add_argument("--begin", type=Path, metavar="FILE", help="exported weights to go on from, where --state is not there yet")
     parser.add_argument("--widths", default=",".join(map(str, WIDTHS)), help="channels of the convolutions (%(default)s)")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--batch", type=int, default=192)
@@ -372,15 +456,25 @@ def main():
     names = (args.pairs / "names").read_text().split()
     learnt, watched = Pairs(args.pairs, names, False), Pairs(args.pairs, names, True)
     torch.manual_seed(args.seed)
-    model = Judge([int(width) for width in args.widths.split(",")]).to(args.device)
+    model = Judge([int(width) for width in args.widths.split(",")]).to(args.device, memory_format=torch.channels_last)
     print(sum(p.numel() for p in model.parameters()), "weights", flush=True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.rate, weight_decay=1e-3)
     step, spent = 0, 0.0
+    # What is watched and exported: the mean of the last thousand steps or so, which is steadier than the last one.
+    mean_of_steps = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True)
     if args.state.exists():
         state = torch.load(args.state, map_location=args.device)
         model.load_state_dict(state["model"])
+        mean_of_steps.load_state_dict(state["mean"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent = state["step"], state["spent"]
+    elif args.begin:
+        imported(model, args.begin, args.device)
+        if watched.files:
+            report(model, watched)
+        some = torch.from_numpy(np.concatenate([planes[:200] for planes, *_ in learnt.files.values()])[:2000])
+        calmed(model, normalised(some.to(args.device)))
     began, passes, total = time.time() - spent, 0, 60 * args.minutes
     torch.manual_seed(args.seed + step)
     taken, told = 0, time.time()
@@ -403,6 +497,7 @@ def main():
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            mean_of_steps.update_parameters(model)
             step += 1
             losses.append(loss.detach())
         passes += 1
@@ -410,12 +505,12 @@ def main():
             told = time.time()
             mean = float(torch.stack(losses).mean()) if losses else 0
             print(f"pass {passes}, step {step}, {len(whole[1])} pairs, loss {mean:.4f}, {(told - began) / 60:.1f} min", flush=True)
-            torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step,
+            torch.save({"model": model.state_dict(), "mean": mean_of_steps.state_dict(), "optimiser": optimiser.state_dict(), "step": step,
                         "spent": time.time() - began}, args.state)
             if watched.files:
-                report(model, watched)
+                report(mean_of_steps.module, watched)
             if args.export:
-                export(model, args.export)
+                export(mean_of_steps.module, args.export)
 
 
 if __name__ == "__main__":

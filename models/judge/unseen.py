@@ -1,7 +1,7 @@
 """Write pictures, and queries for others that are like none of them: for the half of a calibration that must be like nothing.
 
-Queries are edits of pictures of the `line` split (make_pairs.py), which the judge has not learnt from. Most of the pictures
-of that split, and all others, are stored. For each query stands in queries.tsv: its number, the edit, the picture, and the
+Queries are edits of pictures of the splits `line` and `watch` (make_pairs.py), which the judge has not learnt from. Some of the
+pictures of those splits, and all others, are stored. For each query stands in queries.tsv: its number, the edit, the picture, and the
 candidates that the engine would lay over it, by the whole and by parts, each with its cosine.
 
 Example
@@ -31,8 +31,8 @@ MODELS = Path(__file__).resolve().parent.parent
 # Nor are shelves of a shop, of which the training set has most twice and more.
 SECOND_TAKES = set((MODELS / "second-takes.txt").read_text().split())
 SHELVES = "grocery-"
-UNSEEN_SHARE = 0.6
-EDITS_OF_EACH = 5
+UNSEEN_SHARE = 0.9
+EDITS_OF_EACH = 8
 
 
 def candidate_lists(row, parts):
@@ -56,7 +56,7 @@ def main():
     rng = np.random.default_rng(args.seed)
     loaded = list(pictures.from_tars(args.tars))
     loaded = [loaded[i] for i in evaluate.thinned(loaded)]
-    is_unseen = [make_pairs.split_of(name) == "line" and rng.random() < UNSEEN_SHARE for name, _ in loaded]
+    is_unseen = [make_pairs.split_of(name) != "fit" and rng.random() < UNSEEN_SHARE for name, _ in loaded]
     stored = [p for (_, p), unseen in zip(loaded, is_unseen) if not unseen]
     asked = [(n, p) for (n, p), unseen in zip(loaded, is_unseen)
              if unseen and n not in SECOND_TAKES and not n.startswith(SHELVES)][: args.limit]

@@ -399,9 +399,12 @@ pub(super) fn refined(probe: &Probe, target: &Target, guesses: &mut [Guess]) -> 
     [best].into_iter().chain(other).collect()
 }
 
-/// The guess after refinement at the thumbnail's full size.
-pub(super) fn finished(probe: &Probe, target: &Target, guess: Guess) -> Guess {
-    improved(probe, &target.luma, 1.0, guess, 2)
+/// The guess after refinement at the thumbnail's full size, then on `detail`: the stored picture's brightness, finer.
+pub(super) fn finished(probe: &Probe, target: &Target, detail: &Plane, guess: Guess) -> Guess {
+    let guess = improved(probe, &target.luma, 1.0, guess, 2);
+    let ratio = target.long_side() / detail.width.max(detail.height) as f32;
+    let finer = improved(probe, detail, ratio, guess, 2);
+    Guess { map: finer.map, ..guess }
 }
 
 /// Better by some rounds of Gauss-Newton, or as it was.

@@ -13,7 +13,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::raster::{Colours, LONG_SIDES_PX, Samples, averaged};
+use super::raster::{Colours, LONG_SIDES_PX, Plane, Samples, averaged};
 
 /// The longer side of a detail, in pixels; also which of the pyramid's sizes it is.
 pub(super) const DETAIL_LEVEL: usize = 1;
@@ -149,10 +149,11 @@ impl Sizes {
         Self([Samples::of(detail), Samples::of(&half)])
     }
 
-    /// Width and height in units of the longer side.
-    pub(super) fn extent(&self) -> (f32, f32) {
-        let largest = &self.0[0];
-        (largest.width as f32 / largest.long_side(), largest.height as f32 / largest.long_side())
+    /// Brightness at the smaller of the sizes.
+    pub(super) fn luma(&self) -> Plane {
+        let small = &self.0[1];
+        let values = small.colours().pixels.iter().map(|pixel| pixel[0]).collect();
+        Plane { width: small.width, height: small.height, values }
     }
 
     /// The size at which one pixel is nearest to `step` of the longer side.

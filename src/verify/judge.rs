@@ -1,7 +1,7 @@
 //! What a trained network says of an aligned pair: the same picture, another colour, another print or words, or other
 //! goods.
 //!
-//! 196,000 weights (models/pair-judge/), made by models/judge/train.py; how well it does is in
+//! 208,000 weights (models/pair-judge/), made by models/judge/train.py; how well it does is in
 //! docs/benchmarks/pair-judge.md.
 
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::evidence::Evidence;
 use super::network::{Convolution, Dense, Map, relu};
-use super::pair::{PAIR_SIDE_PX, Pair};
+use super::pair::{PAIR_SIDE_PX, Pair, Place};
 
 const WEIGHTS: &[u8] = include_bytes!("../../models/pair-judge/model.safetensors");
 
@@ -22,7 +22,10 @@ const CHROMA_UNIT: f32 = 32.0;
 /// Rounds of weighing down what a global change does not explain.
 const ROUNDS: usize = 3;
 /// Channels of the first layer: both pictures, what is unexplained, what is seen.
-const CHANNELS: usize = 10;
+const CHANNELS: usize = 3 * LANES + 1;
+/// Numbers of a [`Place`]: four of luma, then two of chroma.
+const LANES: usize = 6;
+const LUMA_LANES: usize = 4;
 
 /// What the judge says of a pair.
 #[derive(Clone, Copy, Debug)]
@@ -130,65 +133,87 @@ impl PairJudge {
 /// Both pictures, what a global change of each channel leaves unexplained, and what is seen of both; with the share of
 /// the places in sight that agree in colour.
 fn as_input(pair: &Pair) -> (Map, f32) {
-    let unit = |lane: usize, value: f32| {
-        if lane == 0 { (value - 128.0) / LUMA_UNIT } else { value / CHROMA_UNIT }
-    };
     let mut map = Map::zeros(PAIR_SIDE_PX, CHANNELS);
-    let places = || pair.seen.iter().enumerate().filter(|(_, seen)| **seen).map(|(place, _)| place);
-    for lane in 0..3 {
-        let of = |places: &[[f32; 3]]| -> Vec<f32> {
-            places.iter().map(|colour| unit(lane, colour[lane])).collect()
-        };
-        let (stored, query) = (of(&pair.stored), of(&pair.query));
-        let left = unexplained(&stored, &query, &pair.seen);
-        for place in places() {
-            let channels = map.at_mut(place / PAIR_SIDE_PX, place % PAIR_SIDE_PX);
-            (channels[lane], channels[3 + lane], channels[6 + lane]) =
-                (stored[place], query[place], left[place]);
-        }
+    let places: Vec<usize> = (0..pair.seen.len()).filter(|place| pair.seen[*place]).collect();
+    let in_units = |picture: &[Place]| -> Vec<Place> { places.iter().map(|p| units(&picture[*p])).collect() };
+    let (stored, query) = (in_units(&pair.stored), in_units(&pair.query));
+    let changes: [Change; 3] = std::array::from_fn(|channel| {
+        let of = |picture: &[Place]| -> Vec<f32> { picture.iter().map(|p| channels(p)[channel]).collect() };
+        Change::between(&of(&stored), &of(&query))
+    });
+    let mut agreeing = 0usize;
+    for ((place, s), q) in places.iter().zip(&stored).zip(&query) {
+        let left: Place = std::array::from_fn(|lane| {
+            let change = &changes[lane.saturating_sub(LUMA_LANES - 1)];
+            change.left(s[lane], q[lane])
+        });
+        let cell = map.at_mut(place / PAIR_SIDE_PX, place % PAIR_SIDE_PX);
+        cell[..LANES].copy_from_slice(s);
+        cell[LANES..2 * LANES].copy_from_slice(q);
+        cell[2 * LANES..3 * LANES].copy_from_slice(&left);
+        cell[3 * LANES] = 1.0;
+        let [luma, blue, red] = channels(&left);
+        let agrees = (luma * LUMA_UNIT).abs() < SAME_LUMA
+            && (blue * CHROMA_UNIT).hypot(red * CHROMA_UNIT) < SAME_CHROMA;
+        agreeing += usize::from(agrees);
     }
-    let (mut count, mut agreeing) = (0.0f32, 0.0f32);
-    for place in places() {
-        let channels = map.at_mut(place / PAIR_SIDE_PX, place % PAIR_SIDE_PX);
-        channels[9] = 1.0;
-        let apart = [channels[6] * LUMA_UNIT, channels[7] * CHROMA_UNIT, channels[8] * CHROMA_UNIT];
-        count += 1.0;
-        let agrees = apart[0].abs() < SAME_LUMA && apart[1].hypot(apart[2]) < SAME_CHROMA;
-        agreeing += f32::from(u8::from(agrees));
-    }
-    (map, agreeing / count.max(1.0))
+    (map, agreeing as f32 / places.len().max(1) as f32)
 }
 
-/// What one gain and one offset, fitted with Cauchy weights, leave of the difference; `explained` of train.py.
-fn unexplained(stored: &[f32], query: &[f32], seen: &[bool]) -> Vec<f32> {
-    let mut weight: Vec<f32> = seen.iter().map(|seen| f32::from(u8::from(*seen))).collect();
-    let count: f32 = weight.iter().sum::<f32>() + 1.0;
-    let mut left = vec![0.0f32; stored.len()];
-    for _ in 0..ROUNDS {
-        let (mut n, mut q, mut s) = (1.0f32, 0.0f32, 0.0f32);
-        for ((weight, query), stored) in weight.iter().zip(query).zip(stored) {
-            n += weight;
-            q += weight * query;
-            s += weight * stored;
+fn units(place: &Place) -> Place {
+    std::array::from_fn(|lane| {
+        if lane < LUMA_LANES { (place[lane] - 128.0) / LUMA_UNIT } else { place[lane] / CHROMA_UNIT }
+    })
+}
+
+/// The mean luma of a place, and its chroma.
+fn channels(place: &Place) -> [f32; 3] {
+    [place[..LUMA_LANES].iter().sum::<f32>() / LUMA_LANES as f32, place[LUMA_LANES], place[LUMA_LANES + 1]]
+}
+
+/// One gain about two means that takes the query's channel to the stored picture's.
+struct Change {
+    stored: f32,
+    query: f32,
+    gain: f32,
+}
+
+impl Change {
+    /// Fitted with Cauchy weights on the places in sight; `explained` of train.py.
+    fn between(stored: &[f32], query: &[f32]) -> Self {
+        let mut weights = vec![1.0f32; stored.len()];
+        let mut change = Self { stored: 0.0, query: 0.0, gain: 1.0 };
+        for round in 0..ROUNDS {
+            let (mut n, mut q, mut s) = (1.0f32, 0.0f32, 0.0f32);
+            for ((weight, query), stored) in weights.iter().zip(query).zip(stored) {
+                n += weight;
+                q += weight * query;
+                s += weight * stored;
+            }
+            (change.query, change.stored) = (q / n, s / n);
+            let (mut both, mut square) = (0.0f32, 0.0f32);
+            for ((weight, query), stored) in weights.iter().zip(query).zip(stored) {
+                both += weight * (query - change.query) * (stored - change.stored);
+                square += weight * (query - change.query) * (query - change.query);
+            }
+            // Pulled towards no change, so that a flat colour fixes nothing.
+            change.gain = ((both / n + 0.01) / (square / n + 0.01)).clamp(0.5, 2.0);
+            if round + 1 == ROUNDS {
+                break;
+            }
+            let left = || stored.iter().zip(query).map(|(s, q)| change.left(*s, *q));
+            let spread = left().map(f32::abs).sum::<f32>() / (stored.len() as f32 + 1.0) + 0.05;
+            for (weight, left) in weights.iter_mut().zip(left()) {
+                *weight = 1.0 / (1.0 + (left / spread) * (left / spread));
+            }
         }
-        let (q, s) = (q / n, s / n);
-        let (mut both, mut square) = (0.0f32, 0.0f32);
-        for ((weight, query), stored) in weight.iter().zip(query).zip(stored) {
-            both += weight * (query - q) * (stored - s);
-            square += weight * (query - q) * (query - q);
-        }
-        let gain = ((both / n + 0.01) / (square / n + 0.01)).clamp(0.5, 2.0);
-        let mut off = 0.0f32;
-        for (place, seen) in seen.iter().enumerate() {
-            left[place] = if *seen { stored[place] - s - gain * (query[place] - q) } else { 0.0 };
-            off += left[place].abs();
-        }
-        let spread = off / count + 0.05;
-        for ((weight, left), seen) in weight.iter_mut().zip(&left).zip(seen) {
-            *weight = if *seen { 1.0 / (1.0 + (left / spread) * (left / spread)) } else { 0.0 };
-        }
+        change
     }
-    left
+
+    /// What the change does not explain.
+    fn left(&self, stored: f32, query: f32) -> f32 {
+        stored - self.stored - self.gain * (query - self.query)
+    }
 }
 
 #[cfg(test)]
@@ -200,8 +225,8 @@ mod tests {
         assert_eq!(weights_digest().len(), 64);
         let places = PAIR_SIDE_PX * PAIR_SIDE_PX;
         let pair = Pair {
-            stored: vec![[90.0, 3.0, -4.0]; places],
-            query: vec![[95.0, 3.0, -4.0]; places],
+            stored: vec![[90.0, 90.0, 90.0, 90.0, 3.0, -4.0]; places],
+            query: vec![[95.0, 95.0, 95.0, 95.0, 3.0, -4.0]; places],
             seen: vec![true; places],
             content: [0.5; 3],
             overlap_px: 0,

@@ -35,7 +35,7 @@ mod sketch;
 pub use confidence::{Doubt, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
 pub use evidence::Evidence;
 pub use judge::weights_digest;
-pub use pair::{PAIR_SIDE_PX, Pair};
+pub use pair::{PAIR_SIDE_PX, Pair, Place};
 pub use placement::Placement;
 pub use raster::SketchError;
 pub use sketch::{Probe, SKETCH_FORMAT, Sketch, SketchBytesError};
@@ -140,8 +140,9 @@ pub fn placed(probe: &Probe, candidate: &SketchedCandidate<'_>) -> Option<(Place
     }
     laid.guesses = align::refined(probe, &laid.target, &mut laid.guesses);
     let detail = Sizes::of(&candidate.sketch.detail());
+    let luma = detail.luma();
     let placed = laid.guesses.iter().map(|guess| {
-        let guess = align::finished(probe, &laid.target, *guess);
+        let guess = align::finished(probe, &laid.target, &luma, *guess);
         let pair = Pair::of(probe, &laid.target, &detail, &guess.map);
         (Placement::of(&laid.target, &guess.map), evidence_of(probe, &laid.target, &guess, &pair))
     });
@@ -207,8 +208,9 @@ impl Laid {
     /// What the pair judge sees by each guess, and what it says.
     fn looks(&self, probe: &Probe, sketch: &Sketch) -> impl Iterator<Item = (Pair, Evidence)> {
         let detail = Sizes::of(&sketch.detail());
+        let luma = detail.luma();
         self.guesses.iter().map(move |guess| {
-            let guess = align::finished(probe, &self.target, *guess);
+            let guess = align::finished(probe, &self.target, &luma, *guess);
             let pair = Pair::of(probe, &self.target, &detail, &guess.map);
             let evidence = evidence_of(probe, &self.target, &guess, &pair);
             (pair, evidence)

@@ -14,15 +14,19 @@ const MARGIN: f32 = 0.03;
 /// The smallest window, in the same units: beyond it, there is nothing more to see.
 const LEAST_WINDOW: f32 = 0.3;
 
+/// What one picture shows in one place of a pair: the luma (0..=255) of its four quarters, row by row, then blue and red
+/// chroma (-128..=127). Strokes are seen in brightness alone, so brightness is kept twice as fine each way.
+pub type Place = [f32; 6];
+
 /// The part of an aligned pair in which something shows, both pictures on one grid of [`PAIR_SIDE_PX`] rows and
 /// columns, in the stored picture's frame.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// Luma (0..=255) and two chroma values (-128..=127) for each place, row by row.
-    pub stored: Vec<[f32; 3]>,
+    /// For each place, row by row; zeros where it is not seen.
+    pub stored: Vec<Place>,
     /// The same of the picture in question.
-    pub query: Vec<[f32; 3]>,
-    /// Whether the place lies in both pictures.
+    pub query: Vec<Place>,
+    /// Whether all of the place lies in both pictures.
     pub seen: Vec<bool>,
     /// Thumbnail pixels of the overlap in which the stored picture shows something, the query does, and both do, as
     /// shares of the thumbnail.
@@ -78,9 +82,8 @@ impl Pair {
     /// `map` leads from the stored thumbnail's pixels to units of the query's longer side.
     pub(super) fn of(probe: &Probe, target: &Target, detail: &Sizes, map: &Affine) -> Self {
         let (window, content, overlap_px) = window(probe, target, map);
-        let extent = detail.extent();
         let long = (window[2] - window[0]).max(window[3] - window[1]).max(LEAST_WINDOW);
-        let step = long / PAIR_SIDE_PX as f32;
+        let step = long / (2 * PAIR_SIDE_PX) as f32;
         let (left, top) = ((window[0] + window[2] - long) / 2.0, (window[1] + window[3] - long) / 2.0);
         let stored_size = detail.for_step(step);
         // A picture is not looked at more finely than the other can show.
@@ -88,25 +91,33 @@ impl Pair {
         let from_unit = map.after(&Affine::scaling(target.thumbnail.long_side()));
         let query_size = probe.size_for(from_unit.step() * finest);
         let to_query = Affine::scaling(query_size.long_side()).after(&from_unit);
+        let to_stored = stored_size.long_side();
         let places = PAIR_SIDE_PX * PAIR_SIDE_PX;
-        let (mut stored, mut query) = (vec![[0.0; 3]; places], vec![[0.0; 3]; places]);
+        let (mut stored, mut query) = (vec![[0.0; 6]; places], vec![[0.0; 6]; places]);
         let mut seen = vec![false; places];
         for place in 0..places {
-            let x = left + ((place % PAIR_SIDE_PX) as f32 + 0.5) * step;
-            let y = top + ((place / PAIR_SIDE_PX) as f32 + 0.5) * step;
-            if !(x >= 0.0 && y >= 0.0 && x < extent.0 && y < extent.1) {
-                continue;
-            }
-            let Some(s) = stored_size.sample(x * stored_size.long_side(), y * stored_size.long_side()) else {
-                continue;
-            };
-            stored[place] = [s[0], s[1], s[2]];
-            let (u, v) = to_query.at(x, y);
-            if let Some(q) = query_size.sample(u, v) {
-                query[place] = [q[0], q[1], q[2]];
-                seen[place] = true;
+            let (column, row) = (place % PAIR_SIDE_PX, place / PAIR_SIDE_PX);
+            let quarters = [0, 1, 2, 3].map(|quarter| {
+                let x = left + ((2 * column + quarter % 2) as f32 + 0.5) * step;
+                let y = top + ((2 * row + quarter / 2) as f32 + 0.5) * step;
+                (x, y)
+            });
+            let s = as_place(&quarters.map(|(x, y)| stored_size.sample(x * to_stored, y * to_stored)));
+            let q = as_place(&quarters.map(|(x, y)| {
+                let (u, v) = to_query.at(x, y);
+                query_size.sample(u, v)
+            }));
+            if let (Some(s), Some(q)) = (s, q) {
+                (stored[place], query[place], seen[place]) = (s, q, true);
             }
         }
         Self { stored, query, seen, content, overlap_px }
     }
+}
+
+/// `None` where a quarter lies outside the picture.
+fn as_place(quarters: &[Option<[f32; 4]>; 4]) -> Option<Place> {
+    let [Some(a), Some(b), Some(c), Some(d)] = *quarters else { return None };
+    let mean = |lane: usize| (a[lane] + b[lane] + c[lane] + d[lane]) / 4.0;
+    Some([a[0], b[0], c[0], d[0], mean(1), mean(2)])
 }

@@ -113,7 +113,7 @@ fn byte(value: f32) -> u8 {
     value.round().clamp(0.0, 255.0) as u8
 }
 
-/// Two details are compared by the means of such cells, which compression changes little ...
+/// Two thumbnails are compared by the means of such cells, which compression changes little ...
 const RE_ENCODING_CELL_PX: usize = 4;
 /// ... by at most so much, in 8-bit steps of brightness or chroma, but for one cell of so many ...
 const RE_ENCODING_CELL_STEPS: f32 = 12.0;
@@ -149,10 +149,12 @@ impl Sketch {
         Self { width: width as u8, height: height as u8, luma, chroma, keypoints, detail }
     }
 
-    /// What pairs are compared by. The pair judge, its calibration and the bounds of re-encodings were fitted while no detail
-    /// could be decoded (docs/benchmarks/pair-judge.md), so the thumbnail stands in for it until they are fitted anew.
+    /// As finely as the sketch shows the picture: its longer side is 136 pixels long, or, where there is no detail that can be
+    /// decoded, [`THUMBNAIL_PX`].
     pub(super) fn detail(&self) -> Colours {
-        self.thumbnail()
+        let decoded =
+            self.detail.as_ref().and_then(|(w, h, detail)| detail.decoded((*w).into(), (*h).into()));
+        decoded.unwrap_or_else(|| self.thumbnail())
     }
 
     /// Whether some part of the thumbnails, laid on each other as they are, has another colour: more than 3 % of
@@ -173,7 +175,7 @@ impl Sketch {
     /// each other as they are, no part differs by more than that makes up (docs/benchmarks/scan.md).
     #[must_use]
     pub fn is_re_encoding_of(&self, other: &Self) -> bool {
-        let (one, other) = (self.detail(), other.detail());
+        let (one, other) = (self.thumbnail(), other.thumbnail());
         if one.width.abs_diff(other.width) > 1 || one.height.abs_diff(other.height) > 1 {
             return false;
         }
@@ -206,9 +208,7 @@ impl Sketch {
     /// The picture as finely as the sketch shows it: its longer side is some 136 pixels.
     #[must_use]
     pub fn picture(&self) -> RgbImage {
-        let decoded =
-            self.detail.as_ref().and_then(|(w, h, detail)| detail.decoded((*w).into(), (*h).into()));
-        let detail = decoded.unwrap_or_else(|| self.thumbnail());
+        let detail = self.detail();
         let mut picture = RgbImage::new(detail.width as u32, detail.height as u32);
         for (pixel, [luma, blue, red, _]) in picture.pixels_mut().zip(&detail.pixels) {
             // ITU-R BT.601, full range.

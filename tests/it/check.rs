@@ -114,7 +114,7 @@ fn second_looks_that_the_first_rules_out_are_spared_unless_they_are_asked_for() 
     assert_eq!(outcomes(&check_with(&engine, ADD, items(&[png(3)]))), [New]);
     assert_eq!(bench.second_looks(), 1);
     bench.embedder.rules_out_composites.store(false, Ordering::SeqCst);
-    assert_eq!(outcomes(&check_with(&engine, likely, items(&[png(4)]))), [New]);
+    assert_eq!(outcomes(&check_with(&engine, likely, items(&[png(5)]))), [New]);
     assert_eq!(bench.second_looks(), 2);
 }
 

@@ -332,7 +332,7 @@ pub fn classify(http_status: u16, code: &str, words: &str) -> UpstreamErrorKind 
     use UpstreamErrorKind::{Acl, Auth, Image, Param, Quota, Rate, Signature, Transient, Unsupported};
     match code {
         "gw.SignatureInvalid" | "gw.SignatureMissing" => return Signature,
-        "gw.AppKeyMissing" | "gw.ParamMissing" => return Param,
+        "gw.AppKeyMissing" | "gw.ParamMissing" | "gw.ParamInvalid" => return Param,
         "gw.APIUnsupported" => return Unsupported,
         "gw.APIACLDecline" => return Acl,
         "gw.QosAppFrequencyLimit" | "gw.QosAPIFrequencyLimit" => return Rate,
@@ -384,6 +384,8 @@ mod tests {
             (400, "gw.APIUnsupported", "", Unsupported),
             (400, "gw.APIACLDecline", "AppKey is not allowed(acl)", Acl),
             (400, "gw.ParamMissing", "Required argument offerId", Param),
+            // Of `tongkuan serve`; 1688 documents no such code.
+            (400, "gw.ParamInvalid", "the picture is not accepted", Param),
             (400, "gw.QosAppFrequencyLimit", "App call exceeds limited frequency", Rate),
             (200, "gw.QosAppFrequencyLimit", "App call exceeds limited frequency", Rate),
             (400, "gw.QosAPIFrequencyLimit", "", Rate),
