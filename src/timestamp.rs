@@ -1,6 +1,7 @@
 //! When was it?
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -36,6 +37,10 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    fn of(moment: OffsetDateTime) -> Self {
+        Self(moment.unix_timestamp().saturating_mul(1000) + i64::from(moment.millisecond()))
+    }
+
     /// How long from `self` until `later`; zero when `later` is not later.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {
@@ -61,10 +66,27 @@ impl Serialize for Timestamp {
     }
 }
 
+/// Why a text is not a [`Timestamp`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a time: use one such as 2026-11-01T08:00:00Z, or a day such as 2026-11-01, which begins at midnight, UTC"
+)]
+pub struct TimestampError(String);
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let midnight = format!("{text}T00:00:00Z");
+        let moment =
+            OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(&midnight, &Rfc3339));
+        moment.map(Self::of).map_err(|_| TimestampError(text.chars().take(80).collect()))
+    }
+}
+
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let moment = OffsetDateTime::parse(&text, &Rfc3339).map_err(de::Error::custom)?;
-        Ok(Self(moment.unix_timestamp().saturating_mul(1000) + i64::from(moment.millisecond())))
+        Ok(Self::of(moment))
     }
 }

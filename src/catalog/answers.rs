@@ -7,7 +7,7 @@ use super::columns::{blob, integer, text};
 use super::damage::{DamageLog, Entry};
 use super::filter::category_number;
 use super::words::{self, Words};
-use super::{Catalog, CatalogError, OWN_PROFILE, images};
+use super::{Catalog, CatalogError, OWN_PROFILE, history, images};
 use crate::offer::{Offer, OfferId};
 use crate::photo_id::PhotoId;
 use crate::question::Region;
@@ -293,6 +293,7 @@ pub(super) fn put_answer(
 ) -> Result<(), rusqlite::Error> {
     match *answer {
         NewAnswer::Upstream { profile, params, fetched_at, total, regions, offers } => {
+            history::keep_past_answer(transaction, photo_id, profile, params, fetched_at)?;
             let answer_id = upsert_answer(transaction, photo_id, profile, params, fetched_at, total)?;
             put_regions(transaction, answer_id, regions)?;
             transaction.execute("DELETE FROM answer_offers WHERE answer_id = ?1", [answer_id])?;
@@ -370,6 +371,7 @@ fn put_offer(
     note_categories(transaction, profile, &offer.offer_id, &offer.category_ids)?;
     if profile != OWN_PROFILE {
         images::await_image(transaction, profile, offer)?;
+        history::note_terms(transaction, profile, &offer.offer_id, offer, updated_at)?;
     }
     transaction
         .prepare_cached(

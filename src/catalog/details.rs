@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::answers::note_categories;
 use super::columns::{blob, integer, text};
 use super::damage::Entry;
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, history};
 use crate::offer::{OfferDetail, OfferId};
 use crate::timestamp::Timestamp;
 
@@ -91,5 +91,6 @@ pub(super) fn put_details(
          DO UPDATE SET body = excluded.body, fetched_at_ms = excluded.fetched_at_ms",
         params![profile, offer_id.as_str(), body, fetched_at.unix_ms()],
     )?;
+    history::note_terms(transaction, profile, offer_id, &detail.offer, fetched_at)?;
     note_categories(transaction, profile, offer_id, &detail.offer.category_ids)
 }

@@ -9,8 +9,10 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 9] =
-    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9];
+const MIGRATIONS: [&str; 10] = [
+    VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9,
+    VERSION_10,
+];
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -290,6 +292,44 @@ CREATE TABLE check_lines (
 const VERSION_9: &str = "
 -- Parts of the photo in which the upstream sees goods: JSON, a list of texts as of `Region`; null for none.
 ALTER TABLE answers ADD COLUMN regions TEXT;
+";
+
+const VERSION_10: &str = "
+-- What upstreams told of each offer over time: one row for as long as they told the same.
+CREATE TABLE offer_history (
+    profile         TEXT NOT NULL,
+    offer_id        TEXT NOT NULL,
+    since_ms        INTEGER NOT NULL,
+    until_ms        INTEGER NOT NULL,
+    price           TEXT,
+    promotion_price TEXT,
+    min_order       INTEGER,
+    month_sold      INTEGER,
+    PRIMARY KEY (profile, offer_id, since_ms)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX offer_history_by_offer ON offer_history (offer_id);
+INSERT INTO offer_history
+SELECT profile, offer_id, updated_at_ms, updated_at_ms, CAST(body ->> '$.price' AS TEXT),
+       CAST(body ->> '$.promotion_price' AS TEXT), CAST(body ->> '$.min_order_quantity' AS INTEGER),
+       CAST(body ->> '$.month_sold' AS INTEGER)
+FROM offers WHERE profile <> 'own' AND json_valid(body);
+
+-- Answers in whose place newer ones came: which offers they named, in their order (JSON, a list of ids).
+CREATE TABLE past_answers (
+    photo_id      INTEGER NOT NULL REFERENCES photos ON DELETE CASCADE,
+    profile       TEXT NOT NULL,
+    params        TEXT NOT NULL,
+    fetched_at_ms INTEGER NOT NULL,
+    total         INTEGER,
+    offer_ids     TEXT NOT NULL,
+    PRIMARY KEY (photo_id, profile, params, fetched_at_ms)
+) STRICT, WITHOUT ROWID;
+
+-- Offers that a person wants to be asked about again and again.
+CREATE TABLE watched_offers (
+    offer_id         TEXT PRIMARY KEY,
+    watched_since_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The version that this program writes.

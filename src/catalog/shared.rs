@@ -5,6 +5,7 @@ pub(crate) use super::columns::{checked, crc32, read_vector};
 pub(crate) use super::damage::DamageLog;
 pub(crate) use super::days::MOST_DAYS;
 pub(crate) use super::filter::category_number;
+pub(crate) use super::history::{MAX_PAST_ANSWERS, past_offers};
 pub(crate) use super::images::MAX_ATTEMPTS;
 pub(crate) use super::nearly_equal;
 pub(crate) use super::patience::{NOTE_AFTER, WaitListener};

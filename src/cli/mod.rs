@@ -15,6 +15,7 @@ mod doctor;
 mod eval;
 mod forget;
 mod harvest;
+mod history;
 mod interrupt;
 mod log;
 mod login;
@@ -112,6 +113,12 @@ enum Command {
     Forget(forget::Forget),
     /// Print everything about one offer: from the catalogue, else from the upstream
     Details(details::DetailsCommand),
+    /// Print what an offer has cost over time, and how it sold, or draw it
+    History(history::History),
+    /// Print how the answer about a picture differs from the one before it
+    Changes(history::Changes),
+    /// Ask about chosen offers again and again, and print what has changed
+    Watch(history::Watch),
     /// Print how much is stored, or draw it
     Stats(look::Stats),
     /// Print what may still be spent today, and what was saved
@@ -209,6 +216,9 @@ fn run_command() -> Result<ExitCode> {
         Command::Similar(similar) => similar.run(&settings),
         Command::Forget(forget) => forget.run(&settings),
         Command::Details(details) => details.run(&settings),
+        Command::History(history) => history.run(&settings),
+        Command::Changes(changes) => changes.run(&settings),
+        Command::Watch(watch) => watch.run(&settings),
         Command::Stats(stats) => stats.run(&settings),
         Command::Quota => quota::quota(&settings),
         Command::Drain(drain) => drain.run(&settings),

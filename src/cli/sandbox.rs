@@ -26,6 +26,9 @@ pub(super) struct SandboxCommand {
     /// Milliseconds between two searches
     #[arg(long, default_value_t = 1000, value_name = "MS")]
     min_interval_ms: u64,
+    /// Have prices and sales move every so many seconds, as from one day to the next (by default they stay)
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..))]
+    market_day_secs: Option<u64>,
     /// Let something go wrong: with NAME the next search, with NAME=SHARE that share of all; may be repeated
     #[arg(long, value_name = "NAME[=SHARE]", long_help = FAULT_HELP)]
     fault: Vec<String>,
@@ -64,6 +67,7 @@ impl SandboxCommand {
             seed: self.seed,
             daily_quota: self.daily_quota,
             min_interval_ms: self.min_interval_ms,
+            market_day_secs: self.market_day_secs,
             faults: Faults::parse(&self.fault, self.fault_seed)?,
             ..SandboxOptions::default()
         };

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use super::Engine;
-use crate::offer::{Offer, OfferId};
+use crate::offer::{Offer, OfferId, OfferTerms};
 use crate::photo_id::PhotoId;
 use crate::quota_day::QuotaDay;
 use crate::store::{
-    AnswerKey, CatalogError, Counts, DayCounts, FoundOffer, ImageCounts, PhotoFilter, QueueCounts, Store,
-    StoredAnswer, StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
+    AnswerKey, CatalogError, Counts, DayCounts, FoundOffer, ImageCounts, PastAnswer, PhotoFilter,
+    QueueCounts, Store, StoredAnswer, StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
 };
+use crate::timestamp::Timestamp;
 use crate::vector::Fingerprint;
 
 /// What an engine's home holds, to be read. Every method's error is a [`CatalogError`] when it cannot be.
@@ -151,6 +152,21 @@ impl CatalogView<'_> {
         profiles: &[&str],
     ) -> Result<Option<StoredDetail>, CatalogError> {
         self.0.details(offer_id, profiles)
+    }
+
+    /// What upstreams told of an offer, the oldest first.
+    pub fn history(&self, offer_id: &OfferId) -> Result<Vec<OfferTerms>, CatalogError> {
+        self.0.history(offer_id)
+    }
+
+    /// Answers about a photo in whose place newer ones came, the newest first; of each question the last twenty.
+    pub fn past_answers(&self, photo_id: PhotoId) -> Result<Vec<PastAnswer>, CatalogError> {
+        self.0.past_answers(photo_id)
+    }
+
+    /// The watched offers, and since when each of them is, by their ids.
+    pub fn watched_offers(&self) -> Result<Vec<(OfferId, Timestamp)>, CatalogError> {
+        self.0.watched_offers()
     }
 
     /// What was said of a photo and others, the newest first.

@@ -2,6 +2,7 @@
 
 mod id;
 mod image_url;
+mod terms;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +16,7 @@ pub use id::{OfferId, OfferIdError};
 pub use image_url::canonical_image_url;
 #[cfg(feature = "upstream")]
 pub(crate) use image_url::is_host_of;
+pub use terms::{Change, OfferTerms, TermChanges};
 
 /// A price in CNY (yuan): a decimal, never a float, and never negative. Written to JSON as a string (`"59.00"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use postgres::Row;
 
 use super::connection::{Lock, Reader, Write};
 use super::photos::{is_stored, put_photo};
-use super::{PostgresStore, bump_generation, images, plain};
+use super::{PostgresStore, bump_generation, history, images, plain};
 use crate::catalog::shared::{OWN_PARAMS, category_number, parse_offer, salvaged_offer};
 use crate::catalog::{
     AnswerKey, CatalogError, DatabaseTrouble, Entry, GoodsPhoto, NewAnswer, NewGood, NewPhoto, OWN_PROFILE,
@@ -353,6 +353,7 @@ pub(super) fn put_answer(
 ) -> Result<(), CatalogError> {
     match *answer {
         NewAnswer::Upstream { profile, params, fetched_at, total, regions, offers } => {
+            history::keep_past_answer(write, photo_id, profile, params, fetched_at)?;
             let answer_id = upsert_answer(write, photo_id, profile, params, fetched_at, total)?;
             let regions = (!regions.is_empty()).then(|| serde_json::json!(regions).to_string());
             write.execute("UPDATE answers SET regions = $2 WHERE answer_id = $1", &[&answer_id, &regions])?;
@@ -432,6 +433,8 @@ fn put_offers(
     )?;
     if profile != OWN_PROFILE {
         images::await_images(write, profile, offers)?;
+        let told: Vec<_> = offers.iter().filter(is_last).map(|offer| (&offer.offer_id, offer)).collect();
+        history::note_terms(write, profile, &told, updated_at)?;
     }
     let all: Vec<&str> = offers.iter().map(|offer| offer.offer_id.as_str()).collect();
     let similarities: Vec<Option<i16>> = offers.iter().map(|offer| offer.similarity.map(i16::from)).collect();
@@ -487,6 +490,7 @@ pub(super) fn put_details(
          DO UPDATE SET body = excluded.body, fetched_at_ms = excluded.fetched_at_ms",
         &[&profile, &offer_id.as_str(), &json(detail)?, &fetched_at.unix_ms()],
     )?;
+    history::note_terms(write, profile, &[(offer_id, &detail.offer)], fetched_at)?;
     note_categories(write, profile, detail.offer.category_ids.iter().map(|id| (*id, offer_id)))
 }
 

@@ -20,6 +20,7 @@ mod checks;
 mod connection;
 mod fault;
 mod feedback;
+mod history;
 mod images;
 mod leases;
 mod paid;

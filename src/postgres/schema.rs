@@ -8,7 +8,7 @@ use super::fault;
 use crate::catalog::CatalogError;
 
 /// One step per format version, in order, in one transaction each home. Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
 const VERSION_1: &str = r#"
 -- Single values: the model, how often something has changed.
@@ -264,6 +264,39 @@ CREATE TABLE check_lines (
     input_row bigint NOT NULL,
     line      text NOT NULL,
     PRIMARY KEY (run_id, input_row)
+);
+"#;
+
+const VERSION_2: &str = r#"
+-- What upstreams told of each offer over time: one row for as long as they told the same.
+CREATE TABLE offer_history (
+    profile         text COLLATE "C" NOT NULL,
+    offer_id        text COLLATE "C" NOT NULL,
+    since_ms        bigint NOT NULL,
+    until_ms        bigint NOT NULL,
+    price           numeric,
+    promotion_price numeric,
+    min_order       bigint,
+    month_sold      bigint,
+    PRIMARY KEY (profile, offer_id, since_ms)
+);
+CREATE INDEX offer_history_by_offer ON offer_history (offer_id);
+
+-- Answers in whose place newer ones came: which offers they named, in their order (JSON, a list of ids).
+CREATE TABLE past_answers (
+    photo_id      bigint NOT NULL REFERENCES photos ON DELETE CASCADE,
+    profile       text COLLATE "C" NOT NULL,
+    params        text COLLATE "C" NOT NULL,
+    fetched_at_ms bigint NOT NULL,
+    total         bigint,
+    offer_ids     text NOT NULL,
+    PRIMARY KEY (photo_id, profile, params, fetched_at_ms)
+);
+
+-- Offers that a person wants to be asked about again and again.
+CREATE TABLE watched_offers (
+    offer_id         text COLLATE "C" PRIMARY KEY,
+    watched_since_ms bigint NOT NULL
 );
 "#;
 

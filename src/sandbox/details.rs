@@ -4,6 +4,7 @@
 use super::goods::{Good, View};
 use super::shared::Shared;
 use super::shop;
+use super::terms::Terms;
 use crate::offer::{Attribute, OfferDetail, OfferId, Sku};
 
 /// Everything about the good of this number, if there is one.
@@ -17,7 +18,7 @@ fn detail(shared: &Shared, good: &Good) -> OfferDetail {
     let variant = |good: &Good| Sku {
         sku_id: Some((good.offer_id * 10).to_string()),
         attributes: vec![attribute("颜色", good.colour)],
-        price: Some(good.price),
+        price: Some(Terms::of(good, shared.market_day()).price),
         stock: Some(999),
         image_url: Some(shop::image_url(shared, good)),
     };

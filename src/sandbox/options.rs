@@ -31,6 +31,8 @@ pub struct SandboxOptions {
     pub max_upload_bytes: usize,
     /// Answers every search with 40003, as for an app without the permission.
     pub deny_search: bool,
+    /// How long a day of the market is: from one to the next, prices and sales move. `None`: they stay as they are.
+    pub market_day_secs: Option<u64>,
     /// What goes wrong.
     pub faults: Faults,
     /// By which days, pace and tokens pass.
@@ -50,6 +52,7 @@ impl Default for SandboxOptions {
             token_ttl_secs: 36_000,
             max_upload_bytes: 5 * 1024 * 1024,
             deny_search: false,
+            market_day_secs: None,
             faults: Faults::default(),
             clock: Arc::new(SystemClock),
         }

@@ -45,6 +45,12 @@ impl Shared {
         }
     }
 
+    /// The market's day, where it has days.
+    pub(super) fn market_day(&self) -> Option<u64> {
+        let day_ms = self.options.market_day_secs?.max(1).saturating_mul(1000);
+        Some(u64::try_from(self.options.clock.now().unix_ms()).unwrap_or(0) / day_ms)
+    }
+
     pub(super) fn matcher(&self) -> &Matcher {
         self.matcher.get_or_init(|| Matcher::of(&self.catalogue))
     }

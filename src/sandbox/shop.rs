@@ -10,16 +10,16 @@ use super::terms::Terms;
 use crate::dialect::{Wish, put_in_order};
 use crate::offer::{Offer, OfferId, Supplier};
 
-fn wants(wish: &Wish, good: &Good) -> bool {
-    let terms = Terms::of(good);
+fn wants(wish: &Wish, good: &Good, market_day: Option<u64>) -> bool {
+    let terms = Terms::of(good, market_day);
     let words = wish.keyword.as_deref().unwrap_or_default();
     let has = |word: &str| {
         good.title.contains(word)
             || wish.translate_keyword && terms.title_translated.contains(&word.to_lowercase())
     };
     wish.category_id.is_none_or(|id| id == good.category_id)
-        && wish.price_min.is_none_or(|low| low <= good.price)
-        && wish.price_max.is_none_or(|high| good.price <= high)
+        && wish.price_min.is_none_or(|low| low <= terms.price)
+        && wish.price_max.is_none_or(|high| terms.price <= high)
         && words.split_whitespace().all(has)
         // A collection holds the goods of the category that has its number.
         && wish.collection_id.as_ref().is_none_or(|id| id.as_str() == good.category_id.to_string())
@@ -47,7 +47,7 @@ pub(super) struct Found {
 pub(super) fn find(shared: &Shared, picture: &RgbImage, wish: &Wish) -> Found {
     let goods = shared.catalogue.goods();
     let ranked = shared.matcher().rank(picture).into_iter().map(|(at, likeness)| (&goods[at], likeness));
-    let wanted = ranked.filter(|(good, _)| wants(wish, good));
+    let wanted = ranked.filter(|(good, _)| wants(wish, good, shared.market_day()));
     let mut offers: Vec<Offer> = wanted.map(|(good, likeness)| offer(shared, good, Some(likeness))).collect();
     offers.sort_by_key(|offer| Reverse(words_met(wish, offer)));
     put_in_order(&mut offers, wish.order, |offer| offer);
@@ -72,10 +72,10 @@ pub(super) fn own_picture(shared: &Shared, url: &str) -> Option<RgbImage> {
 
 /// A good as an offer, with its likeness where the dialect states one.
 pub(super) fn offer(shared: &Shared, good: &Good, similarity: Option<u8>) -> Offer {
-    let terms = Terms::of(good);
+    let terms = Terms::of(good, shared.market_day());
     Offer {
         title_translated: Some(terms.title_translated),
-        price: Some(good.price),
+        price: Some(terms.price),
         dropships: Some(terms.dropship_price.is_some()),
         dropship_price: terms.dropship_price,
         promotion_price: terms.promotion_price,

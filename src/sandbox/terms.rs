@@ -1,5 +1,5 @@
 //! On which terms are the goods sold? What the official search tells of an offer beside its picture, title and price, and
-//! which of its filters an offer meets. All of it follows from the good's number.
+//! which of its filters an offer meets. All of it follows from the good's number and, where the market has days, from the day.
 
 use rust_decimal::Decimal;
 
@@ -16,6 +16,8 @@ const INVOICES: [&str; 2] = ["普通发票", "增值税专用发票"];
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) title_translated: String,
+    /// The good's, up to a tenth more or less from day to day.
+    pub(super) price: Price,
     /// Dearer than the goods by the lot; only of goods that are sold so.
     pub(super) dropship_price: Option<Price>,
     pub(super) promotion_price: Option<Price>,
@@ -32,18 +34,22 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn of(good: &Good) -> Self {
+    pub(super) fn of(good: &Good, market_day: Option<u64>) -> Self {
         let mut dice = Dice::of(&[good.offer_id, 5]);
+        let mut today = market_day.map(|day| Dice::of(&[good.offer_id, 7, day]));
+        let mut percent = || today.as_mut().map_or(100, |today| 90 + today.below(21));
+        let price = times(good.price, percent());
         // Those of the seller are alike for all colours of a model.
         let mut seller = Dice::of(&[u64::from(good.model), 6]);
-        let month_sold = dice.below(3000) as u32;
+        let month_sold = (dice.below(3000) * percent() / 100) as u32;
         let years = 1 + seller.below(18) as u32;
         let identity = seller.pick(&["super_factory", "powerful_merchants", "tp_member"]);
         let is_promoted = dice.below(4) == 0;
         Self {
             title_translated: format!("{} {}", colour_in_english(good.colour), kind_in_english(good.kind)),
-            dropship_price: (dice.below(2) == 0).then(|| times(good.price, 115)),
-            promotion_price: is_promoted.then(|| times(good.price, 90)),
+            price,
+            dropship_price: (dice.below(2) == 0).then(|| times(price, 115)),
+            promotion_price: is_promoted.then(|| times(price, 90)),
             month_sold,
             week_sold: month_sold / 4,
             repurchase_percent: 5 + dice.below(60) as u8,
@@ -73,7 +79,8 @@ impl Terms {
 }
 
 /// In whole fen.
-fn times(price: Price, percent: i64) -> Price {
+fn times(price: Price, percent: usize) -> Price {
+    let percent = i64::try_from(percent).unwrap_or(100);
     let yuan = (price.yuan() * Decimal::new(percent, 2)).round_dp(2);
     Price::from_yuan(yuan).unwrap_or(price)
 }
@@ -132,12 +139,12 @@ mod tests {
         let catalogue = Catalogue::new(7);
         let goods = catalogue.goods();
         for good in goods {
-            let title = Terms::of(good).title_translated;
+            let title = Terms::of(good, None).title_translated;
             assert!(!title.contains("coloured") && !title.contains("goods"), "{} {}", good.kind, good.colour);
         }
         for word in OfferFilter::WORDS {
             let filter = word.parse().unwrap();
-            let met = goods.iter().filter(|good| Terms::of(good).meet(filter, good)).count();
+            let met = goods.iter().filter(|good| Terms::of(good, None).meet(filter, good)).count();
             // All goods are sent within two days.
             let is_parting =
                 if word == "shipIn48Hours" { met == goods.len() } else { 0 < met && met < goods.len() };

@@ -17,15 +17,15 @@ pub(crate) use sqlite::open;
 pub use crate::catalog::{
     AnswerKey, Asking, CatalogError, CheckGroup, Counts, Damage, DamageNote, DayCounts, EmbeddingChunk,
     Entry, Extent, FetchedPhoto, FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood,
-    NewPhoto, NewWaiting, OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, PhotoFilter,
-    PhotoKind, QueueCounts, Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail, StoredGood,
-    StoredPhoto, StoredVector, Subject, ToldPair, ToldRecord, UnreadableAnswer, WaitReason, Waiting,
-    WaitingImage, Words,
+    NewPhoto, NewWaiting, OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, PastAnswer, Patience,
+    PhotoFilter, PhotoKind, QueueCounts, Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail,
+    StoredGood, StoredPhoto, StoredVector, Subject, ToldPair, ToldRecord, UnreadableAnswer, WaitReason,
+    Waiting, WaitingImage, Words,
 };
 
 use crate::calibration::Calibration;
 use crate::ledger::Ledger;
-use crate::offer::{Offer, OfferDetail, OfferId};
+use crate::offer::{Offer, OfferDetail, OfferId, OfferTerms};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::quota_day::QuotaDay;
@@ -41,6 +41,7 @@ pub trait Store:
     + QueueStore
     + FeedbackStore
     + OfferImageStore
+    + HistoryStore
     + UpkeepStore
     + ViewStore
 {
@@ -54,6 +55,7 @@ impl<S> Store for S where
         + QueueStore
         + FeedbackStore
         + OfferImageStore
+        + HistoryStore
         + UpkeepStore
         + ViewStore
 {
@@ -279,6 +281,23 @@ pub trait OfferImageStore: Send + Sync {
     fn link_image(&self, image_id: i64, photo_id: PhotoId) -> Result<(), CatalogError>;
     /// Notes why a picture could not be had; one that may pass goes on waiting.
     fn note_image_trouble(&self, image_id: i64, trouble: &str, may_pass: bool) -> Result<(), CatalogError>;
+}
+
+/// What was told of offers and answered about photos over time, and the offers that are watched.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written.
+pub trait HistoryStore: Send + Sync {
+    /// What upstreams told of an offer, the oldest first.
+    fn history(&self, offer_id: &OfferId) -> Result<Vec<OfferTerms>, CatalogError>;
+    /// Answers about a photo in whose place newer ones came, the newest first; of each question the last twenty.
+    fn past_answers(&self, photo_id: PhotoId) -> Result<Vec<PastAnswer>, CatalogError>;
+    /// Watches offers from now on; those that are watched stay as they are. Returns how many are new.
+    fn watch_offers(&self, offer_ids: &[OfferId], since: Timestamp) -> Result<u64, CatalogError>;
+    /// Watches offers no longer. Returns how many of them were watched.
+    fn unwatch_offers(&self, offer_ids: &[OfferId]) -> Result<u64, CatalogError>;
+    /// The watched offers, and since when each of them is, by their ids.
+    fn watched_offers(&self) -> Result<Vec<(OfferId, Timestamp)>, CatalogError>;
 }
 
 /// Another model for stored photos, and entries that cannot be read.

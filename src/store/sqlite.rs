@@ -122,6 +122,14 @@ by_catalog! { OfferImageStore {
     fn note_image_trouble(&self, image_id: i64, trouble: &str, may_pass: bool) -> Result<(), CatalogError>;
 }}
 
+by_catalog! { HistoryStore {
+    fn history(&self, offer_id: &OfferId) -> Result<Vec<OfferTerms>, CatalogError>;
+    fn past_answers(&self, photo_id: PhotoId) -> Result<Vec<PastAnswer>, CatalogError>;
+    fn watch_offers(&self, offer_ids: &[OfferId], since: Timestamp) -> Result<u64, CatalogError>;
+    fn unwatch_offers(&self, offer_ids: &[OfferId]) -> Result<u64, CatalogError>;
+    fn watched_offers(&self) -> Result<Vec<(OfferId, Timestamp)>, CatalogError>;
+}}
+
 by_catalog! { UpkeepStore {
     fn lacks(&self, photo_id: PhotoId, next: &Fingerprint, sketch_format: u8) -> Result<Lacks, CatalogError>;
     fn lacking(&self, next: &Fingerprint) -> Result<(u64, u64), CatalogError>;

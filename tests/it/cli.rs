@@ -41,7 +41,12 @@ impl Shell {
 
     /// With a sandbox for an upstream, and no pause between calls.
     pub(crate) fn with_sandbox() -> Self {
-        let options = SandboxOptions { min_interval_ms: 0, ..SandboxOptions::default() };
+        Self::with_sandbox_of(SandboxOptions::default())
+    }
+
+    /// As [`Shell::with_sandbox`], of these options.
+    pub(crate) fn with_sandbox_of(options: SandboxOptions) -> Self {
+        let options = SandboxOptions { min_interval_ms: 0, ..options };
         let shell = Self { sandbox: Some(Sandbox::start(options).unwrap()), ..Self::alone() };
         let base = shell.sandbox().base_url().to_owned();
         let profile = |name| {

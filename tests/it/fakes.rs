@@ -94,6 +94,8 @@ pub(crate) struct FakeUpstream {
     pub(crate) calls: AtomicU32,
     pub(crate) fails_with: Mutex<Option<UpstreamErrorKind>>,
     pub(crate) finds_nothing: AtomicBool,
+    /// What it finds, in the place of two new offers each time.
+    pub(crate) offers: Mutex<Option<Vec<Offer>>>,
     /// Whether it says how many offers there are over all pages.
     pub(crate) says_total: AtomicBool,
     /// Held by a test for as long as answers are to be held back.
@@ -107,6 +109,7 @@ impl FakeUpstream {
             calls: AtomicU32::default(),
             fails_with: Mutex::default(),
             finds_nothing: AtomicBool::default(),
+            offers: Mutex::default(),
             says_total: AtomicBool::new(true),
             hanging: Mutex::default(),
         })
@@ -139,7 +142,8 @@ impl Upstream for FakeUpstream {
         if self.finds_nothing.load(Ordering::SeqCst) {
             return Ok(UpstreamPage { total: Some(0), ..UpstreamPage::default() });
         }
-        let offers = vec![offer(&format!("{n}1")), offer(&format!("{n}2"))];
+        let told = self.offers.lock().unwrap().clone();
+        let offers = told.unwrap_or_else(|| vec![offer(&format!("{n}1")), offer(&format!("{n}2"))]);
         let total = self.says_total.load(Ordering::SeqCst).then_some(2);
         Ok(UpstreamPage { offers, total, ..UpstreamPage::default() })
     }

@@ -20,6 +20,7 @@ mod fakes;
 mod fetch;
 mod goods;
 mod harvest;
+mod history;
 mod index;
 mod layering;
 mod ledger;

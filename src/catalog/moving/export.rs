@@ -34,7 +34,7 @@ use Form::{Base64, Hex, Plain, Single};
 
 /// Tables in an order that no reference minds, with their columns. Left out is what can be made anew (words of titles), what
 /// is under way (turns, vectors of a next model), and what is of this machine (breakers).
-pub(super) const TABLES: [(&str, &[(&str, Form)]); 17] = [
+pub(super) const TABLES: [(&str, &[(&str, Form)]); 20] = [
     ("meta", &[("key", Plain), ("value", Plain)]),
     (
         "photos",
@@ -78,6 +78,31 @@ pub(super) const TABLES: [(&str, &[(&str, Form)]); 17] = [
         ],
     ),
     ("offer_details", &[("profile", Plain), ("offer_id", Plain), ("body", Plain), ("fetched_at_ms", Plain)]),
+    (
+        "offer_history",
+        &[
+            ("profile", Plain),
+            ("offer_id", Plain),
+            ("since_ms", Plain),
+            ("until_ms", Plain),
+            ("price", Plain),
+            ("promotion_price", Plain),
+            ("min_order", Plain),
+            ("month_sold", Plain),
+        ],
+    ),
+    (
+        "past_answers",
+        &[
+            ("photo_id", Plain),
+            ("profile", Plain),
+            ("params", Plain),
+            ("fetched_at_ms", Plain),
+            ("total", Plain),
+            ("offer_ids", Plain),
+        ],
+    ),
+    ("watched_offers", &[("offer_id", Plain), ("watched_since_ms", Plain)]),
     (
         "offer_images",
         &[
