@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use crate::timestamp::Timestamp;
+pub use crate::timestamp::{Timestamp, TimestampError};
 
 /// Tells the time and waits.
 pub trait Clock: Send + Sync {

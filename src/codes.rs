@@ -14,6 +14,7 @@ use crate::index::{IndexError, LoadError, SaveError};
 use crate::offer::{OfferIdError, PriceError, ScoreError};
 use crate::photo::PhotoError;
 use crate::tensor::TensorError;
+use crate::timestamp::TimestampError;
 use crate::upstream::{
     GuardError, LedgerError, PrepareError, RegionError, UpstreamError, UpstreamErrorKind, WordError,
 };
@@ -58,6 +59,7 @@ code! {
     OfferIdError => "not_an_id",
     PriceError => "not_a_price",
     RegionError => "not_a_region",
+    TimestampError => "not_a_time",
     ScoreError => "not_a_score",
     SketchError => "no_sketch",
     TensorError => "no_tensor",

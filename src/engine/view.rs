@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Engine;
+use crate::clock::Timestamp;
 use crate::offer::{Offer, OfferId, OfferTerms};
 use crate::photo_id::PhotoId;
 use crate::quota_day::QuotaDay;
@@ -10,7 +11,6 @@ use crate::store::{
     AnswerKey, CatalogError, Counts, DayCounts, FoundOffer, ImageCounts, PastAnswer, PhotoFilter,
     QueueCounts, Store, StoredAnswer, StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
 };
-use crate::timestamp::Timestamp;
 use crate::vector::Fingerprint;
 
 /// What an engine's home holds, to be read. Every method's error is a [`CatalogError`] when it cannot be.

@@ -121,7 +121,7 @@ fn documented() -> BTreeSet<String> {
 #[test]
 fn every_code_is_documented_and_every_documented_code_is_there() {
     use tongkuan::{
-        calibration, cancel, catalog, config, embed, engine, eval, fetch, index, input, offer, photo,
+        calibration, cancel, catalog, clock, config, embed, engine, eval, fetch, index, input, offer, photo,
         sandbox, scan, serve, sheet, tensor, upstream, verify,
     };
     let of_types = [
@@ -153,6 +153,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         input::SourceProblem::CODES,
         offer::OfferIdError::CODES,
         offer::PriceError::CODES,
+        clock::TimestampError::CODES,
         offer::ScoreError::CODES,
         photo::PhotoError::CODES,
         sandbox::FaultError::CODES,

@@ -81,6 +81,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "serve",
             "sheet",
             "tensor",
+            "timestamp",
             "upstream",
             "verify",
         ],

@@ -70,9 +70,9 @@ fn sixty_four_spenders_in_eight_processes_of_which_some_are_killed_stay_within_t
     let start = |process: u32| {
         let task = format!("{process} {} {}", sandbox.base_url(), home.path().display());
         Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", NAME])
+            // What a child fails of stands on standard error.
+            .args(["--exact", NAME, "--nocapture"])
             .env("TONGKUAN_TEST_SPEND", task)
-            // What a child fails of is told by the child alone.
             .stdout(Stdio::null())
             .spawn()
             .unwrap()
