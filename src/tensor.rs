@@ -147,9 +147,11 @@ impl Preprocessor {
         for channel in 0..3 {
             let scale = 1.0 / (255.0 * self.spec.std[channel]);
             let offset = -self.spec.mean[channel] / self.spec.std[channel];
+            // A byte has 256 values: `mul_add` is a call where the processor is not known to have it.
+            let values: [f32; 256] = std::array::from_fn(|byte| (byte as f32).mul_add(scale, offset));
             let mut plane = planes.slice_mut(s![0, channel, .., ..]);
             if (width, height) != (full_width, full_height) {
-                plane.fill(255.0f32.mul_add(scale, offset));
+                plane.fill(values[255]);
             }
             let rows = self.resized.chunks_exact(width * 3);
             for (mut row, bytes) in
@@ -157,7 +159,7 @@ impl Preprocessor {
             {
                 let pixels = bytes.iter().skip(channel).step_by(3);
                 for (value, &byte) in row.slice_mut(s![left..left + width]).iter_mut().zip(pixels) {
-                    *value = f32::from(byte).mul_add(scale, offset);
+                    *value = values[usize::from(byte)];
                 }
             }
         }
