@@ -1,6 +1,9 @@
 //! `POST /v1/search`: have we seen this picture before, and what did 1688 say about it?
 
-#![allow(clippy::large_stack_arrays, reason = "utoipa's derive of IntoParams lays all parameters in one array")]
+#![allow(
+    clippy::large_stack_arrays,
+    reason = "utoipa's derive of IntoParams lays all parameters in one array"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
