@@ -134,7 +134,7 @@ fn home_of(count: u64) -> tempfile::TempDir {
     }
     // Past the engine, in one transaction: a made-up vector has no picture that could be added.
     let mut catalog =
-        rusqlite::Connection::open(engine.home().join("catalog.sqlite")).expect("the catalogue");
+        rusqlite::Connection::open(engine.folder().join("catalog.sqlite")).expect("the catalogue");
     let transaction = catalog.transaction().expect("a transaction");
     for i in 100..count {
         let digest = Digest::of(&i.to_le_bytes());

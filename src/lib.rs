@@ -76,6 +76,7 @@ pub mod engine;
 #[cfg(feature = "eval")]
 pub mod eval;
 pub mod fetch;
+pub mod home;
 #[cfg(feature = "upstream")]
 mod http;
 pub mod index;
@@ -117,6 +118,7 @@ pub mod verify;
 
 pub use cancel::{Cancel, Interrupt};
 pub use engine::{Answer, Engine, EngineBuilder, EngineError, Mode, Outcome, Query};
+pub use home::Home;
 
 /// The README's examples are compiled with the documentation tests.
 #[cfg(doctest)]

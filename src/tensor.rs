@@ -148,7 +148,10 @@ impl Preprocessor {
             let scale = 1.0 / (255.0 * self.spec.std[channel]);
             let offset = -self.spec.mean[channel] / self.spec.std[channel];
             // A byte has 256 values: `mul_add` is a call where the processor is not known to have it.
-            let values: [f32; 256] = std::array::from_fn(|byte| (byte as f32).mul_add(scale, offset));
+            let mut values = [0.0f32; 256];
+            for (value, byte) in values.iter_mut().zip(0..=u8::MAX) {
+                *value = f32::from(byte).mul_add(scale, offset);
+            }
             let mut plane = planes.slice_mut(s![0, channel, .., ..]);
             if (width, height) != (full_width, full_height) {
                 plane.fill(values[255]);

@@ -170,7 +170,11 @@ impl NativeEngine {
     }
 
     fn home(&self) -> PathBuf {
-        self.engine.home().to_path_buf()
+        // A folder may have a name that is no text; an address is one.
+        match self.engine.home().as_folder() {
+            Some(folder) => folder.to_path_buf(),
+            None => self.engine.home().to_string().into(),
+        }
     }
 
     /// Loads the model and the index.

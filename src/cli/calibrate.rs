@@ -11,10 +11,9 @@ use serde_json::json;
 use super::output::{complain, stdout};
 use super::picture;
 use super::scratch::Scratch;
-use super::settings::Settings;
+use super::settings::{Settings, open_store};
 use super::show::{self, Terminal};
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
-use crate::catalog::Catalog;
 use crate::engine::SecondLook;
 use crate::eval::{Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
 use crate::printable::field;
@@ -48,7 +47,7 @@ impl Calibrate {
         }
         settings.require_home()?;
         if self.reset {
-            Catalog::open(&settings.home)?.keep_calibration(None)?;
+            open_store(&settings.home)?.keep_calibration(None)?;
         }
         let engine = settings.engine(false)?;
         let (line, on) = (engine.line()?, engine.calibrated_on());
@@ -71,7 +70,7 @@ impl Calibrate {
         let (json, model) = (settings.json, settings.model()?.fingerprint());
         let home = settings.home.clone();
         // A home that is there must open before an hour is spent; a new one is made once there is something to keep.
-        let catalog = if settings.has_home()? { Some(Catalog::open(&home)?) } else { None };
+        let store = if settings.has_home()? { Some(open_store(&home)?) } else { None };
         let terminal = Terminal::new();
         let scratch = Scratch::new()?;
         let pictures = picture::folder(folder)?.paths();
@@ -84,16 +83,16 @@ impl Calibrate {
         let usable = pictures.len().min(self.limit.unwrap_or(usize::MAX)) - made.unreadable.len();
         let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, SecondLook::Always, &terminal)?;
         let calibration = evaluation.calibration(&model, asked, |_| true);
-        let stored = catalog.as_ref().map_or(Ok(0), Catalog::photo_count)?;
+        let stored = store.as_ref().map_or(Ok(0), |store| store.photo_count())?;
         let line = match calibration.line(asked, stored) {
             Ok(line) => line,
             Err(refused) => return Err(too_few(refused, usable)),
         };
-        let catalog = match catalog {
-            Some(catalog) => catalog,
-            None => Catalog::open(&home)?,
+        let store = match store {
+            Some(store) => store,
+            None => open_store(&home)?,
         };
-        catalog.keep_calibration(Some(&calibration))?;
+        store.keep_calibration(Some(&calibration))?;
         let answered = evaluation.answered_at(line.confidence);
         let mut out = stdout();
         if json {

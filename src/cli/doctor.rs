@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -12,9 +13,14 @@ use super::output::stdout;
 use super::settings::Settings;
 use super::show::{self, Terminal};
 use super::{FAILED, advice};
+use crate::clock::{Clock as _, SystemClock};
 use crate::embed::runtime::{self, Runtime, RuntimeLocation};
 use crate::engine::{Engine, IndexAudit, Progress};
 use crate::printable::{field, line};
+use crate::store::{Extent, ServerFacts};
+
+/// Clocks that are further apart book calls for wrong times. What a question to the server takes is in it.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
 
 /// So many damaged entries are named.
 const NAMED: usize = 20;
@@ -118,6 +124,13 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
         Err(error) => checks.push(("catalogue", Err(error))),
         Ok(engine) => {
             checks.push(("catalogue", sound(&engine)));
+            if let Some(server) = engine.catalog().server().transpose() {
+                checks.push((
+                    "database",
+                    server.map_err(Into::into).and_then(|server| database(&engine, &server)),
+                ));
+                checks.push(("ledger", ledger(&engine)));
+            }
             checks.push(("calibration", promise(&engine)));
             checks.extend(home(&engine));
             if settings.is_offline() {
@@ -157,7 +170,53 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// Which runtime is loaded, and whether it would tell others about this machine if it were let.
+/// What is to be known of the server of a home in a database, and how far this machine has followed what others store.
+fn database(engine: &Engine, server: &ServerFacts) -> Result<String> {
+    let (mine, theirs) = (SystemClock.now(), server.time);
+    let apart = mine.until(theirs).max(theirs.until(mine));
+    if apart > CLOCKS_APART {
+        bail!(
+            "its clock and this machine's are {} s apart: calls are paced and counted by the machines' clocks, so set both by \
+             the same source",
+            apart.as_secs()
+        );
+    }
+    let (feed, index) = (engine.catalog().extent()?, engine.index_extent()?);
+    let at = |extent: Extent| {
+        format!("photo {} and removal {}", extent.last_photo_id.map_or(0, |id| id.0), extent.last_removal)
+    };
+    let (used, most) = server.connections;
+    let (live, dead) = server.rows;
+    Ok(format!(
+        "PostgreSQL {}, format {}, {}, {used} of {most} connections in use, {} waiting for locks, about {live} rows and {dead} \
+         dead ones; the feed is at {}, this machine's index at {}",
+        server.version,
+        server.format,
+        if server.is_encrypted { "over TLS" } else { "not encrypted" },
+        server.waiting_for_locks,
+        at(feed),
+        at(index)
+    ))
+}
+
+/// What all workers have spent today.
+fn ledger(engine: &Engine) -> Result<String> {
+    let reports = engine.quota()?;
+    if reports.is_empty() {
+        return Ok("no upstream is configured".to_owned());
+    }
+    let told: Vec<String> = reports
+        .iter()
+        .map(|report| {
+            format!(
+                "{}: {} of {} calls booked today by all workers",
+                report.profile, report.used, report.budget
+            )
+        })
+        .collect();
+    Ok(told.join("; "))
+}
+
 /// From where on pictures are the same, and what that promises.
 fn promise(engine: &Engine) -> Result<String> {
     let line = engine.line()?;
@@ -165,6 +224,7 @@ fn promise(engine: &Engine) -> Result<String> {
     Ok(format!("hits from confidence {:.4} on: {promised} ({})", line.confidence, engine.calibrated_on()))
 }
 
+/// Which runtime is loaded, and whether it would tell others about this machine if it were let.
 fn runtime_at(folder: &Path) -> Result<String> {
     let loaded = Runtime::load(&runtime::locate(folder)?)?;
     let RuntimeLocation { path, origin } = loaded.location();

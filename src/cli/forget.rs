@@ -80,7 +80,7 @@ impl Forget {
 fn photo_of(engine: &Engine, pictures: &Pictures, named: &Path) -> Result<PhotoId> {
     match Named::parse(named, pictures)? {
         Named::Photo(photo_id) if engine.catalog().photo(photo_id)?.is_none() => {
-            bail!("there is no photo {photo_id} in {}", engine.home().display())
+            bail!("there is no photo {photo_id} in {}", engine.home())
         }
         Named::Photo(photo_id) => Ok(photo_id),
         Named::File { bytes, .. } => {

@@ -50,8 +50,8 @@ impl Login {
             return Ok(ExitCode::SUCCESS);
         };
         settings.network("changing a code into tokens")?;
-        let config = aop.gateway(&settings.home);
-        let file = TokenFile::of_home(&settings.home, PROFILE);
+        let config = aop.gateway(settings.home.folder());
+        let file = TokenFile::of_home(settings.home.folder(), PROFILE);
         AopUpstream::new(config, Arc::new(SystemClock))?.log_in(code, &self.redirect_uri)?;
         if settings.json {
             writeln!(stdout(), "{}", json!({ "id": null, "tokens": file.path() }))?;

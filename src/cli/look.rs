@@ -73,7 +73,7 @@ fn told_of(settings: &Settings, id: &Value, error: anyhow::Error) -> anyhow::Err
 
 /// `id` is what the photo was named by.
 fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Value) -> Result<ExitCode> {
-    let missing = || anyhow!("there is no photo {} in {}", photo_id.0, engine.home().display());
+    let missing = || anyhow!("there is no photo {} in {}", photo_id.0, engine.home());
     if settings.json {
         let mut shown = doors::photo(engine, photo_id)?.ok_or_else(missing)?;
         shown["id"] = id.clone();
@@ -183,7 +183,7 @@ fn stats(settings: &Settings, engine: &Engine) -> Result<ExitCode> {
     }
     let counts = engine.catalog().counts()?;
     let model = engine.catalog().stored_model()?.map(|m| m.to_string());
-    writeln!(out, "home      {}", field(engine.home().display()))?;
+    writeln!(out, "home      {}", field(engine.home()))?;
     writeln!(out, "photos    {} ({} of {} own goods)", counts.photos, counts.own_photos, counts.own_goods)?;
     writeln!(out, "answers   {}", counts.answers)?;
     writeln!(out, "offers    {}", counts.offers)?;

@@ -31,8 +31,9 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let home = settings.home_folder("a backup", "pg_dump writes its schema into a file")?;
         settings.require_home()?;
-        let catalog = Catalog::open(&settings.home)?;
+        let catalog = Catalog::open(home)?;
         let counts = moving::backup(&catalog, &self.file, self.force)?;
         tell_counts(settings, &counts, None, &format!("written to {}, and verified", self.file.display()))
     }
@@ -50,8 +51,9 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let (counts, replaced) = moving::restore(&self.file, &settings.home, self.force)?;
-        let text = format!("verified, and restored to {}", settings.home.display());
+        let home = settings.home_folder("restoring", "pg_restore puts back what pg_dump wrote")?;
+        let (counts, replaced) = moving::restore(&self.file, home, self.force)?;
+        let text = format!("verified, and restored to {}", home.display());
         tell_counts(settings, &counts, replaced.as_deref(), &text)
     }
 }
@@ -97,8 +99,9 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let home = settings.home_folder("an export", "pg_dump writes its schema into a file")?;
         settings.require_home()?;
-        let catalog = Catalog::open(&settings.home)?;
+        let catalog = Catalog::open(home)?;
         let mut progress = |_: &str| {};
         let now = SystemClock.now();
         let exported = if self.file == Path::new("-") {
@@ -141,17 +144,18 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let home = settings.home_folder("an import", "import into a folder")?;
         let terminal = Terminal::new();
         let mut progress = |rows: u64| {
             let rows = usize::try_from(rows).unwrap_or(usize::MAX);
             terminal.step("importing", rows, rows + 1);
         };
         let (imported, replaced) = if self.file == Path::new("-") {
-            moving::import(io::stdin().lock(), &settings.home, self.force, &mut progress)?
+            moving::import(io::stdin().lock(), home, self.force, &mut progress)?
         } else {
             let file =
                 File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?;
-            moving::import(BufReader::new(file), &settings.home, self.force, &mut progress)?
+            moving::import(BufReader::new(file), home, self.force, &mut progress)?
         };
         terminal.step("importing", 1, 1);
         if settings.json {

@@ -160,7 +160,7 @@ impl ScanCommand {
     fn open(&self, settings: &Settings, folder: &Path) -> Result<Scan> {
         let home = match &self.scan_home {
             Some(home) => home.clone(),
-            None => Scan::home_of(&settings.home.join("scans"), folder)?,
+            None => Scan::home_of(&settings.home.folder().join("scans"), folder)?,
         };
         Ok(Scan::open(folder, scan_engine(settings, &home)?)?)
     }
@@ -185,7 +185,7 @@ impl ScanCommand {
             // A link shows the kept file, so that has to be the same one.
             _ => Relation::SameBytes,
         };
-        let (home, folder) = (scan.engine().home().to_path_buf(), scan.folder().to_path_buf());
+        let (home, folder) = (scan.engine().folder().to_path_buf(), scan.folder().to_path_buf());
         let mut manifest =
             if self.yes { Some(Manifest::begin(&home, &folder, mode, scan.engine().now())?) } else { None };
         let (mut files, mut bytes) = (0_u64, 0_i64);

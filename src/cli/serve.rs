@@ -132,7 +132,7 @@ impl Serve {
             Some(Arc::new(fetcher) as Arc<dyn Fetch + Send>)
         };
         let parts = ServeParts {
-            store: Arc::new(ServeStore::open(engine.home())?),
+            store: Arc::new(ServeStore::open(engine.folder())?),
             engine,
             fetcher,
             apps: settings.upstreams().iter().map(GatewayApp::of).collect(),
@@ -249,7 +249,7 @@ impl Keys {
                 // A first key may be made before the first picture.
                 drop(settings.engine(false)?);
             }
-            Ok(ServeStore::open(&settings.home)?)
+            Ok(ServeStore::open(settings.home.folder())?)
         };
         match &self.what {
             What::Add { name, rights, daily_budget, per_second } => {

@@ -10,14 +10,17 @@ use clap::{Args, ValueEnum};
 
 use super::show::Terminal;
 use crate::config::{self, Overrides, Profile, UpstreamSettings, check_share};
-use crate::engine::{Engine, EngineBuilder};
+use crate::engine::{Engine, EngineBuilder, Progress as _};
+use crate::home::Home;
+use crate::store::Store;
 
 /// Options that every command takes. The variables are read by [`config`], as for every other door.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Common options")]
 pub(super) struct Common {
-    /// The home folder: catalogue and index [env: TONGKUAN_HOME]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// The home: a folder for catalogue and index, or postgres://USER@HOST/DATABASE for a database that several machines
+    /// share (the password: PGPASSWORD, PGPASSFILE or ?password_file=PATH) [env: TONGKUAN_HOME]
+    #[arg(long, global = true, value_name = "DIR|ADDRESS")]
     pub(super) home: Option<PathBuf>,
     /// The configuration file (default: config.toml in the platform's configuration folder) [env: TONGKUAN_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
@@ -127,17 +130,17 @@ impl Settings {
         Self { config: self.config.with_upstream(home, upstream), ..self }
     }
 
-    /// An engine on the home folder without upstreams and with the default bound, which tells this terminal what it does.
+    /// An engine on the home without upstreams and with the default bound, which tells this terminal what it does.
     pub(super) fn builder(&self, may_fetch_runtime: bool) -> Result<EngineBuilder> {
-        self.builder_on(&self.config.home, may_fetch_runtime)
+        self.builder_on(self.config.home.clone(), may_fetch_runtime)
     }
 
-    /// As [`Settings::builder`], on another home folder.
-    pub(super) fn builder_on(&self, home: &Path, may_fetch_runtime: bool) -> Result<EngineBuilder> {
+    /// As [`Settings::builder`], on another home.
+    pub(super) fn builder_on(&self, home: impl Into<Home>, may_fetch_runtime: bool) -> Result<EngineBuilder> {
         Ok(self.config.local_builder_on(home, may_fetch_runtime)?.progress(Arc::new(Terminal::new())))
     }
 
-    /// Opens the home folder with these settings, making it when it is not there.
+    /// Opens the home with these settings, making it when it is not there.
     pub(super) fn engine(&self, may_fetch_runtime: bool) -> Result<Engine> {
         let builder = self.config.engine_builder(may_fetch_runtime)?;
         Ok(builder.progress(Arc::new(Terminal::new())).open()?)
@@ -149,6 +152,13 @@ impl Settings {
         self.require_home()?;
         self.engine(may_fetch_runtime)
     }
+}
+
+/// Opens what is stored at a home, making it when it is not there, and tells this terminal what is wrong with it.
+pub(super) fn open_store(home: &Home) -> Result<Arc<dyn Store>> {
+    let on_damage = Terminal::new();
+    let on_wait = Terminal::new();
+    Ok(home.open(move |damage| on_damage.damage(damage), move |text| on_wait.note(text))?)
 }
 
 /// A share of searches.

@@ -48,9 +48,9 @@ impl Verdicts {
         let engine = match &self.scan {
             None => settings.existing_engine(false)?,
             Some(folder) => {
-                let home = Scan::home_of(&settings.home.join("scans"), folder)?;
+                let home = Scan::home_of(&settings.home.folder().join("scans"), folder)?;
                 anyhow::ensure!(
-                    crate::catalog::Catalog::is_in(&home)?,
+                    crate::home::Home::from(&home).is_there()?,
                     "{} was not scanned yet: `tongkuan scan` does it",
                     folder.display()
                 );

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use super::profile::Profile;
+use crate::catalog::CatalogError;
 use crate::embed::ModelError;
 use crate::engine::EngineError;
 use crate::fetch::FetchError;
+use crate::home::Home;
 use crate::upstream::{GuardError, TapeError, UpstreamError};
 
 /// Why settings cannot be resolved, or nothing be opened by them.
@@ -48,12 +50,14 @@ pub enum ConfigError {
     /// `what` begins the sentence.
     #[error("{what} needs the network, which is forbidden (TONGKUAN_OFFLINE)")]
     Offline { what: String },
-    /// Nothing is stored at the home folder.
+    /// Nothing is stored at the home.
     #[error(
-        "there is no home at {}: no catalogue is in it; correct TONGKUAN_HOME or the configuration file",
-        home.display()
+        "there is no home at {home}: no catalogue is in it; correct TONGKUAN_HOME or the configuration file"
     )]
-    NoHome { home: PathBuf },
+    NoHome { home: Home },
+    /// What was asked for works on the file of a catalogue. `what` begins the sentence, `instead` ends it.
+    #[error("{what} needs a home in a folder, and this one is in the database {home}: {instead}")]
+    NeedsFolder { what: &'static str, home: Home, instead: &'static str },
     /// Whether something is stored there cannot be seen.
     #[error("the home {} may not be read ({cause}): have its owner let you in, or choose another", home.display())]
     HomeNotReadable { home: PathBuf, cause: String },
@@ -65,6 +69,13 @@ pub enum ConfigError {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl From<CatalogError> for ConfigError {
+    /// As the engine tells it that is opened.
+    fn from(error: CatalogError) -> Self {
+        Self::Engine(error.into())
+    }
 }
 
 impl From<UpstreamError> for ConfigError {

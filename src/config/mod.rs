@@ -28,10 +28,11 @@ pub use overrides::{Overrides, check_share};
 pub use profile::{Profile, UnknownProfile};
 pub use upstreams::UpstreamSettings;
 
-use crate::catalog::Catalog;
+use crate::catalog::CatalogError;
 use crate::embed::{Model, runtime};
 use crate::engine::{Engine, EngineBuilder, RuntimeChoice};
 use crate::fetch::{FetchLimits, Fetcher};
+use crate::home::Home;
 use crate::photo::PhotoLimits;
 use crate::upstream::Tape;
 use file::ConfigFile;
@@ -41,8 +42,8 @@ use variables::Variables;
 /// All settings, resolved.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The home folder; it need not be there.
-    pub home: PathBuf,
+    /// The home; it need not be there.
+    pub home: Home,
     /// Where a fetched ONNX Runtime lies.
     pub runtime_folder: PathBuf,
     /// The configuration file; it need not be there.
@@ -85,9 +86,9 @@ impl Settings {
         let file = ConfigFile::read(&config_file, overrides.config_file.is_some())?;
         let home = overrides.home.clone().or(file.home);
         let home = home.or_else(|| folders.as_ref().map(|f| f.data_dir().to_path_buf()));
-        let home = home.ok_or(ConfigError::NoHomeFolder)?;
+        let home = Home::parse(home.ok_or(ConfigError::NoHomeFolder)?)?;
         Ok(Self {
-            runtime_folder: runtime::shared_folder().unwrap_or_else(|| home.join("runtime")),
+            runtime_folder: runtime::shared_folder().unwrap_or_else(|| home.folder().join("runtime")),
             home,
             config_file,
             harvest: file.harvest,
@@ -104,7 +105,7 @@ impl Settings {
     /// For another home folder, without an upstream.
     #[must_use]
     pub fn without_upstream(mut self, home: &Path) -> Self {
-        self.home = home.to_path_buf();
+        self.home = home.into();
         self.upstreams = Vec::new();
         self
     }
@@ -118,7 +119,7 @@ impl Settings {
     /// For another home folder that asks this upstream alone.
     #[must_use]
     pub fn with_upstream(mut self, home: &Path, upstream: UpstreamSettings) -> Self {
-        self.home = home.to_path_buf();
+        self.home = home.into();
         self.upstreams = vec![upstream];
         self
     }
@@ -141,7 +142,7 @@ impl Settings {
         Ok(Network(()))
     }
 
-    /// Refuses when nothing is stored at the home folder: what only reads does not make a new one.
+    /// Refuses when nothing is stored at the home: what only reads does not make a new one.
     ///
     /// # Errors
     /// [`ConfigError::NoHome`]; as [`Settings::has_home`].
@@ -149,14 +150,26 @@ impl Settings {
         if self.has_home()? { Ok(()) } else { Err(ConfigError::NoHome { home: self.home.clone() }) }
     }
 
-    /// Whether something is stored at the home folder.
+    /// The home's folder, for what works on the catalogue's file. `what` begins the sentence of the refusal for a home in a
+    /// database, `instead` ends it.
     ///
     /// # Errors
-    /// [`ConfigError::HomeNotReadable`].
+    /// [`ConfigError::NeedsFolder`].
+    pub fn home_folder(&self, what: &'static str, instead: &'static str) -> Result<&Path, ConfigError> {
+        let needed = || ConfigError::NeedsFolder { what, home: self.home.clone(), instead };
+        self.home.as_folder().ok_or_else(needed)
+    }
+
+    /// Whether something is stored at the home.
+    ///
+    /// # Errors
+    /// [`ConfigError::HomeNotReadable`]; as [`Home::is_there`].
     pub fn has_home(&self) -> Result<bool, ConfigError> {
-        Catalog::is_in(&self.home).map_err(|error| ConfigError::HomeNotReadable {
-            home: self.home.clone(),
-            cause: error.to_string(),
+        self.home.is_there().map_err(|error| match error {
+            CatalogError::Home { path, source } => {
+                ConfigError::HomeNotReadable { home: path, cause: source.to_string() }
+            }
+            other => other.into(),
         })
     }
 
@@ -177,21 +190,21 @@ impl Settings {
         })
     }
 
-    /// An engine on the home folder without upstreams and with the default bound.
+    /// An engine on the home without upstreams and with the default bound.
     ///
     /// # Errors
     /// [`ConfigError::Model`].
     pub fn local_builder(&self, may_fetch_runtime: bool) -> Result<EngineBuilder, ConfigError> {
-        self.local_builder_on(&self.home, may_fetch_runtime)
+        self.local_builder_on(self.home.clone(), may_fetch_runtime)
     }
 
-    /// As [`Settings::local_builder`], on another home folder.
+    /// As [`Settings::local_builder`], on another home.
     ///
     /// # Errors
     /// [`ConfigError`] when the model cannot be used.
     pub fn local_builder_on(
         &self,
-        home: &Path,
+        home: impl Into<Home>,
         may_fetch_runtime: bool,
     ) -> Result<EngineBuilder, ConfigError> {
         Ok(Engine::builder(home)
@@ -200,7 +213,7 @@ impl Settings {
     }
 
     /// An engine with all of these settings. ONNX Runtime may be fetched where that is said here and the network is not
-    /// forbidden. Opening it makes the home folder when it is not there: see [`Settings::require_home`].
+    /// forbidden. Opening it makes the home when it is not there: see [`Settings::require_home`].
     ///
     /// # Errors
     /// [`ConfigError`] when the model, the recording or an upstream's settings cannot be used.
@@ -215,7 +228,7 @@ impl Settings {
             (None, None) => None,
         };
         for settings in &self.upstreams {
-            let upstream = settings.connect(&self.home, tape.as_ref())?;
+            let upstream = settings.connect(self.home.folder(), tape.as_ref())?;
             let upstream = if self.offline { NotAsked::instead_of(upstream) } else { upstream };
             builder = builder.upstream(upstream, settings.policy.clone(), settings.cache_policy);
         }

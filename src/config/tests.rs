@@ -63,14 +63,14 @@ fn what_a_door_names_goes_before_the_environment_and_that_before_the_file() {
 #[test]
 fn a_home_may_have_any_name_and_an_empty_variable_is_none() {
     let scene = Scene::new("home = \"by-file\"");
-    assert_eq!(scene.settings().home, scene.folder.path().join("home"));
-    assert_eq!(scene.with("TONGKUAN_HOME", "").settings().home, Path::new("by-file"));
+    assert_eq!(scene.settings().home.folder(), scene.folder.path().join("home"));
+    assert_eq!(scene.with("TONGKUAN_HOME", "").settings().home.folder(), Path::new("by-file"));
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStringExt as _;
         let raw = OsString::from_vec(b"home\xff".to_vec());
         let scene = Scene::new("").with("TONGKUAN_HOME", raw.clone());
-        assert_eq!(scene.settings().home, PathBuf::from(raw));
+        assert_eq!(scene.settings().home.folder(), PathBuf::from(raw));
     }
 }
 
@@ -171,6 +171,6 @@ fn a_home_is_asked_for_before_it_is_made() {
     let settings = scene.settings();
     assert!(!settings.has_home().unwrap());
     assert_eq!(settings.require_home().unwrap_err().code(), "no_home");
-    drop(Catalog::open(&settings.home).unwrap());
+    drop(Catalog::open(settings.home.folder()).unwrap());
     assert!(settings.require_home().is_ok());
 }

@@ -12,8 +12,8 @@ use crate::cancel::Gate;
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime, RuntimeError, RuntimeLocation, RuntimeOrigin};
 use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder};
+use crate::home::Home;
 use crate::photo::PhotoLimits;
-use crate::store;
 use crate::upstream::guard::{Guard, GuardPolicy};
 use crate::upstream::{Upstream, WaitNotes};
 use crate::vector::{Fingerprint, Thresholds};
@@ -21,7 +21,7 @@ use crate::vector::{Fingerprint, Thresholds};
 /// Chooses the parts of an [`Engine`]. Without further choice it uses the built-in model on ONNX Runtime, the
 /// default limits, and no upstream: it then answers what it knows and never asks.
 pub struct EngineBuilder {
-    home: PathBuf,
+    home: Home,
     embedder: Source,
     upstreams: Vec<(Arc<dyn Upstream>, GuardPolicy, CachePolicy)>,
     clock: Arc<dyn Clock>,
@@ -86,8 +86,8 @@ impl RuntimeChoice {
 }
 
 impl EngineBuilder {
-    pub(super) fn new(home: PathBuf) -> Self {
-        let runtime = RuntimeChoice::new(home.join("runtime"));
+    pub(super) fn new(home: Home) -> Self {
+        let runtime = RuntimeChoice::new(home.folder().join("runtime"));
         Self {
             home,
             embedder: Source::BuiltIn(runtime),
@@ -189,11 +189,11 @@ impl EngineBuilder {
         self
     }
 
-    /// Opens the home folder, making it when it is not there. ONNX Runtime and the index are loaded when they are
+    /// Opens the home, making it when it is not there. ONNX Runtime and the index are loaded when they are
     /// first needed: a picture whose bytes are known needs neither.
     ///
     /// # Errors
-    /// [`EngineError`] when the home folder cannot be used, or belongs to another model, and when the false-hit bound
+    /// [`EngineError`] when the home cannot be used, or belongs to another model, and when the false-hit bound
     /// cannot be kept.
     pub fn open(self) -> Result<Engine, EngineError> {
         self.assemble(true)
@@ -204,8 +204,7 @@ impl EngineBuilder {
         let embedder = LazyEmbedder::new(self.embedder)?;
         let progress = Arc::clone(&self.progress);
         let waiting = Arc::clone(&self.progress);
-        let store =
-            store::open(&self.home, move |damage| progress.damage(damage), move |text| waiting.note(text))?;
+        let store = self.home.open(move |damage| progress.damage(damage), move |text| waiting.note(text))?;
         if claim {
             store.claim_model(&embedder.fingerprint)?;
         }
@@ -222,7 +221,7 @@ impl EngineBuilder {
         };
         let upstreams = self.upstreams.into_iter().map(configured).collect();
         Ok(Engine {
-            index: LiveIndex::new(self.home.join("index"), &embedder.fingerprint, self.exact_max),
+            index: LiveIndex::new(self.home.folder().join("index"), &embedder.fingerprint, self.exact_max),
             bound,
             home: self.home,
             store,
@@ -241,7 +240,7 @@ impl EngineBuilder {
 
 impl fmt::Debug for EngineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineBuilder").field("home", &self.home).finish_non_exhaustive()
+        f.debug_struct("EngineBuilder").field("home", &self.home.to_string()).finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 use super::live_index::IndexAudit;
 use super::vector_index::VectorIndex;
 use super::{Engine, EngineError};
+use crate::store::Extent;
 
 impl Engine {
     /// Brings the index into its fastest shape and saves it, when that is worth the time. Answers are right without
@@ -30,6 +31,15 @@ impl Engine {
     /// [`EngineError`] when the index cannot be made.
     pub fn index_len(&self) -> Result<usize, EngineError> {
         Ok(self.index.current(self.store.as_ref(), self.progress.as_ref())?.len())
+    }
+
+    /// How far the index has followed the feed of additions and removals, once it has followed it; see
+    /// [`CatalogView::extent`](super::CatalogView::extent).
+    ///
+    /// # Errors
+    /// [`EngineError`] when the index cannot be made.
+    pub fn index_extent(&self) -> Result<Extent, EngineError> {
+        Ok(VectorIndex::extent(self.index.current(self.store.as_ref(), self.progress.as_ref())?.as_ref()))
     }
 
     pub(super) fn with_index<T>(

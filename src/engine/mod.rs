@@ -43,7 +43,7 @@ mod verdicts;
 mod view;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
 pub use add_all::OwnGood;
@@ -81,6 +81,7 @@ pub use view::CatalogView;
 
 use crate::cancel::Gate;
 use crate::clock::Clock;
+use crate::home::Home;
 use crate::photo::PhotoLimits;
 use crate::pool::Pool;
 use crate::store::Store;
@@ -94,7 +95,7 @@ use live_index::LiveIndex;
 use quota::SavedCalls;
 use search::Search;
 
-/// A home folder, open for use.
+/// A home, open for use.
 ///
 /// `Send + Sync`: one engine serves all threads, by reference or in an [`Arc`]. Its methods **block**: a search that the
 /// home cannot answer waits for its turn at the upstream (at most `GuardPolicy::max_wait`), for the answer, and for another
@@ -102,7 +103,7 @@ use search::Search;
 /// In an asynchronous program, call it on a thread for blocking work, such as `tokio::task::spawn_blocking`, never inside a
 /// task: it would hold up the tasks beside it, and the HTTP client of the upstreams panics there.
 pub struct Engine {
-    home: PathBuf,
+    home: Home,
     store: Arc<dyn Store>,
     index: LiveIndex,
     embedder: builder::LazyEmbedder,
@@ -128,10 +129,10 @@ struct ConfiguredUpstream {
 }
 
 impl Engine {
-    /// Prepares an engine on the home folder `home`; see [`EngineBuilder`] for what can be chosen. Where no other thread
+    /// Prepares an engine on the home `home`, which may be the path of a folder; see [`Home`], and [`EngineBuilder`] for what can be chosen. Where no other thread
     /// runs yet, this sets `ORT_DISABLE_TELEMETRY` in the process's environment, see
     /// [`disable_telemetry`](crate::embed::runtime::disable_telemetry).
-    pub fn builder(home: impl Into<PathBuf>) -> EngineBuilder {
+    pub fn builder(home: impl Into<Home>) -> EngineBuilder {
         crate::embed::disable_telemetry_if_alone();
         EngineBuilder::new(home.into())
     }
@@ -196,10 +197,16 @@ impl Engine {
         Ok(Search::recognise(self, &Query::new(bytes, ""))?.verdict())
     }
 
-    /// The home folder.
+    /// Where what is known is kept.
     #[must_use]
-    pub fn home(&self) -> &Path {
+    pub fn home(&self) -> &Home {
         &self.home
+    }
+
+    /// The home's folder of this machine; see [`Home::folder`].
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.home.folder()
     }
 
     /// Asks every upstream for something that costs nothing, to see whether address and credentials work.
@@ -211,6 +218,6 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("home", &self.home).finish_non_exhaustive()
+        f.debug_struct("Engine").field("home", &self.home.to_string()).finish_non_exhaustive()
     }
 }

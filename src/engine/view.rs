@@ -8,8 +8,8 @@ use crate::offer::{Offer, OfferId, OfferTerms};
 use crate::photo_id::PhotoId;
 use crate::quota_day::QuotaDay;
 use crate::store::{
-    AnswerKey, CatalogError, Counts, DayCounts, FoundOffer, ImageCounts, PastAnswer, PhotoFilter,
-    QueueCounts, Store, StoredAnswer, StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
+    AnswerKey, CatalogError, Counts, DayCounts, Extent, FoundOffer, ImageCounts, PastAnswer, PhotoFilter,
+    QueueCounts, ServerFacts, Store, StoredAnswer, StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
 };
 use crate::vector::Fingerprint;
 
@@ -48,6 +48,16 @@ impl CatalogView<'_> {
     #[must_use]
     pub fn storing_fails(&self) -> bool {
         self.0.storing_fails()
+    }
+
+    /// The database server that it is on; `None` for a home in a folder.
+    pub fn server(&self) -> Result<Option<ServerFacts>, CatalogError> {
+        self.0.server()
+    }
+
+    /// How far the feed of additions and removals reaches, which the index follows.
+    pub fn extent(&self) -> Result<Extent, CatalogError> {
+        self.0.extent()
     }
 
     /// How much there is.

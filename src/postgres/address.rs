@@ -4,11 +4,11 @@
 //! and in shell histories, so it is refused.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postgres::Config;
-use postgres::config::Host;
+use postgres::config::{Host, SslMode};
 
 use crate::catalog::CatalogError;
 
@@ -25,14 +25,15 @@ const SILENT_FOR: Duration = Duration::from_secs(30);
 
 /// Where a home in PostgreSQL is: server, database, schema, and who asks.
 ///
-/// `postgres://USER@HOST:PORT/DATABASE?schema=NAME&password_file=PATH`, with the other parameters that libpq knows, such as
+/// `postgres://USER@HOST:PORT/DATABASE?schema=NAME&password_file=PATH&folder=PATH`, with the other parameters that libpq knows, such as
 /// `host=/run/postgresql` and `connect_timeout=5`. Each home has a schema of its own (`tongkuan` when none is named), so one
-/// database holds several. The password comes from `password_file`, else from `PGPASSWORD`, else from the file that
+/// database holds several; `folder` is where this machine keeps what is its own. The password comes from `password_file`, else from `PGPASSWORD`, else from the file that
 /// `PGPASSFILE` names.
 #[derive(Clone)]
 pub struct PostgresAddress {
     config: Config,
     schema: String,
+    folder: Option<PathBuf>,
     shown: String,
 }
 
@@ -62,13 +63,14 @@ impl PostgresAddress {
         if !base.starts_with("postgres://") && !base.starts_with("postgresql://") {
             return Err(unread("it does not begin with postgres://".to_owned()));
         }
-        let (mut schema, mut password_file) = (DEFAULT_SCHEMA.to_owned(), None);
+        let (mut schema, mut password_file, mut folder) = (DEFAULT_SCHEMA.to_owned(), None, None);
         let mut passed_on = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
             match decoded {
                 Some((name, value)) if name == "schema" => schema = value.into_owned(),
                 Some((name, value)) if name == "password_file" => password_file = Some(value.into_owned()),
+                Some((name, value)) if name == "folder" => folder = Some(PathBuf::from(value.into_owned())),
                 _ => passed_on.push(pair),
             }
         }
@@ -96,9 +98,17 @@ impl PostgresAddress {
         let shown = shown(&config, &schema);
         let password = password(&config, password_file.as_deref(), environment);
         if let Some(password) = password.map_err(|problem| fails(&shown, problem))? {
+            if config.get_ssl_mode() != SslMode::Disable && !is_on_this_machine(&config) {
+                return Err(fails(
+                    &shown,
+                    "the password would go over a network unencrypted: sslmode=disable says that this network can be \
+                     trusted, else reach the server through a tunnel"
+                        .to_owned(),
+                ));
+            }
             config.password(password);
         }
-        Ok(Self { config, schema, shown })
+        Ok(Self { config, schema, folder, shown })
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -109,6 +119,12 @@ impl PostgresAddress {
     #[must_use]
     pub fn schema(&self) -> &str {
         &self.schema
+    }
+
+    /// The folder of this machine that the address names, for what is not kept in the database.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 }
 
@@ -142,6 +158,22 @@ fn hosts(config: &Config) -> Vec<String> {
     };
     let named: Vec<String> = config.get_hosts().iter().map(name).collect();
     if named.is_empty() { config.get_hostaddrs().iter().map(ToString::to_string).collect() } else { named }
+}
+
+/// Whether nothing that is said to the server leaves this machine.
+fn is_on_this_machine(config: &Config) -> bool {
+    let is_near = |host: &Host| match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    };
+    // Where addresses are given, names are not looked up.
+    match config.get_hostaddrs() {
+        [] => config.get_hosts().iter().all(is_near),
+        addresses => addresses.iter().all(std::net::IpAddr::is_loopback),
+    }
 }
 
 fn port(config: &Config) -> u16 {
@@ -260,6 +292,22 @@ mod tests {
     }
 
     #[test]
+    fn a_password_leaves_this_machine_only_where_that_is_asked_for() {
+        let secret = |name: &str| (name == "PGPASSWORD").then(|| "s3cret".to_owned());
+        let parse = |address: &str| PostgresAddress::parse_with(address, &secret);
+        let far = ["db.example/d", "10.0.0.7/d", "localhost,db.example/d", "localhost/d?hostaddr=10.0.0.7"];
+        for address in far.map(|address| format!("postgres://ann@{address}")) {
+            let error = parse(&address).unwrap_err().to_string();
+            assert!(error.contains("sslmode=disable") && !error.contains("s3cret"), "{error}");
+            let sign = if address.contains('?') { '&' } else { '?' };
+            assert!(parse(&format!("{address}{sign}sslmode=disable")).is_ok());
+        }
+        for near in ["localhost/d", "127.0.0.1/d", "[::1]/d", "/d?host=/run/postgresql"] {
+            assert!(parse(&format!("postgres://ann@{near}")).is_ok(), "{near}");
+        }
+    }
+
+    #[test]
     fn a_password_comes_from_its_file_or_the_environment_and_is_never_shown() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
@@ -274,7 +322,7 @@ mod tests {
             assert!(!format!("{address:?} {address}").contains("colon"));
             address.config().get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
         };
-        let by_file = format!("postgres://ann@h/d?password_file={}", file.display());
+        let by_file = format!("postgres://ann@h/d?sslmode=disable&password_file={}", file.display());
         let address = PostgresAddress::parse_with(&by_file, &environment).unwrap();
         assert_eq!(password(&address).as_deref(), Some("from file"));
         #[cfg(unix)]
@@ -284,17 +332,19 @@ mod tests {
                 |mode| std::fs::set_permissions(&passes, std::fs::Permissions::from_mode(mode)).unwrap();
             set(0o644);
             assert!(
-                PostgresAddress::parse_with("postgres://ann@h/d", &environment).is_err(),
+                PostgresAddress::parse_with("postgres://ann@h/d?sslmode=disable", &environment).is_err(),
                 "all can read it"
             );
             set(0o600);
         }
-        let address = PostgresAddress::parse_with("postgres://ann@h/d", &environment).unwrap();
+        let address =
+            PostgresAddress::parse_with("postgres://ann@h/d?sslmode=disable", &environment).unwrap();
         assert_eq!(password(&address).as_deref(), Some("with: colon"));
         let address = PostgresAddress::parse_with("postgres://bob@h/d", &environment).unwrap();
         assert_eq!(password(&address), None);
         let by_variable = |name: &str| (name == "PGPASSWORD").then(|| "from variable".to_owned());
-        let address = PostgresAddress::parse_with("postgres://bob@h/d", &by_variable).unwrap();
+        let address =
+            PostgresAddress::parse_with("postgres://bob@h/d?sslmode=disable", &by_variable).unwrap();
         assert_eq!(password(&address).as_deref(), Some("from variable"));
     }
 }

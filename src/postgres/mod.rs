@@ -11,6 +11,8 @@
 //! - Reading waits for no lock. Connections that broke are replaced; a read is done again, a write only if it had not begun.
 //! - What was paid for and cannot be stored waits in a side journal in a folder of this machine.
 //!
+//! Whoever opens a home by [`Home`](crate::home::Home) has this store where its address begins with `postgres://`.
+//!
 //! Connections are not encrypted yet: the server has to be on this machine or in a network that can be trusted. An address
 //! that asks for TLS (`sslmode=require`) is refused, not weakened.
 
@@ -33,7 +35,7 @@ mod view;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use address::PostgresAddress;
@@ -100,6 +102,21 @@ impl PostgresStore {
         Ok(store)
     }
 
+    /// Whether there is a home at `address`; nothing is made.
+    ///
+    /// # Errors
+    /// [`CatalogError::DatabaseNotOpened`] when the server cannot be asked.
+    pub fn is_at(address: &PostgresAddress) -> Result<bool, CatalogError> {
+        let table = format!("{}.format", address.schema());
+        let found = Connection::open(address)
+            .and_then(|mut connection| connection.one("SELECT to_regclass($1) IS NOT NULL", &[&table]))
+            .and_then(|row| row.try_get(0));
+        found.map_err(|error| CatalogError::DatabaseNotOpened {
+            location: address.to_string(),
+            problem: fault::problem(&error),
+        })
+    }
+
     /// Has `listener` told of each entry that turns out to be damaged, once. Only the first call counts.
     pub fn on_damage(&self, listener: impl Fn(DamageNote<'_>) + Send + Sync + 'static) {
         self.damage.listen(listener);
@@ -126,6 +143,19 @@ impl PostgresStore {
     fn dimension(&self) -> Option<usize> {
         let model = self.model.get().cloned().or_else(|| self.read(|c| meta(c, "model")).ok().flatten());
         serde_json::from_str::<Fingerprint>(&model?).ok().map(|model| model.dimension)
+    }
+}
+
+impl Drop for PostgresStore {
+    /// The client panics where it is closed within an asynchronous task, which may be the last to let go of an engine.
+    fn drop(&mut self) {
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let connections = (writer, std::mem::take(&mut self.readers));
+        let closing = std::thread::Builder::new().name("tongkuan-closing".to_owned());
+        if let Ok(thread) = closing.spawn(move || drop(connections)) {
+            // It cannot panic, and there would be nothing to do about it.
+            let _ = thread.join();
+        }
     }
 }
 

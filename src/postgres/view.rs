@@ -15,7 +15,7 @@ use crate::catalog::{
 };
 use crate::offer::OfferId;
 use crate::photo_id::PhotoId;
-use crate::store::ViewStore;
+use crate::store::{ServerFacts, ViewStore};
 use crate::timestamp::Timestamp;
 use crate::vector::Fingerprint;
 
@@ -26,6 +26,31 @@ impl ViewStore for PostgresStore {
 
     fn is_read_only(&self) -> bool {
         self.is_read_only
+    }
+
+    fn server(&self) -> Result<Option<ServerFacts>, CatalogError> {
+        self.read(|c| {
+            let row = c.one(
+                "SELECT current_setting('server_version'), (SELECT version FROM format),
+                        (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+                        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
+                        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+                        current_setting('max_connections')::bigint,
+                        (SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'),
+                        coalesce(sum(n_live_tup), 0)::bigint, coalesce(sum(n_dead_tup), 0)::bigint
+                 FROM pg_stat_user_tables WHERE schemaname = current_schema()",
+                &[],
+            )?;
+            Ok(Some(ServerFacts {
+                version: row.try_get(0)?,
+                format: row.try_get(1)?,
+                time: Timestamp::from_unix_ms(row.try_get(2)?),
+                is_encrypted: row.try_get(3)?,
+                connections: (count(row.try_get(4)?), count(row.try_get(5)?)),
+                waiting_for_locks: count(row.try_get(6)?),
+                rows: (count(row.try_get(7)?), count(row.try_get(8)?)),
+            }))
+        })
     }
 
     fn counts(&self) -> Result<Counts, CatalogError> {

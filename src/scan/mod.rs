@@ -224,7 +224,7 @@ impl Scan {
     /// [`ScanError`] when the folder is not there, another scan is using the home, or the home is another folder's.
     pub fn open(folder: &Path, engine: Engine) -> Result<Self, ScanError> {
         let folder = real(folder)?;
-        let state = State::open(engine.home(), &folder)?;
+        let state = State::open(engine.folder(), &folder)?;
         let (limits, listed, changed, summary) = Default::default();
         Ok(Self { folder, engine, state, limits, listed, changed, summary })
     }

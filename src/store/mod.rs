@@ -327,6 +327,26 @@ pub trait UpkeepStore: Send + Sync {
     fn repair(&self, damage: &[Damage]) -> Result<(), CatalogError>;
 }
 
+/// The database server that a store is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerFacts {
+    /// As it says itself.
+    pub version: String,
+    /// The version of the home's tables.
+    pub format: i64,
+    /// By the server's clock.
+    pub time: Timestamp,
+    /// Whether this process talks to it over TLS.
+    pub is_encrypted: bool,
+    /// Connections of all programs, and how many it takes.
+    pub connections: (u64, u64),
+    /// How many of them wait for a lock.
+    pub waiting_for_locks: u64,
+    /// Rows of the home's tables, as the server estimates them, and how many are there that are not used any more.
+    pub rows: (u64, u64),
+}
+
 /// What people are shown of a store.
 ///
 /// # Errors
@@ -336,6 +356,10 @@ pub trait ViewStore: Send + Sync {
     fn location(&self) -> String;
     /// Whether it could not be opened to be written.
     fn is_read_only(&self) -> bool;
+    /// The database server that it is on; `None` for one in files of this machine.
+    fn server(&self) -> Result<Option<ServerFacts>, CatalogError> {
+        Ok(None)
+    }
     /// How much there is.
     fn counts(&self) -> Result<Counts, CatalogError>;
     /// Every day from the first on which something was stored or asked to the last.

@@ -34,7 +34,7 @@ fn calibration(unseen: usize, sure: usize) -> Calibration {
 }
 
 fn keep(bench: &Bench, calibration: &Calibration) {
-    Catalog::open(bench.engine().home()).unwrap().keep_calibration(Some(calibration)).unwrap();
+    Catalog::open(bench.engine().folder()).unwrap().keep_calibration(Some(calibration)).unwrap();
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn an_open_engine_draws_its_line_by_the_newest_calibration_and_the_newest_words(
         .map(|seed| other.add_own(&offer(&format!("A-{seed}")), &png(seed), "a.png").unwrap().photo_id)
         .collect();
     let now = tongkuan::clock::Timestamp::from_unix_ms(0);
-    let catalog = Catalog::open(other.home()).unwrap();
+    let catalog = Catalog::open(other.folder()).unwrap();
     for &id in &ids[1..] {
         catalog.tell((ids[0], id), false, Some(0.95), now).unwrap();
     }
@@ -144,7 +144,7 @@ fn people_who_tell_pictures_apart_raise_the_line() {
     let ids: Vec<_> = (0..30)
         .map(|seed| engine.add_own(&offer(&format!("A-{seed}")), &png(seed), "a.png").unwrap().photo_id)
         .collect();
-    let catalog = Catalog::open(engine.home()).unwrap();
+    let catalog = Catalog::open(engine.folder()).unwrap();
     for &id in &ids[1..] {
         catalog.tell((ids[0], id), false, Some(0.95), now).unwrap();
     }

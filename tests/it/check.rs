@@ -16,16 +16,16 @@ use tongkuan::verdict::Rule;
 
 use crate::fakes::{Bench, encoded, mix, offer, picture, png};
 
-type Read = Box<dyn FnOnce() -> Result<Vec<u8>, EngineError> + Send>;
-type Task = (u64, String, Result<CheckItem<Read>, EngineError>);
-type Told = Vec<(u64, String, Result<Checked, EngineError>)>;
+pub(crate) type Read = Box<dyn FnOnce() -> Result<Vec<u8>, EngineError> + Send>;
+pub(crate) type Task = (u64, String, Result<CheckItem<Read>, EngineError>);
+pub(crate) type Told = Vec<(u64, String, Result<Checked, EngineError>)>;
 
 pub(crate) fn item(row: u64, label: &str, bytes: Vec<u8>) -> Task {
     let read: Read = Box::new(move || Ok(bytes));
     (row, label.to_owned(), Ok(CheckItem { label: label.to_owned(), read }))
 }
 
-fn items(pictures: &[Vec<u8>]) -> Vec<Task> {
+pub(crate) fn items(pictures: &[Vec<u8>]) -> Vec<Task> {
     (0..).zip(pictures).map(|(row, bytes)| item(row, &format!("{row}.jpg"), bytes.clone())).collect()
 }
 
@@ -50,10 +50,10 @@ impl CheckListener<String, EngineError> for Ear {
     }
 }
 
-const ADD: CheckOptions =
+pub(crate) const ADD: CheckOptions =
     CheckOptions { add: true, unordered: false, second_look: SecondLook::Always, run_id: None };
 
-fn check_with(
+pub(crate) fn check_with(
     engine: &Engine,
     options: CheckOptions,
     tasks: impl IntoIterator<Item = Task, IntoIter: Send + 'static>,
@@ -64,7 +64,7 @@ fn check_with(
     ear.told
 }
 
-fn outcomes(told: &Told) -> Vec<CheckOutcome> {
+pub(crate) fn outcomes(told: &Told) -> Vec<CheckOutcome> {
     told.iter().map(|(_, _, outcome)| outcome.as_ref().unwrap().outcome).collect()
 }
 

@@ -89,7 +89,7 @@ fn a_photo_from_before_there_were_sketches_is_judged_by_its_embedding() {
     let bench = Bench::new();
     let engine = bench.engine();
     engine.search(&query(&png(1))).unwrap();
-    let file = rusqlite::Connection::open(engine.home().join("catalog.sqlite")).unwrap();
+    let file = rusqlite::Connection::open(engine.folder().join("catalog.sqlite")).unwrap();
     assert_eq!(file.execute("DELETE FROM sketches", []).unwrap(), 1);
     let smaller = encoded(&resize(&picture(1), 96, 72, FilterType::CatmullRom), ImageFormat::Png);
     let answer = engine.search(&query(&smaller)).unwrap();
@@ -102,7 +102,7 @@ fn a_damaged_sketch_is_worth_a_note_and_no_crash() {
     let bench = Bench::new();
     let engine = bench.engine();
     engine.search(&query(&png(1))).unwrap();
-    let file = rusqlite::Connection::open(engine.home().join("catalog.sqlite")).unwrap();
+    let file = rusqlite::Connection::open(engine.folder().join("catalog.sqlite")).unwrap();
     assert_eq!(file.execute("UPDATE sketches SET sketch = x'0103'", []).unwrap(), 1);
     let smaller = encoded(&resize(&picture(1), 96, 72, FilterType::CatmullRom), ImageFormat::Png);
     assert_eq!(engine.search(&query(&smaller)).unwrap().verdict, Outcome::Hit);

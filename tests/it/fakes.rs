@@ -8,6 +8,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::embed::{EmbedError, Embedder, Embedding, Fingerprint, FirstLook, Thresholds};
 use tongkuan::engine::{CachePolicy, Engine, EngineBuilder, Query};
+use tongkuan::home::Home;
 use tongkuan::offer::{Offer, OfferId};
 use tongkuan::tensor::{Layout, ResizeFilter, ResizePolicy, Tensor, TensorSpec};
 use tongkuan::upstream::{
@@ -181,7 +182,11 @@ impl Bench {
     }
 
     pub(crate) fn builder(&self) -> EngineBuilder {
-        Engine::builder(self.home.path()).embedder(self.embedder.clone()).clock(self.clock.clone())
+        self.builder_on(self.home.path())
+    }
+
+    pub(crate) fn builder_on(&self, home: impl Into<Home>) -> EngineBuilder {
+        Engine::builder(home).embedder(self.embedder.clone()).clock(self.clock.clone())
     }
 
     pub(crate) fn engine(&self) -> Engine {

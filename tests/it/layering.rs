@@ -42,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "eval",
             "fetch",
+            "home",
             "input",
             "offer",
             "photo",
@@ -52,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "scan",
             "serve",
             "sheet",
+            "store",
             "thumbnail",
             "upstream",
             "verdict",
@@ -87,7 +89,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // What every door needs before it opens an engine; knows none of the doors.
-    ("config", &["catalog", "clock", "embed", "engine", "fetch", "offer", "photo", "upstream"]),
+    ("config", &["catalog", "clock", "embed", "engine", "fetch", "home", "offer", "photo", "upstream"]),
     // Words alone: who is asked and what is found is known to `sandbox` and `serve`.
     ("dialect", &["clock", "offer", "question", "upstream"]),
     ("doors", &["catalog", "engine", "fetch", "offer", "photo", "photo_id"]),
@@ -105,6 +107,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "clock",
             "embed",
             "fetch",
+            "home",
             "index",
             "offer",
             "photo",
@@ -138,6 +141,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("fetch", &["http"]),
+    // One value for both kinds of stores, so that nobody above asks which it is.
+    ("home", &["catalog", "postgres", "store"]),
     ("http", &[]),
     ("index", &["access", "photo_id", "vector"]),
     // Knows where pictures are and what is said of them, not who wants them.

@@ -31,6 +31,10 @@ mod paid_once;
 mod photo;
 mod photo_bad;
 #[cfg(feature = "postgres")]
+mod postgres_away;
+#[cfg(feature = "postgres")]
+mod postgres_engine;
+#[cfg(feature = "postgres")]
 mod postgres_home;
 mod reembed;
 mod removals;

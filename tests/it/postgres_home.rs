@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
 use tongkuan::catalog::{CatalogError, DatabaseTrouble};
+use tongkuan::home::Home;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::postgres::{PostgresAddress, PostgresStore};
 use tongkuan::store::{
@@ -43,8 +44,30 @@ impl PostgresHome {
     }
 
     fn address(&self) -> PostgresAddress {
-        let sign = if self.server.contains('?') { '&' } else { '?' };
-        PostgresAddress::parse(&format!("{}{sign}schema={}", self.server, self.schema)).unwrap()
+        PostgresAddress::parse(&self.address_by(&self.server, "store")).unwrap()
+    }
+
+    /// The home's address as people write it, by another way to the server, with a folder of this name beside it.
+    pub(crate) fn address_by(&self, server: &str, folder: &str) -> String {
+        let sign = if server.contains('?') { '&' } else { '?' };
+        let folder = self.folder.path().join(folder);
+        format!("{server}{sign}schema={}&folder={}", self.schema, folder.display())
+    }
+
+    /// The home as a worker knows it that has this folder.
+    pub(crate) fn worker(&self, folder: &str) -> Home {
+        Home::parse(self.text(folder)).unwrap()
+    }
+
+    /// As [`worker`](Self::worker), as people write it.
+    pub(crate) fn text(&self, folder: &str) -> String {
+        self.address_by(&self.server, folder)
+    }
+
+    /// The folder of the server's socket.
+    pub(crate) fn socket(&self) -> Option<std::path::PathBuf> {
+        let (_, host) = self.server.split_once("host=/")?;
+        Some(format!("/{}/.s.PGSQL.5432", host.split('&').next()?).into())
     }
 
     pub(crate) fn open(&self) -> PostgresStore {

@@ -59,7 +59,16 @@ impl Service {
 
     pub(crate) fn on(bench: Bench, options: ServeOptions, fetcher: Option<Arc<dyn Fetch + Send>>) -> Self {
         let engine = engine_of(&bench);
-        let store = Arc::new(ServeStore::open(bench.home.path()).unwrap());
+        Self::of(bench, engine, options, fetcher)
+    }
+
+    pub(crate) fn of(
+        bench: Bench,
+        engine: Arc<Engine>,
+        options: ServeOptions,
+        fetcher: Option<Arc<dyn Fetch + Send>>,
+    ) -> Self {
+        let store = Arc::new(ServeStore::open(engine.folder()).unwrap());
         let parts = ServeParts {
             engine,
             fetcher,

@@ -178,7 +178,7 @@ fn store_many(bench: &Bench, pictures: u64) {
             added_at: bench.clock.now(),
         };
         let answer = NewAnswer::Own { added_at: bench.clock.now(), offer: &offer("A-1") };
-        Catalog::open(engine.home()).unwrap().store(&photo, &answer).unwrap();
+        Catalog::open(engine.folder()).unwrap().store(&photo, &answer).unwrap();
     }
 }
 

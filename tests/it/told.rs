@@ -153,7 +153,7 @@ fn pictures_told_apart_are_one_more_look_alike_in_the_calibration() {
     let told = engine.tell(file(&look_alike(1)), PhotoRef::Photo(known), Sameness::Different).unwrap();
     let confidence = told.confidence.unwrap();
     assert!((0.0..=1.0).contains(&confidence));
-    let catalog = Catalog::open(engine.home()).unwrap();
+    let catalog = Catalog::open(engine.folder()).unwrap();
     assert_eq!(catalog.told_apart_confidences().unwrap(), [confidence]);
     engine.tell(PhotoRef::Photo(told.photos[0]), PhotoRef::Photo(known), Sameness::Same).unwrap();
     assert!(catalog.told_apart_confidences().unwrap().is_empty());

@@ -20,13 +20,13 @@ Price = Union[str, int, float, Decimal]
 
 
 class Engine:
-    """An engine on a home folder, which holds everything that was seen.
+    """An engine on a home, which holds everything that was seen.
 
     One engine serves any number of threads; every call lets other Python threads run while it works. Several engines,
     in any number of processes and with the command line beside them, may use one home. A forked process opens its own;
     a pickled engine opens again where it is unpickled.
 
-    home: the folder; by default what TONGKUAN_HOME or the configuration file names, else the platform's place.
+    home: a folder, or the address of a PostgreSQL database (postgres://...); by default what TONGKUAN_HOME or the configuration file names, else the platform's place.
     config_file, model: other files than the usual ones. offline: never use the network. upstreams: whom to ask on a
     miss, in this order, of those that are configured. base_url: the address of the first upstream. daily_budget: calls
     a day. max_false_hit: the share of searches for unknown pictures that may be answered falsely, 0 to 1.
@@ -69,7 +69,7 @@ class Engine:
 
     @property
     def home(self) -> str:
-        """The home folder."""
+        """The home: its folder, or its address without user and password."""
         return str(self._native.home())
 
     def warm_up(self) -> None:

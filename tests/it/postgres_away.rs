@@ -1,0 +1,192 @@
+//! A home in PostgreSQL whose server cannot be reached, lets nobody in, or goes away in the middle.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Outcome, Source};
+use tongkuan::home::Home;
+use tongkuan::upstream::GuardPolicy;
+
+use crate::cli::Shell;
+use crate::fakes::{Bench, png, query};
+use crate::postgres_home::PostgresHome;
+
+/// A server that asks for a password and takes none. Answers one connection after the other, for as long as this lives.
+fn server_that_lets_nobody_in() -> (u16, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let refusing = std::thread::spawn(move || {
+        let mut passwords = Vec::new();
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).unwrap();
+        let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];
+        stream.read_exact(&mut rest).unwrap();
+        // The password, in clear.
+        stream.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).unwrap();
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        let mut password = vec![0; usize::from(head[4]) - 4];
+        stream.read_exact(&mut password).unwrap();
+        passwords.push(String::from_utf8_lossy(&password).trim_end_matches('\0').to_owned());
+        let fields = b"SFATAL\0C28P01\0Mpassword authentication failed for user \"ann\"\0\0";
+        let mut refusal = vec![b'E'];
+        refusal.extend(u32::try_from(fields.len() + 4).unwrap().to_be_bytes());
+        refusal.extend(fields);
+        stream.write_all(&refusal).unwrap();
+        passwords
+    });
+    (port, refusing)
+}
+
+#[test]
+fn a_wrong_password_is_a_typed_error_that_does_not_tell_it() {
+    let (port, refusing) = server_that_lets_nobody_in();
+    let shell = Shell::alone();
+    let address = format!("postgres://ann@127.0.0.1:{port}/goods");
+    let mut command = shell.command(&["--home", &address, "stats"]);
+    let ran = crate::cli::Ran::of(command.env("PGPASSWORD", "s3cret"));
+    assert_eq!(ran.status, 2, "{ran:?}");
+    assert!(ran.err.contains("password authentication failed") && ran.err.contains("28P01"), "{ran:?}");
+    assert!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
+    assert_eq!(refusing.join().unwrap(), ["s3cret"], "it was sent");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_by_the_library_and_the_command_line() {
+    let shell = Shell::alone();
+    let folder = shell.folder.path().display();
+    let address = format!("postgres://ann@/goods?host={folder}&folder={folder}/beside");
+    let error = Engine::builder(Home::parse(&address).unwrap()).open().unwrap_err();
+    assert!(matches!(error, EngineError::Catalog(_)), "{error:?}");
+    assert_eq!(error.code(), "database_not_opened");
+    let ran = shell.run(&["--home", &address, "add", "x.jpg"]);
+    assert!(ran.status == 2 && ran.err.contains("schema=tongkuan"), "{ran:?}");
+}
+
+/// A way to the server that can be cut.
+#[cfg(unix)]
+struct Proxy {
+    port: u16,
+    state: Arc<Mutex<ProxyState>>,
+}
+
+#[cfg(unix)]
+#[derive(Default)]
+struct ProxyState {
+    is_cut: bool,
+    connections: Vec<TcpStream>,
+}
+
+#[cfg(unix)]
+impl Proxy {
+    fn to(socket: std::path::PathBuf) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::<Mutex<ProxyState>>::default();
+        let shared = Arc::clone(&state);
+        // Ends with the process of the test.
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.unwrap();
+                let mut state = shared.lock().unwrap();
+                if state.is_cut {
+                    continue;
+                }
+                let server = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+                state.connections.push(client.try_clone().unwrap());
+                let (mut from_client, mut to_server) =
+                    (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (mut from_server, mut to_client) = (server, client);
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from_client, &mut to_server);
+                    let _ = to_server.shutdown(std::net::Shutdown::Both);
+                });
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from_server, &mut to_client);
+                    let _ = to_client.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        });
+        Self { port, state }
+    }
+
+    fn cut(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.is_cut = true;
+        for connection in state.connections.drain(..) {
+            let _ = connection.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    fn mend(&self) {
+        self.state.lock().unwrap().is_cut = false;
+    }
+}
+
+#[cfg(unix)]
+fn far_worker(bench: &Bench, home: &PostgresHome, proxy: &Proxy, folder: &str) -> Engine {
+    let server = format!("postgres://tongkuan@127.0.0.1:{}/postgres", proxy.port);
+    let home = Home::parse(home.address_by(&server, folder)).unwrap();
+    let policy = GuardPolicy::default().min_interval(Duration::ZERO);
+    bench.builder_on(home).upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap()
+}
+
+#[cfg(unix)]
+fn proxied(home: &PostgresHome) -> Option<Proxy> {
+    let socket = home.socket().filter(|socket| socket.exists());
+    if socket.is_none() {
+        eprintln!("skipped: the server has no socket that is known here");
+    }
+    socket.map(Proxy::to)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_whose_server_goes_away_says_so_and_goes_on_when_it_is_back() {
+    let Some(home) = PostgresHome::new() else { return };
+    let Some(proxy) = proxied(&home) else { return };
+    let bench = Bench::new();
+    let engine = far_worker(&bench, &home, &proxy, "far");
+    assert_eq!(engine.search(&query(&png(1))).unwrap().verdict, Outcome::Miss);
+    proxy.cut();
+    let error = engine.search(&query(&png(2))).unwrap_err();
+    assert_eq!(error.code(), "database_failed", "{error}");
+    assert_eq!(bench.calls(), 1, "what cannot be booked is not asked");
+    proxy.mend();
+    assert_eq!(engine.search(&query(&png(1))).unwrap().verdict, Outcome::Hit);
+    assert_eq!(engine.search(&query(&png(2))).unwrap().upstream_calls, 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_answer_that_was_paid_for_while_the_server_went_away_is_given_and_stored_when_it_is_back() {
+    let Some(home) = PostgresHome::new() else { return };
+    let Some(proxy) = proxied(&home) else { return };
+    let bench = Bench::new();
+    let engine = far_worker(&bench, &home, &proxy, "far");
+    let holding = bench.upstream.hanging.lock().unwrap();
+    let answer = std::thread::scope(|scope| {
+        let searching = scope.spawn(|| engine.search(&query(&png(1))));
+        while bench.calls() == 0 {
+            std::thread::yield_now();
+        }
+        proxy.cut();
+        drop(holding);
+        searching.join().unwrap().unwrap()
+    });
+    assert_eq!((answer.source, answer.upstream_calls, answer.offers.len()), (Source::Upstream, 1, 2));
+    assert!(answer.unstored.unwrap().set_aside, "in the folder beside the database");
+    drop(engine);
+    proxy.mend();
+    // Another process of this machine finds it, stores it, and all workers have it.
+    let next = far_worker(&bench, &home, &proxy, "far");
+    let again = next.search(&query(&png(1))).unwrap();
+    assert_eq!((again.verdict, again.upstream_calls, &again.offers), (Outcome::Hit, 0, &answer.offers));
+    let elsewhere = far_worker(&bench, &home, &proxy, "elsewhere");
+    let there = elsewhere.search(&query(&png(1)).mode(Mode::LocalOnly)).unwrap();
+    assert_eq!((there.verdict, &there.offers), (Outcome::Hit, &answer.offers));
+    assert_eq!(next.quota().unwrap()[0].used, 1, "the booking has stayed");
+}
