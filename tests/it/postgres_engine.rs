@@ -40,6 +40,7 @@ fn the_commands_work_on_a_database_as_on_a_folder() {
     let asked = shell.good(3, "asked.jpg");
     let first = run(&["search", text(&asked)]).json();
     assert_eq!((&first["verdict"], &first["upstream_calls"]), (&"miss".into(), &1.into()), "{first}");
+    assert!(first["unanswered"].is_null() && first["unstored"].is_null(), "{first}");
     let again = run(&["search", text(&asked)]).json();
     assert_eq!((&again["verdict"], &again["upstream_calls"]), (&"hit".into(), &0.into()), "{first} {again}");
 
