@@ -171,6 +171,6 @@ fn a_home_is_asked_for_before_it_is_made() {
     let settings = scene.settings();
     assert!(!settings.has_home().unwrap());
     assert_eq!(settings.require_home().unwrap_err().code(), "no_home");
-    drop(Catalog::open(settings.home.folder()).unwrap());
+    drop(settings.home.open(|_| {}, |_| {}).unwrap());
     assert!(settings.require_home().is_ok());
 }

@@ -62,7 +62,7 @@ fn a_server_that_is_not_there_is_named_by_the_library_and_the_command_line() {
     let error = Engine::builder(Home::parse(&address).unwrap()).open().unwrap_err();
     assert!(matches!(error, EngineError::Catalog(_)), "{error:?}");
     assert_eq!(error.code(), "database_not_opened");
-    let ran = shell.run(&["--home", &address, "add", "x.jpg"]);
+    let ran = shell.run(&["--home", &address, "stats"]);
     assert!(ran.status == 2 && ran.err.contains("schema=tongkuan"), "{ran:?}");
 }
 
