@@ -11,7 +11,7 @@
 //! - Reading waits for no lock. Connections that broke are replaced; a read is done again, a write only if it had not begun.
 //! - What was paid for and cannot be stored waits in a side journal in a folder of this machine.
 //!
-//! Whoever opens a home by [`Home`](crate::home::Home) has this store where its address begins with `postgres://`.
+//! A home whose address begins with `postgres://` is this store.
 //!
 //! Connections are not encrypted yet: the server has to be on this machine or in a network that can be trusted. An address
 //! that asks for TLS (`sslmode=require`) is refused, not weakened.
