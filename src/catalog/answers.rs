@@ -293,16 +293,18 @@ pub(super) fn put_answer(
 ) -> Result<(), rusqlite::Error> {
     match *answer {
         NewAnswer::Upstream { profile, params, fetched_at, total, regions, offers } => {
+            let regions = regions_json(regions);
             history::keep_past_answer(transaction, photo_id, profile, params, fetched_at)?;
-            let answer_id = upsert_answer(transaction, photo_id, profile, params, fetched_at, total)?;
-            put_regions(transaction, answer_id, regions)?;
+            let answer_id =
+                upsert_answer(transaction, photo_id, profile, params, fetched_at, total, regions.as_deref())?;
             transaction.execute("DELETE FROM answer_offers WHERE answer_id = ?1", [answer_id])?;
             for offer in offers {
                 put_offer(transaction, answer_id, profile, fetched_at, offer)?;
             }
         }
         NewAnswer::Own { added_at, offer } => {
-            let answer_id = upsert_answer(transaction, photo_id, OWN_PROFILE, OWN_PARAMS, added_at, None)?;
+            let answer_id =
+                upsert_answer(transaction, photo_id, OWN_PROFILE, OWN_PARAMS, added_at, None, None)?;
             let offer_id = offer.offer_id.as_str();
             transaction
                 .prepare_cached("DELETE FROM answer_offers WHERE answer_id = ?1 AND offer_id = ?2")?
@@ -327,27 +329,22 @@ fn upsert_answer(
     params: &str,
     fetched_at: Timestamp,
     total: Option<u64>,
+    regions: Option<&str>,
 ) -> Result<i64, rusqlite::Error> {
     transaction
         .prepare_cached(
-            "INSERT INTO answers (photo_id, profile, params, fetched_at_ms, total) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO answers (photo_id, profile, params, fetched_at_ms, total, regions)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (photo_id, profile, params)
-             DO UPDATE SET fetched_at_ms = excluded.fetched_at_ms, total = excluded.total
+             DO UPDATE SET fetched_at_ms = excluded.fetched_at_ms, total = excluded.total, regions = excluded.regions
              RETURNING answer_id",
         )?
-        .query_row(params![photo_id, profile, params, fetched_at.unix_ms(), total], |row| row.get(0))
+        .query_row(params![photo_id, profile, params, fetched_at.unix_ms(), total, regions], |row| row.get(0))
 }
 
-fn put_regions(
-    transaction: &Transaction<'_>,
-    answer_id: i64,
-    regions: &[Region],
-) -> Result<(), rusqlite::Error> {
-    let regions = (!regions.is_empty()).then(|| serde_json::json!(regions).to_string());
-    transaction
-        .prepare_cached("UPDATE answers SET regions = ?2 WHERE answer_id = ?1")?
-        .execute(params![answer_id, regions])?;
-    Ok(())
+/// As they are stored; null for none.
+pub(crate) fn regions_json(regions: &[Region]) -> Option<String> {
+    (!regions.is_empty()).then(|| serde_json::json!(regions).to_string())
 }
 
 /// Appends an offer to an answer, after those that are there.

@@ -356,19 +356,9 @@ impl Catalog {
             stored = self.read(|c| meta(c, "model"))?;
         }
         let text = stored.unwrap_or_else(|| mine.clone());
-        match serde_json::from_str::<Fingerprint>(&text) {
-            Ok(stored) if stored == *fingerprint => {}
-            // A bit of it has changed: another model would differ in more than one character.
-            _ if nearly_equal(&text, &mine) => self.rewrite_model(&mine, "a character of it is another")?,
-            Err(error) if self.vectors_have(fingerprint.dimension)? => self.rewrite_model(&mine, error)?,
-            Err(error) => {
-                let problem = format!("{error}, and the vectors are not those of {fingerprint}");
-                return Err(CatalogError::Damaged { place: "meta.model".to_owned(), problem });
-            }
-            Ok(stored) => {
-                let (stored, current) = (stored.to_string(), fingerprint.to_string());
-                return Err(CatalogError::OtherModel { stored, current });
-            }
+        let flaw = flaw_of_model(&text, fingerprint, || self.vectors_have(fingerprint.dimension))?;
+        if let Some(problem) = flaw {
+            self.rewrite_model(&mine, problem)?;
         }
         let _ = self.model.set(mine);
         Ok(())
@@ -501,8 +491,34 @@ impl fmt::Debug for Catalog {
     }
 }
 
+/// What is wrong with a home's stored model, so that it has to be written anew; `None` where it is `fingerprint`, as it is.
+/// `vectors_fit`: whether the stored vectors, if any, have as many numbers.
+///
+/// # Errors
+/// [`CatalogError::OtherModel`]; [`CatalogError::Damaged`] where it cannot be read and the vectors do not fit.
+pub(crate) fn flaw_of_model(
+    stored: &str,
+    fingerprint: &Fingerprint,
+    vectors_fit: impl FnOnce() -> Result<bool, CatalogError>,
+) -> Result<Option<String>, CatalogError> {
+    let mine = serde_json::to_string(fingerprint).unwrap_or_default();
+    match serde_json::from_str::<Fingerprint>(stored) {
+        Ok(stored) if stored == *fingerprint => Ok(None),
+        // A bit of it has changed: another model would differ in more than one character.
+        _ if nearly_equal(stored, &mine) => Ok(Some("a character of it is another".to_owned())),
+        Ok(stored) => {
+            Err(CatalogError::OtherModel { stored: stored.to_string(), current: fingerprint.to_string() })
+        }
+        Err(error) if vectors_fit()? => Ok(Some(error.to_string())),
+        Err(error) => {
+            let problem = format!("{error}, and the vectors are not those of {fingerprint}");
+            Err(CatalogError::Damaged { place: "meta.model".to_owned(), problem })
+        }
+    }
+}
+
 /// Whether a text is another one of which a byte has changed, which reading may have widened to three.
-pub(crate) fn nearly_equal(text: &str, other: &str) -> bool {
+fn nearly_equal(text: &str, other: &str) -> bool {
     let (text, other) = (text.as_bytes(), other.as_bytes());
     let front = text.iter().zip(other).take_while(|(a, b)| a == b).count();
     let (text, other) = (&text[front..], &other[front..]);

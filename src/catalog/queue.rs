@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::columns::{blob, count, integer, optional_text, text};
-use super::damage::Entry;
+use super::damage::{DamageLog, Entry};
 use super::{Catalog, CatalogError};
 use crate::photo::Digest;
 use crate::question::SearchParams;
@@ -140,18 +140,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.
     pub fn next_waiting(&self, after: Option<(i32, i64)>) -> Result<Option<Waiting>, CatalogError> {
-        let mut place = after.map(|(priority, queue_id)| (i64::from(priority), queue_id));
-        self.read(|c| {
-            while let Some(raw) = raw_after(c, place)? {
-                place = Some(raw.place());
-                let queue_id = raw.queue_id;
-                match raw.into_waiting() {
-                    Ok(waiting) => return Ok(Some(waiting)),
-                    Err(problem) => self.damage.note(Entry::Waiting { queue_id }, problem),
-                }
-            }
-            Ok(None)
-        })
+        self.read(|c| first_readable(after, &self.damage, |place| raw_after(c, place)))
     }
 
     /// Takes a picture out of the queue.
@@ -232,6 +221,25 @@ impl RawWaiting {
 }
 
 /// The row after `place` (a priority and a number), or the first one.
+/// The first picture after a place in the queue that can be read; those before it are noted. `raw_after` is the next one as it
+/// is stored.
+pub(crate) fn first_readable<E>(
+    after: Option<(i32, i64)>,
+    damage: &DamageLog,
+    mut raw_after: impl FnMut(Option<(i64, i64)>) -> Result<Option<RawWaiting>, E>,
+) -> Result<Option<Waiting>, E> {
+    let mut place = after.map(|(priority, queue_id)| (i64::from(priority), queue_id));
+    while let Some(raw) = raw_after(place)? {
+        place = Some(raw.place());
+        let queue_id = raw.queue_id;
+        match raw.into_waiting() {
+            Ok(waiting) => return Ok(Some(waiting)),
+            Err(problem) => damage.note(Entry::Waiting { queue_id }, problem),
+        }
+    }
+    Ok(None)
+}
+
 pub(super) fn raw_after(
     connection: &Connection,
     place: Option<(i64, i64)>,

@@ -7,7 +7,7 @@ use postgres::Row;
 use super::connection::{Lock, Reader, Write};
 use super::photos::{is_stored, put_photo};
 use super::{PostgresStore, bump_generation, history, images, plain};
-use crate::catalog::shared::{OWN_PARAMS, category_number, parse_offer, salvaged_offer};
+use crate::catalog::shared::{OWN_PARAMS, category_number, parse_offer, regions_json, salvaged_offer};
 use crate::catalog::{
     AnswerKey, CatalogError, DatabaseTrouble, Entry, GoodsPhoto, NewAnswer, NewGood, NewPhoto, OWN_PROFILE,
     Paid, Refusal, Stored, StoredAnswer, StoredDetail, StoredGood, UnreadableAnswer, Words,
@@ -353,15 +353,15 @@ pub(super) fn put_answer(
 ) -> Result<(), CatalogError> {
     match *answer {
         NewAnswer::Upstream { profile, params, fetched_at, total, regions, offers } => {
+            let regions = regions_json(regions);
             history::keep_past_answer(write, photo_id, profile, params, fetched_at)?;
-            let answer_id = upsert_answer(write, photo_id, profile, params, fetched_at, total)?;
-            let regions = (!regions.is_empty()).then(|| serde_json::json!(regions).to_string());
-            write.execute("UPDATE answers SET regions = $2 WHERE answer_id = $1", &[&answer_id, &regions])?;
+            let answer_id =
+                upsert_answer(write, photo_id, profile, params, fetched_at, total, regions.as_deref())?;
             write.execute("DELETE FROM answer_offers WHERE answer_id = $1", &[&answer_id])?;
             put_offers(write, answer_id, profile, fetched_at, offers)
         }
         NewAnswer::Own { added_at, offer } => {
-            let answer_id = upsert_answer(write, photo_id, OWN_PROFILE, OWN_PARAMS, added_at, None)?;
+            let answer_id = upsert_answer(write, photo_id, OWN_PROFILE, OWN_PARAMS, added_at, None, None)?;
             let offer_id = offer.offer_id.as_str();
             write.execute(
                 "DELETE FROM answer_offers WHERE answer_id = $1 AND offer_id = $2",
@@ -386,14 +386,16 @@ fn upsert_answer(
     params: &str,
     fetched_at: Timestamp,
     total: Option<u64>,
+    regions: Option<&str>,
 ) -> Result<i64, CatalogError> {
     let total = total.map(|total| i64::try_from(total).unwrap_or(i64::MAX));
     let row = write.one(
-        "INSERT INTO answers (photo_id, profile, params, fetched_at_ms, total) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO answers (photo_id, profile, params, fetched_at_ms, total, regions)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (photo_id, profile, params)
-         DO UPDATE SET fetched_at_ms = excluded.fetched_at_ms, total = excluded.total
+         DO UPDATE SET fetched_at_ms = excluded.fetched_at_ms, total = excluded.total, regions = excluded.regions
          RETURNING answer_id",
-        &[&photo_id.0, &profile, &params, &fetched_at.unix_ms(), &total],
+        &[&photo_id.0, &profile, &params, &fetched_at.unix_ms(), &total, &regions],
     )?;
     Ok(row.try_get(0)?)
 }

@@ -8,7 +8,7 @@ use postgres::types::ToSql;
 
 use super::connection::{Lock, Write};
 use super::{PostgresStore, bump_generation, count, meta, plain};
-use crate::catalog::shared::{category_number, checked, crc32, nearly_equal, read_vector};
+use crate::catalog::shared::{category_number, checked, crc32, flaw_of_model, read_vector};
 use crate::catalog::{
     CatalogError, EmbeddingChunk, Entry, Extent, NewPhoto, OWN_PROFILE, PhotoFilter, PhotoKind, Stored,
     StoredPhoto, StoredVector,
@@ -42,19 +42,9 @@ impl PhotoStore for PostgresStore {
             stored = self.read(|c| meta(c, "model"))?;
         }
         let text = stored.unwrap_or_else(|| mine.clone());
-        match serde_json::from_str::<Fingerprint>(&text) {
-            Ok(stored) if stored == *fingerprint => {}
-            // A bit of it has changed: another model would differ in more than one character.
-            _ if nearly_equal(&text, &mine) => self.rewrite_model(&mine, "a character of it is another")?,
-            Err(error) if self.vectors_have(fingerprint.dimension)? => self.rewrite_model(&mine, error)?,
-            Err(error) => {
-                let problem = format!("{error}, and the vectors are not those of {fingerprint}");
-                return Err(CatalogError::Damaged { place: "meta.model".to_owned(), problem });
-            }
-            Ok(stored) => {
-                let (stored, current) = (stored.to_string(), fingerprint.to_string());
-                return Err(CatalogError::OtherModel { stored, current });
-            }
+        let flaw = flaw_of_model(&text, fingerprint, || self.vectors_have(fingerprint.dimension))?;
+        if let Some(problem) = flaw {
+            self.rewrite_model(&mine, problem)?;
         }
         let _ = self.model.set(mine);
         Ok(())

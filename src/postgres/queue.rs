@@ -5,8 +5,8 @@ use postgres::Row;
 use super::PostgresStore;
 use super::connection::{Lock, Reader};
 use super::{fault, plain};
-use crate::catalog::shared::RawWaiting;
-use crate::catalog::{CatalogError, Entry, NewWaiting, Waiting};
+use crate::catalog::shared::{RawWaiting, first_readable};
+use crate::catalog::{CatalogError, NewWaiting, Waiting};
 use crate::store::QueueStore;
 
 impl QueueStore for PostgresStore {
@@ -39,19 +39,7 @@ impl QueueStore for PostgresStore {
     }
 
     fn next_waiting(&self, after: Option<(i32, i64)>) -> Result<Option<Waiting>, CatalogError> {
-        let first = after.map(|(priority, queue_id)| (i64::from(priority), queue_id));
-        self.read(|c| {
-            let mut place = first;
-            while let Some(raw) = raw_after(c, place)? {
-                place = Some(raw.place());
-                let queue_id = raw.queue_id;
-                match raw.into_waiting() {
-                    Ok(waiting) => return Ok(Some(waiting)),
-                    Err(problem) => self.damage.note(Entry::Waiting { queue_id }, problem),
-                }
-            }
-            Ok(None)
-        })
+        self.read(|c| first_readable(after, &self.damage, |place| raw_after(c, place)))
     }
 
     fn unqueue(&self, queue_id: i64) -> Result<(), CatalogError> {
