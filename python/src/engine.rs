@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
 use serde_json::json;
+use tongkuan::cancel::Interrupt;
 use tongkuan::catalog::{GoodsFilter, PhotoFilter, PhotoKind, Words};
 use tongkuan::config::{Overrides, Settings};
-use tongkuan::engine::{MAX_PAGES, PhotoRef, Refine, Sameness};
-use tongkuan::offer::Price;
+use tongkuan::engine::{Breadth, MAX_PAGES, PhotoRef, Refine, Sameness};
+use tongkuan::offer::{OfferId, Price};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::question::{LanguageCode, OfferFilter, Phrase, Region, SearchParams, Sort, WordError};
 use tongkuan::{Cancel, Engine, Mode, Query, doors};
@@ -71,6 +72,20 @@ impl NativeEngine {
             });
         }
         Ok(&self.engine)
+    }
+
+    fn mode(&self, word: &str) -> Result<Mode, Failure> {
+        match word {
+            _ if self.is_offline => Ok(Mode::LocalOnly),
+            "default" => Ok(Mode::Default),
+            "local" => Ok(Mode::LocalOnly),
+            "refresh" => Ok(Mode::Refresh),
+            "bypass" => Ok(Mode::Bypass),
+            _ => {
+                let text = format!("mode {word:?} is none: use default, local, refresh or bypass");
+                Err(Failure::argument("argument", text))
+            }
+        }
     }
 
     /// Runs `work` without the interpreter's lock, on a thread of its own, and cancels it at Ctrl-C.
@@ -184,8 +199,8 @@ impl NativeEngine {
     }
 
     #[pyo3(signature = (given, label, mode, *, category, price_min, price_max, keyword, max_min_order, region, page,
-        page_size, pages, max_age_days, defer, force, deadline_secs, filters, sort, upstream_keyword, translate_keyword,
-        auxiliary_text, item_title, collection, language))]
+        page_size, pages, all_upstreams, suggested_regions, max_calls, max_age_days, defer, force, deadline_secs, filters,
+        sort, upstream_keyword, translate_keyword, auxiliary_text, item_title, collection, language))]
     #[allow(clippy::too_many_arguments, reason = "the Python part names them")]
     fn search(
         &self,
@@ -202,6 +217,9 @@ impl NativeEngine {
         page: u32,
         page_size: u32,
         pages: u32,
+        all_upstreams: bool,
+        suggested_regions: bool,
+        max_calls: Option<u32>,
         max_age_days: Option<f64>,
         defer: Option<i32>,
         force: bool,
@@ -216,17 +234,7 @@ impl NativeEngine {
         language: Option<String>,
     ) -> Result<String, Failure> {
         let engine = self.engine()?;
-        let mode = match mode {
-            _ if self.is_offline => Mode::LocalOnly,
-            "default" => Mode::Default,
-            "local" => Mode::LocalOnly,
-            "refresh" => Mode::Refresh,
-            "bypass" => Mode::Bypass,
-            _ => {
-                let text = format!("mode {mode:?} is none: use default, local, refresh or bypass");
-                return Err(Failure::argument("argument", text));
-            }
-        };
+        let mode = self.mode(mode)?;
         let price = |price: Option<String>| price.as_deref().map(str::parse::<Price>).transpose();
         let phrase = |text: Option<String>| text.as_deref().map(str::parse::<Phrase>).transpose();
         let filters: Vec<OfferFilter> =
@@ -278,7 +286,12 @@ impl NativeEngine {
             if let Some(deadline) = deadline {
                 query = query.deadline(deadline);
             }
-            let answer = engine.search_pages(&query, pages)?;
+            let breadth = Breadth::default()
+                .pages(pages)
+                .all_upstreams(all_upstreams)
+                .suggested_regions(suggested_regions)
+                .max_calls(max_calls);
+            let answer = engine.search_widely(&query, breadth)?;
             let mut value = serde_json::to_value(&answer).unwrap_or_default();
             value["id"] = json!(picture.label);
             Ok(value.to_string())
@@ -358,6 +371,26 @@ impl NativeEngine {
     fn photo(&self, py: Python<'_>, photo_id: i64) -> Result<Option<String>, Failure> {
         let engine = self.engine()?;
         Self::run(py, |_| Ok(doors::photo(engine, PhotoId(photo_id))?.map(|photo| photo.to_string())))
+    }
+
+    fn details(&self, py: Python<'_>, offer_id: &str, mode: &str) -> Result<String, Failure> {
+        let engine = self.engine()?;
+        let (offer_id, mode) = (OfferId::new(offer_id)?, self.mode(mode)?);
+        Self::run(py, |cancel| {
+            let details = engine.details_unless(&Interrupt::from(cancel.clone()), &offer_id, mode)?;
+            let mut value = serde_json::to_value(&details).unwrap_or_default();
+            value["id"] = json!(offer_id);
+            Ok(value.to_string())
+        })
+    }
+
+    fn history(&self, py: Python<'_>, offer_id: &str) -> Result<String, Failure> {
+        let engine = self.engine()?;
+        let offer_id = OfferId::new(offer_id)?;
+        Self::run(py, |_| {
+            let history = engine.catalog().history(&offer_id)?;
+            Ok(json!({ "id": offer_id, "history": history }).to_string())
+        })
     }
 
     fn quota(&self, py: Python<'_>) -> Result<String, Failure> {

@@ -269,6 +269,25 @@ def test_a_search_asks_once_and_then_knows(
     assert engine.search(photos[2], mode="local").upstream_calls == 0
 
 
+def test_details_cost_one_call_and_prices_have_a_history(
+    sandbox: dict[str, str], tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in sandbox.items():
+        monkeypatch.setenv(name, value)
+    engine = tongkuan.Engine(tmp_path / "home", upstreams=["article", "aop"])
+    wide = engine.search(photos[0], all_upstreams=True)
+    assert (wide.upstream_calls, len(wide.parts)) == (2, 2)
+    assert len({offer.offer_id for offer in wide.offers}) == len(wide.offers)
+    offer_id = wide.offers[0].offer_id
+    details = engine.details(offer_id)
+    assert details.upstream_calls == 1 and details.detail is not None
+    assert len(details.detail["price_ladder"]) == 3 and details.detail["weight_grams"] > 0
+    assert engine.details(offer_id, mode="local").upstream_calls == 0
+    history = engine.history(offer_id)
+    assert history and history[0].price is not None and history[0].since <= history[0].until
+    assert engine.history("864704291266") == []
+
+
 def test_answers_are_those_of_the_command_line_byte_for_byte(
     program: str, tmp_path: Path, photos: list[Path]
 ) -> None:

@@ -73,11 +73,20 @@ fn print(out: &mut impl Write, detail: &OfferDetail) -> std::io::Result<()> {
     for Attribute { name, value } in &detail.attributes {
         writeln!(out, "      {}: {}", field(name), field(value))?;
     }
+    for step in &detail.price_ladder {
+        writeln!(out, "      from {:>6} pieces {:>9}", step.from_quantity, format!("¥{}", step.price))?;
+    }
+    if let Some(grams) = detail.weight_grams {
+        writeln!(out, "      weight: {grams} g a piece")?;
+    }
+    if let Some(place) = &detail.ships_from {
+        let free = if detail.is_postage_free == Some(true) { ", freight paid by the seller" } else { "" };
+        writeln!(out, "      sent from: {}{free}", field(place))?;
+    }
     for sku in &detail.skus {
-        let what: Vec<&str> = sku.attributes.iter().map(|attribute| attribute.value.as_str()).collect();
         let price = sku.price.map(|price| format!("¥{price}")).unwrap_or_default();
         let stock = sku.stock.map(|pieces| format!("{pieces} pieces")).unwrap_or_default();
-        writeln!(out, "      {:<20} {price:>9}  {stock}", field(what.join(" ")))?;
+        writeln!(out, "      {:<20} {price:>9}  {stock}", field(sku.name()))?;
     }
     for url in &detail.image_urls {
         writeln!(out, "      {}", field(url))?;

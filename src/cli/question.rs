@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
+use crate::engine::{Breadth, MAX_PAGES};
 use crate::offer::Price;
 use crate::upstream::{LanguageCode, OfferFilter, Phrase, SearchParams, Sort};
 
@@ -53,6 +54,29 @@ pub(super) struct QuestionArgs {
     /// In which language titles are translated, such as en, ru or ja [aop]
     #[arg(long, value_name = "CODE")]
     language: Option<LanguageCode>,
+}
+
+/// Where else to ask than at the first page of the first upstream.
+#[derive(Args, Debug)]
+pub(super) struct BreadthArgs {
+    /// So many pages of offers; each page that is not known costs a call
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PAGES)))]
+    pages: u32,
+    /// Ask every configured upstream, not the first one that can answer; an offer that several have comes once
+    #[arg(long)]
+    all_upstreams: bool,
+    /// Ask also about each part of the picture in which the upstream sees goods, as far as it says so [aop]; a call for each
+    #[arg(long)]
+    suggested_regions: bool,
+}
+
+impl BreadthArgs {
+    pub(super) fn breadth(&self) -> Breadth {
+        Breadth::default()
+            .pages(self.pages)
+            .all_upstreams(self.all_upstreams)
+            .suggested_regions(self.suggested_regions)
+    }
 }
 
 impl QuestionArgs {

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::output::{complain_about, stdout};
 use super::picture::{self, Picture, Pictures};
-use super::question::QuestionArgs;
+use super::question::{BreadthArgs, QuestionArgs};
 use super::settings::Settings;
 use super::{FAILED, advice, found, harvest, show};
 use crate::catalog::Words;
@@ -50,9 +50,8 @@ pub(super) struct Search {
     /// Offers a page, 1 to 50
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50))]
     page_size: u32,
-    /// So many pages of offers, from --page on; each page that is not known costs a call
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_PAGES)))]
-    pages: u32,
+    #[command(flatten)]
+    breadth: BreadthArgs,
     /// All pages of offers
     #[arg(long, conflicts_with = "pages")]
     all: bool,
@@ -179,7 +178,8 @@ impl Search {
             .defer(defer)
             .force(self.force)
             .refine(refine);
-        Ok(engine.search_pages(&query, if self.all { MAX_PAGES } else { self.pages })?)
+        let breadth = self.breadth.breadth();
+        Ok(engine.search_widely(&query, if self.all { breadth.pages(MAX_PAGES) } else { breadth })?)
     }
 }
 

@@ -15,13 +15,14 @@ use super::advice;
 use super::interrupt::{told_interrupted, until_interrupt};
 use super::output::{complain, complain_about, stdout};
 use super::picture::Pictures;
-use super::question::QuestionArgs;
+use super::question::{BreadthArgs, QuestionArgs};
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::cancel::Interrupt;
-use crate::engine::{Answer, Engine, Mode, Outcome, Progress as _, Query, Source};
-use crate::fetch::Fetch as _;
+use crate::engine::{Answer, Breadth, Engine, Mode, Outcome, Progress as _, Query, Source};
+use crate::fetch::Fetch;
 use crate::input::{Columns, Input, Item, PictureSource, skipped_text};
+use crate::offer::{OfferDetail, OfferId};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::sheet::{Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status};
@@ -43,6 +44,7 @@ Exit status: 0 every picture has its answer, 1 some wait, 2 some could not be us
 /// Make a sheet of offers from pictures: Excel, CSV, NDJSON or one HTML page
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct SheetCommand {
     /// Folders, pictures or their addresses, archives, Parquet files, lists; - is standard input. See `tongkuan check --help`
     #[arg(required = true, value_name = "SOURCE", value_parser = super::any_path())]
@@ -83,6 +85,20 @@ pub(super) struct SheetCommand {
     /// What an agent takes, as a share of the price: 0.05 is five in a hundred
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = not_below_zero)]
     fee_share: f64,
+    /// Pieces that you want to buy: prices are those of the ladder for as many
+    #[arg(long, value_name = "PIECES", value_parser = clap::value_parser!(u32).range(1..))]
+    quantity: Option<u32>,
+    /// Ask for the details of each offer in the sheet, too: ladder of prices, weight, variants. A call for each that is not known
+    #[arg(long)]
+    details: bool,
+    /// Cheapest first, by the price of one of the wanted pieces; without it in the upstream's order, the most alike first
+    #[arg(long)]
+    cheapest_first: bool,
+    /// Say which offers of a picture show the very same picture of the goods: their pictures are fetched and compared
+    #[arg(long, conflicts_with = "no_offer_pictures")]
+    group: bool,
+    #[command(flatten)]
+    breadth: BreadthArgs,
     #[command(flatten)]
     question: QuestionArgs,
 }
@@ -159,8 +175,8 @@ impl SheetCommand {
         let pictures = Pictures::new(settings)?;
         let engine = settings.engine(true)?;
         let params = self.question.params()?;
-        let looked = look(&engine, &pictures, &rows, &params, &interrupt);
-        let plan = Plan::of(&engine, settings, &looked, self.max_calls)?;
+        let looked = look(&engine, &pictures, &rows, &params, self.breadth.breadth(), &interrupt);
+        let plan = Plan::of(self, &engine, settings, &looked)?;
         plan.tell(settings)?;
         let Some((out, form)) = form.filter(|_| !self.dry_run) else {
             return Ok(ExitCode::SUCCESS);
@@ -177,22 +193,30 @@ impl SheetCommand {
                 weight_kg: self.weight_kg,
                 fee_share: self.fee_share,
             },
+            ..Sheet::default()
         };
         let mut asker = Asker {
             engine: &engine,
             pictures: &pictures,
             params,
+            breadth: self.breadth.breadth(),
             left: plan.calls,
             limit: plan.limit,
             over: None,
+            why_no_details: None,
         };
         let (terminal, count) = (Terminal::new(), rows.len());
         for (done, (row, looked)) in rows.into_iter().zip(looked).enumerate() {
             sheet.pictures.push(self.picture(&mut asker, row, looked, settings, &interrupt)?);
             terminal.step("asking", done + 1, count);
         }
-        if !self.no_offer_pictures && form != Form::Table && form != Form::Lines {
-            fetch_offer_pictures(&pictures, &mut sheet, &interrupt);
+        self.fill_in_details(&mut asker, &mut sheet, settings, &interrupt)?;
+        let has_pictures = !self.no_offer_pictures && matches!(form, Form::Workbook | Form::Page);
+        if has_pictures || self.group {
+            self.fetch_offer_pictures(&engine, &pictures, &mut sheet, &interrupt)?;
+        }
+        if has_pictures && form == Form::Workbook {
+            fetch_variant_pictures(&pictures, &mut sheet, &interrupt);
         }
         sheet.write(out, form)?;
         super::quota::refresh(settings, &engine);
@@ -221,6 +245,29 @@ impl SheetCommand {
             bail!("there are no pictures in what was named");
         }
         Ok(rows)
+    }
+
+    /// Offers of known pictures without details, and as many as may come for each open one; each offer once.
+    fn details_wanted(&self, engine: &Engine, looked: &[Looked]) -> Result<usize> {
+        let (catalog, mut open, mut unknown) = (engine.catalog(), HashSet::new(), HashSet::new());
+        for looked in looked {
+            match &looked.known {
+                Ok(_) if looked.is_open() => drop(open.insert(looked.digest)),
+                Ok(answer) => {
+                    let mut offers = answer.offers.clone();
+                    if self.cheapest_first {
+                        offers.sort_by_key(|offer| (offer.price.is_none(), offer.price));
+                    }
+                    for offer in offers.into_iter().take(self.top.into()) {
+                        if catalog.details(&offer.offer_id, &[])?.is_none() {
+                            unknown.insert(offer.offer_id);
+                        }
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(unknown.len() + open.len() * usize::from(self.top))
     }
 
     /// What the sheet says of a picture; asks where it is open and may be asked.
@@ -272,13 +319,92 @@ impl SheetCommand {
             thumbnail: stored_picture(asker.engine, matched.photo_id),
         });
         let catalog = asker.engine.catalog();
-        for offer in answer.offers.into_iter().take(self.top.into()) {
-            let detail = catalog.details(&offer.offer_id, &[])?;
-            let variants = detail.map(|stored| stored.detail.skus.len());
-            picture.offers.push(SheetOffer { offer, variants, thumbnail: None });
+        for offer in answer.offers {
+            let stored = catalog.details(&offer.offer_id, &[])?;
+            picture.offers.push(SheetOffer::new(offer, stored.map(|stored| stored.detail), self.quantity));
         }
+        self.put_in_order(&mut picture);
+        picture.offers.truncate(self.top.into());
         Ok(picture)
     }
+
+    fn put_in_order(&self, picture: &mut SheetPicture) {
+        if self.cheapest_first {
+            // Those without a price come last.
+            picture.offers.sort_by_key(|offer| (offer.unit_price.is_none(), offer.unit_price));
+        }
+    }
+
+    /// Asks for details that are not known, once all pictures have been asked about: an answer is worth more than details.
+    fn fill_in_details(
+        &self,
+        asker: &mut Asker<'_>,
+        sheet: &mut Sheet,
+        settings: &Settings,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        if !self.details || settings.is_offline() {
+            return Ok(());
+        }
+        let (terminal, count) = (Terminal::new(), sheet.pictures.len());
+        for (done, picture) in sheet.pictures.iter_mut().enumerate() {
+            for offer in picture.offers.iter_mut().filter(|offer| offer.details.is_none()) {
+                let detail = asker.details(&offer.offer.offer_id, interrupt);
+                offer.take_detail(detail, self.quantity);
+            }
+            self.put_in_order(picture);
+            terminal.step("asking for details", done + 1, count);
+        }
+        if let Some(why) = asker.why_no_details.take() {
+            complain(format_args!("details of some offers are missing: {why}"));
+        }
+        Ok(())
+    }
+
+    /// Fetches the pictures of all offers. What cannot be fetched is left out: the sheet has its link.
+    fn fetch_offer_pictures(
+        &self,
+        engine: &Engine,
+        pictures: &Pictures,
+        sheet: &mut Sheet,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let offers = sheet.pictures.iter().flat_map(|picture| &picture.offers);
+        let addresses = offers.filter_map(|offer| offer.offer.image_url.clone()).collect();
+        let fetched = fetch_thumbnails(pictures, addresses, interrupt);
+        for offer in sheet.pictures.iter_mut().flat_map(|picture| &mut picture.offers) {
+            offer.thumbnail =
+                offer.offer.image_url.as_ref().and_then(|address| fetched.get(address)).cloned();
+        }
+        let Some(fetcher) = pictures.fetcher().filter(|_| self.group) else { return Ok(()) };
+        let (terminal, done, of) = (Terminal::new(), AtomicUsize::new(0), sheet.pictures.len());
+        sheet.pictures.par_iter_mut().try_for_each(|picture| {
+            if interrupt.check().is_ok() {
+                group(engine, fetcher, &mut picture.offers)?;
+            }
+            terminal.step("comparing pictures", done.fetch_add(1, Ordering::Relaxed) + 1, of);
+            Ok(())
+        })
+    }
+}
+
+/// Which offers show the same picture, by the line for as many pictures as there are.
+fn group(engine: &Engine, fetcher: &dyn Fetch, offers: &mut [SheetOffer]) -> Result<()> {
+    let mut compared = Vec::new();
+    let mut places = Vec::new();
+    for (place, offer) in offers.iter().enumerate() {
+        let fetched = offer.offer.image_url.as_ref().and_then(|address| fetcher.fetch(address).ok());
+        // One that cannot be read is like none.
+        if let Some(Ok(prepared)) = fetched.map(|bytes| engine.prepare_picture(&bytes)) {
+            compared.push(prepared);
+            places.push(place);
+        }
+    }
+    let same_as = engine.same_among(&compared)?;
+    for (place, first) in places.iter().zip(same_as).filter(|(place, first)| **place != places[*first]) {
+        offers[*place].same_picture_as = Some(offers[places[first]].offer.offer_id.clone());
+    }
+    Ok(())
 }
 
 fn row_of(item: Item) -> Row {
@@ -303,6 +429,7 @@ fn look(
     pictures: &Pictures,
     rows: &[Row],
     params: &SearchParams,
+    breadth: Breadth,
     interrupt: &Interrupt,
 ) -> Vec<Looked> {
     let (terminal, done) = (Terminal::new(), AtomicUsize::new(0));
@@ -315,7 +442,7 @@ fn look(
             }
             let looked = match &row.source {
                 Err(problem) => failed(problem.clone()),
-                Ok(source) => look_at(engine, pictures, source, params)
+                Ok(source) => look_at(engine, pictures, source, params, breadth)
                     .unwrap_or_else(|error| failed(advice::explained(error.as_ref()))),
             };
             terminal.step("looking", done.fetch_add(1, Ordering::Relaxed) + 1, rows.len());
@@ -329,10 +456,11 @@ fn look_at(
     pictures: &Pictures,
     source: &PictureSource,
     params: &SearchParams,
+    breadth: Breadth,
 ) -> Result<Looked> {
     let picture = pictures.read(source)?;
     let query = Query::new(&picture.bytes, &picture.label).params(params.clone()).mode(Mode::LocalOnly);
-    let known = engine.search(&query)?;
+    let known = engine.search_widely(&query, breadth)?;
     let thumbnail = thumbnail::of_file(&picture.bytes);
     Ok(Looked { thumbnail, digest: Some(Digest::of(&picture.bytes)), known: Ok(known) })
 }
@@ -344,7 +472,9 @@ struct Plan {
     unusable: usize,
     /// Pictures to ask about; equal files count once.
     open: usize,
-    /// Calls that may be made for them.
+    /// Offers whose details are to be asked for, at the most.
+    details: usize,
+    /// Calls that may be made for all of that.
     calls: u32,
     /// What the budgets of the day leave, over all upstreams.
     left_today: u32,
@@ -353,19 +483,27 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(engine: &Engine, settings: &Settings, looked: &[Looked], max_calls: Option<u32>) -> Result<Self> {
+    fn of(command: &SheetCommand, engine: &Engine, settings: &Settings, looked: &[Looked]) -> Result<Self> {
         let open: HashSet<Digest> = looked.iter().filter(|l| l.is_open()).filter_map(|l| l.digest).collect();
-        let left_today = if settings.is_offline() {
-            0
+        let reports = if settings.is_offline() { Vec::new() } else { engine.quota()? };
+        let left_today = reports.iter().fold(0_u32, |sum, report| sum.saturating_add(report.left));
+        let breadth = command.breadth.breadth();
+        let upstreams = if breadth.all_upstreams { reports.len() } else { 1 };
+        let details = if command.details { command.details_wanted(engine, looked)? } else { 0 };
+        // Parts that an upstream will suggest cannot be counted ahead.
+        let wanted = if breadth.suggested_regions && !open.is_empty() {
+            u32::MAX
         } else {
-            engine.quota()?.iter().fold(0_u32, |sum, report| sum.saturating_add(report.left))
+            let searches = open.len() * upstreams * breadth.pages as usize;
+            u32::try_from(searches + details).unwrap_or(u32::MAX)
         };
-        let wanted = u32::try_from(open.len()).unwrap_or(u32::MAX);
+        let max_calls = command.max_calls;
         Ok(Self {
             pictures: looked.len(),
             known: looked.iter().filter(|l| l.known.is_ok() && !l.is_open()).count(),
             unusable: looked.iter().filter(|l| matches!(l.known, Err(Unlooked::Failed(_)))).count(),
             open: open.len(),
+            details,
             calls: wanted.min(max_calls.unwrap_or(u32::MAX)).min(left_today),
             left_today,
             limit: if max_calls.is_some_and(|most| most < left_today) { "max_calls" } else { "budget_spent" },
@@ -373,17 +511,19 @@ impl Plan {
     }
 
     fn tell(&self, settings: &Settings) -> Result<()> {
-        let Self { pictures, known, unusable, open, calls, left_today, .. } = self;
+        let Self { pictures, known, unusable, open, details, calls, left_today, .. } = self;
         if settings.json {
             let plan = json!({
-                "pictures": pictures, "known": known, "unusable": unusable, "open": open, "calls": calls,
-                "left_today": left_today,
+                "pictures": pictures, "known": known, "unusable": unusable, "open": open, "details": details,
+                "calls": calls, "left_today": left_today,
             });
             writeln!(stdout(), "{}", json!({"id": null, "plan": plan}))?;
         }
+        let details =
+            if *details == 0 { String::new() } else { format!(", up to {details} offers to ask details of") };
         complain(format_args!(
-            "{pictures} pictures: {known} known, {unusable} cannot be used, {open} to ask about, for which {calls} calls are made at \
-             the most ({left_today} left today)"
+            "{pictures} pictures: {known} known, {unusable} cannot be used, {open} to ask about{details}, for which {calls} calls \
+             are made at the most ({left_today} left today)"
         ));
         Ok(())
     }
@@ -395,15 +535,39 @@ struct Asker<'a> {
     pictures: &'a Pictures,
     /// What is asked beside each picture.
     params: SearchParams,
+    breadth: Breadth,
     /// Calls that may still be made.
     left: u32,
     /// What bounds them.
     limit: &'static str,
     /// Why nothing is asked any more.
     over: Option<String>,
+    /// Why details were not told.
+    why_no_details: Option<String>,
 }
 
 impl Asker<'_> {
+    /// What is told of an offer's page, if that may be asked for.
+    fn details(&mut self, offer_id: &OfferId, interrupt: &Interrupt) -> Option<OfferDetail> {
+        let may_ask = self.left > 0 && self.over.is_none() && interrupt.check().is_ok();
+        let mode = if may_ask { Mode::Default } else { Mode::LocalOnly };
+        match self.engine.details_unless(interrupt, offer_id, mode) {
+            Ok(details) => {
+                self.left = self.left.saturating_sub(details.upstream_calls);
+                if let Some(unanswered) = &details.unanswered {
+                    let why = if may_ask { unanswered.message.clone() } else { self.limit.to_owned() };
+                    self.why_no_details.get_or_insert(why);
+                }
+                details.detail
+            }
+            Err(error) => {
+                self.left = self.left.saturating_sub(error.calls());
+                self.why_no_details.get_or_insert_with(|| advice::explained(&error));
+                None
+            }
+        }
+    }
+
     /// The answer, or what is known, and what it waits for.
     fn ask(
         &mut self,
@@ -446,7 +610,7 @@ impl Asker<'_> {
             .params(self.params.clone())
             .mode(mode);
         query.interrupt = interrupt.clone();
-        Ok(self.engine.search(&query)?)
+        Ok(self.engine.search_widely(&query, self.breadth.max_calls(self.left))?)
     }
 }
 
@@ -472,28 +636,37 @@ fn stored_picture(engine: &Engine, photo_id: PhotoId) -> Option<Vec<u8>> {
     thumbnail::jpeg(&engine.stored_sketch(photo_id).ok()??.picture())
 }
 
-/// Fetches each address once. What cannot be fetched is left out: the sheet has its link.
-fn fetch_offer_pictures(pictures: &Pictures, sheet: &mut Sheet, interrupt: &Interrupt) {
-    let Some(fetcher) = pictures.fetcher() else { return };
-    let offers = || sheet.pictures.iter().flat_map(|picture| &picture.offers);
-    let mut addresses: Vec<&str> = offers().filter_map(|offer| offer.offer.image_url.as_deref()).collect();
+/// Small JPEGs by address; each address is fetched once.
+fn fetch_thumbnails(
+    pictures: &Pictures,
+    mut addresses: Vec<String>,
+    interrupt: &Interrupt,
+) -> HashMap<String, Vec<u8>> {
+    let Some(fetcher) = pictures.fetcher() else { return HashMap::new() };
     addresses.sort_unstable();
     addresses.dedup();
     let (terminal, done, of) = (Terminal::new(), AtomicUsize::new(0), addresses.len());
     let fetched: HashMap<String, Vec<u8>> = addresses
-        .par_iter()
+        .into_par_iter()
         .filter_map(|address| {
             interrupt.check().ok()?;
-            let bytes = fetcher.fetch(address).ok();
+            let bytes = fetcher.fetch(&address).ok();
             terminal.step("fetching pictures", done.fetch_add(1, Ordering::Relaxed) + 1, of);
-            Some(((*address).to_owned(), thumbnail::of_file(&bytes?)?))
+            Some((address, thumbnail::of_file(&bytes?)?))
         })
         .collect();
     if fetched.len() < of {
         complain(format_args!("{} of {of} pictures of offers could not be fetched", of - fetched.len()));
     }
-    for offer in sheet.pictures.iter_mut().flat_map(|picture| &mut picture.offers) {
-        offer.thumbnail = offer.offer.image_url.as_ref().and_then(|address| fetched.get(address)).cloned();
+    fetched
+}
+
+fn fetch_variant_pictures(pictures: &Pictures, sheet: &mut Sheet, interrupt: &Interrupt) {
+    let offers = sheet.pictures.iter().flat_map(|picture| &picture.offers);
+    let variants = offers.flat_map(|offer| offer.details.iter().flat_map(|details| &details.variants));
+    let addresses: Vec<String> = variants.filter_map(|sku| sku.image_url.clone()).collect();
+    if !addresses.is_empty() {
+        sheet.variant_pictures = fetch_thumbnails(pictures, addresses, interrupt);
     }
 }
 

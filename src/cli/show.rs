@@ -101,9 +101,16 @@ pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io:
         writeln!(out, "  note: {}", line(warning))?;
     }
     advice_for(out, answer.unanswered.as_ref())?;
+    for part in &answer.parts {
+        let of = part.upstream.as_deref().unwrap_or("the upstream");
+        let region = part.region.map(|region| format!(", part {region}")).unwrap_or_default();
+        let calls =
+            if part.upstream_calls == 0 { String::new() } else { format!(", {} calls", part.upstream_calls) };
+        writeln!(out, "  {}{region}: {} new offers{calls}", field(of), part.new_offers)?;
+    }
     offers(out, &answer.offers)?;
     // One is the picture's only thing, most often as large as the picture.
-    if answer.suggested_regions.len() > 1 {
+    if answer.suggested_regions.len() > 1 && answer.parts.iter().all(|part| part.region.is_none()) {
         let regions: Vec<String> = answer.suggested_regions.iter().map(ToString::to_string).collect();
         writeln!(
             out,

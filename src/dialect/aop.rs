@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Fault, Region, Wish, linkplus, number};
-use crate::offer::{Attribute, Offer, OfferDetail, OfferId};
+use super::{Call, Fault, Region, Wish, kg, linkplus, number, price_ranges};
+use crate::offer::{Attribute, Offer, OfferDetail, OfferId, Sku, Supplier};
 use crate::question::{self, OfferFilter, Phrase, Sort};
 
 pub(crate) const PATH: &str = "/openapi/{*call}";
@@ -209,17 +209,24 @@ pub(crate) fn row(offer: &Offer) -> Value {
         "tradeScore": offer.trade_score.map(|score| score.to_string()),
         "isPatentProduct": offer.is_patented,
         "productSimpleShippingInfo": { "shippingTimeGuarantee": offer.shipping_promise },
-        "invoiceInfo": offer.gives_invoice.map(|gives| json!({
-            "supportOnlineInvoice": gives, "invoiceTypes": offer.invoice_types,
-        })),
+        "invoiceInfo": invoice(offer),
         "traceInfo": format!("object_id@{}^object_type@offer", offer.offer_id),
         "sellerIdentities": offer.supplier.identities,
-        "sellerDataInfo": {
-            "tpYear": offer.supplier.years,
-            "compositeServiceScore": offer.supplier.service_score.map(|score| score.to_string()),
-            "tradeMedalLevel": offer.supplier.credit_level.as_deref().map(|level| level.trim_end_matches('A')),
-        },
+        "sellerDataInfo": seller(&offer.supplier),
     })
+}
+
+fn seller(supplier: &Supplier) -> Value {
+    json!({
+        "tpYear": supplier.years,
+        "compositeServiceScore": supplier.service_score.map(|score| score.to_string()),
+        "tradeMedalLevel": supplier.credit_level.as_deref().map(|level| level.trim_end_matches('A')),
+    })
+}
+
+fn invoice(offer: &Offer) -> Option<Value> {
+    let gives = offer.gives_invoice?;
+    Some(json!({ "supportOnlineInvoice": gives, "invoiceTypes": offer.invoice_types }))
 }
 
 /// The offer that details are asked of.
@@ -234,10 +241,14 @@ pub(crate) fn product_asked(call: &Call) -> Result<OfferId, Fault> {
     OfferId::new(id).map_err(|error| Fault::new("gw.ParamInvalid", error.to_string()))
 }
 
+fn sku_weight(sku: &Sku) -> Option<Value> {
+    Some(json!({ "skuId": sku.sku_id, "weight": kg(sku.weight_grams?) }))
+}
+
 /// As of `product.search.queryProductDetail`; what nobody told is null.
 pub(crate) fn product(detail: &OfferDetail) -> Value {
-    let OfferDetail { offer, image_urls, attributes, skus } = detail;
-    let variant = |sku: &crate::offer::Sku| {
+    let OfferDetail { offer, image_urls, attributes, skus, .. } = detail;
+    let variant = |sku: &Sku| {
         let property = |Attribute { name, value }: &Attribute| {
             json!({
                 "attributeName": name, "attributeNameTrans": name, "value": value, "valueTrans": value,
@@ -247,7 +258,8 @@ pub(crate) fn product(detail: &OfferDetail) -> Value {
         json!({
             "skuId": sku.sku_id,
             "price": sku.price,
-            "consignPrice": sku.price,
+            "consignPrice": sku.dropship_price,
+            "fenxiaoPriceInfo": { "onePiecePrice": sku.dropship_price },
             "amountOnSale": sku.stock,
             "skuAttributes": sku.attributes.iter().map(property).collect::<Vec<_>>(),
         })
@@ -256,19 +268,33 @@ pub(crate) fn product(detail: &OfferDetail) -> Value {
     json!({
         "offerId": number(offer),
         "categoryId": offer.category_ids.last(),
+        "topCategoryId": offer.category_ids.first(),
         "subject": offer.title,
         "subjectTrans": offer.title_translated.as_ref().unwrap_or(&offer.title),
         "productImage": { "images": image_urls },
         "productAttribute": attributes.iter().map(property).collect::<Vec<_>>(),
         "productSkuInfos": skus.iter().map(variant).collect::<Vec<_>>(),
         "productSaleInfo": {
-            "priceRangeList": [{ "startQuantity": offer.min_order_quantity, "price": offer.price }],
+            "priceRangeList": price_ranges(detail),
+            "fenxiaoSaleInfo": {
+                "onePiecePrice": offer.dropship_price,
+                "onePieceFreePostage": detail.is_postage_free,
+            },
+        },
+        "productShippingInfo": {
+            "sendGoodsAddressText": detail.ships_from,
+            "shippingTimeGuarantee": offer.shipping_promise,
+            "weight": detail.weight_grams.map(kg),
+            "skuShippingDetails": skus.iter().filter_map(sku_weight).collect::<Vec<_>>(),
         },
         "minOrderQuantity": offer.min_order_quantity,
+        "tagInfoList": offer.dropships.map(|is_sold| json!([{ "key": "isOnePsale", "value": is_sold }])),
+        "tradeScore": offer.trade_score.map(|score| score.to_string()),
         "companyName": offer.supplier.company_name,
-        "sellerDataInfo": {
-            "tradeMedalLevel": offer.supplier.credit_level.as_deref().map(|level| level.trim_end_matches('A')),
-        },
+        "companyAddress": offer.supplier.address,
+        "sellerIdentities": offer.supplier.identities,
+        "sellerDataInfo": seller(&offer.supplier),
+        "invoiceInfo": invoice(offer),
         "status": "published",
     })
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Refusal, Wish, detail_url, number};
+use super::{Refusal, Wish, detail_url, kg, number, price_ranges};
 use crate::offer::{Attribute, Offer, OfferDetail, OfferId};
 
 pub(crate) const TOKEN_PATH: &str = "/auth/requestToken";
@@ -129,12 +129,13 @@ pub(crate) fn product(detail: Option<&OfferDetail>) -> Value {
 }
 
 fn product_info(detail: &OfferDetail) -> Value {
-    let OfferDetail { offer, image_urls, attributes, skus } = detail;
+    let OfferDetail { offer, image_urls, attributes, skus, .. } = detail;
     let variant = |sku: &crate::offer::Sku| {
         let property = |Attribute { name, value }: &Attribute| json!({ "attributeDisplayName": name, "attributeValue": value, "skuImageUrl": sku.image_url });
         json!({
             "skuId": sku.sku_id,
             "price": sku.price,
+            "consignPrice": sku.dropship_price,
             "amountOnSale": sku.stock.map(|pieces| pieces.to_string()),
             "attributes": sku.attributes.iter().map(property).collect::<Vec<_>>(),
         })
@@ -149,7 +150,12 @@ fn product_info(detail: &OfferDetail) -> Value {
         "skuInfos": skus.iter().map(variant).collect::<Vec<_>>(),
         "saleInfo": {
             "minOrderQuantity": offer.min_order_quantity,
-            "priceRanges": [{ "startQuantity": offer.min_order_quantity, "price": offer.price }],
+            "priceRanges": price_ranges(detail),
+        },
+        "shippingInfo": {
+            "unitWeight": detail.weight_grams.map(kg),
+            "sendGoodsAddressText": detail.ships_from,
+            "freightTemplateID": detail.is_postage_free.filter(|is_free| *is_free).map(|_| 1),
         },
         "companyName": offer.supplier.company_name,
         "status": "published",

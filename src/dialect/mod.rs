@@ -17,7 +17,7 @@ pub(crate) use call::{Call, Fault, gateway_time};
 pub(crate) use refusal::Refusal;
 pub(crate) use wish::{Region, Wish, put_in_order};
 
-use crate::offer::Offer;
+use crate::offer::{Offer, OfferDetail, PriceStep};
 
 /// The page of an offer as 1688 addresses it, where nobody said.
 fn detail_url(offer: &Offer) -> String {
@@ -31,6 +31,21 @@ fn detail_url(offer: &Offer) -> String {
 fn number(offer: &Offer) -> serde_json::Value {
     let id = offer.offer_id.as_str();
     id.parse::<u64>().map_or_else(|_| id.into(), Into::into)
+}
+
+/// The ladder of prices; of an offer that has none, its price from its smallest order on.
+fn price_ranges(detail: &OfferDetail) -> Vec<serde_json::Value> {
+    let range = |quantity, price| serde_json::json!({ "startQuantity": quantity, "price": price });
+    if detail.price_ladder.is_empty() {
+        return vec![range(detail.offer.min_order_quantity, detail.offer.price)];
+    }
+    let of_step = |step: &PriceStep| range(Some(step.from_quantity), Some(step.price));
+    detail.price_ladder.iter().map(of_step).collect()
+}
+
+/// Grams in kilograms, as the gateway has them.
+fn kg(grams: u32) -> f64 {
+    f64::from(grams) / 1000.0
 }
 
 /// The first of several parameters of this name that says something.

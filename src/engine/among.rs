@@ -8,7 +8,7 @@ use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::store::{Said, Stored, StoredVector};
 use crate::vector::Embedding;
-use crate::verdict::{Policy, Verdict};
+use crate::verdict::{Finding, Policy, Verdict};
 use crate::verify::{Probe, Sketch};
 
 /// How many candidates a picture is laid over, as in a search.
@@ -155,6 +155,43 @@ impl Engine {
         let mut findings = super::judge::findings(self, candidates)?;
         super::judge::lay_over(probe, &mut findings);
         Ok(policy.judge(&findings, &|a, b| said.of(a, b)))
+    }
+
+    /// Which of these pictures show the same: for each the place of the first one that it is the same as, or its own. By sight
+    /// and by the line for as many pictures as there are here; none is stored.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder fails.
+    pub fn same_among(&self, pictures: &[PreparedPicture]) -> Result<Vec<usize>, EngineError> {
+        let policy = self.policy_for(pictures.len() as u64)?;
+        let mut firsts: Vec<Sketch> = Vec::new();
+        let mut places: Vec<usize> = Vec::new();
+        let mut same_as = Vec::with_capacity(pictures.len());
+        for (place, picture) in pictures.iter().enumerate() {
+            // The place among the first ones stands for the id that a stored picture has.
+            let near = (0..).zip(&places).map(|(id, first)| index::Candidate {
+                photo_id: PhotoId(id),
+                score: picture.measured.embedding.cosine(&pictures[*first].measured.embedding),
+            });
+            let near = index::Candidates::best_of(near.collect(), JUDGED);
+            let place_of = |photo_id: PhotoId| usize::try_from(photo_id.0).unwrap_or_default();
+            let finding = |candidate: &index::Candidate| Finding {
+                sketch: firsts.get(place_of(candidate.photo_id)).cloned(),
+                ..Finding::from(*candidate)
+            };
+            let mut findings: Vec<Finding> = near.iter().map(finding).collect();
+            super::judge::lay_over(&picture.probe, &mut findings);
+            let first = match policy.judge(&findings, &|_, _| None) {
+                Verdict::Hit(found) => places.get(place_of(found.photo_id)).copied(),
+                _ => None,
+            };
+            if first.is_none() {
+                firsts.push(picture.probe.sketch());
+                places.push(place);
+            }
+            same_as.push(first.unwrap_or(place));
+        }
+        Ok(same_as)
     }
 
     /// The sketch of a stored photo; `None` where it has none that can be read.

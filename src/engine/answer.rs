@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Explanation, Timings};
+use super::{AnswerPart, Explanation, Timings};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
@@ -77,6 +77,10 @@ pub struct Answer {
     /// Parts of the picture, in its own pixels, in which the upstream sees goods: each may be asked about by a search of
     /// its own, which costs a call. None for a picture that was recognised as another file: its pixels are others.
     pub suggested_regions: Vec<Region>,
+    /// What each upstream and each region brought, where several were asked ([`Engine::search_widely`]); else empty.
+    ///
+    /// [`Engine::search_widely`]: super::Engine::search_widely
+    pub parts: Vec<AnswerPart>,
     /// How long the stages took.
     pub timings_ms: Timings,
     /// Search requests that counted against the quota.
@@ -172,6 +176,8 @@ impl Serialize for Answer {
             filtered_out: usize,
             #[serde(skip_serializing_if = "<[Region]>::is_empty")]
             suggested_regions: &'a [Region],
+            #[serde(skip_serializing_if = "<[AnswerPart]>::is_empty")]
+            parts: &'a [AnswerPart],
             timings_ms: Timings,
             upstream_calls: u32,
             unanswered: Option<&'a Unanswered>,
@@ -199,6 +205,7 @@ impl Serialize for Answer {
             total_offers: self.total_offers,
             filtered_out: self.filtered_out,
             suggested_regions: &self.suggested_regions,
+            parts: &self.parts,
             timings_ms: self.timings_ms,
             upstream_calls: self.upstream_calls,
             unanswered: self.unanswered.as_ref(),

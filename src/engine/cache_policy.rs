@@ -40,8 +40,9 @@ impl Default for CachePolicy {
 }
 
 impl Engine {
-    /// The configured upstreams, in the order in which they are asked.
-    pub(super) fn profiles(&self) -> Vec<&'static str> {
+    /// The profiles of the configured upstreams, in the order in which they are asked.
+    #[must_use]
+    pub fn profiles(&self) -> Vec<&'static str> {
         self.upstreams.iter().map(|upstream| upstream.guard.profile()).collect()
     }
 

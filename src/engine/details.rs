@@ -161,12 +161,7 @@ impl Engine {
             profile: Some(OWN_PROFILE.to_owned()),
             source: Source::Local,
             fetched_at: offer.seen_at,
-            detail: Some(OfferDetail {
-                offer,
-                image_urls: Vec::new(),
-                attributes: Vec::new(),
-                skus: Vec::new(),
-            }),
+            detail: Some(OfferDetail::new(offer)),
             ..Details::unknown()
         }))
     }

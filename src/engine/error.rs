@@ -84,6 +84,12 @@ impl EngineError {
         }
     }
 
+    /// Calls that were made in vain, and perhaps billed.
+    #[must_use]
+    pub fn calls(&self) -> u32 {
+        if let Self::Upstream(error) = self { error.calls() } else { 0 }
+    }
+
     /// Whether the same picture will fail in the same way whenever it is tried.
     #[must_use]
     pub fn is_input_error(&self) -> bool {

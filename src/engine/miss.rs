@@ -18,13 +18,14 @@ impl Search<'_> {
     pub(super) fn ask(&mut self) -> Result<(), EngineError> {
         let (engine, mode) = (self.engine, self.query.mode);
         let _patience = engine.patience(&self.query.interrupt);
+        let is_anybody_there = self.upstreams().next().is_some();
         let room = match mode {
-            Mode::Default | Mode::Refresh if !engine.upstreams.is_empty() => {
+            Mode::Default | Mode::Refresh if is_anybody_there => {
                 engine.make_room_for_an_answer(&self.query.interrupt)
             }
             _ => Ok(()),
         };
-        let will_not_ask = room.is_err() || engine.upstreams.is_empty();
+        let will_not_ask = room.is_err() || !is_anybody_there;
         if mode == Mode::LocalOnly || mode == Mode::Default && will_not_ask {
             self.look_in_journal();
             if self.is_answered() {
@@ -34,7 +35,7 @@ impl Search<'_> {
         if mode == Mode::LocalOnly {
             return self.leave_unanswered(Refused::of(WhyNot::Offline, "nothing may be asked"));
         }
-        if engine.upstreams.is_empty() {
+        if !is_anybody_there {
             let message = "no upstream is configured, so nothing was asked";
             return self.leave_unanswered(Refused::of(WhyNot::NoUpstream, message));
         }
@@ -93,13 +94,13 @@ impl Search<'_> {
     }
 
     fn ask_and_keep(&mut self) -> Result<(), EngineError> {
-        let (engine, mut warnings) = (self.engine, Vec::new());
+        let mut warnings = Vec::new();
         self.picture.photo()?;
         if let Some(refused) = self.refused_by_caller()? {
             return self.fall_back(refused);
         }
         let result = self.picture.timings.measure(Stage::Upstream, || {
-            first_with_some_left(&engine.upstreams, &mut warnings, |upstream, warnings| {
+            first_with_some_left(self.upstreams(), &mut warnings, |upstream, warnings| {
                 self.ask_at(upstream, warnings)
             })
         });

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Answer, Engine, EngineError, Outcome, Query, Refine, Source};
+use super::{Answer, Engine, EngineError, Mode, Outcome, Query, Refine, Source};
 use crate::offer::OfferId;
 use crate::question::SearchParams;
 
@@ -19,18 +19,28 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::search`] for the first page; a later one's failure is a warning.
     pub fn search_pages(&self, query: &Query<'_>, max_pages: u32) -> Result<Answer, EngineError> {
+        self.pages_within(query, max_pages, &mut CallsLeft(None))
+    }
+
+    /// As [`Engine::search_pages`]; once no calls are left, with what is stored.
+    pub(super) fn pages_within(
+        &self,
+        query: &Query<'_>,
+        max_pages: u32,
+        left: &mut CallsLeft,
+    ) -> Result<Answer, EngineError> {
         if max_pages <= 1 {
-            return self.search(query);
+            return left.spend(self.search(&query.clone().mode(left.mode(query.mode))));
         }
         let mut known = HashSet::new();
-        let mut all = self.page(query, query.params.page)?;
+        let mut all = self.page(query, query.params.page, left)?;
         let mut is_last = self.is_last(&all, query.params.page, &query.params);
         take_new(query, &mut all, &mut known);
         for page in (query.params.page..).skip(1).take(max_pages.min(MAX_PAGES) as usize - 1) {
             if is_last || all.unanswered.is_some() {
                 break;
             }
-            let mut next = match self.page(query, page) {
+            let mut next = match self.page(query, page, left) {
                 Ok(answered) => answered,
                 Err(error) => {
                     all.warnings.push(format!("page {page} and those after it are missing: {error}"));
@@ -70,9 +80,9 @@ impl Engine {
     }
 
     /// One page with all its offers, wanted or not: whether it brings new ones is another question.
-    fn page(&self, query: &Query<'_>, page: u32) -> Result<Answer, EngineError> {
-        let params = SearchParams { page, ..query.params.clone() };
-        self.search(&Query { params, refine: Refine::default(), ..query.clone() })
+    fn page(&self, query: &Query<'_>, page: u32, left: &mut CallsLeft) -> Result<Answer, EngineError> {
+        let (params, mode) = (SearchParams { page, ..query.params.clone() }, left.mode(query.mode));
+        left.spend(self.search(&Query { params, mode, refine: Refine::default(), ..query.clone() }))
     }
 
     /// Whether no page follows this one, by what the upstream says or by how full it is. A few rows of a page may have
@@ -87,6 +97,24 @@ impl Engine {
             Some(total) => total <= u64::from(page) * page_size || offers * 2 < page_size,
             None => offers < page_size,
         }
+    }
+}
+
+/// Calls that may still be made; `None`: as many as the budgets allow.
+pub(super) struct CallsLeft(pub(super) Option<u32>);
+
+impl CallsLeft {
+    fn mode(&self, wanted: Mode) -> Mode {
+        if self.0 == Some(0) { Mode::LocalOnly } else { wanted }
+    }
+
+    fn spend(&mut self, searched: Result<Answer, EngineError>) -> Result<Answer, EngineError> {
+        let calls = match &searched {
+            Ok(answer) => answer.upstream_calls,
+            Err(error) => error.calls(),
+        };
+        self.0 = self.0.map(|left| left.saturating_sub(calls));
+        searched
     }
 }
 

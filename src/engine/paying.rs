@@ -27,7 +27,7 @@ impl Search<'_> {
     /// Answers with what was paid for and waits to be stored, if that is there.
     pub(super) fn look_in_journal(&mut self) {
         let (engine, digest) = (self.engine, self.picture.byte_digest());
-        let waiting = engine.store.waiting_answer(digest, &self.query.params.key(), &engine.profiles());
+        let waiting = engine.store.waiting_answer(digest, &self.query.params.key(), &self.profiles());
         if let Some(stored) = waiting {
             self.known = Some(self.known(stored, Origin::Journal));
             self.warnings.push("this answer waits in the side journal to be stored".to_owned());

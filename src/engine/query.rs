@@ -54,6 +54,9 @@ pub struct Query<'a> {
     pub source_url: Option<&'a str>,
     /// What is asked beside the picture.
     pub params: SearchParams,
+    /// The profile of the one upstream that may answer, by what it has said before or by asking it; `None`: the first
+    /// configured one that can.
+    pub upstream: Option<&'a str>,
     /// What the search may use.
     pub mode: Mode,
     /// A stored answer as old as this is fetched anew; it is served only when that fails. The upstream's own limits
@@ -81,6 +84,7 @@ impl<'a> Query<'a> {
             label,
             source_url: None,
             params: SearchParams::default(),
+            upstream: None,
             mode: Mode::Default,
             max_age: None,
             defer: None,
@@ -101,6 +105,12 @@ impl<'a> Query<'a> {
     #[must_use]
     pub fn params(self, params: SearchParams) -> Self {
         Self { params, ..self }
+    }
+
+    /// Whose answer is wanted; see the field.
+    #[must_use]
+    pub fn upstream(self, profile: impl Into<Option<&'a str>>) -> Self {
+        Self { upstream: profile.into(), ..self }
     }
 
     /// Where the picture was got from; see the field.

@@ -3,7 +3,10 @@
 use super::cache_policy::Freshness;
 use super::judge::{judge, of_same_pixels};
 use super::picture::Picture;
-use super::{Answer, Engine, EngineError, Explanation, Inspection, Matched, Mode, Outcome, Query, Source};
+use super::{
+    Answer, ConfiguredUpstream, Engine, EngineError, Explanation, Inspection, Matched, Mode, Outcome, Query,
+    Source,
+};
 use super::{Stage, Timings, Unanswered, Unstored};
 use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
@@ -137,9 +140,23 @@ impl<'e> Search<'e> {
         Ok(())
     }
 
+    /// Whose answers may be given.
+    pub(super) fn profiles(&self) -> Vec<&str> {
+        self.query.upstream.map_or_else(|| self.engine.profiles(), |only| vec![only])
+    }
+
+    /// Who may be asked, in this order.
+    pub(super) fn upstreams(&self) -> impl Iterator<Item = &'e ConfiguredUpstream> + use<'e> {
+        let (engine, only) = (self.engine, self.query.upstream);
+        engine
+            .upstreams
+            .iter()
+            .filter(move |upstream| only.is_none_or(|only| only == upstream.guard.profile()))
+    }
+
     /// The stored answer of a photo to this question.
     pub(super) fn stored_answer(&self, photo_id: PhotoId) -> Result<Option<StoredAnswer>, EngineError> {
-        let (params, profiles) = (self.query.params.key(), self.engine.profiles());
+        let (params, profiles) = (self.query.params.key(), self.profiles());
         let key = AnswerKey { profiles: &profiles, params: &params };
         Ok(self.picture.timings.measure(Stage::Catalog, || self.engine.store.answer(photo_id, &key))?)
     }
@@ -227,6 +244,7 @@ impl<'e> Search<'e> {
             total_offers: None,
             filtered_out: 0,
             suggested_regions: Vec::new(),
+            parts: Vec::new(),
             timings_ms: Timings::default(),
             upstream_calls: self.calls,
             unanswered: None,

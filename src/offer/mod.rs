@@ -1,5 +1,6 @@
 //! What does 1688 sell? The noun that every upstream profile, the catalogue and the doors share.
 
+mod detail;
 mod id;
 mod image_url;
 mod terms;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
 
+pub use detail::{Attribute, OfferDetail, PriceStep, Sku};
 pub use id::{OfferId, OfferIdError};
 pub use image_url::canonical_image_url;
 #[cfg(feature = "upstream")]
@@ -226,43 +228,6 @@ impl Offer {
             seen_at: None,
         }
     }
-}
-
-/// What a page about one offer tells beyond a row of a search. Everything but the offer's id may be missing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OfferDetail {
-    /// What a search tells of it, too.
-    pub offer: Offer,
-    /// The gallery, in the seller's order; the first is the main picture.
-    pub image_urls: Vec<String>,
-    /// Material, size, brand and the like.
-    pub attributes: Vec<Attribute>,
-    /// What can be ordered: one entry for each colour and size.
-    pub skus: Vec<Sku>,
-}
-
-/// A property as the seller names it. One name may occur several times.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attribute {
-    /// Such as the material.
-    pub name: String,
-    /// Such as ceramics.
-    pub value: String,
-}
-
-/// One variant of an offer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sku {
-    /// At its upstream.
-    pub sku_id: Option<String>,
-    /// What tells it from the other variants.
-    pub attributes: Vec<Attribute>,
-    /// Of one piece.
-    pub price: Option<Price>,
-    /// Pieces on sale.
-    pub stock: Option<u64>,
-    /// A picture of this variant.
-    pub image_url: Option<String>,
 }
 
 #[cfg(test)]

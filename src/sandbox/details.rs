@@ -15,20 +15,31 @@ pub(super) fn find(shared: &Shared, offer_id: &OfferId) -> Option<OfferDetail> {
 
 fn detail(shared: &Shared, good: &Good) -> OfferDetail {
     let attribute = |name: &str, value: &str| Attribute { name: name.to_owned(), value: value.to_owned() };
-    let variant = |good: &Good| Sku {
-        sku_id: Some((good.offer_id * 10).to_string()),
-        attributes: vec![attribute("颜色", good.colour)],
-        price: Some(Terms::of(good, shared.market_day()).price),
-        stock: Some(999),
-        image_url: Some(shop::image_url(shared, good)),
+    let variant = |good: &Good| {
+        let terms = Terms::of(good, shared.market_day());
+        Sku {
+            sku_id: Some((good.offer_id * 10).to_string()),
+            attributes: vec![attribute("颜色", good.colour)],
+            price: Some(terms.price),
+            dropship_price: terms.dropship_price,
+            stock: Some(999),
+            weight_grams: Some(terms.weight_grams),
+            image_url: Some(shop::image_url(shared, good)),
+        }
     };
+    let terms = Terms::of(good, shared.market_day());
     let image = |view: &View| format!("{}/img/{}/{view}.jpg", shared.base_url, good.offer_id);
+    let offer = shop::offer(shared, good, None);
     // The good itself first, then its other colours.
     let variants = std::iter::once(good).chain(shared.catalogue.colour_variants(good)).map(variant).collect();
     OfferDetail {
-        offer: shop::offer(shared, good, None),
         image_urls: View::ALL.iter().map(image).collect(),
         attributes: vec![attribute("品类", good.kind), attribute("颜色", good.colour)],
         skus: variants,
+        price_ladder: terms.price_ladder(good),
+        weight_grams: Some(terms.weight_grams),
+        ships_from: offer.supplier.address.clone(),
+        is_postage_free: Some(terms.is_postage_free),
+        ..OfferDetail::new(offer)
     }
 }

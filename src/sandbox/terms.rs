@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 
 use super::goods::Good;
 use crate::dice::{Dice, mix};
-use crate::offer::{Price, Score};
+use crate::offer::{Price, PriceStep, Score};
 use crate::question::OfferFilter;
 
 /// When it is promised to be sent; the soonest first.
@@ -31,6 +31,10 @@ pub(super) struct Terms {
     pub(super) years: u32,
     pub(super) service_score: Score,
     pub(super) identities: Vec<String>,
+    /// Of one packed piece.
+    pub(super) weight_grams: u32,
+    /// Whether the seller pays the freight.
+    pub(super) is_postage_free: bool,
 }
 
 impl Terms {
@@ -60,7 +64,18 @@ impl Terms {
             years,
             service_score: tenths(30 + seller.below(21)),
             identities: vec![identity.to_owned()],
+            weight_grams: 40 + 10 * seller.below(200) as u32,
+            is_postage_free: seller.below(3) == 0,
         }
+    }
+
+    /// Ten and a hundred times the smallest order cost less a piece.
+    pub(super) fn price_ladder(&self, good: &Good) -> Vec<PriceStep> {
+        let step = |times_as_many: u32, percent| PriceStep {
+            from_quantity: good.min_order_quantity.max(1) * times_as_many,
+            price: times(self.price, percent),
+        };
+        vec![PriceStep { price: self.price, ..step(1, 100) }, step(10, 94), step(100, 87)]
     }
 
     /// What is sent sooner meets the filter for what is sent later, too. Half of all goods meet a filter that stands for

@@ -77,6 +77,29 @@ pub(super) async fn get(
     Ok(axum::Json(json_of(&details, &offer_id)))
 }
 
+/// Price, least order and sales of one offer over time
+///
+/// An entry for each time that something else was told, the oldest first. Never asks an upstream.
+#[utoipa::path(
+    get, path = "/v1/offers/{offer_id}/history", tag = "offers",
+    params(("offer_id" = String, Path, description = "As searches name it")),
+    responses((status = 200, body = super::schema::OfferHistory), (status = "default", response = super::schema::ProblemResponse))
+)]
+pub(super) async fn history(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    InPath(offer_id): InPath<String>,
+) -> Result<axum::Json<Value>, Failure> {
+    caller.may_read()?;
+    let offer_id = OfferId::new(offer_id)?;
+    let asked = offer_id.clone();
+    let history = app.on_engine(move |engine| engine.catalog().history(&asked)).await??;
+    if history.is_empty() {
+        return Err(RequestError::NoSuchOffer.into());
+    }
+    Ok(axum::Json(json!({"id": offer_id, "history": history})))
+}
+
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]

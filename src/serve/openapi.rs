@@ -20,8 +20,8 @@ use super::{
     ),
     paths(
         search::search, check::check, pictures::similar, pictures::add, pictures::get, pictures::thumbnail, pictures::delete,
-        offers::find, offers::get, offers::ask, verdicts::tell, verdicts::export, reviews::list, reviews::compared,
-        reviews::decide, reviews::put_aside, compare::compare, pictures::by_address, account::quota, account::stats,
+        offers::find, offers::get, offers::ask, offers::history, verdicts::tell, verdicts::export, reviews::list,
+        reviews::compared, reviews::decide, reviews::put_aside, compare::compare, pictures::by_address, account::quota, account::stats,
         probes::livez, probes::readyz, scrape::metrics,
     ),
     components(responses(schema::ProblemResponse), schemas(super::problem::Problem, schema::PictureBytes, super::input::PictureForm, pictures::KindName)),

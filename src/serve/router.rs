@@ -28,6 +28,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .route("/v1/compare/{photo_id}", post(compare::compare))
         .route("/v1/offers", get(offers::find))
         .route("/v1/offers/{offer_id}", get(offers::get).post(offers::ask))
+        .route("/v1/offers/{offer_id}/history", get(offers::history))
         .route("/v1/verdicts", get(verdicts::export).post(verdicts::tell))
         .route("/v1/reviews", get(reviews::list))
         .route("/v1/reviews/{review_id}", post(reviews::decide).delete(reviews::put_aside))

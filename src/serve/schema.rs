@@ -133,6 +133,9 @@ pub(super) struct Answer {
     /// own with `region`.
     #[schema(required = false)]
     suggested_regions: Vec<String>,
+    /// What each upstream and each region brought, where several were asked.
+    #[schema(required = false, value_type = Vec<Object>)]
+    parts: Vec<Value>,
     /// Milliseconds of each stage; null for one that was not needed.
     #[schema(value_type = Object)]
     timings_ms: Value,
@@ -259,6 +262,26 @@ pub(super) struct SimilarAnswer {
 pub(super) struct FoundOffers {
     #[schema(value_type = Vec<Object>)]
     offers: Vec<Value>,
+}
+
+/// What was told of an offer, and when.
+#[derive(ToSchema)]
+pub(super) struct OfferHistory {
+    id: String,
+    history: Vec<OfferTerms>,
+}
+
+/// What was told of an offer from one time to another.
+#[derive(ToSchema)]
+struct OfferTerms {
+    profile: String,
+    since: String,
+    until: String,
+    /// Of one piece, in yuan.
+    price: Option<String>,
+    promotion_price: Option<String>,
+    min_order_quantity: Option<u32>,
+    month_sold: Option<u32>,
 }
 
 /// What is known about an offer.

@@ -25,7 +25,7 @@ use super::reviews;
 use super::state::App;
 use crate::catalog::Words;
 use crate::clock::Timestamp;
-use crate::engine::{Answer, MAX_PAGES, Mode, Outcome, Query, Refine};
+use crate::engine::{Answer, Breadth, MAX_PAGES, Mode, Outcome, Query, Refine};
 use crate::offer::Price;
 use crate::question::{LanguageCode, OfferFilter, Phrase, Region, SearchParams, Sort};
 
@@ -92,6 +92,14 @@ pub(super) struct SearchOptions {
     /// So many pages of offers; each page that is not known costs a call.
     #[param(minimum = 1, maximum = 100, default = 1)]
     pub(super) pages: Option<u32>,
+    /// Ask every configured upstream, not the first one that can answer; an offer that several have comes once, and `parts`
+    /// tells what each brought.
+    pub(super) all_upstreams: bool,
+    /// Ask also about each part of the picture in which the upstream sees goods, as far as it says so; a call for each.
+    pub(super) suggested_regions: bool,
+    /// Calls at the most; by default one for each page of each upstream, and eight more for suggested regions.
+    #[param(minimum = 1, maximum = 1000)]
+    pub(super) max_calls: Option<u32>,
     /// Fetch anew what is known but at least this old, in days.
     #[param(minimum = 0, maximum = 36500)]
     pub(super) max_age_days: Option<f64>,
@@ -111,7 +119,8 @@ pub(super) struct Plan {
     pub(super) max_age: Option<Duration>,
     pub(super) defer: Option<i32>,
     pub(super) force: bool,
-    pub(super) pages: u32,
+    /// Where else to ask, without a limit of calls where none was given.
+    pub(super) breadth: Breadth,
     /// Whether a hit of a search that asks nobody counts as a saved call.
     pub(super) counts_saved: bool,
 }
@@ -122,6 +131,9 @@ impl SearchOptions {
             (self.page.unwrap_or(1), self.page_size.unwrap_or(20), self.pages.unwrap_or(1));
         if page == 0 || !(1..=50).contains(&page_size) || !(1..=MAX_PAGES).contains(&pages) {
             return Err(Failure::invalid("page is from 1 on, page_size from 1 to 50, pages from 1 to 100"));
+        }
+        if self.max_calls.is_some_and(|calls| !(1..=1000).contains(&calls)) {
+            return Err(Failure::invalid("max_calls is from 1 to 1000"));
         }
         if self.price_min.zip(self.price_max).is_some_and(|(min, max)| min > max) {
             return Err(Failure::invalid("price_min is above price_max"));
@@ -171,7 +183,11 @@ impl SearchOptions {
             max_age,
             defer: self.defer,
             force: self.force,
-            pages,
+            breadth: Breadth::default()
+                .pages(pages)
+                .all_upstreams(self.all_upstreams)
+                .suggested_regions(self.suggested_regions)
+                .max_calls(self.max_calls),
             counts_saved: self.known,
         })
     }
@@ -227,7 +243,7 @@ async fn found_for(
                 if known_only {
                     return app.engine.search_known(&query);
                 }
-                app.engine.search_pages(&query, plan.pages).map(Some)
+                app.engine.search_widely(&query, plan.breadth).map(Some)
             };
             Ok::<_, Failure>(pool.run(deadline, job).await??)
         }
@@ -249,13 +265,16 @@ async fn found_for(
         caller.may_spend()?;
     }
     if plan.mode == Mode::Default
-        && plan.pages == 1
+        && plan.breadth.is_plain()
         && caller.may_spend().is_ok()
         && let Some(answer) = run(Arc::clone(&app.local), plan.clone(), true).await?
     {
         return done(app, Some(answer), None);
     }
-    let booked = match caller.book(app, plan.pages)? {
+    // So many calls are booked, and no more are made.
+    let calls = plan.breadth.max_calls.unwrap_or_else(|| usual_calls(plan.breadth, app));
+    let plan = Plan { breadth: plan.breadth.max_calls(calls), ..plan };
+    let booked = match caller.book(app, calls)? {
         Ok(booked) => booked,
         Err(why) => {
             // Without `defer`, which would be paid for later.
@@ -277,6 +296,15 @@ async fn found_for(
             Err(failure)
         }
     }
+}
+
+/// Calls for regions that an upstream may suggest, where the caller has not said how many it may cost.
+const CALLS_FOR_REGIONS: u32 = 8;
+
+fn usual_calls(breadth: Breadth, app: &App) -> u32 {
+    let upstreams = if breadth.all_upstreams { app.engine.profiles().len() } else { 1 };
+    let searches = breadth.pages.saturating_mul(u32::try_from(upstreams).unwrap_or(1));
+    searches + if breadth.suggested_regions { CALLS_FOR_REGIONS } else { 0 }
 }
 
 fn done(app: &App, answer: Option<Answer>, no_leave: Option<NoLeave>) -> Result<Searched, Failure> {

@@ -1,7 +1,7 @@
 //! What stands in which column.
 
-use super::{Language, SheetRow};
-use crate::offer::{Price, Score};
+use super::{Assumptions, Language, SheetRow};
+use crate::offer::{Price, PriceStep, Score, Sku};
 use crate::timestamp::Timestamp;
 
 /// What a cell holds.
@@ -49,7 +49,7 @@ const fn picture(name: &'static str, english: &'static str, chinese: &'static st
 }
 
 /// In their order.
-pub(super) const COLUMNS: [Column; 36] = [
+pub(super) const COLUMNS: [Column; 43] = [
     column("key", "Key", "编号", 14),
     picture("picture", "Picture", "图片"),
     column("file", "File", "文件", 22),
@@ -63,6 +63,8 @@ pub(super) const COLUMNS: [Column; 36] = [
     column("title", "Title", "标题", 40),
     column("title_translated", "Translated title", "译文标题", 30),
     column("price", "Price (CNY)", "价格（元）", 11),
+    column("unit_price", "Price at quantity (CNY)", "按量单价（元）", 13),
+    column("price_ladder", "Price ladder", "阶梯价", 24),
     column("dropship_price", "Dropship price (CNY)", "代发价（元）", 13),
     column("promotion_price", "Promotion price (CNY)", "促销价（元）", 13),
     column("min_order", "Min. order", "起订量", 10),
@@ -74,6 +76,11 @@ pub(super) const COLUMNS: [Column; 36] = [
     column("patented", "Patented", "专利", 9),
     column("invoice", "Invoice", "发票", 9),
     column("variants", "Variants", "规格数", 9),
+    column("variant_prices", "Variants and prices", "规格与价格", 30),
+    column("weight_kg", "Weight (kg)", "重量（公斤）", 10),
+    column("ships_from", "Ships from", "发货地", 16),
+    column("freight", "Freight", "运费", 14),
+    column("same_picture_as", "Same picture as", "同图商品", 16),
     column("shop", "Shop", "店铺", 26),
     column("level", "Level", "等级", 8),
     column("address", "Address", "地址", 18),
@@ -135,7 +142,12 @@ fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
         "offer_picture" => jpeg(offer.and_then(|offer| offer.thumbnail.as_ref())),
         "title" => text(told.map(|offer| offer.title.as_str())),
         "title_translated" => text(told.and_then(|offer| offer.title_translated.as_deref())),
-        "price" => yuan(row).map_or(Cell::Empty, Cell::Price),
+        "price" => price(told.and_then(|offer| offer.price)),
+        "unit_price" => yuan(row).map_or(Cell::Empty, Cell::Price),
+        "price_ladder" => {
+            let steps = row.details().map(|details| joined(&details.price_ladder, step));
+            text(steps.as_deref())
+        }
         "dropship_price" => price(told.and_then(|offer| offer.dropship_price)),
         "promotion_price" => price(told.and_then(|offer| offer.promotion_price)),
         "min_order" => number(told.and_then(|offer| offer.min_order_quantity)),
@@ -151,7 +163,22 @@ fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
         }
         "patented" => yes_or_no(told.and_then(|offer| offer.is_patented)),
         "invoice" => yes_or_no(told.and_then(|offer| offer.gives_invoice)),
-        "variants" => number(offer.and_then(|offer| offer.variants).and_then(|n| u32::try_from(n).ok())),
+        "variants" => number(row.details().and_then(|details| u32::try_from(details.variants.len()).ok())),
+        "variant_prices" => {
+            let variants = row.details().map(|details| joined(&details.variants, variant));
+            text(variants.as_deref())
+        }
+        "weight_kg" => {
+            row.weight_grams().map_or(Cell::Empty, |grams| Cell::Number(f64::from(grams) / 1000.0))
+        }
+        "ships_from" => text(row.details().and_then(|details| details.ships_from.as_deref())),
+        "freight" => {
+            let is_free = row.details().and_then(|details| details.is_postage_free) == Some(true);
+            text(is_free.then(|| language.of("paid by seller", "卖家包邮")))
+        }
+        "same_picture_as" => offer
+            .and_then(|offer| offer.same_picture_as.as_ref())
+            .map_or(Cell::Empty, |id| Cell::Text(id.to_string())),
         "shop" => text(told.and_then(|offer| offer.supplier.company_name.as_deref())),
         "level" => text(told.and_then(|offer| offer.supplier.credit_level.as_deref())),
         "address" => text(told.and_then(|offer| offer.supplier.address.as_deref())),
@@ -178,13 +205,39 @@ fn shipping(promise: &str, language: Language) -> &str {
     }
 }
 
-/// The offer's price.
+/// What one of the wanted pieces costs.
 pub(super) fn yuan(row: &SheetRow<'_>) -> Option<f64> {
-    row.offer()?.offer.price.and_then(in_yuan)
+    row.offer()?.unit_price.and_then(in_yuan)
+}
+
+/// What a piece of a row costs at the user's door.
+pub(super) fn landed_cost(row: &SheetRow<'_>, assumed: Assumptions) -> Option<f64> {
+    yuan(row).map(|price| assumed.landed_cost(price, row.weight_grams()))
+}
+
+/// `2+: 9.50`.
+fn step(step: &PriceStep) -> String {
+    format!("{}+: {}", step.from_quantity, step.price)
+}
+
+/// `red XL 9.50`.
+fn variant(sku: &Sku) -> String {
+    sku.price.map_or_else(|| sku.name(), |price| format!("{} {price}", sku.name()))
+}
+
+/// As many as a cell is read for; the workbook has a sheet of all variants.
+const MAX_IN_A_CELL: usize = 20;
+
+fn joined<T>(list: &[T], text: fn(&T) -> String) -> String {
+    let mut texts: Vec<String> = list.iter().take(MAX_IN_A_CELL).map(text).collect();
+    if list.len() > MAX_IN_A_CELL {
+        texts.push(format!("… ({})", list.len()));
+    }
+    texts.join("; ")
 }
 
 /// A decimal of a few digits is exact enough in a spreadsheet.
-fn in_yuan(price: Price) -> Option<f64> {
+pub(super) fn in_yuan(price: Price) -> Option<f64> {
     price.to_string().parse().ok()
 }
 
@@ -198,6 +251,7 @@ fn day_of(at: Timestamp) -> String {
 mod tests {
     use super::super::tests::sheet;
     use super::*;
+    use crate::offer::{Attribute, OfferDetail};
 
     #[test]
     fn the_terms_of_an_offer_stand_in_their_columns_in_both_languages() {
@@ -221,6 +275,33 @@ mod tests {
             assert_eq!(of("ships"), &Cell::Text(ships.to_owned()));
             assert_eq!((of("patented"), of("invoice")), (&Cell::Text(no.to_owned()), &Cell::Empty));
         }
+    }
+
+    #[test]
+    fn a_row_has_the_ladder_the_variants_and_the_price_of_the_wanted_quantity() {
+        let mut sheet = sheet();
+        let mut detail = OfferDetail::new(sheet.pictures[0].offers[0].offer.clone());
+        let of = |from_quantity, price: &str| PriceStep { from_quantity, price: price.parse().unwrap() };
+        detail.price_ladder = vec![of(2, "12.50"), of(100, "11.00")];
+        (detail.weight_grams, detail.is_postage_free) = (Some(350), Some(true));
+        let colour = |value: &str| vec![Attribute { name: "颜色".to_owned(), value: value.to_owned() }];
+        let sku = |value, price: Option<&str>| Sku {
+            attributes: colour(value),
+            price: price.map(|price| price.parse().unwrap()),
+            ..Sku::default()
+        };
+        detail.skus = vec![sku("红色", Some("12.50")), sku("蓝色", None)];
+        sheet.pictures[0].offers[0].take_detail(Some(detail), Some(150));
+        let row = sheet.rows().next().unwrap();
+        let cells = cells(&row, Language::English);
+        let of = |name| &cells[usize::from(place_of(name))];
+        assert_eq!((of("price"), of("unit_price")), (&Cell::Price(12.5), &Cell::Price(11.0)));
+        assert_eq!(of("price_ladder"), &Cell::Text("2+: 12.50; 100+: 11.00".to_owned()));
+        assert_eq!(of("variant_prices"), &Cell::Text("红色 12.50; 蓝色".to_owned()));
+        assert_eq!((of("variants"), of("weight_kg")), (&Cell::Number(2.0), &Cell::Number(0.35)));
+        assert_eq!(of("freight"), &Cell::Text("paid by seller".to_owned()));
+        let assumed = Assumptions { freight_per_kg: 10.0, ..Assumptions::default() };
+        assert_eq!(landed_cost(&row, assumed), Some(14.5));
     }
 
     #[test]

@@ -5,12 +5,13 @@ mod page;
 mod table;
 mod workbook;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::offer::{Offer, OfferId};
+use crate::offer::{Offer, OfferDetail, OfferId, Price, PriceStep, Sku};
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
 use crate::verify::Doubt;
@@ -73,11 +74,59 @@ pub struct SheetOffer {
     /// As the upstream told it.
     #[serde(flatten)]
     pub offer: Offer,
-    /// How many variants its stored details name; `None` where no details are stored.
-    pub variants: Option<usize>,
+    /// What its page tells beyond that; `None` where nothing of it is stored.
+    pub details: Option<SheetDetails>,
+    /// What one of the wanted pieces costs, by the ladder where there is one.
+    pub unit_price: Option<Price>,
+    /// The first offer of this picture's that has the same picture of the goods, where they were compared and there is one.
+    pub same_picture_as: Option<OfferId>,
     /// A small JPEG of its picture.
     #[serde(skip)]
     pub thumbnail: Option<Vec<u8>>,
+}
+
+/// What the page of an offer tells beyond a row of a search.
+#[derive(Clone, Debug, Serialize)]
+pub struct SheetDetails {
+    /// The smallest order first.
+    pub price_ladder: Vec<PriceStep>,
+    /// Of one packed piece.
+    pub weight_grams: Option<u32>,
+    /// A province and a town.
+    pub ships_from: Option<String>,
+    /// Whether the seller pays the freight within China.
+    pub is_postage_free: Option<bool>,
+    /// What can be ordered.
+    pub variants: Vec<Sku>,
+}
+
+impl From<OfferDetail> for SheetDetails {
+    fn from(detail: OfferDetail) -> Self {
+        let OfferDetail { price_ladder, weight_grams, ships_from, is_postage_free, skus, .. } = detail;
+        Self { price_ladder, weight_grams, ships_from, is_postage_free, variants: skus }
+    }
+}
+
+impl SheetOffer {
+    /// An offer, and what is stored of its page.
+    #[must_use]
+    pub fn new(offer: Offer, detail: Option<OfferDetail>, quantity: Option<u32>) -> Self {
+        let mut row =
+            Self { unit_price: offer.price, offer, details: None, same_picture_as: None, thumbnail: None };
+        row.take_detail(detail, quantity);
+        row
+    }
+
+    /// `quantity`: pieces that are wanted; without it, the smallest order.
+    pub fn take_detail(&mut self, detail: Option<OfferDetail>, quantity: Option<u32>) {
+        let Some(detail) = detail else { return };
+        let quantity = quantity.or(self.offer.min_order_quantity).unwrap_or(1);
+        // The newest answer's price holds where there is no ladder: details may be older.
+        if !detail.price_ladder.is_empty() {
+            self.unit_price = detail.unit_price(quantity);
+        }
+        self.details = Some(detail.into());
+    }
 }
 
 /// One picture and what is known of it.
@@ -130,7 +179,7 @@ pub struct Assumptions {
     pub yuan_per_unit: f64,
     /// Yuan for a kilogram.
     pub freight_per_kg: f64,
-    /// Of one piece, in kilograms.
+    /// Of one piece of which no weight is known, in kilograms.
     pub weight_kg: f64,
     /// Share of the price that an agent takes, 0 to 1.
     pub fee_share: f64,
@@ -144,10 +193,11 @@ impl Default for Assumptions {
 }
 
 impl Assumptions {
-    /// What a piece of this price costs at the user's door, in the user's currency.
+    /// What a piece of this price costs at the user's door, in the user's currency. `weight_grams`: its own, if known.
     #[must_use]
-    pub fn landed_cost(&self, price_yuan: f64) -> f64 {
-        (price_yuan * (1.0 + self.fee_share) + self.weight_kg * self.freight_per_kg) / self.yuan_per_unit
+    pub fn landed_cost(&self, price_yuan: f64, weight_grams: Option<u32>) -> f64 {
+        let weight_kg = weight_grams.map_or(self.weight_kg, |grams| f64::from(grams) / 1000.0);
+        (price_yuan * (1.0 + self.fee_share) + weight_kg * self.freight_per_kg) / self.yuan_per_unit
     }
 }
 
@@ -187,6 +237,8 @@ pub struct Sheet {
     pub language: Language,
     /// What landed costs follow from.
     pub assumptions: Assumptions,
+    /// Small JPEGs of variants, by their addresses.
+    pub variant_pictures: HashMap<String, Vec<u8>>,
 }
 
 /// Why a sheet was not written.
@@ -267,6 +319,14 @@ impl<'a> SheetRow<'a> {
         self.picture.offers.get(self.rank)
     }
 
+    fn details(&self) -> Option<&'a SheetDetails> {
+        self.offer()?.details.as_ref()
+    }
+
+    fn weight_grams(&self) -> Option<u32> {
+        self.details()?.weight_grams
+    }
+
     /// The offer's page: as it was told, else as the platform names it. The user's own goods have none.
     fn link(&self) -> Option<String> {
         let offer = &self.offer()?.offer;
@@ -288,7 +348,7 @@ mod tests {
     fn offer(id: &str, price: Option<&str>) -> SheetOffer {
         let mut offer = Offer::new(OfferId::new(id).unwrap(), "=1+1 陶瓷马克杯");
         offer.price = price.map(|price| price.parse().unwrap());
-        SheetOffer { offer, variants: None, thumbnail: None }
+        SheetOffer::new(offer, None, None)
     }
 
     pub(super) fn sheet() -> Sheet {
@@ -324,8 +384,9 @@ mod tests {
     fn landed_cost_follows_from_what_the_user_reckons_with() {
         let assumed =
             Assumptions { yuan_per_unit: 7.0, freight_per_kg: 40.0, weight_kg: 0.5, fee_share: 0.05 };
-        assert!((assumed.landed_cost(10.0) - (10.0 * 1.05 + 20.0) / 7.0).abs() < 1e-12);
-        assert!((Assumptions::default().landed_cost(10.0) - 10.0).abs() < 1e-12);
+        assert!((assumed.landed_cost(10.0, None) - (10.0 * 1.05 + 20.0) / 7.0).abs() < 1e-12);
+        assert!((assumed.landed_cost(10.0, Some(250)) - (10.0 * 1.05 + 10.0) / 7.0).abs() < 1e-12);
+        assert!((Assumptions::default().landed_cost(10.0, None) - 10.0).abs() < 1e-12);
     }
 
     #[test]

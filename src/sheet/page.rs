@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::columns::{COLUMNS, Cell, cells, yuan};
+use super::columns::{COLUMNS, Cell, cells, landed_cost};
 use super::{Sheet, SheetRow};
 use crate::printable::field;
 
@@ -67,9 +67,9 @@ fn cell(cell: &Cell<'_>, row: &SheetRow<'_>, sheet: &Sheet) -> Markup {
         }
         Cell::Number(value) | Cell::Price(value) => number(value.to_string()),
         Cell::Share(share) => number(format!("{:.1} %", share * 100.0)),
-        Cell::LandedCost => number(
-            yuan(row).map_or(String::new(), |price| format!("{:.2}", sheet.assumptions.landed_cost(price))),
-        ),
+        Cell::LandedCost => {
+            number(landed_cost(row, sheet.assumptions).map_or(String::new(), |cost| format!("{cost:.2}")))
+        }
         Cell::Picture(jpeg) => {
             html! { td { img alt="" loading="lazy" src=(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg))); } }
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::Sheet;
-use super::columns::{COLUMNS, Cell, cells, yuan};
+use super::columns::{COLUMNS, Cell, cells, landed_cost};
 
 /// With a byte order mark, by which Excel knows UTF-8.
 const MARK: &[u8] = "\u{feff}".as_bytes();
@@ -15,16 +15,15 @@ pub(super) fn write(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
     table.write_record(kept().map(|(_, column)| column.head(sheet.language)))?;
     for row in sheet.rows() {
         let cells = cells(&row, sheet.language);
-        table.write_record(kept().map(|(place, _)| {
-            match &cells[place] {
-                Cell::Text(text) => harmless(text),
-                Cell::Link(url) => url.clone(),
-                Cell::Number(number) | Cell::Price(number) => number.to_string(),
-                Cell::Share(share) => format!("{share:.4}"),
-                Cell::LandedCost => yuan(&row)
-                    .map_or(String::new(), |price| format!("{:.4}", sheet.assumptions.landed_cost(price))),
-                Cell::Empty | Cell::Blank | Cell::Margin | Cell::Picture(_) => String::new(),
+        table.write_record(kept().map(|(place, _)| match &cells[place] {
+            Cell::Text(text) => harmless(text),
+            Cell::Link(url) => url.clone(),
+            Cell::Number(number) | Cell::Price(number) => number.to_string(),
+            Cell::Share(share) => format!("{share:.4}"),
+            Cell::LandedCost => {
+                landed_cost(&row, sheet.assumptions).map_or(String::new(), |cost| format!("{cost:.4}"))
             }
+            Cell::Empty | Cell::Blank | Cell::Margin | Cell::Picture(_) => String::new(),
         }))?;
     }
     table.flush()

@@ -1,5 +1,6 @@
 //! The sheet as a workbook, with pictures in its cells and cells to reckon with.
 
+use std::collections::HashSet;
 use std::io::{Seek, Write};
 
 use rust_xlsxwriter::{
@@ -7,8 +8,9 @@ use rust_xlsxwriter::{
     row_col_to_cell,
 };
 
-use super::columns::{COLUMNS, Cell, cells, place_of, yuan};
-use super::{Assumptions, Sheet, SheetError, SheetRow};
+use super::columns::{COLUMNS, Cell, cells, in_yuan, landed_cost, place_of};
+use super::{Assumptions, Sheet, SheetError, SheetOffer, SheetRow};
+use crate::offer::Sku;
 
 /// Rows of a worksheet, the head included.
 const MAX_ROWS: u32 = 1_048_576;
@@ -54,6 +56,7 @@ pub(super) fn write(sheet: &Sheet, out: &mut (impl Write + Seek + Send)) -> Resu
     book.set_properties(&DocProperties::new().set_title("Tongkuan"));
     let formats = Formats::new();
     write_offers(sheet, book.add_worksheet(), &formats)?;
+    write_variants(sheet, &mut book, &formats)?;
     write_assumptions(sheet, &mut book, &formats)?;
     book.save_to_writer(out)?;
     Ok(())
@@ -126,9 +129,11 @@ fn write_cell(
             offers.write_blank(row, column, &formats.input)?;
         }
         Cell::LandedCost => {
-            let price = at(row, "price");
-            let text = format!("=({price}*(1+fee_share)+weight_kg*freight_per_kg)/yuan_per_unit");
-            let value = yuan(of).map_or(0.0, |price| assumed.landed_cost(price));
+            let (price, weight) = (at(row, "unit_price"), at(row, "weight_kg"));
+            let text = format!(
+                "=({price}*(1+fee_share)+IF({weight}=\"\",weight_kg,{weight})*freight_per_kg)/yuan_per_unit"
+            );
+            let value = landed_cost(of, assumed).unwrap_or_default();
             let formula = Formula::new(text).set_result(value.to_string());
             offers.write_formula_with_format(row, column, formula, &formats.cost)?;
         }
@@ -139,6 +144,65 @@ fn write_cell(
             offers.write_formula_with_format(row, column, formula, &formats.share)?;
         }
     }
+    Ok(())
+}
+
+/// What can be ordered of each offer of which that is known; each offer once.
+fn write_variants(sheet: &Sheet, book: &mut Workbook, formats: &Formats) -> Result<(), SheetError> {
+    let mut told = HashSet::new();
+    let offers = sheet.pictures.iter().flat_map(|picture| &picture.offers);
+    let mut variants: Vec<(&SheetOffer, &Sku)> = Vec::new();
+    for offer in offers.filter(|offer| told.insert(&offer.offer.offer_id)) {
+        variants.extend(offer.details.iter().flat_map(|details| &details.variants).map(|sku| (offer, sku)));
+    }
+    if variants.is_empty() {
+        return Ok(());
+    }
+    let of = |english, chinese| sheet.language.of(english, chinese);
+    let page = book.add_worksheet();
+    page.set_name(of("Variants", "规格"))?;
+    let heads = [
+        (of("Offer", "商品编号"), 16),
+        (of("Title", "标题"), 40),
+        (of("Variant", "规格"), 24),
+        (of("Picture", "图片"), 14),
+        (of("Price (CNY)", "价格（元）"), 11),
+        (of("Dropship price (CNY)", "代发价（元）"), 13),
+        (of("Stock", "库存"), 10),
+        (of("Weight (kg)", "重量（公斤）"), 10),
+    ];
+    for (place, (head, width)) in (0..).zip(heads) {
+        page.write_string_with_format(0, place, head, &formats.head)?;
+        page.set_column_width(place, f64::from(width))?;
+    }
+    for (row, (offer, sku)) in (1..).zip(&variants) {
+        if row >= MAX_ROWS {
+            return Err(SheetError::TooManyRows { max_rows: MAX_ROWS - 1 });
+        }
+        let picture = sku.image_url.as_ref().and_then(|address| sheet.variant_pictures.get(address));
+        page.set_row_height_pixels(row, if picture.is_some() { PICTURE_ROW_PX } else { TEXT_ROW_PX })?;
+        page.write_string_with_format(row, 0, offer.offer.offer_id.to_string(), &formats.text)?;
+        page.write_string_with_format(row, 1, cut(&offer.offer.title), &formats.text)?;
+        page.write_string_with_format(row, 2, cut(&sku.name()), &formats.text)?;
+        if let Some(jpeg) = picture {
+            page.insert_image_fit_to_cell(row, 3, &Image::new_from_buffer(jpeg)?, true)?;
+        }
+        for (place, price) in [(4, sku.price), (5, sku.dropship_price)] {
+            if let Some(yuan) = price.and_then(in_yuan) {
+                page.write_number_with_format(row, place, yuan, &formats.price)?;
+            }
+        }
+        if let Some(pieces) = sku.stock {
+            #[expect(clippy::cast_precision_loss, reason = "a spreadsheet has no other numbers")]
+            page.write_number_with_format(row, 6, pieces as f64, &formats.text)?;
+        }
+        if let Some(grams) = sku.weight_grams {
+            page.write_number_with_format(row, 7, f64::from(grams) / 1000.0, &formats.text)?;
+        }
+    }
+    page.set_freeze_panes(1, 0)?;
+    let last = u32::try_from(variants.len()).unwrap_or(MAX_ROWS - 1);
+    page.autofilter(0, 0, last, 7)?;
     Ok(())
 }
 
@@ -206,8 +270,11 @@ mod tests {
         };
         let offers = part("xl/worksheets/sheet1.xml");
         assert_eq!(offers.matches("<row ").count(), 4);
-        assert!(offers.contains("(M2*(1+fee_share)+weight_kg*freight_per_kg)/yuan_per_unit"), "{offers}");
-        assert!(offers.contains("<autoFilter ref=\"A1:AJ4\""), "{offers}");
+        let weight = at(1, "weight_kg");
+        let cost =
+            format!("(N2*(1+fee_share)+IF({weight}=\"\",weight_kg,{weight})*freight_per_kg)/yuan_per_unit");
+        assert!(offers.contains(&cost), "{offers}");
+        assert!(offers.contains("<autoFilter ref=\"A1:AQ4\""), "{offers}");
         assert!(part("xl/workbook.xml").contains("'Assumptions'!$B$1"));
         assert!(part("xl/sharedStrings.xml").contains("=1+1"), "a title is text");
         assert!(archive.by_name("xl/media/image1.jpeg").is_ok());
@@ -217,6 +284,6 @@ mod tests {
     fn formulas_find_columns_of_two_letters() {
         assert!(COLUMNS.len() > 26);
         let cells = ["price", "landed_cost", "sell_price"].map(|column| at(4, column));
-        assert_eq!(cells, ["M5", "AH5", "AI5"]);
+        assert_eq!(cells, ["M5", "AO5", "AP5"]);
     }
 }

@@ -274,7 +274,18 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         supplier: Supplier { company_name: lenient::text(&product["companyName"]), ..Supplier::default() },
         ..Offer::new(offer_id, lenient::text(&product["subject"]).unwrap_or_default())
     };
-    OfferDetail { offer, image_urls, attributes: lenient::attributes(&product["attributes"]), skus }
+    let shipping = &product["shippingInfo"];
+    OfferDetail {
+        image_urls,
+        attributes: lenient::attributes(&product["attributes"]),
+        skus,
+        price_ladder: lenient::price_ladder(&sale["priceRanges"]),
+        weight_grams: lenient::grams_of_kg(&shipping["unitWeight"]),
+        ships_from: lenient::text(&shipping["sendGoodsAddressText"]),
+        // Template 1: the seller bears the freight. 0 says it in words, all others are tables.
+        is_postage_free: lenient::text(&shipping["freightTemplateID"]).map(|template| template == "1"),
+        ..OfferDetail::new(offer)
+    }
 }
 
 #[cfg(test)]

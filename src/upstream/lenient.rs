@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::UpstreamPage;
-use crate::offer::{Attribute, Offer, OfferId, Price, Score, Sku};
+use crate::offer::{Attribute, Offer, OfferId, Price, PriceStep, Score, Sku};
 
 /// A string without its outer blanks, or a number as it is written; `None` when nothing is left.
 pub(super) fn text(value: &Value) -> Option<String> {
@@ -129,12 +129,38 @@ pub(super) fn attributes(list: &Value) -> Vec<Attribute> {
     list.as_array().into_iter().flatten().filter_map(attribute).collect()
 }
 
+/// What a piece costs by how many are ordered: a list of `startQuantity` and `price`, in the order of the quantities. Steps
+/// without a price or without a quantity are left out.
+pub(super) fn price_ladder(list: &Value) -> Vec<PriceStep> {
+    let step = |entry: &Value| {
+        let from_quantity = count(&entry["startQuantity"]).filter(|quantity| *quantity > 0)?;
+        Some(PriceStep { from_quantity, price: price(&entry["price"])? })
+    };
+    let mut steps: Vec<PriceStep> = list.as_array().into_iter().flatten().filter_map(step).collect();
+    steps.sort_by_key(|step| step.from_quantity);
+    steps.dedup_by_key(|step| step.from_quantity);
+    steps
+}
+
+/// Kilograms, as grams; `None` for what weighs nothing or more than a million tonnes.
+pub(super) fn grams_of_kg(value: &Value) -> Option<u32> {
+    let kg: f64 = text(value)?.parse().ok()?;
+    let grams = (kg * 1000.0).round();
+    // In range by the filter.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    Some(grams).filter(|grams| (1.0..=f64::from(u32::MAX)).contains(grams)).map(|grams| grams as u32)
+}
+
 /// The variants in a list; `properties` names the list that tells them apart.
 pub(super) fn skus(list: &Value, properties: &str) -> Vec<Sku> {
     let sku = |entry: &Value| Sku {
         sku_id: text(&entry["skuId"]),
         attributes: attributes(&entry[properties]),
         price: ["price", "consignPrice"].iter().find_map(|key| price(&entry[*key])),
+        // The second is what the gateway has named it before.
+        dropship_price: price(&entry["fenxiaoPriceInfo"]["onePiecePrice"])
+            .or_else(|| price(&entry["consignPrice"])),
+        weight_grams: None,
         stock: count(&entry["amountOnSale"]),
         image_url: entry[properties]
             .as_array()

@@ -19,6 +19,8 @@ const MAX_REGIONS: usize = 16;
 /// A gallery has five pictures, a description up to some thirty.
 const MAX_IMAGES: usize = 100;
 const MAX_ATTRIBUTES: usize = 200;
+/// Three, mostly.
+const MAX_PRICE_STEPS: usize = 32;
 /// Colours times sizes.
 const MAX_SKUS: usize = 2000;
 /// That tell a variant from the others.
@@ -131,6 +133,8 @@ pub(super) fn cut_detail(profile: &str, detail: &mut OfferDetail) -> Vec<String>
     cuts.addresses += urls - detail.image_urls.len();
     cuts.entries(&mut detail.image_urls, MAX_IMAGES);
     cuts.attributes(&mut detail.attributes, MAX_ATTRIBUTES);
+    cuts.entries(&mut detail.price_ladder, MAX_PRICE_STEPS);
+    cuts.optional_text(&mut detail.ships_from);
     cuts.entries(&mut detail.skus, MAX_SKUS);
     for sku in &mut detail.skus {
         cuts.optional_text(&mut sku.sku_id);
@@ -143,7 +147,7 @@ pub(super) fn cut_detail(profile: &str, detail: &mut OfferDetail) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::offer::{OfferId, Sku};
+    use crate::offer::{OfferId, PriceStep, Sku};
 
     fn offer(id: &str, title: &str) -> Offer {
         Offer::new(OfferId::new(id).expect("digits"), title)
@@ -177,15 +181,18 @@ mod tests {
     fn details_without_end_are_cut_and_said() {
         let attribute = Attribute { name: "n".repeat(1000), value: "v".to_owned() };
         let sku = Sku { attributes: vec![attribute.clone(); 50], ..Sku::default() };
+        let step = PriceStep { from_quantity: 1, price: "1".parse().expect("a price") };
         let mut detail = OfferDetail {
-            offer: offer("1", "cup"),
             image_urls: vec!["https://img.example/a.jpg".to_owned(); 800],
             attributes: vec![attribute; 3000],
             skus: vec![sku; 9000],
+            price_ladder: vec![step; 100],
+            ..OfferDetail::new(offer("1", "cup"))
         };
         let warnings = cut_detail("aop", &mut detail);
         let counts = (detail.image_urls.len(), detail.attributes.len(), detail.skus.len());
         assert_eq!((counts, detail.skus[0].attributes.len()), ((100, 200, 2000), 20));
+        assert_eq!(detail.price_ladder.len(), 32);
         assert_eq!((detail.attributes[0].name.len(), warnings.len()), (300, 1));
     }
 }

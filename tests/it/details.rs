@@ -6,7 +6,7 @@ use std::time::Duration;
 use tongkuan::catalog::{GoodsFilter, PhotoFilter};
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
 use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Source};
-use tongkuan::offer::{OfferDetail, OfferId};
+use tongkuan::offer::{OfferDetail, OfferId, Sku};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::sandbox::{Sandbox, SandboxOptions};
 use tongkuan::upstream::{
@@ -78,7 +78,20 @@ fn both_dialects_tell_the_same_of_an_offer() {
     assert!(
         aop.skus.iter().all(|sku| sku.price.is_some() && sku.sku_id.is_some() && sku.image_url.is_some())
     );
-    assert_eq!(article.skus, aop.skus);
+    let steps: Vec<u32> = aop.price_ladder.iter().map(|step| step.from_quantity).collect();
+    assert_eq!(steps, [1, 10, 100].map(|times| good.min_order_quantity * times));
+    assert!(aop.price_ladder.is_sorted_by(|a, b| a.price > b.price), "more cost less a piece");
+    assert_eq!(aop.unit_price(good.min_order_quantity), Some(good.price));
+    assert!(aop.weight_grams.is_some() && aop.ships_from.is_some() && aop.is_postage_free.is_some());
+    assert_eq!(
+        (&article.price_ladder, article.weight_grams, &article.ships_from),
+        (&aop.price_ladder, aop.weight_grams, &aop.ships_from)
+    );
+    assert_eq!(article.is_postage_free.unwrap_or(false), aop.is_postage_free.unwrap());
+    // The article's dialect does not weigh single variants.
+    assert!(aop.skus.iter().all(|sku| sku.weight_grams == aop.weight_grams));
+    let weightless = |sku: &Sku| Sku { weight_grams: None, ..sku.clone() };
+    assert_eq!(article.skus, aop.skus.iter().map(weightless).collect::<Vec<_>>());
     for detail in [&article, &aop] {
         assert_eq!(detail.offer.category_ids, [good.category_id]);
     }

@@ -60,7 +60,7 @@ fn what_an_answer_does_not_tell_stays_as_it_was_told_before() {
         let photo_id = store_photo(&*store, 1);
         store.store_answer(photo_id, &answered(&[sold("1", "12", 7)], after(0))).unwrap();
         let silent = Offer { month_sold: None, ..sold("1", "11", 0) };
-        let detail = OfferDetail { offer: silent, image_urls: vec![], attributes: vec![], skus: vec![] };
+        let detail = OfferDetail::new(silent);
         store.store_details("fake", &id("1"), &detail, after(1)).unwrap();
         let told = rows(&store.history(&id("1")).unwrap());
         assert_eq!(told[1], (after(1), after(1), "11".to_owned(), Some(7)));

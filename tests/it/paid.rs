@@ -372,7 +372,7 @@ impl Upstream for Meddling {
         self.details.fetch_add(1, Ordering::SeqCst);
         let offer = crate::fakes::offer(offer_id.as_str());
         (self.meddle)();
-        Ok(OfferDetail { offer, image_urls: Vec::new(), attributes: Vec::new(), skus: Vec::new() })
+        Ok(OfferDetail::new(offer))
     }
 
     fn check(&self) -> Result<(), UpstreamError> {

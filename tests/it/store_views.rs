@@ -192,12 +192,7 @@ fn what_was_told_is_listed_in_order_and_taken_over_where_it_is_newer() {
 fn details_and_answers_that_could_not_be_read_are_kept_by_what_was_asked() {
     on_every_store(|open| {
         let (one, other) = (open(), open());
-        let detail = OfferDetail {
-            offer: titled("1", "detailed"),
-            image_urls: Vec::new(),
-            attributes: Vec::new(),
-            skus: Vec::new(),
-        };
+        let detail = OfferDetail::new(titled("1", "detailed"));
         let offer_id = &detail.offer.offer_id;
         one.store_details("fake", offer_id, &detail, NOW).unwrap();
         one.store_details("fake", offer_id, &detail, LATER).unwrap();

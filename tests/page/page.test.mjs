@@ -95,6 +95,10 @@ for (const round of ROUNDS) {
       assert.equal(await callsUsed(service.url), 1);
       assert.ok((await page.locator('.offer').count()) > 3);
       await page.locator('.quota-pill', { hasText: '39' }).waitFor();
+      const before = page.locator('.offer .history').first();
+      await before.locator('summary').click();
+      await before.locator('li', { hasText: '¥' }).first().waitFor();
+      assert.equal(await callsUsed(service.url), 1, 'what was told before costs nothing to see');
       await audit(page, 'offers of 1688');
     });
 

@@ -24,8 +24,10 @@ from ._results import (  # noqa: E402
     Added,
     Answer,
     Checked,
+    Details,
     Matched,
     Offer,
+    OfferTerms,
     PairFeedback,
     Quota,
     QuotaReport,
@@ -38,7 +40,7 @@ from ._results import (  # noqa: E402
 from .aio import AsyncEngine  # noqa: E402
 
 __all__ = [
-    "Added", "Answer", "ArgumentError", "AsyncEngine", "Checked", "ConfigurationError", "Engine", "Interrupted",
-    "Matched", "Offer", "PairFeedback", "Picture", "PictureError", "Quota", "QuotaReport", "Results", "Similar",
+    "Added", "Answer", "ArgumentError", "AsyncEngine", "Checked", "ConfigurationError", "Details", "Engine",
+    "Interrupted", "Matched", "Offer", "OfferTerms", "PairFeedback", "Picture", "PictureError", "Quota", "QuotaReport", "Results", "Similar",
     "Stream", "Supplier", "TongkuanError", "Unanswered", "__version__",
 ]

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union
 from . import _runtime
 from ._native import ArgumentError, NativeEngine, PictureError, TongkuanError
 from ._pictures import Picture, argument_error, given, name
-from ._results import Added, Answer, Checked, PairFeedback, Quota, Results, Similar, Stream
+from ._results import Added, Answer, Checked, Details, OfferTerms, PairFeedback, Quota, Results, Similar, Stream
 
 Mode = Literal["default", "local", "refresh", "bypass"]
 Kind = Literal["query", "own", "offer"]
@@ -91,6 +91,9 @@ class Engine:
         page: int = 1,
         page_size: int = 20,
         pages: int = 1,
+        all_upstreams: bool = False,
+        suggested_regions: bool = False,
+        max_calls: int | None = None,
         max_age_days: float | None = None,
         defer: int | None = None,
         force: bool = False,
@@ -110,7 +113,10 @@ class Engine:
         mode: "default" answers from the home where the picture is known and asks the upstream otherwise, which costs a
         call; "local" never asks; "refresh" asks and stores; "bypass" asks and stores nothing. category, price_min,
         price_max (yuan), keyword, max_min_order: which offers are wanted. region: "left,top,right,bottom" in pixels.
-        page, page_size (1 to 50), pages: each page that is not known costs a call. max_age_days: older answers are
+        page, page_size (1 to 50), pages: each page that is not known costs a call. all_upstreams: ask every configured
+        upstream, not the first one that can answer; suggested_regions: ask also about each part of the picture in which
+        the upstream sees goods; an offer comes once, and `Answer.parts` tells what each brought. max_calls: calls at the
+        most; what is beyond is answered by what is stored. max_age_days: older answers are
         fetched anew. defer: a picture that cannot be asked about now waits, under this priority. force: ask about a
         picture in which nothing shows, too. deadline_secs: how long it may take.
 
@@ -137,6 +143,9 @@ class Engine:
             page=page,
             page_size=page_size,
             pages=pages,
+            all_upstreams=all_upstreams,
+            suggested_regions=suggested_regions,
+            max_calls=max_calls,
             max_age_days=max_age_days,
             defer=defer,
             force=force,
@@ -273,6 +282,16 @@ class Engine:
         """What is known of a stored photo: its answers, what was said of it, its goods."""
         line = self._native.photo(photo_id)
         return None if line is None else dict(json.loads(line))
+
+    def details(self, offer_id: str, *, mode: Mode = "default") -> Details:
+        """Everything about one offer: ladder of prices, weight, variants, pictures. Known, or asked once, which costs a call;
+        modes as of `search`."""
+        return Details.of_json(self._native.details(offer_id, mode))
+
+    def history(self, offer_id: str) -> Results[OfferTerms]:
+        """What an offer cost over time, an entry for each time that something else was told, the oldest first; never asks."""
+        told = json.loads(self._native.history(offer_id))
+        return Results(OfferTerms._of(terms) for terms in told["history"])
 
     def quota(self) -> Quota:
         """What may still be spent today, and what was saved."""

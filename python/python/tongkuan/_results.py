@@ -153,6 +153,8 @@ class Answer(Result):
     filtered_out: int = 0
     suggested_regions: tuple[str, ...] = ()
     """Parts of the picture, for a `search` of their own with `region`."""
+    parts: tuple[dict[str, Any], ...] = ()
+    """What each upstream and each region brought, where several were asked."""
     timings_ms: dict[str, Any] = field(default_factory=dict)
     upstream_calls: int = 0
     """Search requests that counted against the quota."""
@@ -236,6 +238,44 @@ class PairFeedback(Result):
     """Those that were not stored before, and now are."""
     confidence: float | None = None
     forgotten: bool = False
+
+
+@dataclass(frozen=True)
+class Details(Result):
+    """Everything about one offer."""
+
+    id: str = ""
+    detail: dict[str, Any] | None = None
+    """`offer`, `image_urls`, `attributes`, `skus`, `price_ladder`, `weight_grams`, `ships_from`, `is_postage_free`; what is
+    not told is missing."""
+    source: Literal["local", "upstream", "none"] = "none"
+    fetched_at: str | None = None
+    stale: bool = False
+    upstream_calls: int = 0
+    unanswered: Unanswered | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def _field(cls, name: str, value: Any) -> Any:
+        return Unanswered._of(value) if name == "unanswered" else super()._field(name, value)
+
+
+@dataclass(frozen=True)
+class OfferTerms(Result):
+    """What was told of an offer from one time to another."""
+
+    profile: str = ""
+    since: str = ""
+    until: str = ""
+    price: Decimal | None = None
+    """Of one piece, in yuan."""
+    promotion_price: Decimal | None = None
+    min_order_quantity: int | None = None
+    month_sold: int | None = None
+
+    @classmethod
+    def _field(cls, name: str, value: Any) -> Any:
+        return Decimal(str(value)) if name.endswith("price") else super()._field(name, value)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ._engine import Engine
 from ._pictures import Picture
-from ._results import Added, Answer, Checked, PairFeedback, Quota, Results, Similar
+from ._results import Added, Answer, Checked, Details, OfferTerms, PairFeedback, Quota, Results, Similar
 
 _END = object()
 
@@ -49,6 +49,14 @@ class AsyncEngine:
     async def not_same(self, one: int | Picture, other: int | Picture) -> PairFeedback:
         """See `Engine.not_same`."""
         return await asyncio.to_thread(self.engine.not_same, one, other)
+
+    async def details(self, offer_id: str, **options: Any) -> Details:
+        """See `Engine.details`."""
+        return await asyncio.to_thread(self.engine.details, offer_id, **options)
+
+    async def history(self, offer_id: str) -> Results[OfferTerms]:
+        """See `Engine.history`."""
+        return await asyncio.to_thread(self.engine.history, offer_id)
 
     async def quota(self) -> Quota:
         """See `Engine.quota`."""

@@ -27,7 +27,7 @@ use super::search::{Plan, headers_of, search_for};
 use super::state::App;
 use crate::catalog::Words;
 use crate::dialect::{self, Refusal, Region, Wish, put_in_order};
-use crate::engine::{Details, EngineError, Mode, Outcome, Refine, Source};
+use crate::engine::{Breadth, Details, EngineError, Mode, Outcome, Refine, Source};
 use crate::offer::{Offer, OfferDetail, OfferId};
 use crate::question::{self, Phrase, SearchParams};
 use crate::upstream::{GuardError, NO_SUCH_OFFER, UpstreamErrorKind, WhyNot};
@@ -123,7 +123,7 @@ async fn search(
         max_age: None,
         defer: None,
         force: false,
-        pages: 1,
+        breadth: Breadth::default(),
         counts_saved: false,
     };
     let searched = search_for(app, caller, picture, plan, app.deadline()).await.map_err(|failure| {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::engine::{Answer, Details, QuotaReport, Similar, Unanswered};
-use crate::offer::{Attribute, Offer, OfferDetail};
+use crate::offer::{Attribute, Offer, OfferDetail, PriceStep};
 use crate::timestamp::Timestamp;
 
 /// What an answer cost, and what is left.
@@ -313,6 +313,17 @@ struct Variant {
     price: Option<String>,
     /// Pieces on sale.
     stock: Option<u64>,
+    /// Of one packed piece.
+    weight_grams: Option<u32>,
+}
+
+/// From so many pieces on, each costs this.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+struct LadderStep {
+    from_quantity: u32,
+    /// Of one piece, in yuan.
+    price: String,
 }
 
 /// What is known about an offer beyond a row of a search.
@@ -322,6 +333,13 @@ pub(super) struct OfferInFull {
     pub(super) offer: OfferBrief,
     image_urls: Vec<String>,
     attributes: Vec<NamedValue>,
+    /// The smallest order first; empty where the price does not depend on how many are ordered, or nobody said.
+    price_ladder: Vec<LadderStep>,
+    /// Of one packed piece.
+    weight_grams: Option<u32>,
+    ships_from: Option<String>,
+    /// Whether the seller pays the freight within China.
+    is_postage_free: Option<bool>,
     variants: Vec<Variant>,
 }
 
@@ -332,6 +350,11 @@ impl OfferInFull {
             attributes: sku.attributes.iter().map(NamedValue::from).collect(),
             price: sku.price.map(|price| price.to_string()),
             stock: sku.stock,
+            weight_grams: sku.weight_grams,
+        };
+        let step = |step: &PriceStep| LadderStep {
+            from_quantity: step.from_quantity,
+            price: step.price.to_string(),
         };
         // The details are of one moment, whatever a later search has said of the price.
         let offer = Offer { seen_at: fetched_at.or(detail.offer.seen_at), ..detail.offer.clone() };
@@ -339,6 +362,10 @@ impl OfferInFull {
             offer: OfferBrief::of(&offer, fetched_at, now),
             image_urls: detail.image_urls.clone(),
             attributes: detail.attributes.iter().map(NamedValue::from).collect(),
+            price_ladder: detail.price_ladder.iter().map(step).collect(),
+            weight_grams: detail.weight_grams,
+            ships_from: detail.ships_from.clone(),
+            is_postage_free: detail.is_postage_free,
             variants: detail.skus.iter().map(variant).collect(),
         }
     }

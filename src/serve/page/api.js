@@ -118,6 +118,7 @@ export function search(picture, options, { signal, requestKey } = {}) {
 
 export const compare = (picture, photoId, signal) => json(`/v1/compare/${photoId}`, { ...bodyOf(picture), signal });
 
+export const offerHistory = async (offerId) => (await json(`/v1/offers/${encodeURIComponent(offerId)}/history`)).history;
 export const quota = () => json('/v1/quota');
 export const stats = (days) => json(`/v1/stats?days=${days}`);
 export const metrics = async () => (await send('/metrics')).text();

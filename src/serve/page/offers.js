@@ -1,6 +1,7 @@
 // Offers as cards, and choosing among them. Choosing costs nothing: it is among those that are here.
 
 import * as api from './api.js';
+import { course } from './charts.js';
 import { announce, h, icon } from './dom.js';
 import { age, dateTime, money, number, t } from './i18n.js';
 
@@ -50,6 +51,30 @@ export function chosen(offers, { words, category, min, max, pieces, order }) {
   return compare ? fitting.sort(compare) : fitting;
 }
 
+/** What the offer cost over time; asked for when it is opened. */
+function priceHistory(offer) {
+  const place = h('div', {});
+  const show = async (event) => {
+    if (!event.target.open || place.hasChildNodes()) return;
+    place.append(h('p', { class: 'soft' }, t('history.loading')));
+    try {
+      place.replaceChildren(...drawnHistory(await api.offerHistory(offer.offer_id)));
+    } catch {
+      place.replaceChildren(h('p', { class: 'soft' }, t('history.none')));
+    }
+  };
+  return h('details', { class: 'history', ontoggle: show }, h('summary', {}, t('history.title'), h('span', { class: 'unseen' }, ` ${offer.title}`)), place);
+}
+
+function drawnHistory(history) {
+  const told = history.filter(({ price }) => price !== null);
+  const lines = history.slice(-12).reverse().map(({ since, price, min_order_quantity: least }) =>
+    h('li', {}, `${dateTime(since)}  ${price === null ? t('offer.no_price') : money(price)}`, least !== null && ` · ${t('offer.min', { n: least })}`),
+  );
+  const drawn = told.length > 1 && course(told.map(({ since }) => since.slice(0, 10)), told.map(({ price }) => Number(price)), t('history.drawn', { n: told.length }));
+  return [drawn, h('ul', {}, lines)].filter(Boolean);
+}
+
 function card(offer, photoId) {
   const address = webAddress(offer.detail_url);
   const place = h('div', { class: 'thumb' }, icon('picture'));
@@ -76,6 +101,7 @@ function card(offer, photoId) {
       h('p', { class: 'figures' }, price, facts.filter(Boolean).map((text) => h('span', {}, text))),
       supplier && h('p', { class: 'soft supplier' }, supplier),
       offer.seen_at && h('p', { class: 'soft', title: dateTime(offer.seen_at) }, t('offer.seen', { age: age(offer.seen_at) })),
+      offer.seen_at && priceHistory(offer),
     ),
   );
 }

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::{Region, SearchParams, Secret, Sort, UpstreamError, UpstreamPage, lenient};
+use super::fields;
 use super::gateway::{Gateway, open};
-use crate::offer::{Offer, Supplier};
+use crate::offer::Offer;
 
 const CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.search.imageQuery";
 
@@ -88,14 +89,8 @@ fn read_regions(boxes: &Value) -> Vec<Region> {
 
 fn read_offer(row: &Value) -> Option<Offer> {
     let offer_id = lenient::offer_id(&row["offerId"])?;
-    let (prices, seller, invoice) = (&row["priceInfo"], &row["sellerDataInfo"], &row["invoiceInfo"]);
-    let invoice_types = lenient::texts(&invoice["invoiceTypes"]);
-    let told = ["supportOnlineInvoice", "supportFastInvoice"].map(|key| lenient::flag(&invoice[key]));
-    let gives_invoice = if told.contains(&Some(true)) || !invoice_types.is_empty() {
-        Some(true)
-    } else {
-        told.contains(&Some(false)).then_some(false)
-    };
+    let prices = &row["priceInfo"];
+    let (gives_invoice, invoice_types) = fields::invoice(row);
     Some(Offer {
         title_translated: lenient::text(&row["subjectTrans"]),
         price: lenient::price(&prices["price"]),
@@ -103,9 +98,7 @@ fn read_offer(row: &Value) -> Option<Offer> {
         promotion_price: lenient::price(&prices["promotionPrice"]),
         dropships: lenient::flag(&row["isOnePsale"]),
         min_order_quantity: lenient::count(&row["minOrderQuantity"]),
-        category_ids: lenient::category_ids(
-            ["topCategoryId", "secondCategoryId", "thirdCategoryId"].map(|key| &row[key]),
-        ),
+        category_ids: fields::categories(row),
         month_sold: lenient::count(&row["monthSold"]),
         week_sold: lenient::count(&row["sales7d"]),
         repurchase_percent: lenient::share(&row["repurchaseRate"]),
@@ -117,14 +110,7 @@ fn read_offer(row: &Value) -> Option<Offer> {
         image_url: lenient::web_url(&row["imageUrl"]),
         // Rows hold no address of the offer; this is where 1688 shows it.
         detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),
-        supplier: Supplier {
-            company_name: lenient::text(&row["companyName"]),
-            credit_level: lenient::text(&seller["tradeMedalLevel"]),
-            address: lenient::text(&row["companyAddress"]),
-            years: lenient::count(&seller["tpYear"]),
-            service_score: lenient::score(&seller["compositeServiceScore"]),
-            identities: lenient::texts(&row["sellerIdentities"]),
-        },
+        supplier: fields::supplier(row),
         ..Offer::new(offer_id, lenient::first_text(row, &["subject", "subjectTrans"]).unwrap_or_default())
     })
 }

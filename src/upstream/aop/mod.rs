@@ -7,6 +7,7 @@
 //! on. Not yet tried against the live gateway.
 
 mod detail;
+mod fields;
 mod gateway;
 mod image_query;
 mod upload;

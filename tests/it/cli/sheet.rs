@@ -75,6 +75,69 @@ fn what_may_not_be_asked_waits_and_a_second_run_fills_it_in() {
 }
 
 #[test]
+fn details_are_planned_paid_once_and_give_the_price_of_the_wanted_quantity() {
+    let shell = shell_with(2);
+    let wanted = ["--details", "--quantity", "500", "--top", "2", "--cheapest-first"];
+    let plan = sheet(&shell, &[&["--dry-run"][..], &wanted].concat());
+    let told = &plan.json()["plan"];
+    assert_eq!((&told["open"], &told["details"], &told["calls"]), (&2.into(), &4.into(), &6.into()));
+    let ran = sheet(&shell, &[&["--out", "goods.ndjson"][..], &wanted].concat());
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let counters = shell.sandbox().counters();
+    assert_eq!(counters.searches_ok, 2);
+    let paid = counters.details_ok;
+    assert!((2..=4).contains(&paid), "{paid}");
+    let text = std::fs::read_to_string(shell.path("goods.ndjson")).unwrap();
+    for line in text.lines() {
+        let picture: Value = serde_json::from_str(line).unwrap();
+        let yuan = |value: &Value| value.as_str().unwrap().parse::<f64>().unwrap();
+        let offers = picture["offers"].as_array().unwrap();
+        for offer in offers {
+            assert_eq!(offer["details"]["price_ladder"].as_array().unwrap().len(), 3, "{offer}");
+            assert!(!offer["details"]["variants"].as_array().unwrap().is_empty());
+            assert!(yuan(&offer["unit_price"]) < yuan(&offer["price"]), "{offer}");
+        }
+        assert!(yuan(&offers[0]["unit_price"]) <= yuan(&offers[1]["unit_price"]), "{offers:?}");
+    }
+    let again = sheet(&shell, &[&["--out", "goods.xlsx"][..], &wanted].concat());
+    assert_eq!(again.status, 0, "{again:?}");
+    assert_eq!(again.json()["plan"]["details"], 0);
+    assert_eq!((shell.sandbox().counters().searches_ok, shell.sandbox().counters().details_ok), (2, paid));
+    let mut book = zip::ZipArchive::new(std::fs::File::open(shell.path("goods.xlsx")).unwrap()).unwrap();
+    let mut names = String::new();
+    book.by_name("xl/workbook.xml").unwrap().read_to_string(&mut names).unwrap();
+    assert!(names.contains("name=\"Variants\""), "{names}");
+    let mut drawing = String::new();
+    book.by_name("xl/drawings/drawing2.xml").unwrap().read_to_string(&mut drawing).unwrap();
+    assert!(drawing.contains("<xdr:pic>"), "variants have their pictures");
+}
+
+#[test]
+fn every_upstream_is_asked_within_what_it_may_cost_and_an_offer_comes_once() {
+    let shell = shell_with(1);
+    let config = std::fs::read_to_string(shell.path("config.toml")).unwrap();
+    shell.write("config.toml", config.replace("[\"article\"]", "[\"article\", \"aop\"]").as_bytes());
+    let wide = ["--all-upstreams", "--top", "50"];
+    let plan = sheet(&shell, &[&["--dry-run"][..], &wide].concat());
+    assert_eq!(plan.json()["plan"]["calls"], 2, "{plan:?}");
+    let capped = sheet(&shell, &[&["--out", "goods.ndjson", "--max-calls", "1"][..], &wide].concat());
+    assert_eq!(capped.lines()[1]["upstream_calls"], 1, "{capped:?}");
+    let rest = sheet(&shell, &[&["--out", "goods.ndjson"][..], &wide].concat());
+    assert_eq!((rest.status, &rest.lines()[1]["upstream_calls"]), (0, &1.into()), "{rest:?}");
+    assert_eq!(shell.sandbox().counters().searches_ok, 2);
+    let text = std::fs::read_to_string(shell.path("goods.ndjson")).unwrap();
+    let picture: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let ids: Vec<&str> = picture["offers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|offer| offer["offer_id"].as_str().unwrap())
+        .collect();
+    let distinct: std::collections::BTreeSet<&&str> = ids.iter().collect();
+    assert_eq!((distinct.len(), ids.len() >= 20), (ids.len(), true), "{ids:?}");
+}
+
+#[test]
 fn one_that_cannot_be_used_is_a_row_of_its_own() {
     let shell = shell_with(1);
     shell.write("list.csv", format!("{}no.jpg,SKU-9\nlist.csv,SKU-8\n", list(1)).as_bytes());

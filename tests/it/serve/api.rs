@@ -95,6 +95,7 @@ fn what_is_wrong_with_a_request_is_said_with_a_code_and_costs_nothing() {
     );
     assert_eq!(typed("application/json", r#"{"url":"/etc/passwd"}"#), (400, "request_invalid".to_owned()));
     assert_eq!(problem(service.get("/v1/search")), (405, "method_not_allowed".to_owned()));
+    assert_eq!(problem(service.get("/v1/offers/864704291266/history")), (404, "no_such_offer".to_owned()));
     assert_eq!(problem(service.get("/v1/pictures/77")), (404, "no_such_photo".to_owned()));
     assert_eq!(problem(service.get("/v1/pictures/x")), (400, "request_invalid".to_owned()));
     assert_eq!(service.bench.calls(), 0);
@@ -238,10 +239,12 @@ fn the_document_names_every_field_that_is_sent_and_requires_none_that_may_be_mis
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
     let (miss, hit) = (json(service.search("", &png(1))), json(service.search("", &png(1))));
     let local = json(service.search("?local=true", &png(9)));
+    let wide = json(service.search("?all_upstreams=true", &png(1)));
+    let offer_id = hit["offers"][0]["offer_id"].as_str().unwrap().to_owned();
     let new = json(service.post("/v1/check").body(png(5)).send().unwrap());
     let seen = json(service.post("/v1/check").body(png(1)).send().unwrap());
     let sent = [
-        ("/v1/search", "post", vec![miss, hit, local]),
+        ("/v1/search", "post", vec![miss, hit, local, wide]),
         ("/v1/check", "post", vec![new, seen]),
         ("/v1/similar", "post", vec![json(service.post("/v1/similar").body(png(1)).send().unwrap())]),
         (
@@ -254,6 +257,11 @@ fn the_document_names_every_field_that_is_sent_and_requires_none_that_may_be_mis
         ),
         ("/v1/pictures/{photo_id}", "get", vec![json(service.get("/v1/pictures/1"))]),
         ("/v1/offers/{offer_id}", "get", vec![json(service.get("/v1/offers/g"))]),
+        (
+            "/v1/offers/{offer_id}/history",
+            "get",
+            vec![json(service.get(&format!("/v1/offers/{offer_id}/history")))],
+        ),
         ("/v1/offers", "get", vec![json(service.get("/v1/offers?words=offer"))]),
         ("/v1/quota", "get", vec![json(service.get("/v1/quota"))]),
         ("/v1/stats", "get", vec![json(service.get("/v1/stats")), json(service.get("/v1/stats?days=9"))]),
