@@ -85,6 +85,7 @@ codes! {
         PhotoGone => "photo_gone",
         Sqlite => "catalog_failed",
         DatabaseNotOpened => "database_not_opened",
+        DatabaseNotTrusted => "database_not_trusted",
         Database => "database_failed"
     }
     Interrupted {

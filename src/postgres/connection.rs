@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use postgres::types::ToSql;
-use postgres::{Client, NoTls, Row, Statement};
+use postgres::{Client, Row, Statement};
 
 use super::PostgresStore;
 use super::address::PostgresAddress;
@@ -43,7 +43,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn open(address: &PostgresAddress) -> Result<Self, postgres::Error> {
-        let mut client = address.config().connect(NoTls)?;
+        let mut client = address.config().connect(address.tls())?;
         // What a server may have been told to lose in a crash is not durable.
         client.batch_execute(&format!(
             "SET search_path TO \"{}\"; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {};

@@ -36,6 +36,8 @@ mod postgres_away;
 mod postgres_engine;
 #[cfg(feature = "postgres")]
 mod postgres_home;
+#[cfg(feature = "postgres")]
+mod postgres_tls;
 mod reembed;
 mod removals;
 mod sandbox;
