@@ -17,7 +17,7 @@ use crate::catalog::CatalogError;
 const DEFAULT_SCHEMA: &str = "tongkuan";
 
 /// The longest name that PostgreSQL does not cut.
-const MAX_NAME: usize = 63;
+pub(super) const MAX_NAME: usize = 63;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -133,6 +133,14 @@ impl PostgresAddress {
             config.password(password);
         }
         Ok(Self { config, tls, schema, folder, shown })
+    }
+
+    /// Another home in the same database.
+    pub(super) fn with_schema(&self, schema: String) -> Self {
+        let mut config = self.config.clone();
+        name_connections(&mut config, &schema);
+        let shown = shown(&config, &schema);
+        Self { config, schema, shown, tls: self.tls.clone(), folder: self.folder.clone() }
     }
 
     pub(super) fn config(&self) -> &Config {

@@ -24,6 +24,7 @@ mod feedback;
 mod history;
 mod images;
 mod leases;
+mod moving;
 mod paid;
 mod photos;
 mod queue;
@@ -39,6 +40,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use address::PostgresAddress;
+pub(crate) use moving::PostgresArrival;
 
 use crate::access;
 use crate::catalog::shared::{DamageLog, SetAside, WaitListener};

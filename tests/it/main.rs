@@ -24,6 +24,7 @@ mod history;
 mod index;
 mod layering;
 mod ledger;
+mod move_home;
 mod moving;
 mod official;
 mod paid;
