@@ -38,6 +38,8 @@ mod postgres_engine;
 #[cfg(feature = "postgres")]
 mod postgres_home;
 #[cfg(feature = "postgres")]
+mod postgres_restart;
+#[cfg(feature = "postgres")]
 mod postgres_tls;
 mod reembed;
 mod removals;
