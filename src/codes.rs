@@ -85,6 +85,7 @@ codes! {
         PhotoGone => "photo_gone",
         Sqlite => "catalog_failed",
         DatabaseNotOpened => "database_not_opened",
+        DatabaseNotTrusted => "database_not_trusted",
         Database => "database_failed"
     }
     Interrupted {
@@ -98,7 +99,13 @@ codes! {
         Line => "import_line",
         CutOff => "import_cut_off",
         TooNew => "import_too_new",
-        Io => "move_io";
+        Io => "move_io",
+        NoHome => "move_no_home",
+        SameHome => "move_same_home",
+        TargetUsed => "move_target_used",
+        Unfinished => "move_unfinished",
+        Differs => "move_differs",
+        Changed => "move_source_changed";
         of Catalog
     }
     EmbedError {

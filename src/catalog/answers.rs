@@ -414,6 +414,18 @@ fn index_title(
     Ok(())
 }
 
+/// Puts the title of a stored offer into the full-text index. One that cannot be read is reported when it is asked for.
+pub(super) fn index_stored(
+    transaction: &Transaction<'_>,
+    profile: &str,
+    body: &str,
+) -> Result<(), rusqlite::Error> {
+    match parse_offer(body.as_bytes()) {
+        Ok(offer) => index_title(transaction, profile, offer.offer_id.as_str(), &offer.title),
+        Err(_) => Ok(()),
+    }
+}
+
 /// For a file of a format that had no full-text index and fetched no pictures of offers.
 pub(super) fn index_all_offers(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
     let mut all = transaction.prepare("SELECT profile, body FROM offers")?;

@@ -132,6 +132,8 @@ pub enum CatalogError {
     Sqlite(SqliteFault),
     #[error("cannot use the database {location}: {problem}")]
     DatabaseNotOpened { location: String, problem: String },
+    #[error("the database server is not trusted: {problem}")]
+    DatabaseNotTrusted { problem: String },
     #[error("the database failed: {problem}")]
     Database { problem: String, trouble: DatabaseTrouble },
 }

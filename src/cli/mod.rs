@@ -161,6 +161,8 @@ enum Command {
     Export(moving::Export),
     /// Make this home of what `export` wrote
     Import(moving::Import),
+    /// Move all of a home to where none is: a folder, or a database that several machines share
+    Move(moving::Move),
     /// Set the line between hit and review on pictures like yours
     Calibrate(calibrate::Calibrate),
     /// Give this home folder to another model, or make the sketches that are missing
@@ -240,6 +242,7 @@ fn run_command() -> Result<ExitCode> {
         Command::Restore(restore) => restore.run(&settings),
         Command::Export(export) => export.run(&settings),
         Command::Import(import) => import.run(&settings),
+        Command::Move(moved) => moved.run(&settings),
         Command::Calibrate(calibrate) => calibrate.run(settings),
         Command::Reembed(reembed) => reembed.run(&settings),
         Command::Eval(eval) => eval.run(settings),

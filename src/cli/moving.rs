@@ -1,4 +1,4 @@
-//! `tongkuan backup`, `restore`, `export`, `import`: a home goes somewhere else.
+//! `tongkuan backup`, `restore`, `export`, `import`, `move`: a home goes somewhere else.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write as _};
@@ -11,9 +11,11 @@ use serde_json::json;
 
 use super::output::{check_stdout, complain, stdout};
 use super::settings::Settings;
+use crate::catalog::moving::{MoveOptions, Moved};
 use crate::catalog::{Catalog, Counts, moving};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::Progress as _;
+use crate::home::Home;
 use crate::printable::field;
 
 use super::show::Terminal;
@@ -171,6 +173,75 @@ impl Import {
                 imported.told
             )?;
             tell_replaced(replaced.as_deref())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Move all that a home knows to where no home is yet: a folder into a database that several machines share, back, or into
+/// another folder. Others may search the home meanwhile; end what writes to it. A move that was killed goes on where it was;
+/// at the end every table is compared, row by row. The home that was moved stays as it is.
+#[derive(Args, Debug)]
+pub(super) struct Move {
+    /// The home that moves (default: this one)
+    #[arg(long, value_name = "DIR|ADDRESS")]
+    from: Option<PathBuf>,
+    /// Where it moves to: a folder, or postgres://USER@HOST/DATABASE?schema=NAME
+    #[arg(long, value_name = "DIR|ADDRESS")]
+    to: PathBuf,
+    /// Count what would move, and move nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Throw away what an unfinished move has left at the target, and begin anew
+    #[arg(long)]
+    restart: bool,
+}
+
+/// What belongs to one machine and lies in the folder of a home, and what to do about it.
+const LEFT_BEHIND: [(&str, &str); 4] = [
+    ("index", "it is made anew"),
+    ("tokens", "log in again, or copy the folder"),
+    ("serve.sqlite", "keys of the service: tongkuan keys export, import"),
+    ("scans", "folders are scanned again"),
+];
+
+impl Move {
+    pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let from = self.from.clone().map_or_else(|| Ok(settings.home.clone()), Home::parse)?;
+        let to = Home::parse(self.to.clone())?;
+        let terminal = Terminal::new();
+        let number = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        let mut progress = |what: &str, done: u64, of: u64| terminal.step(what, number(done), number(of));
+        let options = MoveOptions { restart: self.restart, dry_run: self.dry_run };
+        let moved = from.move_to(&to, options, &mut progress)?;
+        let left: Vec<_> =
+            LEFT_BEHIND.into_iter().filter(|(name, _)| from.folder().join(name).exists()).collect();
+        if settings.json {
+            let left: Vec<_> =
+                left.iter().map(|(name, remedy)| json!({"name": name, "remedy": remedy})).collect();
+            let line = json!({
+                "id": null, "from": from, "to": to, "dry_run": self.dry_run, "moved": moved, "left_behind": left,
+            });
+            writeln!(stdout(), "{line}")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let rows_of = |name: &str| {
+            let table = moved.tables.iter().find(|table| table.table == name);
+            table.map_or(0, |table| table.rows)
+        };
+        let Moved { rows, rows_before, .. } = moved;
+        let (photos, answers, offers) = (rows_of("photos"), rows_of("answers"), rows_of("offers"));
+        let counts = format!("{rows} rows: {photos} photos, {answers} answers, {offers} offers");
+        if self.dry_run {
+            writeln!(stdout(), "{counts} would move to {}", field(&to))?;
+        } else {
+            writeln!(stdout(), "{counts}; all tables are the same in {}", field(&to))?;
+            if rows_before > 0 {
+                writeln!(stdout(), "{rows_before} rows were there from a move that had not ended")?;
+            }
+        }
+        for (name, remedy) in left {
+            writeln!(stdout(), "not moved: {} ({remedy})", field(from.folder().join(name).display()))?;
         }
         Ok(ExitCode::SUCCESS)
     }

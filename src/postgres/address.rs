@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postgres::Config;
-use postgres::config::{Host, SslMode};
+use postgres::config::{ChannelBinding, Host};
 
+use super::tls::{Protection, Tls, TlsParameters, only_its_owner_reads};
 use crate::catalog::CatalogError;
 
 /// The schema of a home whose address names none.
 const DEFAULT_SCHEMA: &str = "tongkuan";
 
 /// The longest name that PostgreSQL does not cut.
-const MAX_NAME: usize = 63;
+pub(super) const MAX_NAME: usize = 63;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -26,12 +27,13 @@ const SILENT_FOR: Duration = Duration::from_secs(30);
 /// Where a home in PostgreSQL is: server, database, schema, and who asks.
 ///
 /// `postgres://USER@HOST:PORT/DATABASE?schema=NAME&password_file=PATH&folder=PATH`, with the other parameters that libpq knows, such as
-/// `host=/run/postgresql` and `connect_timeout=5`. Each home has a schema of its own (`tongkuan` when none is named), so one
+/// `host=/run/postgresql`, `connect_timeout=5`, `sslmode=verify-full` and `sslrootcert=PATH`. Each home has a schema of its own (`tongkuan` when none is named), so one
 /// database holds several; `folder` is where this machine keeps what is its own. The password comes from `password_file`, else from `PGPASSWORD`, else from the file that
 /// `PGPASSFILE` names.
 #[derive(Clone)]
 pub struct PostgresAddress {
     config: Config,
+    tls: Tls,
     schema: String,
     folder: Option<PathBuf>,
     shown: String,
@@ -64,14 +66,18 @@ impl PostgresAddress {
             return Err(unread("it does not begin with postgres://".to_owned()));
         }
         let (mut schema, mut password_file, mut folder) = (DEFAULT_SCHEMA.to_owned(), None, None);
-        let mut passed_on = Vec::new();
+        let (mut tls, mut passed_on) = (TlsParameters::default(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
             match decoded {
                 Some((name, value)) if name == "schema" => schema = value.into_owned(),
                 Some((name, value)) if name == "password_file" => password_file = Some(value.into_owned()),
                 Some((name, value)) if name == "folder" => folder = Some(PathBuf::from(value.into_owned())),
-                _ => passed_on.push(pair),
+                Some((name, value)) => match tls.place(&name) {
+                    Some(place) => *place = Some(value.into_owned()),
+                    None => passed_on.push(pair),
+                },
+                None => {}
             }
         }
         if !is_plain_name(&schema) {
@@ -80,6 +86,7 @@ impl PostgresAddress {
                  and not with pg_"
             )));
         }
+        let names_channel_binding = passed_on.iter().any(|pair| pair.starts_with("channel_binding="));
         let mut config: Config = format!("{base}?{}", passed_on.join("&"))
             .parse()
             .map_err(|error: postgres::Error| unread(super::fault::problem(&error)))?;
@@ -90,29 +97,59 @@ impl PostgresAddress {
                     .to_owned(),
             ));
         }
-        // Who looks at the server's activity sees whose connections these are.
-        config.application_name(&format!("tongkuan {schema}")).tcp_user_timeout(SILENT_FOR);
+        let mut tls = tls.settle().map_err(&unread)?;
+        if is_socket(&config) {
+            // The server encrypts none, whatever is asked for.
+            tls = Tls::default();
+        }
+        let protection = tls.protection();
+        config.ssl_mode(protection.ssl_mode());
+        name_addresses(&mut config);
+        name_connections(&mut config, &schema);
+        config.tcp_user_timeout(SILENT_FOR);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
         let shown = shown(&config, &schema);
         let password = password(&config, password_file.as_deref(), environment);
         if let Some(password) = password.map_err(|problem| fails(&shown, problem))? {
-            if config.get_ssl_mode() != SslMode::Disable && !is_on_this_machine(&config) {
-                return Err(fails(
-                    &shown,
-                    "the password would go over a network unencrypted: sslmode=disable says that this network can be \
-                     trusted, else reach the server through a tunnel"
-                        .to_owned(),
-                ));
+            if !is_on_this_machine(&config) {
+                match protection {
+                    Protection::Prefer => {
+                        return Err(fails(
+                            &shown,
+                            "the password might go over a network unencrypted: add sslmode=verify-full (and sslrootcert=PATH \
+                             for an authority of your own); sslmode=disable says that this network can be trusted"
+                                .to_owned(),
+                        ));
+                    }
+                    // A server that has not shown who it is gets a proof for this connection, and no password.
+                    Protection::Require if !tls.verifies() && !names_channel_binding => {
+                        config.channel_binding(ChannelBinding::Require);
+                    }
+                    _ => {}
+                }
             }
             config.password(password);
         }
-        Ok(Self { config, schema, folder, shown })
+        Ok(Self { config, tls, schema, folder, shown })
+    }
+
+    /// Another home in the same database.
+    pub(super) fn with_schema(&self, schema: String) -> Self {
+        let mut config = self.config.clone();
+        name_connections(&mut config, &schema);
+        let shown = shown(&config, &schema);
+        Self { config, schema, shown, tls: self.tls.clone(), folder: self.folder.clone() }
     }
 
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// How connections are encrypted.
+    pub(super) fn tls(&self) -> Tls {
+        self.tls.clone()
     }
 
     /// The home's schema.
@@ -160,6 +197,29 @@ fn hosts(config: &Config) -> Vec<String> {
     if named.is_empty() { config.get_hostaddrs().iter().map(ToString::to_string).collect() } else { named }
 }
 
+/// Whether all ways to the server are sockets in the file system.
+fn is_socket(config: &Config) -> bool {
+    #[cfg(unix)]
+    let is = |host: &Host| matches!(host, Host::Unix(_));
+    #[cfg(not(unix))]
+    let is = |_: &Host| false;
+    !config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(is)
+}
+
+/// Those who look at the server's activity see whose connections these are.
+fn name_connections(config: &mut Config, schema: &str) {
+    config.application_name(&format!("tongkuan {schema}"));
+}
+
+/// Has addresses that have no names stand for their names, because a certificate is looked at for a name.
+fn name_addresses(config: &mut Config) {
+    if config.get_hosts().is_empty() {
+        for address in config.get_hostaddrs().to_vec() {
+            config.host(&address.to_string());
+        }
+    }
+}
+
 /// Whether nothing that is said to the server leaves this machine.
 fn is_on_this_machine(config: &Config) -> bool {
     let is_near = |host: &Host| match host {
@@ -203,7 +263,8 @@ fn password(
         return Ok(Some(password));
     }
     let Some(path) = environment("PGPASSFILE").filter(|path| !path.is_empty()) else { return Ok(None) };
-    only_its_owner_reads(Path::new(&path))?;
+    only_its_owner_reads(Path::new(&path))
+        .map_err(|problem| format!("the file {path} of PGPASSFILE: {problem}"))?;
     let text = std::fs::read_to_string(&path)
         .map_err(|error| format!("the file {path} of PGPASSFILE cannot be read: {error}"))?;
     let user = config.get_user().map(str::to_owned).or_else(|| environment("USER")).unwrap_or_default();
@@ -237,20 +298,6 @@ fn fields(line: &str) -> Vec<String> {
     }
     fields.push(field);
     fields
-}
-
-fn only_its_owner_reads(path: &Path) -> Result<(), String> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
-        if mode & 0o077 != 0 {
-            return Err(format!("others can read the passwords in {}: chmod 600 it", path.display()));
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -300,10 +347,26 @@ mod tests {
             let error = parse(&address).unwrap_err().to_string();
             assert!(error.contains("sslmode=disable") && !error.contains("s3cret"), "{error}");
             let sign = if address.contains('?') { '&' } else { '?' };
-            assert!(parse(&format!("{address}{sign}sslmode=disable")).is_ok());
+            assert!(parse(&format!("{address}{sign}sslmode=prefer")).is_err());
+            for said in ["sslmode=disable", "sslmode=require", "sslmode=verify-full", "sslrootcert=ca.pem"] {
+                assert!(parse(&format!("{address}{sign}{said}")).is_ok(), "{said}");
+            }
         }
         for near in ["localhost/d", "127.0.0.1/d", "[::1]/d", "/d?host=/run/postgresql"] {
             assert!(parse(&format!("postgres://ann@{near}")).is_ok(), "{near}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_show_who_it_is_gets_no_password_but_a_proof() {
+        let secret = |name: &str| (name == "PGPASSWORD").then(|| "s3cret".to_owned());
+        let binding = |query: &str| {
+            let address = format!("postgres://ann@db.example/d?{query}");
+            PostgresAddress::parse_with(&address, &secret).unwrap().config().get_channel_binding()
+        };
+        assert_eq!(binding("sslmode=require"), ChannelBinding::Require);
+        for other in ["sslmode=require&channel_binding=prefer", "sslmode=verify-full", "sslmode=disable"] {
+            assert_eq!(binding(other), ChannelBinding::Prefer, "{other}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use postgres::types::ToSql;
-use postgres::{Client, NoTls, Row, Statement};
+use postgres::{Client, Row, Statement};
 
 use super::PostgresStore;
 use super::address::PostgresAddress;
@@ -43,7 +43,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn open(address: &PostgresAddress) -> Result<Self, postgres::Error> {
-        let mut client = address.config().connect(NoTls)?;
+        let mut client = address.config().connect(address.tls())?;
         // What a server may have been told to lose in a crash is not durable.
         client.batch_execute(&format!(
             "SET search_path TO \"{}\"; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {};
@@ -182,6 +182,7 @@ pub(super) enum Lock<'a> {
 const SCHEMA_LOCK: i32 = 0;
 const COMMIT_LOCK: i32 = 1;
 const TURNS_LOCK: i32 = 2;
+const MOVE_LOCK: i32 = 3;
 
 /// The first half of the keys of a home's advisory locks. Homes whose names have the same sum wait for each other, no more.
 fn home_key(address: &PostgresAddress) -> i32 {
@@ -416,4 +417,13 @@ pub(super) fn lock_schema(
     address: &PostgresAddress,
 ) -> Result<(), postgres::Error> {
     connection.query("SELECT pg_advisory_xact_lock($1, $2)", &[&home_key(address), &SCHEMA_LOCK]).map(drop)
+}
+
+/// Whether this connection alone may bring a home to this place, for as long as it lasts.
+pub(super) fn try_move_lock(
+    connection: &mut Connection,
+    address: &PostgresAddress,
+) -> Result<bool, postgres::Error> {
+    let row = connection.one("SELECT pg_try_advisory_lock($1, $2)", &[&home_key(address), &MOVE_LOCK])?;
+    row.try_get(0)
 }

@@ -4,10 +4,14 @@ use std::error::Error as _;
 
 use postgres::error::{DbError, SqlState};
 
+use super::tls::TlsFault;
 use crate::catalog::{CatalogError, DatabaseTrouble};
 
 impl From<postgres::Error> for CatalogError {
     fn from(error: postgres::Error) -> Self {
+        if let Some(fault) = tls_fault(&error).filter(|fault| fault.is_distrust()) {
+            return Self::DatabaseNotTrusted { problem: fault.to_string() };
+        }
         Self::Database { problem: problem(&error), trouble: trouble(&error) }
     }
 }
@@ -28,10 +32,15 @@ pub(super) fn problem(error: &postgres::Error) -> String {
         let detail = said.detail().map(|detail| format!("; {detail}")).unwrap_or_default();
         return format!("{}{detail} (SQLSTATE {})", said.message(), said.code().code());
     }
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
+    match (tls_fault(error), error.source()) {
+        (Some(fault), _) => fault.to_string(),
+        (None, Some(cause)) => format!("{error}: {cause}"),
+        (None, None) => error.to_string(),
     }
+}
+
+fn tls_fault(error: &postgres::Error) -> Option<&TlsFault> {
+    error.source().and_then(|cause| cause.downcast_ref())
 }
 
 pub(super) fn trouble(error: &postgres::Error) -> DatabaseTrouble {

@@ -38,6 +38,8 @@ struct Shared {
 #[derive(Default)]
 struct Held {
     leases: BTreeSet<i64>,
+    /// Leases that are over, but could not be ended: the server was away.
+    left: Vec<i64>,
     has_ended: bool,
 }
 
@@ -136,7 +138,11 @@ impl PostgresStore {
         same_from: f32,
     ) -> Result<Result<Asking<'_>, Holder>, CatalogError> {
         let mut write = self.write(Lock::Turns)?;
-        write.execute("DELETE FROM asking WHERE expires_at <= clock_timestamp()", &[])?;
+        let left = self.leases.shared.held().left.clone();
+        write.execute(
+            "DELETE FROM asking WHERE expires_at <= clock_timestamp() OR asking_id = ANY($1)",
+            &[&left],
+        )?;
         let others =
             write.query("SELECT asking_id, photo_id, vector FROM asking WHERE params = $1", &[&params])?;
         for other in others {
@@ -163,6 +169,7 @@ impl PostgresStore {
         )?;
         let asking_id = row.try_get(0)?;
         write.commit()?;
+        self.leases.shared.held().left.retain(|lease| !left.contains(lease));
         self.leases.hold(asking_id);
         Ok(Ok(Asking::new(move || self.end_lease(asking_id))))
     }
@@ -174,8 +181,11 @@ impl PostgresStore {
             write.execute("DELETE FROM asking WHERE asking_id = $1", &[&asking_id])?;
             write.commit()
         };
-        // Where it fails, the lease expires.
-        let _: Result<(), CatalogError> = end();
+        let ended: Result<(), CatalogError> = end();
+        if ended.is_err() {
+            // The next turn of this process ends it as well; before, it expires.
+            self.leases.shared.held().left.push(asking_id);
+        }
     }
 }
 

@@ -13,8 +13,7 @@
 //!
 //! A home whose address begins with `postgres://` is this store.
 //!
-//! Connections are not encrypted yet: the server has to be on this machine or in a network that can be trusted. An address
-//! that asks for TLS (`sslmode=require`) is refused, not weakened.
+//! Connections are encrypted as the address says (`tls.rs`), in libpq's words.
 
 mod address;
 mod answers;
@@ -25,11 +24,13 @@ mod feedback;
 mod history;
 mod images;
 mod leases;
+mod moving;
 mod paid;
 mod photos;
 mod queue;
 mod schema;
 mod spend;
+mod tls;
 mod upkeep;
 mod view;
 
@@ -39,6 +40,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use address::PostgresAddress;
+pub(crate) use moving::PostgresArrival;
 
 use crate::access;
 use crate::catalog::shared::{DamageLog, SetAside, WaitListener};
@@ -74,15 +76,9 @@ impl PostgresStore {
     pub fn open(address: &PostgresAddress, folder: &Path) -> Result<Self, CatalogError> {
         access::make_home(folder)
             .map_err(|source| CatalogError::Home { path: folder.to_path_buf(), source })?;
-        let not_opened = |error: CatalogError| match error {
-            CatalogError::Database { problem, .. } => {
-                CatalogError::DatabaseNotOpened { location: address.to_string(), problem }
-            }
-            other => other,
-        };
-        let mut writer = Connection::open(address).map_err(|error| not_opened(error.into()))?;
-        let is_read_only = is_read_only(&mut writer).map_err(not_opened)?;
-        schema::migrate(&mut writer, address, !is_read_only).map_err(not_opened)?;
+        let mut writer = Connection::open(address).map_err(|error| not_opened(address, error.into()))?;
+        let is_read_only = is_read_only(&mut writer).map_err(|error| not_opened(address, error))?;
+        schema::migrate(&mut writer, address, !is_read_only).map_err(|error| not_opened(address, error))?;
         let store = Self {
             address: address.clone(),
             writer: Mutex::new(Some(writer)),
@@ -111,10 +107,7 @@ impl PostgresStore {
         let found = Connection::open(address)
             .and_then(|mut connection| connection.one("SELECT to_regclass($1) IS NOT NULL", &[&table]))
             .and_then(|row| row.try_get(0));
-        found.map_err(|error| CatalogError::DatabaseNotOpened {
-            location: address.to_string(),
-            problem: fault::problem(&error),
-        })
+        found.map_err(|error: postgres::Error| not_opened(address, error.into()))
     }
 
     /// Has `listener` told of each entry that turns out to be damaged, once. Only the first call counts.
@@ -162,6 +155,16 @@ impl Drop for PostgresStore {
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresStore").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// The error of one who wants to open a home there.
+fn not_opened(address: &PostgresAddress, error: CatalogError) -> CatalogError {
+    match error {
+        CatalogError::Database { problem, .. } => {
+            CatalogError::DatabaseNotOpened { location: address.to_string(), problem }
+        }
+        other => other,
     }
 }
 

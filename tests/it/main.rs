@@ -25,6 +25,7 @@ mod index;
 mod layering;
 mod ledger;
 mod merge;
+mod move_home;
 mod moving;
 mod official;
 mod paid;
@@ -37,6 +38,10 @@ mod postgres_away;
 mod postgres_engine;
 #[cfg(feature = "postgres")]
 mod postgres_home;
+#[cfg(feature = "postgres")]
+mod postgres_restart;
+#[cfg(feature = "postgres")]
+mod postgres_tls;
 mod reembed;
 mod removals;
 mod sandbox;

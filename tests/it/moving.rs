@@ -9,13 +9,14 @@ use tongkuan::catalog::Catalog;
 use tongkuan::catalog::moving::{self, MoveError};
 use tongkuan::clock::Timestamp;
 use tongkuan::engine::{Engine, Mode, PhotoRef, Sameness, TakenVerdict, VerdictLine};
+use tongkuan::home::Home;
 use tongkuan::photo_id::PhotoId;
 
 use crate::cli::Shell;
 use crate::fakes::{Bench, offer, png, query};
 
 /// A home with own goods, answers of an upstream, a removed photo, and a person's word.
-fn filled() -> Bench {
+pub(crate) fn filled() -> Bench {
     let bench = Bench::new();
     let engine = bench.engine();
     for seed in 1..=5 {
@@ -31,7 +32,7 @@ fn filled() -> Bench {
 }
 
 /// What a home answers to pictures of all kinds.
-fn answers(bench: &Bench, home: &Path) -> Vec<Value> {
+pub(crate) fn answers(bench: &Bench, home: impl Into<Home>) -> Vec<Value> {
     let engine =
         Engine::builder(home).embedder(bench.embedder.clone()).clock(bench.clock.clone()).open().unwrap();
     // Known by their bytes, own and asked about, told of, and gone.
@@ -63,7 +64,7 @@ fn an_imported_home_answers_as_the_exported_one() {
     let bytes = exported(bench.home.path());
     let other = tempfile::tempdir().unwrap();
     imported(&bytes, &other.path().join("home")).unwrap();
-    assert_eq!(answers(&bench, &other.path().join("home")), before);
+    assert_eq!(answers(&bench, other.path().join("home")), before);
     // Exported again it is the same but for what the first opening has counted.
     let again = exported(&other.path().join("home"));
     let rows = |bytes: &[u8]| {

@@ -20,6 +20,9 @@ fn server_that_lets_nobody_in() -> (u16, std::thread::JoinHandle<Vec<String>>) {
     let refusing = std::thread::spawn(move || {
         let mut passwords = Vec::new();
         let (mut stream, _) = listener.accept().unwrap();
+        // Whether it can be encrypted: no.
+        stream.read_exact(&mut [0; 8]).unwrap();
+        stream.write_all(b"N").unwrap();
         let mut length = [0; 4];
         stream.read_exact(&mut length).unwrap();
         let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];

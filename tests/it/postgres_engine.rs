@@ -18,7 +18,7 @@ use crate::postgres_home::PostgresHome;
 use crate::serve::{Service, json, options};
 
 /// A worker that may make so many calls a day, without a pause between them.
-fn worker(bench: &Bench, home: Home, budget: u32) -> Engine {
+pub(crate) fn worker(bench: &Bench, home: Home, budget: u32) -> Engine {
     let policy = GuardPolicy::default().daily_budget(budget).min_interval(Duration::ZERO);
     bench.builder_on(home).upstream(bench.upstream.clone(), policy, CachePolicy::default()).open().unwrap()
 }

@@ -28,19 +28,24 @@ pub(crate) struct PostgresHome {
 impl PostgresHome {
     /// `None` where there is no server for tests.
     pub(crate) fn new() -> Option<Self> {
-        static HOMES: AtomicU32 = AtomicU32::new(0);
         let Ok(server) = std::env::var("TONGKUAN_TEST_POSTGRES") else {
             eprintln!(
                 "skipped: TONGKUAN_TEST_POSTGRES names no PostgreSQL server (.ci/postgres COMMAND starts one)"
             );
             return None;
         };
+        Some(Self::on(server))
+    }
+
+    /// On the server at this address.
+    pub(crate) fn on(server: String) -> Self {
+        static HOMES: AtomicU32 = AtomicU32::new(0);
         let number = HOMES.fetch_add(1, Ordering::Relaxed);
         let schema = format!("t{}_{number}", std::process::id());
         let home = Self { server, schema, folder: tempfile::tempdir().unwrap() };
         // Another process had the same number before.
         home.drop_schema();
-        Some(home)
+        home
     }
 
     fn address(&self) -> PostgresAddress {
@@ -66,8 +71,8 @@ impl PostgresHome {
 
     /// The folder of the server's socket.
     pub(crate) fn socket(&self) -> Option<std::path::PathBuf> {
-        let (_, host) = self.server.split_once("host=/")?;
-        Some(format!("/{}/.s.PGSQL.5432", host.split('&').next()?).into())
+        let part = |name| self.server.split_once(name).and_then(|(_, rest)| rest.split('&').next());
+        Some(format!("/{}/.s.PGSQL.{}", part("host=/")?, part("port=").unwrap_or("5432")).into())
     }
 
     pub(crate) fn open(&self) -> PostgresStore {
@@ -79,7 +84,7 @@ impl PostgresHome {
     }
 
     /// Someone who looks at the tables from outside.
-    fn outside(&self) -> Client {
+    pub(crate) fn outside(&self) -> Client {
         let mut client = Client::connect(&self.server, NoTls).unwrap();
         client.batch_execute(&format!("SET search_path TO {}", self.schema)).unwrap();
         client
@@ -87,8 +92,10 @@ impl PostgresHome {
 
     fn drop_schema(&self) {
         let mut client = Client::connect(&self.server, NoTls).unwrap();
-        let drop =
-            format!("SET client_min_messages = warning; DROP SCHEMA IF EXISTS {} CASCADE", self.schema);
+        let schema = &self.schema;
+        let drop = format!(
+            "SET client_min_messages = warning; DROP SCHEMA IF EXISTS {schema}, {schema}_arriving CASCADE"
+        );
         client.batch_execute(&drop).unwrap();
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
+use super::tables::{Kind, TABLES, Table};
 use crate::catalog::{Catalog, schema};
 use crate::timestamp::Timestamp;
 
@@ -30,145 +31,23 @@ pub(super) enum Form {
     Hex,
     Base64,
 }
-use Form::{Base64, Hex, Plain, Single};
 
-/// Tables in an order that no reference minds, with their columns. Left out is what can be made anew (words of titles), what
-/// is under way (turns, vectors of a next model), and what is of this machine (breakers).
-pub(super) const TABLES: [(&str, &[(&str, Form)]); 20] = [
-    ("meta", &[("key", Plain), ("value", Plain)]),
-    (
-        "photos",
-        &[
-            ("photo_id", Plain),
-            ("kind", Plain),
-            ("label", Plain),
-            ("pixel_digest", Hex),
-            ("width_px", Plain),
-            ("height_px", Plain),
-            ("format", Plain),
-            ("added_at_ms", Plain),
-            ("decoder", Plain),
-        ],
-    ),
-    ("photo_bytes", &[("byte_digest", Hex), ("photo_id", Plain)]),
-    ("embeddings", &[("photo_id", Plain), ("vector", Base64), ("crc32", Plain)]),
-    ("sketches", &[("photo_id", Plain), ("sketch", Base64), ("crc32", Plain)]),
-    ("offers", &[("profile", Plain), ("offer_id", Plain), ("body", Plain), ("updated_at_ms", Plain)]),
-    ("offer_categories", &[("category_id", Plain), ("profile", Plain), ("offer_id", Plain)]),
-    (
-        "answers",
-        &[
-            ("answer_id", Plain),
-            ("photo_id", Plain),
-            ("profile", Plain),
-            ("params", Plain),
-            ("fetched_at_ms", Plain),
-            ("total", Plain),
-            ("regions", Plain),
-        ],
-    ),
-    (
-        "answer_offers",
-        &[
-            ("answer_id", Plain),
-            ("rank", Plain),
-            ("profile", Plain),
-            ("offer_id", Plain),
-            ("similarity", Plain),
-        ],
-    ),
-    ("offer_details", &[("profile", Plain), ("offer_id", Plain), ("body", Plain), ("fetched_at_ms", Plain)]),
-    (
-        "offer_history",
-        &[
-            ("profile", Plain),
-            ("offer_id", Plain),
-            ("since_ms", Plain),
-            ("until_ms", Plain),
-            ("price", Plain),
-            ("promotion_price", Plain),
-            ("min_order", Plain),
-            ("month_sold", Plain),
-        ],
-    ),
-    (
-        "past_answers",
-        &[
-            ("photo_id", Plain),
-            ("profile", Plain),
-            ("params", Plain),
-            ("fetched_at_ms", Plain),
-            ("total", Plain),
-            ("offer_ids", Plain),
-        ],
-    ),
-    ("watched_offers", &[("offer_id", Plain), ("watched_since_ms", Plain)]),
-    (
-        "offer_images",
-        &[
-            ("image_id", Plain),
-            ("profile", Plain),
-            ("offer_id", Plain),
-            ("url", Plain),
-            ("state", Plain),
-            ("photo_id", Plain),
-            ("attempts", Plain),
-            ("trouble", Plain),
-        ],
-    ),
-    (
-        "told",
-        &[
-            ("photo_a", Plain),
-            ("photo_b", Plain),
-            ("same", Plain),
-            ("confidence", Single),
-            ("told_at_ms", Plain),
-        ],
-    ),
-    (
-        "refusals",
-        &[
-            ("byte_digest", Hex),
-            ("profile", Plain),
-            ("code", Plain),
-            ("message", Plain),
-            ("refused_at_ms", Plain),
-        ],
-    ),
-    (
-        "unreadable_answers",
-        &[
-            ("profile", Plain),
-            ("question", Plain),
-            ("code", Plain),
-            ("message", Plain),
-            ("answered_at_ms", Plain),
-        ],
-    ),
-    (
-        "queue",
-        &[
-            ("queue_id", Plain),
-            ("reason", Plain),
-            ("priority", Plain),
-            ("label", Plain),
-            ("byte_digest", Hex),
-            ("bytes", Base64),
-            ("params_key", Plain),
-            ("params", Plain),
-            ("queued_at_ms", Plain),
-            ("attempts", Plain),
-            ("trouble", Plain),
-            ("source_url", Plain),
-        ],
-    ),
-    (
-        "spend",
-        &[("spend_id", Plain), ("profile", Plain), ("day", Plain), ("start_at_ms", Plain), ("state", Plain)],
-    ),
-    ("saved_calls", &[("day", Plain), ("calls", Plain)]),
-];
+impl Form {
+    pub(super) fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Single => Self::Single,
+            Kind::Digest => Self::Hex,
+            Kind::Bytes => Self::Base64,
+            Kind::Integer | Kind::Flag | Kind::Text | Kind::Decimal | Kind::Sum => Self::Plain,
+        }
+    }
+}
+
+/// The tables of an export. Left out is what can be made anew (words of titles), what is under way (turns, vectors of a next
+/// model), and what is of this machine (breakers).
+pub(super) fn exported_tables() -> impl Iterator<Item = &'static Table> {
+    TABLES.iter().filter(|table| table.is_exported)
+}
 
 /// Single values that travel: those of what is under way do not.
 pub(super) const META_KEYS: [&str; 4] = ["model", "calibration", "calibrations", "generation"];
@@ -248,13 +127,13 @@ pub fn export(
             "sequences": sequences,
         });
         failed = out.line(&header).err();
-        for (table, columns) in TABLES {
+        for Table { name: table, columns, .. } in exported_tables() {
             if failed.is_some() {
                 return Ok(());
             }
             progress(table);
             let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-            let only = if table == "meta" {
+            let only = if *table == "meta" {
                 format!(" WHERE key IN ('{}')", META_KEYS.join("', '"))
             } else {
                 String::new()
@@ -265,8 +144,8 @@ pub fn export(
             while let Some(row) = rows.next()? {
                 let mut line = Map::new();
                 line.insert("table".to_owned(), json!(table));
-                for (column, (name, form)) in columns.iter().enumerate() {
-                    line.insert((*name).to_owned(), value(row.get_ref(column)?, *form));
+                for (column, (name, kind)) in columns.iter().enumerate() {
+                    line.insert((*name).to_owned(), value(row.get_ref(column)?, Form::of(*kind)));
                 }
                 failed = out.line(&Value::Object(line)).err();
                 if failed.is_some() {
@@ -292,7 +171,7 @@ fn value(stored: ValueRef<'_>, form: Form) -> Value {
         (ValueRef::Null, _) => Value::Null,
         (ValueRef::Integer(number), _) => json!(number),
         (ValueRef::Real(number), _) => json!(number),
-        (ValueRef::Blob(bytes), Hex) => {
+        (ValueRef::Blob(bytes), Form::Hex) => {
             json!(hex_of(bytes))
         }
         (ValueRef::Blob(bytes), _) => json!(STANDARD.encode(bytes)),

@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
-use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, TABLES, hex_of};
+use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, exported_tables, hex_of};
 use super::place::Place;
+use super::tables::Kind;
 use crate::catalog::columns::crc32;
 use crate::catalog::{Catalog, answers, schema};
 
@@ -104,11 +105,11 @@ fn read_all(
             return Ok(imported);
         }
         hash.update(&line);
-        let Some((table, columns)) = TABLES.iter().find(|(table, _)| *table == kind) else {
+        let Some(table) = exported_tables().find(|table| table.name == kind) else {
             return Err(bad(format!("there is no table {kind:?}")));
         };
-        put(transaction, table, columns, &value).map_err(bad)?;
-        imported.count(table);
+        put(transaction, table.name, table.columns, &value).map_err(bad)?;
+        imported.count(table.name);
         if imported.rows % 1024 == 0 {
             progress(imported.rows);
         }
@@ -132,8 +133,13 @@ fn header(value: &Map<String, Value>) -> Result<Map<String, Value>, Option<MoveE
 }
 
 /// Numbers that were given once are not given again, although their rows are gone.
-fn raise_sequence(transaction: &Transaction<'_>, table: &str, last: i64) -> Result<(), rusqlite::Error> {
-    if !["photos", "removals", "queue", "asking"].contains(&table) {
+pub(super) fn raise_sequence(
+    transaction: &Transaction<'_>,
+    table: &str,
+    last: i64,
+) -> Result<(), rusqlite::Error> {
+    // Others number by what is there.
+    if !["photos", "removals", "queue", "asking", "check_runs"].contains(&table) {
         return Ok(());
     }
     let changed = transaction
@@ -148,7 +154,7 @@ fn raise_sequence(transaction: &Transaction<'_>, table: &str, last: i64) -> Resu
 fn put(
     transaction: &Transaction<'_>,
     table: &str,
-    columns: &[(&str, Form)],
+    columns: &[(&str, Kind)],
     row: &Map<String, Value>,
 ) -> Result<(), String> {
     let (mut names, mut values) = (Vec::new(), Vec::new());
@@ -156,11 +162,13 @@ fn put(
         if name == "table" {
             continue;
         }
-        let Some((name, form)) = columns.iter().find(|(column, _)| column == name) else {
+        let Some((name, kind)) = columns.iter().find(|(column, _)| column == name) else {
             return Err(format!("rows of {table:?} have no field {name:?}"));
         };
         names.push(*name);
-        values.push(stored(value, *form).ok_or_else(|| format!("the field {name:?} cannot be read"))?);
+        values.push(
+            stored(value, Form::of(*kind)).ok_or_else(|| format!("the field {name:?} cannot be read"))?,
+        );
     }
     if table == "meta" && !row.get("key").and_then(Value::as_str).is_some_and(|key| META_KEYS.contains(&key))
     {

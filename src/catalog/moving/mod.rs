@@ -1,16 +1,27 @@
-//! A whole catalogue goes somewhere else: as a copy of its file ([`backup`], [`restore`]) or as lines of JSON
-//! ([`export`], [`import`]). What arrives is verified before it takes its place, and takes it in one step.
+//! A whole catalogue goes somewhere else: as a copy of its file ([`backup`], [`restore`]), as lines of JSON
+//! ([`export`], [`import`]), or row by row into a home of whatever kind (`Home::move_to`). What arrives
+//! is verified before it takes its place, and takes it in one step.
 
 mod backup;
 mod export;
 mod import;
 mod place;
+mod rows;
+mod tables;
+mod transfer;
 
 use std::path::PathBuf;
 
 pub use backup::{backup, restore};
 pub use export::{EXPORT_FORMAT, Exported, export};
 pub use import::import;
+pub(crate) use rows::FolderArrival;
+pub(crate) use tables::Rows;
+#[cfg(feature = "postgres")]
+pub(crate) use tables::{Cell, Kind, LastNumber, NUMBERED, Row, Table};
+pub(crate) use transfer::Arrival;
+pub use transfer::{MoveOptions, MoveProgress, Moved, MovedTable};
+pub(crate) use transfer::{count_rows, transfer};
 
 use super::CatalogError;
 
@@ -35,6 +46,25 @@ pub enum MoveError {
     TooNew { found: u64, known: u64 },
     #[error("{} cannot be read or written: {reason}", path.display())]
     Io { path: PathBuf, reason: std::io::Error },
+    #[error("there is no home at {location}")]
+    NoHome { location: String },
+    #[error("both are the same home: {location}")]
+    SameHome { location: String },
+    #[error("{location} holds something already: a home moves to where none is")]
+    TargetUsed { location: String },
+    #[error(
+        "at {location} waits what a move from {from} has left unfinished: finish that one, or throw it away with --restart"
+    )]
+    Unfinished { location: String, from: String },
+    #[error(
+        "the table {table} has {there} rows at the source and {here} at the target, or other ones: the source was changed \
+         meanwhile; stop what writes to it, and move again with --restart"
+    )]
+    Differs { table: &'static str, there: u64, here: u64 },
+    #[error(
+        "the source was changed while it was moved: stop what writes to it, and move again with --restart"
+    )]
+    Changed,
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }

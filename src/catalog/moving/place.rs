@@ -1,6 +1,7 @@
 //! Putting a new catalogue in the place of an old one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -9,10 +10,18 @@ use super::MoveError;
 use crate::access;
 use crate::catalog::FILE_NAME;
 
-/// A folder beside the catalogue in which a new one is made; gone with its owner.
+/// The folder in a home in which a moved catalogue arrives, and the file in it that says where it comes from.
+const MOVE_FOLDER: &str = "arriving-move";
+const MOVE_FROM: &str = "from";
+
+/// A folder beside the catalogue in which a new one is made.
 pub(super) struct Place {
     home: PathBuf,
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Of one that is gone with its owner.
+    temporary: Option<tempfile::TempDir>,
+    /// Locked for as long as this lives, for one that others may want to go on with.
+    _lock: Option<File>,
 }
 
 impl Place {
@@ -25,17 +34,59 @@ impl Place {
         }
         access::make_home(home).map_err(io)?;
         let folder = tempfile::Builder::new().prefix("arriving-").tempdir_in(home).map_err(io)?;
-        Ok(Self { home: home.to_path_buf(), folder })
+        let path = folder.path().to_path_buf();
+        Ok(Self { home: home.to_path_buf(), folder: path, temporary: Some(folder), _lock: None })
+    }
+
+    /// One that stays where its owner is killed, for the next move from the same place. Refuses where a catalogue is in the
+    /// home.
+    pub(super) fn for_move(home: &Path, from: &str, restart: bool) -> Result<Self, MoveError> {
+        let io = |reason| MoveError::Io { path: home.to_path_buf(), reason };
+        if home.join(FILE_NAME).exists() {
+            return Err(MoveError::TargetUsed { location: home.display().to_string() });
+        }
+        access::make_home(home).map_err(io)?;
+        let folder = home.join(MOVE_FOLDER);
+        access::make_folder(&folder).map_err(io)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut lock = access::open(&mut options, &folder.join(MOVE_FROM)).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(MoveError::InUse { path: home.to_path_buf() }),
+            Err(TryLockError::Error(reason)) => return Err(io(reason)),
+        }
+        let mut earlier = String::new();
+        lock.read_to_string(&mut earlier).map_err(io)?;
+        if earlier != from {
+            if !earlier.is_empty() && !restart {
+                let location = home.display().to_string();
+                return Err(MoveError::Unfinished { location, from: earlier });
+            }
+            lock.set_len(0).and_then(|()| lock.rewind()).map_err(io)?;
+        }
+        if earlier != from || restart {
+            for name in [FILE_NAME.to_owned(), format!("{FILE_NAME}-wal"), format!("{FILE_NAME}-shm")] {
+                match fs::remove_file(folder.join(name)) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+                    _ => {}
+                }
+            }
+        }
+        if earlier != from {
+            lock.write_all(from.as_bytes()).and_then(|()| lock.sync_all()).map_err(io)?;
+        }
+        Ok(Self { home: home.to_path_buf(), folder, temporary: None, _lock: Some(lock) })
     }
 
     /// Where the new catalogue is to be made.
     pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// Has the new catalogue take its place. One that was there is kept beside it, and its name returned.
     pub(super) fn take(self) -> Result<Option<PathBuf>, MoveError> {
-        let (new, old) = (self.folder.path().join(FILE_NAME), self.home.join(FILE_NAME));
+        let (new, old) = (self.folder.join(FILE_NAME), self.home.join(FILE_NAME));
         let io = |reason| MoveError::Io { path: old.clone(), reason };
         File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
         let mut replaced = None;
@@ -64,6 +115,10 @@ impl Place {
         }
         fs::rename(&new, &old).map_err(io)?;
         File::open(&self.home).and_then(|home| home.sync_all()).map_err(io)?;
+        if self.temporary.is_none() {
+            // What is left of it does no harm.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
         Ok(replaced)
     }
 
