@@ -97,6 +97,7 @@ codes! {
         InUse => "home_in_use",
         NotSound => "move_not_sound",
         Line => "import_line",
+        File => "import_file",
         CutOff => "import_cut_off",
         TooNew => "import_too_new",
         Io => "move_io",

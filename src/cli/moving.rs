@@ -88,14 +88,17 @@ fn tell_replaced(replaced: Option<&Path>) -> io::Result<()> {
     }
 }
 
-/// Write all of this home as lines of JSON: photos, vectors, sketches, answers, offers, what people said, calibration, and
-/// for the record what was spent. The format is described in docs/formats.md.
+/// Write all of this home as lines of JSON or, with --parquet, as Parquet files: photos, vectors, sketches, answers, offers,
+/// what people said, calibration, and for the record what was spent. The formats are described in docs/formats.md.
 #[derive(Args, Debug)]
 pub(super) struct Export {
-    /// The new file, or - for standard output
+    /// The new file, or - for standard output; with --parquet the new folder
     file: PathBuf,
-    /// Replace a file that is there
+    /// A folder of Parquet files, one a table, for pandas, DuckDB and their like
     #[arg(long)]
+    parquet: bool,
+    /// Replace a file that is there
+    #[arg(long, conflicts_with = "parquet")]
     force: bool,
 }
 
@@ -106,7 +109,13 @@ impl Export {
         let catalog = Catalog::open(home)?;
         let mut progress = |_: &str| {};
         let now = SystemClock.now();
-        let exported = if self.file == Path::new("-") {
+        let exported = if self.parquet {
+            let terminal = Terminal::new();
+            let mut table_begins = |table: &str| terminal.step(table, 0, 1);
+            let exported = moving::export_parquet(&catalog, &self.file, now, &mut table_begins)?;
+            terminal.step("written", 1, 1);
+            exported
+        } else if self.file == Path::new("-") {
             check_stdout()?;
             // Not through the guard for terminals: JSON is plain, and may be long.
             moving::export(&catalog, BufWriter::new(io::stdout().lock()), now, &mut progress)?
@@ -137,7 +146,7 @@ impl Export {
 /// line was read and the sum was right.
 #[derive(Args, Debug)]
 pub(super) struct Import {
-    /// The file, or - for standard input
+    /// The file, the folder of Parquet files, or - for standard input
     file: PathBuf,
     /// Replace the catalogue that is there; it is kept beside the new one
     #[arg(long)]
@@ -154,6 +163,8 @@ impl Import {
         };
         let (imported, replaced) = if self.file == Path::new("-") {
             moving::import(io::stdin().lock(), home, self.force, &mut progress)?
+        } else if self.file.is_dir() {
+            moving::import_parquet(&self.file, home, self.force, &mut progress)?
         } else {
             let file =
                 File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?;

@@ -169,6 +169,6 @@ fn copies_of_one_picture_are_one_group_by_its_first_and_nothing_is_stored() {
     ];
     let prepared: Vec<_> = files.iter().map(|bytes| engine.prepare_picture(bytes).unwrap()).collect();
     assert_eq!(engine.same_among(&prepared).unwrap(), [0, 1, 0, 3, 1]);
-    assert_eq!(engine.same_among(&[]).unwrap(), []);
+    assert!(engine.same_among(&[]).unwrap().is_empty());
     assert_eq!(engine.catalog().photos(&PhotoFilter::default()).unwrap(), []);
 }

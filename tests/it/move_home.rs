@@ -51,7 +51,7 @@ fn fill_the_rest(store: &dyn Store) {
     };
     store.remember_unreadable(&unreadable).unwrap();
     let categories = tongkuan::offer::Offer { category_ids: vec![7], ..offer("1") };
-    let detail = OfferDetail { offer: categories, image_urls: vec![], attributes: vec![], skus: vec![] };
+    let detail = OfferDetail::new(categories);
     store.store_details("fake", &detail.offer.offer_id, &detail, NOW).unwrap();
     store.watch_offers(std::slice::from_ref(&detail.offer.offer_id), NOW).unwrap();
     // The second answer has the first one kept, which named other offers.

@@ -77,6 +77,103 @@ fn an_imported_home_answers_as_the_exported_one() {
     assert_eq!(rows(&again), rows(&bytes));
 }
 
+/// The home as Parquet files in `folder`.
+fn in_parquet(home: &Path, folder: &Path) {
+    let catalog = Catalog::open(home).unwrap();
+    moving::export_parquet(&catalog, folder, Timestamp::from_unix_ms(0), &mut |_| {}).unwrap();
+}
+
+#[test]
+fn a_home_that_went_through_parquet_files_answers_as_before() {
+    let bench = filled();
+    let before = answers(&bench, bench.home.path());
+    let other = tempfile::tempdir().unwrap();
+    let (files, home) = (other.path().join("files"), other.path().join("home"));
+    in_parquet(bench.home.path(), &files);
+    assert!(
+        matches!(
+            moving::export_parquet(
+                &Catalog::open(bench.home.path()).unwrap(),
+                &files,
+                Timestamp::from_unix_ms(0),
+                &mut |_| {}
+            ),
+            Err(MoveError::Exists { .. })
+        ),
+        "nothing is written over"
+    );
+    let (imported, _) = moving::import_parquet(&files, &home, false, &mut |_| {}).unwrap();
+    assert_eq!((imported.photos, imported.told), (7, 2));
+    assert_eq!(answers(&bench, &home), before);
+    let rows = |home: &Path| {
+        let text = String::from_utf8(exported(home)).unwrap();
+        let kept = |line: &&str| {
+            !["tongkuan_export", "\"meta\"", "\"end\""].iter().any(|other| line.contains(other))
+        };
+        text.lines().filter(kept).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&home), rows(bench.home.path()), "bit for bit");
+}
+
+#[test]
+fn vectors_in_parquet_are_lists_of_numbers_that_others_read() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::{ListAccessor as _, RowAccessor as _};
+
+    let bench = filled();
+    let other = tempfile::tempdir().unwrap();
+    let files = other.path().join("files");
+    in_parquet(bench.home.path(), &files);
+    let file = fs::File::open(files.join("embeddings.parquet")).unwrap();
+    let reader = SerializedFileReader::new(file).unwrap();
+    let engine = bench.engine();
+    let mut rows = 0;
+    for row in reader.get_row_iter(None).unwrap() {
+        let row = row.unwrap();
+        let stored = engine.stored_embedding(PhotoId(row.get_long(0).unwrap())).unwrap().unwrap();
+        let list = row.get_list(1).unwrap();
+        let numbers: Vec<f32> = (0..list.len()).map(|place| list.get_float(place).unwrap()).collect();
+        assert_eq!(numbers, stored.as_slice());
+        rows += 1;
+    }
+    assert_eq!(rows, 7);
+}
+
+#[test]
+fn parquet_files_that_were_changed_are_not_imported_and_nothing_is_left_of_them() {
+    let bench = filled();
+    type Spoil = fn(&Path);
+    let cases: [(&str, Spoil); 5] = [
+        ("a byte", |files| {
+            let path = files.join("photos.parquet");
+            let mut bytes = fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }),
+        ("a missing file", |files| fs::remove_file(files.join("answers.parquet")).unwrap()),
+        ("files in each other's place", |files| {
+            fs::copy(files.join("embeddings.parquet"), files.join("sketches.parquet")).map(drop).unwrap();
+        }),
+        ("of a newer version", |files| {
+            let path = files.join(moving::MANIFEST);
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, text.replace("\"catalog_format\": ", "\"catalog_format\": 9")).unwrap();
+        }),
+        ("no manifest", |files| fs::remove_file(files.join(moving::MANIFEST)).unwrap()),
+    ];
+    for (what, spoil) in cases {
+        let other = tempfile::tempdir().unwrap();
+        let (files, home) = (other.path().join("files"), other.path().join("home"));
+        in_parquet(bench.home.path(), &files);
+        spoil(&files);
+        let refused = moving::import_parquet(&files, &home, false, &mut |_| {});
+        assert!(refused.is_err(), "{what}");
+        let left = fs::read_dir(&home).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{what}: {refused:?}");
+    }
+}
+
 #[test]
 fn numbers_of_removed_photos_are_not_given_again_after_an_import() {
     let bench = Bench::new();

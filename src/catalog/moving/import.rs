@@ -33,6 +33,15 @@ pub fn import(
     force: bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(Exported, Option<PathBuf>), MoveError> {
+    arrive(home, force, |transaction| read_all(from, transaction, progress))
+}
+
+/// A new catalogue in the home, of what `read` puts into it.
+pub(super) fn arrive(
+    home: &Path,
+    force: bool,
+    read: impl FnOnce(&Transaction<'_>) -> Result<Exported, MoveError>,
+) -> Result<(Exported, Option<PathBuf>), MoveError> {
     let place = Place::in_home(home, force)?;
     let imported = {
         let catalog = Catalog::open(place.folder())?;
@@ -43,7 +52,7 @@ pub fn import(
             // The catalogue takes its place only when all of it is on disk.
             writer.pragma_update(None, "synchronous", "OFF")?;
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let imported = read_all(from, &transaction, progress)?;
+            let imported = read(&transaction)?;
             answers::index_all_offers(&transaction)?;
             transaction.commit()?;
             let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -122,14 +131,15 @@ const NO_EXPORT: &str = "it does not begin as an export does";
 fn header(value: &Map<String, Value>) -> Result<Map<String, Value>, Option<MoveError>> {
     let format = value.get("tongkuan_export").and_then(Value::as_u64).ok_or(None)?;
     let catalog = value.get("catalog_format").and_then(Value::as_u64).ok_or(None)?;
-    let known = schema::newest();
-    if format > EXPORT_FORMAT {
-        return Err(Some(MoveError::TooNew { found: format, known: EXPORT_FORMAT }));
-    }
-    if catalog > known {
-        return Err(Some(MoveError::TooNew { found: catalog, known }));
-    }
+    check_formats(format, catalog)?;
     Ok(value.get("sequences").and_then(Value::as_object).cloned().unwrap_or_default())
+}
+
+pub(super) fn check_formats(export: u64, catalog: u64) -> Result<(), MoveError> {
+    let newest = schema::newest();
+    let too_new =
+        [(export, EXPORT_FORMAT), (catalog, newest)].into_iter().find(|(found, known)| found > known);
+    too_new.map_or(Ok(()), |(found, known)| Err(MoveError::TooNew { found, known }))
 }
 
 /// Numbers that were given once are not given again, although their rows are gone.
@@ -207,7 +217,8 @@ fn stored(value: &Value, form: Form) -> Option<Stored> {
     })
 }
 
-fn hex(text: &str) -> Option<Vec<u8>> {
+/// Of lower- or upper-case digits.
+pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
     let digits = digits.filter(|digits| digits.len() % 2 == 0)?;

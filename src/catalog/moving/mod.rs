@@ -1,10 +1,12 @@
 //! A whole catalogue goes somewhere else: as a copy of its file ([`backup`], [`restore`]), as lines of JSON
-//! ([`export`], [`import`]), or row by row into a home of whatever kind (`Home::move_to`). What arrives
+//! ([`export`], [`import`]) or Parquet files, or row by row into a home of whatever kind (`Home::move_to`). What arrives
 //! is verified before it takes its place, and takes it in one step.
 
 mod backup;
 mod export;
 mod import;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod place;
 mod rows;
 mod tables;
@@ -15,6 +17,8 @@ use std::path::PathBuf;
 pub use backup::{backup, restore};
 pub use export::{EXPORT_FORMAT, Exported, export};
 pub use import::import;
+#[cfg(feature = "parquet")]
+pub use parquet::{MANIFEST, export_parquet, import_parquet};
 pub(crate) use rows::FolderArrival;
 pub(crate) use tables::Rows;
 #[cfg(feature = "postgres")]
@@ -38,6 +42,8 @@ pub enum MoveError {
     NotSound { path: PathBuf, problem: String },
     #[error("line {line} of what is imported: {problem}; nothing was imported")]
     Line { line: u64, problem: String },
+    #[error("{}: {problem}; nothing was imported", path.display())]
+    File { path: PathBuf, problem: String },
     #[error("what is imported ends before its last line: it was cut off; nothing was imported")]
     CutOff,
     #[error(

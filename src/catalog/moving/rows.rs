@@ -17,7 +17,7 @@ fn names(columns: &[(&str, Kind)]) -> String {
     columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-fn cell(stored: ValueRef<'_>, kind: Kind, before: Option<&Cell>) -> Cell {
+pub(super) fn cell(stored: ValueRef<'_>, kind: Kind, before: Option<&Cell>) -> Cell {
     match (stored, kind) {
         // Rows of older formats have no sum.
         (ValueRef::Null, Kind::Sum) => match before {

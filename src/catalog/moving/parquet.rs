@@ -1,0 +1,437 @@
+//! A catalogue as Parquet files, for pandas, DuckDB and their like, and back.
+//!
+//! A folder with one file a table, and `export.json` beside them, which is written last: formats, numbers that were given, and of
+//! each file its rows and SHA-256. Columns are those of the lines of [`super::export`]: digests in hexadecimal; vectors, though,
+//! are lists of numbers of single precision, and sketches and files bytes.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::record::Field;
+use parquet::schema::parser::parse_message_type;
+use rusqlite::types::Value as Stored;
+use rusqlite::{Transaction, params_from_iter};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::MoveError;
+use super::export::{EXPORT_FORMAT, Exported, META_KEYS, exported_tables, hex_of};
+use super::import::{arrive, check_formats, hex, raise_sequence};
+use super::tables::{Cell, Kind, Row, Table};
+use crate::catalog::columns::crc32;
+use crate::catalog::{Catalog, schema};
+use crate::timestamp::Timestamp;
+
+/// The file that says what the others hold.
+pub const MANIFEST: &str = "export.json";
+
+/// A row group ends at so many rows, or at so many bytes of them.
+const GROUP_ROWS: usize = 4096;
+const GROUP_BYTES: usize = 32 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    tongkuan_export: u64,
+    catalog_format: u64,
+    exported_at: String,
+    sequences: BTreeMap<String, i64>,
+    files: BTreeMap<String, FileSum>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FileSum {
+    rows: u64,
+    sha256: String,
+}
+
+fn file_of(table: &Table) -> String {
+    format!("{}.parquet", table.name)
+}
+
+/// A vector is a list of numbers here.
+fn is_vector(column: &str) -> bool {
+    column == "vector"
+}
+
+/// Writes all of a catalogue, as it is at one moment, into a new folder, while other processes use it. `progress` hears of the
+/// table that begins.
+///
+/// # Errors
+/// [`MoveError`] when the folder is there already, the catalogue cannot be read, or the files cannot be written: then there is no
+/// folder.
+pub fn export_parquet(
+    catalog: &Catalog,
+    folder: &Path,
+    now: Timestamp,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Exported, MoveError> {
+    if !catalog.is_read_only() {
+        catalog.store_what_waits()?;
+    }
+    if folder.exists() {
+        return Err(MoveError::Exists { path: folder.to_path_buf() });
+    }
+    let unwritten = |reason: io::Error| MoveError::Io { path: folder.to_path_buf(), reason };
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let arriving = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(parent).map_err(unwritten)?;
+    let mut exported = Exported::default();
+    let mut files = BTreeMap::new();
+    let mut sequences = BTreeMap::new();
+    let mut failed = None;
+    catalog.read(|connection| {
+        // One snapshot for all tables.
+        let transaction = connection.unchecked_transaction()?;
+        let mut numbers = transaction.prepare("SELECT name, seq FROM sqlite_sequence")?;
+        for row in numbers.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            let (name, last): (String, i64) = row?;
+            sequences.insert(name, last);
+        }
+        for table in exported_tables() {
+            progress(table.name);
+            match write_table(&transaction, table, arriving.path(), &mut exported)? {
+                Ok(sum) => drop(files.insert(file_of(table), sum)),
+                Err(reason) => {
+                    failed = Some(reason);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(reason) = failed {
+        return Err(unwritten(reason));
+    }
+    let manifest = Manifest {
+        tongkuan_export: EXPORT_FORMAT,
+        catalog_format: schema::newest(),
+        exported_at: now.to_string(),
+        sequences,
+        files,
+    };
+    let write_last = || {
+        let mut file = File::create(arriving.path().join(MANIFEST))?;
+        serde_json::to_writer_pretty(&mut file, &manifest)?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    };
+    write_last().map_err(unwritten)?;
+    fs::rename(arriving.path(), folder).map_err(unwritten)?;
+    // It has another name by now.
+    let _ = arriving.keep();
+    Ok(exported)
+}
+
+/// The outer error is the catalogue's, the inner one the file's.
+fn write_table(
+    transaction: &Transaction<'_>,
+    table: &Table,
+    folder: &Path,
+    exported: &mut Exported,
+) -> rusqlite::Result<io::Result<FileSum>> {
+    let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
+    let only = if table.name == "meta" {
+        format!(" WHERE key IN ('{}')", META_KEYS.join("', '"))
+    } else {
+        String::new()
+    };
+    let sql = format!("SELECT {} FROM {}{only} ORDER BY 1, 2", names.join(", "), table.name);
+    let mut statement = transaction.prepare(&sql)?;
+    let mut found = statement.query([])?;
+    let path = folder.join(file_of(table));
+    let mut file = match TableFile::create(&path, table) {
+        Ok(file) => file,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let mut rows = 0;
+    while let Some(row) = found.next()? {
+        let mut cells = Row::with_capacity(table.columns.len());
+        for (column, (_, kind)) in table.columns.iter().enumerate() {
+            let read = super::rows::cell(row.get_ref(column)?, *kind, cells.last());
+            cells.push(read);
+        }
+        if is_of_whole_numbers(table, &cells) {
+            if let Err(reason) = file.put(cells) {
+                return Ok(Err(reason));
+            }
+            rows += 1;
+            exported.count(table.name);
+        }
+    }
+    Ok(file.close().and_then(|()| Ok(FileSum { rows, sha256: sum_of(&path)? })))
+}
+
+/// A vector whose bytes are no whole numbers is damaged; `reembed` makes it anew.
+fn is_of_whole_numbers(table: &Table, cells: &[Cell]) -> bool {
+    table.columns.iter().zip(cells).all(|((name, _), cell)| match cell {
+        Cell::Bytes(bytes) if is_vector(name) => bytes.len() % 4 == 0,
+        _ => true,
+    })
+}
+
+fn sum_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok(hex_of(&hash.finalize()));
+        }
+        hash.update(&piece[..read]);
+    }
+}
+
+/// A table on its way into a file.
+struct TableFile<'t> {
+    table: &'t Table,
+    writer: SerializedFileWriter<File>,
+    group: Vec<Row>,
+    group_bytes: usize,
+}
+
+impl<'t> TableFile<'t> {
+    fn create(path: &Path, table: &'t Table) -> io::Result<Self> {
+        let schema = parse_message_type(&schema_of(table)).map_err(as_io)?;
+        let compression = Compression::ZSTD(ZstdLevel::default());
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let writer =
+            SerializedFileWriter::new(File::create_new(path)?, Arc::new(schema), Arc::new(properties));
+        Ok(Self { table, writer: writer.map_err(as_io)?, group: Vec::new(), group_bytes: 0 })
+    }
+
+    fn put(&mut self, row: Row) -> io::Result<()> {
+        self.group_bytes += row.iter().map(bytes_of).sum::<usize>();
+        self.group.push(row);
+        if self.group.len() >= GROUP_ROWS || self.group_bytes >= GROUP_BYTES {
+            self.write_group()?;
+        }
+        Ok(())
+    }
+
+    fn write_group(&mut self) -> io::Result<()> {
+        let rows = std::mem::take(&mut self.group);
+        self.group_bytes = 0;
+        let mut group = self.writer.next_row_group().map_err(as_io)?;
+        for (place, (name, kind)) in self.table.columns.iter().enumerate() {
+            let Some(mut column) = group.next_column().map_err(as_io)? else { break };
+            let cells = rows.iter().map(|row| &row[place]);
+            write_column(&mut column, cells, name, *kind).map_err(as_io)?;
+            column.close().map_err(as_io)?;
+        }
+        group.close().map_err(as_io)?;
+        Ok(())
+    }
+
+    fn close(mut self) -> io::Result<()> {
+        if !self.group.is_empty() {
+            self.write_group()?;
+        }
+        let file = self.writer.into_inner().map_err(as_io)?;
+        file.sync_all()
+    }
+}
+
+fn as_io(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(other) => io::Error::other(other.to_string()),
+        },
+        other => io::Error::other(other),
+    }
+}
+
+fn bytes_of(cell: &Cell) -> usize {
+    match cell {
+        Cell::Bytes(bytes) => bytes.len(),
+        Cell::Text(text) => text.len(),
+        Cell::Null | Cell::Integer(_) | Cell::Single(_) => 8,
+    }
+}
+
+fn schema_of(table: &Table) -> String {
+    let column = |(name, kind): &(&str, Kind)| match kind {
+        Kind::Bytes if is_vector(name) => {
+            format!("OPTIONAL GROUP {name} (LIST) {{ REPEATED GROUP list {{ REQUIRED FLOAT element; }} }}")
+        }
+        Kind::Integer | Kind::Flag | Kind::Sum => format!("OPTIONAL INT64 {name};"),
+        Kind::Single => format!("OPTIONAL FLOAT {name};"),
+        Kind::Text | Kind::Decimal | Kind::Digest => format!("OPTIONAL BYTE_ARRAY {name} (UTF8);"),
+        Kind::Bytes => format!("OPTIONAL BYTE_ARRAY {name};"),
+    };
+    let columns: Vec<String> = table.columns.iter().map(column).collect();
+    format!("message {} {{ {} }}", table.name, columns.join(" "))
+}
+
+/// Whether a value is there, as Parquet has it.
+fn level(cell: &Cell) -> i16 {
+    i16::from(!matches!(cell, Cell::Null))
+}
+
+fn write_column<'c>(
+    column: &mut SerializedColumnWriter<'_>,
+    cells: impl Iterator<Item = &'c Cell> + Clone,
+    name: &str,
+    kind: Kind,
+) -> Result<(), ParquetError> {
+    let levels: Vec<i16> = cells.clone().map(level).collect();
+    match kind {
+        Kind::Bytes if is_vector(name) => return write_vectors(column, cells),
+        Kind::Integer | Kind::Flag | Kind::Sum => {
+            let number = |cell: &Cell| if let Cell::Integer(number) = cell { Some(*number) } else { None };
+            let values: Vec<i64> = cells.filter_map(number).collect();
+            column.typed::<Int64Type>().write_batch(&values, Some(&levels), None)?;
+        }
+        Kind::Single => {
+            let number = |cell: &Cell| if let Cell::Single(number) = cell { Some(*number) } else { None };
+            let values: Vec<f32> = cells.filter_map(number).collect();
+            column.typed::<FloatType>().write_batch(&values, Some(&levels), None)?;
+        }
+        Kind::Text | Kind::Decimal | Kind::Digest | Kind::Bytes => {
+            let value = |cell: &Cell| match cell {
+                Cell::Bytes(bytes) if kind == Kind::Digest => Some(ByteArray::from(hex_of(bytes).as_str())),
+                Cell::Bytes(bytes) => Some(ByteArray::from(bytes.clone())),
+                Cell::Text(text) => Some(ByteArray::from(text.as_str())),
+                Cell::Null | Cell::Integer(_) | Cell::Single(_) => None,
+            };
+            let values: Vec<ByteArray> = cells.filter_map(value).collect();
+            column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_vectors<'c>(
+    column: &mut SerializedColumnWriter<'_>,
+    cells: impl Iterator<Item = &'c Cell>,
+) -> Result<(), ParquetError> {
+    let (mut values, mut levels, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+    for cell in cells {
+        let (numbers, missing) = match cell {
+            Cell::Bytes(bytes) => (bytes.as_chunks::<4>().0, 1),
+            _ => (&[][..], 0),
+        };
+        if numbers.is_empty() {
+            levels.push(missing);
+            repeated.push(0);
+        }
+        for (place, four) in numbers.iter().enumerate() {
+            values.push(f32::from_le_bytes(*four));
+            levels.push(2);
+            repeated.push(i16::from(place > 0));
+        }
+    }
+    column.typed::<FloatType>().write_batch(&values, Some(&levels), Some(&repeated))?;
+    Ok(())
+}
+
+/// Makes a catalogue in `home` of what [`export_parquet`] wrote, as [`super::import`] does of lines: it takes its place when all was
+/// read, the sums were right and SQLite finds it sound. Files of tables that the manifest does not name are not looked at.
+///
+/// # Errors
+/// As of [`super::import`]; [`MoveError::File`] for what is wrong with a file.
+pub fn import_parquet(
+    folder: &Path,
+    home: &Path,
+    force: bool,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Exported, Option<PathBuf>), MoveError> {
+    let path = folder.join(MANIFEST);
+    let text = fs::read(&path).map_err(|reason| MoveError::Io { path: path.clone(), reason })?;
+    let manifest: Manifest = serde_json::from_slice(&text)
+        .map_err(|error| MoveError::File { path: path.clone(), problem: error.to_string() })?;
+    check_formats(manifest.tongkuan_export, manifest.catalog_format)?;
+    arrive(home, force, |transaction| {
+        let mut imported = Exported::default();
+        for (name, sum) in &manifest.files {
+            let path = folder.join(name);
+            let bad = |problem: String| MoveError::File { path: path.clone(), problem };
+            let Some(table) = exported_tables().find(|table| file_of(table) == *name) else {
+                return Err(bad("there is no such table".to_owned()));
+            };
+            let read = |reason| MoveError::Io { path: path.clone(), reason };
+            if sum_of(&path).map_err(read)? != sum.sha256 {
+                return Err(bad("its sum is another: it was changed".to_owned()));
+            }
+            let file = File::open(&path).map_err(read)?;
+            let before = imported.rows;
+            read_table(file, table, transaction, &mut imported, progress).map_err(bad)?;
+            if imported.rows - before != sum.rows {
+                return Err(bad(format!("it has {} rows, not {}", imported.rows - before, sum.rows)));
+            }
+        }
+        for (table, last) in &manifest.sequences {
+            raise_sequence(transaction, table, *last)?;
+        }
+        Ok(imported)
+    })
+}
+
+fn read_table(
+    file: File,
+    table: &Table,
+    transaction: &Transaction<'_>,
+    imported: &mut Exported,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), String> {
+    let text = |error: ParquetError| error.to_string();
+    let reader = SerializedFileReader::new(file).map_err(text)?;
+    for row in reader.get_row_iter(None).map_err(text)? {
+        let row = row.map_err(text)?;
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for (name, field) in row.get_column_iter() {
+            let Some((name, kind)) = table.columns.iter().find(|(column, _)| column == name) else {
+                return Err(format!("there is no column {name:?}"));
+            };
+            names.push(*name);
+            values.push(stored(field, *kind).ok_or_else(|| format!("the column {name:?} cannot be read"))?);
+        }
+        let value_of = |name: &str| names.iter().position(|known| *known == name).map(|place| &values[place]);
+        if table.name == "meta"
+            && !matches!(value_of("key"), Some(Stored::Text(key)) if META_KEYS.contains(&key.as_str()))
+        {
+            return Err("such a single value is not imported".to_owned());
+        }
+        let bytes = ["vector", "sketch"].into_iter().find_map(value_of);
+        if let (Some(Stored::Blob(bytes)), Some(Stored::Integer(sum))) = (bytes, value_of("crc32"))
+            && i64::from(crc32(bytes)) != *sum
+        {
+            return Err(format!("the sum of a row is another: {:?}", values.first()));
+        }
+        let places = vec!["?"; names.len()].join(", ");
+        // A new catalogue has single values of its own.
+        let sql = format!("INSERT OR REPLACE INTO {} ({}) VALUES ({places})", table.name, names.join(", "));
+        let put = transaction.prepare_cached(&sql).and_then(|mut put| put.execute(params_from_iter(values)));
+        put.map_err(|error| error.to_string())?;
+        imported.count(table.name);
+        if imported.rows % 1024 == 0 {
+            progress(imported.rows);
+        }
+    }
+    Ok(())
+}
+
+fn stored(field: &Field, kind: Kind) -> Option<Stored> {
+    Some(match (field, kind) {
+        (Field::Null, _) => Stored::Null,
+        (Field::Long(number), Kind::Integer | Kind::Flag | Kind::Sum) => Stored::Integer(*number),
+        (Field::Float(number), Kind::Single) => Stored::Real(f64::from(*number)),
+        (Field::Str(text), Kind::Text | Kind::Decimal) => Stored::Text(text.clone()),
+        (Field::Str(text), Kind::Digest) => Stored::Blob(hex(text)?),
+        (Field::Bytes(bytes), Kind::Bytes) => Stored::Blob(bytes.data().to_vec()),
+        (Field::ListInternal(list), Kind::Bytes) => {
+            let number = |field: &Field| if let Field::Float(number) = field { Some(*number) } else { None };
+            let numbers: Option<Vec<f32>> = list.elements().iter().map(number).collect();
+            Stored::Blob(numbers?.into_iter().flat_map(f32::to_le_bytes).collect())
+        }
+        _ => return None,
+    })
+}
