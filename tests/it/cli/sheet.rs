@@ -77,7 +77,7 @@ fn what_may_not_be_asked_waits_and_a_second_run_fills_it_in() {
 #[test]
 fn details_are_planned_paid_once_and_give_the_price_of_the_wanted_quantity() {
     let shell = shell_with(2);
-    let wanted = ["--details", "--quantity", "500", "--top", "2", "--cheapest-first"];
+    let wanted = ["--details", "--quantity", "20000", "--top", "2", "--cheapest-first"];
     let plan = sheet(&shell, &[&["--dry-run"][..], &wanted].concat());
     let told = &plan.json()["plan"];
     assert_eq!((&told["open"], &told["details"], &told["calls"]), (&2.into(), &4.into(), &6.into()));
