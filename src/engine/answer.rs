@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{AnswerPart, Explanation, Timings};
+use super::{Explanation, Timings};
 use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::photo_id::PhotoId;
@@ -52,6 +52,28 @@ impl From<StoredPhoto> for Matched {
     fn from(photo: StoredPhoto) -> Self {
         Self { photo_id: photo.photo_id, kind: photo.kind, label: photo.label }
     }
+}
+
+/// What one place has brought to a merged answer.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct AnswerPart {
+    /// The upstream that was to answer; `None`: the first one that could.
+    pub upstream: Option<String>,
+    /// The part of the picture that was asked about; `None`: all of it.
+    pub region: Option<Region>,
+    /// Where its offers came from.
+    pub source: Source,
+    /// When they were fetched.
+    pub fetched_at: Option<Timestamp>,
+    /// Offers that no place before it had.
+    pub new_offers: usize,
+    /// Search requests that counted against the quota.
+    pub upstream_calls: u32,
+    /// Why it did not answer.
+    pub unanswered: Option<Unanswered>,
+    /// Why it failed.
+    pub error: Option<String>,
 }
 
 /// The answer to one search. Serialises to the object that `tongkuan search --json` prints.

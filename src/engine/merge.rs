@@ -2,11 +2,8 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
-
 use super::pages::CallsLeft;
-use super::{Answer, Engine, EngineError, Outcome, Query, Source, Unanswered};
-use crate::clock::Timestamp;
+use super::{Answer, AnswerPart, Engine, EngineError, Outcome, Query, Source};
 use crate::offer::OfferId;
 use crate::question::Region;
 
@@ -67,28 +64,6 @@ impl Breadth {
     fn is_one_place(self) -> bool {
         !self.all_upstreams && !self.suggested_regions
     }
-}
-
-/// What one place has brought to a merged answer.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct AnswerPart {
-    /// The upstream that was to answer; `None`: the first one that could.
-    pub upstream: Option<String>,
-    /// The part of the picture that was asked about; `None`: all of it.
-    pub region: Option<Region>,
-    /// Where its offers came from.
-    pub source: Source,
-    /// When they were fetched.
-    pub fetched_at: Option<Timestamp>,
-    /// Offers that no place before it had.
-    pub new_offers: usize,
-    /// Search requests that counted against the quota.
-    pub upstream_calls: u32,
-    /// Why it did not answer.
-    pub unanswered: Option<Unanswered>,
-    /// Why it failed.
-    pub error: Option<String>,
 }
 
 impl Engine {

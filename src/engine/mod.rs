@@ -49,7 +49,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 pub use add_all::OwnGood;
 pub use among::{JUDGED, PictureFacts, PreparedPicture};
-pub use answer::{Answer, Inspection, Matched, Outcome, Source, Unanswered, Unstored};
+pub use answer::{Answer, AnswerPart, Inspection, Matched, Outcome, Source, Unanswered, Unstored};
 pub use batch::BatchEnd;
 pub use bound::CalibratedOn;
 pub use builder::{EngineBuilder, RuntimeChoice};
@@ -67,7 +67,7 @@ pub use goods::Added;
 pub use harvest::{HarvestError, Harvested};
 pub use history::{AnswerChanges, AskedAgain, ChangedOffer, GoneOffer};
 pub use live_index::IndexAudit;
-pub use merge::{AnswerPart, Breadth};
+pub use merge::Breadth;
 pub use pages::MAX_PAGES;
 pub use progress::{Progress, Silent};
 pub use query::{Mode, Query, SecondLook};

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::columns::{COLUMNS, Cell, cells, landed_cost};
+use super::columns::{COLUMNS, Cell, Column, cells, landed_cost};
 use super::{Sheet, SheetRow};
 use crate::printable::field;
 
@@ -16,7 +16,7 @@ table{border-collapse:separate;border-spacing:0;font-variant-numeric:tabular-num
 th,td{padding:.3rem .5rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:middle;max-width:22rem;overflow-wrap:anywhere}
 th{position:sticky;top:0;background:var(--card);white-space:nowrap;z-index:1}
 img{max-width:96px;max-height:96px;display:block;background:#fff}
-.number{text-align:right}.number,.short{white-space:nowrap}a{color:inherit}
+.title{min-width:14rem}.number{text-align:right}.number,.short{white-space:nowrap}a{color:inherit}
 ";
 
 pub(super) fn html(sheet: &Sheet) -> String {
@@ -46,7 +46,7 @@ pub(super) fn html(sheet: &Sheet) -> String {
                     tbody {
                         @for row in sheet.rows() {
                             @let cells = cells(&row, sheet.language);
-                            tr { @for (place, _) in shown() { (cell(&cells[place], &row, sheet)) } }
+                            tr { @for (place, column) in shown() { (cell(&cells[place], column, &row, sheet)) } }
                         }
                     }
                 }
@@ -56,16 +56,20 @@ pub(super) fn html(sheet: &Sheet) -> String {
     page.into_string()
 }
 
-fn cell(cell: &Cell<'_>, row: &SheetRow<'_>, sheet: &Sheet) -> Markup {
+fn cell(cell: &Cell<'_>, column: &Column, row: &SheetRow<'_>, sheet: &Sheet) -> Markup {
     let number = |text: String| html! { td.number { (text) } };
     match cell {
         // Days, statuses and numbers of goods stay on one line.
         Cell::Text(text) if text.len() <= 16 => html! { td.short { (field(text)) } },
+        Cell::Text(text) if column.name.starts_with("title") => html! { td.title { (field(text)) } },
         Cell::Text(text) => html! { td { (field(text)) } },
         Cell::Link(url) => {
-            html! { td { a href=(url) rel="noreferrer noopener" target="_blank" { (field(url)) } } }
+            html! { td { a href=(url) rel="noreferrer noopener" target="_blank" title=(url) { (field(host_of(url))) } } }
         }
-        Cell::Number(value) | Cell::Price(value) => number(value.to_string()),
+        Cell::Number(value) => number(value.to_string()),
+        // Fen, and what is left where a price is told more finely.
+        Cell::Price(value) if is_whole(value * 100.0) => number(format!("{value:.2}")),
+        Cell::Price(value) => number(value.to_string()),
         Cell::Share(share) => number(format!("{:.1} %", share * 100.0)),
         Cell::LandedCost => {
             number(landed_cost(row, sheet.assumptions).map_or(String::new(), |cost| format!("{cost:.2}")))
@@ -75,6 +79,17 @@ fn cell(cell: &Cell<'_>, row: &SheetRow<'_>, sheet: &Sheet) -> Markup {
         }
         Cell::Empty | Cell::Blank | Cell::Margin => html! { td {} },
     }
+}
+
+/// But for what binary fractions lose.
+fn is_whole(number: f64) -> bool {
+    (number - number.round()).abs() < 1e-6
+}
+
+/// What a link is called: an address takes more room than all else that is told of an offer.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or(rest)
 }
 
 #[cfg(test)]
@@ -91,7 +106,10 @@ mod tests {
         let page = html(&sheet);
         assert_eq!(page.matches("<tr>").count(), 4);
         assert!(page.contains("&lt;script&gt;杯") && !page.contains("<script>"), "{page}");
-        assert!(page.contains("状态"));
+        assert!(
+            page.contains("状态") && page.contains(">12.50<") && page.contains(">detail.1688.com<"),
+            "{page}"
+        );
         assert!(!page.contains("复购率"), "nothing tells of it");
         sheet.pictures[0].offers[1].offer.repurchase_percent = Some(40);
         assert!(html(&sheet).contains("复购率"));

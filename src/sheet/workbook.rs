@@ -69,6 +69,7 @@ fn write_offers(sheet: &Sheet, offers: &mut Worksheet, formats: &Formats) -> Res
         offers.set_column_width(place, f64::from(column.width))?;
     }
     let (mut last, mut links) = (0, 0);
+    let mut is_told = [false; COLUMNS.len()];
     for (number, row) in (1..).zip(sheet.rows()) {
         if number >= MAX_ROWS {
             return Err(SheetError::TooManyRows { max_rows: MAX_ROWS - 1 });
@@ -76,10 +77,17 @@ fn write_offers(sheet: &Sheet, offers: &mut Worksheet, formats: &Formats) -> Res
         let cells = cells(&row, sheet.language);
         let has_picture = cells.iter().any(|cell| matches!(cell, Cell::Picture(_)));
         offers.set_row_height_pixels(number, if has_picture { PICTURE_ROW_PX } else { TEXT_ROW_PX })?;
+        for (is_told, cell) in is_told.iter_mut().zip(&cells) {
+            *is_told |= *cell != Cell::Empty;
+        }
         for (place, cell) in (0..).zip(&cells) {
             write_cell(offers, (number, place), cell, &row, sheet.assumptions, formats, &mut links)?;
         }
         last = number;
+    }
+    // What nobody has told of any offer is there, and out of sight.
+    for (place, _) in (0..).zip(is_told).filter(|(_, is_told)| !is_told) {
+        offers.set_column_hidden(place)?;
     }
     // On paper: one page wide, with the head on each.
     offers.set_landscape().set_print_fit_to_pages(1, 0);
@@ -275,9 +283,27 @@ mod tests {
             format!("(N2*(1+fee_share)+IF({weight}=\"\",weight_kg,{weight})*freight_per_kg)/yuan_per_unit");
         assert!(offers.contains(&cost), "{offers}");
         assert!(offers.contains("<autoFilter ref=\"A1:AQ4\""), "{offers}");
+        for (column, is_hidden) in
+            [("price", false), ("sell_price", false), ("week_sold", true), ("ships", true)]
+        {
+            assert_eq!(hides(&offers, place_of(column) + 1), is_hidden, "{column}: {offers}");
+        }
         assert!(part("xl/workbook.xml").contains("'Assumptions'!$B$1"));
         assert!(part("xl/sharedStrings.xml").contains("=1+1"), "a title is text");
         assert!(archive.by_name("xl/media/image1.jpeg").is_ok());
+    }
+
+    /// Whether a worksheet hides a column, numbered from 1.
+    fn hides(sheet: &str, column: u16) -> bool {
+        sheet.split("<col ").skip(1).any(|ranges| {
+            let value = |name: &str| {
+                let rest = ranges.split_once(&format!("{name}=\""))?.1;
+                rest.split_once('"')?.0.parse::<u16>().ok()
+            };
+            let range = ranges.split("/>").next().unwrap_or_default();
+            range.contains("hidden=\"1\"")
+                && value("min").zip(value("max")).is_some_and(|(min, max)| (min..=max).contains(&column))
+        })
     }
 
     #[test]

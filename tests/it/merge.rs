@@ -86,7 +86,8 @@ fn one_that_fails_leaves_the_others_and_is_told() {
     assert_eq!(ids(&merged), ["13"]);
     assert!(merged.parts[0].error.is_some() && merged.parts[1].error.is_none(), "{:?}", merged.parts);
     assert!(merged.warnings.iter().any(|warning| warning.starts_with("one: ")), "{:?}", merged.warnings);
-    let alone = engine_of(&Bench::new(), &[one]);
+    let other = Bench::new();
+    let alone = engine_of(&other, &[one]);
     assert!(alone.search_widely(&query(&png(1)), EVERYWHERE()).is_err(), "nobody has answered");
 }
 

@@ -9,7 +9,7 @@ use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::config::Profile;
 use tongkuan::engine::{CachePolicy, Engine};
 use tongkuan::fetch::{FetchLimits, Fetcher};
-use tongkuan::offer::OfferId;
+use tongkuan::offer::{OfferId, Sku};
 use tongkuan::photo::{Photo, PhotoLimits};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 use tongkuan::serve::{GatewayApp, NewKey, Rights, ServeParts, ServeStore, Server};
@@ -202,7 +202,15 @@ fn details_of_an_offer_are_asked_for_once_and_told_in_each_dialect_that_has_them
     let by_aop = here(Profile::Aop, &id).unwrap();
     assert_eq!(gateway.sandbox.counters().details_ok, 1, "it is known");
     assert_eq!(by_aop, at(gateway.sandbox.base_url(), Profile::Aop, &id).unwrap());
-    assert_eq!((&by_article.skus, &by_article.attributes), (&by_aop.skus, &by_aop.attributes));
+    // The article's dialect does not weigh single variants.
+    let weightless = |sku: &Sku| Sku { weight_grams: None, ..sku.clone() };
+    let skus: Vec<Sku> = by_aop.skus.iter().map(weightless).collect();
+    assert_eq!((&by_article.skus, &by_article.attributes), (&skus, &by_aop.attributes));
+    assert_eq!(
+        (&by_article.price_ladder, by_article.weight_grams),
+        (&by_aop.price_ladder, by_aop.weight_grams)
+    );
+    assert_eq!(by_aop.price_ladder.len(), 3);
     assert_eq!((&by_article.offer.title, by_article.offer.price), (&by_aop.offer.title, by_aop.offer.price));
     for dialect in [Profile::Article, Profile::Aop] {
         assert_eq!(here(dialect, &offer_id("1")).unwrap_err().code, "no_such_offer", "{dialect}");

@@ -1,6 +1,9 @@
 //! `tongkuan sheet`: pictures in, a buyer's table out.
 
-use std::collections::{HashMap, HashSet};
+mod asking;
+mod pictures;
+
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +14,9 @@ use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 use serde_json::json;
 
+use asking::{Asker, INTERRUPTED};
+use pictures::{fetch_thumbnails, fetch_variant_pictures, group};
+
 use super::advice;
 use super::interrupt::{told_interrupted, until_interrupt};
 use super::output::{complain, complain_about, stdout};
@@ -20,9 +26,7 @@ use super::settings::Settings;
 use super::show::Terminal;
 use crate::cancel::Interrupt;
 use crate::engine::{Answer, Breadth, Engine, Mode, Outcome, Progress as _, Query, Source};
-use crate::fetch::Fetch;
 use crate::input::{Columns, Input, Item, PictureSource, skipped_text};
-use crate::offer::{OfferDetail, OfferId};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::sheet::{Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status};
@@ -91,7 +95,7 @@ pub(super) struct SheetCommand {
     /// Ask for the details of each offer in the sheet, too: ladder of prices, weight, variants. A call for each that is not known
     #[arg(long)]
     details: bool,
-    /// Cheapest first, by the price of one of the wanted pieces; without it in the upstream's order, the most alike first
+    /// Of the offers in the sheet, those first of which a wanted piece costs the least; without it, the most alike first
     #[arg(long)]
     cheapest_first: bool,
     /// Say which offers of a picture show the very same picture of the goods: their pictures are fetched and compared
@@ -122,7 +126,6 @@ fn not_below_zero(text: &str) -> Result<f64, String> {
 }
 
 /// For programs, as reasons are that an engine gives.
-const INTERRUPTED: &str = "interrupted";
 const OFFLINE: &str = "offline";
 
 /// A picture of the input.
@@ -254,13 +257,9 @@ impl SheetCommand {
             match &looked.known {
                 Ok(_) if looked.is_open() => drop(open.insert(looked.digest)),
                 Ok(answer) => {
-                    let mut offers = answer.offers.clone();
-                    if self.cheapest_first {
-                        offers.sort_by_key(|offer| (offer.price.is_none(), offer.price));
-                    }
-                    for offer in offers.into_iter().take(self.top.into()) {
+                    for offer in answer.offers.iter().take(self.top.into()) {
                         if catalog.details(&offer.offer_id, &[])?.is_none() {
-                            unknown.insert(offer.offer_id);
+                            unknown.insert(offer.offer_id.clone());
                         }
                     }
                 }
@@ -319,12 +318,12 @@ impl SheetCommand {
             thumbnail: stored_picture(asker.engine, matched.photo_id),
         });
         let catalog = asker.engine.catalog();
-        for offer in answer.offers {
+        // The most alike: the cheapest of all that came would be other goods.
+        for offer in answer.offers.into_iter().take(self.top.into()) {
             let stored = catalog.details(&offer.offer_id, &[])?;
             picture.offers.push(SheetOffer::new(offer, stored.map(|stored| stored.detail), self.quantity));
         }
         self.put_in_order(&mut picture);
-        picture.offers.truncate(self.top.into());
         Ok(picture)
     }
 
@@ -386,25 +385,6 @@ impl SheetCommand {
             Ok(())
         })
     }
-}
-
-/// Which offers show the same picture, by the line for as many pictures as there are.
-fn group(engine: &Engine, fetcher: &dyn Fetch, offers: &mut [SheetOffer]) -> Result<()> {
-    let mut compared = Vec::new();
-    let mut places = Vec::new();
-    for (place, offer) in offers.iter().enumerate() {
-        let fetched = offer.offer.image_url.as_ref().and_then(|address| fetcher.fetch(address).ok());
-        // One that cannot be read is like none.
-        if let Some(Ok(prepared)) = fetched.map(|bytes| engine.prepare_picture(&bytes)) {
-            compared.push(prepared);
-            places.push(place);
-        }
-    }
-    let same_as = engine.same_among(&compared)?;
-    for (place, first) in places.iter().zip(same_as).filter(|(place, first)| **place != places[*first]) {
-        offers[*place].same_picture_as = Some(offers[places[first]].offer.offer_id.clone());
-    }
-    Ok(())
 }
 
 fn row_of(item: Item) -> Row {
@@ -529,91 +509,6 @@ impl Plan {
     }
 }
 
-/// Asks about open pictures while it may.
-struct Asker<'a> {
-    engine: &'a Engine,
-    pictures: &'a Pictures,
-    /// What is asked beside each picture.
-    params: SearchParams,
-    breadth: Breadth,
-    /// Calls that may still be made.
-    left: u32,
-    /// What bounds them.
-    limit: &'static str,
-    /// Why nothing is asked any more.
-    over: Option<String>,
-    /// Why details were not told.
-    why_no_details: Option<String>,
-}
-
-impl Asker<'_> {
-    /// What is told of an offer's page, if that may be asked for.
-    fn details(&mut self, offer_id: &OfferId, interrupt: &Interrupt) -> Option<OfferDetail> {
-        let may_ask = self.left > 0 && self.over.is_none() && interrupt.check().is_ok();
-        let mode = if may_ask { Mode::Default } else { Mode::LocalOnly };
-        match self.engine.details_unless(interrupt, offer_id, mode) {
-            Ok(details) => {
-                self.left = self.left.saturating_sub(details.upstream_calls);
-                if let Some(unanswered) = &details.unanswered {
-                    let why = if may_ask { unanswered.message.clone() } else { self.limit.to_owned() };
-                    self.why_no_details.get_or_insert(why);
-                }
-                details.detail
-            }
-            Err(error) => {
-                self.left = self.left.saturating_sub(error.calls());
-                self.why_no_details.get_or_insert_with(|| advice::explained(&error));
-                None
-            }
-        }
-    }
-
-    /// The answer, or what is known, and what it waits for.
-    fn ask(
-        &mut self,
-        source: &PictureSource,
-        known: Answer,
-        interrupt: &Interrupt,
-    ) -> (Answer, Option<String>) {
-        if interrupt.check().is_err() {
-            self.over = Some(INTERRUPTED.to_owned());
-        }
-        // An equal or edited copy may have been asked about since, which costs nothing to find out.
-        let mode = if self.left == 0 || self.over.is_some() { Mode::LocalOnly } else { Mode::Default };
-        match self.search(source, mode, interrupt) {
-            Ok(answer) => {
-                self.left = self.left.saturating_sub(answer.upstream_calls);
-                for warning in &answer.warnings {
-                    complain_about(source.name(), warning);
-                }
-                let waits_for = if mode == Mode::LocalOnly {
-                    let limit = || self.over.clone().unwrap_or_else(|| self.limit.to_owned());
-                    (answer.verdict != Outcome::Hit).then(limit)
-                } else if let Some(unanswered) = &answer.unanswered {
-                    // What holds for one holds for all: budget, quota, a breaker that is open.
-                    let reason = serde_json::to_value(unanswered.reason).unwrap_or_default();
-                    self.over = reason.as_str().map(ToOwned::to_owned);
-                    self.over.clone()
-                } else {
-                    None
-                };
-                (answer, waits_for)
-            }
-            Err(error) => (known, Some(advice::explained(error.as_ref()))),
-        }
-    }
-
-    fn search(&self, source: &PictureSource, mode: Mode, interrupt: &Interrupt) -> Result<Answer> {
-        let picture = self.pictures.read(source)?;
-        let mut query = Query::new(&picture.bytes, &picture.label)
-            .source_url(picture.source_url.as_deref())
-            .params(self.params.clone())
-            .mode(mode);
-        query.interrupt = interrupt.clone();
-        Ok(self.engine.search_widely(&query, self.breadth.max_calls(self.left))?)
-    }
-}
-
 fn status_of(answer: &Answer, waits_for: Option<&str>) -> Status {
     match (answer.verdict, answer.source) {
         // What stands out may be asked about all the same.
@@ -634,40 +529,6 @@ fn status_of(answer: &Answer, waits_for: Option<&str>) -> Status {
 /// The stored picture, drawn from what is kept to compare it by.
 fn stored_picture(engine: &Engine, photo_id: PhotoId) -> Option<Vec<u8>> {
     thumbnail::jpeg(&engine.stored_sketch(photo_id).ok()??.picture())
-}
-
-/// Small JPEGs by address; each address is fetched once.
-fn fetch_thumbnails(
-    pictures: &Pictures,
-    mut addresses: Vec<String>,
-    interrupt: &Interrupt,
-) -> HashMap<String, Vec<u8>> {
-    let Some(fetcher) = pictures.fetcher() else { return HashMap::new() };
-    addresses.sort_unstable();
-    addresses.dedup();
-    let (terminal, done, of) = (Terminal::new(), AtomicUsize::new(0), addresses.len());
-    let fetched: HashMap<String, Vec<u8>> = addresses
-        .into_par_iter()
-        .filter_map(|address| {
-            interrupt.check().ok()?;
-            let bytes = fetcher.fetch(&address).ok();
-            terminal.step("fetching pictures", done.fetch_add(1, Ordering::Relaxed) + 1, of);
-            Some((address, thumbnail::of_file(&bytes?)?))
-        })
-        .collect();
-    if fetched.len() < of {
-        complain(format_args!("{} of {of} pictures of offers could not be fetched", of - fetched.len()));
-    }
-    fetched
-}
-
-fn fetch_variant_pictures(pictures: &Pictures, sheet: &mut Sheet, interrupt: &Interrupt) {
-    let offers = sheet.pictures.iter().flat_map(|picture| &picture.offers);
-    let variants = offers.flat_map(|offer| offer.details.iter().flat_map(|details| &details.variants));
-    let addresses: Vec<String> = variants.filter_map(|sku| sku.image_url.clone()).collect();
-    if !addresses.is_empty() {
-        sheet.variant_pictures = fetch_thumbnails(pictures, addresses, interrupt);
-    }
 }
 
 fn finish(settings: &Settings, sheet: &Sheet, out: &Path, interrupt: &Interrupt) -> Result<ExitCode> {
