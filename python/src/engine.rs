@@ -201,7 +201,11 @@ impl NativeEngine {
     #[pyo3(signature = (given, label, mode, *, category, price_min, price_max, keyword, max_min_order, region, page,
         page_size, pages, all_upstreams, suggested_regions, max_calls, max_age_days, defer, force, deadline_secs, filters,
         sort, upstream_keyword, translate_keyword, auxiliary_text, item_title, collection, language))]
-    #[allow(clippy::too_many_arguments, reason = "the Python part names them")]
+    #[allow(
+        clippy::too_many_arguments,
+        clippy::fn_params_excessive_bools,
+        reason = "the Python part names them"
+    )]
     fn search(
         &self,
         py: Python<'_>,

@@ -144,7 +144,7 @@ pub struct SheetPicture {
     pub matched: Option<SheetMatch>,
     /// When the upstream was asked, or the own goods were stored.
     pub asked_at: Option<Timestamp>,
-    /// Search calls that it cost in this run.
+    /// Calls that it cost in this run, those for details of its offers included.
     pub upstream_calls: u32,
     /// The best ones, in the upstream's order.
     pub offers: Vec<SheetOffer>,

@@ -66,10 +66,9 @@ fn cell(cell: &Cell<'_>, column: &Column, row: &SheetRow<'_>, sheet: &Sheet) -> 
         Cell::Link(url) => {
             html! { td { a href=(url) rel="noreferrer noopener" target="_blank" title=(url) { (field(host_of(url))) } } }
         }
-        Cell::Number(value) => number(value.to_string()),
-        // Fen, and what is left where a price is told more finely.
+        // Fen; all digits where a price is told more finely.
         Cell::Price(value) if is_whole(value * 100.0) => number(format!("{value:.2}")),
-        Cell::Price(value) => number(value.to_string()),
+        Cell::Number(value) | Cell::Price(value) => number(value.to_string()),
         Cell::Share(share) => number(format!("{:.1} %", share * 100.0)),
         Cell::LandedCost => {
             number(landed_cost(row, sheet.assumptions).map_or(String::new(), |cost| format!("{cost:.2}")))

@@ -139,10 +139,12 @@ fn vectors_in_parquet_are_lists_of_numbers_that_others_read() {
     assert_eq!(rows, 7);
 }
 
+/// Changes files of an export.
+type Spoil = fn(&Path);
+
 #[test]
 fn parquet_files_that_were_changed_are_not_imported_and_nothing_is_left_of_them() {
     let bench = filled();
-    type Spoil = fn(&Path);
     let cases: [(&str, Spoil); 5] = [
         ("a byte", |files| {
             let path = files.join("photos.parquet");

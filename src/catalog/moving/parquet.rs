@@ -412,7 +412,7 @@ fn read_table(
         let put = transaction.prepare_cached(&sql).and_then(|mut put| put.execute(params_from_iter(values)));
         put.map_err(|error| error.to_string())?;
         imported.count(table.name);
-        if imported.rows % 1024 == 0 {
+        if imported.rows.is_multiple_of(1024) {
             progress(imported.rows);
         }
     }

@@ -213,7 +213,7 @@ impl SheetCommand {
             sheet.pictures.push(self.picture(&mut asker, row, looked, settings, &interrupt)?);
             terminal.step("asking", done + 1, count);
         }
-        self.fill_in_details(&mut asker, &mut sheet, settings, &interrupt)?;
+        self.fill_in_details(&mut asker, &mut sheet, settings, &interrupt);
         let has_pictures = !self.no_offer_pictures && matches!(form, Form::Workbook | Form::Page);
         if has_pictures || self.group {
             self.fetch_offer_pictures(&engine, &pictures, &mut sheet, &interrupt)?;
@@ -341,23 +341,24 @@ impl SheetCommand {
         sheet: &mut Sheet,
         settings: &Settings,
         interrupt: &Interrupt,
-    ) -> Result<()> {
+    ) {
         if !self.details || settings.is_offline() {
-            return Ok(());
+            return;
         }
         let (terminal, count) = (Terminal::new(), sheet.pictures.len());
         for (done, picture) in sheet.pictures.iter_mut().enumerate() {
+            let left = asker.left;
             for offer in picture.offers.iter_mut().filter(|offer| offer.details.is_none()) {
                 let detail = asker.details(&offer.offer.offer_id, interrupt);
                 offer.take_detail(detail, self.quantity);
             }
+            picture.upstream_calls += left - asker.left;
             self.put_in_order(picture);
             terminal.step("asking for details", done + 1, count);
         }
         if let Some(why) = asker.why_no_details.take() {
             complain(format_args!("details of some offers are missing: {why}"));
         }
-        Ok(())
     }
 
     /// Fetches the pictures of all offers. What cannot be fetched is left out: the sheet has its link.
