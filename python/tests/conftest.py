@@ -60,5 +60,7 @@ def sandbox(program: str, tmp_path: Path) -> Iterator[dict[str, str]]:
             "TONGKUAN_BASE_URL": told["base_url"],
             "TONGKUAN_APP_KEY": told["app_key"],
             "TONGKUAN_APP_SECRET": told["app_secret"],
+            # The official gateway's.
+            "TONGKUAN_REFRESH_TOKEN": told["refresh_token"],
         }
         server.kill()

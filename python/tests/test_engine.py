@@ -274,7 +274,10 @@ def test_details_cost_one_call_and_prices_have_a_history(
 ) -> None:
     for name, value in sandbox.items():
         monkeypatch.setenv(name, value)
-    engine = tongkuan.Engine(tmp_path / "home", upstreams=["article", "aop"])
+    profile = f'base_url = "{sandbox["TONGKUAN_BASE_URL"]}"\napp_key = "{sandbox["TONGKUAN_APP_KEY"]}"\nmin_interval_ms = 0\n'
+    config = tmp_path / "config.toml"
+    config.write_text(f'upstreams = ["article", "aop"]\n[upstream.article]\n{profile}[upstream.aop]\n{profile}')
+    engine = tongkuan.Engine(tmp_path / "home", config_file=config)
     wide = engine.search(photos[0], all_upstreams=True)
     assert (wide.upstream_calls, len(wide.parts)) == (2, 2)
     assert len({offer.offer_id for offer in wide.offers}) == len(wide.offers)
