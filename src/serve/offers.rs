@@ -79,7 +79,8 @@ pub(super) async fn get(
 
 /// Price, least order and sales of one offer over time
 ///
-/// An entry for each time that something else was told, the oldest first. Never asks an upstream.
+/// An entry for each time that something else was told, the oldest first; none for an offer that nobody has told of. Never asks an
+/// upstream.
 #[utoipa::path(
     get, path = "/v1/offers/{offer_id}/history", tag = "offers",
     params(("offer_id" = String, Path, description = "As searches name it")),
@@ -94,9 +95,6 @@ pub(super) async fn history(
     let offer_id = OfferId::new(offer_id)?;
     let asked = offer_id.clone();
     let history = app.on_engine(move |engine| engine.catalog().history(&asked)).await??;
-    if history.is_empty() {
-        return Err(RequestError::NoSuchOffer.into());
-    }
     Ok(axum::Json(json!({"id": offer_id, "history": history})))
 }
 

@@ -59,14 +59,15 @@ function priceHistory(offer) {
     place.append(h('p', { class: 'soft' }, t('history.loading')));
     try {
       place.replaceChildren(...drawnHistory(await api.offerHistory(offer.offer_id)));
-    } catch {
-      place.replaceChildren(h('p', { class: 'soft' }, t('history.none')));
+    } catch (problem) {
+      place.replaceChildren(h('p', { class: 'soft' }, problem.message));
     }
   };
   return h('details', { class: 'history', ontoggle: show }, h('summary', {}, t('history.title'), h('span', { class: 'unseen' }, ` ${offer.title}`)), place);
 }
 
 function drawnHistory(history) {
+  if (history.length === 0) return [h('p', { class: 'soft' }, t('history.none'))];
   const told = history.filter(({ price }) => price !== null);
   const lines = history.slice(-12).reverse().map(({ since, price, min_order_quantity: least }) =>
     h('li', {}, `${dateTime(since)}  ${price === null ? t('offer.no_price') : money(price)}`, least !== null && ` · ${t('offer.min', { n: least })}`),
