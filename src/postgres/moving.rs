@@ -238,30 +238,11 @@ fn mark_of(
     row.map(|row| row.try_get(0)).transpose()
 }
 
-impl Rows for PostgresArrival {
-    fn rows_after(
-        &self,
-        table: &Table,
-        after: Option<&[Cell]>,
-        limit: u32,
-    ) -> Result<Vec<Row>, CatalogError> {
-        self.store.rows_after(table, after, limit)
-    }
-
-    fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
-        self.store.row_count(table)
-    }
-
-    fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {
-        self.store.last_numbers()
-    }
-
-    fn changes(&self) -> Result<u64, CatalogError> {
-        self.store.changes()
-    }
-}
-
 impl Arrival for PostgresArrival {
+    fn rows(&self) -> &dyn Rows {
+        &self.store
+    }
+
     fn put(&self, table: &Table, rows: &[Row]) -> Result<(), CatalogError> {
         if rows.is_empty() {
             return Ok(());

@@ -77,10 +77,8 @@ fn write_offers(sheet: &Sheet, offers: &mut Worksheet, formats: &Formats) -> Res
         let cells = cells(&row, sheet.language);
         let has_picture = cells.iter().any(|cell| matches!(cell, Cell::Picture(_)));
         offers.set_row_height_pixels(number, if has_picture { PICTURE_ROW_PX } else { TEXT_ROW_PX })?;
-        for (is_told, cell) in is_told.iter_mut().zip(&cells) {
+        for ((place, cell), is_told) in (0..).zip(&cells).zip(&mut is_told) {
             *is_told |= *cell != Cell::Empty;
-        }
-        for (place, cell) in (0..).zip(&cells) {
             write_cell(offers, (number, place), cell, &row, sheet.assumptions, formats, &mut links)?;
         }
         last = number;

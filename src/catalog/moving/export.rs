@@ -52,6 +52,17 @@ pub(super) fn exported_tables() -> impl Iterator<Item = &'static Table> {
 /// Single values that travel: those of what is under way do not.
 pub(super) const META_KEYS: [&str; 4] = ["model", "calibration", "calibrations", "generation"];
 
+/// All rows of a table that travel, in an order that is the same in every export.
+pub(super) fn selection_of(table: &Table) -> String {
+    let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
+    let only = if table.name == "meta" {
+        format!(" WHERE key IN ('{}')", META_KEYS.join("', '"))
+    } else {
+        String::new()
+    };
+    format!("SELECT {} FROM {}{only} ORDER BY 1, 2", names.join(", "), table.name)
+}
+
 /// What was exported, or imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Exported {
@@ -127,31 +138,24 @@ pub fn export(
             "sequences": sequences,
         });
         failed = out.line(&header).err();
-        for Table { name: table, columns, .. } in exported_tables() {
+        for table in exported_tables() {
             if failed.is_some() {
                 return Ok(());
             }
-            progress(table);
-            let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-            let only = if *table == "meta" {
-                format!(" WHERE key IN ('{}')", META_KEYS.join("', '"))
-            } else {
-                String::new()
-            };
-            let sql = format!("SELECT {} FROM {table}{only} ORDER BY 1, 2", names.join(", "));
-            let mut statement = transaction.prepare(&sql)?;
+            progress(table.name);
+            let mut statement = transaction.prepare(&selection_of(table))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let mut line = Map::new();
-                line.insert("table".to_owned(), json!(table));
-                for (column, (name, kind)) in columns.iter().enumerate() {
+                line.insert("table".to_owned(), json!(table.name));
+                for (column, (name, kind)) in table.columns.iter().enumerate() {
                     line.insert((*name).to_owned(), value(row.get_ref(column)?, Form::of(*kind)));
                 }
                 failed = out.line(&Value::Object(line)).err();
                 if failed.is_some() {
                     return Ok(());
                 }
-                exported.count(table);
+                exported.count(table.name);
             }
         }
         Ok(())

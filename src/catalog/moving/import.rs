@@ -180,13 +180,25 @@ fn put(
             stored(value, Form::of(*kind)).ok_or_else(|| format!("the field {name:?} cannot be read"))?,
         );
     }
-    if table == "meta" && !row.get("key").and_then(Value::as_str).is_some_and(|key| META_KEYS.contains(&key))
+    insert(transaction, table, &names, values)
+}
+
+/// Inserts a row, after a look at what may be imported and at its sum.
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    table: &str,
+    names: &[&str],
+    values: Vec<Stored>,
+) -> Result<(), String> {
+    let value_of = |name: &str| Some(&values[names.iter().position(|known| *known == name)?]);
+    if table == "meta"
+        && !matches!(value_of("key"), Some(Stored::Text(key)) if META_KEYS.contains(&key.as_str()))
     {
         return Err("such a single value is not imported".to_owned());
     }
-    if let (Some(Stored::Blob(bytes)), Some(sum)) =
-        (blob_of(&names, &values), row.get("crc32").and_then(Value::as_i64))
-        && i64::from(crc32(bytes)) != sum
+    let bytes = ["vector", "sketch"].into_iter().find_map(value_of);
+    if let (Some(Stored::Blob(bytes)), Some(Stored::Integer(sum))) = (bytes, value_of("crc32"))
+        && i64::from(crc32(bytes)) != *sum
     {
         return Err("its sum is another: it was changed".to_owned());
     }
@@ -195,10 +207,6 @@ fn put(
     let sql = format!("INSERT OR REPLACE INTO {table} ({}) VALUES ({places})", names.join(", "));
     let put = transaction.prepare_cached(&sql).and_then(|mut put| put.execute(params_from_iter(values)));
     put.map(|_| ()).map_err(|error| error.to_string())
-}
-
-fn blob_of<'v>(names: &[&str], values: &'v [Stored]) -> Option<&'v Stored> {
-    names.iter().position(|name| ["vector", "sketch"].contains(name)).map(|place| &values[place])
 }
 
 fn stored(value: &Value, form: Form) -> Option<Stored> {

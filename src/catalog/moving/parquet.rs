@@ -18,16 +18,15 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::record::Field;
 use parquet::schema::parser::parse_message_type;
+use rusqlite::Transaction;
 use rusqlite::types::Value as Stored;
-use rusqlite::{Transaction, params_from_iter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
-use super::export::{EXPORT_FORMAT, Exported, META_KEYS, exported_tables, hex_of};
-use super::import::{arrive, check_formats, hex, raise_sequence};
+use super::export::{EXPORT_FORMAT, Exported, exported_tables, hex_of, selection_of};
+use super::import::{arrive, check_formats, hex, insert, raise_sequence};
 use super::tables::{Cell, Kind, Row, Table};
-use crate::catalog::columns::crc32;
 use crate::catalog::{Catalog, schema};
 use crate::timestamp::Timestamp;
 
@@ -137,14 +136,7 @@ fn write_table(
     folder: &Path,
     exported: &mut Exported,
 ) -> rusqlite::Result<io::Result<FileSum>> {
-    let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
-    let only = if table.name == "meta" {
-        format!(" WHERE key IN ('{}')", META_KEYS.join("', '"))
-    } else {
-        String::new()
-    };
-    let sql = format!("SELECT {} FROM {}{only} ORDER BY 1, 2", names.join(", "), table.name);
-    let mut statement = transaction.prepare(&sql)?;
+    let mut statement = transaction.prepare(&selection_of(table))?;
     let mut found = statement.query([])?;
     let path = folder.join(file_of(table));
     let mut file = match TableFile::create(&path, table) {
@@ -394,23 +386,7 @@ fn read_table(
             names.push(*name);
             values.push(stored(field, *kind).ok_or_else(|| format!("the column {name:?} cannot be read"))?);
         }
-        let value_of = |name: &str| names.iter().position(|known| *known == name).map(|place| &values[place]);
-        if table.name == "meta"
-            && !matches!(value_of("key"), Some(Stored::Text(key)) if META_KEYS.contains(&key.as_str()))
-        {
-            return Err("such a single value is not imported".to_owned());
-        }
-        let bytes = ["vector", "sketch"].into_iter().find_map(value_of);
-        if let (Some(Stored::Blob(bytes)), Some(Stored::Integer(sum))) = (bytes, value_of("crc32"))
-            && i64::from(crc32(bytes)) != *sum
-        {
-            return Err(format!("the sum of a row is another: {:?}", values.first()));
-        }
-        let places = vec!["?"; names.len()].join(", ");
-        // A new catalogue has single values of its own.
-        let sql = format!("INSERT OR REPLACE INTO {} ({}) VALUES ({places})", table.name, names.join(", "));
-        let put = transaction.prepare_cached(&sql).and_then(|mut put| put.execute(params_from_iter(values)));
-        put.map_err(|error| error.to_string())?;
+        insert(transaction, table.name, &names, values)?;
         imported.count(table.name);
         if imported.rows.is_multiple_of(1024) {
             progress(imported.rows);

@@ -115,30 +115,11 @@ impl FolderArrival {
     }
 }
 
-impl Rows for FolderArrival {
-    fn rows_after(
-        &self,
-        table: &Table,
-        after: Option<&[Cell]>,
-        limit: u32,
-    ) -> Result<Vec<Row>, CatalogError> {
-        self.catalog.rows_after(table, after, limit)
-    }
-
-    fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
-        self.catalog.row_count(table)
-    }
-
-    fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {
-        self.catalog.last_numbers()
-    }
-
-    fn changes(&self) -> Result<u64, CatalogError> {
-        self.catalog.changes()
-    }
-}
-
 impl Arrival for FolderArrival {
+    fn rows(&self) -> &dyn Rows {
+        &self.catalog
+    }
+
     fn put(&self, table: &Table, rows: &[Row]) -> Result<(), CatalogError> {
         let places = vec!["?"; table.columns.len()].join(", ");
         let sql = format!("INSERT INTO {} ({}) VALUES ({places})", table.name, names(table.columns));

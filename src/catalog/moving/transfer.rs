@@ -43,7 +43,9 @@ pub struct MovedTable {
 }
 
 /// Where a home arrives, before it is one.
-pub(crate) trait Arrival: Rows {
+pub(crate) trait Arrival {
+    /// What has arrived.
+    fn rows(&self) -> &dyn Rows;
     /// Puts rows behind those that are there, in one transaction.
     fn put(&self, table: &Table, rows: &[Row]) -> Result<(), CatalogError>;
     /// The key of the last row that is there.
@@ -74,7 +76,7 @@ pub(crate) fn transfer(
 ) -> Result<Moved, MoveError> {
     let changes = source.changes()?;
     let all = count_rows(source)?.rows;
-    let rows_before = count_rows(target.as_ref())?.rows;
+    let rows_before = count_rows(target.rows())?.rows;
     let mut done = rows_before;
     for table in &TABLES {
         let mut after = target.last_key(table)?;
@@ -97,7 +99,7 @@ pub(crate) fn transfer(
             progress("verifying", seen, (2 * all).max(seen));
         };
         let there = sum_up(source, table, &mut counted)?;
-        let here = sum_up(target.as_ref(), table, &mut counted)?;
+        let here = sum_up(target.rows(), table, &mut counted)?;
         if there != here {
             return Err(MoveError::Differs { table: table.name, there: there.0, here: here.0 });
         }
