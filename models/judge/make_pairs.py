@@ -138,7 +138,7 @@ SHAPE_EDITS = {"crop": crop_any, "pad": padded, "mirror": lambda p, r: ImageOps.
                "small": scaled_down, "recompressed": recompressed, "thumbnail": thumbnail}
 COVER_EDITS = {"banner": edits.banner, "corner": edits.corner, "sticker": sticker}
 PLACE_EDITS = ("poster", "collage", "scene")
-PLACED_SHARE = 0.15
+PLACED_SHARE = 0.20
 
 
 class Edits:
@@ -157,6 +157,8 @@ class Edits:
         for _ in range(n):
             kind = kinds[int(rng.choice(3, p=[0.40, 0.30, 0.30]))]
             name = list(kind)[int(rng.integers(len(kind)))]
+            if kind is COVER_EDITS and rng.random() < 0.3:  # the edit that costs the most hits
+                name = "banner"
             if name not in names:
                 names.append(name)
         if rng.random() < PLACED_SHARE:
@@ -400,6 +402,23 @@ def split_of(group):
     return next(name for name, tenths in SPLITS.items() if tenth in tenths)
 
 
+# Of the pictures, and of each kind of pair: so many are narrow strips, so many are stored and asked without an edit.
+STRIP_SHARE = 0.08
+UNEDITED_SHARE = {"same": 0.15, "colour": 0.35, "print": 0.35, "goods": 0.35}
+
+
+def strip_box(size, rng):
+    """Left, top, right, bottom of a strip that is 2 to 4 times as long as wide; along the longer side, mostly."""
+    (w, h), ratio, at = size, rng.uniform(2, 4), rng.uniform(0.2, 0.8)
+    if (w > h) != (rng.random() < 0.2):
+        tall = int(max(min(h, w / ratio), 24))
+        top = int((h - tall) * at)
+        return 0, top, w, top + tall
+    wide = int(max(min(w, h / ratio), 24))
+    left = int((w - wide) * at)
+    return left, 0, left + wide, h
+
+
 class Source:
     def __init__(self, args):
         rng = np.random.default_rng(1)
@@ -430,7 +449,14 @@ class Source:
         self.edits = Edits(self.others)
 
     def any(self, rng):
-        """(group, picture): most are photographs, some real shop pictures, some objects on a plain ground."""
+        """(group, picture): most are photographs, some real shop pictures, some objects on a plain ground; some of each are
+        strips."""
+        group, picture = self.whole(rng)
+        if rng.random() < STRIP_SHARE:
+            picture = picture.crop(strip_box(picture.size, rng))
+        return group, picture
+
+    def whole(self, rng):
         way = rng.random()
         if way < 0.55:
             return self.photos[int(rng.integers(len(self.photos)))]
@@ -484,7 +510,11 @@ class Source:
             if not near:
                 return None
             j = near[int(rng.integers(min(len(near), 12)))]
-            return "goods", "alike", self.photos[i][0], self.photos[i][1], self.photos[j][1]
+            pair = [self.photos[i][1], self.photos[j][1]]
+            if rng.random() < STRIP_SHARE:
+                seed = int(rng.integers(1 << 30))
+                pair = [p.crop(strip_box(p.size, np.random.default_rng(seed))) for p in pair]
+            return "goods", "alike", self.photos[i][0], *pair
         if way < 0.97:
             group, picture = self.any(rng)
             return "goods", "swap", group, *self.either(picture, shop_edits.swap(picture, rng, self.others), rng)
@@ -531,7 +561,7 @@ def edited_pair(source, args, rng):
     names = source.edits.chain(rng)
     if kind == "print" and note != "print":  # small words must be there still
         names = [name for name in names if name not in ("thumbnail", *PLACE_EDITS)]
-    if kind != "same" and rng.random() < 0.35:
+    if rng.random() < UNEDITED_SHARE[kind]:
         names = []
     again = copy.deepcopy(rng)
     second = source.edits.apply(query, names, rng)
