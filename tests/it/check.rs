@@ -193,7 +193,7 @@ fn shuffled(seed: u64, rows: u64) -> Vec<Vec<u8>> {
 #[test]
 fn the_result_is_that_of_one_after_the_other_whatever_the_threads() {
     for seed in [3, 20_261_127] {
-        let pictures = shuffled(seed, 90);
+        let pictures = shuffled(seed, 60);
         for options in [ADD, CheckOptions::default()] {
             // Each row a run of its own.
             let one_by_one = options.add.then(|| {

@@ -102,13 +102,18 @@ fn a_body_that_is_too_large_is_refused_before_it_is_read() {
 fn bodies_that_would_not_fit_into_memory_together_are_refused() {
     let small = ServeOptions { max_body_bytes: 100_000, max_bytes_in_flight: 100_000, ..options() };
     let service = Service::with(small, None);
-    // One that has told its size and sends nothing.
+    // One that has told its size and sends nothing; what it asked to be told first is told once its room is taken.
     let mut first = TcpStream::connect(service.server.address()).unwrap();
-    first.write_all(b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99900\r\n\r\n").unwrap();
-    until("the first is there", || {
-        let status = service.search("?local=true", &png(1)).status();
-        status == 429
-    });
+    first.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    first
+        .write_all(
+            b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99900\r\nexpect: 100-continue\r\n\r\n",
+        )
+        .unwrap();
+    let mut told = String::new();
+    BufReader::new(&first).read_line(&mut told).unwrap();
+    assert_eq!(told, "HTTP/1.1 100 Continue\r\n");
+    assert_eq!(problem(service.search("?local=true", &png(1))), (429, "overloaded".to_owned()));
     drop(first);
     until("its room is free again", || service.search("?local=true", &png(1)).status() == 200);
 }
