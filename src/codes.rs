@@ -8,7 +8,7 @@ use crate::cancel::Interrupted;
 use crate::catalog::CatalogError;
 use crate::embed::runtime::RuntimeError;
 use crate::embed::{EmbedError, EmbeddingError, ModelError};
-use crate::engine::{EngineError, HarvestError};
+use crate::engine::{EngineError, HarvestError, UnknownIndex};
 use crate::fetch::FetchError;
 use crate::index::{IndexError, LoadError, SaveError};
 use crate::offer::{OfferIdError, PriceError, ScoreError};
@@ -64,6 +64,7 @@ code! {
     SketchError => "no_sketch",
     TensorError => "no_tensor",
     TooFewPairs => "too_few_pairs",
+    UnknownIndex => "unknown_index",
 }
 
 codes! {
@@ -86,7 +87,8 @@ codes! {
         Sqlite => "catalog_failed",
         DatabaseNotOpened => "database_not_opened",
         DatabaseNotTrusted => "database_not_trusted",
-        Database => "database_failed"
+        Database => "database_failed",
+        PgvectorUnavailable => "pgvector_unavailable"
     }
     Interrupted {
         Cancelled => "cancelled",

@@ -206,7 +206,8 @@ fn answer_that_names_it(
              JOIN answers a ON a.answer_id = o.answer_id
              WHERE i.photo_id = ?1 AND a.params = ?2
                AND (?3 IS NULL OR a.profile IN (SELECT value FROM json_each(?3)))
-             ORDER BY a.fetched_at_ms DESC, a.answer_id DESC LIMIT 1",
+             -- Of several offers with the picture, the one that had it first.
+             ORDER BY a.fetched_at_ms DESC, a.answer_id DESC, i.image_id LIMIT 1",
         )?
         .query_row(params![photo_id, params, profiles], |row| {
             let (id, answer) = answer_row(row)?;

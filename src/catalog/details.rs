@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::answers::note_categories;
 use super::columns::{blob, integer, text};
 use super::damage::Entry;
-use super::{Catalog, CatalogError, history};
+use super::{Catalog, CatalogError, history, images};
 use crate::offer::{OfferDetail, OfferId};
 use crate::timestamp::Timestamp;
 
@@ -92,5 +92,6 @@ pub(super) fn put_details(
         params![profile, offer_id.as_str(), body, fetched_at.unix_ms()],
     )?;
     history::note_terms(transaction, profile, offer_id, &detail.offer, fetched_at)?;
+    images::await_variants(transaction, profile, offer_id, detail)?;
     note_categories(transaction, profile, offer_id, &detail.offer.category_ids)
 }

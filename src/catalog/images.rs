@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::columns::text;
 use super::photos::{NewPhoto, Stored, put_photo};
 use super::{Catalog, CatalogError, bump_generation};
-use crate::offer::{Offer, canonical_image_url};
+use crate::offer::{Offer, OfferDetail, OfferId, canonical_image_url};
 use crate::photo_id::PhotoId;
 
 /// So often a picture that could not be fetched is tried again.
@@ -138,5 +138,23 @@ pub(super) fn await_image(
     transaction
         .prepare_cached("INSERT OR IGNORE INTO offer_images (profile, offer_id, url) VALUES (?1, ?2, ?3)")?
         .execute(params![profile, offer.offer_id.as_str(), url])?;
+    Ok(())
+}
+
+/// Notes the addresses of the pictures of an offer's variants, those that are new, where the upstream has told of the offer in a
+/// search: answers that name it are what such a picture leads to.
+pub(super) fn await_variants(
+    transaction: &Transaction<'_>,
+    profile: &str,
+    offer_id: &OfferId,
+    detail: &OfferDetail,
+) -> Result<(), rusqlite::Error> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT OR IGNORE INTO offer_images (profile, offer_id, url)
+         SELECT profile, offer_id, ?3 FROM offers WHERE profile = ?1 AND offer_id = ?2",
+    )?;
+    for url in detail.variant_images() {
+        statement.execute(params![profile, offer_id.as_str(), url])?;
+    }
     Ok(())
 }

@@ -136,6 +136,8 @@ pub enum CatalogError {
     DatabaseNotTrusted { problem: String },
     #[error("the database failed: {problem}")]
     Database { problem: String, trouble: DatabaseTrouble },
+    #[error("pgvector cannot search this home: {problem}")]
+    PgvectorUnavailable { problem: String },
 }
 
 /// What kind of trouble a database server has.

@@ -140,7 +140,8 @@ impl Catalog {
                                          UNION ALL SELECT photo_b, photo_a FROM told WHERE same),
                    alike (id) AS (SELECT ?1 UNION SELECT other FROM alike JOIN both ON one = id LIMIT ?2)
                  SELECT id FROM alike WHERE id <> ?1 AND NOT EXISTS (
-                   SELECT 1 FROM told WHERE NOT same AND photo_a = min(id, ?1) AND photo_b = max(id, ?1))",
+                   SELECT 1 FROM told WHERE NOT same AND photo_a = min(id, ?1) AND photo_b = max(id, ?1))
+                 ORDER BY id",
             )?
             .query_map(params![photo_id, MAX_SAME], |row| row.get(0))?
             .collect()

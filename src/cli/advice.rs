@@ -82,6 +82,9 @@ fn advice(code: &str) -> Option<&'static str> {
         }
         "model_changed" => "--model names the model",
         "catalog_damaged" => "`tongkuan reembed --from FOLDER` embeds anew, --model names another model",
+        "pgvector_unavailable" => {
+            "leave --index pgvector away (TONGKUAN_INDEX, or index in the configuration file) to search without it"
+        }
         "catalog_too_old_to_read" => "--home names the copy",
         "runtime_not_found" | "runtime_not_loaded" | "runtime_download" | "runtime_digest"
         | "runtime_telemetry" => "run `tongkuan setup` with network access",

@@ -76,12 +76,19 @@ fn print(out: &mut impl Write, detail: &OfferDetail) -> std::io::Result<()> {
     for step in &detail.price_ladder {
         writeln!(out, "      from {:>6} pieces {:>9}", step.from_quantity, format!("¥{}", step.price))?;
     }
+    if let Some(pieces) = detail.stock() {
+        writeln!(out, "      on sale: {pieces} pieces")?;
+    }
     if let Some(grams) = detail.weight_grams {
         writeln!(out, "      weight: {grams} g a piece")?;
     }
     if let Some(place) = &detail.ships_from {
-        let free = if detail.is_postage_free == Some(true) { ", freight paid by the seller" } else { "" };
-        writeln!(out, "      sent from: {}{free}", field(place))?;
+        writeln!(out, "      sent from: {}", field(place))?;
+    }
+    match (detail.is_postage_free, detail.freight) {
+        (Some(true), _) => writeln!(out, "      freight: paid by the seller")?,
+        (_, Some(sum)) => writeln!(out, "      freight: ¥{sum}")?,
+        (_, None) => {}
     }
     for sku in &detail.skus {
         let price = sku.price.map(|price| format!("¥{price}")).unwrap_or_default();

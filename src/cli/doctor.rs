@@ -15,9 +15,9 @@ use super::show::{self, Terminal};
 use super::{FAILED, advice};
 use crate::clock::{Clock as _, SystemClock};
 use crate::embed::runtime::{self, Runtime, RuntimeLocation};
-use crate::engine::{Engine, IndexAudit, Progress};
+use crate::engine::{Engine, IndexAudit, IndexMode, Progress};
 use crate::printable::{field, line};
-use crate::store::{Extent, ServerFacts};
+use crate::store::{Extent, GraphState, SearchFacts, ServerFacts};
 
 /// Clocks that are further apart book calls for wrong times. What a question to the server takes is in it.
 const CLOCKS_APART: Duration = Duration::from_secs(5);
@@ -129,6 +129,7 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
                     "database",
                     server.map_err(Into::into).and_then(|server| database(&engine, &server)),
                 ));
+                checks.extend(pgvector(&engine).transpose().map(|told| ("pgvector", told)));
                 checks.push(("ledger", ledger(&engine)));
             }
             checks.push(("calibration", promise(&engine)));
@@ -197,6 +198,40 @@ fn database(engine: &Engine, server: &ServerFacts) -> Result<String> {
         at(feed),
         at(index)
     ))
+}
+
+/// The vectors that the database searches by itself, where it is to do so or once was.
+fn pgvector(engine: &Engine) -> Result<Option<String>> {
+    let is_asked = engine.index_mode() == IndexMode::Pgvector;
+    if is_asked {
+        // What is missing is made, as for a search.
+        engine.index_len()?;
+    }
+    let Some(facts) = engine.catalog().search_facts()? else { return Ok(None) };
+    if !is_asked && facts.vectors == 0 {
+        return Ok(None);
+    }
+    let SearchFacts { extension, vectors, stored, is_ready, graph, graph_bytes, .. } = facts;
+    if is_asked && graph == GraphState::NotValid {
+        bail!(
+            "its index is not valid, and every search looks at all of {vectors} vectors: `tongkuan doctor --audit --repair` \
+             makes it anew, which any command that stores pictures does as well"
+        );
+    }
+    let graph = match graph {
+        GraphState::Valid => format!("the index is valid, {} MB", graph_bytes / 1_000_000),
+        GraphState::BeingBuilt => {
+            "the index is being made, and every search looks at all meanwhile".to_owned()
+        }
+        GraphState::NotValid => "the index is not valid".to_owned(),
+        _ => "no index, so every search looks at all".to_owned(),
+    };
+    let used = match (is_asked, is_ready) {
+        (true, _) => "",
+        (false, true) => "; this worker does not use it (--index pgvector)",
+        (false, false) => "; this worker does not use it, and one that does copies the rest",
+    };
+    Ok(Some(format!("version {extension}, {vectors} of {stored} vectors are there, {graph}{used}")))
 }
 
 /// What all workers have spent today.

@@ -68,6 +68,7 @@ Without credentials there is no upstream: known pictures are answered, nothing i
 A configuration file:
   home = \"/srv/tongkuan\"
   max_false_hit = 0.01                 how many searches for new pictures may be answered falsely
+  index = \"pgvector\"                   a home in PostgreSQL searches by itself: workers hold no index
   harvest = true                       fetch the offers' pictures after each search
   fetch_from = [\"http://10.0.0.7\"]     pictures may come from here, although it is no public address
   upstreams = [\"aop\", \"article\"]      the next one takes over when one has nothing left
@@ -82,6 +83,8 @@ A configuration file:
   empty_ttl_secs = 86400               for answers without offers
   refused_ttl_secs = 604800            for pictures that the upstream does not take
   unreadable_ttl_secs = 86400          for answers that cannot be read
+  [upstream.tmapi]
+  weight_unit = \"kg\"                   or \"g\": in what tmapi and onebound weigh; they do not say
 
 Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error, also
 when standard output could not be written to (`tongkuan ... | head`), 130 interrupted.";

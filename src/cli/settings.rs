@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::show::Terminal;
 use crate::config::{self, Overrides, Profile, UpstreamSettings, check_share};
-use crate::engine::{Engine, EngineBuilder, Progress as _};
+use crate::engine::{Engine, EngineBuilder, IndexMode, Progress as _};
 use crate::home::Home;
 use crate::store::Store;
 
@@ -48,6 +48,9 @@ pub(super) struct Common {
     /// line between hit and review follows from it [env: TONGKUAN_MAX_FALSE_HIT]
     #[arg(long, global = true, value_name = "SHARE", value_parser = share)]
     pub(super) max_false_hit: Option<f64>,
+    /// Which index answers what is near (default: local) [env: TONGKUAN_INDEX]
+    #[arg(long, global = true, value_name = "INDEX")]
+    pub(super) index: Option<IndexMode>,
     /// Log this program's own work on standard error: off, error, warn, info, debug, trace, or a filter such as
     /// tongkuan::upstream=debug (default: RUST_LOG, else off)
     #[arg(long, global = true, value_name = "LEVEL|FILTER")]
@@ -71,6 +74,7 @@ impl Common {
             base_url: self.base_url.clone(),
             daily_budget: self.daily_budget,
             max_false_hit: self.max_false_hit,
+            index: self.index,
             record: self.record.clone(),
             replay: self.replay.clone(),
         }
@@ -90,6 +94,23 @@ impl ValueEnum for Profile {
             Self::Linkplus => "The official gateway's search for pictures at a public address",
             Self::Onebound => "The vendor OneBound",
             Self::Tmapi => "The vendor TMAPI, for pictures at a public address",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
+    }
+}
+
+/// As the option names them.
+impl ValueEnum for IndexMode {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Local => "An index of each process, in its memory and in the home's folder",
+            Self::Pgvector => {
+                "PostgreSQL with pgvector, for a home in a database whose index the memory does not hold"
+            }
         };
         Some(PossibleValue::new(self.name()).help(help))
     }

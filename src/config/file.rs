@@ -8,6 +8,8 @@ use serde::Deserialize;
 use super::error::ConfigError;
 use super::overrides::check_share;
 use super::profile::Profile;
+use crate::engine::IndexMode;
+use crate::upstream::WeightUnit;
 
 /// The configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -16,6 +18,8 @@ pub(super) struct ConfigFile {
     pub(super) home: Option<PathBuf>,
     pub(super) model: Option<PathBuf>,
     pub(super) max_false_hit: Option<f64>,
+    /// Which index answers what is near.
+    pub(super) index: Option<IndexMode>,
     /// Fetch the offers' pictures after each search.
     pub(super) harvest: bool,
     /// Addresses from which pictures may be fetched although they are not public.
@@ -38,6 +42,8 @@ pub(super) struct UpstreamSection {
     pub(super) daily_budget: Option<u32>,
     pub(super) min_interval_ms: Option<u64>,
     pub(super) timeout_secs: Option<u64>,
+    /// Of an upstream that tells weights without one: `"kg"` or `"g"`.
+    pub(super) weight_unit: Option<WeightUnit>,
     pub(super) soft_ttl_secs: Option<u64>,
     pub(super) hard_ttl_secs: Option<u64>,
     pub(super) empty_ttl_secs: Option<u64>,

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The variables are `TONGKUAN_HOME`, `TONGKUAN_CONFIG`, `TONGKUAN_MODEL`, `TONGKUAN_OFFLINE`, `TONGKUAN_UPSTREAM`,
-//! `TONGKUAN_BASE_URL`, `TONGKUAN_DAILY_BUDGET`, `TONGKUAN_MAX_FALSE_HIT` and those of the credentials; an empty one is as good
+//! `TONGKUAN_BASE_URL`, `TONGKUAN_DAILY_BUDGET`, `TONGKUAN_MAX_FALSE_HIT`, `TONGKUAN_INDEX` and those of the credentials; an empty one is as good
 //! as none. Credentials come from variables and from files alone.
 
 mod error;
@@ -30,7 +30,7 @@ pub use upstreams::UpstreamSettings;
 
 use crate::catalog::CatalogError;
 use crate::embed::{Model, runtime};
-use crate::engine::{Engine, EngineBuilder, RuntimeChoice};
+use crate::engine::{Engine, EngineBuilder, IndexMode, RuntimeChoice};
 use crate::fetch::{FetchLimits, Fetcher};
 use crate::home::Home;
 use crate::photo::PhotoLimits;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub harvest: bool,
     /// `None` where none is named.
     pub max_false_hit: Option<f64>,
+    /// Which index answers what is near.
+    pub index: IndexMode,
     offline: bool,
     fetch_from: Vec<String>,
     model: Option<PathBuf>,
@@ -93,6 +95,7 @@ impl Settings {
             config_file,
             harvest: file.harvest,
             max_false_hit: overrides.max_false_hit.or(file.max_false_hit),
+            index: overrides.index.or(file.index).unwrap_or_default(),
             offline: overrides.offline.unwrap_or(false),
             fetch_from: file.fetch_from,
             model: overrides.model.clone().or(file.model),
@@ -105,7 +108,7 @@ impl Settings {
     /// For another home folder, without an upstream.
     #[must_use]
     pub fn without_upstream(mut self, home: &Path) -> Self {
-        self.home = home.into();
+        (self.home, self.index) = (home.into(), IndexMode::Local);
         self.upstreams = Vec::new();
         self
     }
@@ -119,7 +122,7 @@ impl Settings {
     /// For another home folder that asks this upstream alone.
     #[must_use]
     pub fn with_upstream(mut self, home: &Path, upstream: UpstreamSettings) -> Self {
-        self.home = home.into();
+        (self.home, self.index) = (home.into(), IndexMode::Local);
         self.upstreams = vec![upstream];
         self
     }
@@ -190,7 +193,7 @@ impl Settings {
         })
     }
 
-    /// An engine on the home without upstreams and with the default bound.
+    /// An engine on the home without upstreams, with the default bound and an index of its own.
     ///
     /// # Errors
     /// [`ConfigError::Model`].
@@ -218,7 +221,7 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`] when the model, the recording or an upstream's settings cannot be used.
     pub fn engine_builder(&self, may_fetch_runtime: bool) -> Result<EngineBuilder, ConfigError> {
-        let mut builder = self.local_builder(may_fetch_runtime)?;
+        let mut builder = self.local_builder(may_fetch_runtime)?.index(self.index);
         if let Some(share) = self.max_false_hit {
             builder = builder.max_false_hit(share);
         }

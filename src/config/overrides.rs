@@ -6,6 +6,7 @@ use std::str::FromStr as _;
 use super::error::ConfigError;
 use super::profile::Profile;
 use super::variables::Variables;
+use crate::engine::{IndexMode, UnknownIndex};
 
 /// What a door was told itself. `None` leaves a setting to the environment, the file and the defaults.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub struct Overrides {
     pub daily_budget: Option<u32>,
     /// 0 to 1; see [`EngineBuilder::max_false_hit`](crate::EngineBuilder::max_false_hit).
     pub max_false_hit: Option<f64>,
+    /// Which index answers what is near.
+    pub index: Option<IndexMode>,
     /// A new file for what is said to and by the upstreams.
     pub record: Option<PathBuf>,
     /// A recording that answers in the place of the upstreams; no credentials are needed then.
@@ -51,6 +54,9 @@ impl Overrides {
             max_false_hit: variables.or(named.max_false_hit, "TONGKUAN_MAX_FALSE_HIT", |text| {
                 let share: f64 = text.trim().parse().map_err(|_| "it is not a number".to_owned())?;
                 check_share(share).map(|()| share).map_err(|error| error.to_string())
+            })?,
+            index: variables.or(named.index, "TONGKUAN_INDEX", |text| {
+                text.parse().map_err(|unknown: UnknownIndex| unknown.to_string())
             })?,
             ..named
         })

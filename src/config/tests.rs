@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::*;
+use crate::upstream::WeightUnit;
 
 /// A configuration file with this text, and nothing else of the machine's.
 struct Scene {
@@ -90,7 +91,8 @@ fn without_credentials_nobody_is_asked_and_a_named_upstream_is_an_error() {
 
 #[test]
 fn upstreams_are_asked_in_the_order_that_is_named_and_the_first_has_the_address() {
-    let sections = "[upstream.aop]\napp_key = \"a\"\nsoft_ttl_secs = 60\n[upstream.tmapi]\n";
+    let sections =
+        "[upstream.aop]\napp_key = \"a\"\nsoft_ttl_secs = 60\n[upstream.tmapi]\nweight_unit = \"g\"\n";
     let with = |scene: Scene| scene.with("TONGKUAN_APP_SECRET", "s").with("TONGKUAN_TMAPI_TOKEN", "t");
     assert_eq!(with(Scene::new(sections)).code(), "upstream_order");
     let ordered = with(Scene::new(&format!("upstreams = [\"tmapi\", \"aop\"]\n{sections}")));
@@ -100,6 +102,7 @@ fn upstreams_are_asked_in_the_order_that_is_named_and_the_first_has_the_address(
     assert_eq!((tmapi.profile, aop.profile), (Profile::Tmapi, Profile::Aop));
     assert_eq!((tmapi.base_url.as_deref(), aop.base_url.as_deref()), (Some("http://127.0.0.1:9"), None));
     assert_eq!(aop.cache_policy.soft_ttl, Duration::from_mins(1));
+    assert_eq!((tmapi.weight_unit, aop.weight_unit), (WeightUnit::Grams, WeightUnit::Kilograms));
     assert_eq!(settings.upstream(Profile::Aop).unwrap().app_key, "a");
     assert_eq!(settings.upstream(Profile::Onebound).unwrap_err().code(), "upstream_not_configured");
 }
@@ -111,6 +114,7 @@ fn what_makes_no_sense_is_named_with_its_place() {
         ("\nhome = 7", "line 2: invalid type"),
         ("max_false_hit = 3", "max_false_hit is 3: use 0 to 1"),
         ("[upstream.nobody]", "unknown variant `nobody`"),
+        ("[upstream.tmapi]\nweight_unit = \"lb\"", "line 2: unknown variant `lb`, expected `kg` or `g`"),
     ] {
         let error = Scene::new(text).resolve(Overrides::default()).unwrap_err();
         let said = error.to_string();
@@ -173,4 +177,19 @@ fn a_home_is_asked_for_before_it_is_made() {
     assert_eq!(settings.require_home().unwrap_err().code(), "no_home");
     drop(settings.home.open(|_| {}, |_| {}).unwrap());
     assert!(settings.require_home().is_ok());
+}
+
+#[test]
+fn which_index_answers_is_named_like_every_setting_and_homes_beside_have_their_own() {
+    assert_eq!(Scene::new("").settings().index, IndexMode::Local);
+    let scene = Scene::new("index = \"pgvector\"");
+    assert_eq!(scene.settings().index, IndexMode::Pgvector);
+    let beside = scene.settings().without_upstream(Path::new("scratch"));
+    assert_eq!(beside.index, IndexMode::Local);
+    let scene = scene.with("TONGKUAN_INDEX", "local");
+    assert_eq!(scene.settings().index, IndexMode::Local);
+    let named = Overrides { index: Some(IndexMode::Pgvector), ..Overrides::default() };
+    assert_eq!(scene.resolve(named).unwrap().index, IndexMode::Pgvector);
+    assert_eq!(Scene::new("").with("TONGKUAN_INDEX", "odd").code(), "variable");
+    assert_eq!(Scene::new("index = \"odd\"").code(), "config_invalid");
 }

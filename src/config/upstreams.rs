@@ -16,7 +16,7 @@ use crate::offer::{OfferDetail, OfferId};
 use crate::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
     OneboundUpstream, SearchParams, Secret, Tape, TmapiConfig, TmapiUpstream, TokenFile, UploadLimits,
-    UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, aop,
+    UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, WeightUnit, aop,
 };
 
 /// One upstream, resolved.
@@ -32,6 +32,8 @@ pub struct UpstreamSettings {
     /// `None`: its provider's.
     pub base_url: Option<String>,
     timeout: Option<Duration>,
+    /// Of the weights that it tells without one.
+    pub weight_unit: WeightUnit,
     /// How much may be spent, and how fast.
     pub policy: GuardPolicy,
     /// How long its answers are good.
@@ -56,6 +58,7 @@ impl UpstreamSettings {
             refresh_token: None,
             base_url: Some(base_url.to_owned()),
             timeout: None,
+            weight_unit: WeightUnit::default(),
             policy: GuardPolicy::default(),
             cache_policy: CachePolicy::default(),
         }
@@ -140,6 +143,7 @@ impl UpstreamSettings {
             refresh_token: token("TONGKUAN_REFRESH_TOKEN", section.refresh_token_file.as_deref())?,
             base_url: base_url.or(section.base_url),
             timeout: section.timeout_secs.map(Duration::from_secs),
+            weight_unit: section.weight_unit.unwrap_or_default(),
             policy,
             cache_policy,
         }))
@@ -171,14 +175,14 @@ impl UpstreamSettings {
                     OneboundConfig::new(Secret::new(self.app_key.as_str()), self.app_secret.clone());
                 config.base_url = self.base_url.clone().unwrap_or(config.base_url);
                 config.timeout = self.timeout.unwrap_or(config.timeout);
-                config.tape = tape.cloned();
+                (config.tape, config.weight_unit) = (tape.cloned(), self.weight_unit);
                 Arc::new(OneboundUpstream::new(config, Arc::new(SystemClock))?)
             }
             Profile::Tmapi => {
                 let mut config = TmapiConfig::new(self.app_secret.clone());
                 config.base_url = self.base_url.clone().unwrap_or(config.base_url);
                 config.timeout = self.timeout.unwrap_or(config.timeout);
-                config.tape = tape.cloned();
+                (config.tape, config.weight_unit) = (tape.cloned(), self.weight_unit);
                 Arc::new(TmapiUpstream::new(config, Arc::new(SystemClock))?)
             }
         })

@@ -229,6 +229,12 @@ fn invoice(offer: &Offer) -> Option<Value> {
     Some(json!({ "supportOnlineInvoice": gives, "invoiceTypes": offer.invoice_types }))
 }
 
+/// Those of which it is told whether they are there.
+fn services(offer: &Offer) -> Vec<Value> {
+    let told = [("isOnePsale", offer.dropships), ("noReason7DReturn", offer.no_reason_return)];
+    told.into_iter().filter_map(|(key, value)| Some(json!({ "key": key, "value": value? }))).collect()
+}
+
 /// The offer that details are asked of.
 pub(crate) fn product_asked(call: &Call) -> Result<OfferId, Fault> {
     let param = object(call, "offerDetailParam")?;
@@ -288,7 +294,7 @@ pub(crate) fn product(detail: &OfferDetail) -> Value {
             "skuShippingDetails": skus.iter().filter_map(sku_weight).collect::<Vec<_>>(),
         },
         "minOrderQuantity": offer.min_order_quantity,
-        "tagInfoList": offer.dropships.map(|is_sold| json!([{ "key": "isOnePsale", "value": is_sold }])),
+        "tagInfoList": services(offer),
         "tradeScore": offer.trade_score.map(|score| score.to_string()),
         "companyName": offer.supplier.company_name,
         "companyAddress": offer.supplier.address,

@@ -50,7 +50,7 @@ pub(crate) fn row(offer: &Offer) -> Value {
         "oldPrice": offer.price.and_then(fen),
         "quantityBegin": offer.min_order_quantity,
         "unit": null,
-        "supplyAmount": null,
+        "supplyAmount": offer.stock,
         "province": null,
         // Which part of an address is the town is not known.
         "city": offer.supplier.address,

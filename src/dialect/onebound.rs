@@ -3,12 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Refusal, Wish, detail_url, param};
-use crate::offer::Offer;
+use super::{Refusal, Wish, detail_url, kg, param};
+use crate::offer::{Attribute, Offer, OfferDetail, OfferId, Sku};
 use crate::question::Sort;
 
 pub(crate) const UPLOAD_PATH: &str = "/1688/upload_img/";
 pub(crate) const SEARCH_PATH: &str = "/1688/item_search_img/";
+pub(crate) const DETAIL_PATH: &str = "/1688/item_get/";
 
 pub(crate) type Params = Vec<(String, String)>;
 
@@ -126,5 +127,90 @@ fn row(offer: &Offer) -> Value {
         "num_iid": offer.offer_id,
         "seller_nick": offer.supplier.company_name,
         "detail_url": detail_url(offer),
+    })
+}
+
+/// The offer that details are asked of.
+pub(crate) fn item_asked(query: &Params) -> Result<OfferId, Fault> {
+    let id = param(query, "num_iid").ok_or(WRONG)?;
+    OfferId::of_upstream(id.trim()).map_err(|_| WRONG)
+}
+
+/// As of `item_get`. Ours: that an offer that is not known is a search without a result.
+pub(crate) fn item(detail: Option<&OfferDetail>) -> Value {
+    detail.map_or_else(
+        || json!({ "item": {}, "error": "", "error_code": "2000" }),
+        |detail| json!({ "item": product(detail), "error": "", "error_code": "0000" }),
+    )
+}
+
+fn product(detail: &OfferDetail) -> Value {
+    let OfferDetail { offer, skus, .. } = detail;
+    let values = values_of(skus);
+    let image = |url: &String| json!({ "url": url });
+    let property = |Attribute { name, value }: &Attribute| json!({ "name": name, "value": value });
+    let step = |step: &crate::offer::PriceStep| json!([step.from_quantity, step.price]);
+    // A variant's picture shows its first property, as colours are.
+    let pictures: serde_json::Map<String, Value> = skus
+        .iter()
+        .filter_map(|sku| Some((number_of(&values, sku.attributes.first()?), json!(sku.image_url.as_ref()?))))
+        .collect();
+    json!({
+        "num_iid": offer.offer_id,
+        "title": offer.title,
+        "price": offer.price,
+        "num": detail.stock().map(|pieces| pieces.to_string()),
+        "min_num": offer.min_order_quantity.map(|pieces| pieces.to_string()),
+        "detail_url": detail_url(offer),
+        "pic_url": offer.image_url,
+        "rootCatId": offer.category_ids.first().map(ToString::to_string),
+        "cid": offer.category_ids.last().map(ToString::to_string),
+        "item_imgs": detail.image_urls.iter().map(image).collect::<Vec<_>>(),
+        // Ours: in kilograms.
+        "item_weight": detail.weight_grams.map(|grams| kg(grams).to_string()),
+        "location": detail.ships_from,
+        "post_fee": detail.freight,
+        "props": detail.attributes.iter().map(property).collect::<Vec<_>>(),
+        "priceRange": detail.price_ladder.iter().map(step).collect::<Vec<_>>(),
+        "skus": { "sku": skus.iter().map(|sku| variant(&values, sku)).collect::<Vec<_>>() },
+        "props_img": pictures,
+        "seller_info": { "shop_name": offer.supplier.company_name },
+    })
+}
+
+/// Names of properties in their order, and the values of each: their places are their numbers.
+type Values<'a> = Vec<(&'a str, Vec<&'a str>)>;
+
+fn values_of(skus: &[Sku]) -> Values<'_> {
+    let mut all: Values<'_> = Vec::new();
+    for Attribute { name, value } in skus.iter().flat_map(|sku| &sku.attributes) {
+        match all.iter_mut().find(|(known, _)| known == name) {
+            Some((_, values)) if values.contains(&value.as_str()) => {}
+            Some((_, values)) => values.push(value),
+            None => all.push((name, vec![value])),
+        }
+    }
+    all
+}
+
+/// `0:3`.
+fn number_of(values: &Values<'_>, Attribute { name, value }: &Attribute) -> String {
+    let at = values.iter().position(|(known, _)| known == name).unwrap_or_default();
+    let of = values.get(at).and_then(|(_, values)| values.iter().position(|known| known == value));
+    format!("{at}:{}", of.unwrap_or_default())
+}
+
+fn variant(values: &Values<'_>, sku: &Sku) -> Value {
+    let numbers: Vec<String> = sku.attributes.iter().map(|attribute| number_of(values, attribute)).collect();
+    let named =
+        |(number, Attribute { name, value }): (&String, &Attribute)| format!("{number}:{name}:{value}");
+    let names: Vec<String> = numbers.iter().zip(&sku.attributes).map(named).collect();
+    json!({
+        "price": sku.price,
+        "onepiece_price": sku.dropship_price,
+        "properties": numbers.join(";"),
+        "properties_name": names.join(";"),
+        "quantity": sku.stock,
+        "sku_id": sku.sku_id,
     })
 }

@@ -5,12 +5,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Refusal, Wish, detail_url, number, param};
-use crate::offer::Offer;
+use super::{Refusal, Wish, detail_url, kg, number, param};
+use crate::offer::{Attribute, Offer, OfferDetail, OfferId, PriceStep, Sku};
 use crate::question::{OfferFilter, Sort};
 
 pub(crate) const SEARCH_PATH: &str = "/1688/search/image";
 pub(crate) const CONVERT_PATH: &str = "/1688/tools/image/convert_url";
+pub(crate) const DETAIL_PATH: &str = "/1688/item_detail";
 
 const MAX_PAGE_SIZE: usize = 20;
 /// Where converted pictures lie.
@@ -137,6 +138,13 @@ fn row(offer: &Offer) -> Value {
             "drop_ship_price": offer.dropship_price, "wholesale_price": offer.price, "origin_price": offer.price,
         },
         "quantity_begin": offer.min_order_quantity,
+        "quantity_prices": quantity_prices(&offer.price_ladder),
+        "delivery_info": {
+            "area_from": offer.supplier.address.as_slice(),
+            // Ours, as is the unit of the details: no page names one.
+            "weight": offer.weight_grams.map(kg),
+            "free_postage": offer.is_postage_free,
+        },
         "type": "normal",
         "item_repurchase_rate": offer.repurchase_percent.map(|percent| format!("{percent}%")),
         "shop_info": {
@@ -147,4 +155,110 @@ fn row(offer: &Offer) -> Value {
             "tp_year": offer.supplier.years,
         },
     })
+}
+
+/// Each step up to the one after it; all numbers are texts.
+fn quantity_prices(ladder: &[PriceStep]) -> Vec<Value> {
+    let ends = ladder.iter().skip(1).map(|next| (next.from_quantity - 1).to_string());
+    let ends = ends.chain(std::iter::once(String::new()));
+    let step = |(step, end): (&PriceStep, String)| json!({ "begin_num": step.from_quantity.to_string(), "end_num": end, "price": step.price });
+    ladder.iter().zip(ends).map(step).collect()
+}
+
+/// The offer that details are asked of.
+pub(crate) fn item_asked(query: &Params) -> Result<OfferId, Fault> {
+    let id = param(query, "item_id").ok_or(WRONG)?;
+    OfferId::of_upstream(id.trim()).map_err(|_| WRONG)
+}
+
+/// As of `item_detail`; `None` for an offer that is not known. Ours: what the vendor says of such a one.
+pub(crate) fn item(detail: Option<&OfferDetail>) -> Value {
+    success(&detail.map_or(Value::Null, product))
+}
+
+fn product(detail: &OfferDetail) -> Value {
+    let OfferDetail { offer, skus, .. } = detail;
+    let properties = Properties::of(skus);
+    let property = |Attribute { name, value }: &Attribute| json!({ name: value });
+    let steps: Vec<Value> = detail
+        .price_ladder
+        .iter()
+        .map(|step| json!({ "beginAmount": step.from_quantity.to_string(), "price": step.price }))
+        .collect();
+    let services: Vec<&str> =
+        offer.no_reason_return.filter(|is| *is).map(|_| "7天无理由退货").into_iter().collect();
+    json!({
+        "item_id": number(offer),
+        "product_url": detail_url(offer),
+        "title": offer.title,
+        "category_id": offer.category_ids.last(),
+        "root_category_id": offer.category_ids.first(),
+        "currency": "CNY",
+        "main_imgs": detail.image_urls,
+        "product_props": detail.attributes.iter().map(property).collect::<Vec<_>>(),
+        "price_info": { "price": offer.price },
+        "tiered_price_info": { "begin_num": offer.min_order_quantity, "prices": steps },
+        "support_drop_shipping": offer.dropships,
+        "shop_info": { "shop_name": offer.supplier.company_name },
+        "delivery_info": {
+            "location": detail.ships_from,
+            "delivery_fee": detail.freight,
+            "unit_weight": detail.weight_grams.map(kg),
+        },
+        "service_tags": services,
+        "sku_props": properties.all(),
+        "skus": skus.iter().map(|sku| properties.variant(sku)).collect::<Vec<_>>(),
+        "stock": detail.stock(),
+    })
+}
+
+/// Values of a property, each with its picture.
+type Values<'a> = Vec<(&'a str, Option<&'a str>)>;
+
+/// What tells the variants apart: names in their order, and the values of each. Their places are their numbers.
+struct Properties<'a>(Vec<(&'a str, Values<'a>)>);
+
+impl<'a> Properties<'a> {
+    fn of(skus: &'a [Sku]) -> Self {
+        let mut all: Vec<(&str, Values<'_>)> = Vec::new();
+        for sku in skus {
+            for (place, Attribute { name, value }) in sku.attributes.iter().enumerate() {
+                let at = all.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+                    all.push((name, Vec::new()));
+                    all.len() - 1
+                });
+                if all[at].1.iter().all(|(known, _)| known != value) {
+                    // A variant's picture shows its first property, as colours are.
+                    let picture = sku.image_url.as_deref().filter(|_| place == 0);
+                    all[at].1.push((value, picture));
+                }
+            }
+        }
+        Self(all)
+    }
+
+    fn all(&self) -> Vec<Value> {
+        let value = |(number, (name, picture)): (usize, &(&str, Option<&str>))| json!({ "name": name, "vid": number.to_string(), "imageUrl": picture });
+        let property = |(number, (name, values)): (usize, &(&str, Values<'_>))| {
+            let values: Vec<Value> = values.iter().enumerate().map(value).collect();
+            json!({ "prop_name": name, "pid": number.to_string(), "values": values })
+        };
+        self.0.iter().enumerate().map(property).collect()
+    }
+
+    fn variant(&self, sku: &Sku) -> Value {
+        let numbers = sku.attributes.iter().filter_map(|Attribute { name, value }| {
+            let at = self.0.iter().position(|(known, _)| known == name)?;
+            let of = self.0[at].1.iter().position(|(known, _)| known == value)?;
+            Some(format!("{at}:{of}"))
+        });
+        let names = sku.attributes.iter().map(|Attribute { name, value }| format!("{name}:{value}"));
+        json!({
+            "skuid": sku.sku_id,
+            "sale_price": sku.price,
+            "stock": sku.stock,
+            "props_ids": numbers.collect::<Vec<_>>().join(";"),
+            "props_names": names.collect::<Vec<_>>().join(";"),
+        })
+    }
 }

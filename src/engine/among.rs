@@ -121,7 +121,7 @@ impl Engine {
         if among.is_empty() {
             return Ok(Vec::new());
         }
-        let found = self.with_index(|index| Ok(index.search_exact(embedding, k, Some(among))?))?;
+        let found = self.with_index(|index| index.search_exact(embedding, k, Some(among)))?;
         Ok(found.as_slice().to_vec())
     }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::bound::Bound;
+use super::home_index::{HomeIndex, IndexMode};
 use super::live_index::LiveIndex;
+use super::pgvector_index::PgvectorIndex;
 use super::quota::SavedCalls;
 use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
 use crate::cancel::Gate;
@@ -14,6 +16,7 @@ use crate::embed::runtime::{self, Runtime, RuntimeError, RuntimeLocation, Runtim
 use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder};
 use crate::home::Home;
 use crate::photo::PhotoLimits;
+use crate::store::no_vector_search;
 use crate::upstream::guard::{Guard, GuardPolicy};
 use crate::upstream::{Upstream, WaitNotes};
 use crate::vector::{Fingerprint, Thresholds};
@@ -29,6 +32,7 @@ pub struct EngineBuilder {
     max_false_hit: Option<f64>,
     progress: Arc<dyn Progress>,
     exact_max: Option<usize>,
+    index: IndexMode,
 }
 
 /// Where the embedder comes from.
@@ -97,6 +101,7 @@ impl EngineBuilder {
             max_false_hit: None,
             progress: Arc::new(Silent),
             exact_max: None,
+            index: IndexMode::default(),
         }
     }
 
@@ -189,12 +194,21 @@ impl EngineBuilder {
         self
     }
 
+    /// Which index answers what is near; by default one of this process. [`IndexMode::Pgvector`] is for homes in PostgreSQL
+    /// alone; what it promises, docs/scale.md says. It leaves `exact_max` its meaning, with a default of the same size.
+    #[must_use]
+    pub fn index(mut self, mode: IndexMode) -> Self {
+        self.index = mode;
+        self
+    }
+
     /// Opens the home, making it when it is not there. ONNX Runtime and the index are loaded when they are
     /// first needed: a picture whose bytes are known needs neither.
     ///
     /// # Errors
     /// [`EngineError`] when the home cannot be used, or belongs to another model, and when the false-hit bound
-    /// cannot be kept.
+    /// cannot be kept; [`CatalogError::PgvectorUnavailable`](crate::store::CatalogError::PgvectorUnavailable) where
+    /// pgvector is to answer, and the home is in a folder or its database lacks the extension.
     pub fn open(self) -> Result<Engine, EngineError> {
         self.assemble(true)
     }
@@ -204,6 +218,10 @@ impl EngineBuilder {
         let embedder = LazyEmbedder::new(self.embedder)?;
         let progress = Arc::clone(&self.progress);
         let waiting = Arc::clone(&self.progress);
+        if self.index == IndexMode::Pgvector && self.home.as_folder().is_some() {
+            // Before a home is made there.
+            return Err(no_vector_search().into());
+        }
         let store = self.home.open(move |damage| progress.damage(damage), move |text| waiting.note(text))?;
         if claim {
             store.claim_model(&embedder.fingerprint)?;
@@ -220,8 +238,19 @@ impl EngineBuilder {
             cache_policy,
         };
         let upstreams = self.upstreams.into_iter().map(configured).collect();
+        let folder = self.home.folder().join("index");
+        let index = match self.index {
+            IndexMode::Local => {
+                HomeIndex::Local(LiveIndex::new(folder, &embedder.fingerprint, self.exact_max))
+            }
+            IndexMode::Pgvector => {
+                store.check_vector_search()?;
+                let dimension = embedder.fingerprint.dimension;
+                HomeIndex::Pgvector(PgvectorIndex::new(folder, dimension, self.exact_max))
+            }
+        };
         Ok(Engine {
-            index: LiveIndex::new(self.home.folder().join("index"), &embedder.fingerprint, self.exact_max),
+            index,
             bound,
             home: self.home,
             store,

@@ -39,7 +39,7 @@ impl Engine {
 
     fn nearest_other(&self, photo_id: PhotoId) -> Result<Option<(f32, Option<f32>)>, EngineError> {
         let Some(embedding) = self.stored_embedding(photo_id)? else { return Ok(None) };
-        let found = self.with_index(|index| Ok(index.search_exact(&embedding, 2, None)?))?;
+        let found = self.with_index(|index| index.search_exact(&embedding, 2, None))?;
         let Some(other) = found.iter().find(|other| other.photo_id != photo_id) else { return Ok(None) };
         let (Some(own), Some(sketch)) = (self.stored_sketch(photo_id)?, self.stored_sketch(other.photo_id)?)
         else {

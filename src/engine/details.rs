@@ -74,8 +74,7 @@ impl Engine {
             return Ok(known.without(WhyNot::Offline, "nothing may be asked".to_owned(), None));
         }
         if upstreams.is_empty() {
-            let message = "no upstream that tells details of an offer is configured (aop and article do), so \
-                           nothing was asked";
+            let message = "no upstream that tells details of an offer is configured, so nothing was asked";
             return Ok(known.without(WhyNot::NoUpstream, message.to_owned(), None));
         }
         let _turn = match self.asking_details.enter(interrupt) {
@@ -103,7 +102,8 @@ impl Engine {
             return Ok(known.without(WhyNot::CannotStore, cannot_store(&error), None));
         }
         let mut warnings = Vec::new();
-        let result = first_with_some_left(upstreams, &mut warnings, |upstream, warnings| {
+        let may_go_on = GuardError::leaves_details_to_another;
+        let result = first_with_some_left(upstreams, &mut warnings, may_go_on, |upstream, warnings| {
             let question = format!("offer {offer_id}");
             let mut asked = self.ask_if_readable(upstream, question, mode, || {
                 upstream.guard.details_unless(interrupt, offer_id)

@@ -9,8 +9,9 @@ use super::picture::Picture;
 use super::{Engine, EngineError};
 use crate::cancel::{Interrupt, Interrupted};
 use crate::fetch::{Fetch, FetchError};
+use crate::offer::OfferId;
 use crate::photo_id::PhotoId;
-use crate::store::WaitingImage;
+use crate::store::{CatalogError, WaitingImage};
 
 /// Pictures fetched at the same time: enough to hide the network's delay, few enough for any host.
 const CONCURRENT: usize = 4;
@@ -53,7 +54,8 @@ impl HarvestError {
 }
 
 impl Engine {
-    /// Fetches the pictures of offers that wait for it, up to `limit` of them, four at a time, and stores them.
+    /// Fetches the pictures of offers that wait for it, and those of their variants where details are stored, up to `limit` of
+    /// them, four at a time, and stores them.
     /// Whatever ends this, it is taken up again by calling it again. A search for such a picture is then answered with
     /// the newest answer that names the offer, the offer first. `each` hears of every picture.
     ///
@@ -166,8 +168,19 @@ impl Engine {
             link(photo_id)?;
             return Ok((photo_id, false));
         }
-        let label = format!("offer {}", image.offer_id);
+        let label = self.label_of(image).map_err(EngineError::from)?;
         let stored = picture.store_as_new(&label, |photo| self.store.store_image(image.image_id, photo))?;
         Ok((stored.photo_id, stored.is_new))
+    }
+
+    /// The offer, and which of its variants the picture shows where that is known.
+    fn label_of(&self, image: &WaitingImage) -> Result<String, CatalogError> {
+        let known = match OfferId::of_upstream(image.offer_id.as_str()) {
+            Ok(offer_id) => self.store.details(&offer_id, &[&image.profile])?,
+            Err(_) => None,
+        };
+        let variant = known.and_then(|known| known.detail.variant_shown_at(&image.url));
+        let variant = variant.map(|name| format!(", {name}")).unwrap_or_default();
+        Ok(format!("offer {}{variant}", image.offer_id))
     }
 }

@@ -1,6 +1,7 @@
 //! The engine's index: loaded, audited, saved and rebuilt.
 
-use super::live_index::IndexAudit;
+use super::home_index::IndexMode;
+use super::index_audit::IndexAudit;
 use super::vector_index::VectorIndex;
 use super::{Engine, EngineError};
 use crate::store::Extent;
@@ -21,8 +22,13 @@ impl Engine {
     /// [`EngineError`] when either cannot be loaded.
     pub fn warm_up(&self) -> Result<(), EngineError> {
         self.embedder.get(self.progress.as_ref())?;
-        self.index.current(self.store.as_ref(), self.progress.as_ref())?;
-        Ok(())
+        self.with_index(|_| Ok(()))
+    }
+
+    /// Which index answers.
+    #[must_use]
+    pub fn index_mode(&self) -> IndexMode {
+        self.index.mode()
     }
 
     /// How many pictures the index holds, once it has all that the catalogue has.
@@ -30,7 +36,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the index cannot be made.
     pub fn index_len(&self) -> Result<usize, EngineError> {
-        Ok(self.index.current(self.store.as_ref(), self.progress.as_ref())?.len())
+        self.with_index(|index| Ok(index.len()))
     }
 
     /// How far the index has followed the feed of additions and removals, once it has followed it; see
@@ -39,16 +45,14 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the index cannot be made.
     pub fn index_extent(&self) -> Result<Extent, EngineError> {
-        Ok(VectorIndex::extent(self.index.current(self.store.as_ref(), self.progress.as_ref())?.as_ref()))
+        self.index.extent(self.store.as_ref(), self.progress.as_ref())
     }
 
     pub(super) fn with_index<T>(
         &self,
         job: impl Fn(&dyn VectorIndex) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
-        self.index.with_rebuild_on_corruption(self.store.as_ref(), self.progress.as_ref(), |index| {
-            job(index.as_ref())
-        })
+        self.index.with(self.store.as_ref(), self.progress.as_ref(), job)
     }
 
     /// Makes the index anew from the catalogue, which [`Engine::audit`] may show to be needed.

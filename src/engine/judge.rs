@@ -225,7 +225,7 @@ impl Corpus for Engine {
             return Ok(Vec::new());
         }
         self.with_index(|index| {
-            let near = |part| Ok(index.search(part, CANDIDATES_PER_PART, -1.0)?);
+            let near = |part| index.search(part, CANDIDATES_PER_PART, -1.0);
             parts.iter().map(near).collect()
         })
     }

@@ -6,15 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use rayon::prelude::*;
-use serde::Serialize;
-
-use super::vector_index::VectorIndex;
+use super::vector_index::{OwnIndex, VectorIndex};
 use super::{EngineError, Progress};
-use crate::index::{Candidates, Index, IndexError, IndexFingerprint, IndexOptions, LoadError, SaveError};
+use crate::index::{Index, IndexError, IndexFingerprint, IndexOptions, LoadError, SaveError};
 use crate::photo_id::PhotoId;
-use crate::store::{Store, StoredVector};
-use crate::vector::{Embedding, Fingerprint};
+use crate::store::{Extent, Store, StoredVector};
+use crate::vector::Fingerprint;
 
 /// How many embeddings are read from the catalogue at a time: 8 MB at 256 dimensions.
 const CHUNK: u32 = 8192;
@@ -36,9 +33,6 @@ const ONE_REMOVED_OF: usize = 4;
 /// So many pictures of a snapshot are compared with the catalogue before it is used.
 const SAMPLES: usize = 16;
 
-/// Above so much the score of a picture with its own vector lies: it is 1.
-const OWN: f32 = 1.0 - 1e-6;
-
 pub(super) struct LiveIndex {
     folder: PathBuf,
     fingerprint: IndexFingerprint,
@@ -49,28 +43,6 @@ pub(super) struct LiveIndex {
     /// Held while the index is told what is new in the catalogue.
     following: Mutex<()>,
     linking: Arc<AtomicBool>,
-}
-
-/// What [`super::Engine::audit`] has found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct IndexAudit {
-    /// How many pictures the catalogue has.
-    pub photos: usize,
-    /// How many of them the index does not find by their own vectors.
-    pub lost: usize,
-    /// How many the graph alone does not find; the index finds them all the same.
-    pub lost_by_graph: usize,
-    /// How many pictures the index has that the catalogue has not.
-    pub surplus: usize,
-}
-
-impl IndexAudit {
-    /// Whether the index does what it promises.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        self.lost == 0 && self.surplus == 0
-    }
 }
 
 impl LiveIndex {
@@ -90,11 +62,7 @@ impl LiveIndex {
 
     /// The index with every photo in it that the catalogue holds at this moment, whichever process stored or removed
     /// them.
-    pub(super) fn current(
-        &self,
-        store: &dyn Store,
-        progress: &dyn Progress,
-    ) -> Result<Arc<Index>, EngineError> {
+    fn current(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Arc<Index>, EngineError> {
         let index = {
             let mut opened = self.opened();
             match &*opened {
@@ -129,12 +97,12 @@ impl LiveIndex {
     /// Tells the index what is new in the catalogue; where nothing is, without a lock.
     fn follow(
         &self,
-        index: &dyn VectorIndex,
+        index: &Index,
         store: &dyn Store,
         tell: &dyn Fn(usize, usize),
     ) -> Result<(), EngineError> {
         let is_behind = || {
-            let (has, now) = (index.extent(), store.extent()?);
+            let (has, now) = (extent_of(index), store.extent()?);
             Ok::<_, EngineError>(has.last_photo_id < now.last_photo_id || has.last_removal < now.last_removal)
         };
         if !is_behind()? {
@@ -142,13 +110,13 @@ impl LiveIndex {
         }
         let _following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         // First what came, then what went: what went in between is then not missed.
-        let (mut all, mut after) = (None, index.extent().last_photo_id);
+        let (mut all, mut after) = (None, index.last_photo_id());
         loop {
             // Vectors that cannot be read are not in it: such a photo is left out, and the rest goes on.
             let chunk = store.embeddings_after(after, CHUNK)?;
             let Some(last) = chunk.last else { break };
             after = Some(last);
-            index.insert(&chunk.embeddings)?;
+            index.insert_many(chunk.embeddings.iter().map(|(photo_id, embedding)| (*photo_id, embedding)))?;
             let all = match all {
                 Some(all) => all,
                 None => *all.insert(photo_count(store)?),
@@ -156,7 +124,7 @@ impl LiveIndex {
             tell(index.len(), all);
         }
         loop {
-            let chunk = store.removals_after(index.extent().last_removal, CHUNK)?;
+            let chunk = store.removals_after(index.removals_seen(), CHUNK)?;
             let Some((seen, _)) = chunk.last() else { return Ok(()) };
             let gone: Vec<PhotoId> = chunk.iter().map(|(_, photo_id)| *photo_id).collect();
             index.remove(&gone, *seen);
@@ -251,18 +219,26 @@ impl LiveIndex {
         Ok(index)
     }
 
-    /// Searches for every picture by its own vector, with the index and with its graph alone.
-    pub(super) fn audit(
+    /// How far in the store's feed the index has come.
+    pub(super) fn extent(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Extent, EngineError> {
+        Ok(extent_of(self.current(store, progress)?.as_ref()))
+    }
+
+    /// Does something with the index as engines see it.
+    pub(super) fn with<T>(
         &self,
         store: &dyn Store,
         progress: &dyn Progress,
-    ) -> Result<IndexAudit, EngineError> {
-        self.with_rebuild_on_corruption(store, progress, |index| self.audit_of(index, store, progress))
+        job: impl Fn(&dyn VectorIndex) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        self.with_rebuild_on_corruption(store, progress, |index| {
+            job(&OwnIndex { index: index.as_ref(), exact_max: self.options.exact_max })
+        })
     }
 
     /// Does something with the index, see [`LiveIndex::current`], or with the one made in its place if it turns out to be
     /// damaged: that has no file that could be.
-    pub(super) fn with_rebuild_on_corruption<T>(
+    fn with_rebuild_on_corruption<T>(
         &self,
         store: &dyn Store,
         progress: &dyn Progress,
@@ -277,44 +253,6 @@ impl LiveIndex {
                 done => return done,
             }
         }
-    }
-
-    fn audit_of(
-        &self,
-        index: &Index,
-        store: &dyn Store,
-        progress: &dyn Progress,
-    ) -> Result<IndexAudit, EngineError> {
-        let (all, before) = (photo_count(store)?, store.extent()?);
-        let mut audit = IndexAudit::default();
-        let mut after = None;
-        loop {
-            let chunk = store.embeddings_after(after, CHUNK)?;
-            let Some(last) = chunk.last else { break };
-            after = Some(last);
-            let lost = |embedding: &Embedding| {
-                // An equal vector may belong to another picture: then the score is what counts.
-                let is_own = |found: &Candidates| found.best().is_some_and(|best| best.score >= OWN);
-                let by_graph =
-                    index.len() <= self.options.exact_max || is_own(&index.search_graph_alone(embedding, 1)?);
-                Ok::<_, IndexError>((!is_own(&index.search(embedding, 1, 0.999)?), !by_graph))
-            };
-            let found: Result<Vec<_>, _> =
-                chunk.embeddings.par_iter().map(|(_, embedding)| lost(embedding)).collect();
-            for (lost, by_graph) in found? {
-                audit.photos += 1;
-                audit.lost += usize::from(lost);
-                audit.lost_by_graph += usize::from(by_graph);
-            }
-            if all >= WORTH_SAVING {
-                progress.step("auditing", audit.photos, all);
-            }
-        }
-        // While others store and remove, the numbers of two moments cannot be compared.
-        if store.extent()? == before {
-            audit.surplus = index.len().saturating_sub(audit.photos);
-        }
-        Ok(audit)
     }
 
     /// Makes the index anew from the catalogue, links it and saves it, whatever is on disk.
@@ -383,6 +321,11 @@ impl LiveIndex {
         }
         self.link_and_save(&index, progress)
     }
+}
+
+/// How far in the store's feed an index has come.
+fn extent_of(index: &Index) -> Extent {
+    Extent { last_photo_id: index.last_photo_id(), last_removal: index.removals_seen() }
 }
 
 fn photo_count(store: &dyn Store) -> Result<usize, EngineError> {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::pages::CallsLeft;
+use super::picture::Picture;
 use super::{Answer, AnswerPart, Engine, EngineError, Outcome, Query, Source};
 use crate::offer::OfferId;
 use crate::question::Region;
@@ -74,9 +75,9 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::search`] when no place could be asked; else a place's failure is a warning.
     pub fn search_widely(&self, query: &Query<'_>, breadth: Breadth) -> Result<Answer, EngineError> {
-        let mut left = CallsLeft(breadth.max_calls);
+        let (picture, mut left) = (Picture::new(self, query.bytes), CallsLeft(breadth.max_calls));
         if breadth.is_one_place() {
-            return self.pages_within(query, breadth.pages, &mut left);
+            return self.pages_within(&picture, query, breadth.pages, &mut left);
         }
         let upstreams: Vec<Option<&str>> = match query.upstream {
             None if breadth.all_upstreams && self.has_upstreams() => {
@@ -88,7 +89,7 @@ impl Engine {
         let mut first_error = None;
         for upstream in upstreams {
             let of_it = query.clone().upstream(upstream);
-            let found = match self.pages_within(&of_it, breadth.pages, &mut left) {
+            let found = match self.pages_within(&picture, &of_it, breadth.pages, &mut left) {
                 Ok(found) => found,
                 Err(error) if error.is_interrupted() => return Err(error),
                 Err(error) => {
@@ -101,8 +102,8 @@ impl Engine {
                 if breadth.suggested_regions { found.suggested_regions.clone() } else { Vec::new() };
             merged.take(found, upstream, None);
             for region in regions.into_iter().filter(|region| query.params.region != Some(*region)) {
-                let params = of_it.params.clone().region(region);
-                match self.pages_within(&of_it.clone().params(params), breadth.pages, &mut left) {
+                let of_part = of_it.clone().params(of_it.params.clone().region(region));
+                match self.pages_within(&picture, &of_part, breadth.pages, &mut left) {
                     Ok(found) => merged.take(found, upstream, Some(region)),
                     Err(error) if error.is_interrupted() => return Err(error),
                     Err(error) => merged.note_failure(upstream, Some(region), &error),

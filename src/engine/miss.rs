@@ -6,7 +6,7 @@ use super::{ConfiguredUpstream, EngineError, Mode, Stage, Unanswered};
 use crate::cancel::Interrupted;
 use crate::clock::Timestamp;
 use crate::offer::Offer;
-use crate::question::Region;
+use crate::question::{OfferFilter, Region, SearchParams};
 use crate::quota_day::QuotaDay;
 use crate::store::{CatalogError, NewAnswer, Refusal, WaitReason};
 use crate::upstream::guard::{BilledPage, GuardError, WhyNot};
@@ -100,7 +100,8 @@ impl Search<'_> {
             return self.fall_back(refused);
         }
         let result = self.picture.timings.measure(Stage::Upstream, || {
-            first_with_some_left(self.upstreams(), &mut warnings, |upstream, warnings| {
+            let may_go_on = GuardError::leaves_room_for_another;
+            first_with_some_left(self.upstreams(), &mut warnings, may_go_on, |upstream, warnings| {
                 self.ask_at(upstream, warnings)
             })
         });
@@ -154,7 +155,7 @@ impl Search<'_> {
             engine.keep_refusal(byte_digest, &refusal);
         }
         let mut asked = result?;
-        note_category(&mut asked.page.offers, query.params.category_id);
+        note_what_was_asked_for(&mut asked.page.offers, &query.params);
         let sent = (prepared.picture.width_px, prepared.picture.height_px);
         let is_whole = query.params.region.is_none() || guard.upload_limits().takes_region;
         asked.page.suggested_regions = if is_whole {
@@ -321,11 +322,12 @@ pub(super) fn cannot_store(error: &CatalogError) -> String {
     format!("nothing was asked, because its answer could not be stored: {error}")
 }
 
-/// Asks one upstream after the other: the next one when the one before is not going to bill the question, which
-/// `warnings` then tells.
+/// Asks one upstream after the other: the next one where `may_go_on` says so of the one before, as it is not going to bill the
+/// question, which `warnings` then tells.
 pub(super) fn first_with_some_left<'d, T>(
     upstreams: impl IntoIterator<Item = &'d ConfiguredUpstream>,
     warnings: &mut Vec<String>,
+    may_go_on: impl Fn(&GuardError) -> bool,
     mut ask: impl FnMut(&ConfiguredUpstream, &mut Vec<String>) -> Result<T, EngineError>,
 ) -> Result<(&'d ConfiguredUpstream, T), EngineError> {
     let mut result = Err(EngineError::NoUpstream);
@@ -334,7 +336,7 @@ pub(super) fn first_with_some_left<'d, T>(
             warnings.push(format!("{error}; {} is asked instead", upstream.guard.profile()));
         }
         result = ask(upstream, warnings).map(|answer| (upstream, answer));
-        if !matches!(&result, Err(EngineError::Upstream(error)) if error.leaves_room_for_another()) {
+        if !matches!(&result, Err(EngineError::Upstream(error)) if may_go_on(error)) {
             break;
         }
     }
@@ -346,12 +348,16 @@ fn regions_of(regions: &[Region], sent: (u32, u32), whole: (u32, u32)) -> Vec<Re
     regions.iter().filter_map(|region| region.within(sent)?.scaled(sent, whole).within(whole)).collect()
 }
 
-/// An upstream that was asked about one category alone has told that all it answered is of it.
-fn note_category(offers: &mut [Offer], asked: Option<u64>) {
-    let Some(asked) = asked else { return };
+/// An upstream that was asked about one category alone, or about goods that may be sent back, has told that all it answered is
+/// such.
+fn note_what_was_asked_for(offers: &mut [Offer], params: &SearchParams) {
+    let may_be_sent_back = params.filters.contains(&OfferFilter::NO_REASON_RETURN);
     for offer in offers {
-        if !offer.category_ids.contains(&asked) {
+        if let Some(asked) = params.category_id.filter(|id| !offer.category_ids.contains(id)) {
             offer.category_ids.insert(0, asked);
+        }
+        if may_be_sent_back {
+            offer.no_reason_return = Some(true);
         }
     }
 }
@@ -366,5 +372,17 @@ mod tests {
         let told = [region("10,20,60,50"), region("90,0,400,50"), region("100,0,110,9")];
         let whole = regions_of(&told, (100, 50), (1000, 500));
         assert_eq!(whole, [region("100,200,600,500"), region("900,0,1000,500")]);
+    }
+
+    #[test]
+    fn an_answer_to_a_filter_tells_that_its_offers_meet_it() {
+        let mut offers = [Offer::new("1".parse().unwrap(), "cup")];
+        let asked = |filters: &[&str]| {
+            SearchParams::default().filters(filters.iter().map(|word| word.parse().unwrap()))
+        };
+        note_what_was_asked_for(&mut offers, &asked(&["shipIn24Hours"]).category_id(7));
+        assert_eq!((offers[0].no_reason_return, offers[0].category_ids.as_slice()), (None, &[7][..]));
+        note_what_was_asked_for(&mut offers, &asked(&["noReason7DReturn"]).category_id(7));
+        assert_eq!((offers[0].no_reason_return, offers[0].category_ids.as_slice()), (Some(true), &[7][..]));
     }
 }

@@ -17,6 +17,8 @@ mod forget;
 mod goods;
 mod harvest;
 mod history;
+mod home_index;
+mod index_audit;
 mod index_care;
 mod judge;
 mod live_index;
@@ -24,6 +26,7 @@ mod merge;
 mod miss;
 mod pages;
 mod paying;
+mod pgvector_index;
 mod picture;
 mod progress;
 mod query;
@@ -66,7 +69,8 @@ pub use forget::Forgotten;
 pub use goods::Added;
 pub use harvest::{HarvestError, Harvested};
 pub use history::{AnswerChanges, AskedAgain, ChangedOffer, GoneOffer};
-pub use live_index::IndexAudit;
+pub use home_index::{IndexMode, UnknownIndex};
+pub use index_audit::IndexAudit;
 pub use merge::Breadth;
 pub use pages::MAX_PAGES;
 pub use progress::{Progress, Silent};
@@ -93,7 +97,8 @@ use crate::upstream::guard::Guard;
 use crate::verdict::Verdict;
 
 use bound::Bound;
-use live_index::LiveIndex;
+use home_index::HomeIndex;
+use picture::Picture;
 use quota::SavedCalls;
 use search::Search;
 
@@ -107,7 +112,7 @@ use search::Search;
 pub struct Engine {
     home: Home,
     store: Arc<dyn Store>,
-    index: LiveIndex,
+    index: HomeIndex,
     embedder: builder::LazyEmbedder,
     bound: Bound,
     /// In the order in which they are asked.
@@ -158,7 +163,13 @@ impl Engine {
     /// # Errors
     /// As [`Engine::search`].
     pub fn inspect(&self, query: &Query<'_>) -> Result<Inspection, EngineError> {
-        let mut search = Search::recognise(self, query)?;
+        self.inspect_picture(query, &Picture::new(self, query.bytes))
+    }
+
+    /// As [`Engine::inspect`], of the query's picture, of which something may have been made before: questions about one picture
+    /// decode and embed it once.
+    fn inspect_picture(&self, query: &Query<'_>, picture: &Picture<'_>) -> Result<Inspection, EngineError> {
+        let mut search = Search::recognise(self, query, picture)?;
         search.look_up()?;
         if search.is_answered() {
             self.saved.count(query.mode, !self.upstreams.is_empty(), || self.flush_saved());
@@ -175,7 +186,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the picture cannot be read or the home folder fails.
     pub fn search_known(&self, query: &Query<'_>) -> Result<Option<Answer>, EngineError> {
-        let mut search = Search::recognise(self, query)?;
+        let picture = Picture::new(self, query.bytes);
+        let mut search = Search::recognise(self, query, &picture)?;
         search.look_up()?;
         if !search.is_answered() {
             return Ok(None);
@@ -196,7 +208,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the picture cannot be read or the home folder fails.
     pub fn recognise(&self, bytes: &[u8]) -> Result<Verdict, EngineError> {
-        Ok(Search::recognise(self, &Query::new(bytes, ""))?.verdict())
+        let (query, picture) = (Query::new(bytes, ""), Picture::new(self, bytes));
+        Ok(Search::recognise(self, &query, &picture)?.verdict())
     }
 
     /// Where what is known is kept.

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{Answer, Engine, EngineError, Mode, Outcome, Query, Refine, Source};
+use super::picture::Picture;
+use super::{Answer, Engine, EngineError, Inspection, Mode, Outcome, Query, Refine, Source};
 use crate::offer::OfferId;
 use crate::question::SearchParams;
 
@@ -19,28 +20,30 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::search`] for the first page; a later one's failure is a warning.
     pub fn search_pages(&self, query: &Query<'_>, max_pages: u32) -> Result<Answer, EngineError> {
-        self.pages_within(query, max_pages, &mut CallsLeft(None))
+        self.pages_within(&Picture::new(self, query.bytes), query, max_pages, &mut CallsLeft(None))
     }
 
-    /// As [`Engine::search_pages`]; once no calls are left, with what is stored.
+    /// As [`Engine::search_pages`], of the query's picture; once no calls are left, with what is stored.
     pub(super) fn pages_within(
         &self,
+        picture: &Picture<'_>,
         query: &Query<'_>,
         max_pages: u32,
         left: &mut CallsLeft,
     ) -> Result<Answer, EngineError> {
         if max_pages <= 1 {
-            return left.spend(self.search(&query.clone().mode(left.mode(query.mode))));
+            let query = query.clone().mode(left.mode(query.mode));
+            return left.spend(self.inspect_picture(&query, picture));
         }
         let mut known = HashSet::new();
-        let mut all = self.page(query, query.params.page, left)?;
+        let mut all = self.page(picture, query, query.params.page, left)?;
         let mut is_last = self.is_last(&all, query.params.page, &query.params);
         take_new(query, &mut all, &mut known);
         for page in (query.params.page..).skip(1).take(max_pages.min(MAX_PAGES) as usize - 1) {
             if is_last || all.unanswered.is_some() {
                 break;
             }
-            let mut next = match self.page(query, page, left) {
+            let mut next = match self.page(picture, query, page, left) {
                 Ok(answered) => answered,
                 Err(error) => {
                     all.warnings.push(format!("page {page} and those after it are missing: {error}"));
@@ -80,9 +83,16 @@ impl Engine {
     }
 
     /// One page with all its offers, wanted or not: whether it brings new ones is another question.
-    fn page(&self, query: &Query<'_>, page: u32, left: &mut CallsLeft) -> Result<Answer, EngineError> {
+    fn page(
+        &self,
+        picture: &Picture<'_>,
+        query: &Query<'_>,
+        page: u32,
+        left: &mut CallsLeft,
+    ) -> Result<Answer, EngineError> {
         let (params, mode) = (SearchParams { page, ..query.params.clone() }, left.mode(query.mode));
-        left.spend(self.search(&Query { params, mode, refine: Refine::default(), ..query.clone() }))
+        let query = Query { params, mode, refine: Refine::default(), ..query.clone() };
+        left.spend(self.inspect_picture(&query, picture))
     }
 
     /// Whether no page follows this one, by what the upstream says or by how full it is. A few rows of a page may have
@@ -108,7 +118,8 @@ impl CallsLeft {
         if self.0 == Some(0) { Mode::LocalOnly } else { wanted }
     }
 
-    fn spend(&mut self, searched: Result<Answer, EngineError>) -> Result<Answer, EngineError> {
+    fn spend(&mut self, searched: Result<Inspection, EngineError>) -> Result<Answer, EngineError> {
+        let searched = searched.map(|inspection| inspection.answer);
         let calls = match &searched {
             Ok(answer) => answer.upstream_calls,
             Err(error) => error.calls(),

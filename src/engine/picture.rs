@@ -96,11 +96,6 @@ impl<'e> Picture<'e> {
         })
     }
 
-    /// Whether it was embedded: a picture whose bytes or pixels are known is not.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.first_look.get().is_some()
-    }
-
     /// Embeddings of parts of the picture; none where the embedder knows whole pictures only.
     pub(super) fn parts(&self) -> Result<&[Embedding], EngineError> {
         let parts = once(&self.parts, || {

@@ -20,12 +20,14 @@ pub(super) const REFRESH_PRIORITY: i32 = -1;
 pub(super) struct Search<'e> {
     pub(super) engine: &'e Engine,
     pub(super) query: &'e Query<'e>,
-    pub(super) picture: Picture<'e>,
+    pub(super) picture: &'e Picture<'e>,
     /// The catalogue's when it was last looked at.
     pub(super) generation: u64,
     pub(super) verdict: Verdict,
     /// What the verdict was drawn by.
     pub(super) policy: Policy,
+    /// Whether it was drawn by likeness.
+    was_judged: bool,
     /// The photo that the verdict names.
     matched: Option<Matched>,
     /// The stored answer to this very question; `None` when there is none, or when it must not be used.
@@ -70,10 +72,13 @@ pub(super) enum Reply {
 }
 
 impl<'e> Search<'e> {
-    /// The local half of the line: from bytes to a verdict.
-    pub(super) fn recognise(engine: &'e Engine, query: &'e Query<'e>) -> Result<Self, EngineError> {
+    /// The local half of the line: from bytes to a verdict. `picture`: that of the query.
+    pub(super) fn recognise(
+        engine: &'e Engine,
+        query: &'e Query<'e>,
+        picture: &'e Picture<'e>,
+    ) -> Result<Self, EngineError> {
         query.interrupt.check()?;
-        let picture = Picture::new(engine, query.bytes);
         let generation = picture.timings.measure(Stage::Catalog, || engine.store.generation())?;
         let exact = picture.find_exact()?;
         let mut search = Self {
@@ -83,6 +88,7 @@ impl<'e> Search<'e> {
             generation,
             verdict: Verdict::Miss { nearest: None },
             policy: engine.bound.newest(),
+            was_judged: false,
             matched: None,
             known: None,
             reply: Reply::None,
@@ -103,8 +109,8 @@ impl<'e> Search<'e> {
     }
 
     fn judge(&mut self) -> Result<(), EngineError> {
-        let judged = judge(&self.picture, self.engine, self.query.second_look, &self.query.interrupt)?;
-        (self.policy, self.verdict) = (judged.policy, judged.verdict);
+        let judged = judge(self.picture, self.engine, self.query.second_look, &self.query.interrupt)?;
+        (self.policy, self.verdict, self.was_judged) = (judged.policy, judged.verdict, true);
         Ok(())
     }
 
@@ -112,7 +118,7 @@ impl<'e> Search<'e> {
     pub(super) fn recheck(&mut self) -> Result<(), EngineError> {
         if let Some(same) = self.picture.find_bytes()? {
             self.verdict = Verdict::Hit(same);
-        } else if self.picture.is_embedded() {
+        } else if self.was_judged {
             self.judge()?;
         }
         self.look_up()
@@ -268,7 +274,7 @@ impl<'e> Search<'e> {
             }
         }
         answer.filtered_out = query.refine.apply(&mut answer.offers);
-        answer.timings_ms = picture.timings.read();
+        answer.timings_ms = picture.timings.take();
         Inspection { answer, best }
     }
 }

@@ -41,7 +41,7 @@ impl Engine {
         } else {
             Some(self.store.photos(filter)?.into_iter().collect())
         };
-        let found = self.with_index(|index| Ok(index.search_exact(&embedding, k, among.as_ref())?))?;
+        let found = self.with_index(|index| index.search_exact(&embedding, k, among.as_ref()))?;
         let mut similar = Vec::with_capacity(found.len());
         for candidate in &found {
             // One that has gone since is none.

@@ -90,13 +90,13 @@ fn milliseconds(duration: Duration) -> f64 {
 
 /// The timings of one search while it runs.
 pub(super) struct Stopwatch {
-    start: Instant,
+    start: Cell<Instant>,
     so_far: Cell<Timings>,
 }
 
 impl Stopwatch {
     pub(super) fn start() -> Self {
-        Self { start: Instant::now(), so_far: Cell::default() }
+        Self { start: Cell::new(Instant::now()), so_far: Cell::default() }
     }
 
     /// Runs `work` as (a part of) a stage.
@@ -111,6 +111,14 @@ impl Stopwatch {
 
     /// All stages until now, and the time since the start.
     pub(super) fn read(&self) -> Timings {
-        Timings { total: milliseconds(self.start.elapsed()), ..self.so_far.get() }
+        Timings { total: milliseconds(self.start.get().elapsed()), ..self.so_far.get() }
+    }
+
+    /// As [`Stopwatch::read`], and begins anew: for the next search about the same picture.
+    pub(super) fn take(&self) -> Timings {
+        let read = self.read();
+        self.start.set(Instant::now());
+        self.so_far.take();
+        read
     }
 }

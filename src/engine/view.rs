@@ -9,7 +9,8 @@ use crate::photo_id::PhotoId;
 use crate::quota_day::QuotaDay;
 use crate::store::{
     AnswerKey, CatalogError, Counts, DayCounts, Extent, FoundOffer, ImageCounts, PastAnswer, PhotoFilter,
-    QueueCounts, ServerFacts, Store, StoredAnswer, StoredDetail, StoredPhoto, StoredVector, ToldPair, Words,
+    QueueCounts, SearchFacts, ServerFacts, Store, StoredAnswer, StoredDetail, StoredPhoto, StoredVector,
+    ToldPair, Words,
 };
 use crate::vector::Fingerprint;
 
@@ -53,6 +54,11 @@ impl CatalogView<'_> {
     /// The database server that it is on; `None` for a home in a folder.
     pub fn server(&self) -> Result<Option<ServerFacts>, CatalogError> {
         self.0.server()
+    }
+
+    /// What pgvector has to search with; `None` where the home is in a folder, or its database lacks the extension.
+    pub fn search_facts(&self) -> Result<Option<SearchFacts>, CatalogError> {
+        self.0.search_facts()
     }
 
     /// How far the feed of additions and removals reaches, which the index follows.

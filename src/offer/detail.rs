@@ -1,8 +1,10 @@
 //! What a page about one offer tells beyond a row of a search.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Offer, Price};
+use super::{Offer, Price, canonical_image_url};
 
 /// Everything about one offer. All but the offer's id may be missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct OfferDetail {
     /// Whether the seller pays the freight within China.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_postage_free: Option<bool>,
+    /// What freight within China costs, where the page names a sum. To where, and for how many pieces, no upstream tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freight: Option<Price>,
 }
 
 impl OfferDetail {
@@ -43,6 +48,7 @@ impl OfferDetail {
             weight_grams: None,
             ships_from: None,
             is_postage_free: None,
+            freight: None,
         }
     }
 
@@ -50,9 +56,43 @@ impl OfferDetail {
     /// first step does, as that is the least that can be ordered.
     #[must_use]
     pub fn unit_price(&self, quantity: u32) -> Option<Price> {
-        let step = self.price_ladder.iter().rev().find(|step| step.from_quantity <= quantity);
-        step.or(self.price_ladder.first()).map(|step| step.price).or(self.offer.price)
+        price_at(&self.price_ladder, quantity).or_else(|| self.offer.unit_price(quantity))
     }
+
+    /// Pieces on sale: those of the variants together, else what is told of the whole.
+    #[must_use]
+    pub fn stock(&self) -> Option<u64> {
+        let of_variants = self.skus.iter().filter_map(|sku| sku.stock);
+        of_variants.reduce(u64::saturating_add).or(self.offer.stock)
+    }
+
+    /// The canonical addresses of the variants' pictures, each once, in the order of the variants.
+    #[must_use]
+    pub fn variant_images(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let addresses = self.skus.iter().filter_map(|sku| canonical_image_url(sku.image_url.as_deref()?));
+        addresses.filter(|address| seen.insert(address.clone())).collect()
+    }
+
+    /// What the picture at a canonical address shows, for people: what the variants that have it share, such as a colour.
+    #[must_use]
+    pub fn variant_shown_at(&self, address: &str) -> Option<String> {
+        let shows =
+            |sku: &&Sku| sku.image_url.as_deref().and_then(canonical_image_url).as_deref() == Some(address);
+        let mut shown = self.skus.iter().filter(shows);
+        let mut shared: Vec<&Attribute> = shown.next()?.attributes.iter().collect();
+        for sku in shown {
+            shared.retain(|attribute| sku.attributes.contains(attribute));
+        }
+        let values: Vec<&str> = shared.iter().map(|attribute| attribute.value.as_str()).collect();
+        Some(values.join(" ")).filter(|name| !name.is_empty())
+    }
+}
+
+/// The price of the step that so many pieces reach; `None` without steps.
+pub(super) fn price_at(ladder: &[PriceStep], quantity: u32) -> Option<Price> {
+    let step = ladder.iter().rev().find(|step| step.from_quantity <= quantity);
+    step.or(ladder.first()).map(|step| step.price)
 }
 
 /// From so many pieces on, each costs this.
@@ -125,6 +165,45 @@ mod tests {
         {
             assert_eq!(at(&detail, quantity).as_deref(), Some(price), "{quantity}");
         }
+        // A search's ladder will do where details tell none.
+        detail.offer.price_ladder = std::mem::take(&mut detail.price_ladder);
+        assert_eq!(at(&detail, 150).as_deref(), Some("8.00"));
+    }
+
+    #[test]
+    fn a_picture_of_several_sizes_shows_their_colour() {
+        let mut detail = OfferDetail::new(Offer::new(OfferId::new("1").unwrap(), "cup"));
+        let sku = |colour: &str, size: &str, picture: Option<&str>| Sku {
+            attributes: [("颜色", colour), ("尺码", size)]
+                .map(|(name, value)| Attribute { name: name.to_owned(), value: value.to_owned() })
+                .into(),
+            image_url: picture.map(|name| format!("https://cbu01.alicdn.com/img/ibank/{name}.jpg")),
+            ..Sku::default()
+        };
+        detail.skus = vec![
+            sku("红色", "M", Some("red")),
+            sku("红色", "L", Some("red")),
+            sku("蓝色", "M", Some("blue")),
+            sku("白色", "M", None),
+        ];
+        let images = detail.variant_images();
+        let shown: Vec<Option<String>> = images.iter().map(|image| detail.variant_shown_at(image)).collect();
+        assert_eq!(shown, [Some("红色".to_owned()), Some("蓝色 M".to_owned())]);
+        assert_eq!(detail.variant_shown_at("https://cbu01.alicdn.com/img/ibank/other.jpg"), None);
+    }
+
+    #[test]
+    fn the_stock_is_that_of_all_variants_or_what_is_told_of_the_whole() {
+        let mut detail = OfferDetail::new(Offer::new(OfferId::new("1").unwrap(), "cup"));
+        assert_eq!(detail.stock(), None);
+        detail.offer.stock = Some(7);
+        detail.skus = vec![Sku::default(), Sku::default()];
+        assert_eq!(detail.stock(), Some(7), "no variant tells of any");
+        detail.skus[0].stock = Some(u64::MAX);
+        detail.skus[1].stock = Some(3);
+        assert_eq!(detail.stock(), Some(u64::MAX));
+        detail.skus[0].stock = Some(0);
+        assert_eq!(detail.stock(), Some(3));
     }
 
     #[test]

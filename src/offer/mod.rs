@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
 
+use detail::price_at;
 pub use detail::{Attribute, OfferDetail, PriceStep, Sku};
 pub use id::{OfferId, OfferIdError};
 pub use image_url::canonical_image_url;
@@ -157,6 +158,19 @@ pub struct Offer {
     pub dropships: Option<bool>,
     /// Pieces.
     pub min_order_quantity: Option<u32>,
+    /// What a piece costs by how many are ordered, the smallest order first, where a search tells that. Details of the offer
+    /// have a ladder of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub price_ladder: Vec<PriceStep>,
+    /// Pieces on sale, of all variants together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<u64>,
+    /// Of one packed piece, in grams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_grams: Option<u32>,
+    /// Whether the seller pays the freight within China.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_postage_free: Option<bool>,
     /// The upstream's numbers of the offer's category and of those above it, the topmost first; as many as are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub category_ids: Vec<u64>,
@@ -175,6 +189,9 @@ pub struct Offer {
     /// When it is promised to be sent, in the platform's word: `shipIn24Hours`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shipping_promise: Option<String>,
+    /// Whether it may be sent back within seven days without a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_reason_return: Option<bool>,
     /// Whether the platform marks it as protected by a patent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_patented: Option<bool>,
@@ -212,12 +229,17 @@ impl Offer {
             promotion_price: None,
             dropships: None,
             min_order_quantity: None,
+            price_ladder: Vec::new(),
+            stock: None,
+            weight_grams: None,
+            is_postage_free: None,
             category_ids: Vec::new(),
             month_sold: None,
             week_sold: None,
             repurchase_percent: None,
             trade_score: None,
             shipping_promise: None,
+            no_reason_return: None,
             is_patented: None,
             gives_invoice: None,
             invoice_types: Vec::new(),
@@ -227,6 +249,12 @@ impl Offer {
             supplier: Supplier::default(),
             seen_at: None,
         }
+    }
+
+    /// What one of so many pieces costs: by the ladder, else the price.
+    #[must_use]
+    pub fn unit_price(&self, quantity: u32) -> Option<Price> {
+        price_at(&self.price_ladder, quantity).or(self.price)
     }
 }
 

@@ -271,7 +271,7 @@ impl PostgresStore {
              JOIN answer_offers o ON o.profile = i.profile AND o.offer_id = i.offer_id
              JOIN answers a ON a.answer_id = o.answer_id
              WHERE i.photo_id = $1 AND a.params = $2 AND ($3::text[] IS NULL OR a.profile = ANY($3))
-             ORDER BY a.fetched_at_ms DESC, a.answer_id DESC LIMIT 1",
+             ORDER BY a.fetched_at_ms DESC, a.answer_id DESC, i.image_id LIMIT 1",
             &[&photo_id.0, &params, &profiles],
         )?;
         let Some(row) = row else { return Ok(None) };
@@ -493,6 +493,7 @@ pub(super) fn put_details(
         &[&profile, &offer_id.as_str(), &json(detail)?, &fetched_at.unix_ms()],
     )?;
     history::note_terms(write, profile, &[(offer_id, &detail.offer)], fetched_at)?;
+    images::await_variants(write, profile, offer_id, detail)?;
     note_categories(write, profile, detail.offer.category_ids.iter().map(|id| (*id, offer_id)))
 }
 

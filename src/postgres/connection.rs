@@ -183,6 +183,7 @@ const SCHEMA_LOCK: i32 = 0;
 const COMMIT_LOCK: i32 = 1;
 const TURNS_LOCK: i32 = 2;
 const MOVE_LOCK: i32 = 3;
+const GRAPH_LOCK: i32 = 4;
 
 /// The first half of the keys of a home's advisory locks. Homes whose names have the same sum wait for each other, no more.
 fn home_key(address: &PostgresAddress) -> i32 {
@@ -233,6 +234,12 @@ impl Write<'_> {
 
     pub(super) fn batch(&mut self, sql: &str) -> Result<(), CatalogError> {
         Ok(self.connection()?.batch(sql)?)
+    }
+
+    /// Whether nobody makes the graph of pgvector, and nobody will until this ends.
+    pub(super) fn try_graph_lock(&mut self, address: &PostgresAddress) -> Result<bool, CatalogError> {
+        let take = "SELECT pg_try_advisory_xact_lock($1, $2)";
+        Ok(self.one(take, &[&home_key(address), &GRAPH_LOCK])?.try_get(0)?)
     }
 }
 
@@ -295,8 +302,17 @@ impl PostgresStore {
         &self,
         query: impl Fn(&mut Reader<'_>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
+        self.read_in("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", query)
+    }
+
+    /// As [`read`](Self::read), in a transaction that `begin` begins, with settings of its own.
+    pub(super) fn read_in<T>(
+        &self,
+        begin: &str,
+        query: impl Fn(&mut Reader<'_>) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
         self.read(|c| {
-            c.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+            c.batch(begin)?;
             let result = query(c);
             // It has changed nothing, so ending it is all that is needed.
             let ended = c.batch("ROLLBACK");
@@ -424,6 +440,22 @@ pub(super) fn try_move_lock(
     connection: &mut Connection,
     address: &PostgresAddress,
 ) -> Result<bool, postgres::Error> {
-    let row = connection.one("SELECT pg_try_advisory_lock($1, $2)", &[&home_key(address), &MOVE_LOCK])?;
+    try_lock(connection, address, MOVE_LOCK)
+}
+
+/// Whether this connection alone may make the graph of pgvector, for as long as it lasts.
+pub(super) fn try_graph_lock(
+    connection: &mut Connection,
+    address: &PostgresAddress,
+) -> Result<bool, postgres::Error> {
+    try_lock(connection, address, GRAPH_LOCK)
+}
+
+fn try_lock(
+    connection: &mut Connection,
+    address: &PostgresAddress,
+    kind: i32,
+) -> Result<bool, postgres::Error> {
+    let row = connection.one("SELECT pg_try_advisory_lock($1, $2)", &[&home_key(address), &kind])?;
     row.try_get(0)
 }

@@ -71,7 +71,8 @@ impl FeedbackStore for PostgresStore {
                    FROM alike JOIN told t ON t.same AND (t.photo_a = alike.id OR t.photo_b = alike.id))
                  SELECT id FROM (SELECT id FROM alike LIMIT $2) AS nearest
                  WHERE id <> $1 AND NOT EXISTS (
-                   SELECT 1 FROM told WHERE NOT same AND photo_a = least(id, $1) AND photo_b = greatest(id, $1))",
+                   SELECT 1 FROM told WHERE NOT same AND photo_a = least(id, $1) AND photo_b = greatest(id, $1))
+                 ORDER BY id",
                 &[&photo_id.0, &i64::from(MAX_SAME)],
             )?)
         })

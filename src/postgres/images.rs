@@ -5,7 +5,7 @@ use super::photos::put_photo;
 use super::{PostgresStore, bump_generation, plain};
 use crate::catalog::shared::MAX_ATTEMPTS;
 use crate::catalog::{CatalogError, NewPhoto, Stored, WaitingImage};
-use crate::offer::{Offer, canonical_image_url};
+use crate::offer::{Offer, OfferDetail, OfferId, canonical_image_url};
 use crate::photo_id::PhotoId;
 use crate::store::OfferImageStore;
 
@@ -101,6 +101,29 @@ pub(super) fn await_images(
          ORDER BY place
          ON CONFLICT (profile, offer_id, md5(url)) DO NOTHING",
         &[&profile, &ids, &urls],
+    )?;
+    Ok(())
+}
+
+/// Notes the addresses of the pictures of an offer's variants, those that are new, where the upstream has told of the offer in a
+/// search: answers that name it are what such a picture leads to.
+pub(super) fn await_variants(
+    write: &mut Write<'_>,
+    profile: &str,
+    offer_id: &OfferId,
+    detail: &OfferDetail,
+) -> Result<(), CatalogError> {
+    let urls: Vec<String> = detail.variant_images().iter().map(|url| plain(url).into_owned()).collect();
+    if urls.is_empty() {
+        return Ok(());
+    }
+    write.execute(
+        "INSERT INTO offer_images (profile, offer_id, url)
+         SELECT o.profile, o.offer_id, new.url FROM offers o, unnest($3::text[]) WITH ORDINALITY AS new (url, place)
+         WHERE o.profile = $1 AND o.offer_id = $2
+         ORDER BY place
+         ON CONFLICT (profile, offer_id, md5(url)) DO NOTHING",
+        &[&profile, &offer_id.as_str(), &urls],
     )?;
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! - Turns are leases by the server's clock, renewed while they are held, so those of a worker that is gone end by themselves.
 //! - Reading waits for no lock. Connections that broke are replaced; a read is done again, a write only if it had not begun.
 //! - What was paid for and cannot be stored waits in a side journal in a folder of this machine.
+//! - Where pgvector is asked to search, its vectors follow in the same transaction, whoever writes (`search_tables.rs`).
 //!
 //! A home whose address begins with `postgres://` is this store.
 //!
@@ -19,6 +20,7 @@ mod address;
 mod answers;
 mod checks;
 mod connection;
+mod extension;
 mod fault;
 mod feedback;
 mod history;
@@ -29,6 +31,8 @@ mod paid;
 mod photos;
 mod queue;
 mod schema;
+mod search;
+mod search_tables;
 mod spend;
 mod tls;
 mod upkeep;
@@ -47,6 +51,7 @@ use crate::catalog::shared::{DamageLog, SetAside, WaitListener};
 use crate::catalog::{CatalogError, DamageNote, Patience};
 use crate::vector::Fingerprint;
 use connection::{Connection, Reader, Readers, Write};
+use extension::Extension;
 use leases::Leases;
 
 /// How long opening waits to store what an earlier run could not: there will be other occasions.
@@ -62,6 +67,8 @@ pub struct PostgresStore {
     /// The fingerprint, as JSON, of the model that this process has claimed the home for.
     model: OnceLock<String>,
     leases: Leases,
+    /// pgvector, once it was looked for and found.
+    extension: OnceLock<Extension>,
     set_aside: SetAside,
     damage: DamageLog,
     waits: OnceLock<WaitListener>,
@@ -86,6 +93,7 @@ impl PostgresStore {
             is_read_only,
             model: OnceLock::new(),
             leases: Leases::new(address.clone()),
+            extension: OnceLock::new(),
             set_aside: SetAside::new(&folder.join("database")),
             damage: DamageLog::default(),
             waits: OnceLock::new(),

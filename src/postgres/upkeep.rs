@@ -5,6 +5,7 @@ use postgres::Row;
 use super::connection::{Lock, Write};
 use super::feedback::CALIBRATION;
 use super::queue::raw_after;
+use super::search_tables::drop_search;
 use super::{PostgresStore, bump_generation, count, meta, meta_in, set_meta};
 use crate::calibration::Calibration;
 use crate::catalog::shared::{
@@ -145,6 +146,8 @@ impl UpkeepStore for PostgresStore {
         if is_incomplete && !even_if_incomplete {
             return Ok(false);
         }
+        // They are the other model's.
+        drop_search(&mut write, &self.address)?;
         write.batch(
             "DELETE FROM embeddings;
              INSERT INTO embeddings (photo_id, vector, crc32) SELECT photo_id, vector, crc32 FROM next_embeddings;

@@ -7,6 +7,7 @@ use time::macros::format_description;
 
 use super::answers::answer_row;
 use super::photos::numbers;
+use super::search_tables::GRAPH;
 use super::{PostgresStore, count, meta};
 use crate::catalog::shared::MOST_DAYS;
 use crate::catalog::{
@@ -145,11 +146,12 @@ impl ViewStore for PostgresStore {
             let rows = c.query(
                 "SELECT 'the index ' || c.relname || ' is not valid: REINDEX it' FROM pg_index i
                  JOIN pg_class c ON c.oid = i.indexrelid
-                 WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace
+                 WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace AND c.relname <> $1
                  UNION ALL
                  SELECT 'the server runs with ' || name || ' off: a crash can lose what is stored, or damage it'
                  FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off'",
-                &[],
+                // It may be one that is being made: `search_facts` tells of it.
+                &[&GRAPH],
             )?;
             rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
         })

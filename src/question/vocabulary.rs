@@ -62,6 +62,9 @@ impl OfferFilter {
     /// One piece is sent to the buyer's own customer.
     pub const DROPSHIP: Self = Self("isOnePsale");
 
+    /// It may be sent back within seven days without a reason.
+    pub const NO_REASON_RETURN: Self = Self("noReason7DReturn");
+
     /// As the official search has it.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -22,7 +22,7 @@ fn detail(shared: &Shared, good: &Good) -> OfferDetail {
             attributes: vec![attribute("颜色", good.colour)],
             price: Some(terms.price),
             dropship_price: terms.dropship_price,
-            stock: Some(999),
+            stock: Some(terms.stock),
             weight_grams: Some(terms.weight_grams),
             image_url: Some(shop::image_url(shared, good)),
         }
@@ -40,6 +40,7 @@ fn detail(shared: &Shared, good: &Good) -> OfferDetail {
         weight_grams: Some(terms.weight_grams),
         ships_from: offer.supplier.address.clone(),
         is_postage_free: Some(terms.is_postage_free),
+        freight: terms.freight,
         ..OfferDetail::new(offer)
     }
 }

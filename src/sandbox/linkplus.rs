@@ -42,6 +42,5 @@ pub(super) async fn similar_offers(shared: &Arc<Shared>, call: &Call) -> Result<
 fn row(offer: &Offer) -> Value {
     let mut row = dialect::row(offer);
     row["unit"] = json!("件");
-    row["supplyAmount"] = json!(9999);
     row
 }

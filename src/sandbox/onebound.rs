@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::details;
 use super::faults::{self, Fault as Injected, Stage};
 use super::shared::Shared;
 use super::shop;
@@ -85,4 +86,12 @@ async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<(Value, Option<Inje
         dialect::page(&wish, found.total, &found.offers)
     });
     Ok((work.await.map_err(|_| INTERNAL)?, injected))
+}
+
+pub(super) async fn product(State(shared): State<Arc<Shared>>, Query(query): Query<Params>) -> Response {
+    let told = check(&shared, &query).and_then(|()| dialect::item_asked(&query)).and_then(|offer_id| {
+        shared.gate.admit_detail(&shared.options)?;
+        Ok(dialect::item(details::find(&shared, &offer_id).as_ref()))
+    });
+    reply(&shared, told, None).await
 }

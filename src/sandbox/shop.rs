@@ -73,6 +73,7 @@ pub(super) fn own_picture(shared: &Shared, url: &str) -> Option<RgbImage> {
 /// A good as an offer, with its likeness where the dialect states one.
 pub(super) fn offer(shared: &Shared, good: &Good, similarity: Option<u8>) -> Offer {
     let terms = Terms::of(good, shared.market_day());
+    let price_ladder = terms.price_ladder(good);
     Offer {
         title_translated: Some(terms.title_translated),
         price: Some(terms.price),
@@ -80,6 +81,11 @@ pub(super) fn offer(shared: &Shared, good: &Good, similarity: Option<u8>) -> Off
         dropship_price: terms.dropship_price,
         promotion_price: terms.promotion_price,
         min_order_quantity: Some(good.min_order_quantity),
+        price_ladder,
+        stock: Some(terms.stock),
+        weight_grams: Some(terms.weight_grams),
+        is_postage_free: Some(terms.is_postage_free),
+        no_reason_return: Some(terms.no_reason_return),
         category_ids: vec![good.category_id],
         month_sold: Some(terms.month_sold),
         week_sold: Some(terms.week_sold),

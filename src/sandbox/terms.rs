@@ -35,6 +35,12 @@ pub(super) struct Terms {
     pub(super) weight_grams: u32,
     /// Whether the seller pays the freight.
     pub(super) is_postage_free: bool,
+    /// What it costs where the buyer pays.
+    pub(super) freight: Option<Price>,
+    /// Of this colour.
+    pub(super) stock: u64,
+    /// Whether it may be sent back without a reason.
+    pub(super) no_reason_return: bool,
 }
 
 impl Terms {
@@ -49,6 +55,7 @@ impl Terms {
         let years = 1 + seller.below(18) as u32;
         let identity = seller.pick(&["super_factory", "powerful_merchants", "tp_member"]);
         let is_promoted = dice.below(4) == 0;
+        let is_postage_free = good.model.is_multiple_of(3);
         Self {
             title_translated: format!("{} {}", colour_in_english(good.colour), kind_in_english(good.kind)),
             price,
@@ -65,7 +72,10 @@ impl Terms {
             service_score: tenths(30 + seller.below(21)),
             identities: vec![identity.to_owned()],
             weight_grams: 40 + 10 * seller.below(200) as u32,
-            is_postage_free: seller.below(3) == 0,
+            is_postage_free,
+            freight: (!is_postage_free).then(|| yuan(300 + 50 * i64::from(good.model % 10))),
+            stock: 999,
+            no_reason_return: is_met_by_chance(OfferFilter::NO_REASON_RETURN.word(), good),
         }
     }
 
@@ -88,9 +98,17 @@ impl Terms {
         match word {
             "isOnePsale" => self.dropship_price.is_some(),
             "certifiedFactory" => self.identities.iter().any(|identity| identity == "super_factory"),
-            _ => word.bytes().fold(mix(good.offer_id), |sum, byte| mix(sum ^ u64::from(byte))) % 2 == 0,
+            _ => is_met_by_chance(word, good),
         }
     }
+}
+
+fn is_met_by_chance(word: &str, good: &Good) -> bool {
+    word.bytes().fold(mix(good.offer_id), |sum, byte| mix(sum ^ u64::from(byte))) % 2 == 0
+}
+
+fn yuan(fen: i64) -> Price {
+    Price::from_yuan(Decimal::new(fen, 2)).expect("not negative")
 }
 
 /// In whole fen.

@@ -7,6 +7,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+use super::details;
 use super::faults::{self, Fault as Injected, Stage};
 use super::shared::Shared;
 use super::shop;
@@ -79,4 +80,14 @@ async fn ask(shared: &Arc<Shared>, query: &Params) -> Result<(Value, Option<Inje
         dialect::page(&wish, found.total, &found.offers)
     });
     Ok((work.await.map_err(|_| UNEXPECTED)?, injected))
+}
+
+pub(super) async fn product(State(shared): State<Arc<Shared>>, Query(query): Query<Params>) -> Response {
+    let told = || {
+        check(&shared, &query)?;
+        let offer_id = dialect::item_asked(&query)?;
+        shared.gate.admit_detail(&shared.options)?;
+        Ok(dialect::item(details::find(&shared, &offer_id).as_ref()))
+    };
+    told().map_or_else(|fault: Fault| fault.into_response(), |body| axum::Json(body).into_response())
 }

@@ -57,6 +57,7 @@ const ASSETS: &[Asset] = assets![
     "reviews.js" SCRIPT,
     "search.js" SCRIPT,
     "verdict.js" SCRIPT,
+    "wide.js" SCRIPT,
     "zh.json" JSON,
 ];
 

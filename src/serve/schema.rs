@@ -63,6 +63,18 @@ pub(super) struct Offer {
     #[schema(required = false)]
     dropships: Option<bool>,
     min_order_quantity: Option<u32>,
+    /// What a piece costs by how many are ordered, where a search tells that: from_quantity, and price in yuan.
+    #[schema(required = false, value_type = Vec<Object>)]
+    price_ladder: Vec<Value>,
+    /// Pieces on sale, of all variants together.
+    #[schema(required = false)]
+    stock: Option<u64>,
+    /// Of one packed piece.
+    #[schema(required = false)]
+    weight_grams: Option<u32>,
+    /// Whether the seller pays the freight within China.
+    #[schema(required = false)]
+    is_postage_free: Option<bool>,
     #[schema(required = false)]
     category_ids: Vec<u64>,
     month_sold: Option<u32>,
@@ -77,6 +89,9 @@ pub(super) struct Offer {
     /// In the platform's word: shipIn24Hours.
     #[schema(required = false)]
     shipping_promise: Option<String>,
+    /// Whether it may be sent back within seven days without a reason.
+    #[schema(required = false)]
+    no_reason_return: Option<bool>,
     #[schema(required = false)]
     is_patented: Option<bool>,
     #[schema(required = false)]

@@ -1,6 +1,6 @@
 //! What stands in which column.
 
-use super::{Assumptions, Language, SheetRow};
+use super::{Assumptions, Language, SheetOffer, SheetRow};
 use crate::offer::{Price, PriceStep, Score, Sku};
 use crate::timestamp::Timestamp;
 
@@ -49,7 +49,7 @@ const fn picture(name: &'static str, english: &'static str, chinese: &'static st
 }
 
 /// In their order.
-pub(super) const COLUMNS: [Column; 43] = [
+pub(super) const COLUMNS: [Column; 45] = [
     column("key", "Key", "编号", 14),
     picture("picture", "Picture", "图片"),
     column("file", "File", "文件", 22),
@@ -73,10 +73,12 @@ pub(super) const COLUMNS: [Column; 43] = [
     column("repurchase_rate", "Repurchase rate", "复购率", 12),
     column("trade_score", "Trade score", "交易评分", 10),
     column("ships", "Ships", "发货承诺", 14),
+    column("returns", "Returns", "退货", 14),
     column("patented", "Patented", "专利", 9),
     column("invoice", "Invoice", "发票", 9),
     column("variants", "Variants", "规格数", 9),
     column("variant_prices", "Variants and prices", "规格与价格", 30),
+    column("stock", "Stock", "库存", 10),
     column("weight_kg", "Weight (kg)", "重量（公斤）", 10),
     column("ships_from", "Ships from", "发货地", 16),
     column("freight", "Freight", "运费", 14),
@@ -145,7 +147,7 @@ fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
         "price" => price(told.and_then(|offer| offer.price)),
         "unit_price" => yuan(row).map_or(Cell::Empty, Cell::Price),
         "price_ladder" => {
-            let steps = row.details().map(|details| joined(&details.price_ladder, step));
+            let steps = offer.map(|offer| joined(offer.price_ladder(), step));
             text(steps.as_deref())
         }
         "dropship_price" => price(told.and_then(|offer| offer.dropship_price)),
@@ -161,6 +163,12 @@ fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
             let promise = told.and_then(|offer| offer.shipping_promise.as_deref());
             text(promise.map(|promise| shipping(promise, language)))
         }
+        "returns" => {
+            let word = |may| {
+                if may { language.of("7 days, no reason", "7天无理由") } else { language.of("no", "否") }
+            };
+            text(told.and_then(|offer| offer.no_reason_return).map(word))
+        }
         "patented" => yes_or_no(told.and_then(|offer| offer.is_patented)),
         "invoice" => yes_or_no(told.and_then(|offer| offer.gives_invoice)),
         "variants" => number(row.details().and_then(|details| u32::try_from(details.variants.len()).ok())),
@@ -168,13 +176,19 @@ fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
             let variants = row.details().map(|details| joined(&details.variants, variant));
             text(variants.as_deref())
         }
+        #[expect(clippy::cast_precision_loss, reason = "a spreadsheet has no other numbers")]
+        "stock" => {
+            offer.and_then(SheetOffer::stock).map_or(Cell::Empty, |pieces| Cell::Number(pieces as f64))
+        }
         "weight_kg" => {
             row.weight_grams().map_or(Cell::Empty, |grams| Cell::Number(f64::from(grams) / 1000.0))
         }
         "ships_from" => text(row.details().and_then(|details| details.ships_from.as_deref())),
         "freight" => {
-            let is_free = row.details().and_then(|details| details.is_postage_free) == Some(true);
-            text(is_free.then(|| language.of("paid by seller", "卖家包邮")))
+            let is_free = offer.and_then(SheetOffer::is_postage_free) == Some(true);
+            let sum = row.details().and_then(|details| details.freight).map(|sum| format!("¥{sum}"));
+            let free = is_free.then(|| language.of("paid by seller", "卖家包邮"));
+            text(free.or(sum.as_deref()))
         }
         "same_picture_as" => offer
             .and_then(|offer| offer.same_picture_as.as_ref())
@@ -302,6 +316,32 @@ mod tests {
         assert_eq!(of("freight"), &Cell::Text("paid by seller".to_owned()));
         let assumed = Assumptions { freight_per_kg: 10.0, ..Assumptions::default() };
         assert_eq!(landed_cost(&row, assumed), Some(14.5));
+    }
+
+    #[test]
+    fn what_a_search_tells_stands_in_the_columns_of_details_until_there_are_some() {
+        let mut offer = sheet().pictures[0].offers[0].offer.clone();
+        let of = |from_quantity, price: &str| PriceStep { from_quantity, price: price.parse().unwrap() };
+        (offer.price_ladder, offer.stock) = (vec![of(1, "12.50"), of(10, "11.00")], Some(40));
+        (offer.weight_grams, offer.is_postage_free) = (Some(200), Some(false));
+        offer.no_reason_return = Some(true);
+        let row_of = |detail: Option<OfferDetail>| {
+            let mut sheet = sheet();
+            sheet.pictures[0].offers[0] = SheetOffer::new(offer.clone(), detail, Some(12));
+            let row = sheet.rows().next().unwrap();
+            let names = ["unit_price", "price_ladder", "stock", "weight_kg", "freight", "returns"];
+            let cells = names.map(|name| cell(&row, name, Language::English));
+            cells.map(|cell| match cell {
+                Cell::Text(text) => text,
+                Cell::Number(number) | Cell::Price(number) => number.to_string(),
+                _ => String::new(),
+            })
+        };
+        assert_eq!(row_of(None), ["11", "1+: 12.50; 10+: 11.00", "40", "0.2", "", "7 days, no reason"]);
+        let mut detail = OfferDetail::new(offer.clone());
+        (detail.price_ladder, detail.freight) = (vec![of(5, "9.00")], "6.50".parse().ok());
+        detail.skus = vec![Sku { stock: Some(7), ..Sku::default() }; 2];
+        assert_eq!(row_of(Some(detail)), ["9", "5+: 9.00", "14", "0.2", "¥6.50", "7 days, no reason"]);
     }
 
     #[test]

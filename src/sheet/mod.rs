@@ -96,14 +96,20 @@ pub struct SheetDetails {
     pub ships_from: Option<String>,
     /// Whether the seller pays the freight within China.
     pub is_postage_free: Option<bool>,
+    /// What it costs otherwise, where the page names a sum.
+    pub freight: Option<Price>,
+    /// Pieces on sale, of all variants together.
+    pub stock: Option<u64>,
     /// What can be ordered.
     pub variants: Vec<Sku>,
 }
 
 impl From<OfferDetail> for SheetDetails {
     fn from(detail: OfferDetail) -> Self {
-        let OfferDetail { price_ladder, weight_grams, ships_from, is_postage_free, skus, .. } = detail;
-        Self { price_ladder, weight_grams, ships_from, is_postage_free, variants: skus }
+        let stock = detail.stock();
+        let OfferDetail { price_ladder, weight_grams, ships_from, is_postage_free, freight, skus, .. } =
+            detail;
+        Self { price_ladder, weight_grams, ships_from, is_postage_free, freight, stock, variants: skus }
     }
 }
 
@@ -111,8 +117,8 @@ impl SheetOffer {
     /// An offer, and what is stored of its page.
     #[must_use]
     pub fn new(offer: Offer, detail: Option<OfferDetail>, quantity: Option<u32>) -> Self {
-        let mut row =
-            Self { unit_price: offer.price, offer, details: None, same_picture_as: None, thumbnail: None };
+        let unit_price = offer.unit_price(ordered(quantity, &offer));
+        let mut row = Self { unit_price, offer, details: None, same_picture_as: None, thumbnail: None };
         row.take_detail(detail, quantity);
         row
     }
@@ -120,13 +126,35 @@ impl SheetOffer {
     /// `quantity`: pieces that are wanted; without it, the smallest order.
     pub fn take_detail(&mut self, detail: Option<OfferDetail>, quantity: Option<u32>) {
         let Some(detail) = detail else { return };
-        let quantity = quantity.or(self.offer.min_order_quantity).unwrap_or(1);
         // The newest answer's price holds where there is no ladder: details may be older.
         if !detail.price_ladder.is_empty() {
-            self.unit_price = detail.unit_price(quantity);
+            self.unit_price = detail.unit_price(ordered(quantity, &self.offer));
         }
         self.details = Some(detail.into());
     }
+
+    /// What its page tells, else what the search told.
+    fn price_ladder(&self) -> &[PriceStep] {
+        let told = self.details.as_ref().map(|details| details.price_ladder.as_slice());
+        told.filter(|steps| !steps.is_empty()).unwrap_or(&self.offer.price_ladder)
+    }
+
+    fn weight_grams(&self) -> Option<u32> {
+        self.details.as_ref().and_then(|details| details.weight_grams).or(self.offer.weight_grams)
+    }
+
+    fn is_postage_free(&self) -> Option<bool> {
+        self.details.as_ref().and_then(|details| details.is_postage_free).or(self.offer.is_postage_free)
+    }
+
+    fn stock(&self) -> Option<u64> {
+        self.details.as_ref().and_then(|details| details.stock).or(self.offer.stock)
+    }
+}
+
+/// Pieces for which prices are reckoned.
+fn ordered(wanted: Option<u32>, offer: &Offer) -> u32 {
+    wanted.or(offer.min_order_quantity).unwrap_or(1)
 }
 
 /// One picture and what is known of it.
@@ -324,7 +352,7 @@ impl<'a> SheetRow<'a> {
     }
 
     fn weight_grams(&self) -> Option<u32> {
-        self.details()?.weight_grams
+        self.offer()?.weight_grams()
     }
 
     /// The offer's page: as it was told, else as the platform names it. The user's own goods have none.

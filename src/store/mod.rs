@@ -30,7 +30,7 @@ use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::quota_day::QuotaDay;
 use crate::timestamp::Timestamp;
-use crate::vector::Fingerprint;
+use crate::vector::{Embedding, Fingerprint};
 
 /// All that the engine asks of its store.
 pub trait Store:
@@ -43,6 +43,7 @@ pub trait Store:
     + OfferImageStore
     + HistoryStore
     + UpkeepStore
+    + VectorSearchStore
     + ViewStore
 {
 }
@@ -57,6 +58,7 @@ impl<S> Store for S where
         + OfferImageStore
         + HistoryStore
         + UpkeepStore
+        + VectorSearchStore
         + ViewStore
 {
 }
@@ -245,7 +247,7 @@ pub trait FeedbackStore: Send + Sync {
     fn forget_told(&self, pair: (PhotoId, PhotoId)) -> Result<bool, CatalogError>;
     /// What was said of pairs of these photos.
     fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, CatalogError>;
-    /// The photos that are the same as this one, also through others.
+    /// The photos that are the same as this one, also through others, in the order of their numbers.
     fn same_as(&self, photo_id: PhotoId) -> Result<Vec<PhotoId>, CatalogError>;
     /// What was said of any two photos, after a pair, in the order of their numbers.
     fn told_after(
@@ -325,6 +327,117 @@ pub trait UpkeepStore: Send + Sync {
     fn damaged_entries(&self, sketch: &dyn Fn(&[u8]) -> Option<String>) -> Result<Vec<Damage>, CatalogError>;
     /// Takes damaged entries away, in one transaction.
     fn repair(&self, damage: &[Damage]) -> Result<(), CatalogError>;
+}
+
+/// How far the vectors reach in which a store searches by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchReach {
+    /// Of the feed: they have all of it.
+    pub extent: Extent,
+    /// Vectors of photos that came since the extent that was asked from; all of them where it was asked from none.
+    pub came: u64,
+    /// Of those that were there at that extent, how many were removed since.
+    pub went: u64,
+    /// Whether there is a graph that can be used.
+    pub has_graph: bool,
+}
+
+/// The graph of a store that searches by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GraphState {
+    /// Few vectors need none.
+    Missing,
+    /// Some worker is making it.
+    BeingBuilt,
+    /// Making it was cut off.
+    NotValid,
+    /// In use.
+    Valid,
+}
+
+/// What a store has to search by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SearchFacts {
+    /// The version of the extension.
+    pub extension: String,
+    /// How many vectors can be searched.
+    pub vectors: u64,
+    /// How many are stored.
+    pub stored: u64,
+    /// Whether those can be searched that are stored; else the next search copies the rest.
+    pub is_ready: bool,
+    /// See [`GraphState`].
+    pub graph: GraphState,
+    /// Its size.
+    pub graph_bytes: u64,
+}
+
+/// Hears about long work: what it is, how much is done, of how much.
+pub type SearchTell<'a> = &'a dyn Fn(&'static str, u64, u64);
+
+/// Nearest neighbours by the store itself, for processes whose memory does not hold an index of all vectors. What is stored
+/// or removed is so for the next search, whoever did it.
+///
+/// # Errors
+/// [`CatalogError`] when the store cannot be read or written, [`CatalogError::PgvectorUnavailable`] where it cannot search.
+pub trait VectorSearchStore: Send + Sync {
+    /// Refuses where the store cannot search by itself.
+    fn check_vector_search(&self) -> Result<(), CatalogError> {
+        Err(no_vector_search())
+    }
+    /// What can be searched; `None` while something is missing that [`prepare_search`](Self::prepare_search) makes.
+    fn search_reach(&self, since: Option<Extent>) -> Result<Option<SearchReach>, CatalogError> {
+        let _ = since;
+        Err(no_vector_search())
+    }
+    /// Makes what it takes to search among vectors of so many numbers, or goes on where that was cut off; from `graph_from`
+    /// vectors on with a graph, unless another process is making it. With `anew`, whatever is there.
+    fn prepare_search(
+        &self,
+        dimension: usize,
+        graph_from: u64,
+        anew: bool,
+        tell: SearchTell<'_>,
+    ) -> Result<(), CatalogError> {
+        let _ = (dimension, graph_from, anew, tell);
+        Err(no_vector_search())
+    }
+    /// The `k` nearest by the graph with so many vectors in view, each with its exact cosine, the best first; now and then one
+    /// that belongs among them is missing. `None` as of [`search_reach`](Self::search_reach).
+    fn nearest_by_graph(
+        &self,
+        query: &Embedding,
+        k: usize,
+        breadth: usize,
+    ) -> Result<Option<Vec<(PhotoId, f32)>>, CatalogError> {
+        let _ = (query, k, breadth);
+        Err(no_vector_search())
+    }
+    /// The `k` nearest of all, or of those of `among`, with none missed. `None` as of [`search_reach`](Self::search_reach).
+    fn nearest_exactly(
+        &self,
+        query: &Embedding,
+        k: usize,
+        among: Option<&[PhotoId]>,
+    ) -> Result<Option<Vec<(PhotoId, f32)>>, CatalogError> {
+        let _ = (query, k, among);
+        Err(no_vector_search())
+    }
+    /// What there is; `None` where it cannot search.
+    fn search_facts(&self) -> Result<Option<SearchFacts>, CatalogError> {
+        Ok(None)
+    }
+}
+
+/// What a home in a folder says to one who wants it to search by itself.
+pub(crate) fn no_vector_search() -> CatalogError {
+    CatalogError::PgvectorUnavailable {
+        problem: "it is in a folder, and pgvector is an extension of PostgreSQL; use the local index, or move the home into \
+                  a database"
+            .to_owned(),
+    }
 }
 
 /// The database server that a store is on.

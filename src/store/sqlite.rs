@@ -157,3 +157,6 @@ by_catalog! { ViewStore {
     fn photos_of_own(&self, offer_id: &OfferId) -> Result<Vec<PhotoId>, CatalogError>;
     fn told_of(&self, photo_id: PhotoId) -> Result<Vec<ToldPair>, CatalogError>;
 }}
+
+/// SQLite searches by no vectors: each process has an index of its own.
+impl VectorSearchStore for Catalog {}

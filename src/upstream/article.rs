@@ -279,7 +279,7 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         image_urls,
         attributes: lenient::attributes(&product["attributes"]),
         skus,
-        price_ladder: lenient::price_ladder(&sale["priceRanges"]),
+        price_ladder: lenient::price_ladder(&sale["priceRanges"], "startQuantity"),
         weight_grams: lenient::grams_of_kg(&shipping["unitWeight"]),
         ships_from: lenient::text(&shipping["sendGoodsAddressText"]),
         // Template 1: the seller bears the freight. 0 says it in words, all others are tables.

@@ -148,6 +148,16 @@ impl GuardError {
             Self::TooSlow { .. } | Self::Ledger { .. } | Self::Interrupted { .. } => false,
         }
     }
+
+    /// As [`leaves_room_for_another`](Self::leaves_room_for_another), for the details of an offer: they need a permission of their
+    /// own, which may be missing where searches are answered.
+    #[must_use]
+    pub fn leaves_details_to_another(&self) -> bool {
+        use UpstreamErrorKind::{Acl, Unsupported};
+        let is_not_for_us =
+            matches!(self, Self::Upstream { error, calls: 0 } if matches!(error.kind, Acl | Unsupported));
+        is_not_for_us || self.leaves_room_for_another()
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::UpstreamPage;
+use super::{UpstreamPage, WeightUnit};
 use crate::offer::{Attribute, Offer, OfferId, Price, PriceStep, Score, Sku};
 
 /// A string without its outer blanks, or a number as it is written; `None` when nothing is left.
@@ -129,23 +129,39 @@ pub(super) fn attributes(list: &Value) -> Vec<Attribute> {
     list.as_array().into_iter().flatten().filter_map(attribute).collect()
 }
 
-/// What a piece costs by how many are ordered: a list of `startQuantity` and `price`, in the order of the quantities. Steps
-/// without a price or without a quantity are left out.
-pub(super) fn price_ladder(list: &Value) -> Vec<PriceStep> {
-    let step = |entry: &Value| {
-        let from_quantity = count(&entry["startQuantity"]).filter(|quantity| *quantity > 0)?;
-        Some(PriceStep { from_quantity, price: price(&entry["price"])? })
+/// What a piece costs by how many are ordered: a list of quantities, under the name `from`, and of `price`s.
+pub(super) fn price_ladder(list: &Value, from: &str) -> Vec<PriceStep> {
+    let entries = list.as_array().into_iter().flatten();
+    ladder(entries.map(|entry| (&entry[from], &entry["price"])))
+}
+
+/// Quantities with their prices, as a ladder in the order of the quantities. Steps without a price or without a quantity are
+/// left out.
+pub(super) fn ladder<'a>(steps: impl IntoIterator<Item = (&'a Value, &'a Value)>) -> Vec<PriceStep> {
+    let step = |(quantity, told): (&Value, &Value)| {
+        let from_quantity = count(quantity).filter(|quantity| *quantity > 0)?;
+        Some(PriceStep { from_quantity, price: price(told)? })
     };
-    let mut steps: Vec<PriceStep> = list.as_array().into_iter().flatten().filter_map(step).collect();
+    let mut steps: Vec<PriceStep> = steps.into_iter().filter_map(step).collect();
     steps.sort_by_key(|step| step.from_quantity);
     steps.dedup_by_key(|step| step.from_quantity);
     steps
 }
 
-/// Kilograms, as grams; `None` for what weighs nothing or more than a million tonnes.
+/// A sum that is to be paid; nothing is none.
+pub(super) fn sum(value: &Value) -> Option<Price> {
+    price(value).filter(|price| !price.yuan().is_zero())
+}
+
+/// Kilograms, as grams.
 pub(super) fn grams_of_kg(value: &Value) -> Option<u32> {
-    let kg: f64 = text(value)?.parse().ok()?;
-    let grams = (kg * 1000.0).round();
+    grams(value, WeightUnit::Kilograms)
+}
+
+/// A weight, as grams; `None` for what weighs nothing or more than a million tonnes.
+pub(super) fn grams(value: &Value, unit: WeightUnit) -> Option<u32> {
+    let weight: f64 = text(value)?.parse().ok()?;
+    let grams = (weight * unit.in_grams()).round();
     // In range by the filter.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     Some(grams).filter(|grams| (1.0..=f64::from(u32::MAX)).contains(grams)).map(|grams| grams as u32)
@@ -176,7 +192,7 @@ pub(super) fn skus(list: &Value, properties: &str) -> Vec<Sku> {
 pub(super) fn page(
     rows: &[Value],
     total: Option<u64>,
-    read_offer: fn(&Value) -> Option<Offer>,
+    read_offer: impl Fn(&Value) -> Option<Offer>,
 ) -> Result<UpstreamPage, &'static str> {
     let offers: Vec<Offer> = rows.iter().filter_map(read_offer).collect();
     if offers.is_empty() && !rows.is_empty() {
@@ -259,6 +275,21 @@ mod tests {
             (json!(null), None),
         ] {
             assert_eq!(share(&value), percent, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_weight_is_in_the_unit_that_it_was_told_in() {
+        let read = [
+            (json!("0.35"), WeightUnit::Kilograms, Some(350)),
+            (json!(350), WeightUnit::Grams, Some(350)),
+            (json!("350.4"), WeightUnit::Grams, Some(350)),
+            (json!(0), WeightUnit::Grams, None),
+            (json!("heavy"), WeightUnit::Kilograms, None),
+            (json!(1e9), WeightUnit::Kilograms, None),
+        ];
+        for (value, unit, expected) in read {
+            assert_eq!(grams(&value, unit), expected, "{value} {unit:?}");
         }
     }
 

@@ -70,6 +70,7 @@ impl Cuts {
     fn offer(&mut self, offer: &mut Offer) {
         self.text(&mut offer.title, MAX_TITLE_CHARS);
         self.entries(&mut offer.category_ids, MAX_CATEGORIES);
+        self.entries(&mut offer.price_ladder, MAX_PRICE_STEPS);
         self.address(&mut offer.image_url);
         self.address(&mut offer.detail_url);
         self.optional_text(&mut offer.supplier.company_name);
@@ -165,14 +166,16 @@ mod tests {
     fn more_than_a_page_or_an_offer_holds_is_cut_and_said() {
         let mut big = offer("1", &"杯".repeat(1_000_000));
         big.category_ids = (1..5000).collect();
+        big.price_ladder = vec![PriceStep { from_quantity: 1, price: "1".parse().expect("a price") }; 100];
         big.image_url = Some(format!("https://img.example/{}", "a".repeat(5000)));
         let offers = std::iter::once(big).chain((2..1000).map(|id| offer(&id.to_string(), "cup"))).collect();
         let mut page = UpstreamPage { offers, skipped: 3, ..UpstreamPage::default() };
         let warnings = cut_page("aop", &mut page, 20);
         let first = &page.offers[0];
         assert_eq!((page.offers.len(), first.title.chars().count(), first.category_ids.len()), (20, 500, 16));
+        assert_eq!(first.price_ladder.len(), 32);
         assert_eq!((&first.image_url, page.offers[19].title.as_str()), (&None, "cup"));
-        for told in ["999 offers where 20", "3 offers", "1 texts shortened, 1 addresses, 4983 list entries"] {
+        for told in ["999 offers where 20", "3 offers", "1 texts shortened, 1 addresses, 5051 list entries"] {
             assert!(warnings.iter().any(|warning| warning.contains(told)), "{told}: {warnings:?}");
         }
     }

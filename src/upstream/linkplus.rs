@@ -2,8 +2,8 @@
 //!
 //! One signed form post, `alibaba.cross.similar.offer.search`, over the same app, tokens and envelope as
 //! [`aop`](super::aop). The gateway fetches the picture itself, so the address must be one that Alibaba can reach, and
-//! a file alone cannot be searched for. Pages hold at most 20 offers; prices come in fen. Not yet tried against the
-//! live gateway.
+//! a file alone cannot be searched for. Pages hold at most 20 offers; prices come in fen. Of one offer the gateway tells by
+//! the same call as there. Not yet tried against the live gateway.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use super::aop::{AopConfig, Gateway, open};
+use super::aop::{AopConfig, Gateway, offer_detail, open};
 use super::{
     Input, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
     UpstreamPage, lenient,
 };
 use crate::clock::Clock;
-use crate::offer::{Offer, Price, Supplier};
+use crate::offer::{Offer, OfferDetail, OfferId, Price, Supplier};
 
 /// The profile's name in the configuration and the catalogue.
 pub const PROFILE: &str = "linkplus";
@@ -93,6 +93,15 @@ impl Upstream for LinkplusUpstream {
         page.map_err(|what| reply.unreadable(what))
     }
 
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    /// The app needs the permission for that call beside the one for this search.
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        self.gateway.with_token(|token| offer_detail(&self.gateway, token, offer_id))
+    }
+
     /// Proves the address, the key and the secret, but not the access token.
     fn check(&self) -> Result<(), UpstreamError> {
         self.gateway.check()
@@ -113,6 +122,8 @@ fn read_offer(row: &Value) -> Option<Offer> {
     Some(Offer {
         price: fen.and_then(|fen| Price::from_yuan(Decimal::new(fen, 2)).ok()),
         min_order_quantity: lenient::count(&row["quantityBegin"]),
+        // Measured as a field; that it counts pieces on sale is ours.
+        stock: lenient::count(&row["supplyAmount"]),
         category_ids: lenient::category_ids([&row["categoryId"]]),
         image_url: lenient::web_url(&row["imageUrl"]),
         detail_url: lenient::web_url(&row["detailUrl"])

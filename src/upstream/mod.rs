@@ -24,6 +24,8 @@ pub mod tmapi;
 #[cfg(feature = "upstream")]
 mod token;
 #[cfg(feature = "upstream")]
+mod weight_unit;
+#[cfg(feature = "upstream")]
 mod wire;
 
 use std::fmt;
@@ -52,6 +54,8 @@ pub use secret::Secret;
 pub use tmapi::{TmapiConfig, TmapiUpstream};
 #[cfg(feature = "upstream")]
 pub use token::TokenFile;
+#[cfg(feature = "upstream")]
+pub use weight_unit::WeightUnit;
 #[cfg(feature = "upstream")]
 pub use wire::{Tape, TapeError};
 

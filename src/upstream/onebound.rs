@@ -3,7 +3,10 @@
 //! A search is two requests: `1688/upload_img` gives the picture an address or id, `1688/item_search_img` answers for
 //! it. Everything comes with HTTP 200; `error_code` tells, and the vendor's table says what is billed. Key and secret
 //! must travel in the query, so no address of a request is ever printed. The search and the codes follow the vendor's
-//! documentation, the upload follows public clients. Not yet tried against the live service.
+//! documentation, the upload follows public clients. `1688/item_get` tells of one offer. Not yet tried against the live
+//! service.
+
+mod detail;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,16 +19,17 @@ use serde_json::Value;
 use super::wire::{Reply, Request, Wire, config_error};
 use super::{
     Input, ProviderCount, SearchParams, Secret, Sort, Tape, UploadLimits, UploadPicture, Upstream,
-    UpstreamError, UpstreamErrorKind, UpstreamPage, lenient, not_taken,
+    UpstreamError, UpstreamErrorKind, UpstreamPage, WeightUnit, lenient, no_such_offer, not_taken,
 };
 use crate::clock::Clock;
-use crate::offer::{Offer, Supplier};
+use crate::offer::{Offer, OfferDetail, OfferId, Supplier};
 
 /// The profile's name in the configuration and the catalogue.
 pub const PROFILE: &str = "onebound";
 
 const UPLOAD_PATH: &str = "/1688/upload_img/";
 const SEARCH_PATH: &str = "/1688/item_search_img/";
+const DETAIL_PATH: &str = "/1688/item_get/";
 const TAKEN: [Input; 2] = [Input::Category, Input::Sort];
 
 /// Where to ask, and as whom.
@@ -39,6 +43,8 @@ pub struct OneboundConfig {
     pub secret: Secret,
     /// For each request, from the first byte out to the last byte in. A search is two requests.
     pub timeout: Duration,
+    /// Of the weights that it tells, which its documentation does not say.
+    pub weight_unit: WeightUnit,
     /// Records what is said, or stands in for the network.
     pub tape: Option<Arc<Tape>>,
 }
@@ -57,6 +63,7 @@ impl OneboundConfig {
             key,
             secret,
             timeout: Self::DEFAULT_TIMEOUT,
+            weight_unit: WeightUnit::default(),
             tape: None,
         }
     }
@@ -180,6 +187,26 @@ impl Upstream for OneboundUpstream {
             UpstreamPage { total: Some(0), ..UpstreamPage::default() }
         };
         Ok(UpstreamPage { provider_count, ..page })
+    }
+
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        let ask = self
+            .signed(Request::get(DETAIL_PATH))
+            .query("num_iid", offer_id)
+            .query("lang", "cn")
+            // Whoever asks wants to know what is so today.
+            .query("cache", "no");
+        let (reply, is_known) = self.send(&ask)?;
+        let item = &reply.value()["item"];
+        if is_known && item.is_object() {
+            Ok(detail::read_detail(item, offer_id, self.config.weight_unit))
+        } else {
+            Err(no_such_offer(PROFILE, offer_id))
+        }
     }
 
     /// The vendor offers nothing that is free, so only the address is proved: an answer to a request that asks for

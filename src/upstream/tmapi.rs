@@ -3,8 +3,10 @@
 //! A picture at Alibaba is one request, `1688/search/image`; any other is first given an address there by
 //! `1688/tools/image/convert_url`. A file has no address, so a search for one is refused before anything is sent. The
 //! token must travel in the query, so no address of a request is ever printed. Requests, answers and codes follow the
-//! vendor's documentation; what is billed beyond answers is not documented, so the error's kind decides. Not yet tried
-//! against the live service.
+//! vendor's documentation; what is billed beyond answers is not documented, so the error's kind decides. `1688/item_detail`
+//! tells of one offer. Not yet tried against the live service.
+
+mod detail;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,10 +17,10 @@ use serde_json::Value;
 use super::wire::{Reply, Request, Wire, config_error};
 use super::{
     Input, OfferFilter, SearchParams, Secret, Sort, Tape, UploadLimits, UploadPicture, Upstream,
-    UpstreamError, UpstreamErrorKind, UpstreamPage, lenient, not_taken,
+    UpstreamError, UpstreamErrorKind, UpstreamPage, WeightUnit, lenient, no_such_offer, not_taken,
 };
 use crate::clock::Clock;
-use crate::offer::{Offer, Supplier, is_host_of};
+use crate::offer::{Offer, OfferDetail, OfferId, Supplier, is_host_of};
 
 /// The profile's name in the configuration and the catalogue.
 pub const PROFILE: &str = "tmapi";
@@ -27,6 +29,7 @@ const SEARCH_PATH: &str = "/1688/search/image";
 /// There is no filter by category.
 const TAKEN: [Input; 2] = [Input::Filter, Input::Sort];
 const CONVERT_PATH: &str = "/1688/tools/image/convert_url";
+const DETAIL_PATH: &str = "/1688/item_detail";
 /// As documented.
 const MAX_PAGE_SIZE: u32 = 20;
 /// Whose pictures the search takes as they are.
@@ -41,6 +44,8 @@ pub struct TmapiConfig {
     pub token: Secret,
     /// For each request, from the first byte out to the last byte in. A search is at most two requests.
     pub timeout: Duration,
+    /// Of the weights that it tells, which its documentation does not say.
+    pub weight_unit: WeightUnit,
     /// Records what is said, or stands in for the network.
     pub tape: Option<Arc<Tape>>,
 }
@@ -58,6 +63,7 @@ impl TmapiConfig {
             base_url: Self::DEFAULT_BASE_URL.to_owned(),
             token,
             timeout: Self::DEFAULT_TIMEOUT,
+            weight_unit: WeightUnit::default(),
             tape: None,
         }
     }
@@ -161,11 +167,26 @@ impl Upstream for TmapiUpstream {
             .query_if("support_dropshipping", (!params.filters.is_empty()).then_some(true));
         let reply = self.send(ask)?;
         let data = &reply.value()["data"];
+        let read = |item: &Value| read_offer(item, self.config.weight_unit);
         let page = match &data["items"] {
-            Value::Array(rows) => lenient::page(rows, lenient::total(&data["total_count"]), read_offer),
+            Value::Array(rows) => lenient::page(rows, lenient::total(&data["total_count"]), read),
             _ => Err("the answer holds no list of items"),
         };
         page.map_err(|what| reply.unreadable(what))
+    }
+
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        let reply = self.send(Request::get(DETAIL_PATH).query("item_id", offer_id))?;
+        let product = &reply.value()["data"];
+        if product.is_object() {
+            Ok(detail::read_detail(product, offer_id, self.config.weight_unit))
+        } else {
+            Err(no_such_offer(PROFILE, offer_id))
+        }
     }
 
     /// The vendor documents nothing that is free, so a search without a picture is sent: a refusal of just that says
@@ -222,13 +243,16 @@ fn is_at_alibaba(url: &str) -> bool {
     is_host_of(host, &ALIBABA)
 }
 
-fn read_offer(item: &Value) -> Option<Offer> {
+fn read_offer(item: &Value, unit: WeightUnit) -> Option<Offer> {
     let offer_id = lenient::offer_id(&item["item_id"])?;
-    let shop = &item["shop_info"];
+    let (shop, delivery) = (&item["shop_info"], &item["delivery_info"]);
     Some(Offer {
         price: lenient::price(&item["price"]),
         dropship_price: lenient::price(&item["price_info"]["drop_ship_price"]),
         min_order_quantity: lenient::count(&item["quantity_begin"]),
+        price_ladder: lenient::price_ladder(&item["quantity_prices"], "begin_num"),
+        weight_grams: lenient::grams(&delivery["weight"], unit),
+        is_postage_free: lenient::flag(&delivery["free_postage"]),
         category_ids: lenient::category_ids(item["category_path"].as_array().into_iter().flatten()),
         repurchase_percent: lenient::share(&item["item_repurchase_rate"]),
         image_url: lenient::web_url(&item["img"]),

@@ -8,7 +8,7 @@ use image::ImageFormat;
 use serde_json::json;
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
 use tongkuan::engine::{CachePolicy, Engine};
-use tongkuan::offer::Offer;
+use tongkuan::offer::{Offer, OfferId};
 use tongkuan::sandbox::{Fault, Faults, Sandbox, SandboxOptions, View};
 use tongkuan::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
@@ -187,7 +187,7 @@ impl Rig<'_> {
 type Cell = Option<bool>;
 type Case = (&'static str, fn(&Rig<'_>) -> Cell);
 
-const CASES: [Case; 32] = [
+const CASES: [Case; 35] = [
     ("conformance", |rig| {
         conformance_for(rig.upstream.as_ref(), &rig.picture);
         Some(true)
@@ -253,6 +253,26 @@ const CASES: [Case; 32] = [
         let source_url = source_url.map(|url| url.replace(rig.sandbox.base_url(), rig.closed.base_url()));
         let picture = UploadPicture { source_url, ..rig.picture.clone() };
         let error = client.search(&picture, &SearchParams::default()).unwrap_err();
+        Some(error.kind == UpstreamErrorKind::Acl)
+    }),
+    ("details of an offer", |rig| {
+        let good = &rig.sandbox.catalogue().goods()[GOOD];
+        let detail = rig.upstream.details(&OfferId::new(good.offer_id.to_string()).unwrap()).unwrap();
+        let is_told = detail.price_ladder.len() == 3
+            && detail.weight_grams.is_some()
+            && detail.ships_from.is_some()
+            && detail.offer.title == good.title;
+        let variants = detail.skus.iter();
+        let in_full = variants.filter(|sku| sku.price.and(sku.stock).and(sku.image_url.as_ref()).is_some());
+        Some(is_told && in_full.count() == 1 + rig.sandbox.catalogue().colour_variants(good).count())
+    }),
+    ("an offer not known", |rig| {
+        let error = rig.upstream.details(&OfferId::new("12").unwrap()).unwrap_err();
+        Some(error.code == "no_such_offer" && error.billed == Some(true))
+    }),
+    ("no permission, details", |rig| {
+        let client = Door::to(rig.closed, rig.clock).client(rig.profile);
+        let error = client.details(&OfferId::new("12").unwrap()).unwrap_err();
         Some(error.kind == UpstreamErrorKind::Acl)
     }),
     ("bad picture", |rig| Some(rig.fails(Fault::ImageIdZero, UpstreamErrorKind::Image))),

@@ -6,12 +6,13 @@ use std::time::Duration;
 use tongkuan::catalog::{GoodsFilter, PhotoFilter};
 use tongkuan::clock::{Clock, ManualClock, Timestamp};
 use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Source};
-use tongkuan::offer::{OfferDetail, OfferId, Sku};
+use tongkuan::offer::{Offer, OfferDetail, OfferId, Sku};
 use tongkuan::photo_id::PhotoId;
-use tongkuan::sandbox::{Sandbox, SandboxOptions};
+use tongkuan::sandbox::{Good, Sandbox, SandboxOptions};
 use tongkuan::upstream::{
-    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardError, GuardPolicy, SearchParams, Secret,
-    UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, WhyNot,
+    AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardError, GuardPolicy, LinkplusUpstream,
+    OneboundConfig, OneboundUpstream, SearchParams, Secret, TmapiConfig, TmapiUpstream, UploadLimits,
+    UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, WhyNot,
 };
 
 use crate::cli::Shell;
@@ -47,10 +48,42 @@ impl Scene {
         Arc::new(ArticleUpstream::new(config, self.clock.clone()).unwrap())
     }
 
+    fn linkplus(&self) -> Arc<dyn Upstream> {
+        let config = AopConfig {
+            base_url: self.sandbox.base_url().to_owned(),
+            refresh_token: Some(Secret::new("sandbox-refresh-token")),
+            ..AopConfig::new("sandbox", Secret::new("sandbox-secret"))
+        };
+        Arc::new(LinkplusUpstream::new(config, self.clock.clone()).unwrap())
+    }
+
+    fn onebound(&self) -> Arc<dyn Upstream> {
+        let config = OneboundConfig {
+            base_url: self.sandbox.base_url().to_owned(),
+            ..OneboundConfig::new(Secret::new("sandbox"), Secret::new("sandbox-secret"))
+        };
+        Arc::new(OneboundUpstream::new(config, self.clock.clone()).unwrap())
+    }
+
+    fn tmapi(&self) -> Arc<dyn Upstream> {
+        let config = TmapiConfig {
+            base_url: self.sandbox.base_url().to_owned(),
+            ..TmapiConfig::new(Secret::new("sandbox-secret"))
+        };
+        Arc::new(TmapiUpstream::new(config, self.clock.clone()).unwrap())
+    }
+
     fn engine(&self, upstream: Arc<dyn Upstream>) -> Engine {
-        Engine::builder(self.home.path())
-            .embedder(Arc::new(FakeEmbedder::new()))
-            .upstream(upstream, GuardPolicy::default(), CachePolicy::default())
+        self.engine_of([upstream])
+    }
+
+    fn engine_of(&self, upstreams: impl IntoIterator<Item = Arc<dyn Upstream>>) -> Engine {
+        let builder = Engine::builder(self.home.path()).embedder(Arc::new(FakeEmbedder::new()));
+        upstreams
+            .into_iter()
+            .fold(builder, |builder, upstream| {
+                builder.upstream(upstream, GuardPolicy::default(), CachePolicy::default())
+            })
             .clock(self.clock.clone())
             .open()
             .unwrap()
@@ -98,6 +131,61 @@ fn both_dialects_tell_the_same_of_an_offer() {
     assert_eq!((article.image_urls, article.attributes), (aop.image_urls, aop.attributes));
     assert_eq!((article.offer.title, article.offer.price), (aop.offer.title, aop.offer.price));
     assert_eq!(scene.sandbox.counters().details_ok, 2);
+}
+
+#[test]
+fn every_dialect_tells_of_an_offer_what_its_answer_has_a_place_for() {
+    let scene = Scene::new(SandboxOptions { min_interval_ms: 0, ..SandboxOptions::default() });
+    let goods = scene.sandbox.catalogue().goods();
+    let pays = |good: &&Good| {
+        let id = OfferId::new(good.offer_id.to_string()).unwrap();
+        scene.aop().details(&id).unwrap().is_postage_free.unwrap()
+    };
+    // One whose seller pays the freight, and one whose buyer does.
+    for good in [goods.iter().find(pays).unwrap(), goods.iter().find(|good| !pays(good)).unwrap()] {
+        let id = OfferId::new(good.offer_id.to_string()).unwrap();
+        let aop = scene.aop().details(&id).unwrap();
+        assert_eq!(scene.linkplus().details(&id).unwrap(), aop, "by the same call");
+        for vendor in [scene.onebound(), scene.tmapi()] {
+            let (told, profile) = (vendor.details(&id).unwrap(), vendor.profile());
+            let of = |detail: &OfferDetail| {
+                let Offer { title, price, min_order_quantity, category_ids, image_url, .. } =
+                    detail.offer.clone();
+                (title, price, min_order_quantity, category_ids, image_url)
+            };
+            assert_eq!(of(&told), of(&aop), "{profile}");
+            assert_eq!(told.offer.supplier.company_name, aop.offer.supplier.company_name, "{profile}");
+            assert_eq!(
+                (&told.price_ladder, told.weight_grams),
+                (&aop.price_ladder, aop.weight_grams),
+                "{profile}"
+            );
+            assert_eq!((&told.ships_from, told.stock()), (&aop.ships_from, aop.stock()), "{profile}");
+            assert_eq!((&told.image_urls, &told.attributes), (&aop.image_urls, &aop.attributes), "{profile}");
+            assert_eq!(told.freight.is_some(), aop.is_postage_free == Some(false), "{profile}");
+            // Neither weighs single variants, and one tells no dropship price of them.
+            let plain = |sku: &Sku| Sku { weight_grams: None, dropship_price: None, ..sku.clone() };
+            let variants = |detail: &OfferDetail| detail.skus.iter().map(plain).collect::<Vec<_>>();
+            assert_eq!(variants(&told), variants(&aop), "{profile}");
+        }
+        let returns = scene.tmapi().details(&id).unwrap().offer.no_reason_return;
+        assert_eq!(
+            returns,
+            aop.offer.no_reason_return.filter(|may| *may),
+            "what is not among the services is not told"
+        );
+    }
+}
+
+#[test]
+fn where_one_lacks_the_permission_for_details_the_next_is_asked() {
+    let scene = Scene::new(SandboxOptions { min_interval_ms: 0, ..SandboxOptions::default() });
+    let engine = scene.engine_of([Arc::new(SearchOnly(scene.tmapi())) as Arc<dyn Upstream>, scene.aop()]);
+    let told = engine.details(&scene.offer_id(3), Mode::Default).unwrap();
+    assert_eq!((told.profile.as_deref(), told.upstream_calls), (Some("aop"), 1));
+    assert!(told.warnings.iter().any(|text| text.contains("aop is asked instead")), "{:?}", told.warnings);
+    let used: Vec<u32> = engine.quota().unwrap().iter().map(|report| report.used).collect();
+    assert_eq!(used, [0, 1], "the refusal was given back");
 }
 
 #[test]
@@ -168,7 +256,7 @@ fn ten_threads_that_ask_about_one_offer_make_one_call() {
 fn an_offer_that_nobody_knows_is_an_error_and_stored_nowhere() {
     let scene = Scene::new(SandboxOptions::default());
     let unknown = OfferId::new("12").unwrap();
-    for upstream in [scene.aop(), scene.article()] {
+    for upstream in [scene.aop(), scene.article(), scene.linkplus(), scene.onebound(), scene.tmapi()] {
         let engine = scene.engine(upstream);
         scene.clock.sleep(Duration::from_secs(2));
         let error = engine.details(&unknown, Mode::Default).unwrap_err();

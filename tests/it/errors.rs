@@ -137,6 +137,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         embed::ModelError::CODES,
         engine::EngineError::CODES,
         engine::HarvestError::CODES,
+        engine::UnknownIndex::CODES,
         eval::BadLine::CODES,
         eval::EvalError::CODES,
         eval::LabelProblem::CODES,

@@ -7,6 +7,7 @@ use tongkuan::cancel::{Cancel, Interrupt, Interrupted};
 use tongkuan::catalog::{GoodsFilter, ImageCounts, PhotoFilter, PhotoKind, Words};
 use tongkuan::engine::{Answer, CachePolicy, Engine, Harvested, Mode, Originals, Outcome, Refine};
 use tongkuan::fetch::{Fetch, FetchError, FetchLimits, Fetcher};
+use tongkuan::offer::{Offer, OfferId};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
 use tongkuan::upstream::{ArticleConfig, ArticleUpstream, GuardPolicy, SearchParams, Secret, WhyNot};
 use tongkuan::verdict::Rule;
@@ -88,6 +89,36 @@ fn a_suppliers_own_picture_is_a_hit_after_the_harvest_and_names_its_offer_first(
         shop.search(&bytes).matched.unwrap().kind,
         PhotoKind::Query,
         "by now somebody has searched with it"
+    );
+}
+
+#[test]
+fn pictures_of_variants_are_harvested_as_those_of_their_offer() {
+    let shop = Shop::new(500);
+    let first = shop.search(&png(1));
+    let catalogue = shop.sandbox().catalogue();
+    let good = |id: &OfferId| catalogue.find(id.as_str().parse().unwrap()).unwrap();
+    let told: Vec<u64> = first.offers.iter().map(|offer| good(&offer.offer_id).offer_id).collect();
+    // An offer one of whose colours the answer does not name as an offer of its own.
+    let of_another_colour = |offer: &Offer| {
+        let mut colours = catalogue.colour_variants(good(&offer.offer_id));
+        let colour = colours.find(|colour| !told.contains(&colour.offer_id));
+        colour.map(|colour| (offer.offer_id.clone(), colour))
+    };
+    let (offer_id, colour) = first.offers.iter().find_map(of_another_colour).unwrap();
+    shop.engine.details(&offer_id, Mode::Default).unwrap();
+    let waiting = shop.counts().waiting;
+    assert!(waiting > 20, "{waiting}");
+    let harvested = shop.harvest(None);
+    assert!(harvested.stored > 20 && harvested.failed == 0, "{harvested:?}");
+
+    let answer = shop.search(&catalogue.jpeg(colour, View::Main));
+    assert_eq!((answer.verdict, answer.upstream_calls), (Outcome::Hit, 0));
+    assert_eq!(answer.offers[0].offer_id, offer_id);
+    let matched = answer.matched.unwrap();
+    assert_eq!(
+        (matched.kind, matched.label),
+        (PhotoKind::Offer, format!("offer {offer_id}, {}", colour.colour))
     );
 }
 

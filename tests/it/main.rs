@@ -18,6 +18,7 @@ mod eval;
 mod examples;
 mod fakes;
 mod fetch;
+mod fields;
 mod goods;
 mod harvest;
 mod history;
@@ -30,6 +31,8 @@ mod moving;
 mod official;
 mod paid;
 mod paid_once;
+#[cfg(feature = "postgres")]
+mod pgvector;
 mod photo;
 mod photo_bad;
 #[cfg(feature = "postgres")]

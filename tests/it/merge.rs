@@ -61,6 +61,23 @@ fn an_offer_of_two_upstreams_comes_once_and_the_second_time_costs_nothing() {
 }
 
 #[test]
+fn a_copy_is_decoded_and_embedded_once_for_all_places() {
+    let bench = Bench::new();
+    let upstreams = ["one", "two", "three"].map(|profile| finding(profile, &["11"]));
+    let all: Vec<Arc<dyn Upstream>> = upstreams.iter().map(|u| u.clone() as Arc<dyn Upstream>).collect();
+    let engine = engine_of(&bench, &all);
+    engine.search_widely(&query(&png(1)), EVERYWHERE()).unwrap();
+    let copy = encoded(&resize(&picture(1), 120, 90, FilterType::CatmullRom), ImageFormat::Png);
+    let before = bench.inferences();
+    let known = engine.search_widely(&query(&copy), EVERYWHERE().pages(2)).unwrap();
+    assert_eq!((known.verdict, known.parts.len()), (Outcome::Hit, 3));
+    assert_eq!(bench.inferences() - before, 1);
+    let alone = engine.search(&query(&copy)).unwrap();
+    assert_eq!((alone.verdict, alone.upstream_calls), (Outcome::Hit, 0));
+    assert_eq!(upstreams.map(|upstream| upstream.calls()), [1, 1, 1]);
+}
+
+#[test]
 fn a_query_for_one_upstream_neither_asks_nor_answers_by_another() {
     let bench = Bench::new();
     let (one, two) = (finding("one", &["11"]), finding("two", &["13"]));

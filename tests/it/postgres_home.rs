@@ -37,6 +37,17 @@ impl PostgresHome {
         Some(Self::on(server))
     }
 
+    /// On a server that has pgvector; `None` where there is none for tests.
+    pub(crate) fn with_pgvector() -> Option<Self> {
+        let Ok(server) = std::env::var("TONGKUAN_TEST_PGVECTOR") else {
+            eprintln!(
+                "skipped: TONGKUAN_TEST_PGVECTOR names no PostgreSQL server with pgvector (.ci/postgres COMMAND starts one)"
+            );
+            return None;
+        };
+        Some(Self::on(server))
+    }
+
     /// On the server at this address.
     pub(crate) fn on(server: String) -> Self {
         static HOMES: AtomicU32 = AtomicU32::new(0);

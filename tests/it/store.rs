@@ -32,6 +32,13 @@ pub(crate) fn on_every_store(check: impl Fn(Open<'_>)) {
     if let Some(home) = crate::postgres_home::PostgresHome::new() {
         check(&|| Box::new(home.open()));
     }
+    // One that searches with pgvector, too, so that its vectors follow whatever is stored.
+    #[cfg(feature = "postgres")]
+    if let Some(home) = crate::postgres_home::PostgresHome::with_pgvector() {
+        use tongkuan::store::VectorSearchStore as _;
+        home.open().prepare_search(3, 0, false, &|_, _, _| {}).unwrap();
+        check(&|| Box::new(home.open()));
+    }
 }
 
 /// A made-up photo: its digests and its vector follow from `seed`.

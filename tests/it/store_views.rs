@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tongkuan::offer::{Offer, OfferDetail};
+use tongkuan::offer::{Offer, OfferDetail, Sku};
 use tongkuan::photo::Digest;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::store::{
@@ -139,6 +139,37 @@ fn a_picture_of_an_offer_is_answered_by_the_newest_answer_that_names_it() {
         assert_eq!((counts.waiting, counts.stored, counts.failed), (0, 1, 1));
         store.link_image(1, photo_id).unwrap();
         assert_eq!(store.fetched_photos(0, 10).unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn pictures_of_an_offers_variants_wait_with_its_own_and_lead_to_it() {
+    on_every_store(|open| {
+        let store = open();
+        let url = |name: &str| format!("https://img.example/{name}.jpg");
+        let pictured = |id: &str| Offer { image_url: Some(url(id)), ..offer(id) };
+        store.store(&Made::of(1).photo(), &answered(&[pictured("1"), pictured("2")], NOW)).unwrap();
+        let with = |picture: &str| Sku { image_url: Some(url(picture)), ..Sku::default() };
+        let mut detail = OfferDetail::new(offer("1"));
+        // Its own picture, the other offer's, and one that two sizes share.
+        detail.skus = ["1", "2", "red", "red"].map(with).into();
+        for _ in 0..2 {
+            store.store_details("fake", &detail.offer.offer_id, &detail, NOW).unwrap();
+        }
+        let mut unknown = OfferDetail::new(offer("9"));
+        unknown.skus = vec![with("9")];
+        store.store_details("fake", &unknown.offer.offer_id, &unknown, NOW).unwrap();
+        let waiting = store.waiting_images(0, 10).unwrap();
+        let told: Vec<(&str, String)> =
+            waiting.iter().map(|image| (image.offer_id.as_str(), image.url.clone())).collect();
+        assert_eq!(told, [("1", url("1")), ("2", url("2")), ("1", url("2")), ("1", url("red"))]);
+
+        let first = |photo_id| store.answer(photo_id, &KEY).unwrap().unwrap().offers[0].offer_id.clone();
+        let red = store.store_image(waiting[3].image_id, &Made::of(2).photo()).unwrap().photo_id;
+        assert_eq!(first(red).as_str(), "1");
+        let other = store.store_image(waiting[1].image_id, &Made::of(3).photo()).unwrap().photo_id;
+        store.link_image(waiting[2].image_id, other).unwrap();
+        assert_eq!(first(other).as_str(), "2", "whose own picture it is");
     });
 }
 

@@ -214,6 +214,30 @@ for (const round of ROUNDS) {
       await me.sees('hit');
     });
 
+    test('a wider search says what it may cost before it is chosen, and what each place has brought', async () => {
+      await me.choose(jpeg('wide.jpg', goods.others[1]));
+      await me.sees('miss');
+      assert.equal(await page.locator('.wide .ask').count(), 0, 'there is one upstream, and nothing is suggested yet');
+      await page.keyboard.press('a');
+      await me.sees('asked');
+      const usedBefore = await callsUsed(service.url);
+      const wide = page.locator('.wide .ask');
+      await wide.getByText(me.text('wide.none')).waitFor();
+      assert.ok(await wide.locator('button').isDisabled());
+      await wide.locator('[data-wide=parts]').check();
+      await wide.locator('button:enabled').waitFor();
+      assert.equal(await callsUsed(service.url), usedBefore, 'a choice costs nothing');
+      await audit(page, 'a wider search');
+      const [promised] = (await wide.locator('button small').textContent()).match(/\d+/);
+      await page.keyboard.press('w');
+      await page.locator('.brought').waitFor();
+      const cost = (await callsUsed(service.url)) - usedBefore;
+      assert.ok(cost >= 1 && cost <= Number(promised), `${cost} of ${promised}`);
+      await page.locator('.brought summary').click();
+      assert.ok((await page.locator('.brought li').filter({ visible: true }).count()) >= 2);
+      assert.equal(await page.locator('.wide .ask').count(), 0);
+    });
+
     test('many pictures get a line each, and those not known are asked about after the cost was said', async () => {
       await me.view('many');
       await audit(page, 'the empty list');

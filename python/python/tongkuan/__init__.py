@@ -29,6 +29,7 @@ from ._results import (  # noqa: E402
     Offer,
     OfferTerms,
     PairFeedback,
+    PriceStep,
     Quota,
     QuotaReport,
     Results,
@@ -41,6 +42,7 @@ from .aio import AsyncEngine  # noqa: E402
 
 __all__ = [
     "Added", "Answer", "ArgumentError", "AsyncEngine", "Checked", "ConfigurationError", "Details", "Engine",
-    "Interrupted", "Matched", "Offer", "OfferTerms", "PairFeedback", "Picture", "PictureError", "Quota", "QuotaReport", "Results", "Similar",
+    "Interrupted", "Matched", "Offer", "OfferTerms", "PairFeedback", "Picture", "PictureError",
+    "PriceStep", "Quota", "QuotaReport", "Results", "Similar",
     "Stream", "Supplier", "TongkuanError", "Unanswered", "__version__",
 ]

@@ -64,6 +64,19 @@ class Supplier(Result):
 
 
 @dataclass(frozen=True)
+class PriceStep(Result):
+    """From so many pieces on, each costs this."""
+
+    from_quantity: int = 0
+    price: Decimal = Decimal(0)
+    """In yuan."""
+
+    @classmethod
+    def _field(cls, name: str, value: Any) -> Any:
+        return Decimal(str(value)) if name == "price" else super()._field(name, value)
+
+
+@dataclass(frozen=True)
 class Offer(Result):
     """One thing for sale. Only the id and the title are certain."""
 
@@ -77,6 +90,14 @@ class Offer(Result):
     promotion_price: Decimal | None = None
     dropships: bool | None = None
     min_order_quantity: int | None = None
+    price_ladder: tuple[PriceStep, ...] = ()
+    """What a piece costs by how many are ordered, where a search tells that."""
+    stock: int | None = None
+    """Pieces on sale, of all variants together."""
+    weight_grams: int | None = None
+    """Of one packed piece."""
+    is_postage_free: bool | None = None
+    """Whether the seller pays the freight within China."""
     category_ids: tuple[int, ...] = ()
     month_sold: int | None = None
     week_sold: int | None = None
@@ -85,6 +106,8 @@ class Offer(Result):
     trade_score: Decimal | None = None
     """0 to 5."""
     shipping_promise: str | None = None
+    no_reason_return: bool | None = None
+    """Whether it may be sent back within seven days without a reason."""
     is_patented: bool | None = None
     gives_invoice: bool | None = None
     invoice_types: tuple[str, ...] = ()
@@ -99,6 +122,8 @@ class Offer(Result):
     def _field(cls, name: str, value: Any) -> Any:
         if name in ("price", "dropship_price", "promotion_price", "trade_score"):
             return Decimal(str(value))
+        if name == "price_ladder":
+            return tuple(PriceStep._of(step) for step in value)
         return Supplier._of(value) if name == "supplier" else super()._field(name, value)
 
 
@@ -246,8 +271,8 @@ class Details(Result):
 
     id: str = ""
     detail: dict[str, Any] | None = None
-    """`offer`, `image_urls`, `attributes`, `skus`, `price_ladder`, `weight_grams`, `ships_from`, `is_postage_free`; what is
-    not told is missing."""
+    """`offer`, `image_urls`, `attributes`, `skus`, `price_ladder`, `weight_grams`, `ships_from`, `is_postage_free`,
+    `freight`; what is not told is missing."""
     source: Literal["local", "upstream", "none"] = "none"
     fetched_at: str | None = None
     stale: bool = False

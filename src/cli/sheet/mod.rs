@@ -2,8 +2,9 @@
 
 mod asking;
 mod pictures;
+mod plan;
+mod stored;
 
-use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +17,8 @@ use serde_json::json;
 
 use asking::{Asker, INTERRUPTED};
 use pictures::{fetch_thumbnails, fetch_variant_pictures, group};
+use plan::Plan;
+use stored::StoredDetails;
 
 use super::advice;
 use super::interrupt::{told_interrupted, until_interrupt};
@@ -179,7 +182,8 @@ impl SheetCommand {
         let engine = settings.engine(true)?;
         let params = self.question.params()?;
         let looked = look(&engine, &pictures, &rows, &params, self.breadth.breadth(), &interrupt);
-        let plan = Plan::of(self, &engine, settings, &looked)?;
+        let mut stored = StoredDetails::new(engine.catalog());
+        let plan = Plan::of(self, &engine, &mut stored, settings, &looked)?;
         plan.tell(settings)?;
         let Some((out, form)) = form.filter(|_| !self.dry_run) else {
             return Ok(ExitCode::SUCCESS);
@@ -210,7 +214,8 @@ impl SheetCommand {
         };
         let (terminal, count) = (Terminal::new(), rows.len());
         for (done, (row, looked)) in rows.into_iter().zip(looked).enumerate() {
-            sheet.pictures.push(self.picture(&mut asker, row, looked, settings, &interrupt)?);
+            let picture = self.picture(&mut asker, &mut stored, row, looked, settings, &interrupt)?;
+            sheet.pictures.push(picture);
             terminal.step("asking", done + 1, count);
         }
         self.fill_in_details(&mut asker, &mut sheet, settings, &interrupt);
@@ -250,29 +255,11 @@ impl SheetCommand {
         Ok(rows)
     }
 
-    /// Offers of known pictures without details, and as many as may come for each open one; each offer once.
-    fn details_wanted(&self, engine: &Engine, looked: &[Looked]) -> Result<usize> {
-        let (catalog, mut open, mut unknown) = (engine.catalog(), HashSet::new(), HashSet::new());
-        for looked in looked {
-            match &looked.known {
-                Ok(_) if looked.is_open() => drop(open.insert(looked.digest)),
-                Ok(answer) => {
-                    for offer in answer.offers.iter().take(self.top.into()) {
-                        if catalog.details(&offer.offer_id, &[])?.is_none() {
-                            unknown.insert(offer.offer_id.clone());
-                        }
-                    }
-                }
-                Err(_) => {}
-            }
-        }
-        Ok(unknown.len() + open.len() * usize::from(self.top))
-    }
-
     /// What the sheet says of a picture; asks where it is open and may be asked.
     fn picture(
         &self,
         asker: &mut Asker<'_>,
+        stored: &mut StoredDetails<'_>,
         row: Row,
         looked: Looked,
         settings: &Settings,
@@ -317,11 +304,10 @@ impl SheetCommand {
             why: answer.why(),
             thumbnail: stored_picture(asker.engine, matched.photo_id),
         });
-        let catalog = asker.engine.catalog();
         // The most alike: the cheapest of all that came would be other goods.
         for offer in answer.offers.into_iter().take(self.top.into()) {
-            let stored = catalog.details(&offer.offer_id, &[])?;
-            picture.offers.push(SheetOffer::new(offer, stored.map(|stored| stored.detail), self.quantity));
+            let detail = stored.of(&offer.offer_id)?.cloned();
+            picture.offers.push(SheetOffer::new(offer, detail, self.quantity));
         }
         self.put_in_order(&mut picture);
         Ok(picture)
@@ -444,70 +430,6 @@ fn look_at(
     let known = engine.search_widely(&query, breadth)?;
     let thumbnail = thumbnail::of_file(&picture.bytes);
     Ok(Looked { thumbnail, digest: Some(Digest::of(&picture.bytes)), known: Ok(known) })
-}
-
-/// What a run will cost.
-struct Plan {
-    pictures: usize,
-    known: usize,
-    unusable: usize,
-    /// Pictures to ask about; equal files count once.
-    open: usize,
-    /// Offers whose details are to be asked for, at the most.
-    details: usize,
-    /// Calls that may be made for all of that.
-    calls: u32,
-    /// What the budgets of the day leave, over all upstreams.
-    left_today: u32,
-    /// Why there are not more calls.
-    limit: &'static str,
-}
-
-impl Plan {
-    fn of(command: &SheetCommand, engine: &Engine, settings: &Settings, looked: &[Looked]) -> Result<Self> {
-        let open: HashSet<Digest> = looked.iter().filter(|l| l.is_open()).filter_map(|l| l.digest).collect();
-        let reports = if settings.is_offline() { Vec::new() } else { engine.quota()? };
-        let left_today = reports.iter().fold(0_u32, |sum, report| sum.saturating_add(report.left));
-        let breadth = command.breadth.breadth();
-        let upstreams = if breadth.all_upstreams { reports.len() } else { 1 };
-        let details = if command.details { command.details_wanted(engine, looked)? } else { 0 };
-        // Parts that an upstream will suggest cannot be counted ahead.
-        let wanted = if breadth.suggested_regions && !open.is_empty() {
-            u32::MAX
-        } else {
-            let searches = open.len() * upstreams * breadth.pages as usize;
-            u32::try_from(searches + details).unwrap_or(u32::MAX)
-        };
-        let max_calls = command.max_calls;
-        Ok(Self {
-            pictures: looked.len(),
-            known: looked.iter().filter(|l| l.known.is_ok() && !l.is_open()).count(),
-            unusable: looked.iter().filter(|l| matches!(l.known, Err(Unlooked::Failed(_)))).count(),
-            open: open.len(),
-            details,
-            calls: wanted.min(max_calls.unwrap_or(u32::MAX)).min(left_today),
-            left_today,
-            limit: if max_calls.is_some_and(|most| most < left_today) { "max_calls" } else { "budget_spent" },
-        })
-    }
-
-    fn tell(&self, settings: &Settings) -> Result<()> {
-        let Self { pictures, known, unusable, open, details, calls, left_today, .. } = self;
-        if settings.json {
-            let plan = json!({
-                "pictures": pictures, "known": known, "unusable": unusable, "open": open, "details": details,
-                "calls": calls, "left_today": left_today,
-            });
-            writeln!(stdout(), "{}", json!({"id": null, "plan": plan}))?;
-        }
-        let details =
-            if *details == 0 { String::new() } else { format!(", up to {details} offers to ask details of") };
-        complain(format_args!(
-            "{pictures} pictures: {known} known, {unusable} cannot be used, {open} to ask about{details}, for which {calls} calls \
-             are made at the most ({left_today} left today)"
-        ));
-        Ok(())
-    }
 }
 
 fn status_of(answer: &Answer, waits_for: Option<&str>) -> Status {

@@ -40,8 +40,10 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route(dialect::aop::PATH, any(aop::call))
         .route(dialect::onebound::UPLOAD_PATH, post(onebound::upload))
         .route(dialect::onebound::SEARCH_PATH, get(onebound::search))
+        .route(dialect::onebound::DETAIL_PATH, get(onebound::product))
         .route(dialect::tmapi::SEARCH_PATH, get(tmapi::search))
         .route(dialect::tmapi::CONVERT_PATH, post(tmapi::convert))
+        .route(dialect::tmapi::DETAIL_PATH, get(tmapi::product))
 }
 
 /// Who has this secret: the app for which it is configured, or a key of the service.

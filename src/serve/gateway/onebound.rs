@@ -15,7 +15,7 @@ use super::super::input::{Given, PictureFile, read_whole};
 use super::super::requests::new_id;
 use super::super::state::App;
 use super::super::uploads::Upload;
-use super::{caller_of, search as search_in};
+use super::{caller_of, details as details_in, search as search_in};
 use crate::config::Profile;
 use crate::dialect::Refusal;
 use crate::dialect::onebound::{self as dialect, BAD_DATA, Fault, MAINTENANCE, NOT_FETCHED, Params};
@@ -97,4 +97,17 @@ async fn ask(app: &Arc<App>, query: &Params, headers: &HeaderMap) -> Result<(Val
     };
     let found = search_in(app, "onebound", &caller, &picture, &wish, None).await?;
     Ok((dialect::page(&wish, found.total, &found.offers), found))
+}
+
+pub(in super::super) async fn product(State(app): State<Arc<App>>, Query(query): Query<Params>) -> Response {
+    let told = async {
+        let caller = check(&app, &query)?;
+        let offer_id = dialect::item_asked(&query)?;
+        let found = details_in(&app, "onebound", &caller, &offer_id).await?;
+        Ok::<_, Fault>((dialect::item(found.detail.as_ref()), found))
+    };
+    match told.await {
+        Ok((item, found)) => found.around(reply(&app, Ok(item)).await),
+        Err(fault) => reply(&app, Err(fault)).await,
+    }
 }

@@ -10,7 +10,7 @@ use super::super::auth::Caller;
 use super::super::input::{Given, PictureFile, read_whole};
 use super::super::state::App;
 use super::super::uploads::Upload;
-use super::{caller_of, search as search_in};
+use super::{caller_of, details as details_in, search as search_in};
 use crate::config::Profile;
 use crate::dialect::Refusal;
 use crate::dialect::tmapi::{self as dialect, Fault, NOT_RETRIEVED, Named, Params, WRONG};
@@ -56,4 +56,15 @@ async fn ask(app: &Arc<App>, query: &Params) -> Result<Response, Fault> {
     let found = search_in(app, "tmapi", &caller, &picture, &wish, None).await?;
     let page = dialect::page(&wish, found.total, &found.offers);
     Ok(found.around(axum::Json(page).into_response()))
+}
+
+pub(in super::super) async fn product(State(app): State<Arc<App>>, Query(query): Query<Params>) -> Response {
+    let told = async {
+        let caller = check(&app, &query)?;
+        let offer_id = dialect::item_asked(&query)?;
+        let found = details_in(&app, "tmapi", &caller, &offer_id).await?;
+        let item = dialect::item(found.detail.as_ref());
+        Ok::<_, Fault>(found.around(axum::Json(item).into_response()))
+    };
+    told.await.unwrap_or_else(IntoResponse::into_response)
 }

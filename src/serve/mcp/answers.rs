@@ -340,6 +340,10 @@ pub(super) struct OfferInFull {
     ships_from: Option<String>,
     /// Whether the seller pays the freight within China.
     is_postage_free: Option<bool>,
+    /// What it costs otherwise, in yuan, where the page names a sum.
+    freight: Option<String>,
+    /// Pieces on sale, of all variants together.
+    stock: Option<u64>,
     variants: Vec<Variant>,
 }
 
@@ -366,6 +370,8 @@ impl OfferInFull {
             weight_grams: detail.weight_grams,
             ships_from: detail.ships_from.clone(),
             is_postage_free: detail.is_postage_free,
+            freight: detail.freight.map(|sum| sum.to_string()),
+            stock: detail.stock(),
             variants: detail.skus.iter().map(variant).collect(),
         }
     }

@@ -77,7 +77,7 @@ function switchTheme(button) {
 }
 
 function showHelp() {
-  const keys = [['S', 'keys.same'], ['N', 'keys.different'], ['A', 'keys.ask'], ['M', 'keys.marks'], ['U', 'keys.undo'], ['J K', 'keys.move'], ['X', 'keys.aside'], ['O', 'keys.choose'], ['/', 'keys.address'], ['1–4', 'keys.views'], ['?', 'keys.help']];
+  const keys = [['S', 'keys.same'], ['N', 'keys.different'], ['A', 'keys.ask'], ['W', 'keys.wide'], ['M', 'keys.marks'], ['U', 'keys.undo'], ['J K', 'keys.move'], ['X', 'keys.aside'], ['O', 'keys.choose'], ['/', 'keys.address'], ['1–4', 'keys.views'], ['?', 'keys.help']];
   const box = h('input', { type: 'checkbox', checked: isOn('keys', 'on'), onchange: () => setOn('keys', box.checked) });
   dialog(
     t('help.title'),

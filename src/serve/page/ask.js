@@ -42,6 +42,9 @@ export function allowance(quota) {
   return { left, budget, why: null };
 }
 
+/** How many upstreams may be asked now. */
+export const openUpstreams = () => known?.upstreams.filter((upstream) => !upstream.open_until).length ?? 0;
+
 /** Why nothing was asked, or may be. */
 export function reasonWords(why, message, until) {
   const words = has(`reason.${why}`) ? t(`reason.${why}`) : (message ?? t('reason.unknown'));
@@ -50,23 +53,24 @@ export function reasonWords(why, message, until) {
 
 /**
  * What asking costs, and the button that does it. `calls` is the most it may cost; `isMain` where it is the next thing to do.
+ * `options` stand below the text; `refusal` says what is to be chosen before anything is asked.
  */
-export function askBox({ calls, title, text, button, isMain, level = 'h3', onask }) {
+export function askBox({ calls, title, text, button, isMain, level = 'h3', options, refusal, key = 'a', onask }) {
   const { left, budget, why, until } = allowance(known);
   const cost = t('ask.cost', { n: calls });
   const account = t('ask.left', { left, budget });
   const go = h(
     'button',
-    { type: 'button', class: isMain ? 'primary' : '', 'data-key': 'a', disabled: why !== null || left < calls, onclick: () => ((go.disabled = true), onask()) },
+    { type: 'button', class: isMain ? 'primary' : '', 'data-key': key, disabled: why !== null || left < calls || Boolean(refusal), onclick: () => ((go.disabled = true), onask()) },
     icon('asked'),
     h('span', {}, button ?? t('ask.button')),
     h('small', {}, cost),
   );
-  const refused = why ? reasonWords(why, null, until) : left < calls ? t('ask.short') : null;
+  const refused = why ? reasonWords(why, null, until) : left < calls ? t('ask.short') : refusal;
   return h(
     'section',
     { class: `ask ${isMain ? 'main' : ''}`, 'aria-label': title },
-    h('div', {}, h(level, {}, title), h('p', { class: 'soft' }, text), refused ? h('p', { class: 'note warn' }, refused) : h('p', { class: 'soft cost' }, `${cost} · ${account}`)),
+    h('div', {}, h(level, {}, title), h('p', { class: 'soft' }, text), options, refused ? h('p', { class: 'note warn' }, refused) : h('p', { class: 'soft cost' }, `${cost} · ${account}`)),
     go,
   );
 }

@@ -8,6 +8,7 @@ import { offerList } from './offers.js';
 import { pair } from './pair.js';
 import { isOn, setOn } from './prefs.js';
 import { againButton, evidence, facts, freshness, headline, isStored, meter, stateOf, troubleBox } from './verdict.js';
+import { broughtBy, wideBox } from './wide.js';
 
 /** Rules by which a picture is its stored one, so that there is nothing to say of a pair. */
 const CERTAIN = ['same_bytes', 'same_pixels'];
@@ -22,7 +23,7 @@ export function chooser(onfiles, { words, primary, multiple = true }) {
 /** `openMany(files)` takes over where several pictures come at once. */
 export function searchView({ openMany }) {
   const root = h('main', { class: 'view search', id: 'main' });
-  const state = { picture: null, status: 'empty', answer: null, comparison: null, comparing: false, problem: null, asked: false, said: null };
+  const state = { picture: null, status: 'empty', answer: null, comparison: null, comparing: false, problem: null, asked: false, options: {}, wide: {}, said: null };
   let running = new AbortController();
 
   function start(picture) {
@@ -31,7 +32,7 @@ export function searchView({ openMany }) {
     if (state.picture?.src) URL.revokeObjectURL(state.picture.src);
     const src = picture.file ? URL.createObjectURL(picture.file) : null;
     const label = picture.file ? picture.file.name : picture.url;
-    Object.assign(state, { picture: { ...picture, src, label }, asked: false, said: null });
+    Object.assign(state, { picture: { ...picture, src, label }, asked: false, wide: {}, said: null });
     return run(() => lookUp());
   }
 
@@ -43,7 +44,7 @@ export function searchView({ openMany }) {
   }
 
   function asking(options) {
-    state.asked = true;
+    Object.assign(state, { asked: true, options });
     // The same word if it is tried again: what was paid for is not paid for twice.
     const wish = JSON.stringify(options);
     if (state.picture.wish !== wish) Object.assign(state.picture, { wish, requestKey: api.newRequestKey() });
@@ -240,7 +241,7 @@ export function searchView({ openMany }) {
   }
 
   function problemBox(problem) {
-    const retry = () => (state.answer ? ((state.problem = null), render()) : run(state.asked ? () => asking({}) : () => lookUp()));
+    const retry = () => (state.answer ? ((state.problem = null), render()) : run(state.asked ? () => asking(state.options) : () => lookUp()));
     const code = problem.code && h('a', { class: 'soft', href: `/docs/errors#${problem.code}`, target: '_blank', rel: 'noopener' }, t('error.code', { code: problem.code }));
     return troubleBox(problem, againButton(t(state.answer ? 'error.back' : 'error.again'), retry), code);
   }
@@ -276,13 +277,28 @@ export function searchView({ openMany }) {
     ];
   }
 
+  function wideNow() {
+    const { answer, wide } = state;
+    if (!answer || state.problem || answer.matched?.kind === 'own') return null;
+    const onchange = (name) => {
+      showWide();
+      root.querySelector(`.wide [data-wide=${name}]`)?.focus();
+    };
+    const box = wideBox(answer, wide, { onchange, onask: (options) => run(() => asking(options)) });
+    return h('div', { class: 'wide' }, broughtBy(answer.parts), box);
+  }
+
+  function showWide() {
+    root.querySelector('.wide')?.replaceWith(wideNow() ?? '');
+  }
+
   function render() {
     const isEmpty = state.status === 'empty';
     root.replaceChildren(
       h('h1', { class: isEmpty ? '' : 'unseen', tabindex: '-1' }, t('search.title')),
       intake(),
       ...(isEmpty ? [] : [h('section', { class: 'result', 'aria-busy': String(state.status === 'busy') }, pairNow(), h('div', { class: 'verdict' }, ...verdictNow().flat().filter(Boolean)))]),
-      ...[offersNow()].flat().filter(Boolean),
+      ...[wideNow(), offersNow()].flat().filter(Boolean),
     );
   }
 
@@ -290,6 +306,7 @@ export function searchView({ openMany }) {
     // What asking costs is said as it is now.
     const box = state.status === 'done' && !state.problem && root.querySelector('.verdict .ask');
     if (box) box.replaceWith(askNow());
+    if (state.status === 'done') showWide();
   });
   return { root, render, start, takeFiles };
 }

@@ -11,7 +11,7 @@ use crate::offer::{Offer, OfferDetail, OfferId};
 
 const CALL: &str = "param2/1/com.alibaba.fenxiao.crossborder/product.search.queryProductDetail";
 
-pub(super) fn detail(
+pub(in super::super) fn offer_detail(
     gateway: &Gateway,
     token: &Secret,
     offer_id: &OfferId,
@@ -36,7 +36,7 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         sku.weight_grams = sku.sku_id.as_deref().and_then(|sku_id| sku_weight(shipping, sku_id));
     }
     let ranges = &sale["priceRangeList"];
-    let ladder = lenient::price_ladder(ranges);
+    let ladder = lenient::price_ladder(ranges, "startQuantity");
     let offer_id = lenient::offer_id(&product["offerId"]).unwrap_or_else(|| asked.clone());
     let mut category_ids = fields::categories(product);
     if category_ids.is_empty() {
@@ -54,7 +54,8 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         dropship_price: lenient::price(&dropship["onePiecePrice"])
             .or_else(|| lenient::price(&sale["consignPrice"])),
         promotion_price: lenient::price(&ranges[0]["promotionPrice"]),
-        dropships: one_piece_sale(&product["tagInfoList"]),
+        dropships: service(&product["tagInfoList"], "isOnePsale"),
+        no_reason_return: service(&product["tagInfoList"], "noReason7DReturn"),
         min_order_quantity: lenient::count(&product["minOrderQuantity"])
             .or_else(|| ladder.first().map(|step| step.from_quantity)),
         category_ids,
@@ -81,10 +82,10 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
     }
 }
 
-/// A list of services, each there or not.
-fn one_piece_sale(services: &Value) -> Option<bool> {
+/// One of a list of services, each there or not.
+fn service(services: &Value, key: &str) -> Option<bool> {
     let mut services = services.as_array().into_iter().flatten();
-    let service = services.find(|service| lenient::text(&service["key"]).as_deref() == Some("isOnePsale"))?;
+    let service = services.find(|service| lenient::text(&service["key"]).as_deref() == Some(key))?;
     lenient::flag(&service["value"])
 }
 
@@ -148,5 +149,8 @@ mod tests {
         );
         assert_eq!(of(json!([{ "key": "isOnePsale", "value": false }])), Some(false));
         assert_eq!(of(json!(null)), None);
+        let returns =
+            json!([{ "key": "isOnePsale", "value": true }, { "key": "noReason7DReturn", "value": false }]);
+        assert_eq!(read(&json!({ "tagInfoList": returns })).offer.no_reason_return, Some(false));
     }
 }

@@ -19,6 +19,7 @@ use super::{Input, SearchParams, UploadLimits, UploadPicture, Upstream, Upstream
 use crate::clock::Clock;
 use crate::offer::{OfferDetail, OfferId};
 
+pub(super) use detail::offer_detail;
 pub use gateway::{AopConfig, authorize_url, classify, sign};
 pub(super) use gateway::{Gateway, open};
 
@@ -90,7 +91,7 @@ impl Upstream for AopUpstream {
     }
 
     fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
-        self.gateway.with_token(|token| detail::detail(&self.gateway, token, offer_id))
+        self.gateway.with_token(|token| offer_detail(&self.gateway, token, offer_id))
     }
 
     /// Proves the address, the key and the secret, but not the access token.

@@ -195,3 +195,37 @@ fn a_workbook_and_a_page_have_the_offers_pictures_in_them() {
     assert_eq!(unknown.status, 2, "{unknown:?}");
     assert!(unknown.err.contains(".xlsx"), "{unknown:?}");
 }
+
+/// LibreOffice without a window, which not every machine has.
+#[test]
+fn libreoffice_opens_the_workbook_and_shows_its_costs() {
+    let shell = shell_with(2);
+    let costs =
+        ["--yuan-per-unit", "7", "--fee-share", "0.1", "--freight-per-kg", "40", "--weight-kg", "0.5"];
+    for file in ["goods.xlsx", "known.csv"] {
+        let ran = sheet(&shell, &[&["--out", file, "--top", "2"][..], &costs].concat());
+        assert_eq!(ran.status, 0, "{ran:?}");
+    }
+    let profile = format!("-env:UserInstallation=file://{}", shell.path("office").display());
+    let opened = std::process::Command::new("soffice")
+        .args([&profile, "--headless", "--convert-to", "csv", "goods.xlsx"])
+        .current_dir(shell.path(""))
+        .output();
+    let Ok(opened) = opened else { return };
+    assert!(opened.status.success(), "{opened:?}");
+    let table = |file: &str| {
+        let text = std::fs::read_to_string(shell.path(file)).unwrap();
+        let mut table = csv::Reader::from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+        let heads = table.headers().unwrap().clone();
+        let place = |head: &str| heads.iter().position(|known| known == head).unwrap();
+        let (offer, cost) = (place("Offer"), place("Landed cost"));
+        let row = |row: csv::StringRecord| (row[offer].to_owned(), row[cost].parse::<f64>().unwrap());
+        table.records().map(|record| row(record.unwrap())).collect::<Vec<_>>()
+    };
+    let (opened, written) = (table("goods.csv"), table("known.csv"));
+    assert_eq!((opened.len(), written.len()), (4, 4));
+    for ((offer, cost), (written_offer, written_cost)) in opened.iter().zip(&written) {
+        assert_eq!(offer, written_offer);
+        assert!((cost - written_cost).abs() < 0.006, "{cost} {written_cost}");
+    }
+}

@@ -189,7 +189,7 @@ fn a_miss_in_each_dialect_is_passed_on_once() {
 }
 
 #[test]
-fn details_of_an_offer_are_asked_for_once_and_told_in_each_dialect_that_has_them() {
+fn details_of_an_offer_are_asked_for_once_and_told_in_each_dialect() {
     let gateway = Gateway::asking(Profile::Aop);
     let offer_id = |id: &str| OfferId::new(id).unwrap();
     let id = offer_id(&gateway.sandbox.catalogue().goods()[3].offer_id.to_string());
@@ -212,7 +212,17 @@ fn details_of_an_offer_are_asked_for_once_and_told_in_each_dialect_that_has_them
     );
     assert_eq!(by_aop.price_ladder.len(), 3);
     assert_eq!((&by_article.offer.title, by_article.offer.price), (&by_aop.offer.title, by_aop.offer.price));
-    for dialect in [Profile::Article, Profile::Aop] {
+    let known = gateway.sandbox.counters().details_ok;
+    for dialect in Profile::ALL {
+        let told = here(dialect, &id).unwrap();
+        assert_eq!(
+            (told.price_ladder, told.skus.len(), told.offer.title),
+            (by_aop.price_ladder.clone(), by_aop.skus.len(), by_aop.offer.title.clone()),
+            "{dialect}"
+        );
+    }
+    assert_eq!(gateway.sandbox.counters().details_ok, known, "known in all of them");
+    for dialect in Profile::ALL {
         assert_eq!(here(dialect, &offer_id("1")).unwrap_err().code, "no_such_offer", "{dialect}");
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tongkuan::clock::ManualClock;
-use tongkuan::offer::Offer;
+use tongkuan::offer::{Offer, OfferId};
 use tongkuan::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, LinkplusUpstream, OneboundConfig,
     OneboundUpstream, SearchParams, Secret, Sort, TmapiConfig, TmapiUpstream, Upstream, UpstreamErrorKind,
+    WeightUnit,
 };
 
 use super::loopback::{Answer, Loopback, Seen};
@@ -164,12 +165,44 @@ fn what_cannot_be_read_of_an_offer_is_not_told_and_loses_nothing_else() {
 
 #[test]
 fn linkplus_sends_a_keyword_and_reads_where_the_seller_is() {
-    let row =
-        json!({ "offerId": 1, "subject": "杯子", "oldPrice": 5990, "province": "浙江", "city": "义乌市" });
+    let row = json!({ "offerId": 1, "subject": "杯子", "oldPrice": 5990, "province": "浙江", "city": "义乌市", "supplyAmount": 807 });
     let server = server(json!({ "success": true, "result": { "total": 1, "result": [row] } }));
     let offer = read(&linkplus(&server), &SearchParams::default().keyword("马克杯".parse().ok()));
     assert_eq!(server.requests()[0].form_field("keywords").as_deref(), Some("马克杯"));
     assert_eq!(offer.supplier.address.as_deref(), Some("浙江 义乌市"));
+    assert_eq!(offer.stock, Some(807));
+}
+
+#[test]
+fn the_vendors_are_asked_about_an_offer_by_its_number_and_weigh_as_configured() {
+    let id = OfferId::new("859086919394").unwrap();
+    let delivery = json!({ "unit_weight": 350, "delivery_fee": 6.5, "location": "广东省东莞市" });
+    let vendor = server(
+        json!({ "code": 200, "msg": "success", "data": { "title": "杯子", "delivery_info": delivery } }),
+    );
+    for (weight_unit, grams) in [(WeightUnit::Grams, 350), (WeightUnit::Kilograms, 350_000)] {
+        let config = TmapiConfig {
+            base_url: vendor.base.clone(),
+            weight_unit,
+            ..TmapiConfig::new(Secret::new("tmapi-token-77"))
+        };
+        let detail = TmapiUpstream::new(config, clock()).unwrap().details(&id).unwrap();
+        assert_eq!((detail.weight_grams, detail.freight), (Some(grams), Some(yuan("6.5"))));
+        assert_eq!((&detail.offer.offer_id, detail.ships_from.as_deref()), (&id, Some("广东省东莞市")));
+    }
+    let request = &vendor.requests()[0];
+    assert!(request.target.starts_with("/1688/item_detail"), "{}", request.target);
+    assert_eq!(request.query_field("item_id").as_deref(), Some(id.as_str()));
+
+    let item = json!({ "title": "杯子", "item_weight": "0.35", "post_fee": "9.00", "priceRange": [[3, 35], [50, "30"]] });
+    let vendor = server(json!({ "item": item, "error_code": "0000", "error": "" }));
+    let detail = onebound(&vendor).details(&id).unwrap();
+    assert_eq!((detail.weight_grams, detail.freight), (Some(350), Some(yuan("9.00"))));
+    assert_eq!((detail.unit_price(60), detail.offer.min_order_quantity), (Some(yuan("30")), Some(3)));
+    let request = &vendor.requests()[0];
+    assert!(request.target.starts_with("/1688/item_get/"), "{}", request.target);
+    let sent = ["num_iid", "cache", "lang"].map(|name| request.query_field(name).unwrap());
+    assert_eq!(sent, [id.as_str(), "no", "cn"], "an answer that the vendor kept is as old as it is");
 }
 
 #[test]
@@ -195,6 +228,8 @@ fn tmapi_sends_an_order_and_the_filter_for_dropshipping_and_reads_its_fields() {
     let item = json!({
         "item_id": 1, "title": "杯子", "price": "19.00", "price_info": { "drop_ship_price": "21.00" },
         "item_repurchase_rate": "33%", "shop_info": { "company_name": "Workshop", "location": ["浙江", "义乌"], "tp_year": 4 },
+        "quantity_prices": [{ "begin_num": "100", "end_num": "", "price": "17" }, { "begin_num": "2", "end_num": "99", "price": "19.00" }],
+        "delivery_info": { "area_from": ["浙江"], "weight": "0.35", "free_postage": false },
     });
     let server =
         server(json!({ "code": 200, "msg": "success", "data": { "total_count": 1, "items": [item] } }));
@@ -205,6 +240,11 @@ fn tmapi_sends_an_order_and_the_filter_for_dropshipping_and_reads_its_fields() {
     assert_eq!(request.query_field("support_dropshipping").as_deref(), Some("true"));
     assert_eq!((offer.dropship_price, offer.repurchase_percent), (Some(yuan("21.00")), Some(33)));
     assert_eq!((offer.supplier.address.as_deref(), offer.supplier.years), (Some("浙江 义乌"), Some(4)));
+    assert_eq!((offer.weight_grams, offer.is_postage_free), (Some(350), Some(false)));
+    assert_eq!(
+        [1, 99, 100].map(|pieces| offer.unit_price(pieces)),
+        ["19.00", "19.00", "17"].map(|text| Some(yuan(text)))
+    );
     read(&tmapi(&server), &SearchParams::default());
     let plain = server.requests().pop().unwrap();
     assert_eq!((plain.query_field("sort"), plain.query_field("support_dropshipping")), (None, None));
