@@ -95,7 +95,8 @@ def test_a_result_is_made_of_a_line_of_the_command_line(engine: tongkuan.Engine,
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_ends_a_batch_and_loses_nothing(tmp_path: Path, photos: list[Path]) -> None:
     script = """
-import itertools, sys, tongkuan
+import itertools, signal, sys, tongkuan
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background, which ignores it
 engine = tongkuan.Engine(sys.argv[1], offline=True)
 told = 0
 try:
