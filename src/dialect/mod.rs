@@ -21,10 +21,7 @@ use crate::offer::{Offer, OfferDetail, PriceStep};
 
 /// The page of an offer as 1688 addresses it, where nobody said.
 fn detail_url(offer: &Offer) -> String {
-    offer
-        .detail_url
-        .clone()
-        .unwrap_or_else(|| format!("https://detail.1688.com/offer/{}.html", offer.offer_id))
+    offer.detail_url.clone().unwrap_or_else(|| offer.offer_id.page_url())
 }
 
 /// As a number, as the gateway has it, where it is one.

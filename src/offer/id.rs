@@ -76,6 +76,12 @@ impl OfferId {
         (1..=MAX_UPSTREAM_BYTES).contains(&self.0.len()) && self.0.bytes().all(allowed)
     }
 
+    /// The page on which 1688 shows the offer that has this id there.
+    #[must_use]
+    pub fn page_url(&self) -> String {
+        format!("https://detail.1688.com/offer/{}.html", self.0)
+    }
+
     /// The id of the good whose picture has this path in its folder: the path with `/` between its parts. A path that is
     /// no id as it is (not UTF-8, too long, with control characters) is replaced by what of it can be read, `~` and 16
     /// hexadecimal digits of a digest of the whole; so no two paths have one id, and a path always has the same.

@@ -359,9 +359,8 @@ impl<'a> SheetRow<'a> {
     fn link(&self) -> Option<String> {
         let offer = &self.offer()?.offer;
         let numbered = |id: &OfferId| {
-            let id = id.to_string();
-            (id.len() >= 9 && id.bytes().all(|b| b.is_ascii_digit()))
-                .then(|| format!("https://detail.1688.com/offer/{id}.html"))
+            let text = id.as_str();
+            (text.len() >= 9 && text.bytes().all(|b| b.is_ascii_digit())).then(|| id.page_url())
         };
         let told =
             offer.detail_url.clone().filter(|url| url.starts_with("https://") || url.starts_with("http://"));

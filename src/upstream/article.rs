@@ -270,7 +270,7 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         min_order_quantity: lenient::count(&sale["minOrderQuantity"]),
         category_ids: lenient::category_ids([&product["categoryID"]]),
         image_url: image_urls.first().cloned(),
-        detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),
+        detail_url: Some(offer_id.page_url()),
         supplier: Supplier { company_name: lenient::text(&product["companyName"]), ..Supplier::default() },
         ..Offer::new(offer_id, lenient::text(&product["subject"]).unwrap_or_default())
     };

@@ -126,8 +126,7 @@ fn read_offer(row: &Value) -> Option<Offer> {
         stock: lenient::count(&row["supplyAmount"]),
         category_ids: lenient::category_ids([&row["categoryId"]]),
         image_url: lenient::web_url(&row["imageUrl"]),
-        detail_url: lenient::web_url(&row["detailUrl"])
-            .or_else(|| Some(format!("https://detail.1688.com/offer/{offer_id}.html"))),
+        detail_url: lenient::web_url(&row["detailUrl"]).or_else(|| Some(offer_id.page_url())),
         supplier: Supplier { address: lenient::joined(&towns), ..Supplier::default() },
         ..Offer::new(offer_id, lenient::text(&row["subject"]).unwrap_or_default())
     })

@@ -283,8 +283,7 @@ fn read_offer(row: &Value) -> Option<Offer> {
         // Both spellings were seen.
         repurchase_percent: ["turnHead", "turn_head"].iter().find_map(|key| lenient::share(&row[*key])),
         image_url: lenient::web_url(&row["pic_url"]),
-        detail_url: lenient::web_url(&row["detail_url"])
-            .or_else(|| Some(format!("https://detail.1688.com/offer/{offer_id}.html"))),
+        detail_url: lenient::web_url(&row["detail_url"]).or_else(|| Some(offer_id.page_url())),
         supplier: Supplier {
             company_name: lenient::text(&row["seller_nick"]),
             address: lenient::text(&row["area"]),

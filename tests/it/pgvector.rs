@@ -2,7 +2,7 @@
 //! that they were skipped, see `postgres_home.rs`.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 
 use tongkuan::catalog::PhotoFilter;
 use tongkuan::engine::{Engine, IndexMode, Mode, Originals, Outcome};
@@ -10,9 +10,10 @@ use tongkuan::index::PhotoSet;
 use tongkuan::photo_id::PhotoId;
 use tongkuan::store::{GraphState, NewPhoto, PhotoStore as _, VectorSearchStore as _};
 
-use crate::check::{ADD, check_with, copy, item, items};
+use crate::check::{ADD, check_with, copy, items};
 use crate::cli::{Ran, Shell, text};
 use crate::fakes::{Bench, FakeEmbedder, png, query};
+use crate::postgres_engine::check_copies_at_once;
 use crate::postgres_home::PostgresHome;
 use crate::store::{Made, fingerprint, store_photo};
 
@@ -96,35 +97,9 @@ fn what_any_worker_adds_or_removes_is_found_or_gone_at_once_whether_it_searches_
 
 #[test]
 fn of_edited_copies_that_workers_check_with_pgvector_at_the_same_time_one_is_new() {
-    const ORIGINALS: u32 = 4;
-    const WORKERS: u32 = 3;
     let Some(home) = PostgresHome::with_pgvector() else { return };
     let bench = Bench::new();
-    let barrier = Barrier::new(WORKERS as usize);
-    let told: Vec<_> = std::thread::scope(|scope| {
-        let working: Vec<_> = (0..WORKERS)
-            .map(|number| {
-                let engine = searcher(&bench, &home, &format!("w{number}"));
-                let barrier = &barrier;
-                let copies: Vec<_> = (0..ORIGINALS)
-                    .map(|n| (n + number) % ORIGINALS)
-                    .map(|of| {
-                        let bytes = copy(of, 60 + 8 * u8::try_from(number).unwrap());
-                        item(u64::from(of), &format!("{number}-{of}.jpg"), bytes)
-                    })
-                    .collect();
-                scope.spawn(move || {
-                    barrier.wait();
-                    check_with(&engine, ADD, copies)
-                })
-            })
-            .collect();
-        working.into_iter().map(|worker| worker.join().unwrap()).collect()
-    });
-    let added = told.iter().flatten().filter(|(_, _, checked)| checked.as_ref().unwrap().added);
-    let new: Vec<u64> = added.map(|(row, ..)| *row).collect();
-    assert_eq!(new.len(), new.iter().collect::<BTreeSet<_>>().len(), "no picture is new twice: {new:?}");
-    assert_eq!(new.len(), ORIGINALS as usize, "and none is lost");
+    check_copies_at_once(4, 3, |name| searcher(&bench, &home, name));
 }
 
 #[test]

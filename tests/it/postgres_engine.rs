@@ -157,28 +157,18 @@ fn an_address_with_a_password_is_refused_by_every_door_and_not_repeated() {
     }
 }
 
-#[test]
-fn of_edited_copies_that_workers_check_at_the_same_time_one_is_new() {
-    const ORIGINALS: u32 = 4;
-    const WORKERS: u32 = 4;
-    let Some(home) = PostgresHome::new() else { return };
-    let bench = Bench::new();
-    let barrier = Barrier::new(WORKERS as usize);
+/// So many workers on one home check edited copies of the same pictures at the same time: each picture has to be new once.
+pub(crate) fn check_copies_at_once(originals: u32, workers: u8, open: impl Fn(&str) -> Engine) {
+    let barrier = Barrier::new(workers.into());
     let told: Vec<_> = std::thread::scope(|scope| {
-        let working: Vec<_> = (0..WORKERS)
+        let working: Vec<_> = (0..workers)
             .map(|number| {
-                let engine = worker(&bench, home.worker(&format!("w{number}")), 0);
+                let engine = open(&format!("w{number}"));
                 let barrier = &barrier;
                 // Each begins with another one, and each has other bytes of all.
-                let copies: Vec<_> = (0..ORIGINALS)
-                    .map(|n| (n + number) % ORIGINALS)
-                    .map(|of| {
-                        item(
-                            u64::from(of),
-                            &format!("{number}-{of}.jpg"),
-                            copy(of, 60 + 8 * u8::try_from(number).unwrap()),
-                        )
-                    })
+                let copies: Vec<_> = (0..originals)
+                    .map(|n| (n + u32::from(number)) % originals)
+                    .map(|of| item(u64::from(of), &format!("{number}-{of}.jpg"), copy(of, 60 + 8 * number)))
                     .collect();
                 scope.spawn(move || {
                     barrier.wait();
@@ -191,7 +181,15 @@ fn of_edited_copies_that_workers_check_at_the_same_time_one_is_new() {
     let added = told.iter().flatten().filter(|(_, _, checked)| checked.as_ref().unwrap().added);
     let new: Vec<u64> = added.map(|(row, ..)| *row).collect();
     assert_eq!(new.len(), new.iter().collect::<BTreeSet<_>>().len(), "no picture is new twice: {new:?}");
-    assert_eq!(new.len(), ORIGINALS as usize, "and none is lost");
+    assert_eq!(new.len(), originals as usize, "and none is lost");
+}
+
+#[test]
+fn of_edited_copies_that_workers_check_at_the_same_time_one_is_new() {
+    const ORIGINALS: u32 = 4;
+    let Some(home) = PostgresHome::new() else { return };
+    let bench = Bench::new();
+    check_copies_at_once(ORIGINALS, 4, |name| worker(&bench, home.worker(name), 0));
     let engine = worker(&bench, home.worker("after"), 0);
     assert_eq!(engine.catalog().photo_count().unwrap(), u64::from(ORIGINALS));
 }

@@ -64,7 +64,7 @@ fn read_detail(product: &Value, asked: &OfferId) -> OfferDetail {
         gives_invoice,
         invoice_types,
         image_url: image_urls.first().cloned(),
-        detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),
+        detail_url: Some(offer_id.page_url()),
         supplier: fields::supplier(product),
         ..Offer::new(offer_id, lenient::first_text(product, &["subject", "subjectTrans"]).unwrap_or_default())
     };

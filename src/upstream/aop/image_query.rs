@@ -109,7 +109,7 @@ fn read_offer(row: &Value) -> Option<Offer> {
         invoice_types,
         image_url: lenient::web_url(&row["imageUrl"]),
         // Rows hold no address of the offer; this is where 1688 shows it.
-        detail_url: Some(format!("https://detail.1688.com/offer/{offer_id}.html")),
+        detail_url: Some(offer_id.page_url()),
         supplier: fields::supplier(row),
         ..Offer::new(offer_id, lenient::first_text(row, &["subject", "subjectTrans"]).unwrap_or_default())
     })

@@ -35,8 +35,7 @@ pub(super) fn read_detail(item: &Value, asked: &OfferId, unit: WeightUnit) -> Of
         stock: lenient::count(&item["num"]),
         category_ids,
         image_url: main.or_else(|| image_urls.first().cloned()),
-        detail_url: lenient::web_url(&item["detail_url"])
-            .or_else(|| Some(format!("https://detail.1688.com/offer/{offer_id}.html"))),
+        detail_url: lenient::web_url(&item["detail_url"]).or_else(|| Some(offer_id.page_url())),
         supplier: Supplier {
             company_name: lenient::first_text(seller, &["shop_name", "title"])
                 .or_else(|| lenient::text(&item["nick"])),

@@ -40,8 +40,7 @@ pub(super) fn read_detail(product: &Value, asked: &OfferId, unit: WeightUnit) ->
         // What is not among the services may be there all the same.
         no_reason_return: services.iter().any(|service| service == NO_REASON_RETURN).then_some(true),
         image_url: image_urls.first().cloned(),
-        detail_url: lenient::web_url(&product["product_url"])
-            .or_else(|| Some(format!("https://detail.1688.com/offer/{offer_id}.html"))),
+        detail_url: lenient::web_url(&product["product_url"]).or_else(|| Some(offer_id.page_url())),
         supplier: Supplier {
             company_name: lenient::text(&product["shop_info"]["shop_name"]),
             ..Supplier::default()
