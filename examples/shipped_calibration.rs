@@ -2,7 +2,8 @@
 //!
 //! FOLDER is what `models/judge/unseen.py` has written: pictures, and queries that are like none of them. Standard input
 //! is what `models/judge/make_pairs.py` writes: of its pairs, other colours and other prints or words are the look-alikes.
-//! Other goods would only thin them out: the judge tells them better, and the bound is for who asks for variants alone.
+//! The kind of them that takes the highest line is what the calibration holds: the others would only thin it out, as other goods
+//! would, and whoever asks for that kind alone would get more false hits than were promised.
 //!
 //! `cargo run --release --example shipped_calibration -- FOLDER FILE < PAIRS`
 
@@ -90,8 +91,18 @@ fn unseen(folder: &Path) -> Result<(Vec<(String, f32)>, u64)> {
     Ok((found, stored))
 }
 
-/// A pair of make_pairs.py: what it was made of, stored, query, cosine.
-type Pair = (String, Vec<u8>, Vec<u8>, f32);
+/// A pair of make_pairs.py: its kind, what it was made of, stored, query, cosine.
+type Pair = (&'static str, String, Vec<u8>, Vec<u8>, f32);
+
+/// The kind of a pair that must not be answered; `None` for others.
+fn kind_of(kind: &str, note: &str) -> Option<&'static str> {
+    match (kind, note) {
+        ("colour", "family") => Some("colours of real families"),
+        ("colour", _) => Some("made colours"),
+        ("print", _) => Some("prints and words"),
+        _ => None,
+    }
+}
 
 /// The next pairs that must not be answered.
 fn next_pairs(input: &mut impl BufRead) -> Result<Vec<Pair>> {
@@ -110,9 +121,10 @@ fn next_pairs(input: &mut impl BufRead) -> Result<Vec<Pair>> {
         };
         let (stored, query) = (take("stored")?, take("query")?);
         let word = |name: &str| head[name].as_str().with_context(|| format!("no {name}"));
-        if matches!(word("kind")?, "colour" | "print") {
+        if let Some(kind) = kind_of(word("kind")?, word("note")?) {
             #[expect(clippy::cast_possible_truncation, reason = "a cosine")]
             pairs.push((
+                kind,
                 word("group")?.to_owned(),
                 stored,
                 query,
@@ -123,25 +135,28 @@ fn next_pairs(input: &mut impl BufRead) -> Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-fn look_alikes() -> Result<Vec<(String, f32)>> {
+/// By kinds: what each pair was made of, and the candidate's confidence.
+fn look_alikes() -> Result<BTreeMap<&'static str, Vec<(String, f32)>>> {
     let mut input = std::io::BufReader::with_capacity(1 << 20, std::io::stdin().lock());
-    let (mut found, mut taken) = (Vec::new(), HashMap::<String, usize>::new());
+    let (mut found, mut taken) = (BTreeMap::<_, Vec<_>>::new(), HashMap::<(&str, String), usize>::new());
     loop {
         let mut pairs = next_pairs(&mut input)?;
         if pairs.is_empty() {
             return Ok(found);
         }
-        pairs.retain(|(group, ..)| {
-            let taken = taken.entry(group.clone()).or_default();
+        pairs.retain(|(kind, group, ..)| {
+            let taken = taken.entry((*kind, group.clone())).or_default();
             *taken += 1;
             *taken <= MOST_OF_ONE
         });
-        let one = |(group, stored, query, cosine): Pair| -> Result<(String, f32)> {
+        let one = |(kind, group, stored, query, cosine): Pair| -> Result<(&str, (String, f32))> {
             let sketch = Sketch::of(decoded(&stored)?.as_image())?;
             let probe = Probe::of(decoded(&query)?.as_image())?;
-            Ok((group, surest(&probe, &[SketchedCandidate { sketch: &sketch, cosine }]).0))
+            Ok((kind, (group, surest(&probe, &[SketchedCandidate { sketch: &sketch, cosine }]).0)))
         };
-        found.extend(pairs.into_par_iter().map(one).collect::<Result<Vec<_>>>()?);
+        for (kind, pair) in pairs.into_par_iter().map(one).collect::<Result<Vec<_>>>()? {
+            found.entry(kind).or_default().push(pair);
+        }
     }
 }
 
@@ -150,25 +165,38 @@ fn main() -> Result<()> {
     let [folder, file] = arguments.as_slice() else {
         bail!("give a folder of unseen.py and a file to write")
     };
-    let look_alikes = Sample::of(look_alikes()?);
+    let kinds = look_alikes()?;
     let (unseen, stored) = unseen(Path::new(folder))?;
     let unseen = Sample::of(unseen);
+    println!("unseen: {}", facts(&unseen));
     let model = Model::built_in()?.fingerprint().digest;
-    let calibration = Calibration::new(&model, DEFAULT_MAX_FALSE_HIT, stored, unseen, look_alikes);
-    for (name, sample) in [("unseen", &calibration.unseen), ("look-alikes", &calibration.look_alikes)] {
-        println!(
-            "{name}: {} queries of {} pictures, {} stand out",
-            sample.queries,
-            sample.pictures,
-            sample.confidences.len()
-        );
-    }
+    let with =
+        |look_alikes| Calibration::new(&model, DEFAULT_MAX_FALSE_HIT, stored, unseen.clone(), look_alikes);
+    let by_kind = kinds.into_iter().map(|(kind, pairs)| {
+        let sample = Sample::of(pairs);
+        println!("{kind}: {}", facts(&sample));
+        let calibration = with(sample);
+        print_lines(&calibration);
+        calibration
+    });
+    let line =
+        |one: &Calibration| one.line(DEFAULT_MAX_FALSE_HIT, stored).map_or(1.0, |line| line.confidence);
+    let hardest = by_kind.max_by(|a, b| line(a).total_cmp(&line(b))).context("no look-alikes")?;
+    println!("shipped: {} look-alikes", hardest.look_alikes.queries);
+    std::fs::write(file, hardest.to_json() + "\n")?;
+    Ok(())
+}
+
+fn facts(sample: &Sample) -> String {
+    let Sample { queries, pictures, confidences, .. } = sample;
+    format!("{queries} queries of {pictures} pictures, {} stand out", confidences.len())
+}
+
+fn print_lines(calibration: &Calibration) {
     for bound in [0.02, 0.01, 0.005, 0.002, 0.001] {
-        match calibration.line(bound, stored) {
-            Ok(line) => println!("{bound}: from {} on", line.confidence),
-            Err(refused) => println!("{bound}: {refused}"),
+        match calibration.line(bound, calibration.stored) {
+            Ok(line) => println!("    {bound}: from {} on", line.confidence),
+            Err(refused) => println!("    {bound}: {refused}"),
         }
     }
-    std::fs::write(file, calibration.to_json() + "\n")?;
-    Ok(())
 }

@@ -1,8 +1,11 @@
--- wrk: posts the files that are named after `--`, one after the other, each thread from a place of its own.
-local bodies, place = {}, 0
+-- wrk: posts the files that are named after `--`, one after the other, each thread from a place of its own. With `unique=TEXT`
+-- before them no two bodies are the same, nor the same as with another text: what follows the end of a picture is not part of it.
+local bodies, place, count, unique = {}, 0, 0, nil
 
 function init(args)
-    for _, name in ipairs(args) do
+    unique = (args[1] or ""):match("^unique=(.*)$")
+    for number = unique and 2 or 1, #args do
+        local name = args[number]
         local file = assert(io.open(name, "rb"))
         bodies[#bodies + 1] = file:read("*a")
         file:close()
@@ -11,8 +14,9 @@ function init(args)
 end
 
 function request()
-    place = place % #bodies + 1
-    return wrk.format("POST", nil, { ["Content-Type"] = "image/jpeg" }, bodies[place])
+    place, count = place % #bodies + 1, count + 1
+    local body = bodies[place] .. (unique and unique .. count or "")
+    return wrk.format("POST", nil, { ["Content-Type"] = "image/jpeg" }, body)
 end
 
 function done(summary, latency)

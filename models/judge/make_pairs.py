@@ -588,9 +588,10 @@ def write_pairs(source, args, seed, count, out, labels):
             sheet.save(args.peek / f"{number:03}-{kind}-{note}-{'+'.join(names) or 'none'}.jpg")
             continue
         cosine = np.random.default_rng([seed, number]).uniform(0.55, 0.95)
-        head = {"stored": len(first), "query": len(second), "cosine": round(float(cosine), 3), "kind": kind, "group": group}
+        what = {"kind": kind, "note": note, "group": group}
+        head = {"stored": len(first), "query": len(second), "cosine": round(float(cosine), 3), **what}
         out.write((json.dumps(head) + "\n").encode() + first + second)
-        row = {"kind": kind, "note": note, "edit": "+".join(names) or "none", "group": group}
+        row = {**what, "edit": "+".join(names) or "none"}
         labels.write(json.dumps(row) + "\n")
 
 

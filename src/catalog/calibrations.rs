@@ -3,6 +3,7 @@
 use rusqlite::TransactionBehavior;
 
 use super::damage::Entry;
+use super::recognised::forget_all_recognised;
 use super::{Catalog, CatalogError, meta};
 use crate::calibration::Calibration;
 
@@ -51,6 +52,7 @@ impl Catalog {
             )?,
             None => transaction.execute("DELETE FROM meta WHERE key = ?1", [KEY])?,
         };
+        forget_all_recognised(&transaction)?;
         bump_calibrations(&transaction)?;
         transaction.commit()?;
         Ok(())

@@ -26,6 +26,7 @@ mod patience;
 mod photos;
 mod photos_with_answers;
 mod queue;
+mod recognised;
 mod reembed;
 mod refusals;
 mod removals;
@@ -62,6 +63,7 @@ pub use paid::{Paid, PaidAnswer, PaidDetails, PaidRefusal};
 pub use patience::Patience;
 pub use photos::{EmbeddingChunk, NewPhoto, PhotoKind, Stored, StoredPhoto, StoredVector};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
+pub use recognised::Recognised;
 pub use reembed::{FetchedPhoto, Lacks, Refill};
 pub use refusals::Refusal;
 pub use removals::Extent;
@@ -189,6 +191,12 @@ impl CatalogError {
             }
             _ => false,
         }
+    }
+
+    /// Whether the database server cannot be reached, or the connection was lost.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Database { trouble: DatabaseTrouble::Away, .. })
     }
 }
 

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::columns::{crc32, text};
+use super::recognised::forget_all_recognised;
 use super::{Catalog, CatalogError, bump_generation, meta};
 use crate::photo::{DECODER_VERSION, Digest};
 use crate::photo_id::PhotoId;
@@ -197,6 +198,7 @@ impl Catalog {
              DELETE FROM meta WHERE key = 'next_model';",
         )?;
         transaction.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('model', ?1)", [json(next)])?;
+        forget_all_recognised(&transaction)?;
         bump_generation(&transaction)?;
         transaction.commit()?;
         Ok(true)

@@ -9,9 +9,9 @@ use super::{CatalogError, answers};
 
 /// One step per format version, in order; a file's version is the number of steps it has taken
 /// (`PRAGMA user_version`). Steps are only ever added, never changed.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9,
-    VERSION_10,
+    VERSION_10, VERSION_11,
 ];
 
 const VERSION_1: &str = "
@@ -330,6 +330,20 @@ CREATE TABLE watched_offers (
     offer_id         TEXT PRIMARY KEY,
     watched_since_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+const VERSION_11: &str = "
+-- Files that were taken for a stored photo by what they show, how sure that was, by which verifier, and for which bound.
+CREATE TABLE recognised (
+    byte_digest      BLOB NOT NULL UNIQUE CHECK (length(byte_digest) = 32),
+    photo_id         INTEGER NOT NULL REFERENCES photos ON DELETE CASCADE,
+    score            REAL NOT NULL,
+    confidence       REAL NOT NULL,
+    max_false_hit    REAL NOT NULL,
+    verifier         TEXT NOT NULL,
+    recognised_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX recognised_by_photo ON recognised (photo_id);
 ";
 
 /// The version that this program writes.

@@ -6,6 +6,7 @@ use rusqlite::{TransactionBehavior, params};
 use serde::Serialize;
 
 use super::calibrations::bump_calibrations;
+use super::recognised::forget_recognised_as;
 use super::{Catalog, CatalogError, bump_generation};
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
@@ -77,6 +78,9 @@ impl Catalog {
                  confidence = coalesce(excluded.confidence, confidence)",
             params![a, b, same, confidence, told_at.unix_ms()],
         )?;
+        if !same {
+            forget_recognised_as(&transaction, [a, b])?;
+        }
         bump_generation(&transaction)?;
         bump_calibrations(&transaction)?;
         transaction.commit()?;
@@ -189,6 +193,9 @@ impl Catalog {
                      WHERE excluded.told_at_ms > told_at_ms",
                 )?
                 .execute(params![a, b, same, confidence, told_at.unix_ms()])?;
+            if changed > 0 && !same {
+                forget_recognised_as(&transaction, [a, b])?;
+            }
             noted.push(changed > 0);
         }
         bump_generation(&transaction)?;

@@ -128,6 +128,9 @@ pub(super) fn for_unanswered(reason: WhyNot) -> Option<&'static str> {
     match reason {
         WhyNot::NoUpstream => advice("no_upstream"),
         WhyNot::NothingToCompare => Some("--force asks all the same"),
+        WhyNot::TooElongated => Some(
+            "--region asks about one part, --suggested-regions about each of them, --force about all of it at once",
+        ),
         WhyNot::Unreadable => advice(UpstreamErrorKind::Unreadable.code()),
         _ => None,
     }

@@ -132,6 +132,7 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
                 checks.extend(pgvector(&engine).transpose().map(|told| ("pgvector", told)));
                 checks.push(("ledger", ledger(&engine)));
             }
+            checks.extend(shared_index(settings, &engine).map(|told| ("shared index", told)));
             checks.push(("calibration", promise(&engine)));
             checks.extend(home(&engine));
             if settings.is_offline() {
@@ -183,9 +184,6 @@ fn database(engine: &Engine, server: &ServerFacts) -> Result<String> {
         );
     }
     let (feed, index) = (engine.catalog().extent()?, engine.index_extent()?);
-    let at = |extent: Extent| {
-        format!("photo {} and removal {}", extent.last_photo_id.map_or(0, |id| id.0), extent.last_removal)
-    };
     let (used, most) = server.connections;
     let (live, dead) = server.rows;
     Ok(format!(
@@ -232,6 +230,36 @@ fn pgvector(engine: &Engine) -> Result<Option<String>> {
         (false, false) => "; this worker does not use it, and one that does copies the rest",
     };
     Ok(Some(format!("version {extension}, {vectors} of {stored} vectors are there, {graph}{used}")))
+}
+
+/// What is there of the index for other workers, where a folder for that is named.
+fn shared_index(settings: &Settings, engine: &Engine) -> Option<Result<String>> {
+    let named = settings.index_snapshots.as_ref()?.display();
+    let told = || {
+        let Some(shared) = engine.shared_index()? else {
+            return Ok(format!(
+                "{named} is not used: the home is in a folder, pgvector searches, or the server does not tell itself from others"
+            ));
+        };
+        if let Some(problem) = shared.problem {
+            bail!(
+                "{named} cannot be read ({problem}): mount it and let this user read and write it, or leave \
+                 index_snapshots away"
+            );
+        }
+        Ok(match shared.newest {
+            Some((pictures, extent)) => {
+                format!("{pictures} pictures, up to {}, in {named}", at(extent))
+            }
+            None => format!("none yet in {named}: a worker that saves its index leaves it there"),
+        })
+    };
+    Some(told())
+}
+
+/// A place of the feed.
+fn at(extent: Extent) -> String {
+    format!("photo {} and removal {}", extent.last_photo_id.map_or(0, |id| id.0), extent.last_removal)
 }
 
 /// What all workers have spent today.

@@ -69,6 +69,7 @@ A configuration file:
   home = \"/srv/tongkuan\"
   max_false_hit = 0.01                 how many searches for new pictures may be answered falsely
   index = \"pgvector\"                   a home in PostgreSQL searches by itself: workers hold no index
+  index_snapshots = \"/mnt/tongkuan\"    workers with an index of their own take it from one another here
   harvest = true                       fetch the offers' pictures after each search
   fetch_from = [\"http://10.0.0.7\"]     pictures may come from here, although it is no public address
   upstreams = [\"aop\", \"article\"]      the next one takes over when one has nothing left

@@ -32,7 +32,7 @@ pub(super) struct Search {
     /// Ask the upstream even if the answer is known, and store nothing
     #[arg(long)]
     bypass: bool,
-    /// Ask about a picture in which nothing shows, too: a blank, one colour
+    /// Ask about a picture in which nothing shows, too (a blank, one colour), and about a tall detail page as a whole
     #[arg(long)]
     force: bool,
     /// Only offers with all of these words in their titles; chosen among those that come, so it costs nothing

@@ -51,6 +51,9 @@ pub(super) struct Common {
     /// Which index answers what is near (default: local) [env: TONGKUAN_INDEX]
     #[arg(long, global = true, value_name = "INDEX")]
     pub(super) index: Option<IndexMode>,
+    /// A folder in which the workers of a home in a database share snapshots of their indexes [env: TONGKUAN_INDEX_SNAPSHOTS]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) index_snapshots: Option<PathBuf>,
     /// Log this program's own work on standard error: off, error, warn, info, debug, trace, or a filter such as
     /// tongkuan::upstream=debug (default: RUST_LOG, else off)
     #[arg(long, global = true, value_name = "LEVEL|FILTER")]
@@ -75,6 +78,7 @@ impl Common {
             daily_budget: self.daily_budget,
             max_false_hit: self.max_false_hit,
             index: self.index,
+            index_snapshots: self.index_snapshots.clone(),
             record: self.record.clone(),
             replay: self.replay.clone(),
         }

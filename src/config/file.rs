@@ -20,6 +20,8 @@ pub(super) struct ConfigFile {
     pub(super) max_false_hit: Option<f64>,
     /// Which index answers what is near.
     pub(super) index: Option<IndexMode>,
+    /// A folder in which workers share snapshots of the index.
+    pub(super) index_snapshots: Option<PathBuf>,
     /// Fetch the offers' pictures after each search.
     pub(super) harvest: bool,
     /// Addresses from which pictures may be fetched although they are not public.

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The variables are `TONGKUAN_HOME`, `TONGKUAN_CONFIG`, `TONGKUAN_MODEL`, `TONGKUAN_OFFLINE`, `TONGKUAN_UPSTREAM`,
-//! `TONGKUAN_BASE_URL`, `TONGKUAN_DAILY_BUDGET`, `TONGKUAN_MAX_FALSE_HIT`, `TONGKUAN_INDEX` and those of the credentials; an empty one is as good
-//! as none. Credentials come from variables and from files alone.
+//! `TONGKUAN_BASE_URL`, `TONGKUAN_DAILY_BUDGET`, `TONGKUAN_MAX_FALSE_HIT`, `TONGKUAN_INDEX`, `TONGKUAN_INDEX_SNAPSHOTS` and those of the
+//! credentials; an empty one is as good as none. Credentials come from variables and from files alone.
 
 mod error;
 mod file;
@@ -54,6 +54,8 @@ pub struct Settings {
     pub max_false_hit: Option<f64>,
     /// Which index answers what is near.
     pub index: IndexMode,
+    /// A folder in which the workers of a home in a database share snapshots of the index.
+    pub index_snapshots: Option<PathBuf>,
     offline: bool,
     fetch_from: Vec<String>,
     model: Option<PathBuf>,
@@ -96,6 +98,7 @@ impl Settings {
             harvest: file.harvest,
             max_false_hit: overrides.max_false_hit.or(file.max_false_hit),
             index: overrides.index.or(file.index).unwrap_or_default(),
+            index_snapshots: overrides.index_snapshots.clone().or(file.index_snapshots),
             offline: overrides.offline.unwrap_or(false),
             fetch_from: file.fetch_from,
             model: overrides.model.clone().or(file.model),
@@ -222,6 +225,9 @@ impl Settings {
     /// [`ConfigError`] when the model, the recording or an upstream's settings cannot be used.
     pub fn engine_builder(&self, may_fetch_runtime: bool) -> Result<EngineBuilder, ConfigError> {
         let mut builder = self.local_builder(may_fetch_runtime)?.index(self.index);
+        if let Some(folder) = &self.index_snapshots {
+            builder = builder.index_snapshots(folder);
+        }
         if let Some(share) = self.max_false_hit {
             builder = builder.max_false_hit(share);
         }

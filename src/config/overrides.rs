@@ -29,6 +29,8 @@ pub struct Overrides {
     pub max_false_hit: Option<f64>,
     /// Which index answers what is near.
     pub index: Option<IndexMode>,
+    /// A folder in which the workers of a home in a database share snapshots of the index.
+    pub index_snapshots: Option<PathBuf>,
     /// A new file for what is said to and by the upstreams.
     pub record: Option<PathBuf>,
     /// A recording that answers in the place of the upstreams; no credentials are needed then.
@@ -58,6 +60,7 @@ impl Overrides {
             index: variables.or(named.index, "TONGKUAN_INDEX", |text| {
                 text.parse().map_err(|unknown: UnknownIndex| unknown.to_string())
             })?,
+            index_snapshots: named.index_snapshots.or_else(|| variables.path("TONGKUAN_INDEX_SNAPSHOTS")),
             ..named
         })
     }

@@ -180,6 +180,18 @@ fn a_home_is_asked_for_before_it_is_made() {
 }
 
 #[test]
+fn where_snapshots_of_the_index_are_shared_is_named_like_every_setting() {
+    let folder = |settings: Settings| settings.index_snapshots;
+    assert_eq!(folder(Scene::new("").settings()), None);
+    let scene = Scene::new("index_snapshots = \"by-file\"");
+    assert_eq!(folder(scene.settings()), Some(PathBuf::from("by-file")));
+    let scene = scene.with("TONGKUAN_INDEX_SNAPSHOTS", "by-variable");
+    assert_eq!(folder(scene.settings()), Some(PathBuf::from("by-variable")));
+    let named = Overrides { index_snapshots: Some(PathBuf::from("named")), ..Overrides::default() };
+    assert_eq!(folder(scene.resolve(named).unwrap()), Some(PathBuf::from("named")));
+}
+
+#[test]
 fn which_index_answers_is_named_like_every_setting_and_homes_beside_have_their_own() {
     assert_eq!(Scene::new("").settings().index, IndexMode::Local);
     let scene = Scene::new("index = \"pgvector\"");

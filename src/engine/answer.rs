@@ -88,6 +88,9 @@ pub struct Answer {
     pub fetched_at: Option<Timestamp>,
     /// The offers are older than their upstream's soft limit; see [`super::CachePolicy`].
     pub stale: bool,
+    /// Set where the home's database is away, and this worker has answered from what it has kept: what was stored, removed or
+    /// told since then is not in the answer.
+    pub as_of: Option<Timestamp>,
     /// The stored picture whose answer this is, or that stands out.
     pub matched: Option<Matched>,
     /// In the upstream's order.
@@ -192,6 +195,8 @@ impl Serialize for Answer {
             source: Source,
             fetched_at: Option<Timestamp>,
             stale: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            as_of: Option<Timestamp>,
             matched: Option<&'a Matched>,
             offers: &'a [Offer],
             total_offers: Option<u64>,
@@ -222,6 +227,7 @@ impl Serialize for Answer {
             source: self.source,
             fetched_at: self.fetched_at,
             stale: self.stale,
+            as_of: self.as_of,
             matched: self.matched.as_ref(),
             offers: &self.offers,
             total_offers: self.total_offers,

@@ -84,26 +84,38 @@ impl Bound {
         stored: u64,
         progress: &dyn Progress,
     ) -> Result<Policy, EngineError> {
-        // Doublings are fine enough, and a new line for each picture would cost more than it tells.
-        let stored = stored.max(1).next_power_of_two();
         let calibrations = store.calibrations()?;
         let mut now = self.now();
         if now.calibrations != calibrations {
             *now = Now::read(store, &self.fingerprint, self.asked)?;
         }
-        if let (true, Some(calibration)) = (now.stored != stored, &now.calibration) {
-            now.line = calibration.line(now.asked, stored).unwrap_or_else(|refused| {
-                progress.note(&refused.to_string());
-                line_of_the_largest(calibration, now.asked, stored)
-            });
-            now.stored = stored;
-        }
+        now.draw_line(stored, progress);
         Ok(Policy::new(self.thresholds, now.line))
+    }
+
+    /// As [`policy`](Self::policy), by the calibration that was read last; `None` where that is not the one of `calibrations`.
+    pub(super) fn policy_as_of(
+        &self,
+        calibrations: Option<u64>,
+        stored: u64,
+        progress: &dyn Progress,
+    ) -> Option<Policy> {
+        let mut now = self.now();
+        if calibrations != Some(now.calibrations) {
+            return None;
+        }
+        now.draw_line(stored, progress);
+        Some(Policy::new(self.thresholds, now.line))
     }
 
     /// The policy of the last search.
     pub(super) fn newest(&self) -> Policy {
         Policy::new(self.thresholds, self.now().line)
+    }
+
+    /// The share of false hits, 0..=1, that the line is to keep to.
+    pub(super) fn asked(&self) -> f64 {
+        self.now().asked
     }
 
     pub(super) fn calibrated_on(&self) -> CalibratedOn {
@@ -142,6 +154,19 @@ impl Now {
             stored: 0,
             line: OperatingPoint::UNCALIBRATED,
         })
+    }
+
+    /// Draws the line for so many pictures.
+    fn draw_line(&mut self, stored: u64, progress: &dyn Progress) {
+        // Doublings are fine enough, and a new line for each picture would cost more than it tells.
+        let stored = stored.max(1).next_power_of_two();
+        if let (true, Some(calibration)) = (self.stored != stored, &self.calibration) {
+            self.line = calibration.line(self.asked, stored).unwrap_or_else(|refused| {
+                progress.note(&refused.to_string());
+                line_of_the_largest(calibration, self.asked, stored)
+            });
+            self.stored = stored;
+        }
     }
 }
 

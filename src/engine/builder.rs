@@ -9,6 +9,8 @@ use super::home_index::{HomeIndex, IndexMode};
 use super::live_index::LiveIndex;
 use super::pgvector_index::PgvectorIndex;
 use super::quota::SavedCalls;
+use super::recent::Recent;
+use super::recognised::Unwritten;
 use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
 use crate::cancel::Gate;
 use crate::clock::{Clock, SystemClock};
@@ -33,6 +35,7 @@ pub struct EngineBuilder {
     progress: Arc<dyn Progress>,
     exact_max: Option<usize>,
     index: IndexMode,
+    index_snapshots: Option<PathBuf>,
 }
 
 /// Where the embedder comes from.
@@ -102,6 +105,7 @@ impl EngineBuilder {
             progress: Arc::new(Silent),
             exact_max: None,
             index: IndexMode::default(),
+            index_snapshots: None,
         }
     }
 
@@ -202,6 +206,15 @@ impl EngineBuilder {
         self
     }
 
+    /// A folder that all workers of a home in a database can read and write, for snapshots of the index: who has none of its own
+    /// takes a copy from there instead of reading all vectors, and who has saved a far newer one leaves it there. What is wrong
+    /// with it is told to `progress`, and never an error. Homes in a folder, and [`IndexMode::Pgvector`], make no use of it.
+    #[must_use]
+    pub fn index_snapshots(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.index_snapshots = Some(folder.into());
+        self
+    }
+
     /// Opens the home, making it when it is not there. ONNX Runtime and the index are loaded when they are
     /// first needed: a picture whose bytes are known needs neither.
     ///
@@ -241,7 +254,8 @@ impl EngineBuilder {
         let folder = self.home.folder().join("index");
         let index = match self.index {
             IndexMode::Local => {
-                HomeIndex::Local(LiveIndex::new(folder, &embedder.fingerprint, self.exact_max))
+                let shared = self.index_snapshots;
+                HomeIndex::Local(LiveIndex::new(folder, shared, &embedder.fingerprint, self.exact_max))
             }
             IndexMode::Pgvector => {
                 store.check_vector_search()?;
@@ -262,6 +276,8 @@ impl EngineBuilder {
             preprocessors: Default::default(),
             turn_ended: (Mutex::default(), Condvar::new()),
             saved: SavedCalls::default(),
+            recognised: Unwritten::default(),
+            recent: Recent::default(),
             asking_details: Gate::default(),
         })
     }

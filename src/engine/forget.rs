@@ -24,7 +24,9 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the home folder fails; then all are still there.
     pub fn forget(&self, photo_ids: &[PhotoId]) -> Result<Forgotten, EngineError> {
-        Ok(Forgotten { photo_ids: self.store.forget(photo_ids)? })
+        let photo_ids = self.store.forget(photo_ids)?;
+        self.recent.let_go(&photo_ids);
+        Ok(Forgotten { photo_ids })
     }
 
     /// Removes the pictures of searches that were stored, and last answered by an upstream, longer ago than `age`. Own

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::index_audit::{IndexAudit, audit};
 use super::live_index::LiveIndex;
 use super::pgvector_index::PgvectorIndex;
+use super::shared_snapshot::SharedIndex;
 use super::vector_index::VectorIndex;
 use super::{EngineError, Progress};
 use crate::store::{Extent, Store};
@@ -93,11 +94,30 @@ impl HomeIndex {
         }
     }
 
+    /// Does something with the index as this process has it, however far the catalogue has gone on; `None` where it has none.
+    pub(super) fn as_it_is<T>(
+        &self,
+        job: impl Fn(&dyn VectorIndex) -> Result<T, EngineError>,
+    ) -> Option<Result<T, EngineError>> {
+        match self {
+            Self::Local(index) => index.as_it_is(job),
+            Self::Pgvector(_) => None,
+        }
+    }
+
     /// How far in the catalogue's feed it has come.
     pub(super) fn extent(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Extent, EngineError> {
         match self {
             Self::Local(index) => index.extent(store, progress),
             Self::Pgvector(index) => Ok(index.current(store, progress)?.extent),
+        }
+    }
+
+    /// What is there of it for other workers; `None` where none share it.
+    pub(super) fn shared(&self, store: &dyn Store) -> Result<Option<SharedIndex>, EngineError> {
+        match self {
+            Self::Local(index) => index.shared(store),
+            Self::Pgvector(_) => Ok(None),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::home_index::IndexMode;
 use super::index_audit::IndexAudit;
+use super::shared_snapshot::SharedIndex;
 use super::vector_index::VectorIndex;
 use super::{Engine, EngineError};
 use crate::store::Extent;
@@ -48,11 +49,23 @@ impl Engine {
         self.index.extent(self.store.as_ref(), self.progress.as_ref())
     }
 
+    /// What is there of the index for other workers; `None` where none share it, see
+    /// [`EngineBuilder::index_snapshots`](super::EngineBuilder::index_snapshots).
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home cannot be read; a folder that cannot be read is told in the answer.
+    pub fn shared_index(&self) -> Result<Option<SharedIndex>, EngineError> {
+        self.index.shared(self.store.as_ref())
+    }
+
     pub(super) fn with_index<T>(
         &self,
         job: impl Fn(&dyn VectorIndex) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
-        self.index.with(self.store.as_ref(), self.progress.as_ref(), job)
+        let moment = self.moment();
+        let done = self.index.with(self.store.as_ref(), self.progress.as_ref(), job)?;
+        self.recent.followed(moment);
+        Ok(done)
     }
 
     /// Makes the index anew from the catalogue, which [`Engine::audit`] may show to be needed.

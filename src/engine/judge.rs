@@ -231,7 +231,9 @@ impl Corpus for Engine {
     }
 
     fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
-        Ok(self.store.sketches(photo_ids)?)
+        let sketches = self.store.sketches(photo_ids)?;
+        self.recent.keep_sketches(photo_ids, &sketches);
+        Ok(sketches)
     }
 
     fn said_of(&self, photo_ids: &[PhotoId]) -> Result<Said, EngineError> {

@@ -1,14 +1,16 @@
 //! The index of a home folder while it is in use: opened when first needed, and never behind the catalogue.
 
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::shared_snapshot::{NotTaken, Origin, Own, SharedFolder, SharedIndex};
 use super::vector_index::{OwnIndex, VectorIndex};
 use super::{EngineError, Progress};
-use crate::index::{Index, IndexError, IndexFingerprint, IndexOptions, LoadError, SaveError};
+use crate::index::{Index, IndexError, IndexOptions, LoadError, SaveError};
 use crate::photo_id::PhotoId;
 use crate::store::{Extent, Store, StoredVector};
 use crate::vector::Fingerprint;
@@ -35,9 +37,12 @@ const SAMPLES: usize = 16;
 
 pub(super) struct LiveIndex {
     folder: PathBuf,
-    fingerprint: IndexFingerprint,
+    /// The digest of the model.
+    model: String,
     options: IndexOptions,
-    opened: Mutex<Option<Arc<Index>>>,
+    /// Where workers share snapshots, if they do.
+    shared: Option<SharedFolder>,
+    opened: Mutex<Option<Arc<Opened>>>,
     /// How many pictures the newest snapshot on disk holds.
     saved: AtomicUsize,
     /// Held while the index is told what is new in the catalogue.
@@ -45,13 +50,33 @@ pub(super) struct LiveIndex {
     linking: Arc<AtomicBool>,
 }
 
+/// An index, and what it is of.
+struct Opened {
+    index: Index,
+    origin: Origin,
+}
+
+impl Deref for Opened {
+    type Target = Index;
+
+    fn deref(&self) -> &Index {
+        &self.index
+    }
+}
+
 impl LiveIndex {
-    pub(super) fn new(folder: PathBuf, fingerprint: &Fingerprint, exact_max: Option<usize>) -> Self {
+    pub(super) fn new(
+        folder: PathBuf,
+        shared: Option<PathBuf>,
+        fingerprint: &Fingerprint,
+        exact_max: Option<usize>,
+    ) -> Self {
         let dimension = NonZeroUsize::new(fingerprint.dimension).unwrap_or(NonZeroUsize::MIN);
         let options = IndexOptions::new(dimension);
         Self {
             folder,
-            fingerprint: IndexFingerprint(fingerprint.digest.clone()),
+            model: fingerprint.digest.clone(),
+            shared: shared.map(SharedFolder::new),
             options: IndexOptions { exact_max: exact_max.unwrap_or(options.exact_max), ..options },
             opened: Mutex::new(None),
             saved: AtomicUsize::new(0),
@@ -62,7 +87,7 @@ impl LiveIndex {
 
     /// The index with every photo in it that the catalogue holds at this moment, whichever process stored or removed
     /// them.
-    fn current(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Arc<Index>, EngineError> {
+    fn current(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Arc<Opened>, EngineError> {
         let index = {
             let mut opened = self.opened();
             match &*opened {
@@ -70,7 +95,7 @@ impl LiveIndex {
                 None => Arc::clone(opened.insert(Arc::new(self.open(store, progress)?))),
             }
         };
-        self.follow(index.as_ref(), store, &|_, _| {})?;
+        self.follow(&index, store, &|_, _| {})?;
         if index.unindexed() >= LAG
             && index.len() > self.options.exact_max
             && !self.linking.swap(true, Ordering::AcqRel)
@@ -90,7 +115,7 @@ impl LiveIndex {
         &self.folder
     }
 
-    fn opened(&self) -> MutexGuard<'_, Option<Arc<Index>>> {
+    fn opened(&self) -> MutexGuard<'_, Option<Arc<Opened>>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,57 +156,69 @@ impl LiveIndex {
         }
     }
 
-    fn open(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Index, EngineError> {
-        match self.load(store)? {
-            Ok(index) => {
-                self.saved.store(index.len(), Ordering::Release);
-                return Ok(index);
-            }
+    fn open(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Opened, EngineError> {
+        let origin = Origin::of(&self.model, store)?;
+        let saved = match self.load(store, &origin)? {
+            Ok(index) => Some(index),
             // Small homes never have a snapshot: they need none.
-            Err(None) => {}
+            Err(None) => None,
             Err(Some(why)) => {
                 tracing::warn!(why, "the saved index is not used");
                 progress.note(&why);
+                None
             }
-        }
-        self.anew(store, progress)
+        };
+        let taken = match &self.shared {
+            None => None,
+            Some(shared) => {
+                let is_right = |index: &Index| match refused(index, store)? {
+                    Some(why) => Err(NotTaken::Refused(why)),
+                    None => Ok(()),
+                };
+                shared.take(&self.own(&origin), saved.as_ref(), is_right, progress)?
+            }
+        };
+        let Some(index) = taken.or(saved) else { return self.anew_of(origin, store, progress) };
+        self.saved.store(index.len(), Ordering::Release);
+        Ok(Opened { index, origin })
     }
 
     /// The saved index, or why it cannot be used, if there is one.
-    fn load(&self, store: &dyn Store) -> Result<Result<Index, Option<String>>, EngineError> {
-        let index = match Index::load(self.options, &self.folder, &self.fingerprint) {
+    fn load(&self, store: &dyn Store, origin: &Origin) -> Result<Result<Index, Option<String>>, EngineError> {
+        let index = match Index::load(self.options, &self.folder, &origin.fingerprint) {
             Ok(index) => index,
             Err(LoadError::Missing) => return Ok(Err(None)),
             Err(error) => return Ok(Err(Some(error.to_string()))),
         };
-        let now = store.extent()?;
-        let refused = |what| Ok(Err(Some(format!("{what}; the index is made anew from the catalogue"))));
-        // Numbers only grow, so a catalogue that was put back from a copy lacks the last ones or has others there.
-        if index.removals_seen() > now.last_removal {
-            return refused("the saved index knows of more removals than the catalogue");
+        Ok(match refused(&index, store)? {
+            Some(why) => Err(Some(why)),
+            None => Ok(index),
+        })
+    }
+
+    fn own<'o>(&'o self, origin: &'o Origin) -> Own<'o> {
+        Own { folder: &self.folder, options: self.options, origin }
+    }
+
+    /// Leaves what is saved to other workers, if they want it.
+    fn publish(&self, index: &Opened, anew: bool, store: &dyn Store, progress: &dyn Progress) {
+        if let Some(shared) = &self.shared {
+            let saved = self.saved.load(Ordering::Acquire);
+            let origin_now = || Origin::of(&self.model, store);
+            shared.publish(&self.own(&index.origin), saved, anew, origin_now, progress);
         }
-        let Ok(samples) = index.samples(SAMPLES) else { return refused("the saved index is damaged") };
-        for (photo_id, embedding) in samples {
-            match store.embedding(photo_id)? {
-                StoredVector::Whole(stored) if stored == embedding => {}
-                // What the index has of it is what was stored once.
-                StoredVector::Damaged => {}
-                StoredVector::Missing if removed_since(store, &index, photo_id)? => {}
-                StoredVector::Whole(_) => {
-                    return refused("the saved index has other vectors than the catalogue");
-                }
-                StoredVector::Missing => {
-                    return refused("the saved index has pictures that the catalogue lacks");
-                }
-            }
-        }
-        Ok(Ok(index))
+    }
+
+    /// What is there of the index for other workers; `None` where no folder was named, or the store shares nothing.
+    pub(super) fn shared(&self, store: &dyn Store) -> Result<Option<SharedIndex>, EngineError> {
+        let Some(shared) = &self.shared else { return Ok(None) };
+        Ok(shared.look(&self.options, &Origin::of(&self.model, store)?))
     }
 
     /// Makes the index anew in the place of one whose files turned out to be damaged.
     fn replace(
         &self,
-        damaged: &Arc<Index>,
+        damaged: &Arc<Opened>,
         store: &dyn Store,
         progress: &dyn Progress,
     ) -> Result<(), EngineError> {
@@ -210,18 +247,28 @@ impl LiveIndex {
     }
 
     /// An index of all that the catalogue has, not indexed yet.
-    fn anew(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Index, EngineError> {
+    fn anew(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Opened, EngineError> {
+        self.anew_of(Origin::of(&self.model, store)?, store, progress)
+    }
+
+    fn anew_of(
+        &self,
+        origin: Origin,
+        store: &dyn Store,
+        progress: &dyn Progress,
+    ) -> Result<Opened, EngineError> {
         self.saved.store(0, Ordering::Release);
         let index = Index::new(self.options);
         let start = Instant::now();
         self.follow(&index, store, &|done, of| progress.step("reading the catalogue", done, of))?;
         tracing::info!(photos = index.len(), ms = start.elapsed().as_millis(), "the index is made anew");
-        Ok(index)
+        Ok(Opened { index, origin })
     }
 
     /// How far in the store's feed the index has come.
     pub(super) fn extent(&self, store: &dyn Store, progress: &dyn Progress) -> Result<Extent, EngineError> {
-        Ok(extent_of(self.current(store, progress)?.as_ref()))
+        let index = self.current(store, progress)?;
+        Ok(extent_of(&index))
     }
 
     /// Does something with the index as engines see it.
@@ -232,8 +279,17 @@ impl LiveIndex {
         job: impl Fn(&dyn VectorIndex) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         self.with_rebuild_on_corruption(store, progress, |index| {
-            job(&OwnIndex { index: index.as_ref(), exact_max: self.options.exact_max })
+            job(&OwnIndex { index, exact_max: self.options.exact_max })
         })
+    }
+
+    /// Does something with the index without asking the catalogue for what is new; `None` where it was not opened yet.
+    pub(super) fn as_it_is<T>(
+        &self,
+        job: impl Fn(&dyn VectorIndex) -> Result<T, EngineError>,
+    ) -> Option<Result<T, EngineError>> {
+        let index = self.opened().clone()?;
+        Some(job(&OwnIndex { index: &index, exact_max: self.options.exact_max }))
     }
 
     /// Does something with the index, see [`LiveIndex::current`], or with the one made in its place if it turns out to be
@@ -242,7 +298,7 @@ impl LiveIndex {
         &self,
         store: &dyn Store,
         progress: &dyn Progress,
-        job: impl Fn(&Arc<Index>) -> Result<T, EngineError>,
+        job: impl Fn(&Arc<Opened>) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         loop {
             let index = self.current(store, progress)?;
@@ -259,13 +315,15 @@ impl LiveIndex {
     pub(super) fn remake(&self, store: &dyn Store, progress: &dyn Progress) -> Result<(), EngineError> {
         let index = Arc::new(self.anew(store, progress)?);
         let saved = self.link_and_save(&index, progress);
-        *self.opened() = Some(index);
-        saved
+        *self.opened() = Some(Arc::clone(&index));
+        saved?;
+        self.publish(&index, true, store, progress);
+        Ok(())
     }
 
     /// Links what is not indexed yet and saves. Where that takes long there are snapshots before and in between: after a
     /// kill the work goes on from the last one, and vectors that a file holds take no memory while the others are indexed.
-    fn link_and_save(&self, index: &Index, progress: &dyn Progress) -> Result<(), EngineError> {
+    fn link_and_save(&self, index: &Opened, progress: &dyn Progress) -> Result<(), EngineError> {
         let part = WORTH_SAVING.max(index.len() / LINKED_PARTS);
         let tell = |done, of| progress.step("linking", done, of);
         while index.len() > self.options.exact_max && index.unindexed() > part {
@@ -278,8 +336,8 @@ impl LiveIndex {
         self.save(index)
     }
 
-    fn save(&self, index: &Index) -> Result<(), EngineError> {
-        index.save(&self.folder, &self.fingerprint)?;
+    fn save(&self, index: &Opened) -> Result<(), EngineError> {
+        index.save(&self.folder, &index.origin.fingerprint)?;
         self.saved.store(index.len(), Ordering::Release);
         Ok(())
     }
@@ -292,7 +350,7 @@ impl LiveIndex {
 
     fn settle_one(
         &self,
-        index: &Arc<Index>,
+        index: &Arc<Opened>,
         store: &dyn Store,
         progress: &dyn Progress,
     ) -> Result<(), EngineError> {
@@ -303,9 +361,10 @@ impl LiveIndex {
             if index.len() > self.options.exact_max {
                 progress.note(&format!("making the index anew without {} removed pictures", index.removed()));
             }
-            index = Arc::new(index.compacted(&|done, of| progress.step("linking", done, of))?);
+            let compacted = index.compacted(&|done, of| progress.step("linking", done, of))?;
+            index = Arc::new(Opened { index: compacted, origin: index.origin.clone() });
             *self.opened() = Some(Arc::clone(&index));
-            self.follow(index.as_ref(), store, &|_, _| {})?;
+            self.follow(&index, store, &|_, _| {})?;
         }
         let worth = WORTH_SAVING.max(saved / GROWN_BY);
         // A snapshot that was made while the index was being indexed holds pictures without links.
@@ -313,14 +372,42 @@ impl LiveIndex {
             && (index.len() >= saved + worth || index.unindexed() >= worth);
         // What is gone is not to stay in a file.
         let has_to_go = is_worn && saved > 0;
-        if !has_grown && !has_to_go {
-            return Ok(());
+        if has_grown || has_to_go {
+            if index.unindexed() > 0 {
+                progress.note(&format!("linking {} pictures in the index", index.unindexed()));
+            }
+            self.link_and_save(&index, progress)?;
         }
-        if index.unindexed() > 0 {
-            progress.note(&format!("linking {} pictures in the index", index.unindexed()));
-        }
-        self.link_and_save(&index, progress)
+        // Here, not in a search.
+        self.publish(&index, false, store, progress);
+        Ok(())
     }
+}
+
+/// What speaks against an index that was saved: it is of another catalogue, or of this one at a time that is no more.
+fn refused(index: &Index, store: &dyn Store) -> Result<Option<String>, EngineError> {
+    let now = store.extent()?;
+    let refused = |what| Ok(Some(format!("{what}; the index is made anew from the catalogue")));
+    // Numbers only grow, so a catalogue that was put back from a copy lacks the last ones or has others there.
+    if index.removals_seen() > now.last_removal {
+        return refused("the saved index knows of more removals than the catalogue");
+    }
+    let Ok(samples) = index.samples(SAMPLES) else { return refused("the saved index is damaged") };
+    for (photo_id, embedding) in samples {
+        match store.embedding(photo_id)? {
+            StoredVector::Whole(stored) if stored == embedding => {}
+            // What the index has of it is what was stored once.
+            StoredVector::Damaged => {}
+            StoredVector::Missing if removed_since(store, index, photo_id)? => {}
+            StoredVector::Whole(_) => {
+                return refused("the saved index has other vectors than the catalogue");
+            }
+            StoredVector::Missing => {
+                return refused("the saved index has pictures that the catalogue lacks");
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// How far in the store's feed an index has come.

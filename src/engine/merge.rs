@@ -146,6 +146,7 @@ impl Merged {
         all.upstream_calls += found.upstream_calls;
         all.timings_ms.total += found.timings_ms.total;
         all.stale |= found.stale;
+        all.as_of = all.as_of.into_iter().chain(found.as_of).min();
         all.unstored = all.unstored.take().or(found.unstored);
         if found.source != Source::None {
             all.fetched_at = all

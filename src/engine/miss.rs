@@ -43,6 +43,12 @@ impl Search<'_> {
             let message = "nothing shows in the picture, so nothing was asked";
             return self.leave_unanswered(Refused::of(WhyNot::NothingToCompare, message));
         }
+        if !self.query.force
+            && let Some((parts, message)) = self.elongated()?
+        {
+            self.suggested_regions = parts;
+            return self.leave_unanswered(Refused::of(WhyNot::TooElongated, &message));
+        }
         if let Some(refused) = self.refused_by_caller()? {
             return self.fall_back(refused);
         }
@@ -157,7 +163,7 @@ impl Search<'_> {
         let mut asked = result?;
         note_what_was_asked_for(&mut asked.page.offers, &query.params);
         let sent = (prepared.picture.width_px, prepared.picture.height_px);
-        let is_whole = query.params.region.is_none() || guard.upload_limits().takes_region;
+        let is_whole = query.params.region.is_none() || prepared.picture.region.is_some();
         asked.page.suggested_regions = if is_whole {
             regions_of(&asked.page.suggested_regions, sent, picture.photo()?.as_image().dimensions())
         } else {
@@ -242,8 +248,9 @@ impl Search<'_> {
             Verdict::Review(candidate) => self.stored_answer(candidate.photo_id)?,
             _ => None,
         };
-        // A blank is no better later.
-        let defer = self.query.defer.filter(|_| reason != WhyNot::NothingToCompare);
+        // Such a picture is no better later.
+        let is_the_pictures = matches!(reason, WhyNot::NothingToCompare | WhyNot::TooElongated);
+        let defer = self.query.defer.filter(|_| !is_the_pictures);
         let queued = defer.map(|priority| self.enqueue(WaitReason::Deferred, priority));
         if queued == Some(false) {
             self.warnings.push("it could not be put into the queue either".to_owned());

@@ -3,6 +3,7 @@
 mod add_all;
 mod among;
 mod answer;
+mod away;
 mod batch;
 mod bound;
 mod builder;
@@ -11,6 +12,7 @@ mod check;
 mod compare;
 mod corpus;
 mod details;
+mod elongated;
 mod error;
 mod explain;
 mod forget;
@@ -32,10 +34,13 @@ mod progress;
 mod query;
 mod queue;
 mod quota;
+mod recent;
+mod recognised;
 mod reembed;
 mod refine;
 mod repair;
 mod search;
+mod shared_snapshot;
 mod similar;
 mod timings;
 mod told;
@@ -79,6 +84,7 @@ pub use queue::{Drained, DrainedOne};
 pub use quota::QuotaReport;
 pub use reembed::{Originals, Reembedded, Refilled};
 pub use refine::Refine;
+pub use shared_snapshot::SharedIndex;
 pub use similar::Similar;
 pub use timings::{Stage, Timings};
 pub use told::{PairFeedback, PhotoRef, Sameness};
@@ -100,6 +106,8 @@ use bound::Bound;
 use home_index::HomeIndex;
 use picture::Picture;
 use quota::SavedCalls;
+use recent::Recent;
+use recognised::Unwritten;
 use search::Search;
 
 /// A home, open for use.
@@ -125,6 +133,9 @@ pub struct Engine {
     /// Notified when a search of this process gives its turn back.
     turn_ended: (Mutex<()>, Condvar),
     saved: SavedCalls,
+    recognised: Unwritten,
+    /// For hits while the store is away.
+    recent: Recent,
     /// Held while details of an offer are asked for.
     asking_details: Gate,
 }
@@ -148,7 +159,8 @@ impl Engine {
     ///
     /// A known picture is answered from the home folder. For an unknown one the upstream is asked, once, and its
     /// answer is stored before it is returned; where that fails it is returned all the same, and [`Answer::unstored`] says
-    /// so. When nothing can be asked, the answer is what is known here, and [`Answer::unanswered`] says why.
+    /// so. When nothing can be asked, the answer is what is known here, and [`Answer::unanswered`] says why. While the home's
+    /// database is away, a picture that this engine was asked about lately is still answered, see [`Answer::as_of`].
     ///
     /// # Errors
     /// [`EngineError`] when the picture cannot be read, the home folder cannot be read, or the upstream refuses in a way
@@ -169,15 +181,30 @@ impl Engine {
     /// As [`Engine::inspect`], of the query's picture, of which something may have been made before: questions about one picture
     /// decode and embed it once.
     fn inspect_picture(&self, query: &Query<'_>, picture: &Picture<'_>) -> Result<Inspection, EngineError> {
-        let mut search = Search::recognise(self, query, picture)?;
-        search.look_up()?;
+        let mut search = match self.look_up(query, picture) {
+            Ok(search) => search,
+            Err(error) => return self.hit_while_away(query, picture, error),
+        };
         if search.is_answered() {
             self.saved.count(query.mode, !self.upstreams.is_empty(), || self.flush_saved());
+            search.keep_recent();
         } else {
             search.ask()?;
         }
+        search.remember_recognised();
         search.refresh_later();
         Ok(search.finish())
+    }
+
+    /// What the home alone can answer.
+    fn look_up<'s>(
+        &'s self,
+        query: &'s Query<'s>,
+        picture: &'s Picture<'s>,
+    ) -> Result<Search<'s>, EngineError> {
+        let mut search = Search::recognise(self, query, picture)?;
+        search.look_up()?;
+        Ok(search)
     }
 
     /// The answer of [`Engine::search`] where it has to ask nobody for it; `None` where it would ask. For callers that keep
@@ -187,12 +214,18 @@ impl Engine {
     /// [`EngineError`] when the picture cannot be read or the home folder fails.
     pub fn search_known(&self, query: &Query<'_>) -> Result<Option<Answer>, EngineError> {
         let picture = Picture::new(self, query.bytes);
-        let mut search = Search::recognise(self, query, &picture)?;
-        search.look_up()?;
+        let mut search = match self.look_up(query, &picture) {
+            Ok(search) => search,
+            Err(error) => {
+                return self.hit_while_away(query, &picture, error).map(|hit| Some(hit.answer));
+            }
+        };
         if !search.is_answered() {
             return Ok(None);
         }
         self.saved.count(query.mode, !self.upstreams.is_empty(), || self.flush_saved());
+        search.keep_recent();
+        search.remember_recognised();
         search.refresh_later();
         Ok(Some(search.finish().answer))
     }

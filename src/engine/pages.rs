@@ -62,6 +62,7 @@ impl Engine {
             all.unanswered = next.unanswered.take();
             all.unstored = all.unstored.or(next.unstored.take());
             all.stale |= next.stale;
+            all.as_of = all.as_of.into_iter().chain(next.as_of).min();
             if all.unanswered.is_some() {
                 break;
             }

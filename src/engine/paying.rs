@@ -8,7 +8,9 @@ use crate::cancel::Interrupt;
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
 use crate::photo::Digest;
-use crate::store::{CatalogError, NewAnswer, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, Refusal};
+use crate::store::{
+    CatalogError, NewAnswer, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, Refusal, Stored,
+};
 use crate::verdict::Verdict;
 
 /// How long a search waits for others that write before it asks, over all that it writes.
@@ -40,7 +42,13 @@ impl Search<'_> {
         let (store, mut paid) = (&self.engine.store, None);
         let result = self.store(answer, &mut paid);
         store.note_storing(result.is_err());
-        let error = result.err()?;
+        let error = match result {
+            Ok(stored) => {
+                self.keep_paid(stored, answer);
+                return None;
+            }
+            Err(error) => error,
+        };
         let matched = match self.verdict {
             Verdict::Hit(matched) => Some(matched.photo_id),
             _ => None,
@@ -53,7 +61,7 @@ impl Search<'_> {
 
     /// Stores an answer in the catalogue, from where the index follows. What is to be set aside if that fails is left in
     /// `paid`.
-    fn store(&self, answer: &NewAnswer<'_>, paid: &mut Option<PaidAnswer>) -> Result<(), EngineError> {
+    fn store(&self, answer: &NewAnswer<'_>, paid: &mut Option<PaidAnswer>) -> Result<Stored, EngineError> {
         let (store, picture) = (&self.engine.store, &self.picture);
         let mut failed = None;
         let mut photo_id = None;
@@ -62,7 +70,7 @@ impl Search<'_> {
             photo_id = Some(matched.photo_id);
             let store = || store.store_answer(matched.photo_id, answer);
             match picture.timings.measure(Stage::Catalog, store) {
-                Ok(true) => return Ok(()),
+                Ok(true) => return Ok(Stored { photo_id: matched.photo_id, is_new: false }),
                 Ok(false) => photo_id = None,
                 Err(error) => failed = Some(error),
             }
@@ -76,8 +84,7 @@ impl Search<'_> {
                 *paid = PaidAnswer::new(picture.byte_digest(), photo_id, Some(photo), answer);
             }
             result
-        })?;
-        Ok(())
+        })
     }
 }
 

@@ -53,12 +53,8 @@ impl<'e> Picture<'e> {
         self.bytes.len() as u64
     }
 
-    /// The stored photo with the same bytes or, else, the same pixels: known bytes are not decoded, and neither is
-    /// embedded.
-    pub(super) fn find_exact(&self) -> Result<Option<Match>, EngineError> {
-        if let Some(same) = self.find_bytes()? {
-            return Ok(Some(same));
-        }
+    /// The stored photo with the same pixels.
+    pub(super) fn find_pixels(&self) -> Result<Option<Match>, EngineError> {
         let pixel_digest = self.photo()?.pixel_digest();
         let known =
             self.timings.measure(Stage::Catalog, || self.engine.store.photo_by_pixels(pixel_digest))?;
@@ -72,9 +68,14 @@ impl<'e> Picture<'e> {
         Ok(known.map(|photo_id| Match::equal(photo_id, Rule::SameBytes)))
     }
 
-    /// The number of the stored photo with the same bytes or pixels.
+    /// The number of the stored photo with the same bytes or, else, the same pixels: known bytes are not decoded, and neither is
+    /// embedded.
     pub(super) fn stored_id(&self) -> Result<Option<PhotoId>, EngineError> {
-        Ok(self.find_exact()?.map(|same| same.photo_id))
+        let same = match self.find_bytes()? {
+            Some(same) => Some(same),
+            None => self.find_pixels()?,
+        };
+        Ok(same.map(|same| same.photo_id))
     }
 
     pub(super) fn photo(&self) -> Result<&Photo, EngineError> {

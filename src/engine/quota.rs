@@ -117,6 +117,7 @@ impl Drop for Engine {
             return;
         }
         self.flush_saved();
+        self.flush_recognised();
     }
 }
 

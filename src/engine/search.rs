@@ -3,6 +3,7 @@
 use super::cache_policy::Freshness;
 use super::judge::{judge, of_same_pixels};
 use super::picture::Picture;
+use super::recent::Ticket;
 use super::{
     Answer, ConfiguredUpstream, Engine, EngineError, Explanation, Inspection, Matched, Mode, Outcome, Query,
     Source,
@@ -10,6 +11,7 @@ use super::{
 use super::{Stage, Timings, Unanswered, Unstored};
 use crate::clock::Timestamp;
 use crate::photo_id::PhotoId;
+use crate::question::Region;
 use crate::store::{AnswerKey, StoredAnswer, WaitReason};
 use crate::upstream::UpstreamPage;
 use crate::verdict::{Policy, Rule, Verdict};
@@ -23,19 +25,27 @@ pub(super) struct Search<'e> {
     pub(super) picture: &'e Picture<'e>,
     /// The catalogue's when it was last looked at.
     pub(super) generation: u64,
+    /// For keeping what is read, where the store can go away.
+    pub(super) ticket: Option<Ticket>,
     pub(super) verdict: Verdict,
     /// What the verdict was drawn by.
     pub(super) policy: Policy,
     /// Whether it was drawn by likeness.
     was_judged: bool,
+    /// Whether it is what these very bytes were taken for before.
+    was_recognised: bool,
     /// The photo that the verdict names.
-    matched: Option<Matched>,
+    pub(super) matched: Option<Matched>,
     /// The stored answer to this very question; `None` when there is none, or when it must not be used.
     pub(super) known: Option<Known>,
     pub(super) reply: Reply,
+    /// Parts that would better be asked about than all of it.
+    pub(super) suggested_regions: Vec<Region>,
     /// Calls that were made, and perhaps billed.
     pub(super) calls: u32,
     pub(super) warnings: Vec<String>,
+    /// See [`Answer::as_of`].
+    pub(super) as_of: Option<Timestamp>,
 }
 
 /// A stored answer that may be given.
@@ -79,46 +89,70 @@ impl<'e> Search<'e> {
         picture: &'e Picture<'e>,
     ) -> Result<Self, EngineError> {
         query.interrupt.check()?;
-        let generation = picture.timings.measure(Stage::Catalog, || engine.store.generation())?;
-        let exact = picture.find_exact()?;
-        let mut search = Self {
-            engine,
-            query,
-            picture,
-            generation,
-            verdict: Verdict::Miss { nearest: None },
-            policy: engine.bound.newest(),
-            was_judged: false,
-            matched: None,
-            known: None,
-            reply: Reply::None,
-            calls: 0,
-            warnings: Vec::new(),
-        };
-        match exact {
-            Some(same) if same.rule == Rule::SamePixels => {
-                search.verdict = of_same_pixels(same.photo_id, search.picture.probe()?.is_blank());
-            }
-            Some(same) => search.verdict = Verdict::Hit(same),
-            None => {
-                query.interrupt.check()?;
-                search.judge()?;
-            }
+        let heard = picture.timings.measure(Stage::Catalog, || engine.hear())?;
+        let mut search = Self::new(engine, query, picture, heard);
+        if search.find_by_bytes()? {
+            return Ok(search);
+        }
+        if let Some(same) = picture.find_pixels()? {
+            search.verdict = of_same_pixels(same.photo_id, picture.probe()?.is_blank());
+        } else {
+            query.interrupt.check()?;
+            search.judge()?;
         }
         Ok(search)
     }
 
+    /// One that knows nothing yet. `heard`: of [`Engine::hear`].
+    pub(super) fn new(
+        engine: &'e Engine,
+        query: &'e Query<'e>,
+        picture: &'e Picture<'e>,
+        heard: (u64, Option<Ticket>),
+    ) -> Self {
+        Self {
+            engine,
+            query,
+            picture,
+            generation: heard.0,
+            ticket: heard.1,
+            verdict: Verdict::Miss { nearest: None },
+            policy: engine.bound.newest(),
+            was_judged: false,
+            was_recognised: false,
+            matched: None,
+            known: None,
+            reply: Reply::None,
+            suggested_regions: Vec::new(),
+            calls: 0,
+            warnings: Vec::new(),
+            as_of: None,
+        }
+    }
+
+    /// Whether these very bytes are stored, or were recognised before: then nothing is decoded.
+    fn find_by_bytes(&mut self) -> Result<bool, EngineError> {
+        let (stored, recognised) = match self.picture.find_bytes()? {
+            Some(same) => (Some(same), false),
+            None => (self.find_recognised()?, true),
+        };
+        let Some(same) = stored else { return Ok(false) };
+        (self.verdict, self.was_judged, self.was_recognised) = (Verdict::Hit(same), false, recognised);
+        Ok(true)
+    }
+
     fn judge(&mut self) -> Result<(), EngineError> {
         let judged = judge(self.picture, self.engine, self.query.second_look, &self.query.interrupt)?;
-        (self.policy, self.verdict, self.was_judged) = (judged.policy, judged.verdict, true);
+        (self.policy, self.verdict) = (judged.policy, judged.verdict);
+        (self.was_judged, self.was_recognised) = (true, false);
         Ok(())
     }
 
     /// Looks at catalogue and index once more: another search may have stored the answer meanwhile.
     pub(super) fn recheck(&mut self) -> Result<(), EngineError> {
-        if let Some(same) = self.picture.find_bytes()? {
-            self.verdict = Verdict::Hit(same);
-        } else if self.was_judged {
+        // What was recognised before, and is not any more, is judged like all else.
+        let was_by_sight = self.was_judged || self.was_recognised;
+        if !self.find_by_bytes()? && was_by_sight {
             self.judge()?;
         }
         self.look_up()
@@ -175,6 +209,10 @@ impl<'e> Search<'e> {
 
     pub(super) fn verdict(&self) -> Verdict {
         self.verdict
+    }
+
+    pub(super) fn was_judged(&self) -> bool {
+        self.was_judged
     }
 
     /// Whether what is known will do, so that nothing needs to be asked.
@@ -257,6 +295,7 @@ impl<'e> Search<'e> {
             unstored: None,
             explain,
             warnings: self.warnings,
+            as_of: self.as_of,
             from_journal,
         };
         let stored = known.map(|(stored, _)| stored);
@@ -266,6 +305,9 @@ impl<'e> Search<'e> {
                 // What stands out is another picture.
                 let beside = beside.map(|stored| StoredAnswer { regions: Vec::new(), ..stored });
                 answer.take_stored(stored.or(beside), stale);
+                if answer.suggested_regions.is_empty() {
+                    answer.suggested_regions = self.suggested_regions;
+                }
                 answer.unanswered = Some(why);
             }
             Reply::Answered { page, fetched_at, unstored } => {

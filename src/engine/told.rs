@@ -88,6 +88,7 @@ impl Engine {
             _ => None,
         };
         self.store.tell((a, b), sameness == Sameness::Same, confidence, self.clock.now())?;
+        self.recent.let_words_go();
         Ok(PairFeedback { photos, sameness, stored, confidence })
     }
 
@@ -97,7 +98,11 @@ impl Engine {
     /// [`EngineError`] when a file cannot be read, or the home fails.
     pub fn forget_told(&self, one: PhotoRef<'_>, other: PhotoRef<'_>) -> Result<bool, EngineError> {
         match (self.known_photo(one)?, self.known_photo(other)?) {
-            (Some(a), Some(b)) => Ok(self.store.forget_told((a, b))?),
+            (Some(a), Some(b)) => {
+                let was_told = self.store.forget_told((a, b))?;
+                self.recent.let_words_go();
+                Ok(was_told)
+            }
             _ => Ok(false),
         }
     }

@@ -134,6 +134,7 @@ impl Engine {
             return Ok(taken);
         }
         let noted = self.store.take_told(&records)?;
+        self.recent.let_words_go();
         for ((place, record), noted) in places.into_iter().zip(records).zip(noted) {
             if !noted {
                 taken[place] = TakenVerdict::Older { photos: record.photos };

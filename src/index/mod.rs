@@ -33,6 +33,7 @@ mod hashes;
 mod links;
 mod photo_set;
 mod rows;
+mod shared;
 mod snapshot;
 mod table;
 mod tags;
@@ -48,6 +49,7 @@ pub use candidates::{Candidate, Candidates};
 pub use error::{IndexError, LoadError, SaveError};
 pub use hashes::{HashIndex, MAX_HASH_DISTANCE};
 pub use photo_set::PhotoSet;
+pub(crate) use shared::{CopyError, Listing, SharedSnapshot, SharedSnapshots};
 pub use snapshot::IndexFingerprint;
 
 use crate::photo_id::PhotoId;
@@ -55,7 +57,7 @@ use crate::vector::Embedding;
 use beam::Near;
 use graph::Graph;
 pub use graph::GraphAudit;
-use rows::Damage;
+use rows::{BLOCK_ROWS, Damage};
 use vector_store::{VectorStore, View};
 
 /// So many pictures are indexed at a stretch.
@@ -429,18 +431,54 @@ impl Index {
         fingerprint: &IndexFingerprint,
     ) -> Result<Self, LoadError> {
         let damage = Damage::default();
-        let snapshot::Read { store, graph, indexed } = snapshot::read(dir, &options, fingerprint, &damage)?;
-        let indexed = AtomicUsize::new(indexed);
-        Ok(Self {
+        let read = snapshot::read(dir, &options, fingerprint, &damage)?;
+        Ok(Self::of(options, read, damage))
+    }
+
+    /// The index of a snapshot that another machine has left in a shared folder: copied into `dir`, where it takes the place of
+    /// what was saved there once all its sums are right, and `is_right` has nothing against it.
+    pub(crate) fn take_over<E: From<CopyError> + From<SaveError>>(
+        options: IndexOptions,
+        dir: &Path,
+        fingerprint: &IndexFingerprint,
+        shared: &SharedSnapshot,
+        is_right: impl FnOnce(&Self) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        snapshot::install(dir, |partial| {
+            shared.copy(partial)?;
+            let damage = Damage::default();
+            let read =
+                snapshot::read_one(partial, &options, fingerprint, &damage).map_err(CopyError::from)?;
+            let index = Self::of(options, read, damage);
+            let damaged = |_| LoadError::Damaged { path: shared.path().to_owned() };
+            index.look_at_all().map_err(damaged).map_err(CopyError::from)?;
+            is_right(&index)?;
+            Ok(index)
+        })
+    }
+
+    fn of(options: IndexOptions, read: snapshot::Read, damage: Damage) -> Self {
+        Self {
             options,
-            store,
-            graph,
-            indexed,
+            store: read.store,
+            graph: read.graph,
+            indexed: AtomicUsize::new(read.indexed),
             linking: Mutex::new(()),
             damage,
             #[cfg(test)]
             graph_loses: |_| false,
-        })
+        }
+    }
+
+    /// Reads all codes and vectors, so that their sums are looked at.
+    fn look_at_all(&self) -> Result<(), IndexError> {
+        let (view, mut buffer) = (self.store.view(), Vec::new());
+        for block in 0..view.len().div_ceil(BLOCK_ROWS) {
+            let rows = 0..(view.len() - block * BLOCK_ROWS).min(BLOCK_ROWS);
+            view.codes().rows().read_rows(block, rows.clone(), &mut buffer);
+            view.vectors().read_rows(block, rows, &mut buffer);
+        }
+        self.undamaged()
     }
 
     /// Removes what was saved in `dir`.

@@ -38,21 +38,24 @@ use crate::access;
 const MAGIC: [u8; 8] = *b"TKINDEX\n";
 /// Raised with every change of the files, of what their bytes mean, or of who is in which layer. 1 was `hnsw_rs`, 2 had
 /// no vectors.
-const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 3;
 /// More than any header has, so that a damaged one cannot ask for much memory.
 const HEADER_MAX_BYTES: usize = 1 << 16;
 const STATE: &str = "state";
 const CODES: &str = "codes";
 const VECTORS: &str = "vectors";
-const HEADER: &str = "header";
+pub(super) const HEADER: &str = "header";
 const LOCK: &str = "lock";
-const PREFIX: &str = "snapshot-";
+pub(super) const PREFIX: &str = "snapshot-";
 const PARTIAL: &str = ".partial";
 
 /// What made the vectors: model, its digest, preprocessing version. Vectors under different fingerprints cannot
 /// be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct IndexFingerprint(pub String);
+
+/// The files of a snapshot with their names, open to be copied, the header last.
+pub(super) type Files = [(&'static str, File); 4];
 
 /// What a snapshot is of.
 #[derive(Debug, Encode, Decode)]
@@ -96,7 +99,7 @@ impl Header {
         let differs = |what, found: String, wanted: String| {
             if found == wanted { Ok(()) } else { Err(LoadError::Differs { what, found, wanted }) }
         };
-        differs("model", self.fingerprint.0.clone(), wanted.fingerprint.0.clone())?;
+        differs("model or home", self.fingerprint.0.clone(), wanted.fingerprint.0.clone())?;
         differs("dimension", self.dimension.to_string(), wanted.dimension.to_string())?;
         differs("links per point", self.links.to_string(), wanted.links.to_string())?;
         differs("build ef_search", self.ef_construction.to_string(), wanted.ef_construction.to_string())
@@ -124,6 +127,20 @@ pub(super) struct Contents<'a> {
 
 /// Writes a snapshot, and returns its codes and vectors (none if it has no picture).
 pub(super) fn write(dir: &Path, contents: &Contents<'_>) -> Result<Option<RowFiles>, SaveError> {
+    install(dir, |partial| {
+        let files = write_files(partial, contents)
+            .map_err(|source| SaveError::Io { path: partial.to_owned(), source })?;
+        // All rows have been read by now.
+        if contents.damage.load(Ordering::Acquire) { Err(SaveError::Damaged) } else { Ok(files) }
+    })
+}
+
+/// Has `fill` make the files of a snapshot in the folder that it is told, which then takes the place of all that are there.
+/// Where it fails they stay.
+pub(super) fn install<T, E: From<SaveError>>(
+    dir: &Path,
+    fill: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| SaveError::Io { path, source }
@@ -142,11 +159,10 @@ pub(super) fn write(dir: &Path, contents: &Contents<'_>) -> Result<Option<RowFil
     let name = dir.join(format!("{PREFIX}{number}"));
     let partial = dir.join(format!("{PREFIX}{number}{PARTIAL}"));
     access::make_folder(&partial).map_err(at(&partial))?;
-    let files = write_files(&partial, contents).map_err(at(&partial))?;
-    // All rows have been read by now.
-    if contents.damage.load(Ordering::Acquire) {
-        return Err(SaveError::Damaged);
-    }
+    let filled = fill(&partial).inspect_err(|_| {
+        // Else the next one does it.
+        let _ = fs::remove_dir_all(&partial);
+    })?;
     sync_dir(&partial).map_err(at(&partial))?;
     fs::rename(&partial, &name).map_err(at(&name))?;
     sync_dir(dir).map_err(at(dir))?;
@@ -154,7 +170,7 @@ pub(super) fn write(dir: &Path, contents: &Contents<'_>) -> Result<Option<RowFil
         // Where a file that is in use cannot be removed, the next one who saves does it.
         let _ = fs::remove_dir_all(&old);
     }
-    Ok(files)
+    Ok(filled)
 }
 
 /// Removes all snapshots.
@@ -232,6 +248,12 @@ pub(super) fn read(
     fingerprint: &IndexFingerprint,
     damage: &Damage,
 ) -> Result<Read, LoadError> {
+    let (_lock, newest) = newest(dir)?;
+    read_one(&newest, options, fingerprint, damage)
+}
+
+/// The newest snapshot, and what keeps it from being removed.
+fn newest(dir: &Path) -> Result<(File, PathBuf), LoadError> {
     if !dir.is_dir() {
         return Err(LoadError::Missing);
     }
@@ -243,6 +265,48 @@ pub(super) fn read(
 
     let (snapshots, _) = entries(dir).map_err(|source| LoadError::Io { path: dir.to_owned(), source })?;
     let (_, newest) = snapshots.into_iter().max().ok_or(LoadError::Missing)?;
+    Ok((lock, newest))
+}
+
+/// What the snapshot in the folder `snapshot` is of, if it can serve where this is wanted.
+pub(super) fn look(
+    snapshot: &Path,
+    options: &IndexOptions,
+    fingerprint: &IndexFingerprint,
+) -> Result<Extent, LoadError> {
+    let path = snapshot.join(HEADER);
+    let header = read_header(&path)?;
+    header.check(&Header::of(options, fingerprint))?;
+    header.extent().ok_or(LoadError::Damaged { path })
+}
+
+/// The newest snapshot's extent and its files, the header last, open to be copied whoever removes them meanwhile.
+pub(super) fn open_newest(
+    dir: &Path,
+    options: &IndexOptions,
+    fingerprint: &IndexFingerprint,
+) -> Result<(Extent, Files), LoadError> {
+    let (_lock, newest) = newest(dir)?;
+    let extent = look(&newest, options, fingerprint)?;
+    Ok((extent, open_files(&newest)?))
+}
+
+/// The files of a snapshot, the header last.
+pub(super) fn open_files(snapshot: &Path) -> Result<Files, LoadError> {
+    let open = |name| {
+        let path = snapshot.join(name);
+        File::open(&path).map(|file| (name, file)).map_err(|source| unreadable(&path, source))
+    };
+    Ok([open(STATE)?, open(CODES)?, open(VECTORS)?, open(HEADER)?])
+}
+
+/// As [`read`], the snapshot in the folder `newest`.
+pub(super) fn read_one(
+    newest: &Path,
+    options: &IndexOptions,
+    fingerprint: &IndexFingerprint,
+    damage: &Damage,
+) -> Result<Read, LoadError> {
     let header = read_header(&newest.join(HEADER))?;
     header.check(&Header::of(options, fingerprint))?;
     let damaged = |path: &Path| LoadError::Damaged { path: path.to_owned() };

@@ -32,6 +32,14 @@ const SLICE: Duration = Duration::from_millis(100);
 /// How often a thread that waits with a limit looks whether another thread of its process has done writing.
 const POLL: Duration = Duration::from_millis(1);
 
+/// An attempt to connect that failed after at least so long is not made again at once: meanwhile each search would wait as
+/// long. One that is refused sooner costs nothing, and a server that is back is found by the next.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// The pause is so many times as long as the attempt took, and no longer than [`MAX_PAUSE`].
+const PAUSE_FACTOR: u32 = 2;
+const MAX_PAUSE: Duration = Duration::from_secs(15);
+
 /// Values of a statement.
 pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -101,6 +109,47 @@ impl Connection {
     }
 }
 
+/// Whether the server could not be reached lately.
+#[derive(Default)]
+pub(super) struct Backoff(Mutex<Option<Failed>>);
+
+struct Failed {
+    at: Instant,
+    pause: Duration,
+    problem: String,
+}
+
+impl Backoff {
+    fn failed(&self) -> MutexGuard<'_, Option<Failed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails with what was wrong last while the pause after that lasts; else tries.
+    pub(super) fn connect<T>(
+        &self,
+        attempt: impl FnOnce() -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let since = Instant::now();
+        if let Some(failed) = &*self.failed()
+            && let Some(left) = failed.pause.checked_sub(since.saturating_duration_since(failed.at))
+        {
+            let seconds = left.as_secs() + 1;
+            let problem = format!("{} (tried again in {seconds} s at the earliest)", failed.problem);
+            return Err(CatalogError::Database { problem, trouble: DatabaseTrouble::Away });
+        }
+        let result = attempt();
+        let took = since.elapsed();
+        *self.failed() = match &result {
+            Err(CatalogError::Database { problem, trouble: DatabaseTrouble::Away }) if took >= SLOW => {
+                let pause = (took * PAUSE_FACTOR).min(MAX_PAUSE);
+                Some(Failed { at: Instant::now(), pause, problem: problem.clone() })
+            }
+            _ => None,
+        };
+        result
+    }
+}
+
 /// Connections that read: at most [`MAX_READERS`], kept while they are idle.
 #[derive(Default)]
 pub(super) struct Readers {
@@ -120,7 +169,21 @@ impl Readers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, address: &PostgresAddress) -> Result<Lent<'_>, CatalogError> {
+    /// Has idle ones go that are as old as one that broke.
+    fn close_idle(&self) {
+        let idle = {
+            let mut state = self.state();
+            state.open -= state.idle.len();
+            std::mem::take(&mut state.idle)
+        };
+        drop(idle);
+        self.freed.notify_all();
+    }
+
+    fn take(
+        &self,
+        connect: impl FnOnce() -> Result<Connection, CatalogError>,
+    ) -> Result<Lent<'_>, CatalogError> {
         let mut state = self.state();
         let since = Instant::now();
         loop {
@@ -135,7 +198,7 @@ impl Readers {
                 state.open += 1;
                 drop(state);
                 let mut lent = Lent { readers: self, connection: None };
-                lent.connection = Some(Connection::open(address)?);
+                lent.connection = Some(connect()?);
                 return Ok(lent);
             }
             let left = BUSY_TIMEOUT.saturating_sub(since.elapsed());
@@ -281,16 +344,14 @@ impl PostgresStore {
     ) -> Result<T, CatalogError> {
         let mut tries = 0..MAX_READERS;
         loop {
-            let mut lent = self.readers.take(&self.address)?;
+            let mut lent = self.readers.take(|| self.connect())?;
             let Some(connection) = lent.connection.as_mut() else {
                 return Err(fault::unexpected("a connection is missing".to_owned()));
             };
             match query(&mut Reader(connection)) {
-                Err(CatalogError::Database { trouble: DatabaseTrouble::Away, .. })
-                    if tries.next().is_some() =>
-                {
-                    // Idle ones of the same age are broken as well: each try uses one up.
+                Err(error) if error.is_away() && tries.next().is_some() => {
                     lent.connection = None;
+                    self.readers.close_idle();
                 }
                 result => return result,
             }
@@ -389,24 +450,30 @@ impl PostgresStore {
         // 0 would be no limit.
         let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", wait.as_millis().max(1));
         let mut begun = match slot {
-            Some(connection) if !connection.is_closed() => connection.batch(&begin),
+            Some(connection) if !connection.is_closed() => {
+                connection.batch(&begin).map_err(CatalogError::from)
+            }
             _ => self.connect_and(slot, &begin),
         };
-        if begun.as_ref().is_err_and(|error| fault::trouble(error) == DatabaseTrouble::Away) {
+        if begun.as_ref().is_err_and(CatalogError::is_away) {
             // Nothing was done yet, so it may be done on a new connection.
             begun = self.connect_and(slot, &begin);
         }
-        let Some(connection) = slot.as_mut() else { return Ok(begun?) };
-        let locked = begun.and_then(|()| take_lock(connection, lock, home_key(&self.address)));
+        let Some(connection) = slot.as_mut() else { return begun };
+        let locked = begun.and_then(|()| Ok(take_lock(connection, lock, home_key(&self.address))?));
         if locked.is_err() && connection.batch("ROLLBACK").is_err() {
             *slot = None;
         }
-        Ok(locked?)
+        locked
     }
 
-    fn connect_and(&self, slot: &mut Option<Connection>, sql: &str) -> Result<(), postgres::Error> {
+    fn connect_and(&self, slot: &mut Option<Connection>, sql: &str) -> Result<(), CatalogError> {
         *slot = None;
-        slot.insert(Connection::open(&self.address)?).batch(sql)
+        Ok(slot.insert(self.connect()?).batch(sql)?)
+    }
+
+    fn connect(&self) -> Result<Connection, CatalogError> {
+        self.backoff.connect(|| Ok(Connection::open(&self.address)?))
     }
 }
 
@@ -458,4 +525,34 @@ fn try_lock(
 ) -> Result<bool, postgres::Error> {
     let row = connection.one("SELECT pg_try_advisory_lock($1, $2)", &[&home_key(address), &kind])?;
     row.try_get(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away() -> CatalogError {
+        CatalogError::Database { problem: "it is away".to_owned(), trouble: DatabaseTrouble::Away }
+    }
+
+    #[test]
+    fn after_an_attempt_that_took_long_others_fail_at_once_until_the_pause_is_over() {
+        let backoff = Backoff::default();
+        let ago = |secs| Instant::now().checked_sub(Duration::from_secs(secs)).unwrap();
+        let failed =
+            |at| Some(Failed { at, pause: Duration::from_secs(2), problem: "it is away".to_owned() });
+        *backoff.failed() = failed(ago(1));
+        let error = backoff.connect(|| -> Result<(), _> { panic!("nothing is tried") }).unwrap_err();
+        assert!(error.is_away() && error.to_string().contains("it is away (tried again"), "{error}");
+        *backoff.failed() = failed(ago(3));
+        assert_eq!(backoff.connect(|| Ok(7)).unwrap(), 7);
+        assert!(backoff.failed().is_none(), "it is back");
+    }
+
+    #[test]
+    fn an_attempt_that_is_refused_at_once_is_made_again_at_once() {
+        let backoff = Backoff::default();
+        assert!(backoff.connect(|| Err::<(), _>(away())).is_err());
+        assert!(backoff.connect(|| Ok(())).is_ok());
+    }
 }

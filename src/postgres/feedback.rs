@@ -6,7 +6,7 @@ use postgres::Row;
 
 use super::connection::{Lock, Write};
 use super::photos::{numbers, raw};
-use super::{PostgresStore, bump, bump_generation, meta, set_meta};
+use super::{CALIBRATIONS, PostgresStore, bump, bump_generation, meta, set_meta};
 use crate::calibration::Calibration;
 use crate::catalog::shared::{MAX_SAME, ordered};
 use crate::catalog::{CatalogError, Entry, Said, ToldRecord};
@@ -15,9 +15,6 @@ use crate::store::FeedbackStore;
 use crate::timestamp::Timestamp;
 
 pub(super) const CALIBRATION: &str = "calibration";
-
-/// How often the calibration, or what people have said, has changed.
-const CALIBRATIONS: &str = "calibrations";
 
 impl FeedbackStore for PostgresStore {
     fn tell(
@@ -36,6 +33,9 @@ impl FeedbackStore for PostgresStore {
                  confidence = coalesce(excluded.confidence, told.confidence)",
             &[&a.0, &b.0, &same, &confidence, &told_at.unix_ms()],
         )?;
+        if !same {
+            forget_recognised_as(&mut write, [a, b])?;
+        }
         said(write)
     }
 
@@ -109,6 +109,9 @@ impl FeedbackStore for PostgresStore {
                  WHERE excluded.told_at_ms > told.told_at_ms",
                 &[&a.0, &b.0, same, confidence, &told_at.unix_ms()],
             )?;
+            if changed > 0 && !same {
+                forget_recognised_as(&mut write, [a, b])?;
+            }
             noted.push(changed > 0);
         }
         said(write)?;
@@ -142,6 +145,7 @@ impl FeedbackStore for PostgresStore {
         } else {
             write.execute("DELETE FROM meta WHERE key = $1", &[&CALIBRATION])?;
         }
+        write.execute("DELETE FROM recognised", &[])?;
         bump(&mut write, CALIBRATIONS)?;
         write.commit()
     }
@@ -150,6 +154,12 @@ impl FeedbackStore for PostgresStore {
         let times = self.read(|c| meta(c, CALIBRATIONS))?;
         Ok(times.and_then(|times| times.parse().ok()).unwrap_or(0))
     }
+}
+
+/// For when a person has told two photos apart: what was taken for either may be the other.
+fn forget_recognised_as(write: &mut Write<'_>, photos: [PhotoId; 2]) -> Result<(), CatalogError> {
+    write.execute("DELETE FROM recognised WHERE photo_id IN ($1, $2)", &[&photos[0].0, &photos[1].0])?;
+    Ok(())
 }
 
 /// Ends a transaction that changed what people have said.

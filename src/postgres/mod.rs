@@ -9,6 +9,7 @@
 //! - A call is booked under the lock of its upstream's row in `accounts`.
 //! - Turns are leases by the server's clock, renewed while they are held, so those of a worker that is gone end by themselves.
 //! - Reading waits for no lock. Connections that broke are replaced; a read is done again, a write only if it had not begun.
+//!   After an attempt to connect that took long, others fail at once for a while.
 //! - What was paid for and cannot be stored waits in a side journal in a folder of this machine.
 //! - Where pgvector is asked to search, its vectors follow in the same transaction, whoever writes (`search_tables.rs`).
 //!
@@ -26,6 +27,7 @@ mod feedback;
 mod history;
 mod images;
 mod leases;
+mod lineage;
 mod moving;
 mod paid;
 mod photos;
@@ -50,7 +52,7 @@ use crate::access;
 use crate::catalog::shared::{DamageLog, SetAside, WaitListener};
 use crate::catalog::{CatalogError, DamageNote, Patience};
 use crate::vector::Fingerprint;
-use connection::{Connection, Reader, Readers, Write};
+use connection::{Backoff, Connection, Reader, Readers, Write};
 use extension::Extension;
 use leases::Leases;
 
@@ -63,6 +65,7 @@ pub struct PostgresStore {
     address: PostgresAddress,
     writer: Mutex<Option<Connection>>,
     readers: Readers,
+    backoff: Backoff,
     is_read_only: bool,
     /// The fingerprint, as JSON, of the model that this process has claimed the home for.
     model: OnceLock<String>,
@@ -90,6 +93,7 @@ impl PostgresStore {
             address: address.clone(),
             writer: Mutex::new(Some(writer)),
             readers: Readers::default(),
+            backoff: Backoff::default(),
             is_read_only,
             model: OnceLock::new(),
             leases: Leases::new(address.clone()),
@@ -191,6 +195,9 @@ fn is_read_only(connection: &mut Connection) -> Result<bool, CatalogError> {
     }
     Ok(row.try_get(0)?)
 }
+
+/// In `meta`: how often the calibration, or what people have said, has changed.
+const CALIBRATIONS: &str = "calibrations";
 
 const READ_META: &str = "SELECT value FROM meta WHERE key = $1";
 

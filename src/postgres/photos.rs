@@ -7,15 +7,15 @@ use postgres::Row;
 use postgres::types::ToSql;
 
 use super::connection::{Lock, Write};
-use super::{PostgresStore, bump_generation, count, meta, plain};
-use crate::catalog::shared::{category_number, checked, crc32, flaw_of_model, read_vector};
+use super::{CALIBRATIONS, PostgresStore, bump_generation, count, meta, plain};
+use crate::catalog::shared::{MAX_RECOGNISED, category_number, checked, crc32, flaw_of_model, read_vector};
 use crate::catalog::{
-    CatalogError, EmbeddingChunk, Entry, Extent, NewPhoto, OWN_PROFILE, PhotoFilter, PhotoKind, Stored,
-    StoredPhoto, StoredVector,
+    CatalogError, EmbeddingChunk, Entry, Extent, NewPhoto, OWN_PROFILE, PhotoFilter, PhotoKind, Recognised,
+    Stored, StoredPhoto, StoredVector,
 };
 use crate::photo::{DECODER_VERSION, Digest};
 use crate::photo_id::PhotoId;
-use crate::store::PhotoStore;
+use crate::store::{Lineage, PhotoStore, Pulse};
 use crate::timestamp::Timestamp;
 use crate::vector::Fingerprint;
 
@@ -55,6 +55,27 @@ impl PhotoStore for PostgresStore {
         Ok(self.read(|c| meta(c, "generation"))?.and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
+    fn lineage(&self) -> Result<Option<Lineage>, CatalogError> {
+        self.find_lineage()
+    }
+
+    fn pulse(&self) -> Result<Option<Pulse>, CatalogError> {
+        self.read(|c| {
+            let row = c.one(
+                "SELECT (SELECT value FROM meta WHERE key = 'generation'),
+                        (SELECT value FROM meta WHERE key = $1),
+                        (SELECT coalesce(max(removal_id), 0) FROM removals)",
+                &[&CALIBRATIONS],
+            )?;
+            let number = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
+            Ok(Some(Pulse {
+                generation: number(row.try_get(0)?),
+                calibrations: number(row.try_get(1)?),
+                last_removal: row.try_get(2)?,
+            }))
+        })
+    }
+
     fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError> {
         let sql = format!(
             "SELECT photo_id, kind, label, width_px, height_px, format, added_at_ms, {HARVESTED_ONLY}
@@ -69,6 +90,56 @@ impl PhotoStore for PostgresStore {
 
     fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError> {
         self.number("SELECT photo_id FROM photos WHERE pixel_digest = $1", digest)
+    }
+
+    fn recognised(&self, byte_digest: Digest) -> Result<Option<Recognised>, CatalogError> {
+        self.read(|c| {
+            let row = c.first(
+                "SELECT photo_id, score, confidence, max_false_hit, verifier, recognised_at_ms
+                 FROM recognised WHERE byte_digest = $1",
+                &[&byte_digest.as_bytes().as_slice()],
+            )?;
+            let Some(row) = row else { return Ok(None) };
+            Ok(Some(Recognised {
+                byte_digest,
+                photo_id: PhotoId(row.try_get(0)?),
+                score: row.try_get(1)?,
+                confidence: row.try_get(2)?,
+                max_false_hit: row.try_get(3)?,
+                verifier: row.try_get(4)?,
+                recognised_at: Timestamp::from_unix_ms(row.try_get(5)?),
+            }))
+        })
+    }
+
+    fn remember_recognised(&self, recognised: &[Recognised]) -> Result<(), CatalogError> {
+        // The commit lock: a photo that is found is not removed before its row refers to it.
+        let mut write = self.write(Lock::Commit)?;
+        for one in recognised {
+            write.execute(
+                "INSERT INTO recognised
+                     (byte_digest, photo_id, score, confidence, max_false_hit, verifier, recognised_at_ms)
+                 SELECT $1, photo_id, $3, $4, $5, $6, $7 FROM photos WHERE photo_id = $2
+                 ON CONFLICT (byte_digest) DO UPDATE
+                 SET photo_id = excluded.photo_id, score = excluded.score, confidence = excluded.confidence,
+                     max_false_hit = excluded.max_false_hit, verifier = excluded.verifier,
+                     recognised_at_ms = excluded.recognised_at_ms",
+                &[
+                    &one.byte_digest.as_bytes().as_slice(),
+                    &one.photo_id.0,
+                    &one.score,
+                    &one.confidence,
+                    &one.max_false_hit,
+                    &one.verifier,
+                    &one.recognised_at.unix_ms(),
+                ],
+            )?;
+        }
+        write.execute(
+            "DELETE FROM recognised WHERE recognised_number <= (SELECT max(recognised_number) FROM recognised) - $1",
+            &[&MAX_RECOGNISED],
+        )?;
+        write.commit()
     }
 
     fn digests_of(&self, photo_id: PhotoId) -> Result<Option<(Digest, Option<Digest>)>, CatalogError> {

@@ -4,6 +4,7 @@ use postgres::Row;
 
 use super::connection::{Lock, Write};
 use super::feedback::CALIBRATION;
+use super::lineage::end_lineage;
 use super::queue::raw_after;
 use super::search_tables::drop_search;
 use super::{PostgresStore, bump_generation, count, meta, meta_in, set_meta};
@@ -117,6 +118,9 @@ impl UpkeepStore for PostgresStore {
             let mine = meta_in(&mut write, "model")?.as_deref() == Some(&json(next));
             let bytes = vector.to_le_bytes();
             let table = if mine { "embeddings" } else { "next_embeddings" };
+            if mine {
+                end_lineage(&mut write)?;
+            }
             write.execute(
                 &format!(
                     "INSERT INTO {table} (photo_id, vector, crc32) VALUES ($1, $2, $3)
@@ -152,9 +156,11 @@ impl UpkeepStore for PostgresStore {
             "DELETE FROM embeddings;
              INSERT INTO embeddings (photo_id, vector, crc32) SELECT photo_id, vector, crc32 FROM next_embeddings;
              DELETE FROM next_embeddings;
+             DELETE FROM recognised;
              DELETE FROM meta WHERE key = 'next_model'",
         )?;
         set_meta(&mut write, "model", &json(next))?;
+        end_lineage(&mut write)?;
         bump_generation(&mut write)?;
         write.commit()?;
         Ok(true)
@@ -189,6 +195,9 @@ impl UpkeepStore for PostgresStore {
         let mut write = self.write(Lock::Commit)?;
         for Damage { entry, .. } in damage {
             mend_one(&mut write, entry)?;
+        }
+        if damage.iter().any(|damage| matches!(damage.entry, Entry::Vector(_))) {
+            end_lineage(&mut write)?;
         }
         bump_generation(&mut write)?;
         write.commit()

@@ -140,6 +140,10 @@ pub(super) struct Answer {
     source: String,
     fetched_at: Option<String>,
     stale: bool,
+    /// Where the home's database is away and this is what the service has kept: the time since which what others stored, removed
+    /// or told is not in it.
+    #[schema(required = false)]
+    as_of: Option<String>,
     matched: Option<Matched>,
     offers: Vec<Offer>,
     total_offers: Option<u64>,

@@ -43,7 +43,7 @@ pub(super) struct SearchOptions {
     pub(super) refresh: bool,
     /// Ask the upstream even if the answer is known, and store nothing.
     pub(super) bypass: bool,
-    /// Ask about a picture in which nothing shows, too.
+    /// Ask about a picture in which nothing shows, too, and about a tall detail page as a whole.
     pub(super) force: bool,
     /// Only offers of this category.
     pub(super) category: Option<u64>,

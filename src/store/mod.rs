@@ -15,12 +15,12 @@ use std::fmt::Display;
 pub(crate) use sqlite::open;
 
 pub use crate::catalog::{
-    AnswerKey, Asking, CatalogError, CheckGroup, Counts, Damage, DamageNote, DayCounts, EmbeddingChunk,
-    Entry, Extent, FetchedPhoto, FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks, NewAnswer, NewGood,
-    NewPhoto, NewWaiting, OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal, PastAnswer, Patience,
-    PhotoFilter, PhotoKind, QueueCounts, Refill, Refusal, Said, Stored, StoredAnswer, StoredDetail,
-    StoredGood, StoredPhoto, StoredVector, Subject, ToldPair, ToldRecord, UnreadableAnswer, WaitReason,
-    Waiting, WaitingImage, Words,
+    AnswerKey, Asking, CatalogError, CheckGroup, Counts, Damage, DamageNote, DatabaseTrouble, DayCounts,
+    EmbeddingChunk, Entry, Extent, FetchedPhoto, FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks,
+    NewAnswer, NewGood, NewPhoto, NewWaiting, OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal,
+    PastAnswer, Patience, PhotoFilter, PhotoKind, QueueCounts, Recognised, Refill, Refusal, Said, Stored,
+    StoredAnswer, StoredDetail, StoredGood, StoredPhoto, StoredVector, Subject, ToldPair, ToldRecord,
+    UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
 };
 
 use crate::calibration::Calibration;
@@ -63,6 +63,27 @@ impl<S> Store for S where
 {
 }
 
+/// How far a store has come at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// As of [`PhotoStore::generation`].
+    pub generation: u64,
+    /// As of [`FeedbackStore::calibrations`].
+    pub calibrations: u64,
+    /// As of [`Extent::last_removal`].
+    pub last_removal: i64,
+}
+
+/// What sets the vectors of a store apart, for indexes that processes of several machines share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// The store: of letters, digits and `-`.
+    pub home: String,
+    /// Its vectors as they are. It becomes another with whatever changes vectors otherwise than the feed tells: another model,
+    /// vectors that were made anew, a store that was put back to an earlier state.
+    pub vectors: String,
+}
+
 /// Photos with their vectors and sketches, and the feed by which an index follows.
 ///
 /// # Errors
@@ -72,12 +93,27 @@ pub trait PhotoStore: Send + Sync {
     fn claim_model(&self, fingerprint: &Fingerprint) -> Result<(), CatalogError>;
     /// Grows with every photo and answer that any process stores.
     fn generation(&self) -> Result<u64, CatalogError>;
+    /// What has changed, in one look, for those who keep something beside a store that can go away; `None` where this one
+    /// cannot.
+    fn pulse(&self) -> Result<Option<Pulse>, CatalogError> {
+        Ok(None)
+    }
+    /// What sets the store's vectors apart; `None` for a store whose indexes are not shared by machines.
+    fn lineage(&self) -> Result<Option<Lineage>, CatalogError> {
+        Ok(None)
+    }
     /// A stored photo; `None` when there is none of this number.
     fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError>;
     /// The photo with these bytes, by the SHA-256 of the file; `None` when none is stored.
     fn photo_by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
     /// The photo with these pixels, by [`Photo::pixel_digest`](crate::photo::Photo::pixel_digest); `None` when none is stored.
     fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
+    /// What a file was taken for by what it shows; `None` where nothing was, or that does not hold any more: the photo is gone, a
+    /// person has told it apart from another, or the calibration or the model has become another.
+    fn recognised(&self, byte_digest: Digest) -> Result<Option<Recognised>, CatalogError>;
+    /// Remembers what files were taken for, those whose photos are still there, in one transaction; the oldest go when there are
+    /// too many.
+    fn remember_recognised(&self, recognised: &[Recognised]) -> Result<(), CatalogError>;
     /// The digests of a photo's pixels and of one file that shows them; `None` when there is no such photo.
     fn digests_of(&self, photo_id: PhotoId) -> Result<Option<(Digest, Option<Digest>)>, CatalogError>;
     /// How many photos are stored.

@@ -41,6 +41,8 @@ by_catalog! { PhotoStore {
     fn photo(&self, photo_id: PhotoId) -> Result<Option<StoredPhoto>, CatalogError>;
     fn photo_by_bytes(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
     fn photo_by_pixels(&self, digest: Digest) -> Result<Option<PhotoId>, CatalogError>;
+    fn recognised(&self, byte_digest: Digest) -> Result<Option<Recognised>, CatalogError>;
+    fn remember_recognised(&self, recognised: &[Recognised]) -> Result<(), CatalogError>;
     fn digests_of(&self, photo_id: PhotoId) -> Result<Option<(Digest, Option<Digest>)>, CatalogError>;
     fn photo_count(&self) -> Result<u64, CatalogError>;
     fn photos(&self, filter: &PhotoFilter) -> Result<Vec<PhotoId>, CatalogError>;

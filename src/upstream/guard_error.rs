@@ -72,6 +72,8 @@ pub enum WhyNot {
     NoUpstream,
     /// Nothing shows in the picture: whatever came back would answer other blanks.
     NothingToCompare,
+    /// It shows several things one below the other, and would be sent too narrow; its parts are suggested.
+    TooElongated,
     /// The budget of the day, which the user sets, is spent.
     BudgetSpent,
     /// The upstream says that nothing is left.

@@ -48,7 +48,7 @@ pub use guard::{BilledDetail, BilledPage, Guard, GuardError, GuardPolicy, WaitNo
 pub use linkplus::LinkplusUpstream;
 #[cfg(feature = "upstream")]
 pub use onebound::{OneboundConfig, OneboundUpstream};
-pub use prepare::{PrepareError, Prepared, UploadWarning, prepare};
+pub use prepare::{ELONGATED, PrepareError, Prepared, UploadWarning, prepare};
 pub use secret::Secret;
 #[cfg(feature = "upstream")]
 pub use tmapi::{TmapiConfig, TmapiUpstream};

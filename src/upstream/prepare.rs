@@ -52,12 +52,16 @@ pub enum PrepareError {
     Encode(String),
 }
 
+/// A picture is elongated from here on: its long side in short ones. Pictures of single goods are hardly ever that long (of 2,041
+/// pictures of goods that the project has, one is); detail pages are 5 to 30.
+pub const ELONGATED: u32 = 3;
+
 /// Makes `picture` (decoded, upright, alpha already on white) fit for upload under `limits`: scaled so that its longer
 /// side is at most `max_side_px`, and encoded as JPEG, at lower quality and then at a smaller size until it is at most
 /// `max_bytes`. Nothing of the original file's metadata goes with it.
 ///
 /// `region`, in pixels of `picture`, goes along with the whole picture where the upstream takes one, scaled as the
-/// picture is; elsewhere the picture is cut to it.
+/// picture is; elsewhere, and where a part of an [elongated](ELONGATED) one would be scaled to less than the advised size, the picture is cut to it.
 ///
 /// # Errors
 /// [`PrepareError`] when there are no pixels, the region lies outside, or the picture cannot be made small enough.
@@ -73,7 +77,7 @@ pub fn prepare(
     if let Some(asked) = region {
         let outside = PrepareError::RegionOutside { region: asked, width_px, height_px };
         let region = asked.within(picture.dimensions()).ok_or(outside)?;
-        if !limits.takes_region {
+        if !limits.takes_region || is_better_cut(picture.dimensions(), region, limits) {
             let [left, top, right, bottom] = region.edges_px();
             let part = crop_imm(picture, left, top, right - left, bottom - top).to_image();
             return prepare(&part, None, limits);
@@ -93,6 +97,15 @@ pub fn prepare(
         });
     }
     Ok(Prepared { picture, warnings })
+}
+
+/// Whether a part of an elongated picture would be sent too small beside all of it, and larger by itself.
+fn is_better_cut(size: (u32, u32), region: Region, limits: &UploadLimits) -> bool {
+    let [left, top, right, bottom] = region.edges_px();
+    let (short, long) = ((right - left).min(bottom - top), size.0.max(size.1));
+    let beside = u64::from(short) * u64::from(limits.max_side_px) / u64::from(long.max(1));
+    let is_elongated = long / size.0.min(size.1).max(1) >= ELONGATED;
+    is_elongated && long > limits.max_side_px && beside < u64::from(limits.advised_min_side_px)
 }
 
 fn encode_within(picture: &RgbImage, limits: &UploadLimits) -> Result<UploadPicture, PrepareError> {

@@ -45,11 +45,13 @@ mod postgres_home;
 mod postgres_restart;
 #[cfg(feature = "postgres")]
 mod postgres_tls;
+mod recognised;
 mod reembed;
 mod removals;
 mod sandbox;
 mod scan;
 mod serve;
+mod shared_snapshot;
 mod similar;
 mod snapshot;
 mod soak;

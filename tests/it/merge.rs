@@ -9,7 +9,7 @@ use tongkuan::catalog::PhotoFilter;
 use tongkuan::engine::{Answer, Breadth, CachePolicy, Engine, Mode, Outcome, Source};
 use tongkuan::upstream::{
     GuardPolicy, Region, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError,
-    UpstreamErrorKind, UpstreamPage,
+    UpstreamErrorKind, UpstreamPage, WhyNot,
 };
 
 use crate::fakes::{Bench, FakeUpstream, encoded, offer, picture, png, query};
@@ -171,6 +171,55 @@ fn parts_in_which_an_upstream_sees_goods_are_asked_about_and_stored_as_questions
     let region = merged.parts[1].region;
     let part = engine.search(&query(&bytes).params(SearchParams::default().region(region))).unwrap();
     assert_eq!((part.verdict, ids(&part)), (Outcome::Hit, vec!["10", "21"]));
+}
+
+/// Advises 300 pixels, takes 1000, and notes what it is sent.
+#[derive(Default)]
+struct Advising(std::sync::Mutex<Vec<(u32, u32, bool)>>);
+
+impl Upstream for Advising {
+    fn profile(&self) -> &'static str {
+        "advising"
+    }
+
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 300, max_side_px: 1000, takes_region: true }
+    }
+
+    fn search(&self, picture: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        let mut sent = self.0.lock().unwrap();
+        sent.push((picture.width_px, picture.height_px, picture.region.is_some()));
+        Ok(UpstreamPage { offers: vec![offer(&sent.len().to_string())], ..UpstreamPage::default() })
+    }
+
+    fn check(&self) -> Result<(), UpstreamError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_tall_picture_is_asked_about_by_its_parts_and_as_a_whole_by_force_alone() {
+    let bench = Bench::new();
+    let upstream = Arc::new(Advising::default());
+    let all: Vec<Arc<dyn Upstream>> = vec![upstream.clone()];
+    let engine = engine_of(&bench, &all);
+    let bytes = encoded(&resize(&picture(1), 400, 1600, FilterType::CatmullRom), ImageFormat::Png);
+    let whole = engine.search(&query(&bytes)).unwrap();
+    assert_eq!((whole.verdict, whole.upstream_calls), (Outcome::Miss, 0));
+    assert_eq!(whole.unanswered.unwrap().reason, WhyNot::TooElongated);
+    let parts: Vec<String> = whole.suggested_regions.iter().map(ToString::to_string).collect();
+    assert_eq!(parts, ["0,0,400,400", "0,400,400,800", "0,800,400,1200", "0,1200,400,1600"]);
+    assert!(upstream.0.lock().unwrap().is_empty(), "nothing was sent");
+    let wide = Breadth::default().suggested_regions(true);
+    let merged = engine.search_widely(&query(&bytes), wide).unwrap();
+    assert_eq!((ids(&merged), merged.upstream_calls), (vec!["1", "2", "3", "4"], 4));
+    assert!(merged.unanswered.is_none(), "{:?}", merged.unanswered);
+    // Beside the whole picture a part would have been sent 250 pixels wide.
+    assert_eq!(*upstream.0.lock().unwrap(), [(400, 400, false); 4]);
+    assert_eq!(engine.search_widely(&query(&bytes), wide).unwrap().upstream_calls, 0);
+    let forced = engine.search(&query(&bytes).force(true)).unwrap();
+    assert_eq!((forced.upstream_calls, upstream.0.lock().unwrap().last()), (1, Some(&(250, 1000, false))));
+    assert_eq!(engine.search(&query(&bytes)).unwrap().verdict, Outcome::Hit);
 }
 
 #[test]

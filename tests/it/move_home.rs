@@ -12,7 +12,7 @@ use tongkuan::home::Home;
 use tongkuan::offer::OfferDetail;
 use tongkuan::photo::Digest;
 use tongkuan::photo_id::PhotoId;
-use tongkuan::store::{NewWaiting, Refill, Refusal, Store, UnreadableAnswer, WaitReason};
+use tongkuan::store::{NewWaiting, Recognised, Refill, Refusal, Store, UnreadableAnswer, WaitReason};
 use tongkuan::upstream::{ProviderCount, QuotaDay, SearchParams, UpstreamError, UpstreamErrorKind};
 
 use crate::cli::{Shell, text};
@@ -74,6 +74,16 @@ fn fill_the_rest(store: &dyn Store) {
         look_alikes: sample(),
     };
     store.keep_calibration(Some(&calibration)).unwrap();
+    let recognised = Recognised {
+        byte_digest: Digest::of(b"recognised"),
+        photo_id: PhotoId(1),
+        score: 0.875,
+        confidence: 0.96,
+        max_false_hit: 0.01,
+        verifier: "v".to_owned(),
+        recognised_at: NOW,
+    };
+    store.remember_recognised(&[recognised]).unwrap();
     let run = store.check_run("out.ndjson", false, NOW).unwrap();
     let added = store.add_checked(&mut |group| {
         group.add(&Made::of(9).photo())?;

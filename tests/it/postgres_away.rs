@@ -5,12 +5,16 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Outcome, Source};
+use image::ImageFormat;
+use tongkuan::clock::Clock as _;
+use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Outcome, PhotoRef, Query, Sameness, Source};
 use tongkuan::home::Home;
-use tongkuan::upstream::GuardPolicy;
+use tongkuan::upstream::{GuardPolicy, SearchParams};
+use tongkuan::verdict::Rule;
 
+use crate::check::copy;
 use crate::cli::Shell;
-use crate::fakes::{Bench, png, query};
+use crate::fakes::{Bench, encoded, offer, picture, png, query};
 use crate::postgres_home::PostgresHome;
 
 /// A server that asks for a password and takes none. Answers one connection after the other, for as long as this lives.
@@ -182,6 +186,10 @@ fn an_answer_that_was_paid_for_while_the_server_went_away_is_given_and_stored_wh
     });
     assert_eq!((answer.source, answer.upstream_calls, answer.offers.len()), (Source::Upstream, 1, 2));
     assert!(answer.unstored.unwrap().set_aside, "in the folder beside the database");
+    // For this worker it is known.
+    let waiting = engine.search(&query(&png(1))).unwrap();
+    assert_eq!((waiting.verdict, waiting.upstream_calls), (Outcome::Hit, 0), "{waiting:?}");
+    assert!(waiting.offers == answer.offers && waiting.as_of.is_some(), "{waiting:?}");
     drop(engine);
     proxy.mend();
     // Another process of this machine finds it, stores it, and all workers have it.
@@ -192,4 +200,138 @@ fn an_answer_that_was_paid_for_while_the_server_went_away_is_given_and_stored_wh
     let there = elsewhere.search(&query(&png(1)).mode(Mode::LocalOnly)).unwrap();
     assert_eq!((there.verdict, &there.offers), (Outcome::Hit, &answer.offers));
     assert_eq!(next.quota().unwrap()[0].used, 1, "the booking has stayed");
+}
+
+/// That a search is what it was before anything was kept: an error, and no call.
+#[cfg(unix)]
+fn fails(engine: &Engine, query: &Query<'_>) {
+    let error = engine.search(query).unwrap_err();
+    assert_eq!(error.code(), "database_failed", "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn hits_go_on_while_the_server_is_away_and_say_as_of_when_and_nothing_else_does() {
+    let Some(home) = PostgresHome::new() else { return };
+    let Some(proxy) = proxied(&home) else { return };
+    let bench = Bench::new();
+    let engine = far_worker(&bench, &home, &proxy, "far");
+    let paid = engine.search(&query(&png(1))).unwrap();
+    engine.search(&query(&png(2))).unwrap();
+    let (same_pixels, seen, other) = (encoded(&picture(1), ImageFormat::Bmp), copy(1, 80), copy(1, 90));
+    for known in [&same_pixels, &seen] {
+        assert_eq!(engine.search(&query(known)).unwrap().verdict, Outcome::Hit);
+    }
+    proxy.cut();
+    let as_of = bench.clock.now();
+    bench.clock.sleep(Duration::from_mins(59));
+    for (bytes, rule) in [
+        (&png(1), Rule::SameBytes),
+        (&same_pixels, Rule::SamePixels),
+        (&seen, Rule::SamePicture),
+        // Never seen before: by the index, the sketches and the words that are kept.
+        (&other, Rule::SamePicture),
+    ] {
+        for answer in
+            [engine.search(&query(bytes)).unwrap(), engine.search_known(&query(bytes)).unwrap().unwrap()]
+        {
+            assert_eq!((answer.verdict, answer.source), (Outcome::Hit, Source::Local), "{rule}: {answer:?}");
+            assert_eq!((answer.rule(), answer.as_of), (Some(rule), Some(as_of)), "{answer:?}");
+            assert_eq!((&answer.offers, answer.total_offers), (&paid.offers, paid.total_offers));
+            assert_eq!(answer.matched.as_ref().unwrap().label, "a.jpg");
+            assert!(answer.warnings[0].contains("away"), "{answer:?}");
+            let json = serde_json::to_value(&answer).unwrap();
+            assert_eq!(json["as_of"], as_of.to_string(), "{json}");
+        }
+    }
+    let known = png(1);
+    fails(&engine, &query(&png(3)));
+    fails(&engine, &query(&known).mode(Mode::Refresh));
+    fails(&engine, &query(&known).mode(Mode::Bypass));
+    fails(&engine, &query(&known).params(SearchParams::default().page(2)));
+    assert!(engine.recognise(&known).is_err() && engine.photo_of(&known).is_err());
+    let added = engine.add_own(&offer("A-1"), &png(4), "own.png");
+    assert_eq!(added.unwrap_err().code(), "database_failed");
+    assert_eq!(bench.calls(), 2, "nothing is asked");
+    proxy.mend();
+    let back = engine.search(&query(&known)).unwrap();
+    assert_eq!((back.verdict, back.as_of, back.warnings.len()), (Outcome::Hit, None, 0));
+    assert!(serde_json::to_value(&back).unwrap().get("as_of").is_none());
+    assert_eq!(engine.quota().unwrap()[0].used, 2, "and nothing was booked");
+    assert_eq!(engine.catalog().queue_counts().unwrap().stale, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_hour_after_the_server_was_last_heard_and_beyond_an_answers_age_hits_end_as_well() {
+    let Some(home) = PostgresHome::new() else { return };
+    let Some(proxy) = proxied(&home) else { return };
+    let bench = Bench::new();
+    let engine = far_worker(&bench, &home, &proxy, "far");
+    engine.search(&query(&png(1))).unwrap();
+    proxy.cut();
+    bench.clock.sleep(Duration::from_hours(1));
+    let (known, too_old) = (png(1), Duration::from_hours(1));
+    fails(&engine, &query(&known).max_age(too_old));
+    // Where nothing may be asked, an old answer is the best there is, as ever.
+    let old = engine.search(&query(&known).max_age(too_old).mode(Mode::LocalOnly)).unwrap();
+    assert_eq!((old.verdict, old.stale), (Outcome::Hit, true));
+    assert_eq!(engine.search(&query(&known)).unwrap().verdict, Outcome::Hit);
+    bench.clock.sleep(Duration::from_millis(1));
+    fails(&engine, &query(&known));
+    fails(&engine, &query(&known).mode(Mode::LocalOnly));
+    proxy.mend();
+    assert_eq!(engine.search(&query(&known)).unwrap().verdict, Outcome::Hit);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_forgotten_anywhere_is_not_answered_while_the_server_is_away() {
+    let Some(home) = PostgresHome::new() else { return };
+    let Some(proxy) = proxied(&home) else { return };
+    let bench = Bench::new();
+    let (engine, elsewhere) =
+        (far_worker(&bench, &home, &proxy, "far"), far_worker(&bench, &home, &proxy, "elsewhere"));
+    for seed in 1..=3 {
+        engine.search(&query(&png(seed))).unwrap();
+        assert_eq!(engine.search(&query(&png(seed))).unwrap().verdict, Outcome::Hit);
+    }
+    let there = elsewhere.photo_of(&png(1)).unwrap().unwrap();
+    elsewhere.forget(&[there]).unwrap();
+    // Any search hears of it.
+    engine.search(&query(&png(2))).unwrap();
+    let here = engine.photo_of(&png(3)).unwrap().unwrap();
+    engine.forget(&[here]).unwrap();
+    proxy.cut();
+    fails(&engine, &query(&png(1)));
+    fails(&engine, &query(&png(3)));
+    assert_eq!(engine.search(&query(&png(2))).unwrap().verdict, Outcome::Hit);
+}
+
+#[cfg(unix)]
+#[test]
+fn after_a_persons_word_only_what_does_not_rest_on_it_is_answered_while_the_server_is_away() {
+    let Some(home) = PostgresHome::new() else { return };
+    let Some(proxy) = proxied(&home) else { return };
+    let bench = Bench::new();
+    let (engine, elsewhere) =
+        (far_worker(&bench, &home, &proxy, "far"), far_worker(&bench, &home, &proxy, "elsewhere"));
+    engine.search(&query(&png(1))).unwrap();
+    engine.search(&query(&png(2))).unwrap();
+    let (seen, other) = (copy(1, 80), copy(1, 90));
+    assert_eq!(engine.search(&query(&seen)).unwrap().verdict, Outcome::Hit);
+    let [one, two] = [1, 2].map(|seed| elsewhere.photo_of(&png(seed)).unwrap().unwrap());
+    elsewhere.tell(PhotoRef::Photo(one), PhotoRef::Photo(two), Sameness::Different).unwrap();
+    assert_eq!(engine.search(&query(&png(1))).unwrap().verdict, Outcome::Hit);
+    proxy.cut();
+    fails(&engine, &query(&seen));
+    fails(&engine, &query(&other));
+    assert_eq!(engine.search(&query(&png(1))).unwrap().rule(), Some(Rule::SameBytes));
+    proxy.mend();
+    // The next that is recognised by sight reads all words anew.
+    assert_eq!(engine.search(&query(&seen)).unwrap().verdict, Outcome::Hit);
+    proxy.cut();
+    let answer = engine.search(&query(&other)).unwrap();
+    assert_eq!((answer.verdict, answer.rule()), (Outcome::Hit, Some(Rule::SamePicture)));
+    assert!(answer.as_of.is_some());
 }

@@ -81,7 +81,7 @@ fn the_commands_work_on_a_database_as_on_a_folder() {
         line.unwrap_or_else(|| panic!("{name}: {doctor:?}"))["detail"].as_str().unwrap().to_owned()
     };
     let (database, ledger) = (of("database"), of("ledger"));
-    assert!(database.contains("PostgreSQL 1") && database.contains("format 2"), "{database}");
+    assert!(database.contains("PostgreSQL 1") && database.contains("format 3"), "{database}");
     assert!(
         database.contains("feed is at photo 3 and removal 1, this machine's index at photo 3 and removal 1"),
         "{database}"

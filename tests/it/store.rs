@@ -10,7 +10,7 @@ use tongkuan::photo::{Digest, PhotoFormat};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::store::{
     AnswerKey, GoodsPhoto, NewAnswer, NewGood, NewPhoto, NewWaiting, Paid, PaidAnswer, Patience, PhotoFilter,
-    Refill, Refusal, Store, StoredVector, Subject, WaitReason,
+    Recognised, Refill, Refusal, Store, StoredVector, Subject, ToldRecord, WaitReason,
 };
 use tongkuan::upstream::{
     Booking, CallOutcome, LedgerError, QuotaDay, SearchParams, UpstreamError, UpstreamErrorKind,
@@ -105,6 +105,47 @@ fn a_photo_is_found_by_its_bytes_and_its_pixels_and_stored_once() {
         let sketches = one.sketches(&[missing, stored.photo_id]).unwrap();
         assert_eq!(sketches, [None, Some(vec![1, 2, 3])], "in the order in which they were asked for");
         assert_eq!(one.photos(&PhotoFilter::default()).unwrap(), [stored.photo_id]);
+    });
+}
+
+#[test]
+fn what_a_file_was_taken_for_is_remembered_until_it_does_not_hold_any_more() {
+    on_every_store(|open| {
+        let (one, other) = (open(), open());
+        let ids: Vec<PhotoId> = (1..=4).map(|seed| store_photo(&*one, seed)).collect();
+        let file = |name: &str| Digest::of(name.as_bytes());
+        let as_photo = |name: &str, photo_id| Recognised {
+            byte_digest: file(name),
+            photo_id,
+            score: 0.875,
+            confidence: 0.96,
+            max_false_hit: 0.01,
+            verifier: "v".to_owned(),
+            recognised_at: NOW,
+        };
+        let taken: Vec<Recognised> = [("a", ids[0]), ("b", ids[1]), ("c", ids[2]), ("d", ids[3])]
+            .map(|(name, photo_id)| as_photo(name, photo_id))
+            .into();
+        one.remember_recognised(&taken).unwrap();
+        one.remember_recognised(&[as_photo("nothing", PhotoId(999)), as_photo("d", ids[0])]).unwrap();
+        assert_eq!(other.recognised(file("a")).unwrap().as_ref(), Some(&taken[0]));
+        assert_eq!(other.recognised(file("d")).unwrap().map(|taken| taken.photo_id), Some(ids[0]));
+        assert_eq!(other.recognised(file("nothing")).unwrap(), None, "there is no such photo");
+        // The photo goes, and a person says that two are not the same.
+        one.forget(&[ids[0]]).unwrap();
+        one.tell((ids[2], ids[3]), true, None, NOW).unwrap();
+        let known = |name| other.recognised(file(name)).unwrap().is_some();
+        assert_eq!(["a", "b", "c", "d"].map(known), [false, true, true, false]);
+        let apart = ToldRecord { photos: [ids[2], ids[3]], same: false, confidence: None, told_at: LATER };
+        one.take_told(&[apart]).unwrap();
+        assert_eq!(["b", "c"].map(known), [true, false]);
+        one.tell((ids[1], ids[3]), false, None, NOW).unwrap();
+        assert!(!known("b"));
+        // Lines by another calibration.
+        one.remember_recognised(&[as_photo("b", ids[1])]).unwrap();
+        assert!(known("b"));
+        one.keep_calibration(None).unwrap();
+        assert!(!known("b"));
     });
 }
 

@@ -1,5 +1,6 @@
 // Takes the pictures of docs/screenshots anew: `TONGKUAN_BINARY=target/debug/tongkuan node tests/page/screenshots.mjs FOLDER`.
-// The goods on them are the sandbox's, drawn by this project. `pngquant` makes the files small afterwards.
+// The goods on them are the sandbox's, drawn by this project. `pngquant` makes the files small afterwards. With `--all` behind the
+// folder, every view is taken in both languages, on a desktop and on a phone, from top to bottom: to be looked at, not to be kept.
 
 import { join } from 'node:path';
 import { DESKTOP, PHONE, edited, openBrowser, openPage } from './browser.mjs';
@@ -64,6 +65,35 @@ try {
   await chinese.locator('nav a[data-view=overview]').click();
   await chinese.locator('.tiles').waitFor();
   await shoot(chinese, 'overview-zh-dark');
+
+  const shapes = [DESKTOP, PHONE].flatMap((viewport) => ['en', 'zh'].map((language) => [viewport, language]));
+  for (const [viewport, language] of process.argv.includes('--all') ? shapes : []) {
+    const { page } = await open(language, viewport, language === 'zh' ? 'dark' : 'light');
+    const take = async (view) => {
+      await page.locator('img').evaluateAll((images) => Promise.all(images.map((image) => image.decode().catch(() => {}))));
+      await page.screenshot({ path: join(folder, `${view}-${language}-${viewport.width}.png`), fullPage: true });
+    };
+    const go = (view) => page.locator(`nav a[data-view=${view}]`).click();
+    await take('search');
+    await choose(page, jpeg('mug-blue.jpg', await picture(all[0][1])));
+    await settled(page);
+    await page.locator('.pair .marks').first().waitFor();
+    await take('variant');
+    await go('search');
+    await choose(page, jpeg('red-mug-from-chat.jpg', await edited(browser, first, 0.08)));
+    await settled(page);
+    await page.locator('.offer img').first().waitFor();
+    await take('hit');
+    await choose(page, ...(await Promise.all(many.map(([model, colour], n) => named(model, colour, n)))));
+    await page.waitForSelector('.pill.waiting, .pill.busy', { state: 'detached' });
+    await take('many');
+    await go('reviews');
+    await page.locator('.pair .marks').first().waitFor();
+    await take('reviews');
+    await go('overview');
+    await page.locator('.tiles').waitFor();
+    await take('overview');
+  }
 } finally {
   await browser.close();
   await stopAll();

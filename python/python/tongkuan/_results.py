@@ -172,6 +172,8 @@ class Answer(Result):
     """With 95 % certainty at most this share of the searches for unknown pictures passes the threshold."""
     fetched_at: str | None = None
     stale: bool = False
+    as_of: str | None = None
+    """Set where the home's database is away: what was stored, removed or told since then is not in the answer."""
     matched: Matched | None = None
     offers: tuple[Offer, ...] = ()
     total_offers: int | None = None

@@ -49,7 +49,7 @@ impl Table {
 }
 
 /// Tables in an order that no reference minds. Turns are not among them: they are over when their process is.
-pub(crate) const TABLES: [Table; 26] = [
+pub(crate) const TABLES: [Table; 27] = [
     Table { name: "meta", keys: 1, columns: &[("key", Text), ("value", Text)], is_exported: true },
     Table {
         name: "photos",
@@ -187,6 +187,20 @@ pub(crate) const TABLES: [Table; 26] = [
             ("same", Flag),
             ("confidence", Single),
             ("told_at_ms", Integer),
+        ],
+        is_exported: true,
+    },
+    Table {
+        name: "recognised",
+        keys: 1,
+        columns: &[
+            ("byte_digest", Digest),
+            ("photo_id", Integer),
+            ("score", Single),
+            ("confidence", Single),
+            ("max_false_hit", Single),
+            ("verifier", Text),
+            ("recognised_at_ms", Integer),
         ],
         is_exported: true,
     },

@@ -43,8 +43,12 @@ impl Plan {
         let left_today = reports.iter().fold(0_u32, |sum, report| sum.saturating_add(report.left));
         let breadth = command.breadth.breadth();
         let upstreams = if breadth.all_upstreams { reports.len() } else { 1 };
-        let details =
-            if command.details { details_wanted(usize::from(command.top), stored, looked)? } else { 0 };
+        let details = if command.details {
+            let top = usize::from(command.top);
+            details_lacking(top, stored, looked)? + open.len() * top
+        } else {
+            0
+        };
         // Parts that an upstream will suggest cannot be counted ahead.
         let wanted = if breadth.suggested_regions && !open.is_empty() {
             u32::MAX
@@ -84,21 +88,15 @@ impl Plan {
     }
 }
 
-/// Offers of known pictures without details, and as many as may come for each open one; each offer once.
-fn details_wanted(top: usize, stored: &mut StoredDetails<'_>, looked: &[Looked]) -> Result<usize> {
-    let (mut open, mut unknown) = (HashSet::new(), HashSet::new());
-    for looked in looked {
-        match &looked.known {
-            Ok(_) if looked.is_open() => drop(open.insert(looked.digest)),
-            Ok(answer) => {
-                for offer in answer.offers.iter().take(top) {
-                    if stored.of(&offer.offer_id)?.is_none() {
-                        unknown.insert(&offer.offer_id);
-                    }
-                }
-            }
-            Err(_) => {}
+/// Offers of known pictures whose details are not stored; each offer once.
+fn details_lacking(top: usize, stored: &mut StoredDetails<'_>, looked: &[Looked]) -> Result<usize> {
+    let mut lacking = HashSet::new();
+    let known =
+        looked.iter().filter(|looked| !looked.is_open()).filter_map(|looked| looked.known.as_ref().ok());
+    for offer in known.flat_map(|answer| answer.offers.iter().take(top)) {
+        if stored.of(&offer.offer_id)?.is_none() {
+            lacking.insert(&offer.offer_id);
         }
     }
-    Ok(unknown.len() + open.len() * top)
+    Ok(lacking.len())
 }

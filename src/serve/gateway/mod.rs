@@ -128,10 +128,17 @@ async fn search(
         breadth: Breadth::default(),
         counts_saved: false,
     };
-    let searched = search_for(app, caller, picture, plan, app.deadline()).await.map_err(|failure| {
+    let failed = |failure: Failure| {
         tracing::warn!(dialect, code = failure.code(), error = %failure, "a search in a dialect failed");
         refusal_of(&failure)
-    })?;
+    };
+    let deadline = app.deadline();
+    let mut searched = search_for(app, caller, picture, plan.clone(), deadline).await.map_err(failed)?;
+    // A script asks as it always did, and cannot be told of parts.
+    if searched.answer.unanswered.as_ref().is_some_and(|why| why.reason == WhyNot::TooElongated) {
+        let plan = Plan { force: true, ..plan };
+        searched = search_for(app, caller, picture, plan, deadline).await.map_err(failed)?;
+    }
     let answer = searched.answer;
     let headers = headers_of(&answer, app.clock.now());
     let word = headers.get("x-tongkuan").and_then(|word| word.to_str().ok()).unwrap_or_default();

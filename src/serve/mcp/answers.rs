@@ -164,6 +164,8 @@ pub(super) struct SearchAnswer {
     /// Over all pages, where 1688 says so.
     total_offers: Option<u64>,
     pub(super) age: Age,
+    /// Set while the store is away: what was stored or removed since then is not in this answer.
+    as_of: Option<String>,
     pub(super) not_asked: Option<NotAsked>,
     /// Why what was paid for could not be stored.
     unstored: Option<String>,
@@ -196,6 +198,7 @@ impl SearchAnswer {
             offers_left_out: answer.offers.len().saturating_sub(max_offers),
             total_offers: answer.total_offers,
             age: Age::of(answer.fetched_at, answer.stale, now),
+            as_of: answer.as_of.map(|at| at.to_string()),
             not_asked,
             unstored: answer.unstored.as_ref().map(|unstored| unstored.message.clone()),
             warnings: answer.warnings.clone(),
