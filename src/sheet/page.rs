@@ -16,7 +16,7 @@ table{border-collapse:separate;border-spacing:0;font-variant-numeric:tabular-num
 th,td{padding:.3rem .5rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:middle;max-width:22rem;overflow-wrap:anywhere}
 th{position:sticky;top:0;background:var(--card);white-space:nowrap;z-index:1}
 img{max-width:96px;max-height:96px;display:block;background:#fff}
-.title{min-width:14rem}.number{text-align:right}.number,.short{white-space:nowrap}a{color:inherit}
+.title{min-width:14rem}.long{min-width:11rem}.number{text-align:right}.number,.short{white-space:nowrap}a{color:inherit}
 ";
 
 pub(super) fn html(sheet: &Sheet) -> String {
@@ -62,7 +62,7 @@ fn cell(cell: &Cell<'_>, column: &Column, row: &SheetRow<'_>, sheet: &Sheet) -> 
         // Days, statuses and numbers of goods stay on one line.
         Cell::Text(text) if text.len() <= 16 => html! { td.short { (field(text)) } },
         Cell::Text(text) if column.name.starts_with("title") => html! { td.title { (field(text)) } },
-        Cell::Text(text) => html! { td { (field(text)) } },
+        Cell::Text(text) => html! { td.long { (field(text)) } },
         Cell::Link(url) => {
             html! { td { a href=(url) rel="noreferrer noopener" target="_blank" title=(url) { (field(host_of(url))) } } }
         }
