@@ -16,7 +16,7 @@ const DAY_MS: u128 = 24 * HOUR_MS;
 
 /// Saved calls are written down this many at a time, because a hit must not wait for the disk. A process that is
 /// killed forgets fewer than this.
-const FLUSH_EVERY: u64 = 64;
+pub(super) const FLUSH_EVERY: u64 = 64;
 
 /// The account of one upstream for the platform's present day.
 #[derive(Clone, Debug, PartialEq, Serialize)]

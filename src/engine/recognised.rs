@@ -4,17 +4,15 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::paying::NOTE_PATIENCE;
+use super::quota::FLUSH_EVERY;
 use super::search::Search;
 use super::{Engine, EngineError, Stage};
 use crate::store::{Patience, Recognised};
 use crate::verdict::{Match, Rule, Verdict};
 use crate::verify::weights_digest;
 
-/// They are written down this many at a time, because a hit must not wait for the disk. A process that is killed forgets fewer
-/// than this, and judges them anew.
-const FLUSH_EVERY: usize = 64;
-
-/// Files that were recognised since they were last written down.
+/// Files that were recognised since they were last written down, [`FLUSH_EVERY`] at a time, because a hit must not wait for the
+/// disk. A process that is killed forgets fewer, and judges them anew.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten(Mutex<Vec<Recognised>>);
 
@@ -33,7 +31,6 @@ impl Search<'_> {
             known.verifier == weights_digest() && f64::from(known.max_false_hit) <= self.engine.bound.asked()
         };
         Ok(known.filter(holds).map(|known| Match {
-            rule: Rule::SamePicture,
             score: known.score,
             confidence: Some(known.confidence),
             ..Match::equal(known.photo_id, Rule::SamePicture)
@@ -61,7 +58,7 @@ impl Search<'_> {
             verifier: weights_digest().to_owned(),
             recognised_at: self.engine.clock.now(),
         });
-        let is_enough = unwritten.len() >= FLUSH_EVERY;
+        let is_enough = unwritten.len() as u64 >= FLUSH_EVERY;
         drop(unwritten);
         if is_enough {
             self.engine.flush_recognised();

@@ -30,10 +30,7 @@ pub(super) struct Search<'e> {
     pub(super) verdict: Verdict,
     /// What the verdict was drawn by.
     pub(super) policy: Policy,
-    /// Whether it was drawn by likeness.
-    was_judged: bool,
-    /// Whether it is what these very bytes were taken for before.
-    was_recognised: bool,
+    ground: Ground,
     /// The photo that the verdict names.
     pub(super) matched: Option<Matched>,
     /// The stored answer to this very question; `None` when there is none, or when it must not be used.
@@ -46,6 +43,17 @@ pub(super) struct Search<'e> {
     pub(super) warnings: Vec<String>,
     /// See [`Answer::as_of`].
     pub(super) as_of: Option<Timestamp>,
+}
+
+/// What a verdict rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ground {
+    /// Equal bytes or pixels, or nothing yet.
+    Equal,
+    /// What these very bytes were taken for before.
+    Recognised,
+    /// Likeness.
+    Judged,
 }
 
 /// A stored answer that may be given.
@@ -118,8 +126,7 @@ impl<'e> Search<'e> {
             ticket: heard.1,
             verdict: Verdict::Miss { nearest: None },
             policy: engine.bound.newest(),
-            was_judged: false,
-            was_recognised: false,
+            ground: Ground::Equal,
             matched: None,
             known: None,
             reply: Reply::None,
@@ -132,26 +139,25 @@ impl<'e> Search<'e> {
 
     /// Whether these very bytes are stored, or were recognised before: then nothing is decoded.
     fn find_by_bytes(&mut self) -> Result<bool, EngineError> {
-        let (stored, recognised) = match self.picture.find_bytes()? {
-            Some(same) => (Some(same), false),
-            None => (self.find_recognised()?, true),
+        let (known, ground) = match self.picture.find_bytes()? {
+            Some(same) => (Some(same), Ground::Equal),
+            None => (self.find_recognised()?, Ground::Recognised),
         };
-        let Some(same) = stored else { return Ok(false) };
-        (self.verdict, self.was_judged, self.was_recognised) = (Verdict::Hit(same), false, recognised);
+        let Some(same) = known else { return Ok(false) };
+        (self.verdict, self.ground) = (Verdict::Hit(same), ground);
         Ok(true)
     }
 
     fn judge(&mut self) -> Result<(), EngineError> {
         let judged = judge(self.picture, self.engine, self.query.second_look, &self.query.interrupt)?;
-        (self.policy, self.verdict) = (judged.policy, judged.verdict);
-        (self.was_judged, self.was_recognised) = (true, false);
+        (self.policy, self.verdict, self.ground) = (judged.policy, judged.verdict, Ground::Judged);
         Ok(())
     }
 
     /// Looks at catalogue and index once more: another search may have stored the answer meanwhile.
     pub(super) fn recheck(&mut self) -> Result<(), EngineError> {
         // What was recognised before, and is not any more, is judged like all else.
-        let was_by_sight = self.was_judged || self.was_recognised;
+        let was_by_sight = self.ground != Ground::Equal;
         if !self.find_by_bytes()? && was_by_sight {
             self.judge()?;
         }
@@ -212,7 +218,7 @@ impl<'e> Search<'e> {
     }
 
     pub(super) fn was_judged(&self) -> bool {
-        self.was_judged
+        self.ground == Ground::Judged
     }
 
     /// Whether what is known will do, so that nothing needs to be asked.

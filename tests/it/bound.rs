@@ -14,7 +14,7 @@ use tongkuan::verify::{REVIEW_CONFIDENCE, weights_digest};
 use crate::fakes::{Bench, FakeEmbedder, offer, png, query};
 
 /// A calibration of the fake model: none of `unseen` searches stands out, `sure` of as many look-alikes do, at 0.9.
-fn calibration(unseen: usize, sure: usize) -> Calibration {
+pub(crate) fn calibration(unseen: usize, sure: usize) -> Calibration {
     let sample = |sure| Sample {
         queries: unseen,
         pictures: unseen,
@@ -33,7 +33,7 @@ fn calibration(unseen: usize, sure: usize) -> Calibration {
     }
 }
 
-fn keep(bench: &Bench, calibration: &Calibration) {
+pub(crate) fn keep(bench: &Bench, calibration: &Calibration) {
     Catalog::open(bench.engine().folder()).unwrap().keep_calibration(Some(calibration)).unwrap();
 }
 

@@ -227,9 +227,15 @@ fn killed_and_moved(from: &str, to: &str) -> serde_json::Value {
         let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(15 * round));
         child.kill().unwrap();
-        if child.wait().unwrap().success() {
+        let ended = child.wait().unwrap();
+        if ended.success() {
             let out = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
             return serde_json::from_str(&out).unwrap();
+        }
+        if ended.code().is_some() {
+            // The one before was killed behind its last step, before it could say so: another move tells what came.
+            let further = shell.path("further");
+            return shell.run(&["move", "--from", to, "--to", text(&further), "--json"]).json();
         }
     }
     shell.run(&["move", "--from", from, "--to", to, "--json"]).json()

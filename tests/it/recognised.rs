@@ -1,19 +1,11 @@
 //! Files that were recognised by sight: known by their bytes from then on, as long as that holds.
 
-use image::ImageFormat;
-use image::imageops::{FilterType, resize};
-use tongkuan::calibration::{CALIBRATION_FORMAT, Calibration, Sample};
-use tongkuan::catalog::Catalog;
 use tongkuan::engine::{Outcome, PhotoRef, Sameness};
 use tongkuan::verdict::Rule;
-use tongkuan::verify::weights_digest;
 
-use crate::fakes::{Bench, encoded, picture, png, query};
-
-/// The picture of a seed, smaller: a copy by looks only.
-fn copy(seed: u32) -> Vec<u8> {
-    encoded(&resize(&picture(seed), 96, 72, FilterType::CatmullRom), ImageFormat::Png)
-}
+use crate::bound::{calibration, keep};
+use crate::fakes::{Bench, png, query};
+use crate::told::copy;
 
 #[test]
 fn a_file_that_was_recognised_by_sight_is_neither_decoded_nor_judged_again() {
@@ -58,17 +50,7 @@ fn what_is_recognised_goes_with_the_photo_and_with_a_word_against_it() {
 #[test]
 fn a_stricter_bound_judges_again_what_was_recognised_for_a_weaker_one() {
     let bench = Bench::new();
-    let sample = || Sample { queries: 5000, pictures: 5000, confidences: Vec::new(), made_of: Vec::new() };
-    let calibration = Calibration {
-        format: CALIBRATION_FORMAT,
-        model: "fake".to_owned(),
-        verifier: weights_digest().to_owned(),
-        max_false_hit: 0.01,
-        stored: 4,
-        unseen: sample(),
-        look_alikes: sample(),
-    };
-    Catalog::open(bench.engine().folder()).unwrap().keep_calibration(Some(&calibration)).unwrap();
+    keep(&bench, &calibration(5000, 0));
     let engine = |bound| bench.builder().max_false_hit(bound).open().unwrap();
     let judged = |bound| {
         let inferences = bench.inferences();

@@ -18,7 +18,7 @@ fn file(bytes: &[u8]) -> PhotoRef<'_> {
 }
 
 /// The picture of a seed, smaller: a copy by looks only.
-fn copy(seed: u32) -> Vec<u8> {
+pub(crate) fn copy(seed: u32) -> Vec<u8> {
     encoded(&resize(&picture(seed), 96, 72, FilterType::CatmullRom), ImageFormat::Png)
 }
 
