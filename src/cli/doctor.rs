@@ -121,6 +121,10 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
     checks.push(("ONNX Runtime", runtime_at(&settings.runtime_folder)));
     checks.push(("model", settings.model().map(|model| model.fingerprint().to_string()).map_err(Into::into)));
     match settings.existing_engine(false) {
+        Err(_) if !settings.is_home_named && !settings.has_home()? => {
+            let none = format!("none yet at {}: the first picture that is stored makes it", settings.home);
+            checks.push(("catalogue", Ok(none)));
+        }
         Err(error) => checks.push(("catalogue", Err(error))),
         Ok(engine) => {
             checks.push(("catalogue", sound(&engine)));

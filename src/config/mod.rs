@@ -44,6 +44,8 @@ use variables::Variables;
 pub struct Settings {
     /// The home; it need not be there.
     pub home: Home,
+    /// Whether it was named, so that its absence is a slip.
+    pub is_home_named: bool,
     /// Where a fetched ONNX Runtime lies.
     pub runtime_folder: PathBuf,
     /// The configuration file; it need not be there.
@@ -88,12 +90,14 @@ impl Settings {
             (None, None) => PathBuf::from("config.toml"),
         };
         let file = ConfigFile::read(&config_file, overrides.config_file.is_some())?;
-        let home = overrides.home.clone().or(file.home);
-        let home = home.or_else(|| folders.as_ref().map(|f| f.data_dir().to_path_buf()));
+        let named = overrides.home.clone().or(file.home);
+        let is_home_named = named.is_some();
+        let home = named.or_else(|| folders.as_ref().map(|f| f.data_dir().to_path_buf()));
         let home = Home::parse(home.ok_or(ConfigError::NoHomeFolder)?)?;
         Ok(Self {
             runtime_folder: runtime::shared_folder().unwrap_or_else(|| home.folder().join("runtime")),
             home,
+            is_home_named,
             config_file,
             harvest: file.harvest,
             max_false_hit: overrides.max_false_hit.or(file.max_false_hit),

@@ -124,6 +124,25 @@ fn the_doctor_says_which_runtime_runs_and_that_the_pinned_one_has_no_telemetry()
     assert!(line.contains("1.28.0, without telemetry, fetched: "), "{line}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_doctor_finds_nothing_wrong_where_nothing_was_stored_yet() {
+    let shell = Shell::alone();
+    let doctor = |named: bool| {
+        let mut command = shell.command(&["--json", "--offline", "doctor"]);
+        command.env("XDG_DATA_HOME", shell.path("data"));
+        Ran::of(if named { &mut command } else { command.env_remove("TONGKUAN_HOME") })
+    };
+    let new = doctor(false);
+    let catalogue = new.lines().into_iter().find(|line| line["check"] == "catalogue").unwrap();
+    assert_eq!((new.status, catalogue["state"].as_str()), (0, Some("ok")), "{new:?}");
+    assert!(catalogue["detail"].as_str().unwrap().starts_with("none yet at "), "{catalogue}");
+    assert!(!shell.path("data").exists());
+    // One that was named must be there.
+    let named = doctor(true);
+    assert!(named.status == 2 && named.out.contains("there is no home at"), "{named:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn whatever_this_program_starts_is_told_to_keep_telemetry_off() {
