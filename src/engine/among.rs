@@ -9,7 +9,7 @@ use crate::photo_id::PhotoId;
 use crate::store::{Said, Stored, StoredVector};
 use crate::vector::Embedding;
 use crate::verdict::{Finding, Policy, Verdict};
-use crate::verify::{Probe, Sketch};
+use crate::verify::{Measurements, Probe, Sketch};
 
 /// How many candidates a picture is laid over, as in a search.
 pub const JUDGED: usize = super::judge::CANDIDATES;
@@ -153,7 +153,7 @@ impl Engine {
         said: &Said,
     ) -> Result<Verdict, EngineError> {
         let mut findings = super::judge::findings(self, candidates)?;
-        super::judge::lay_over(probe, &mut findings);
+        super::judge::lay_over(probe, &mut findings, &mut Measurements::default());
         Ok(policy.judge(&findings, &|a, b| said.of(a, b)))
     }
 
@@ -180,7 +180,7 @@ impl Engine {
                 ..Finding::from(*candidate)
             };
             let mut findings: Vec<Finding> = near.iter().map(finding).collect();
-            super::judge::lay_over(&picture.probe, &mut findings);
+            super::judge::lay_over(&picture.probe, &mut findings, &mut Measurements::default());
             let first = match policy.judge(&findings, &|_, _| None) {
                 Verdict::Hit(found) => places.get(place_of(found.photo_id)).copied(),
                 _ => None,

@@ -7,7 +7,7 @@ use crate::photo_id::PhotoId;
 use crate::store::Said;
 use crate::vector::Embedding;
 use crate::verdict::{Finding, Match, Policy, Rule, Verdict};
-use crate::verify::{Doubt, Evidence, Probe, REVIEW_CONFIDENCE, Sketch, SketchedCandidate, measure};
+use crate::verify::{Doubt, Measurements, Probe, REVIEW_CONFIDENCE, Sketch, SketchedCandidate};
 
 /// How many stored pictures are looked at before the verdict.
 pub(super) const CANDIDATES: usize = 20;
@@ -24,6 +24,8 @@ pub(super) trait Look {
     /// Embeddings of parts of it; none where the embedder knows whole pictures only.
     fn parts(&self) -> Result<&[Embedding], EngineError>;
     fn probe(&self) -> Result<&Probe, EngineError>;
+    /// What was found of stored pictures that it was compared with before.
+    fn with_measurements<T>(&self, work: impl FnOnce(&mut Measurements) -> T) -> T;
     /// Runs `work` as (a part of) a stage.
     fn measure<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T;
 }
@@ -172,7 +174,8 @@ fn compare(
     })?;
     if findings.iter().any(|finding| finding.sketch.is_some()) {
         let probe = look.probe()?;
-        look.measure(Stage::Verdict, || lay_over(probe, &mut findings));
+        let compare = || look.with_measurements(|known| lay_over(probe, &mut findings, known));
+        look.measure(Stage::Verdict, compare);
     }
     Ok((findings, said))
 }
@@ -195,18 +198,18 @@ fn ids(candidates: &[index::Candidate]) -> Vec<PhotoId> {
     candidates.iter().map(|candidate| candidate.photo_id).collect()
 }
 
-/// Measures the candidates that have a sketch against the picture in question.
-pub(super) fn lay_over(probe: &Probe, findings: &mut [Finding]) {
-    let mut sketched: Vec<(&mut Option<Evidence>, SketchedCandidate<'_>)> = findings
-        .iter_mut()
-        .filter_map(|Finding { candidate, sketch, evidence }| {
-            let sketch = sketch.as_ref()?;
-            Some((evidence, SketchedCandidate { sketch, cosine: candidate.score }))
-        })
-        .collect();
-    let near: Vec<SketchedCandidate<'_>> = sketched.iter().map(|(_, near)| *near).collect();
-    for ((evidence, _), measured) in sketched.iter_mut().zip(measure(probe, &near)) {
-        **evidence = measured;
+/// Measures the candidates that have a sketch against the picture in question, of which `known` was found before.
+pub(super) fn lay_over(probe: &Probe, findings: &mut [Finding], known: &mut Measurements) {
+    let (mut places, mut near, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, Finding { candidate, sketch, .. }) in findings.iter().enumerate() {
+        if let Some(sketch) = sketch {
+            places.push(place);
+            near.push(SketchedCandidate { sketch, cosine: candidate.score });
+            ids.push(candidate.photo_id.0);
+        }
+    }
+    for (place, evidence) in places.into_iter().zip(known.measure(probe, &near, &ids)) {
+        findings[place].evidence = evidence;
     }
 }
 

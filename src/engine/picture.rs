@@ -1,6 +1,6 @@
 //! The picture in question, and what is made of it: each thing once, when it is first asked for.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
 use super::judge::Look;
 use super::timings::{Stage, Stopwatch};
@@ -14,7 +14,7 @@ use crate::store::{CatalogError, NewPhoto, Stored};
 use crate::tensor::{Preprocessor, Tensor, TensorSpec};
 use crate::vector::Embedding;
 use crate::verdict::{Match, Rule};
-use crate::verify::{Probe, Sketch};
+use crate::verify::{Measurements, Probe, Sketch};
 
 /// A picture's bytes, and whatever was made of them so far.
 pub(super) struct Picture<'e> {
@@ -25,6 +25,8 @@ pub(super) struct Picture<'e> {
     first_look: OnceCell<FirstLook>,
     parts: OnceCell<Vec<Embedding>>,
     probe: OnceCell<Probe>,
+    /// Of the probe.
+    measurements: RefCell<Measurements>,
     pub(super) timings: Stopwatch,
 }
 
@@ -41,8 +43,8 @@ impl<'e> Picture<'e> {
     }
 
     fn hashed(engine: &'e Engine, bytes: &'e [u8], byte_digest: Digest, timings: Stopwatch) -> Self {
-        let (photo, first_look, parts, probe) = Default::default();
-        Self { engine, bytes, byte_digest, photo, first_look, parts, probe, timings }
+        let (photo, first_look, parts, probe, measurements) = Default::default();
+        Self { engine, bytes, byte_digest, photo, first_look, parts, probe, measurements, timings }
     }
 
     pub(super) fn byte_digest(&self) -> Digest {
@@ -147,8 +149,9 @@ impl<'e> Picture<'e> {
     }
 
     /// What was made of it for comparing, and of its parts if those were looked at.
-    pub(super) fn into_compared(self) -> (Option<Probe>, Option<Vec<Embedding>>, Stopwatch) {
-        (self.probe.into_inner(), self.parts.into_inner(), self.timings)
+    pub(super) fn into_compared(self) -> Compared {
+        let (probe, parts) = (self.probe.into_inner(), self.parts.into_inner());
+        Compared { probe, measurements: self.measurements.into_inner(), parts, timings: self.timings }
     }
 
     /// Has it stored as a new photo.
@@ -192,9 +195,21 @@ impl Look for Picture<'_> {
         Self::probe(self)
     }
 
+    fn with_measurements<T>(&self, work: impl FnOnce(&mut Measurements) -> T) -> T {
+        work(&mut self.measurements.borrow_mut())
+    }
+
     fn measure<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
         self.timings.measure(stage, work)
     }
+}
+
+/// What was made of a picture that is compared once more later, without its pixels.
+pub(super) struct Compared {
+    pub(super) probe: Option<Probe>,
+    pub(super) measurements: Measurements,
+    pub(super) parts: Option<Vec<Embedding>>,
+    pub(super) timings: Stopwatch,
 }
 
 fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, EngineError>) -> Result<&T, EngineError> {

@@ -14,7 +14,7 @@ use tongkuan::sandbox::{Catalogue, Good, View};
 use tongkuan::vector::Thresholds;
 use tongkuan::verdict::{Finding, Policy, Verdict};
 use tongkuan::verify::{
-    Doubt, Evidence, Probe, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, SKETCH_FORMAT, Sketch,
+    Doubt, Evidence, Measurements, Probe, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE, SKETCH_FORMAT, Sketch,
     SketchBytesError, SketchedCandidate, measure,
 };
 
@@ -167,6 +167,25 @@ fn the_right_one_is_found_among_twenty() {
     assert!(sure.iter().enumerate().all(|(i, c)| i == 11 || *c < SAME_PICTURE_CONFIDENCE), "{sure:?}");
     let reviews = sure.iter().enumerate().filter(|(i, c)| *i != 11 && **c >= REVIEW_CONFIDENCE).count();
     assert!(reviews <= 1, "{sure:?}");
+}
+
+#[test]
+fn candidates_are_measured_among_others_as_they_are_alone() {
+    let goods: Vec<&Good> = some_goods().take(9).collect();
+    let sketches: Vec<Sketch> = goods.iter().map(|good| Sketch::of(&main_picture(good)).unwrap()).collect();
+    for query in [main_picture(goods[0]), cut(&main_picture(goods[4]), 500)] {
+        let probe = Probe::of(&query).unwrap();
+        let mut known = Measurements::default();
+        // As pictures are stored, others come between; as they are removed, and for parts, some fall out or change places.
+        for ids in [vec![0, 2, 4, 6, 8], (0..9).collect(), vec![4], (0..9).rev().collect(), vec![8, 2, 7]] {
+            let of = |id: &i64| SketchedCandidate {
+                sketch: &sketches[usize::try_from(*id).unwrap()],
+                cosine: if *id == 5 { 0.3 } else { 0.8 },
+            };
+            let candidates: Vec<SketchedCandidate<'_>> = ids.iter().map(of).collect();
+            assert_eq!(known.measure(&probe, &candidates, &ids), measure(&probe, &candidates), "{ids:?}");
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::super::judge::{CANDIDATES, CANDIDATES_PER_PART, Corpus, Judged, Look, judge, of_same_pixels};
-use super::super::picture::{Measured, Picture};
+use super::super::picture::{Compared, Measured, Picture};
 use super::super::{Engine, EngineError, SecondLook, Stage};
 use super::hashes::{Hashes, PROPOSED, StoredHashes};
 use super::overlay::Overlay;
@@ -19,7 +19,7 @@ use crate::photo_id::PhotoId;
 use crate::store::Said;
 use crate::vector::Embedding;
 use crate::verdict::{Match, Policy, Rule, Verdict};
-use crate::verify::Probe;
+use crate::verify::{Measurements, Probe};
 
 /// Files of seen pictures that are kept until their rows are settled, together, in bytes: should a later picture leave
 /// them unseen, their parts have to be looked at. Where more would be kept, parts are looked at at once.
@@ -52,6 +52,8 @@ pub(super) struct Fresh {
     pub(super) pixel_digest: Digest,
     pub(super) hashes: Hashes,
     probe: Probe,
+    /// Of the probe.
+    measurements: Mutex<Measurements>,
     pub(super) is_blank: bool,
     /// Made when it is first asked for, of a picture that was recognised by its hash.
     whole: OnceLock<Whole>,
@@ -188,7 +190,7 @@ impl<'e> Scope<'e> {
         }
         let picture = Picture::with_digest(self.engine, bytes, digest);
         let prepared = self.prepare_new(&picture);
-        let (probe, parts, timings) = picture.into_compared();
+        let Compared { probe, measurements, parts, timings } = picture.into_compared();
         self.stats.add_timings(&timings.read());
         let found = match prepared? {
             New::Known(verdict) => return self.known(verdict),
@@ -204,6 +206,7 @@ impl<'e> Scope<'e> {
             pixel_digest: found.pixel_digest,
             hashes: probe.hashes(),
             probe,
+            measurements: Mutex::new(measurements),
             is_blank: found.is_blank,
             whole: found.whole.map_or_else(OnceLock::new, OnceLock::from),
             parts: parts.map_or_else(OnceLock::new, OnceLock::from),
@@ -346,6 +349,10 @@ impl Look for FreshLook<'_> {
 
     fn probe(&self) -> Result<&Probe, EngineError> {
         Ok(&self.fresh.probe)
+    }
+
+    fn with_measurements<T>(&self, work: impl FnOnce(&mut Measurements) -> T) -> T {
+        work(&mut self.fresh.measurements.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn measure<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
