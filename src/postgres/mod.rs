@@ -37,6 +37,7 @@ mod search;
 mod search_tables;
 mod spend;
 mod tls;
+mod tls_fault;
 mod upkeep;
 mod view;
 
