@@ -47,7 +47,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use address::PostgresAddress;
-pub(crate) use moving::PostgresArrival;
+pub(crate) use moving::{A_FILE, Arriving, PostgresArrival};
 
 use crate::access;
 use crate::catalog::shared::{DamageLog, SetAside, WaitListener};
