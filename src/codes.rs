@@ -272,7 +272,6 @@ mod config {
             SecretNotRead => "secret_not_read",
             Offline => "offline",
             NoHome => "no_home",
-            NeedsFolder => "needs_folder",
             HomeNotReadable => "home_not_readable";
             of Model, Tape, Fetch, Engine
         }

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::output::{check_stdout, complain, stdout};
 use super::settings::Settings;
-use crate::catalog::moving::{MoveOptions, Moved};
-use crate::catalog::{Catalog, Counts, moving};
+use crate::catalog::Counts;
+use crate::catalog::moving::{MoveError, MoveOptions, Moved};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::Progress as _;
 use crate::home::Home;
@@ -33,10 +33,9 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let home = settings.home_folder("a backup", "pg_dump writes its schema into a file")?;
         settings.require_home()?;
-        let catalog = Catalog::open(home)?;
-        let counts = moving::backup(&catalog, &self.file, self.force)?;
+        let terminal = Terminal::new();
+        let counts = settings.home.backup(&self.file, self.force, &mut steps_on(&terminal))?;
         tell_counts(settings, &counts, None, &format!("written to {}, and verified", self.file.display()))
     }
 }
@@ -53,11 +52,17 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let home = settings.home_folder("restoring", "pg_restore puts back what pg_dump wrote")?;
-        let (counts, replaced) = moving::restore(&self.file, home, self.force)?;
-        let text = format!("verified, and restored to {}", home.display());
+        let terminal = Terminal::new();
+        let (counts, replaced) = settings.home.restore(&self.file, self.force, &mut steps_on(&terminal))?;
+        let text = format!("verified, and restored to {}", settings.home);
         tell_counts(settings, &counts, replaced.as_deref(), &text)
     }
+}
+
+/// Progress of a home that moves, on a terminal.
+fn steps_on(terminal: &Terminal) -> impl FnMut(&str, u64, u64) {
+    let number = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+    move |what, done, of| terminal.step(what, number(done), number(of))
 }
 
 fn tell_counts(
@@ -104,32 +109,31 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let home = settings.home_folder("an export", "pg_dump writes its schema into a file")?;
         settings.require_home()?;
-        let catalog = Catalog::open(home)?;
+        let home = &settings.home;
         let mut progress = |_: &str| {};
         let now = SystemClock.now();
         let exported = if self.parquet {
             let terminal = Terminal::new();
             let mut table_begins = |table: &str| terminal.step(table, 0, 1);
-            let exported = moving::export_parquet(&catalog, &self.file, now, &mut table_begins)?;
+            let exported = home.export_parquet(&self.file, now, &mut table_begins)?;
             terminal.step("written", 1, 1);
             exported
         } else if self.file == Path::new("-") {
             check_stdout()?;
             // Not through the guard for terminals: JSON is plain, and may be long.
-            moving::export(&catalog, BufWriter::new(io::stdout().lock()), now, &mut progress)?
+            home.export(BufWriter::new(io::stdout().lock()), now, &mut progress)?
         } else {
             let unwritable = || format!("{} cannot be written", self.file.display());
             if self.file.exists() && !self.force {
-                return Err(moving::MoveError::Exists { path: self.file.clone() }.into());
+                return Err(MoveError::Exists { path: self.file.clone() }.into());
             }
             let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
             let mut place = tempfile::Builder::new()
                 .prefix(".tongkuan-")
                 .tempfile_in(folder.unwrap_or(Path::new(".")))
                 .with_context(unwritable)?;
-            let exported = moving::export(&catalog, BufWriter::new(place.as_file_mut()), now, &mut progress)?;
+            let exported = home.export(BufWriter::new(place.as_file_mut()), now, &mut progress)?;
             place.as_file().sync_all().with_context(unwritable)?;
             place.persist(&self.file).map_err(|error| error.error).with_context(unwritable)?;
             exported
@@ -155,20 +159,17 @@ pub(super) struct Import {
 
 impl Import {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let home = settings.home_folder("an import", "import into a folder")?;
+        let home = &settings.home;
         let terminal = Terminal::new();
-        let mut progress = |rows: u64| {
-            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-            terminal.step("importing", rows, rows + 1);
-        };
+        let mut progress = steps_on(&terminal);
         let (imported, replaced) = if self.file == Path::new("-") {
-            moving::import(io::stdin().lock(), home, self.force, &mut progress)?
+            home.import(io::stdin().lock(), self.force, &mut progress)?
         } else if self.file.is_dir() {
-            moving::import_parquet(&self.file, home, self.force, &mut progress)?
+            home.import_parquet(&self.file, self.force, &mut progress)?
         } else {
             let file =
                 File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?;
-            moving::import(BufReader::new(file), home, self.force, &mut progress)?
+            home.import(BufReader::new(file), self.force, &mut progress)?
         };
         terminal.step("importing", 1, 1);
         if settings.json {
@@ -221,10 +222,8 @@ impl Move {
         let from = self.from.clone().map_or_else(|| Ok(settings.home.clone()), Home::parse)?;
         let to = Home::parse(self.to.clone())?;
         let terminal = Terminal::new();
-        let number = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
-        let mut progress = |what: &str, done: u64, of: u64| terminal.step(what, number(done), number(of));
         let options = MoveOptions { restart: self.restart, dry_run: self.dry_run };
-        let moved = from.move_to(&to, options, &mut progress)?;
+        let moved = from.move_to(&to, options, &mut steps_on(&terminal))?;
         let left: Vec<_> =
             LEFT_BEHIND.into_iter().filter(|(name, _)| from.folder().join(name).exists()).collect();
         if settings.json {

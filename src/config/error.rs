@@ -55,9 +55,6 @@ pub enum ConfigError {
         "there is no home at {home}: no catalogue is in it; correct TONGKUAN_HOME or the configuration file"
     )]
     NoHome { home: Home },
-    /// What was asked for works on the file of a catalogue. `what` begins the sentence, `instead` ends it.
-    #[error("{what} needs a home in a folder, and this one is in the database {home}: {instead}")]
-    NeedsFolder { what: &'static str, home: Home, instead: &'static str },
     /// Whether something is stored there cannot be seen.
     #[error("the home {} may not be read ({cause}): have its owner let you in, or choose another", home.display())]
     HomeNotReadable { home: PathBuf, cause: String },

@@ -160,16 +160,6 @@ impl Settings {
         if self.has_home()? { Ok(()) } else { Err(ConfigError::NoHome { home: self.home.clone() }) }
     }
 
-    /// The home's folder, for what works on the catalogue's file. `what` begins the sentence of the refusal for a home in a
-    /// database, `instead` ends it.
-    ///
-    /// # Errors
-    /// [`ConfigError::NeedsFolder`].
-    pub fn home_folder(&self, what: &'static str, instead: &'static str) -> Result<&Path, ConfigError> {
-        let needed = || ConfigError::NeedsFolder { what, home: self.home.clone(), instead };
-        self.home.as_folder().ok_or_else(needed)
-    }
-
     /// Whether something is stored at the home.
     ///
     /// # Errors

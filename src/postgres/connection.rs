@@ -472,7 +472,7 @@ impl PostgresStore {
         Ok(slot.insert(self.connect()?).batch(sql)?)
     }
 
-    fn connect(&self) -> Result<Connection, CatalogError> {
+    pub(super) fn connect(&self) -> Result<Connection, CatalogError> {
         self.backoff.connect(|| Ok(Connection::open(&self.address)?))
     }
 }

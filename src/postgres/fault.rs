@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use postgres::error::{DbError, SqlState};
 
-use super::tls::TlsFault;
+use super::tls_fault::TlsFault;
 use crate::catalog::{CatalogError, DatabaseTrouble};
 
 impl From<postgres::Error> for CatalogError {

@@ -37,6 +37,7 @@ mod search;
 mod search_tables;
 mod spend;
 mod tls;
+mod tls_fault;
 mod upkeep;
 mod view;
 
@@ -46,7 +47,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 pub use address::PostgresAddress;
-pub(crate) use moving::PostgresArrival;
+pub(crate) use moving::{A_FILE, Arriving, PostgresArrival};
 
 use crate::access;
 use crate::catalog::shared::{DamageLog, SetAside, WaitListener};

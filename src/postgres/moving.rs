@@ -1,5 +1,9 @@
 //! The rows of a home in PostgreSQL, and a schema in which a moved home arrives.
 
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
 use postgres::types::ToSql;
 
 use super::address::PostgresAddress;
@@ -7,15 +11,28 @@ use super::connection::{Connection, lock_schema, try_move_lock};
 use super::{PostgresStore, answers, not_opened};
 use crate::catalog::CatalogError;
 use crate::catalog::Words;
-use crate::catalog::moving::{Arrival, Cell, Kind, LastNumber, MoveError, NUMBERED, Row, Rows, Table};
+use crate::catalog::moving::{
+    Arrival, Cell, Kind, LastNumber, MoveError, NUMBERED, Row, Rows, Source, Table,
+};
 use crate::catalog::shared::parse_offer;
 use crate::store::PhotoStore as _;
 
 /// What an arriving schema's comment begins with: who made it, so that no other one is taken for it.
 const MARK: &str = "tongkuan move from ";
 
-/// Behind the name of the schema in which a home arrives. Names that PostgreSQL would cut are cut before.
+/// What the place begins with that a file comes from: the sum of its rows follows.
+pub(crate) const A_FILE: &str = "a file with the rows ";
+
+/// Behind the name of the schema in which a home arrives, and of one that was replaced, before a number.
 const ARRIVING: &str = "_arriving";
+const REPLACED: &str = "_replaced_";
+
+/// How long who reads a snapshot may do something else, such as wait for a pipe: nobody waits for its locks, but vacuum spares
+/// what it sees.
+const SNAPSHOT_IDLE: Duration = Duration::from_hours(1);
+
+/// A process that has ended may be seen for a moment longer.
+const UNTIL_CLOSED: Duration = Duration::from_secs(5);
 
 /// A column as it is read: in the one type that its kind has here.
 fn read_column((name, kind): (&str, Kind)) -> String {
@@ -105,6 +122,46 @@ fn sent((name, kind): (&str, Kind)) -> (&'static str, String) {
     }
 }
 
+fn rows_after(
+    c: &mut Connection,
+    table: &Table,
+    after: Option<&[Cell]>,
+    limit: u32,
+) -> Result<Vec<Row>, CatalogError> {
+    let after = after.unwrap_or_default();
+    let key = join(table.key(), key_column);
+    let places: Vec<String> = (1..=after.len()).map(|place| format!("${place}")).collect();
+    let behind =
+        if after.is_empty() { String::new() } else { format!("WHERE ({key}) > ({})", places.join(", ")) };
+    let sql = format!(
+        "SELECT {} FROM {} {behind} ORDER BY {key} LIMIT {limit}",
+        join(table.columns, read_column),
+        table.name,
+    );
+    let values: Vec<&(dyn ToSql + Sync)> = after.iter().map(key_value).collect();
+    let rows = c.query(&sql, &values)?;
+    rows.iter().map(|row| Ok(cells(row, table.columns)?)).collect()
+}
+
+fn row_count(c: &mut Connection, table: &Table) -> Result<u64, CatalogError> {
+    Ok(super::count(c.one(&format!("SELECT count(*) FROM {}", table.name), &[])?.try_get(0)?))
+}
+
+fn last_numbers(c: &mut Connection) -> Result<Vec<LastNumber>, CatalogError> {
+    let mut numbers = Vec::with_capacity(NUMBERED.len());
+    for (table, column) in NUMBERED {
+        let row = c.one(
+            &format!(
+                "SELECT greatest(pg_sequence_last_value(pg_get_serial_sequence('{table}', '{column}')::regclass),
+                                 (SELECT max({column}) FROM {table}), 0)"
+            ),
+            &[],
+        )?;
+        numbers.push((table, row.try_get(0)?));
+    }
+    Ok(numbers)
+}
+
 impl Rows for PostgresStore {
     fn rows_after(
         &self,
@@ -112,43 +169,15 @@ impl Rows for PostgresStore {
         after: Option<&[Cell]>,
         limit: u32,
     ) -> Result<Vec<Row>, CatalogError> {
-        let after = after.unwrap_or_default();
-        let key = join(table.key(), key_column);
-        let places: Vec<String> = (1..=after.len()).map(|place| format!("${place}")).collect();
-        let behind =
-            if after.is_empty() { String::new() } else { format!("WHERE ({key}) > ({})", places.join(", ")) };
-        let sql = format!(
-            "SELECT {} FROM {} {behind} ORDER BY {key} LIMIT {limit}",
-            join(table.columns, read_column),
-            table.name,
-        );
-        let values: Vec<&(dyn ToSql + Sync)> = after.iter().map(key_value).collect();
-        self.read(|c| {
-            let rows = c.query(&sql, &values)?;
-            rows.iter().map(|row| Ok(cells(row, table.columns)?)).collect()
-        })
+        self.read(|c| rows_after(c, table, after, limit))
     }
 
     fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
-        let sql = format!("SELECT count(*) FROM {}", table.name);
-        self.read(|c| Ok(super::count(c.one(&sql, &[])?.try_get(0)?)))
+        self.read(|c| row_count(c, table))
     }
 
     fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {
-        self.read(|c| {
-            let mut numbers = Vec::with_capacity(NUMBERED.len());
-            for (table, column) in NUMBERED {
-                let row = c.one(
-                    &format!(
-                        "SELECT greatest(pg_sequence_last_value(pg_get_serial_sequence('{table}', '{column}')::regclass),
-                                         (SELECT max({column}) FROM {table}), 0)"
-                    ),
-                    &[],
-                )?;
-                numbers.push((table, row.try_get(0)?));
-            }
-            Ok(numbers)
-        })
+        self.read(|c| last_numbers(c))
     }
 
     fn changes(&self) -> Result<u64, CatalogError> {
@@ -156,11 +185,62 @@ impl Rows for PostgresStore {
     }
 }
 
+impl Source for PostgresStore {
+    /// On a connection of its own: what was read already cannot be read again after one that broke.
+    fn at_once(&self, read: &mut dyn FnMut(&dyn Rows) -> Result<(), MoveError>) -> Result<(), MoveError> {
+        let mut connection = self.connect()?;
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = {}",
+            SNAPSHOT_IDLE.as_millis()
+        );
+        connection.batch(&begin).map_err(CatalogError::from)?;
+        read(&Snapshot(RefCell::new(connection)))
+    }
+}
+
+/// A home in a transaction that reads, and ends with its connection.
+struct Snapshot(RefCell<Connection>);
+
+impl Rows for Snapshot {
+    fn rows_after(
+        &self,
+        table: &Table,
+        after: Option<&[Cell]>,
+        limit: u32,
+    ) -> Result<Vec<Row>, CatalogError> {
+        rows_after(&mut self.0.borrow_mut(), table, after, limit)
+    }
+
+    fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
+        row_count(&mut self.0.borrow_mut(), table)
+    }
+
+    fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {
+        last_numbers(&mut self.0.borrow_mut())
+    }
+
+    fn changes(&self) -> Result<u64, CatalogError> {
+        Ok(0)
+    }
+}
+
+/// What arrives, and what gives way to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arriving<'a> {
+    /// Where it comes from. The same means the same rows, so one that was killed goes on.
+    pub(crate) from: &'a str,
+    /// What an unfinished move has left gives way. What a file has left always gives way to another file.
+    pub(crate) restart: bool,
+    /// A home that is there gives way, and is kept under another name.
+    pub(crate) force: bool,
+}
+
 /// A home that arrives in a schema beside its place, which stays where the move is killed.
 pub(crate) struct PostgresArrival {
     store: PostgresStore,
     arriving: PostgresAddress,
     target: PostgresAddress,
+    force: bool,
     /// Holds the lock of this move.
     connection: Connection,
     /// The side journal of the store, which has nothing to keep.
@@ -169,18 +249,17 @@ pub(crate) struct PostgresArrival {
 
 impl PostgresArrival {
     /// Begins beside `target`, or goes on with what came from the same place before.
-    pub(crate) fn begin(target: &PostgresAddress, from: &str, restart: bool) -> Result<Self, MoveError> {
+    pub(crate) fn begin(target: &PostgresAddress, arrives: Arriving<'_>) -> Result<Self, MoveError> {
+        let Arriving { from, restart, force } = arrives;
         let location = target.to_string();
         let fails = |error: CatalogError| MoveError::from(not_opened(target, error));
         let mut connection = Connection::open(target).map_err(|error| fails(error.into()))?;
-        let kept = target.schema().len().min(super::address::MAX_NAME - ARRIVING.len());
-        let arriving = target.with_schema(format!("{}{ARRIVING}", &target.schema()[..kept]));
+        let arriving = target.with_schema(name_beside(target.schema(), ARRIVING));
         if !try_move_lock(&mut connection, target).map_err(|error| fails(error.into()))? {
             return Err(MoveError::InUse { path: location.into() });
         }
-        if has_tables(&mut connection, target).map_err(|error| fails(error.into()))? {
-            return Err(MoveError::TargetUsed { location });
-        }
+        // Before all rows were sent for nothing; looked at again when the place is taken.
+        must_give_way(&mut connection, target, force)?;
         let mark = format!("{MARK}{from}");
         let found = mark_of(&mut connection, &arriving).map_err(|error| fails(error.into()))?;
         let schema = arriving.schema();
@@ -190,14 +269,12 @@ impl PostgresArrival {
             // One that no move has made is not thrown away.
             Some(found) => match found.strip_prefix(MARK) {
                 None => return Err(MoveError::TargetUsed { location: arriving.to_string() }),
-                Some(from) if !restart => {
-                    return Err(MoveError::Unfinished { location, from: from.to_owned() });
-                }
-                Some(_) => {
+                Some(earlier) if restart || [earlier, from].iter().all(|from| from.starts_with(A_FILE)) => {
                     let dropped = connection.batch(&format!("DROP SCHEMA \"{schema}\" CASCADE"));
                     dropped.map_err(|error| fails(error.into()))?;
                     false
                 }
+                Some(earlier) => return Err(MoveError::Unfinished { location, from: earlier.to_owned() }),
             },
         };
         if !is_there {
@@ -214,15 +291,50 @@ impl PostgresArrival {
         let mut write = store.write(super::connection::Lock::Commit)?;
         write.execute("DELETE FROM meta", &[])?;
         write.commit()?;
-        Ok(Self { store, arriving, target: target.clone(), connection, _journal: journal })
+        Ok(Self { store, arriving, target: target.clone(), force, connection, _journal: journal })
     }
 }
 
-/// Whether something is in the schema of a home.
-fn has_tables(connection: &mut Connection, address: &PostgresAddress) -> Result<bool, postgres::Error> {
+/// Behind the name of a schema. Names that PostgreSQL would cut are cut before.
+fn name_beside(schema: &str, behind: &str) -> String {
+    let kept = schema.len().min(super::address::MAX_NAME - behind.len());
+    format!("{}{behind}", &schema[..kept])
+}
+
+/// Refuses where something is that does not give way. Tells whether a home is there that does.
+fn must_give_way(
+    connection: &mut Connection,
+    target: &PostgresAddress,
+    force: bool,
+) -> Result<bool, MoveError> {
+    let fails = |error: postgres::Error| MoveError::from(CatalogError::from(error));
+    let row = connection.one(
+        "SELECT to_regclass($1) IS NOT NULL,
+                EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $2))",
+        &[&format!("{}.format", target.schema()), &target.schema()],
+    );
+    let row = row.map_err(fails)?;
+    let (is_home, has_tables): (bool, bool) =
+        (row.try_get(0).map_err(fails)?, row.try_get(1).map_err(fails)?);
+    if has_tables && !(is_home && force) {
+        return Err(MoveError::TargetUsed { location: target.to_string() });
+    }
+    let since = Instant::now();
+    while is_home && is_in_use(connection).map_err(fails)? {
+        if since.elapsed() >= UNTIL_CLOSED {
+            return Err(MoveError::InUse { path: target.to_string().into() });
+        }
+        std::thread::sleep(UNTIL_CLOSED / 100);
+    }
+    Ok(is_home)
+}
+
+/// Whether others have the home open that this connection is to: their connections have the same name.
+fn is_in_use(connection: &mut Connection) -> Result<bool, postgres::Error> {
     connection.exists(
-        "SELECT 1 FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) LIMIT 1",
-        &[&address.schema()],
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = current_setting('application_name')
+         AND datname = current_database() AND pid <> pg_backend_pid() LIMIT 1",
+        &[],
     )
 }
 
@@ -298,28 +410,51 @@ impl Arrival for PostgresArrival {
         write.commit()
     }
 
-    fn take_place(self: Box<Self>) -> Result<(), MoveError> {
-        let Self { store, arriving, target, mut connection, _journal } = *self;
+    fn take_place(self: Box<Self>) -> Result<Option<PathBuf>, MoveError> {
+        let Self { store, arriving, target, force, mut connection, _journal } = *self;
         drop(store);
         connection.batch("BEGIN").map_err(CatalogError::from)?;
-        let taken = rename(&mut connection, &arriving, &target);
+        let taken = rename(&mut connection, &arriving, &target, force);
         let ended = connection.batch(if taken.is_ok() { "COMMIT" } else { "ROLLBACK" });
-        taken.map_err(CatalogError::from)?;
-        Ok(ended.map_err(CatalogError::from)?)
+        let replaced = taken?;
+        ended.map_err(CatalogError::from)?;
+        Ok(replaced.map(|schema| target.with_schema(schema).to_string().into()))
     }
 }
 
-/// An empty schema that waits for the home goes; one that is not empty lets nothing be done.
+/// An empty schema that waits for the home goes; a home that gives way gets another name, which is returned.
 fn rename(
     connection: &mut Connection,
     arriving: &PostgresAddress,
     target: &PostgresAddress,
-) -> Result<(), postgres::Error> {
-    lock_schema(connection, target)?;
+    force: bool,
+) -> Result<Option<String>, MoveError> {
+    lock_schema(connection, target).map_err(CatalogError::from)?;
     let (from, to) = (arriving.schema(), target.schema());
-    connection.batch(&format!(
-        "DROP SCHEMA IF EXISTS \"{to}\"; COMMENT ON SCHEMA \"{from}\" IS NULL; ALTER SCHEMA \"{from}\" RENAME TO \"{to}\""
-    ))
+    let kept = if must_give_way(connection, target, force)? {
+        Some(free_name(connection, to).map_err(CatalogError::from)?)
+    } else {
+        None
+    };
+    let goes = match &kept {
+        Some(kept) => format!("ALTER SCHEMA \"{to}\" RENAME TO \"{kept}\""),
+        None => format!("DROP SCHEMA IF EXISTS \"{to}\""),
+    };
+    let comes = format!("COMMENT ON SCHEMA \"{from}\" IS NULL; ALTER SCHEMA \"{from}\" RENAME TO \"{to}\"");
+    connection.batch(&format!("{goes}; {comes}")).map_err(CatalogError::from)?;
+    Ok(kept)
+}
+
+/// The name of a schema for a home that was replaced.
+fn free_name(connection: &mut Connection, schema: &str) -> Result<String, postgres::Error> {
+    let mut number = 1_u32;
+    loop {
+        let name = name_beside(schema, &format!("{REPLACED}{number}"));
+        if !connection.exists("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&name])? {
+            return Ok(name);
+        }
+        number += 1;
+    }
 }
 
 /// What stands beside an offer to be looked for: its price, and the words of its title. Neither for one that cannot be read.

@@ -23,6 +23,8 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 
+use super::tls_fault::TlsFault;
+
 /// `sslrootcert` for the authorities that this machine's system trusts.
 const SYSTEM: &str = "system";
 
@@ -254,68 +256,6 @@ fn verifier_of(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPki
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
         .map_err(|error| fault(error.to_string()))
-}
-
-/// Why a connection is not encrypted as was asked for.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum TlsFault {
-    #[error("the {what} file {}: {problem}", path.display())]
-    File { what: &'static str, path: PathBuf, problem: String },
-    #[error(
-        "this machine's system tells no authorities ({problem}): name a file of them with sslrootcert=PATH"
-    )]
-    SystemRoots { problem: String },
-    #[error(
-        "the server's certificate is signed by no authority that {trusting} names: name the file of its authority with \
-         sslrootcert=PATH"
-    )]
-    UnknownAuthority { trusting: String },
-    #[error(
-        "the server's certificate is not for {name}{}: use a host name that it holds, or sslmode=verify-ca, which asks for none",
-        holds(presented)
-    )]
-    OtherName { name: String, presented: Vec<String> },
-    #[error("the server's certificate has expired: have it renewed, and look at this machine's clock")]
-    Expired,
-    #[error("the server's certificate is not valid yet: look at the clocks of both machines")]
-    NotYetValid,
-    #[error("the server's certificate cannot be trusted ({0}): have one made for this server")]
-    BadCertificate(String),
-    #[error("there can be no encrypted connection: {0}")]
-    Other(String),
-}
-
-/// The names of a certificate, as the end of a clause.
-fn holds(presented: &[String]) -> String {
-    if presented.is_empty() { String::new() } else { format!(" (it holds {})", presented.join(", ")) }
-}
-
-impl TlsFault {
-    /// Whether the server is not, or may not be, the one that was meant.
-    pub(super) fn is_distrust(&self) -> bool {
-        matches!(
-            self,
-            Self::UnknownAuthority { .. }
-                | Self::OtherName { .. }
-                | Self::Expired
-                | Self::NotYetValid
-                | Self::BadCertificate(_)
-        )
-    }
-
-    fn of(error: &rustls::Error, name: &str, trusting: &str) -> Self {
-        let rustls::Error::InvalidCertificate(error) = error else { return Self::Other(error.to_string()) };
-        match error {
-            CertificateError::UnknownIssuer => Self::UnknownAuthority { trusting: trusting.to_owned() },
-            CertificateError::NotValidForName => Self::OtherName { name: name.to_owned(), presented: vec![] },
-            CertificateError::NotValidForNameContext { presented, .. } => {
-                Self::OtherName { name: name.to_owned(), presented: presented.clone() }
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
-            other => Self::BadCertificate(other.to_string()),
-        }
-    }
 }
 
 /// Why the handshake failed: the network, or what was said over it.

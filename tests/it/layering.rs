@@ -142,7 +142,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("fetch", &["http"]),
     // One value for both kinds of stores, so that nobody above asks which it is.
-    ("home", &["catalog", "postgres", "store"]),
+    ("home", &["catalog", "postgres", "store", "timestamp"]),
     ("http", &[]),
     ("index", &["access", "photo_id", "vector"]),
     // Knows where pictures are and what is said of them, not who wants them.

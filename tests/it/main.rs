@@ -28,6 +28,8 @@ mod ledger;
 mod merge;
 mod move_home;
 mod moving;
+#[cfg(feature = "postgres")]
+mod moving_stores;
 mod official;
 mod paid;
 mod paid_once;

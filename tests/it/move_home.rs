@@ -100,13 +100,13 @@ fn fill_the_rest(store: &dyn Store) {
 }
 
 /// A home in a folder with rows in all tables.
-fn source() -> Bench {
+pub(crate) fn source() -> Bench {
     let bench = filled();
     fill_the_rest(&Catalog::open(bench.home.path()).unwrap());
     bench
 }
 
-fn moved(from: &Home, to: &Home) -> Result<Moved, MoveError> {
+pub(crate) fn moved(from: &Home, to: &Home) -> Result<Moved, MoveError> {
     from.move_to(to, MoveOptions::default(), &mut |_, _, _| {})
 }
 
@@ -242,7 +242,7 @@ fn killed_and_moved(from: &str, to: &str) -> serde_json::Value {
 }
 
 /// With more rows than a page has.
-fn big_source() -> Bench {
+pub(crate) fn big_source() -> Bench {
     let bench = source();
     let catalog = Catalog::open(bench.home.path()).unwrap();
     for seed in 10..=220 {

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tongkuan::catalog::Catalog;
-use tongkuan::catalog::moving::{self, MoveError};
+use tongkuan::catalog::moving::{MANIFEST, MoveError};
+use tongkuan::catalog::{Catalog, Counts};
 use tongkuan::clock::Timestamp;
 use tongkuan::engine::{Engine, Mode, PhotoRef, Sameness, TakenVerdict, VerdictLine};
 use tongkuan::home::Home;
@@ -46,15 +46,26 @@ pub(crate) fn answers(bench: &Bench, home: impl Into<Home>) -> Vec<Value> {
     asked.collect()
 }
 
-fn exported(home: &Path) -> Vec<u8> {
+pub(crate) fn exported(home: impl Into<Home>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let catalog = Catalog::open(home).unwrap();
-    moving::export(&catalog, &mut bytes, Timestamp::from_unix_ms(0), &mut |_| {}).unwrap();
+    home.into().export(&mut bytes, Timestamp::from_unix_ms(0), &mut |_| {}).unwrap();
     bytes
 }
 
-fn imported(bytes: &[u8], home: &Path) -> Result<(), MoveError> {
-    moving::import(Cursor::new(bytes), home, false, &mut |_| {}).map(|_| ())
+pub(crate) fn imported(bytes: &[u8], home: impl Into<Home>) -> Result<(), MoveError> {
+    home.into().import(Cursor::new(bytes), false, &mut |_, _, _| {}).map(|_| ())
+}
+
+pub(crate) fn backed_up(home: impl Into<Home>, file: &Path) -> Result<Counts, MoveError> {
+    home.into().backup(file, false, &mut |_, _, _| {})
+}
+
+pub(crate) fn restored(
+    file: &Path,
+    home: impl Into<Home>,
+    force: bool,
+) -> Result<(Counts, Option<PathBuf>), MoveError> {
+    home.into().restore(file, force, &mut |_, _, _| {})
 }
 
 #[test]
@@ -63,10 +74,10 @@ fn an_imported_home_answers_as_the_exported_one() {
     let before = answers(&bench, bench.home.path());
     let bytes = exported(bench.home.path());
     let other = tempfile::tempdir().unwrap();
-    imported(&bytes, &other.path().join("home")).unwrap();
+    imported(&bytes, other.path().join("home")).unwrap();
     assert_eq!(answers(&bench, other.path().join("home")), before);
     // Exported again it is the same but for what the first opening has counted.
-    let again = exported(&other.path().join("home"));
+    let again = exported(other.path().join("home"));
     let rows = |bytes: &[u8]| {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         let kept = |line: &&str| {
@@ -78,9 +89,8 @@ fn an_imported_home_answers_as_the_exported_one() {
 }
 
 /// The home as Parquet files in `folder`.
-fn in_parquet(home: &Path, folder: &Path) {
-    let catalog = Catalog::open(home).unwrap();
-    moving::export_parquet(&catalog, folder, Timestamp::from_unix_ms(0), &mut |_| {}).unwrap();
+pub(crate) fn in_parquet(home: impl Into<Home>, folder: &Path) {
+    home.into().export_parquet(folder, Timestamp::from_unix_ms(0), &mut |_| {}).unwrap();
 }
 
 #[test]
@@ -90,19 +100,9 @@ fn a_home_that_went_through_parquet_files_answers_as_before() {
     let other = tempfile::tempdir().unwrap();
     let (files, home) = (other.path().join("files"), other.path().join("home"));
     in_parquet(bench.home.path(), &files);
-    assert!(
-        matches!(
-            moving::export_parquet(
-                &Catalog::open(bench.home.path()).unwrap(),
-                &files,
-                Timestamp::from_unix_ms(0),
-                &mut |_| {}
-            ),
-            Err(MoveError::Exists { .. })
-        ),
-        "nothing is written over"
-    );
-    let (imported, _) = moving::import_parquet(&files, &home, false, &mut |_| {}).unwrap();
+    let again = Home::from(bench.home.path()).export_parquet(&files, Timestamp::from_unix_ms(0), &mut |_| {});
+    assert!(matches!(again, Err(MoveError::Exists { .. })), "nothing is written over");
+    let (imported, _) = Home::from(home.clone()).import_parquet(&files, false, &mut |_, _, _| {}).unwrap();
     assert_eq!((imported.photos, imported.told), (7, 2));
     assert_eq!(answers(&bench, &home), before);
     let rows = |home: &Path| {
@@ -158,18 +158,18 @@ fn parquet_files_that_were_changed_are_not_imported_and_nothing_is_left_of_them(
             fs::copy(files.join("embeddings.parquet"), files.join("sketches.parquet")).map(drop).unwrap();
         }),
         ("of a newer version", |files| {
-            let path = files.join(moving::MANIFEST);
+            let path = files.join(MANIFEST);
             let text = fs::read_to_string(&path).unwrap();
             fs::write(&path, text.replace("\"catalog_format\": ", "\"catalog_format\": 9")).unwrap();
         }),
-        ("no manifest", |files| fs::remove_file(files.join(moving::MANIFEST)).unwrap()),
+        ("no manifest", |files| fs::remove_file(files.join(MANIFEST)).unwrap()),
     ];
     for (what, spoil) in cases {
         let other = tempfile::tempdir().unwrap();
         let (files, home) = (other.path().join("files"), other.path().join("home"));
         in_parquet(bench.home.path(), &files);
         spoil(&files);
-        let refused = moving::import_parquet(&files, &home, false, &mut |_| {});
+        let refused = Home::from(home.clone()).import_parquet(&files, false, &mut |_, _, _| {});
         assert!(refused.is_err(), "{what}");
         let left = fs::read_dir(&home).map_or(0, Iterator::count);
         assert_eq!(left, 0, "{what}: {refused:?}");
@@ -233,7 +233,8 @@ fn a_home_that_is_there_is_replaced_only_where_that_was_said_and_is_kept() {
     let (bench, other) = (filled(), filled());
     let bytes = exported(bench.home.path());
     assert!(matches!(imported(&bytes, other.home.path()), Err(MoveError::Exists { .. })));
-    let (_, replaced) = moving::import(Cursor::new(&bytes), other.home.path(), true, &mut |_| {}).unwrap();
+    let (_, replaced) =
+        Home::from(other.home.path()).import(Cursor::new(&bytes), true, &mut |_, _, _| {}).unwrap();
     assert!(replaced.unwrap().exists());
     assert_eq!(answers(&bench, other.home.path()), answers(&bench, bench.home.path()));
 }
@@ -253,19 +254,25 @@ fn a_backup_of_a_home_in_use_is_a_whole_home_and_comes_back() {
                 seed += 1;
             }
         });
-        let catalog = Catalog::open(bench.home.path()).unwrap();
-        let counts = moving::backup(&catalog, &file, false);
+        let counts = backed_up(bench.home.path(), &file);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         writer.join().unwrap();
         counts.unwrap()
     });
     assert!(counts.photos >= 7, "{counts:?}");
     let home = place.path().join("home");
-    let (restored, replaced) = moving::restore(&file, &home, false).unwrap();
-    assert_eq!((restored.photos, replaced), (counts.photos, None));
-    assert_eq!(answers(&bench, &home)[..3], answers(&bench, bench.home.path())[..3]);
-    let catalog = Catalog::open(bench.home.path()).unwrap();
-    assert!(matches!(moving::backup(&catalog, &file, false), Err(MoveError::Exists { .. })));
+    let (there, replaced) = restored(&file, home.clone(), false).unwrap();
+    assert_eq!((there.photos, replaced), (counts.photos, None));
+    assert_eq!(answers(&bench, home.as_path())[..3], answers(&bench, bench.home.path())[..3]);
+    assert!(matches!(backed_up(bench.home.path(), &file), Err(MoveError::Exists { .. })));
+}
+
+/// What may become of a backup.
+pub(crate) fn damaged(whole: &[u8]) -> [(&'static str, Vec<u8>); 3] {
+    let mut torn = whole.to_vec();
+    let middle = torn.len() / 2;
+    torn[middle..].iter_mut().for_each(|byte| *byte ^= 0x55);
+    [("torn", torn), ("cut", whole[..middle].to_vec()), ("none", b"no backup".to_vec())]
 }
 
 #[test]
@@ -273,22 +280,17 @@ fn a_damaged_backup_is_refused_and_the_home_stays() {
     let bench = filled();
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("backup.sqlite");
-    moving::backup(&Catalog::open(bench.home.path()).unwrap(), &file, false).unwrap();
+    backed_up(bench.home.path(), &file).unwrap();
     let before = answers(&bench, bench.home.path());
     let whole = fs::read(&file).unwrap();
-    let mut torn = whole.clone();
-    let middle = torn.len() / 2;
-    torn[middle..].iter_mut().for_each(|byte| *byte ^= 0x55);
-    for (what, bytes) in
-        [("torn", torn), ("cut", whole[..whole.len() / 2].to_vec()), ("none", b"no backup".to_vec())]
-    {
+    for (what, bytes) in damaged(&whole) {
         fs::write(&file, bytes).unwrap();
-        let refused = moving::restore(&file, bench.home.path(), true);
+        let refused = restored(&file, bench.home.path(), true);
         assert!(refused.is_err(), "{what}");
         assert_eq!(answers(&bench, bench.home.path()), before, "{what}");
     }
     fs::write(&file, whole).unwrap();
-    assert!(matches!(moving::restore(&file, bench.home.path(), false), Err(MoveError::Exists { .. })));
+    assert!(matches!(restored(&file, bench.home.path(), false), Err(MoveError::Exists { .. })));
 }
 
 #[test]
@@ -297,11 +299,11 @@ fn a_home_that_another_uses_is_not_replaced() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("backup.sqlite");
     let open = Catalog::open(bench.home.path()).unwrap();
-    moving::backup(&open, &file, false).unwrap();
-    let refused = moving::restore(&file, bench.home.path(), true);
+    backed_up(bench.home.path(), &file).unwrap();
+    let refused = restored(&file, bench.home.path(), true);
     assert!(matches!(refused, Err(MoveError::InUse { .. })), "{refused:?}");
     drop(open);
-    let (_, replaced) = moving::restore(&file, bench.home.path(), true).unwrap();
+    let (_, replaced) = restored(&file, bench.home.path(), true).unwrap();
     assert!(replaced.unwrap().exists());
 }
 

@@ -101,11 +101,27 @@ impl PostgresHome {
         client
     }
 
+    /// Its name on the server.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// The schemas that have to do with this home, by what stands behind its name.
+    pub(crate) fn schemas(&self) -> Vec<String> {
+        let found = self.outside().query(
+            "SELECT substr(nspname, length($1) + 1) FROM pg_namespace
+             WHERE nspname = $1 OR nspname LIKE $1 || '\\_%' ORDER BY 1",
+            &[&self.schema],
+        );
+        found.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
     fn drop_schema(&self) {
         let mut client = Client::connect(&self.server, NoTls).unwrap();
         let schema = &self.schema;
         let drop = format!(
-            "SET client_min_messages = warning; DROP SCHEMA IF EXISTS {schema}, {schema}_arriving CASCADE"
+            "SET client_min_messages = warning;
+             DROP SCHEMA IF EXISTS {schema}, {schema}_arriving, {schema}_replaced_1 CASCADE"
         );
         client.batch_execute(&drop).unwrap();
     }

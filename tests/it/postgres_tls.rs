@@ -1,7 +1,9 @@
 //! Encrypted connections to a real server, which `.ci/postgres` starts: whom they trust, and as whom they log in.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use postgres::{Client, NoTls};
 use tongkuan::catalog::CatalogError;
 use tongkuan::postgres::{PostgresAddress, PostgresStore};
 use tongkuan::store::PhotoStore as _;
@@ -55,6 +57,29 @@ impl Encrypted {
         self.open(&self.address("ann", host, &login))
     }
 
+    /// The home's address at the server that is given other certificates.
+    fn certified(&self, more: &str) -> String {
+        let port = self.read("certified-port");
+        let server = format!("postgres://bob@db.test:{port}/postgres?hostaddr=127.0.0.1{more}");
+        self.home.address_by(&server, "certified")
+    }
+
+    /// Gives that server another certificate.
+    fn present(&self, certificate: &str) {
+        let server = std::env::var("TONGKUAN_TEST_POSTGRES_CERTIFIED").unwrap();
+        let connect = || Client::connect(&server, NoTls).unwrap();
+        let path = self.file(certificate);
+        let mut client = connect();
+        client.batch_execute(&format!("ALTER SYSTEM SET ssl_cert_file = '{path}'")).unwrap();
+        client.batch_execute("SELECT pg_reload_conf()").unwrap();
+        // What a new connection is told, the next one is shown.
+        let since = Instant::now();
+        while connect().query_one("SHOW ssl_cert_file", &[]).unwrap().get::<_, String>(0) != path {
+            assert!(since.elapsed() < Duration::from_secs(30), "{certificate} is not taken up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// How the home's connections are encrypted: the protocol, and the subject of the client's certificate.
     fn seen(&self) -> Vec<(Option<String>, Option<String>)> {
         let rows = self.home.outside().query(
@@ -97,6 +122,40 @@ fn a_server_of_another_authority_or_name_is_refused_before_anything_is_said() {
     assert_eq!(error.code(), "database_not_trusted", "{error}");
     assert!(error.to_string().contains("other.test") && error.to_string().contains("db.test"), "{error}");
     assert!(server.ann("other.test", &mode("verify-ca", "authority.pem")).is_ok(), "it asks for no name");
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_told_and_what_to_do_about_it() {
+    let Some(server) = Encrypted::new() else { return };
+    let roots = server.file("authority.pem");
+    let by = |mode: &str| server.certified(&format!("&sslmode={mode}&sslrootcert={roots}"));
+    let wrong: [(&str, &[&str]); 4] = [
+        ("expired.pem", &["has expired on 2020-02-01", "have it renewed"]),
+        ("early.pem", &["not valid yet, but from 2048-01-01", "clock"]),
+        ("elsewhere.pem", &["not for db.test (it holds elsewhere.test)", "verify-ca"]),
+        ("foreign.pem", &["signed by no authority", "authority.pem", "sslrootcert=PATH"]),
+    ];
+    for (certificate, words) in wrong {
+        server.present(certificate);
+        for mode in ["verify-full", "verify-ca", "require"] {
+            let error = server.open(&by(mode)).unwrap_err();
+            if certificate == "elsewhere.pem" && mode != "verify-full" {
+                assert_eq!(error.code(), "database_not_opened", "{mode} asks for no name: {error}");
+                continue;
+            }
+            assert_eq!(error.code(), "database_not_trusted", "{certificate}, {mode}: {error}");
+            let said = error.to_string();
+            assert!(words.iter().all(|word| said.contains(word)), "{certificate}: {said}");
+        }
+        let ran = Shell::alone().run(&["--home", &by("verify-full"), "stats", "--json"]);
+        assert!(ran.status == 2 && words.iter().all(|word| ran.err.contains(word)), "{ran:?}");
+        // Without authorities none is looked at, and the server gets as far as asking who it is.
+        let error = server.open(&server.certified("&sslmode=require")).unwrap_err();
+        assert_eq!(error.code(), "database_not_opened", "{certificate}: {error}");
+    }
+    server.present("server.pem");
+    let error = server.open(&by("verify-full")).unwrap_err();
+    assert!(error.code() == "database_not_opened" && error.to_string().contains("bob"), "{error}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
-//! A catalogue as one file.
+//! A home as one file, which is a catalogue itself.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::MoveError;
-use super::place::Place;
+#[cfg(feature = "postgres")]
+use super::{FolderArrival, MoveProgress, Source, transfer};
 use crate::catalog::{Catalog, Counts, FILE_NAME, counts_of};
 
 /// Writes all of a catalogue, as it is at one moment, into the new file `to`, while other processes use it. The file is a
@@ -16,54 +17,80 @@ use crate::catalog::{Catalog, Counts, FILE_NAME, counts_of};
 /// # Errors
 /// [`MoveError::Exists`] when `to` is there, unless it may be replaced; [`MoveError::NotSound`] when the copy is not
 /// sound, as when the catalogue is damaged.
-pub fn backup(catalog: &Catalog, to: &Path, force: bool) -> Result<Counts, MoveError> {
+pub(crate) fn backup(catalog: &Catalog, to: &Path, force: bool) -> Result<Counts, MoveError> {
+    let before = (catalog.generation()?, catalog.counts()?);
+    write_file(to, force, |copy| {
+        let name = copy.to_str().ok_or_else(|| MoveError::Io {
+            path: to.to_path_buf(),
+            reason: std::io::Error::other("its name is no Unicode"),
+        })?;
+        catalog.read(|connection| connection.execute("VACUUM INTO ?1", [name]))?;
+        let connection = Connection::open(copy)?;
+        // Searches under way are those of this machine's processes.
+        connection.execute("DELETE FROM asking", [])?;
+        drop(connection);
+        let copied = sound(copy, to)?;
+        if before.0 == catalog.generation()? && !alike(&copied, &before.1) {
+            let problem = format!("it counts {copied:?}, the catalogue {:?}", before.1);
+            return Err(MoveError::NotSound { path: to.to_path_buf(), problem });
+        }
+        Ok(copied)
+    })
+}
+
+/// As [`backup`], of a home in another store: its rows at one moment, each of which is compared with what is in the file.
+///
+/// # Errors
+/// As of [`backup`].
+#[cfg(feature = "postgres")]
+pub(crate) fn backup_rows(
+    source: &dyn Source,
+    to: &Path,
+    force: bool,
+    progress: MoveProgress<'_>,
+) -> Result<Counts, MoveError> {
+    write_file(to, force, |copy| {
+        let folder = copy.parent().unwrap_or(Path::new("."));
+        source.at_once(&mut |rows| {
+            transfer(rows, Box::new(FolderArrival::once(folder)?), &mut *progress).map(drop)
+        })?;
+        // One file, without a log beside it.
+        Connection::open(copy)?.pragma_update(None, "journal_mode", "DELETE")?;
+        sound(copy, to)
+    })
+}
+
+/// Has `make` make a catalogue that is to be the file `to`.
+fn write_file(
+    to: &Path,
+    force: bool,
+    make: impl FnOnce(&Path) -> Result<Counts, MoveError>,
+) -> Result<Counts, MoveError> {
     let io = |reason| MoveError::Io { path: to.to_path_buf(), reason };
     if to.exists() && !force {
         return Err(MoveError::Exists { path: to.to_path_buf() });
     }
-    // What was paid for and waits beside the catalogue belongs into the copy.
-    if !catalog.is_read_only() {
-        catalog.store_what_waits()?;
-    }
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let place = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder).map_err(io)?;
     let copy = place.path().join(FILE_NAME);
-    let before = (catalog.generation()?, catalog.counts()?);
-    let name = copy.to_str().ok_or_else(|| io(std::io::Error::other("its name is no Unicode")))?;
-    catalog.read(|connection| connection.execute("VACUUM INTO ?1", [name]))?;
-    {
-        let connection = Connection::open(&copy)?;
-        // Searches under way are those of this machine's processes.
-        connection.execute("DELETE FROM asking", [])?;
-    }
-    let copied = sound(&copy, to)?;
-    let now = catalog.generation()?;
-    if before.0 == now && !alike(&copied, &before.1) {
-        let problem = format!("it counts {copied:?}, the catalogue {:?}", before.1);
-        return Err(MoveError::NotSound { path: to.to_path_buf(), problem });
-    }
+    let counts = make(&copy)?;
     File::open(&copy).and_then(|file| file.sync_all()).map_err(io)?;
     fs::rename(&copy, to).map_err(io)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-    Ok(copied)
+    Ok(counts)
 }
 
-/// Puts a copy that [`backup`] wrote in the place of the catalogue in `home`, or into a home without one. It is verified
-/// before anything is changed; the catalogue that was there is kept beside it, and its name returned.
+/// Makes a catalogue in `folder` of the file that [`backup`] wrote, which is verified first. Returns what is in it.
 ///
 /// # Errors
-/// [`MoveError::Exists`] when there is a catalogue and it may not be replaced, [`MoveError::InUse`] when another process
-/// has it open, [`MoveError::NotSound`] when the copy is not sound, or of a newer version.
-pub fn restore(from: &Path, home: &Path, force: bool) -> Result<(Counts, Option<PathBuf>), MoveError> {
-    let place = Place::in_home(home, force)?;
-    let io = |reason| MoveError::Io { path: from.to_path_buf(), reason };
-    let copy = place.folder().join(FILE_NAME);
-    fs::copy(from, &copy).map_err(io)?;
+/// [`MoveError::NotSound`] when the file is not sound, or of a newer version.
+pub(crate) fn restore(from: &Path, folder: &Path) -> Result<Counts, MoveError> {
+    let copy = folder.join(FILE_NAME);
+    fs::copy(from, &copy).map_err(|reason| MoveError::Io { path: from.to_path_buf(), reason })?;
     let counts = sound(&copy, from)?;
     // An older one becomes one of today's here, where nothing is lost if that fails.
-    drop(Catalog::open(place.folder())?);
-    let replaced = place.take()?;
-    Ok((counts, replaced))
+    drop(Catalog::open(folder)?);
+    Ok(counts)
 }
 
 fn alike(one: &Counts, other: &Counts) -> bool {

@@ -1,21 +1,21 @@
-//! A catalogue as lines of JSON.
+//! A home as lines of JSON, whichever store it is in.
 //!
 //! The first line is `{"tongkuan_export":1,"catalog_format":7,...}`, the last one `{"table":"end","lines":N,"sha256":"..."}`:
 //! of all bytes before it. Each line between is a row: its `table`, then its columns. Digests are in hexadecimal,
 //! vectors, sketches and files in base64 as docs/formats.md has them, with their CRC-32 beside them.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rusqlite::types::ValueRef;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
-use super::tables::{Kind, TABLES, Table};
-use crate::catalog::{Catalog, schema};
+use super::tables::{Cell, Kind, Rows, Source, TABLES, Table, each_page};
+use crate::catalog::{CatalogError, schema};
 use crate::timestamp::Timestamp;
 
 /// Raised when a line means something else.
@@ -52,15 +52,9 @@ pub(super) fn exported_tables() -> impl Iterator<Item = &'static Table> {
 /// Single values that travel: those of what is under way do not.
 pub(super) const META_KEYS: [&str; 4] = ["model", "calibration", "calibrations", "generation"];
 
-/// All rows of a table that travel, in an order that is the same in every export.
-pub(super) fn selection_of(table: &Table) -> String {
-    let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
-    let only = if table.name == "meta" {
-        format!(" WHERE key IN ('{}')", META_KEYS.join("', '"))
-    } else {
-        String::new()
-    };
-    format!("SELECT {} FROM {}{only} ORDER BY 1, 2", names.join(", "), table.name)
+/// Whether a row of a table that travels does so.
+pub(super) fn is_exported(table: &Table, row: &[Cell]) -> bool {
+    table.name != "meta" || matches!(row.first(), Some(Cell::Text(key)) if META_KEYS.contains(&key.as_str()))
 }
 
 /// What was exported, or imported.
@@ -106,63 +100,40 @@ impl<W: Write> Summed<W> {
     }
 }
 
-/// Writes all of a catalogue, as it is at one moment, while other processes use it. Nothing is held but a row. The words of
-/// `progress` are those of the table that begins.
+/// Writes all of a home, as it is at one moment, while other processes use it. No more is held than a page of rows. The words
+/// of `progress` are those of the table that begins.
 ///
 /// # Errors
-/// [`MoveError`] when the catalogue cannot be read or `to` not written.
-pub fn export(
-    catalog: &Catalog,
+/// [`MoveError`] when the home cannot be read or `to` not written.
+pub(crate) fn export(
+    source: &dyn Source,
     to: impl Write,
     now: Timestamp,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Exported, MoveError> {
-    if !catalog.is_read_only() {
-        catalog.store_what_waits()?;
-    }
     let written = |reason| MoveError::Io { path: "what is exported".into(), reason };
     let mut out = Summed { to, hash: Sha256::new() };
     let mut exported = Exported::default();
-    let mut failed = None;
-    catalog.read(|connection| {
-        // One snapshot for all tables.
-        let transaction = connection.unchecked_transaction()?;
-        let sequences: Map<String, Value> = transaction
-            .prepare("SELECT name, seq FROM sqlite_sequence")?
-            .query_map([], |row| Ok((row.get(0)?, json!(row.get::<_, i64>(1)?))))?
-            .collect::<Result<_, _>>()?;
+    source.at_once(&mut |rows| {
         let header = json!({
             "tongkuan_export": EXPORT_FORMAT,
             "catalog_format": schema::newest(),
             "exported_at": now,
-            "sequences": sequences,
+            "sequences": sequences(rows)?,
         });
-        failed = out.line(&header).err();
+        out.line(&header).map_err(written)?;
         for table in exported_tables() {
-            if failed.is_some() {
-                return Ok(());
-            }
             progress(table.name);
-            let mut statement = transaction.prepare(&selection_of(table))?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let mut line = Map::new();
-                line.insert("table".to_owned(), json!(table.name));
-                for (column, (name, kind)) in table.columns.iter().enumerate() {
-                    line.insert((*name).to_owned(), value(row.get_ref(column)?, Form::of(*kind)));
+            each_page(rows, table, None, &mut |page| {
+                for row in page.iter().filter(|row| is_exported(table, row)) {
+                    out.line(&line_of(table, row)).map_err(written)?;
+                    exported.count(table.name);
                 }
-                failed = out.line(&Value::Object(line)).err();
-                if failed.is_some() {
-                    return Ok(());
-                }
-                exported.count(table.name);
-            }
+                Ok(())
+            })?;
         }
         Ok(())
     })?;
-    if let Some(reason) = failed {
-        return Err(written(reason));
-    }
     let sum = out.hash.clone().finalize();
     let sum = hex_of(&sum);
     out.line(&json!({"table": "end", "lines": exported.rows, "sha256": sum})).map_err(written)?;
@@ -170,17 +141,29 @@ pub fn export(
     Ok(exported)
 }
 
-fn value(stored: ValueRef<'_>, form: Form) -> Value {
-    match (stored, form) {
-        (ValueRef::Null, _) => Value::Null,
-        (ValueRef::Integer(number), _) => json!(number),
-        (ValueRef::Real(number), _) => json!(number),
-        (ValueRef::Blob(bytes), Form::Hex) => {
-            json!(hex_of(bytes))
-        }
-        (ValueRef::Blob(bytes), _) => json!(STANDARD.encode(bytes)),
-        // A text that is damaged is exported as far as it can be read, as it is shown.
-        (ValueRef::Text(bytes), _) => json!(String::from_utf8_lossy(bytes)),
+/// The last numbers that tables have given, where they have given any.
+pub(super) fn sequences(rows: &dyn Rows) -> Result<BTreeMap<String, i64>, CatalogError> {
+    let given = rows.last_numbers()?.into_iter().filter(|(_, last)| *last > 0);
+    Ok(given.map(|(table, last)| (table.to_owned(), last)).collect())
+}
+
+fn line_of(table: &Table, row: &[Cell]) -> Value {
+    let mut line = Map::new();
+    line.insert("table".to_owned(), json!(table.name));
+    for ((name, kind), cell) in table.columns.iter().zip(row) {
+        line.insert((*name).to_owned(), value(cell, Form::of(*kind)));
+    }
+    Value::Object(line)
+}
+
+fn value(cell: &Cell, form: Form) -> Value {
+    match (cell, form) {
+        (Cell::Null, _) => Value::Null,
+        (Cell::Integer(number), _) => json!(number),
+        (Cell::Single(number), _) => json!(number),
+        (Cell::Bytes(bytes), Form::Hex) => json!(hex_of(bytes)),
+        (Cell::Bytes(bytes), _) => json!(STANDARD.encode(bytes)),
+        (Cell::Text(text), _) => json!(text),
     }
 }
 

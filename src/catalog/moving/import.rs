@@ -1,7 +1,7 @@
 //! Lines of JSON as a catalogue.
 
 use std::io::{self, BufRead};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
 use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, exported_tables, hex_of};
-use super::place::Place;
 use super::tables::Kind;
 use crate::catalog::columns::crc32;
 use crate::catalog::{Catalog, answers, schema};
@@ -20,53 +19,44 @@ use crate::catalog::{Catalog, answers, schema};
 /// The longest line, in bytes: a waiting picture of 32 MiB in base64, and what stands around it.
 const MAX_LINE_BYTES: u64 = 48 << 20;
 
-/// Makes a catalogue in `home` of what [`super::export`] wrote. It takes its place when all was read, its sum was right and
-/// SQLite finds it sound; where anything is wrong there is nothing. A catalogue that was there is kept beside it, and its
-/// name returned. `progress` hears of rows.
+/// Makes a catalogue in `folder` of what [`super::export`] wrote. It is whole when all was read, its sum was right and SQLite
+/// finds it sound. `progress` hears of rows.
 ///
 /// # Errors
-/// [`MoveError::Exists`] when there is a catalogue and it may not be replaced; [`MoveError`] for what is wrong with the
-/// lines, each with its number.
-pub fn import(
+/// [`MoveError`] for what is wrong with the lines, each with its number.
+pub(crate) fn import(
     from: impl BufRead,
-    home: &Path,
-    force: bool,
+    folder: &Path,
     progress: &mut dyn FnMut(u64),
-) -> Result<(Exported, Option<PathBuf>), MoveError> {
-    arrive(home, force, |transaction| read_all(from, transaction, progress))
+) -> Result<Exported, MoveError> {
+    make_catalog(folder, |transaction| read_all(from, transaction, progress))
 }
 
-/// A new catalogue in the home, of what `read` puts into it.
-pub(super) fn arrive(
-    home: &Path,
-    force: bool,
+/// A new catalogue of what `read` puts into it.
+pub(super) fn make_catalog(
+    folder: &Path,
     read: impl FnOnce(&Transaction<'_>) -> Result<Exported, MoveError>,
-) -> Result<(Exported, Option<PathBuf>), MoveError> {
-    let place = Place::in_home(home, force)?;
+) -> Result<Exported, MoveError> {
+    let catalog = Catalog::open(folder)?;
     let imported = {
-        let catalog = Catalog::open(place.folder())?;
-        let imported = {
-            let mut writer = catalog.writer();
-            // Rows come in an order that no reference minds; what belongs to nothing is found at the end, all at once.
-            writer.pragma_update(None, "foreign_keys", false)?;
-            // The catalogue takes its place only when all of it is on disk.
-            writer.pragma_update(None, "synchronous", "OFF")?;
-            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let imported = read(&transaction)?;
-            answers::index_all_offers(&transaction)?;
-            transaction.commit()?;
-            let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-            debug_assert_eq!(busy, 0);
-            imported
-        };
-        let problems = catalog.problems()?;
-        if let Some(problem) = problems.first() {
-            return Err(MoveError::NotSound { path: "what is imported".into(), problem: problem.clone() });
-        }
+        let mut writer = catalog.writer();
+        // Rows come in an order that no reference minds; what belongs to nothing is found at the end, all at once.
+        writer.pragma_update(None, "foreign_keys", false)?;
+        // The catalogue takes its place only when all of it is on disk.
+        writer.pragma_update(None, "synchronous", "OFF")?;
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let imported = read(&transaction)?;
+        answers::index_all_offers(&transaction)?;
+        transaction.commit()?;
+        let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        debug_assert_eq!(busy, 0);
         imported
     };
-    let replaced = place.take()?;
-    Ok((imported, replaced))
+    let problems = catalog.problems()?;
+    if let Some(problem) = problems.first() {
+        return Err(MoveError::NotSound { path: "what is imported".into(), problem: problem.clone() });
+    }
+    Ok(imported)
 }
 
 fn read_all(

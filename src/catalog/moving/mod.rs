@@ -1,6 +1,9 @@
-//! A whole catalogue goes somewhere else: as a copy of its file ([`backup`], [`restore`]), as lines of JSON
-//! ([`export`], [`import`]) or Parquet files, or row by row into a home of whatever kind (`Home::move_to`). What arrives
-//! is verified before it takes its place, and takes it in one step.
+//! A whole home goes somewhere else, whichever store it is in: as one file (`Home::backup`, `Home::restore`), as lines of JSON
+//! or Parquet files (`Home::export`, `Home::import`), or row by row into another home (`Home::move_to`). What arrives is
+//! verified before it takes its place, and takes it in one step.
+//!
+//! What leaves a home is read through `Source`, which both stores meet. What comes out of a file becomes a catalogue in a folder
+//! first, so there is one reader with its checks for both; for a home in a database its rows then go on as those of a move.
 
 mod backup;
 mod export;
@@ -14,16 +17,26 @@ mod transfer;
 
 use std::path::PathBuf;
 
-pub use backup::{backup, restore};
-pub use export::{EXPORT_FORMAT, Exported, export};
-pub use import::import;
+#[cfg(feature = "postgres")]
+pub(crate) use backup::backup_rows;
+pub(crate) use backup::{backup, restore};
+pub(crate) use export::export;
+pub use export::{EXPORT_FORMAT, Exported};
+pub(crate) use import::import;
 #[cfg(feature = "parquet")]
-pub use parquet::{MANIFEST, export_parquet, import_parquet};
+pub use parquet::MANIFEST;
+#[cfg(feature = "parquet")]
+pub(crate) use parquet::{export_parquet, import_parquet};
+#[cfg(feature = "postgres")]
+pub(crate) use place::by_way_of;
+pub(crate) use place::put_in_place;
 pub(crate) use rows::FolderArrival;
-pub(crate) use tables::Rows;
 #[cfg(feature = "postgres")]
 pub(crate) use tables::{Cell, Kind, LastNumber, NUMBERED, Row, Table};
+pub(crate) use tables::{Rows, Source};
 pub(crate) use transfer::Arrival;
+#[cfg(feature = "postgres")]
+pub(crate) use transfer::digest_of;
 pub use transfer::{MoveOptions, MoveProgress, Moved, MovedTable};
 pub(crate) use transfer::{count_rows, transfer};
 
@@ -59,7 +72,7 @@ pub enum MoveError {
     #[error("{location} holds something already: a home moves to where none is")]
     TargetUsed { location: String },
     #[error(
-        "at {location} waits what a move from {from} has left unfinished: finish that one, or throw it away with --restart"
+        "at {location} waits what a move from {from} has left unfinished: finish that one, or throw it away with move --restart"
     )]
     Unfinished { location: String, from: String },
     #[error(

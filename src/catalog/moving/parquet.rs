@@ -1,4 +1,4 @@
-//! A catalogue as Parquet files, for pandas, DuckDB and their like, and back.
+//! A home as Parquet files, for pandas, DuckDB and their like, and back.
 //!
 //! A folder with one file a table, and `export.json` beside them, which is written last: formats, numbers that were given, and of
 //! each file its rows and SHA-256. Columns are those of the lines of [`super::export`]: digests in hexadecimal; vectors, though,
@@ -24,10 +24,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
-use super::export::{EXPORT_FORMAT, Exported, exported_tables, hex_of, selection_of};
-use super::import::{arrive, check_formats, hex, insert, raise_sequence};
-use super::tables::{Cell, Kind, Row, Table};
-use crate::catalog::{Catalog, schema};
+use super::export::{EXPORT_FORMAT, Exported, exported_tables, hex_of, is_exported, sequences};
+use super::import::{check_formats, hex, insert, make_catalog, raise_sequence};
+use super::tables::{Cell, Kind, Row, Source, Table, each_page};
+use crate::catalog::schema;
 use crate::timestamp::Timestamp;
 
 /// The file that says what the others hold.
@@ -61,21 +61,18 @@ fn is_vector(column: &str) -> bool {
     column == "vector"
 }
 
-/// Writes all of a catalogue, as it is at one moment, into a new folder, while other processes use it. `progress` hears of the
+/// Writes all of a home, as it is at one moment, into a new folder, while other processes use it. `progress` hears of the
 /// table that begins.
 ///
 /// # Errors
-/// [`MoveError`] when the folder is there already, the catalogue cannot be read, or the files cannot be written: then there is no
+/// [`MoveError`] when the folder is there already, the home cannot be read, or the files cannot be written: then there is no
 /// folder.
-pub fn export_parquet(
-    catalog: &Catalog,
+pub(crate) fn export_parquet(
+    source: &dyn Source,
     folder: &Path,
     now: Timestamp,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Exported, MoveError> {
-    if !catalog.is_read_only() {
-        catalog.store_what_waits()?;
-    }
     if folder.exists() {
         return Err(MoveError::Exists { path: folder.to_path_buf() });
     }
@@ -83,39 +80,33 @@ pub fn export_parquet(
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let arriving = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(parent).map_err(unwritten)?;
     let mut exported = Exported::default();
-    let mut files = BTreeMap::new();
-    let mut sequences = BTreeMap::new();
-    let mut failed = None;
-    catalog.read(|connection| {
-        // One snapshot for all tables.
-        let transaction = connection.unchecked_transaction()?;
-        let mut numbers = transaction.prepare("SELECT name, seq FROM sqlite_sequence")?;
-        for row in numbers.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
-            let (name, last): (String, i64) = row?;
-            sequences.insert(name, last);
-        }
-        for table in exported_tables() {
-            progress(table.name);
-            match write_table(&transaction, table, arriving.path(), &mut exported)? {
-                Ok(sum) => drop(files.insert(file_of(table), sum)),
-                Err(reason) => {
-                    failed = Some(reason);
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    })?;
-    if let Some(reason) = failed {
-        return Err(unwritten(reason));
-    }
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         tongkuan_export: EXPORT_FORMAT,
         catalog_format: schema::newest(),
         exported_at: now.to_string(),
-        sequences,
-        files,
+        sequences: BTreeMap::new(),
+        files: BTreeMap::new(),
     };
+    source.at_once(&mut |rows| {
+        manifest.sequences = sequences(rows)?;
+        for table in exported_tables() {
+            progress(table.name);
+            let path = arriving.path().join(file_of(table));
+            let mut file = TableFile::create(&path, table).map_err(unwritten)?;
+            let before = exported.rows;
+            each_page(rows, table, None, &mut |page| {
+                let fits = |row: &Row| is_exported(table, row) && is_of_whole_numbers(table, row);
+                for row in page.into_iter().filter(fits) {
+                    file.put(row).map_err(unwritten)?;
+                    exported.count(table.name);
+                }
+                Ok(())
+            })?;
+            let sha256 = file.close().and_then(|()| sum_of(&path)).map_err(unwritten)?;
+            manifest.files.insert(file_of(table), FileSum { rows: exported.rows - before, sha256 });
+        }
+        Ok(())
+    })?;
     let write_last = || {
         let mut file = File::create(arriving.path().join(MANIFEST))?;
         serde_json::to_writer_pretty(&mut file, &manifest)?;
@@ -127,38 +118,6 @@ pub fn export_parquet(
     // It has another name by now.
     let _ = arriving.keep();
     Ok(exported)
-}
-
-/// The outer error is the catalogue's, the inner one the file's.
-fn write_table(
-    transaction: &Transaction<'_>,
-    table: &Table,
-    folder: &Path,
-    exported: &mut Exported,
-) -> rusqlite::Result<io::Result<FileSum>> {
-    let mut statement = transaction.prepare(&selection_of(table))?;
-    let mut found = statement.query([])?;
-    let path = folder.join(file_of(table));
-    let mut file = match TableFile::create(&path, table) {
-        Ok(file) => file,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    let mut rows = 0;
-    while let Some(row) = found.next()? {
-        let mut cells = Row::with_capacity(table.columns.len());
-        for (column, (_, kind)) in table.columns.iter().enumerate() {
-            let read = super::rows::cell(row.get_ref(column)?, *kind, cells.last());
-            cells.push(read);
-        }
-        if is_of_whole_numbers(table, &cells) {
-            if let Err(reason) = file.put(cells) {
-                return Ok(Err(reason));
-            }
-            rows += 1;
-            exported.count(table.name);
-        }
-    }
-    Ok(file.close().and_then(|()| Ok(FileSum { rows, sha256: sum_of(&path)? })))
 }
 
 /// A vector whose bytes are no whole numbers is damaged; `reembed` makes it anew.
@@ -325,23 +284,22 @@ fn write_vectors<'c>(
     Ok(())
 }
 
-/// Makes a catalogue in `home` of what [`export_parquet`] wrote, as [`super::import`] does of lines: it takes its place when all was
-/// read, the sums were right and SQLite finds it sound. Files of tables that the manifest does not name are not looked at.
+/// Makes a catalogue in `home` of what [`export_parquet`] wrote, as [`super::import`] does of lines. Files of tables that the
+/// manifest does not name are not looked at.
 ///
 /// # Errors
 /// As of [`super::import`]; [`MoveError::File`] for what is wrong with a file.
-pub fn import_parquet(
+pub(crate) fn import_parquet(
     folder: &Path,
     home: &Path,
-    force: bool,
     progress: &mut dyn FnMut(u64),
-) -> Result<(Exported, Option<PathBuf>), MoveError> {
+) -> Result<Exported, MoveError> {
     let path = folder.join(MANIFEST);
     let text = fs::read(&path).map_err(|reason| MoveError::Io { path: path.clone(), reason })?;
     let manifest: Manifest = serde_json::from_slice(&text)
         .map_err(|error| MoveError::File { path: path.clone(), problem: error.to_string() })?;
     check_formats(manifest.tongkuan_export, manifest.catalog_format)?;
-    arrive(home, force, |transaction| {
+    make_catalog(home, |transaction| {
         let mut imported = Exported::default();
         for (name, sum) in &manifest.files {
             let path = folder.join(name);

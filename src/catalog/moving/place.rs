@@ -7,12 +7,54 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::MoveError;
+#[cfg(feature = "postgres")]
+use super::MoveProgress;
 use crate::access;
+#[cfg(feature = "postgres")]
+use crate::catalog::Catalog;
 use crate::catalog::FILE_NAME;
 
 /// The folder in a home in which a moved catalogue arrives, and the file in it that says where it comes from.
 const MOVE_FOLDER: &str = "arriving-move";
 const MOVE_FROM: &str = "from";
+
+/// Has `fill` make a catalogue in a folder of its own, and that take its place in `home`. Also tells where one that was there
+/// is kept.
+///
+/// # Errors
+/// [`MoveError::Exists`] when there is a catalogue and it may not be replaced, [`MoveError::InUse`] when another process has it
+/// open; those of `fill`. Then the home is as it was.
+pub(crate) fn put_in_place<T>(
+    home: &Path,
+    force: bool,
+    fill: impl FnOnce(&Path) -> Result<T, MoveError>,
+) -> Result<(T, Option<PathBuf>), MoveError> {
+    let place = Place::in_home(home, force)?;
+    let made = fill(place.folder())?;
+    Ok((made, place.take()?))
+}
+
+/// Has `fill` make a catalogue in a folder beside a home in another store, and `send` read it; then it is gone. What a killed
+/// process has left of one is removed before.
+///
+/// # Errors
+/// [`MoveError::InUse`] while another process does so; those of `fill` and `send`.
+#[cfg(feature = "postgres")]
+pub(crate) fn by_way_of<T, S>(
+    beside: &Path,
+    progress: MoveProgress<'_>,
+    fill: impl FnOnce(&Path, MoveProgress<'_>) -> Result<T, MoveError>,
+    send: impl FnOnce(&Catalog, MoveProgress<'_>) -> Result<S, MoveError>,
+) -> Result<(T, S), MoveError> {
+    let place = Place::that_stays(beside, "a file", true)?;
+    let done = fill(place.folder(), &mut *progress).and_then(|made| {
+        let catalog = Catalog::open(place.folder())?;
+        Ok((made, send(&catalog, progress)?))
+    });
+    // What is left of it does no harm.
+    let _ = fs::remove_dir_all(&place.folder);
+    done
+}
 
 /// A folder beside the catalogue in which a new one is made.
 pub(super) struct Place {
@@ -41,10 +83,14 @@ impl Place {
     /// One that stays where its owner is killed, for the next move from the same place. Refuses where a catalogue is in the
     /// home.
     pub(super) fn for_move(home: &Path, from: &str, restart: bool) -> Result<Self, MoveError> {
-        let io = |reason| MoveError::Io { path: home.to_path_buf(), reason };
         if home.join(FILE_NAME).exists() {
             return Err(MoveError::TargetUsed { location: home.display().to_string() });
         }
+        Self::that_stays(home, from, restart)
+    }
+
+    fn that_stays(home: &Path, from: &str, restart: bool) -> Result<Self, MoveError> {
+        let io = |reason| MoveError::Io { path: home.to_path_buf(), reason };
         access::make_home(home).map_err(io)?;
         let folder = home.join(MOVE_FOLDER);
         access::make_folder(&folder).map_err(io)?;

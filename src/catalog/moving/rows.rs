@@ -1,14 +1,14 @@
 //! The rows of a catalogue, and a folder in which a moved home arrives.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{OptionalExtension as _, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params_from_iter};
 
 use super::MoveError;
 use super::import::raise_sequence;
 use super::place::Place;
-use super::tables::{Cell, Kind, LastNumber, NUMBERED, Row, Rows, Table};
+use super::tables::{Cell, Kind, LastNumber, NUMBERED, Row, Rows, Source, Table};
 use super::transfer::Arrival;
 use crate::catalog::columns::crc32;
 use crate::catalog::{Catalog, CatalogError, answers};
@@ -17,7 +17,7 @@ fn names(columns: &[(&str, Kind)]) -> String {
     columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) fn cell(stored: ValueRef<'_>, kind: Kind, before: Option<&Cell>) -> Cell {
+fn cell(stored: ValueRef<'_>, kind: Kind, before: Option<&Cell>) -> Cell {
     match (stored, kind) {
         // Rows of older formats have no sum.
         (ValueRef::Null, Kind::Sum) => match before {
@@ -44,6 +44,47 @@ fn value(cell: &Cell) -> Value {
     }
 }
 
+fn rows_after(
+    connection: &Connection,
+    table: &Table,
+    after: Option<&[Cell]>,
+    limit: u32,
+) -> rusqlite::Result<Vec<Row>> {
+    let (key, columns) = (names(table.key()), names(table.columns));
+    let behind = after
+        .map_or(String::new(), |after| format!(" WHERE ({key}) > ({})", vec!["?"; after.len()].join(", ")));
+    let sql = format!("SELECT {columns} FROM {}{behind} ORDER BY {key} LIMIT {limit}", table.name);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params_from_iter(after.unwrap_or_default().iter().map(value)))?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let mut cells = Row::with_capacity(table.columns.len());
+        for (column, (_, kind)) in table.columns.iter().enumerate() {
+            let read = cell(row.get_ref(column)?, *kind, cells.last());
+            cells.push(read);
+        }
+        rows.push(cells);
+    }
+    Ok(rows)
+}
+
+fn row_count(connection: &Connection, table: &Table) -> rusqlite::Result<u64> {
+    connection.query_row(&format!("SELECT count(*) FROM {}", table.name), [], |row| row.get(0))
+}
+
+fn last_numbers(connection: &Connection) -> rusqlite::Result<Vec<LastNumber>> {
+    let mut numbers = Vec::with_capacity(NUMBERED.len());
+    for (table, column) in NUMBERED {
+        let given: Option<i64> = connection
+            .query_row("SELECT seq FROM sqlite_sequence WHERE name = ?1", [table], |row| row.get(0))
+            .optional()?;
+        let highest: Option<i64> =
+            connection.query_row(&format!("SELECT max({column}) FROM {table}"), [], |row| row.get(0))?;
+        numbers.push((table, given.max(highest).unwrap_or(0)));
+    }
+    Ok(numbers)
+}
+
 impl Rows for Catalog {
     fn rows_after(
         &self,
@@ -51,50 +92,57 @@ impl Rows for Catalog {
         after: Option<&[Cell]>,
         limit: u32,
     ) -> Result<Vec<Row>, CatalogError> {
-        let (key, columns) = (names(table.key()), names(table.columns));
-        let behind = after.map_or(String::new(), |after| {
-            format!(" WHERE ({key}) > ({})", vec!["?"; after.len()].join(", "))
-        });
-        let sql = format!("SELECT {columns} FROM {}{behind} ORDER BY {key} LIMIT {limit}", table.name);
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let mut found = statement.query(params_from_iter(after.unwrap_or_default().iter().map(value)))?;
-            let mut rows = Vec::new();
-            while let Some(row) = found.next()? {
-                let mut cells = Row::with_capacity(table.columns.len());
-                for (column, (_, kind)) in table.columns.iter().enumerate() {
-                    let read = cell(row.get_ref(column)?, *kind, cells.last());
-                    cells.push(read);
-                }
-                rows.push(cells);
-            }
-            Ok(rows)
-        })
+        self.read(|connection| rows_after(connection, table, after, limit))
     }
 
     fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
-        let sql = format!("SELECT count(*) FROM {}", table.name);
-        self.read(|connection| connection.query_row(&sql, [], |row| row.get(0)))
+        self.read(|connection| row_count(connection, table))
     }
 
     fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {
-        self.read(|connection| {
-            let mut numbers = Vec::with_capacity(NUMBERED.len());
-            for (table, column) in NUMBERED {
-                let given: Option<i64> = connection
-                    .query_row("SELECT seq FROM sqlite_sequence WHERE name = ?1", [table], |row| row.get(0))
-                    .optional()?;
-                let highest: Option<i64> =
-                    connection
-                        .query_row(&format!("SELECT max({column}) FROM {table}"), [], |row| row.get(0))?;
-                numbers.push((table, given.max(highest).unwrap_or(0)));
-            }
-            Ok(numbers)
-        })
+        self.read(last_numbers)
     }
 
     fn changes(&self) -> Result<u64, CatalogError> {
         self.generation()
+    }
+}
+
+impl Source for Catalog {
+    fn at_once(&self, read: &mut dyn FnMut(&dyn Rows) -> Result<(), MoveError>) -> Result<(), MoveError> {
+        let mut outcome = Ok(());
+        self.read(|connection| {
+            let transaction = connection.unchecked_transaction()?;
+            outcome = read(&Snapshot(&transaction));
+            Ok(())
+        })?;
+        outcome
+    }
+}
+
+/// A catalogue in a transaction that reads.
+struct Snapshot<'c>(&'c Connection);
+
+impl Rows for Snapshot<'_> {
+    fn rows_after(
+        &self,
+        table: &Table,
+        after: Option<&[Cell]>,
+        limit: u32,
+    ) -> Result<Vec<Row>, CatalogError> {
+        Ok(rows_after(self.0, table, after, limit)?)
+    }
+
+    fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
+        Ok(row_count(self.0, table)?)
+    }
+
+    fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {
+        Ok(last_numbers(self.0)?)
+    }
+
+    fn changes(&self) -> Result<u64, CatalogError> {
+        Ok(0)
     }
 }
 
@@ -107,7 +155,16 @@ pub(crate) struct FolderArrival {
 impl FolderArrival {
     /// Begins in `home`, or goes on with what came from the same place before.
     pub(crate) fn begin(home: &Path, from: &str, restart: bool) -> Result<Self, MoveError> {
-        let place = Place::for_move(home, from, restart)?;
+        Self::at(Place::for_move(home, from, restart)?)
+    }
+
+    /// Begins in `home`, where nothing is, and leaves nothing there where it ends early.
+    #[cfg(feature = "postgres")]
+    pub(super) fn once(home: &Path) -> Result<Self, MoveError> {
+        Self::at(Place::in_home(home, false)?)
+    }
+
+    fn at(place: Place) -> Result<Self, MoveError> {
         let catalog = Catalog::open(place.folder())?;
         // A new catalogue has single values of its own.
         catalog.writer().execute("DELETE FROM meta", [])?;
@@ -164,7 +221,7 @@ impl Arrival for FolderArrival {
         Ok(())
     }
 
-    fn take_place(self: Box<Self>) -> Result<(), MoveError> {
+    fn take_place(self: Box<Self>) -> Result<Option<PathBuf>, MoveError> {
         let Self { catalog, place } = *self;
         if let Some(problem) = catalog.problems()?.into_iter().next() {
             return Err(MoveError::NotSound { path: place.folder().to_path_buf(), problem });
@@ -173,7 +230,6 @@ impl Arrival for FolderArrival {
             catalog.writer().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         debug_assert_eq!(busy, 0);
         drop(catalog);
-        place.take()?;
-        Ok(())
+        place.take()
     }
 }

@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::MoveError;
 use crate::catalog::CatalogError;
 
 /// What a column holds.
@@ -367,29 +368,43 @@ pub(crate) trait Rows {
     fn changes(&self) -> Result<u64, CatalogError>;
 }
 
+/// A home whose rows can be read as they are at one moment, whatever is written meanwhile.
+pub(crate) trait Source: Rows {
+    /// Has `read` read them, once.
+    fn at_once(&self, read: &mut dyn FnMut(&dyn Rows) -> Result<(), MoveError>) -> Result<(), MoveError>;
+}
+
+/// Has `each` take the rows of a table after those key values, a page at a time; the last page is empty.
+pub(crate) fn each_page(
+    rows: &dyn Rows,
+    table: &Table,
+    mut after: Option<Row>,
+    each: &mut dyn FnMut(Vec<Row>) -> Result<(), MoveError>,
+) -> Result<(), MoveError> {
+    loop {
+        let page = rows.rows_after(table, after.as_deref(), table.page_rows())?;
+        after = page.last().map(|last| last.iter().take(table.keys).cloned().collect());
+        each(page)?;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
 /// The number of rows of a table, and the SHA-256 of all of them in the order of their keys.
 pub(crate) fn sum_up(
     rows: &dyn Rows,
     table: &Table,
     counted: &mut dyn FnMut(u64),
-) -> Result<(u64, [u8; 32]), CatalogError> {
-    let (mut hash, mut count, mut after) = (Sha256::new(), 0_u64, None::<Row>);
-    loop {
-        let page = rows.rows_after(table, after.as_deref(), table.page_rows())?;
+) -> Result<(u64, [u8; 32]), MoveError> {
+    let (mut hash, mut count) = (Sha256::new(), 0_u64);
+    each_page(rows, table, None, &mut |page| {
         for cell in page.iter().flatten() {
             cell.add_to(&mut hash);
         }
         count += page.len() as u64;
         counted(page.len() as u64);
-        match page.into_iter().next_back() {
-            Some(last) => after = Some(key_of(table, last)),
-            None => return Ok((count, hash.finalize().into())),
-        }
-    }
-}
-
-/// The values of a row's primary key.
-pub(crate) fn key_of(table: &Table, mut row: Row) -> Row {
-    row.truncate(table.keys);
-    row
+        Ok(())
+    })?;
+    Ok((count, hash.finalize().into()))
 }

@@ -4,11 +4,13 @@
 //! and a move that was killed goes on behind it. What arrives is no home before all of it is there and its sums are those of
 //! the source; then it becomes one in a step.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::MoveError;
 use super::export::hex_of;
-use super::tables::{LastNumber, Row, Rows, TABLES, Table, key_of, sum_up};
+use super::tables::{LastNumber, Row, Rows, TABLES, Table, each_page, sum_up};
 use crate::catalog::CatalogError;
 
 /// How a home is moved.
@@ -52,8 +54,8 @@ pub(crate) trait Arrival {
     fn last_key(&self, table: &Table) -> Result<Option<Row>, CatalogError>;
     /// Sees to it that numbers that were given once are not given again.
     fn raise_numbers(&self, numbers: &[LastNumber]) -> Result<(), CatalogError>;
-    /// Makes it the home.
-    fn take_place(self: Box<Self>) -> Result<(), MoveError>;
+    /// Makes it the home. Tells where a home that was there is kept, if it was to be replaced.
+    fn take_place(self: Box<Self>) -> Result<Option<PathBuf>, MoveError>;
 }
 
 /// Hears of work: its name, and how much of how much is done.
@@ -68,28 +70,35 @@ pub(crate) fn count_rows(source: &dyn Rows) -> Result<Moved, CatalogError> {
     Ok(Moved { rows: tables.iter().map(|table| table.rows).sum(), rows_before: 0, tables })
 }
 
-/// Brings to `target` what it lacks of `source`, verifies all of it, and makes it the home.
+/// The SHA-256 of all rows, in hexadecimal digits: homes that have the same one hold the same.
+#[cfg(feature = "postgres")]
+pub(crate) fn digest_of(rows: &dyn Rows) -> Result<String, MoveError> {
+    use sha2::Digest as _;
+    let mut hash = sha2::Sha256::new();
+    for table in &TABLES {
+        hash.update(sum_up(rows, table, &mut |_| {})?.1);
+    }
+    Ok(hex_of(&hash.finalize()))
+}
+
+/// Brings to `target` what it lacks of `source`, verifies all of it, and makes it the home. Also tells where one that was
+/// replaced is kept.
 pub(crate) fn transfer(
     source: &dyn Rows,
     target: Box<dyn Arrival>,
     progress: MoveProgress<'_>,
-) -> Result<Moved, MoveError> {
+) -> Result<(Moved, Option<PathBuf>), MoveError> {
     let changes = source.changes()?;
     let all = count_rows(source)?.rows;
     let rows_before = count_rows(target.rows())?.rows;
     let mut done = rows_before;
     for table in &TABLES {
-        let mut after = target.last_key(table)?;
-        loop {
-            let page = source.rows_after(table, after.as_deref(), table.page_rows())?;
+        each_page(source, table, target.last_key(table)?, &mut |page| {
             target.put(table, &page)?;
             done += page.len() as u64;
             progress("moving", done, all.max(done));
-            match page.into_iter().next_back() {
-                Some(last) => after = Some(key_of(table, last)),
-                None => break,
-            }
-        }
+            Ok(())
+        })?;
     }
     target.raise_numbers(&source.last_numbers()?)?;
     let (mut tables, mut seen) = (Vec::with_capacity(TABLES.len()), 0);
@@ -109,6 +118,6 @@ pub(crate) fn transfer(
         return Err(MoveError::Changed);
     }
     progress("verifying", 1, 1);
-    target.take_place()?;
-    Ok(Moved { rows: tables.iter().map(|table| table.rows).sum(), rows_before, tables })
+    let replaced = target.take_place()?;
+    Ok((Moved { rows: tables.iter().map(|table| table.rows).sum(), rows_before, tables }, replaced))
 }

@@ -1,18 +1,17 @@
 //! Where is kept what is known? In a folder of this machine, or in a schema of a PostgreSQL database that several machines
 //! share.
 
+mod moving;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::catalog::moving::{self, FolderArrival, MoveError, MoveOptions, MoveProgress, Moved, Rows};
 use crate::catalog::{Catalog, CatalogError, DamageNote};
 #[cfg(feature = "postgres")]
-use crate::postgres::{PostgresAddress, PostgresArrival, PostgresStore};
-#[cfg(feature = "postgres")]
-use crate::store::AnswerStore as _;
+use crate::postgres::{PostgresAddress, PostgresStore};
 use crate::store::{self, Store};
 
 /// The schemes of an address of a PostgreSQL database.
@@ -103,84 +102,6 @@ impl Home {
             }
             #[cfg(feature = "postgres")]
             Place::Database { address, .. } => PostgresStore::is_at(address),
-        }
-    }
-
-    /// Moves all that is stored here to a home that is not there yet: the same photos, answers and bookings, under the same
-    /// numbers. This home stays as it is, and is read by others meanwhile; what writes to it has to have ended, and is found
-    /// out. A move that was killed goes on where it was, and `to` is no home before all has arrived and was verified.
-    ///
-    /// What belongs to this machine does not move: the index is made anew; tokens, keys of the service and scans stay.
-    ///
-    /// # Errors
-    /// [`MoveError`], which says what to do.
-    pub fn move_to(
-        &self,
-        to: &Self,
-        options: MoveOptions,
-        progress: MoveProgress<'_>,
-    ) -> Result<Moved, MoveError> {
-        let (from, target) = (self.identity(), to.identity());
-        if from == target {
-            return Err(MoveError::SameHome { location: from });
-        }
-        if !self.is_there()? {
-            return Err(MoveError::NoHome { location: self.to_string() });
-        }
-        if to.is_there()? {
-            return Err(MoveError::TargetUsed { location: to.to_string() });
-        }
-        let source = self.rows()?;
-        if options.dry_run {
-            return Ok(moving::count_rows(source.as_ref())?);
-        }
-        let arrival: Box<dyn moving::Arrival> = match &to.0 {
-            Place::Folder(folder) => Box::new(FolderArrival::begin(folder, &from, options.restart)?),
-            #[cfg(feature = "postgres")]
-            Place::Database { address, folder } => {
-                let arrival = PostgresArrival::begin(address, &from, options.restart)?;
-                // It may be that of a home that was here before.
-                match std::fs::remove_dir_all(folder.join("index")) {
-                    Err(reason) if reason.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(MoveError::Io { path: folder.join("index"), reason });
-                    }
-                    _ => Box::new(arrival),
-                }
-            }
-        };
-        moving::transfer(source.as_ref(), arrival, progress)
-    }
-
-    /// What is stored here, with all that was set aside.
-    fn rows(&self) -> Result<Box<dyn Rows>, CatalogError> {
-        match &self.0 {
-            Place::Folder(folder) => {
-                let catalog = Catalog::open(folder)?;
-                if catalog.has_something_set_aside() {
-                    catalog.store_what_waits()?;
-                }
-                Ok(Box::new(catalog))
-            }
-            #[cfg(feature = "postgres")]
-            Place::Database { address, folder } => {
-                let store = PostgresStore::open(address, folder)?;
-                if store.has_something_set_aside() {
-                    store.store_what_waits()?;
-                }
-                Ok(Box::new(store))
-            }
-        }
-    }
-
-    /// The same for two homes that are one.
-    fn identity(&self) -> String {
-        match &self.0 {
-            Place::Folder(folder) => {
-                let absolute = std::fs::canonicalize(folder).or_else(|_| std::path::absolute(folder));
-                absolute.unwrap_or_else(|_| folder.clone()).display().to_string()
-            }
-            #[cfg(feature = "postgres")]
-            Place::Database { address, .. } => address.to_string(),
         }
     }
 
