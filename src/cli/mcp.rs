@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::sync::watch;
 
+use super::interrupt::SignalWatch;
 use super::log;
 use super::serve::Logged;
 use super::settings::Settings;
@@ -55,16 +55,9 @@ impl Mcp {
         let options = McpOptions { roots, allow_spend: self.allow_spend, allow_add: self.allow_add };
         let server = McpServer::new(parts, &options)?;
         let (stop, stopped) = watch::channel(0);
-        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
-        let handle = signals.handle();
-        let watching = std::thread::spawn(move || {
-            for _ in signals.forever() {
-                stop.send_modify(|times| *times += 1);
-            }
-        });
+        let watch = SignalWatch::start(move || stop.send_modify(|times| *times += 1))?;
         let ended = server.run(stopped);
-        handle.close();
-        let _ = watching.join();
+        drop(watch);
         ended?;
         Ok(ExitCode::SUCCESS)
     }

@@ -10,9 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::interrupt::INTERRUPTED;
+use super::interrupt::{INTERRUPTED, SignalWatch};
 use super::log;
 use super::output::{complain, stdout};
 use super::settings::Settings;
@@ -138,8 +137,9 @@ impl Serve {
             apps: settings.upstreams().iter().map(GatewayApp::of).collect(),
             clock: Arc::new(SystemClock),
         };
-        let server = Server::start(parts, self.options(settings))?;
-        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+        let server = Arc::new(Server::start(parts, self.options(settings))?);
+        let stopping = Arc::clone(&server);
+        let watch = SignalWatch::start(move || stopping.stop())?;
         if settings.json {
             writeln!(stdout(), "{}", json!({"id": null, "base_url": server.base_url()}))?;
         } else {
@@ -150,17 +150,8 @@ impl Serve {
             )?;
         }
         stdout().flush()?;
-        let server = Arc::new(server);
-        let stopping = Arc::clone(&server);
-        let handle = signals.handle();
-        let watching = std::thread::spawn(move || {
-            for _ in signals.forever() {
-                stopping.stop();
-            }
-        });
         let ended = server.wait();
-        handle.close();
-        let _ = watching.join();
+        drop(watch);
         if ended == Ended::Cut {
             complain("ended with requests under way; a call that was made is booked, and its answer is lost");
             return Ok(ExitCode::from(INTERRUPTED));

@@ -1,6 +1,7 @@
 //! The verifier on drawn goods: edits of a picture are the picture, other colours and other goods are not.
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex};
 
 use image::imageops::{
     FilterType, blur, brighten, contrast, crop_imm, flip_horizontal, huerotate, overlay, resize,
@@ -32,8 +33,15 @@ fn some_goods() -> impl Iterator<Item = &'static Good> {
     })
 }
 
+/// Each is drawn once: that takes longer than judging it.
 fn main_picture(good: &Good) -> RgbImage {
-    GOODS.picture(good, View::Main)
+    static DRAWN: Mutex<BTreeMap<u64, RgbImage>> = Mutex::new(BTreeMap::new());
+    if let Some(drawn) = DRAWN.lock().unwrap().get(&good.offer_id) {
+        return drawn.clone();
+    }
+    let drawn = GOODS.picture(good, View::Main);
+    DRAWN.lock().unwrap().insert(good.offer_id, drawn.clone());
+    drawn
 }
 
 fn evidence(query: &RgbImage, stored: &RgbImage) -> Option<Evidence> {

@@ -7,12 +7,13 @@ import { DESKTOP, PHONE, audit, edited, openBrowser, openPage } from './browser.
 import { PATIENCE_MS, models, picture, startSandbox, startService, stopAll } from './servers.mjs';
 
 const words = Object.fromEntries(['en', 'zh'].map((language) => [language, JSON.parse(readFileSync(`src/serve/page/${language}.json`))]));
+// The first two have each value once.
 const ROUNDS = [
   { language: 'en', viewport: DESKTOP, scheme: 'light' },
-  { language: 'zh', viewport: DESKTOP, scheme: 'dark' },
+  { language: 'zh', viewport: PHONE, scheme: 'dark' },
+  { language: 'zh', viewport: DESKTOP, scheme: 'light' },
   { language: 'en', viewport: PHONE, scheme: 'dark' },
-  { language: 'zh', viewport: PHONE, scheme: 'light' },
-];
+].slice(0, Number(process.env.PAGE_ROUNDS ?? 4));
 
 let browser;
 let sandbox;
