@@ -78,9 +78,11 @@ pub struct WindowSpec {
     pub composites: Option<CompositesSpec>,
 }
 
-/// The file that tells from the first look whether a picture may hold other pictures: safetensors of `f32` with `weights`,
-/// `[17, dimension]`, for the embeddings of the whole and of the sixteen halves of the input, and `bias`, `[1]`. Where the
-/// sum of the products and the bias is negative there are none.
+/// The file that tells from the first look whether a picture may hold other pictures: safetensors of `f32` with four fully
+/// connected layers, each `NAME.weight`, `[outputs, inputs]`, and `NAME.bias`, `[outputs]`. `whole` takes the embedding of the
+/// whole input, `part` that of each of its sixteen halves; `hidden` takes what is positive of their outputs, in that order, and
+/// the cosines of all pairs of the seventeen (the first with the second, third ..., the second with the third ...); `out` takes
+/// what is positive of that and has one output. Where that is negative there are none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompositesSpec {
@@ -213,7 +215,7 @@ impl Model {
                 let read = CompositeDetector::from_safetensors(&bytes, manifest.output.dimension);
                 Some(read.ok_or_else(|| ModelError::Invalid {
                     path: path.with_file_name(&spec.file),
-                    problem: "windows.composites must be safetensors with weights [17, dimension] and bias [1]",
+                    problem: "windows.composites must be safetensors with the layers whole, part, hidden and out that fit the dimension",
                 })?)
             }
         };
