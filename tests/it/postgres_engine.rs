@@ -126,25 +126,6 @@ fn the_service_answers_from_a_database_and_lets_go_of_it_without_a_panic() {
 }
 
 #[test]
-fn what_works_on_a_catalogues_file_says_what_to_do_instead() {
-    let Some(home) = PostgresHome::new() else { return };
-    let shell = Shell::alone();
-    let address = home.text("cli");
-    drop(home.open());
-    for (args, remedy) in [
-        (["backup", "b.tongkuan"], "pg_dump"),
-        (["restore", "b.tongkuan"], "pg_restore"),
-        (["export", "b.ndjson"], "pg_dump"),
-        (["import", "b.ndjson"], "folder"),
-    ] {
-        let ran = shell.run(&[&["--home", &address], &args[..]].concat());
-        assert!(ran.status == 2 && ran.err.contains(remedy), "{ran:?}");
-        assert!(ran.err.contains("needs a home in a folder"), "{ran:?}");
-    }
-    assert!(!shell.path("b.tongkuan").exists());
-}
-
-#[test]
 fn an_address_with_a_password_is_refused_by_every_door_and_not_repeated() {
     let shell = Shell::alone();
     let address = "postgres://ann:s3cret@127.0.0.1/d";
