@@ -181,7 +181,7 @@ fn the_right_one_is_found_among_twenty() {
 fn candidates_are_measured_among_others_as_they_are_alone() {
     let goods: Vec<&Good> = some_goods().take(9).collect();
     let sketches: Vec<Sketch> = goods.iter().map(|good| Sketch::of(&main_picture(good)).unwrap()).collect();
-    for query in [main_picture(goods[0]), cut(&main_picture(goods[4]), 120)] {
+    for query in [main_picture(goods[0]), cut(&main_picture(goods[4]), 75)] {
         let probe = Probe::of(&query).unwrap();
         let mut known = Measurements::default();
         // As pictures are stored, others come between; as they are removed, and for parts, some fall out or change places.
