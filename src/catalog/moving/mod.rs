@@ -31,9 +31,9 @@ pub(crate) use parquet::{export_parquet, import_parquet};
 pub(crate) use place::by_way_of;
 pub(crate) use place::put_in_place;
 pub(crate) use rows::FolderArrival;
+pub(crate) use tables::Source;
 #[cfg(feature = "postgres")]
-pub(crate) use tables::{Cell, Kind, LastNumber, NUMBERED, Row, Table};
-pub(crate) use tables::{Rows, Source};
+pub(crate) use tables::{Cell, Kind, LastNumber, NUMBERED, Row, Rows, Table};
 pub(crate) use transfer::Arrival;
 #[cfg(feature = "postgres")]
 pub(crate) use transfer::digest_of;
