@@ -1,7 +1,7 @@
 //! Reads a picture file whole, without ever reading more than is allowed.
 
 use std::fs::{self, File, FileType};
-use std::io::{self, ErrorKind, Read};
+use std::io::Read as _;
 use std::path::Path;
 
 use super::{PhotoError, PhotoLimits};
@@ -29,28 +29,11 @@ pub fn read_bytes(path: &Path, limits: &PhotoLimits) -> Result<Vec<u8>, PhotoErr
     if metadata.len() > limits.max_bytes {
         return Err(too_large(metadata.len()));
     }
-    let mut file = File::open(path).map_err(io)?.take(limits.max_bytes.saturating_add(1));
-    // In one piece, as long as it is said to be: without that, it would be read by the 8 kB.
-    let mut bytes = vec![0; usize::try_from(metadata.len()).unwrap_or(0)];
-    let filled = fill(&mut file, &mut bytes).map_err(io)?;
-    bytes.truncate(filled);
-    file.read_to_end(&mut bytes).map_err(io)?;
+    let file = File::open(path).map_err(io)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    file.take(limits.max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
     let read = bytes.len() as u64;
     if read > limits.max_bytes { Err(too_large(read)) } else { Ok(bytes) }
-}
-
-/// Reads until `bytes` is full or nothing is left; how many were read.
-fn fill(from: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match from.read(&mut bytes[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(unix)]

@@ -102,8 +102,7 @@ pub(super) struct Check {
 
 /// Where lines go.
 enum Output {
-    /// With those that are not printed yet.
-    Lines(String),
+    Lines,
     /// For people.
     Table,
     File(LineFile),
@@ -159,7 +158,7 @@ impl Check {
             }
             None if settings.json || !std::io::stdout().is_terminal() => {
                 check_stdout()?;
-                (Output::Lines(String::new()), output::Earlier::default(), None)
+                (Output::Lines, output::Earlier::default(), None)
             }
             None => (Output::Table, output::Earlier::default(), None),
         };
@@ -280,10 +279,7 @@ impl Printer<'_> {
         };
         match &mut self.output {
             Output::File(file) => file.write(&text),
-            Output::Lines(pending) => {
-                pending.extend([&text, "\n"]);
-                Ok(())
-            }
+            Output::Lines => writeln!(stdout(), "{text}"),
             Output::Table => {
                 let mut out = stdout();
                 write!(
@@ -305,22 +301,6 @@ impl Printer<'_> {
                 }
             }
         }
-    }
-
-    /// Lines are printed by the group, for the sake of speed; but none that was paid for waits for another one to be asked.
-    fn print_pending(&mut self) -> std::io::Result<()> {
-        if let Output::Lines(pending) = &mut self.output {
-            let lines = std::mem::take(pending);
-            let mut out = stdout();
-            out.write_all(lines.as_bytes())?;
-            out.flush()?;
-        }
-        Ok(())
-    }
-
-    fn fail(&mut self, error: std::io::Error) {
-        self.failed.get_or_insert(error);
-        self.stop.cancel();
     }
 
     fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &anyhow::Error>) -> CheckedLine {
@@ -365,25 +345,21 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
         {
             self.ask(pictures, &place, &mut line);
         }
-        if self.failed.is_none() {
-            let written = self.write(&line);
-            let written =
-                if self.asks.is_some() { written.and_then(|()| self.print_pending()) } else { written };
-            if let Err(error) = written {
-                self.fail(error);
-            }
+        if self.failed.is_none()
+            && let Err(error) = self.write(&line)
+        {
+            self.failed = Some(error);
+            self.stop.cancel();
         }
         self.meter.tick(&self.counts);
     }
 
     fn group_told(&mut self) {
-        let done = match &mut self.output {
-            Output::File(file) => file.sync(),
-            Output::Lines(_) if self.failed.is_none() => self.print_pending(),
-            Output::Lines(_) | Output::Table => Ok(()),
-        };
-        if let Err(error) = done {
-            self.fail(error);
+        if let Output::File(file) = &mut self.output
+            && let Err(error) = file.sync()
+        {
+            self.failed.get_or_insert(error);
+            self.stop.cancel();
         }
     }
 }
