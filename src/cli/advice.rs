@@ -88,6 +88,14 @@ fn advice(code: &str) -> Option<&'static str> {
         "catalog_too_old_to_read" => "--home names the copy",
         "runtime_not_found" | "runtime_not_loaded" | "runtime_download" | "runtime_digest"
         | "runtime_telemetry" => "run `tongkuan setup` with network access",
+        "address_port" => {
+            "save the picture first, or name the address in fetch_from of the configuration file"
+        }
+        "address_not_public" => "if it is yours, name it in fetch_from of the configuration file",
+        "too_many_redirects" => "name the last address",
+        "http_status" => "open the address in a browser",
+        "download_too_large" => "save the picture smaller, and name the file",
+        "fetch_failed" => "try again later",
         "model_not_read" => "correct --model, or leave it away",
         "model_not_loaded" => "`tongkuan doctor` looks at every part",
         "uncalibrated" => "`tongkuan calibrate FOLDER` makes one; else leave --max-false-hit away",

@@ -117,7 +117,13 @@ type Check = (&'static str, Result<String>);
 
 fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<ExitCode> {
     let mut checks: Vec<Check> = Vec::new();
-    checks.push(("configuration", Ok(settings.config_file.display().to_string())));
+    let config_file = settings.config_file.display();
+    let configuration = if settings.config_file.exists() {
+        config_file.to_string()
+    } else {
+        format!("none at {config_file}")
+    };
+    checks.push(("configuration", Ok(configuration)));
     checks.push(("ONNX Runtime", runtime_at(&settings.runtime_folder)));
     checks.push(("model", settings.model().map(|model| model.fingerprint().to_string()).map_err(Into::into)));
     match settings.existing_engine(false) {

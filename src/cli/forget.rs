@@ -26,8 +26,8 @@ pub(super) struct Forget {
     /// or - for standard input
     #[arg(value_name = "PHOTO_ID|FILE|URL|-", value_parser = super::any_path(), required_unless_present = "older_than")]
     photos: Vec<PathBuf>,
-    /// All pictures of searches that were stored, and last answered by an upstream, longer ago; own goods and pictures of
-    /// offers stay
+    /// All pictures of searches, and of `check --add`, that were stored, and last answered by an upstream, longer ago; own
+    /// goods and pictures of offers stay
     #[arg(long, value_name = "DAYS")]
     older_than: Option<u32>,
 }

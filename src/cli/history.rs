@@ -144,7 +144,7 @@ impl Changes {
         let engine = settings.existing_engine(true)?;
         let bytes = Pictures::new(settings)?.open(&self.picture)?.bytes;
         let id = json!(self.picture.display().to_string());
-        let all = match engine.recognise(&bytes)? {
+        let all = match engine.recognise(&bytes).with_context(|| line(self.picture.display()).to_string())? {
             Verdict::Hit(matched) => engine.answer_changes(matched.photo_id, self.by)?,
             _ => Vec::new(),
         };
@@ -163,7 +163,7 @@ impl Changes {
 
 fn print(out: &mut impl Write, answer: &AnswerChanges) -> Result<()> {
     let AnswerChanges { profile, params, before, after, .. } = answer;
-    writeln!(out, "{} [{}] {before} -> {after}", field(profile), field(params))?;
+    writeln!(out, "{} {before} -> {after}", show::answered(profile, params))?;
     for changed in &answer.changed {
         writeln!(
             out,

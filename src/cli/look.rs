@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::doors;
 use crate::engine::Engine;
 use crate::photo_id::PhotoId;
 use crate::plot;
-use crate::printable::field;
+use crate::printable::{field, line};
 use crate::verdict::Verdict;
 
 #[derive(Args, Debug)]
@@ -31,7 +31,9 @@ impl Offers {
         let engine = settings.existing_engine(true)?;
         let bytes = Pictures::new(settings)?.open(&self.picture)?.bytes;
         let id = json!(self.picture.display().to_string());
-        let Verdict::Hit(matched) = engine.recognise(&bytes)? else {
+        let Verdict::Hit(matched) =
+            engine.recognise(&bytes).with_context(|| line(self.picture.display()).to_string())?
+        else {
             if settings.json {
                 writeln!(stdout(), "{}", json!({"id": id, "matched": null, "answers": []}))?;
             } else {
@@ -103,7 +105,7 @@ fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Val
         writeln!(out, "  {word} photo {}, told {}", pair.other, pair.told_at)?;
     }
     for answer in &answers {
-        writeln!(out, "{} [{}] {}", field(&answer.profile), field(&answer.params), answer.fetched_at)?;
+        writeln!(out, "{} {}", show::answered(&answer.profile, &answer.params), answer.fetched_at)?;
         show::offers(&mut out, &answer.offers)?;
     }
     for (offer_id, photos) in goods.iter().filter(|(_, photos)| photos.len() > 1) {

@@ -17,12 +17,14 @@ use crate::fetch::Fetch;
 use crate::serve::{McpOptions, McpParts, McpServer};
 
 const AFTER_HELP: &str = "\
-An agent's client starts this by itself; docs/mcp.md has the lines for common clients. Tools: search_picture, check_picture,
-similar_pictures, offer_details, quota. Standard output belongs to the protocol; what happens is logged on standard error.
+An agent's client starts this by itself; docs/mcp.md has the lines for common clients. Tools:
+search_picture, check_picture, similar_pictures, offer_details, quota. Standard output belongs to
+the protocol; what happens is logged on standard error.
 
-By default an agent looks at what is stored, and nothing else. With --allow-spend it may ask 1688, so many times as long as the
-connection lasts and within the day's budget (--daily-budget), and each call has to ask for that as well. With --allow-add it may
-store pictures. It may name files below --root alone, wherever links lead.
+By default an agent looks at what is stored, and nothing else. With --allow-spend it may ask 1688,
+so many times as long as the connection lasts and within the day's budget (--daily-budget), and
+each call has to ask for that as well. With --allow-add it may store pictures. It may name files
+below --root alone, wherever links lead.
 
 For agents elsewhere, `tongkuan serve` has the same tools at /mcp, with its keys.";
 

@@ -57,8 +57,8 @@ use crate::printable::line;
 const ABOUT: &str = "Have we seen this picture before, and what did 1688 say about it?";
 
 const AFTER_HELP: &str = "\
-Where settings come from: the command line, else the environment (the variables named above), else the
-configuration file, else a default. The credentials never stand on the command line:
+Where settings come from: the command line, else the environment (the variables named above), else
+the configuration file, else a default. The credentials never stand on the command line:
   TONGKUAN_APP_KEY, TONGKUAN_APP_SECRET     of your 1688 app (or of a sandbox)
   TONGKUAN_REFRESH_TOKEN                    for aop and linkplus, unless `tongkuan login` was run
   TONGKUAN_ONEBOUND_KEY, TONGKUAN_ONEBOUND_SECRET
@@ -67,31 +67,32 @@ Without credentials there is no upstream: known pictures are answered, nothing i
 
 A configuration file:
   home = \"/srv/tongkuan\"
-  max_false_hit = 0.01                 how many searches for new pictures may be answered falsely
-  index = \"pgvector\"                   a home in PostgreSQL searches by itself: workers hold no index
-  index_snapshots = \"/mnt/tongkuan\"    workers with an index of their own take it from one another here
-  harvest = true                       fetch the offers' pictures after each search
-  fetch_from = [\"http://10.0.0.7\"]     pictures may come from here, although it is no public address
-  upstreams = [\"aop\", \"article\"]      the next one takes over when one has nothing left
+  max_false_hit = 0.01               # share of searches for new pictures that may be answered falsely
+  index = \"pgvector\"               # a home in PostgreSQL searches by itself: workers hold no index
+  index_snapshots = \"/mnt/shared\"  # workers with an index of their own take it from one another
+  harvest = true                     # fetch the offers' pictures after each search
+  fetch_from = [\"http://10.0.0.7\"] # pictures may come from here, though it is no public address
+  upstreams = [\"aop\", \"article\"]  # the next one takes over when one has nothing left
   [upstream.aop]
   app_key = \"1234567\"
   app_secret_file = \"/etc/tongkuan/app-secret\"
   daily_budget = 500
   min_interval_ms = 1050
   timeout_secs = 30
-  soft_ttl_secs = 604800               from then on served, and fetched anew afterwards
-  hard_ttl_secs = 2592000              from then on fetched anew before it is served
-  empty_ttl_secs = 86400               for answers without offers
-  refused_ttl_secs = 604800            for pictures that the upstream does not take
-  unreadable_ttl_secs = 86400          for answers that cannot be read
+  soft_ttl_secs = 604800             # from then on served, and fetched anew afterwards
+  hard_ttl_secs = 2592000            # from then on fetched anew before it is served
+  empty_ttl_secs = 86400             # for answers without offers
+  refused_ttl_secs = 604800          # for pictures that the upstream does not take
+  unreadable_ttl_secs = 86400        # for answers that cannot be read
   [upstream.tmapi]
-  weight_unit = \"kg\"                   or \"g\": in what tmapi and onebound weigh; they do not say
+  weight_unit = \"kg\"               # or \"g\": in what tmapi and onebound weigh; they do not say
 
-Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review, 2 an error, also
-when standard output could not be written to (`tongkuan ... | head`), 130 interrupted.";
+Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review,
+2 an error, also when standard output could not be written to (`tongkuan ... | head`),
+130 interrupted.";
 
 #[derive(Debug, Parser)]
-#[command(name = "tongkuan", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "tongkuan", version, about = ABOUT, after_help = AFTER_HELP)]
 struct Cli {
     #[command(flatten)]
     common: Common,

@@ -24,15 +24,17 @@ use crate::printable::field;
 use crate::serve::{Ended, GatewayApp, NewKey, Rights, ServeOptions, ServeParts, ServeStore, Server};
 
 const AFTER_HELP: &str = "\
-Paths: /v1/search, /v1/check, /v1/similar, /v1/pictures, /v1/offers, /v1/verdicts, /v1/quota, /v1/stats; /docs and
-/openapi.json describe them; /livez, /readyz and /metrics are for operations. The upstreams' own dialects (article, aop,
-linkplus, onebound, tmapi) are spoken on the same port: a script that is there already changes its base URL, and nothing
-else. docs/serve.md has examples.
+Paths: /v1/search, /v1/check, /v1/similar, /v1/pictures, /v1/offers, /v1/verdicts, /v1/quota,
+/v1/stats; /docs and /openapi.json describe them; /livez, /readyz and /metrics are for operations.
+The upstreams' own dialects (article, aop, linkplus, onebound, tmapi) are spoken on the same port:
+a script that is there already changes its base URL, and nothing else. docs/serve.md has examples.
 
-Without keys only this machine is listened to, and everybody on it may ask and spend. With `tongkuan keys add` a key is
-needed from then on, and other machines may be let in: put TLS in front of it (a reverse proxy).
+Without keys only this machine is listened to, and everybody on it may ask and spend. With
+`tongkuan keys add` a key is needed from then on, and other machines may be let in: put TLS in
+front of it (a reverse proxy).
 
-SIGTERM or Ctrl-C: what was accepted is answered, then it ends (exit status 0); a second one does not wait (130).";
+SIGTERM or Ctrl-C: what was accepted is answered, then it ends (exit status 0); a second one does
+not wait (130).";
 
 /// Run the HTTP service, and the gateway in the upstreams' dialects.
 #[derive(Args, Debug)]

@@ -8,11 +8,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::advice;
 use super::output::{Stdout, complain};
 use crate::calibration::Bounds;
-use crate::catalog::DamageNote;
+use crate::catalog::{DamageNote, OWN_PROFILE};
 use crate::engine::{Answer, Explanation, Outcome, Progress, Source, Unanswered};
 use crate::offer::{Offer, Price};
 use crate::photo_id::PhotoId;
 use crate::printable::{field, line};
+use crate::question::SearchParams;
 use crate::verify::Doubt;
 
 /// Notes as lines, steps as a bar (only where standard error is a terminal).
@@ -49,6 +50,21 @@ impl Progress for Terminal {
         if done >= of {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Whose answer it is, and what was asked beside the picture.
+pub(super) fn answered(profile: &str, params: &str) -> String {
+    if profile == OWN_PROFILE {
+        return "own goods".to_owned();
+    }
+    let plain = SearchParams::default().key();
+    let asked: Vec<&str> =
+        params.split(';').filter(|asked| plain.split(';').all(|usual| usual != *asked)).collect();
+    if asked.is_empty() {
+        field(profile).to_string()
+    } else {
+        format!("{} ({})", field(profile), field(asked.join(", ")))
     }
 }
 

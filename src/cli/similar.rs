@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use super::settings::Settings;
 use crate::catalog::{GoodsFilter, PhotoFilter, PhotoKind};
 use crate::clock::{Clock, SystemClock};
 use crate::offer::Price;
-use crate::printable::field;
+use crate::printable::{field, line};
 
 /// Which stored pictures look most like this one? No verdict, no upstream: for a look of one's own.
 #[derive(Args, Debug)]
@@ -51,7 +51,7 @@ pub(super) struct Similar {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
-    /// It was searched with
+    /// It was searched with, or stored by `check --add`
     Query,
     /// Of an own good
     Own,
@@ -80,7 +80,9 @@ impl Similar {
                 price_max: self.price_max,
             },
         };
-        let similar = engine.similar(&bytes, self.count, &filter)?;
+        let similar = engine
+            .similar(&bytes, self.count, &filter)
+            .with_context(|| line(self.picture.display()).to_string())?;
         let mut out = stdout();
         if settings.json {
             writeln!(out, "{}", json!({"id": self.picture.display().to_string(), "similar": similar}))?;

@@ -37,6 +37,16 @@ pub enum Role {
     Query,
 }
 
+impl Role {
+    /// As in a manifest.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Query => "query",
+        }
+    }
+}
+
 /// In which way a query is like a stored item without being it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

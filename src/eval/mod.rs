@@ -61,7 +61,7 @@ pub enum EvalError {
     MostlyBad { bad: usize, lines: usize, first: Box<BadLine> },
     #[error("{bad} of {pictures} pictures cannot be used, the first of them is {first}")]
     MostlyUnreadable { bad: usize, pictures: usize, first: String },
-    #[error("the manifest names no {0:?} picture: it needs references, which are stored, and queries")]
+    #[error("the manifest names no {} picture: it needs references, which are stored, and queries", .0.word())]
     Nothing(Role),
     #[error("{} holds too few pictures (JPEG, PNG, WebP, GIF, BMP): 2 are needed, one to store", path.display())]
     TooFewPictures { path: PathBuf },

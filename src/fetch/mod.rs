@@ -48,7 +48,7 @@ pub enum FetchError {
     NotWeb { url: String },
     #[error("{url}: port {port} is refused: only 80 for http and 443 for https are fetched from")]
     Port { url: String, port: u16 },
-    #[error("{url} leads to an address inside of this machine's network, which is never fetched from")]
+    #[error("{url} leads to an address inside of this machine's network, which is not fetched from")]
     NotPublic { url: String },
     #[error("{url} redirects more than {max_redirects} times")]
     Redirects { url: String, max_redirects: u32 },

@@ -56,11 +56,9 @@ pub(super) async fn serve(
     }
     app.drain();
     tracing::info!("ending: requests under way are answered, new ones are not taken");
-    // Connections that are open already, and were not taken yet. The time is looked at between them as well: a time-out alone
-    // never fires while the next one is always there.
+    // Connections that are open already, and were not taken yet.
     let last = tokio::time::Instant::now() + LAST_CONNECTIONS;
-    while tokio::time::Instant::now() < last {
-        let Ok(Ok((stream, _))) = tokio::time::timeout_at(last, listener.accept()).await else { break };
+    while let Ok(Ok((stream, _))) = tokio::time::timeout_at(last, listener.accept()).await {
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
         begin(&app, stream, &router, &graceful, place);
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 
 use super::request_error::RequestError;
 use crate::cancel::{Cancel, Interrupt};
@@ -89,7 +90,7 @@ impl Pool {
             drop(place);
             result
         });
-        work.await.map_err(|_| RequestError::Panicked)
+        joined(work).await
     }
 
     /// A place for as long as it is held.
@@ -119,6 +120,19 @@ impl Pool {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX >> 8);
         let next = |mean: u64| Some(mean - (mean >> MEAN_SHIFT) + (took_us >> MEAN_SHIFT));
         let _ = self.mean_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+}
+
+/// What `work` comes to. One that was cancelled, which is when the service is cut off, never comes to anything: its request
+/// is about to be dropped as well, and until then must not be told of a fault that there was not.
+///
+/// # Errors
+/// [`RequestError::Panicked`].
+pub(super) async fn joined<T>(work: impl Future<Output = Result<T, JoinError>>) -> Result<T, RequestError> {
+    match work.await {
+        Ok(result) => Ok(result),
+        Err(error) if error.is_cancelled() => std::future::pending().await,
+        Err(_) => Err(RequestError::Panicked),
     }
 }
 
@@ -244,6 +258,22 @@ mod tests {
             job.abort();
             // It ends because it was cancelled; else this would wait for a minute and fail.
             assert!(pool.place(Instant::now() + Duration::from_secs(30)).await.is_ok());
+        });
+    }
+
+    #[test]
+    fn work_that_was_cut_off_is_told_of_as_nothing_and_a_panic_as_one() {
+        use futures_util::FutureExt as _;
+
+        block_on(async {
+            let cut = tokio::spawn(std::future::pending::<()>());
+            cut.abort();
+            while !cut.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            assert!(joined(cut).now_or_never().is_none());
+            let panicked = tokio::task::spawn_blocking(|| std::panic::resume_unwind(Box::new("on purpose")));
+            assert!(matches!(joined::<()>(panicked).await, Err(RequestError::Panicked)));
         });
     }
 

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument as _;
 
+use super::pool::joined;
 use super::request_error::RequestError;
 use super::state::App;
 
@@ -53,7 +54,7 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
     let began = Instant::now();
     // On a task of its own, a panic ends the request alone. It ends with this one: a client that goes away ends its work.
     let work = AbortOnDrop(tokio::spawn(next.run(request).instrument(span.clone())));
-    let mut response = work.join().await.unwrap_or_else(|| RequestError::Panicked.into_response());
+    let mut response = work.join().await.unwrap_or_else(RequestError::into_response);
     let took = began.elapsed();
     let status = response.status().as_u16();
     app.metrics.count_request(&route, status, took);
@@ -76,8 +77,8 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
 struct AbortOnDrop(tokio::task::JoinHandle<Response>);
 
 impl AbortOnDrop {
-    async fn join(mut self) -> Option<Response> {
-        (&mut self.0).await.ok()
+    async fn join(mut self) -> Result<Response, RequestError> {
+        joined(&mut self.0).await
     }
 }
 

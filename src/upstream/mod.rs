@@ -267,7 +267,9 @@ pub(crate) const NO_SUCH_OFFER: &str = "no_such_offer";
 /// A good answer that holds nothing about the offer.
 #[cfg(feature = "upstream")]
 fn no_such_offer(profile: &'static str, offer_id: &OfferId) -> UpstreamError {
-    let message = format!("nothing is known there about the offer {offer_id}");
-    let error = UpstreamError::new(profile, UpstreamErrorKind::Param, NO_SUCH_OFFER, message);
-    UpstreamError { billed: Some(true), ..error }
+    let error = UpstreamError::new(profile, UpstreamErrorKind::Param, NO_SUCH_OFFER, "");
+    // No parameter is wrong, which is what the kind would advise to mend.
+    let message =
+        format!("nothing is known there about the offer {offer_id}; it may be delisted, or the number wrong");
+    UpstreamError { message, billed: Some(true), ..error }
 }

@@ -38,15 +38,18 @@ use crate::upstream::SearchParams;
 use crate::verify::Doubt;
 
 const AFTER_HELP: &str = "\
-A row for each offer: your key and picture, what is known of it (hit, asked, review, other variant, nothing, waiting, error),
-the stored picture that it was recognised as, and the offer with price, least order, sales, shop, link, and how old the price is.
-A workbook also has pictures, and reckons landed cost and margin from your assumptions, which are cells of its second sheet.
+A row for each offer: your key and picture, what is known of it (hit, asked, review, other
+variant, nothing, waiting, error), the stored picture that it was recognised as, and the offer
+with price, least order, sales, shop, link, and how old the price is. A workbook also has
+pictures, and reckons landed cost and margin from your assumptions, which are cells of its second
+sheet.
 
-What it will cost is said before anything is asked; --dry-run says it and ends. Nothing is paid for twice: what was asked is in
-the home, so the same command goes on after any interruption, and fills in what waited.
+What it will cost is said before anything is asked; --dry-run says it and ends. Nothing is paid
+for twice: what was asked is in the home, so the same command goes on after any interruption, and
+fills in what waited.
 
-Exit status: 0 every picture has its answer, 1 some wait, 2 some could not be used, or the sheet was not written, 130 interrupted
-(the sheet holds what is known).";
+Exit status: 0 every picture has its answer, 1 some wait, 2 some could not be used, or the sheet
+was not written, 130 interrupted (the sheet holds what is known).";
 
 /// Make a sheet of offers from pictures: Excel, CSV, NDJSON or one HTML page
 #[derive(Args, Debug)]
@@ -173,6 +176,13 @@ impl SheetCommand {
             Some((out, Some(form))) => Some((out, form)),
             None => None,
         };
+        // Before anything is paid for a sheet that could not be written.
+        if let Some(folder) =
+            form.and_then(|(out, _)| out.parent()).filter(|folder| !folder.as_os_str().is_empty())
+            && !folder.is_dir()
+        {
+            bail!("there is no folder {} for the sheet: make it, or name another", line(folder.display()));
+        }
         if settings.is_offline() {
             settings.require_home()?;
         }

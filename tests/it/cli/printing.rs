@@ -211,3 +211,13 @@ fn a_title_of_a_megabyte_does_not_fill_the_screen() {
     );
     assert!(text(&shell.path("b.png")).len() < 1000);
 }
+
+#[test]
+fn a_picture_that_cannot_be_read_is_named_by_every_command() {
+    let shell = Shell::alone().with_home();
+    shell.write("empty.jpg", b"");
+    for command in ["offers", "similar", "changes"] {
+        let ran = shell.run(&[command, "empty.jpg"]);
+        assert!(ran.status == 2 && ran.err.contains("empty.jpg: the picture is empty"), "{ran:?}");
+    }
+}

@@ -114,3 +114,32 @@ fn what_is_done_beside_an_answer_is_logged_where_it_is_asked_for_and_without_sec
     let foreign = search(&[], "tongkuan=loud");
     assert!(foreign.status != 2 && foreign.err.contains("RUST_LOG"), "{foreign:?}");
 }
+
+#[test]
+fn the_configuration_file_of_the_help_is_one() {
+    let shell = Shell::alone();
+    let help = shell.run(&["--help"]).out;
+    let (_, after) = help.split_once("A configuration file:\n").unwrap();
+    let (file, _) = after.split_once("\n\n").unwrap();
+    let secret = shell.write("app-secret", b"secret");
+    let file = file.replace("/etc/tongkuan/app-secret", text(&secret)).replace("index = \"pgvector\"", "#");
+    shell.write("help.toml", file.as_bytes());
+    let ran = shell.run(&["--config", "help.toml", "--json", "quota"]);
+    // aop is there; article is named as well, and has no credentials here.
+    assert!(ran.status == 2 && ran.err.contains("the upstream article is named"), "{ran:?}");
+}
+
+#[test]
+fn half_of_the_credentials_is_told_of() {
+    let shell = Shell::alone().with_home();
+    let mut command = shell.command(&["stats"]);
+    let ran = Ran::of(command.env("TONGKUAN_APP_KEY", "1234567").env_remove("TONGKUAN_APP_SECRET"));
+    assert!(ran.status == 0 && ran.err.contains("set TONGKUAN_APP_SECRET as well"), "{ran:?}");
+}
+
+#[test]
+fn the_doctor_says_that_there_is_no_configuration_file() {
+    let shell = Shell::alone();
+    let ran = shell.run(&["doctor"]);
+    assert!(ran.out.contains("none at "), "{ran:?}");
+}

@@ -229,3 +229,11 @@ fn libreoffice_opens_the_workbook_and_shows_its_costs() {
         assert!((cost - written_cost).abs() < 0.006, "{cost} {written_cost}");
     }
 }
+
+#[test]
+fn a_sheet_for_which_there_is_no_folder_is_refused_before_anything_is_paid() {
+    let shell = shell_with(1);
+    let ran = sheet(&shell, &["--out", "nowhere/goods.csv"]);
+    assert!(ran.status == 2 && ran.err.contains("no folder nowhere for the sheet"), "{ran:?}");
+    assert_eq!(shell.sandbox().counters().searches_ok, 0);
+}
