@@ -21,7 +21,7 @@ use crate::sandbox::{FaultError, SandboxError};
 use crate::scan::ScanError;
 use crate::serve::{McpError, RightsError, ServeError, ServeStoreError};
 use crate::sheet::SheetError;
-use crate::upstream::{TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
+use crate::upstream::{GuardError, TapeError, UpstreamError, UpstreamErrorKind, WhyNot};
 
 /// The code of the first error in the chain that has one.
 pub(super) fn code_of(error: &(dyn Error + 'static)) -> Option<&'static str> {
@@ -142,6 +142,16 @@ pub(super) fn for_unanswered(reason: WhyNot) -> Option<&'static str> {
         WhyNot::Unreadable => advice(UpstreamErrorKind::Unreadable.code()),
         _ => None,
     }
+}
+
+/// Whether it holds for every picture until a person mends credentials, permission or address.
+pub(super) fn needs_a_person(error: &EngineError) -> bool {
+    matches!(error, EngineError::Upstream(GuardError::Upstream { error, .. }) if error.kind.needs_a_person())
+}
+
+/// Whether it says nothing about other pictures.
+pub(super) fn is_of_one_picture(reason: WhyNot) -> bool {
+    matches!(reason, WhyNot::NothingToCompare | WhyNot::TooElongated | WhyNot::Unreadable)
 }
 
 /// What is printed with `--json` of an input that failed.

@@ -68,8 +68,8 @@ fn run(engine: &Engine, fetcher: &Fetcher, limit: Option<u64>, interrupt: &Inter
 }
 
 /// Once the answers are printed, so a failure is none of the search.
-pub(super) fn after_search(engine: &Engine, fetcher: &Fetcher) {
-    if let Err(error) = run(engine, fetcher, None, &Interrupt::never()) {
+pub(super) fn after_search(engine: &Engine, fetcher: &Fetcher, interrupt: &Interrupt) {
+    if let Err(error) = run(engine, fetcher, None, interrupt) {
         Terminal::new().note(&format!("fetching the offers' pictures failed: {error}"));
     }
 }

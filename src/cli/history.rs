@@ -354,8 +354,12 @@ impl Ask {
                         terminal.note(&format!("{offer_id}: {warning}"));
                     }
                 }
-                Err(_) if interrupt.check().is_err() => break,
                 Err(error) => {
+                    // What an upstream knows nothing about is paid for, too.
+                    calls += error.calls();
+                    if interrupt.check().is_err() && error.is_interrupted() {
+                        break;
+                    }
                     (asked, failed) = (asked + 1, failed + 1);
                     if settings.json {
                         writeln!(out, "{}", advice::json_of(offer_id, &error))?;

@@ -32,6 +32,23 @@ pub(super) fn until_interrupt() -> Result<Interrupt> {
     Ok(stop_on_interrupt()?.into())
 }
 
+/// As [`stop_on_interrupt`], until the watch is dropped; the first Ctrl-C is answered at once.
+pub(super) fn stop_saying_so() -> Result<(Cancel, SignalWatch)> {
+    let stop = Cancel::new();
+    let watched = stop.clone();
+    let watch = SignalWatch::start(move || {
+        if watched.is_cancelled() {
+            // As the handlers of `stop_on_interrupt` do: nothing is waited for.
+            signal_hook::low_level::exit(INTERRUPTED.into());
+        }
+        watched.cancel();
+        complain(
+            "interrupted: nothing more is asked; a call under way is waited for, since it is paid for. Ctrl-C again ends it at once",
+        );
+    })?;
+    Ok((stop, watch))
+}
+
 /// Says that the same command goes on from here, and what it does not do again.
 pub(super) fn told_interrupted(kept: &str) -> ExitCode {
     complain(format_args!("interrupted: run the same command again to go on; {kept}"));

@@ -12,6 +12,7 @@ use super::output::{BatchOutput, complain_about, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
 use super::{FAILED, advice, found};
+use crate::cancel::Interrupt;
 use crate::doors;
 use crate::engine::{DrainedOne, Engine, Progress};
 use crate::printable::{field, line};
@@ -127,7 +128,10 @@ fn report(settings: &Settings, out: &BatchOutput, one: &DrainedOne<'_>) {
 }
 
 /// Fetches anew what a search has found to be old, once its answers are printed.
-pub(super) fn refresh(settings: &Settings, engine: &Engine) {
+pub(super) fn refresh(settings: &Settings, engine: &Engine, interrupt: &Interrupt) {
+    if interrupt.check().is_err() {
+        return;
+    }
     let catalog = engine.catalog();
     let nothing_to_do = || catalog.queue_counts().is_ok_and(|waiting| waiting.stale == 0);
     if settings.is_offline() || catalog.is_read_only() || catalog.storing_fails() || nothing_to_do() {
@@ -136,7 +140,7 @@ pub(super) fn refresh(settings: &Settings, engine: &Engine) {
     let terminal = Terminal::new();
     terminal.note("fetching old answers anew (the ones printed are good to use)");
     // They are printed, so this is no failure of the search.
-    if let Err(error) = engine.refresh_stale() {
+    if let Err(error) = engine.refresh_stale_unless(interrupt) {
         terminal.note(&format!("that failed: {error}"));
     }
 }

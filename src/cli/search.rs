@@ -10,11 +10,13 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use super::interrupt::{stop_saying_so, told_interrupted};
 use super::output::{complain_about, stdout};
 use super::picture::{self, Picture, Pictures};
 use super::question::{BreadthArgs, QuestionArgs};
 use super::settings::Settings;
 use super::{FAILED, advice, found, harvest, show};
+use crate::cancel::Interrupt;
 use crate::catalog::Words;
 use crate::engine::{Answer, Engine, MAX_PAGES, Mode, Outcome, Query, Refine};
 use crate::photo::PhotoFormat;
@@ -123,10 +125,17 @@ impl Search {
             }
         }
         let engine = settings.engine(true)?;
+        let (stop, _watch) = stop_saying_so()?;
+        let interrupt = Interrupt::from(stop);
         let mut out = stdout();
         for path in &self.pictures {
+            if interrupt.check().is_err() {
+                break;
+            }
             let picture = ahead.pop_front().unwrap_or_else(|| pictures.open(path));
-            match picture.and_then(|picture| self.search(&engine, settings, &picture, params.clone())) {
+            match picture
+                .and_then(|picture| self.search(&engine, settings, &picture, params.clone(), &interrupt))
+            {
                 Ok(answer) => {
                     all_hits &= answer.verdict == Outcome::Hit;
                     if settings.json {
@@ -146,9 +155,14 @@ impl Search {
             }
         }
         drop(out);
-        super::quota::refresh(settings, &engine);
-        if let Some(fetcher) = pictures.fetcher().filter(|_| self.harvest || settings.harvest) {
-            harvest::after_search(&engine, fetcher);
+        super::quota::refresh(settings, &engine, &interrupt);
+        if let Some(fetcher) = pictures.fetcher().filter(|_| self.harvest || settings.harvest)
+            && interrupt.check().is_ok()
+        {
+            harvest::after_search(&engine, fetcher, &interrupt);
+        }
+        if interrupt.check().is_err() {
+            return Ok(told_interrupted("what was answered is printed"));
         }
         Ok(if failed { ExitCode::from(FAILED) } else { found(all_hits) })
     }
@@ -159,6 +173,7 @@ impl Search {
         settings: &Settings,
         picture: &Picture,
         params: SearchParams,
+        interrupt: &Interrupt,
     ) -> Result<Answer> {
         let mode = match (settings.is_offline(), self.refresh, self.bypass) {
             (true, ..) => Mode::LocalOnly,
@@ -170,7 +185,7 @@ impl Search {
         let refine = Refine { words: self.keyword.clone(), max_min_order: self.max_min_order };
         let (source_url, defer) = (picture.source_url.as_deref(), self.defer);
         let plain = Query::new(&picture.bytes, &picture.label);
-        let query = plain
+        let mut query = plain
             .source_url(source_url)
             .params(params)
             .mode(mode)
@@ -178,6 +193,7 @@ impl Search {
             .defer(defer)
             .force(self.force)
             .refine(refine);
+        query.interrupt = interrupt.clone();
         let breadth = self.breadth.breadth();
         Ok(engine.search_widely(&query, if self.all { breadth.pages(MAX_PAGES) } else { breadth })?)
     }

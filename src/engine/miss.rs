@@ -248,8 +248,14 @@ impl Search<'_> {
             Verdict::Review(candidate) => self.stored_answer(candidate.photo_id)?,
             _ => None,
         };
+        let may_wait = self.query.defer.is_some() && !self.query.force;
         // Such a picture is no better later.
-        let is_the_pictures = matches!(reason, WhyNot::NothingToCompare | WhyNot::TooElongated);
+        let is_the_pictures = match reason {
+            WhyNot::NothingToCompare | WhyNot::TooElongated => true,
+            // Nothing has looked at that yet.
+            WhyNot::Offline if may_wait => self.picture.probe()?.is_blank() || self.elongated()?.is_some(),
+            _ => false,
+        };
         let defer = self.query.defer.filter(|_| !is_the_pictures);
         let queued = defer.map(|priority| self.enqueue(WaitReason::Deferred, priority));
         if queued == Some(false) {

@@ -46,6 +46,7 @@ impl Engine {
             let mut next = match self.page(picture, query, page, left) {
                 Ok(answered) => answered,
                 Err(error) => {
+                    all.upstream_calls += error.calls();
                     all.warnings.push(format!("page {page} and those after it are missing: {error}"));
                     break;
                 }

@@ -47,7 +47,15 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::drain`].
     pub fn refresh_stale(&self) -> Result<Drained, EngineError> {
-        self.work_off(&Interrupt::never(), None, Some(WaitReason::Stale), &mut |_| {})
+        self.refresh_stale_unless(&Interrupt::never())
+    }
+
+    /// As [`Engine::refresh_stale`], until `interrupt` ends it as it ends [`Engine::drain_unless`].
+    ///
+    /// # Errors
+    /// Those of [`Engine::drain`].
+    pub fn refresh_stale_unless(&self, interrupt: &Interrupt) -> Result<Drained, EngineError> {
+        self.work_off(interrupt, None, Some(WaitReason::Stale), &mut |_| {})
     }
 
     /// Works off the queue, the highest priority first, until it is empty, `limit` pictures were tried, or nothing

@@ -238,6 +238,17 @@ fn watched_offers_are_asked_about_within_a_number_of_calls_and_say_what_has_chan
 }
 
 #[test]
+fn offers_that_are_gone_cost_calls_that_are_counted_and_bounded() {
+    let shell = Shell::with_sandbox();
+    assert_eq!(shell.run(&["watch", "add", "999001", "999002", "999003"]).status, 0);
+    let ran = shell.run(&["--json", "watch", "ask", "--max-calls", "2"]);
+    let told = ran.lines().pop().unwrap();
+    assert_eq!((told["upstream_calls"].as_u64(), told["failed"].as_u64()), (Some(2), Some(2)), "{ran:?}");
+    assert_eq!((ran.status, told["left"].as_u64()), (2, Some(1)), "{ran:?}");
+    assert_eq!(shell.run(&["--json", "quota"]).json()["upstreams"][0]["used"], 2);
+}
+
+#[test]
 fn the_changes_of_an_answer_are_printed_for_people_and_for_programs() {
     let (shell, clock) = moving_market();
     shell.good(0, "a.jpg");

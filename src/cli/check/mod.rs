@@ -6,7 +6,7 @@ mod progress;
 mod rejudge;
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,12 +19,16 @@ use super::interrupt::{INTERRUPTED, stop_on_interrupt};
 use super::output::{check_stdout, complain, complain_about, stdout};
 use super::picture::Pictures;
 use super::settings::Settings;
-use super::{FAILED, advice};
-use crate::cancel::Cancel;
+use super::{FAILED, advice, found};
+use crate::cancel::{Cancel, Interrupted};
 use crate::doors::{CheckedLine, Columns};
-use crate::engine::{BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, Query, SecondLook};
+use crate::engine::{
+    Answer, BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, EngineError, Mode, Query,
+    SecondLook,
+};
 use crate::input::{Columns as InputColumns, Input, skipped_text};
 use crate::printable::field;
+use crate::upstream::WhyNot;
 use output::{LineFile, RowSet};
 use progress::{Counts, Meter};
 use rows::{Place, Rows};
@@ -48,7 +52,11 @@ Pictures are told of in groups, once their group is on disk.
 A run with --out FILE that was killed goes on with the same command and --resume: lines that are there stay, none is
 missing or twice, and they are those of a run that was not killed. Without --add it has to look at the new pictures again.
 
-Exit status: 0 all rows were answered, 2 some were errors, or the run failed, 130 interrupted (what was told of is stored).";
+With --ask, `unanswered` says why a picture was not asked about: the reasons and codes of docs/errors.md; `cancelled` after
+Ctrl-C, which asks nothing more, waits for a call under way, and leaves the others to `tongkuan drain`.
+
+Exit status: 0 all rows were answered, 1 some were not asked about in this run (--ask), or in vain, 2 some were errors, or the
+run failed, 130 interrupted (what was told of is stored).";
 
 /// Say of many pictures whether each was seen before; with --add, remember those that were not.
 #[derive(Args, Debug)]
@@ -187,6 +195,8 @@ impl Check {
             counts,
             meter: Meter::new(&stats, total, is_terminal),
             stop: &stop,
+            over: None,
+            complained: HashSet::new(),
             failed: None,
         };
         let second_look = if self.thorough { SecondLook::Always } else { SecondLook::WhenLikely };
@@ -194,6 +204,8 @@ impl Check {
         let end = engine.check_all(rows, options, &stats, &stop.clone().into(), &mut printer);
         printer.meter.finish(&printer.counts);
         let counts = printer.counts;
+        // Also where all rows were told of by then.
+        let is_interrupted = printer.over == Some(Interrupted::Cancelled.code());
         let again = if self.out.is_some() { "; the same command with --resume goes on" } else { "" };
         if let Some(error) = printer.failed {
             return Err(anyhow::Error::from(error).context(format!("stopped: {counts}{again}")));
@@ -218,8 +230,16 @@ impl Check {
         if self.add {
             engine.settle_index()?;
         }
+        if is_interrupted {
+            complain(format_args!("interrupted: {counts}{skipped}"));
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
         complain(format_args!("{counts}{skipped}"));
-        Ok(if counts.errors + earlier.errors > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+        Ok(if counts.errors + earlier.errors > 0 {
+            ExitCode::from(FAILED)
+        } else {
+            found(counts.waiting == 0)
+        })
     }
 }
 
@@ -242,26 +262,47 @@ struct Printer<'a> {
     counts: Counts,
     meter: Meter<'a>,
     stop: &'a Cancel,
+    /// Why nothing is asked any more, as a code of docs/errors.md.
+    over: Option<&'static str>,
+    /// What was complained of once for all pictures.
+    complained: HashSet<WhyNot>,
     /// Why lines could not be written: nothing more is stored then.
     failed: Option<std::io::Error>,
 }
 
 impl Printer<'_> {
     /// Asks about a picture that was not seen, which is stored already. What cannot be asked now waits in the queue.
-    fn ask(&self, pictures: &Pictures, place: &Place, line: &mut CheckedLine) {
+    fn ask(&mut self, pictures: &Pictures, place: &Place, line: &mut CheckedLine) {
         let asked = place.source.as_ref().context("its picture is gone").and_then(|source| {
             let picture = pictures.read(source)?;
             let source_url = picture.source_url.as_deref();
             let query = Query::new(&picture.bytes, &picture.label).source_url(source_url).defer(0);
-            Ok(self.engine.search(&query)?)
+            Ok(self.search(query)?)
         });
         match asked {
             Ok(answer) => {
                 line.set("offers", serde_json::to_value(&answer.offers).unwrap_or_default());
                 let why = answer.unanswered.as_ref().map(|unanswered| unanswered.reason);
-                line.set("unanswered", serde_json::to_value(why).unwrap_or_default());
+                match self.over.filter(|_| why == Some(WhyNot::Offline)) {
+                    Some(over) => line.set("unanswered", over),
+                    None => line.set("unanswered", serde_json::to_value(why).unwrap_or_default()),
+                }
+                let waits = |why| !matches!(why, WhyNot::NothingToCompare | WhyNot::TooElongated);
+                self.counts.waiting += u64::from(why.is_some_and(waits));
                 for warning in &answer.warnings {
-                    complain_about(&place.at, warning);
+                    match &answer.unanswered {
+                        // Budget, quota, a breaker that is open: said once.
+                        Some(unanswered)
+                            if unanswered.message == *warning
+                                && unanswered.reason != WhyNot::UpstreamFailed
+                                && !advice::is_of_one_picture(unanswered.reason) =>
+                        {
+                            if self.complained.insert(unanswered.reason) {
+                                complain(warning);
+                            }
+                        }
+                        _ => complain_about(&place.at, warning),
+                    }
                 }
             }
             // The check itself has succeeded, and its line says so.
@@ -270,6 +311,24 @@ impl Printer<'_> {
                 line.set("unanswered", advice::code_of(error.as_ref()));
             }
         }
+    }
+
+    /// Asks while that may be done; else the picture is left to `tongkuan drain`.
+    fn search(&mut self, query: Query<'_>) -> Result<Answer, EngineError> {
+        if self.over.is_none() && self.stop.is_cancelled() {
+            self.over = Some(Interrupted::Cancelled.code());
+        }
+        if self.over.is_none() {
+            match self.engine.search(&query.clone().cancel(self.stop)) {
+                Err(error) if error.is_interrupted() => self.over = Some(Interrupted::Cancelled.code()),
+                Err(error) if advice::needs_a_person(&error) => {
+                    complain(format_args!("nothing more is asked: {}", advice::explained(&error)));
+                    self.over = Some(error.code());
+                }
+                result => return result,
+            }
+        }
+        self.engine.search(&query.mode(Mode::LocalOnly))
     }
 
     fn write(&mut self, line: &CheckedLine) -> std::io::Result<()> {
@@ -340,10 +399,10 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
         if let (Err(error), false) = (&outcome, is_kept) {
             complain_about(&place.at, advice::explained(error.as_ref()));
         }
-        if let Some(pictures) = &self.asks
+        if let Some(pictures) = self.asks.clone()
             && matches!(line.text("outcome"), Some("new" | "review"))
         {
-            self.ask(pictures, &place, &mut line);
+            self.ask(&pictures, &place, &mut line);
         }
         if self.failed.is_none()
             && let Err(error) = self.write(&line)

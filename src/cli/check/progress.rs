@@ -20,6 +20,8 @@ pub(super) struct Counts {
     pub(super) review: u64,
     pub(super) new: u64,
     pub(super) errors: u64,
+    /// Of those: not asked about, or in vain.
+    pub(super) waiting: u64,
     /// Told of by an earlier run.
     pub(super) earlier: u64,
 }
@@ -33,8 +35,11 @@ impl Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seen, review, new, errors, earlier } = self;
+        let Self { seen, review, new, errors, waiting, earlier } = self;
         write!(f, "{seen} seen, {review} to review, {new} new, {errors} failed")?;
+        if *waiting > 0 {
+            write!(f, ", {waiting} wait for `tongkuan drain`")?;
+        }
         if *earlier > 0 { write!(f, ", {earlier} told of before") } else { Ok(()) }
     }
 }

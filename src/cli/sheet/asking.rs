@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use crate::cancel::Interrupt;
 use crate::cli::advice;
-use crate::cli::output::complain_about;
+use crate::cli::output::{complain, complain_about};
 use crate::cli::picture::Pictures;
-use crate::engine::{Answer, Breadth, Engine, Mode, Outcome, Query};
+use crate::engine::{Answer, Breadth, Engine, EngineError, Mode, Outcome, Query};
 use crate::input::PictureSource;
 use crate::offer::{OfferDetail, OfferId};
 use crate::upstream::SearchParams;
@@ -34,13 +34,14 @@ pub(super) struct Asker<'a> {
 impl Asker<'_> {
     /// What is told of an offer's page, if that may be asked for.
     pub(super) fn details(&mut self, offer_id: &OfferId, interrupt: &Interrupt) -> Option<OfferDetail> {
-        let may_ask = self.left > 0 && self.over.is_none() && interrupt.check().is_ok();
+        self.heed(interrupt);
+        let may_ask = self.left > 0 && self.over.is_none();
         let mode = if may_ask { Mode::Default } else { Mode::LocalOnly };
         match self.engine.details_unless(interrupt, offer_id, mode) {
             Ok(details) => {
                 self.left = self.left.saturating_sub(details.upstream_calls);
                 if let Some(unanswered) = &details.unanswered {
-                    let why = if may_ask { unanswered.message.clone() } else { self.limit.to_owned() };
+                    let why = if may_ask { unanswered.message.clone() } else { self.why_not() };
                     self.why_no_details.get_or_insert(why);
                 }
                 details.detail
@@ -48,6 +49,9 @@ impl Asker<'_> {
             Err(error) => {
                 self.left = self.left.saturating_sub(error.calls());
                 self.why_no_details.get_or_insert_with(|| advice::explained(&error));
+                if advice::needs_a_person(&error) {
+                    self.over = advice::code_of(&error).map(ToOwned::to_owned);
+                }
                 None
             }
         }
@@ -57,12 +61,10 @@ impl Asker<'_> {
     pub(super) fn ask(
         &mut self,
         source: &PictureSource,
-        known: Answer,
+        mut known: Answer,
         interrupt: &Interrupt,
     ) -> (Answer, Option<String>) {
-        if interrupt.check().is_err() {
-            self.over = Some(INTERRUPTED.to_owned());
-        }
+        self.heed(interrupt);
         // An equal or edited copy may have been asked about since, which costs nothing to find out.
         let mode = if self.left == 0 || self.over.is_some() { Mode::LocalOnly } else { Mode::Default };
         match self.search(source, mode, interrupt) {
@@ -72,20 +74,45 @@ impl Asker<'_> {
                     complain_about(source.name(), warning);
                 }
                 let waits_for = if mode == Mode::LocalOnly {
-                    let limit = || self.over.clone().unwrap_or_else(|| self.limit.to_owned());
-                    (answer.verdict != Outcome::Hit).then(limit)
+                    (answer.verdict != Outcome::Hit).then(|| self.why_not())
                 } else if let Some(unanswered) = &answer.unanswered {
-                    // What holds for one holds for all: budget, quota, a breaker that is open.
                     let reason = serde_json::to_value(unanswered.reason).unwrap_or_default();
-                    self.over = reason.as_str().map(ToOwned::to_owned);
-                    self.over.clone()
+                    let reason = reason.as_str().map(ToOwned::to_owned);
+                    // The others hold for all: budget, quota, a breaker that is open.
+                    if !advice::is_of_one_picture(unanswered.reason) {
+                        self.over.clone_from(&reason);
+                    }
+                    reason
                 } else {
                     None
                 };
                 (answer, waits_for)
             }
-            Err(error) => (known, Some(advice::explained(error.as_ref()))),
+            Err(error) => {
+                if let Some(error) = error.downcast_ref::<EngineError>() {
+                    known.upstream_calls = error.calls();
+                    self.left = self.left.saturating_sub(error.calls());
+                    if advice::needs_a_person(error) {
+                        // All others would fail in the same way.
+                        self.over = advice::code_of(error).map(ToOwned::to_owned);
+                        complain(format_args!("nothing more is asked: {}", advice::explained(error)));
+                    }
+                }
+                (known, Some(advice::explained(error.as_ref())))
+            }
         }
+    }
+
+    /// Once it was interrupted, nothing is asked any more.
+    fn heed(&mut self, interrupt: &Interrupt) {
+        if interrupt.check().is_err() {
+            self.over = Some(INTERRUPTED.to_owned());
+        }
+    }
+
+    /// Why nothing may be asked.
+    fn why_not(&self) -> String {
+        self.over.clone().unwrap_or_else(|| self.limit.to_owned())
     }
 
     fn search(&self, source: &PictureSource, mode: Mode, interrupt: &Interrupt) -> Result<Answer> {

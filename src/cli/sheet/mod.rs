@@ -237,7 +237,7 @@ impl SheetCommand {
             fetch_variant_pictures(&pictures, &mut sheet, &interrupt);
         }
         sheet.write(out, form)?;
-        super::quota::refresh(settings, &engine);
+        super::quota::refresh(settings, &engine, &interrupt);
         finish(settings, &sheet, out, &interrupt)
     }
 

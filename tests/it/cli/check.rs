@@ -304,7 +304,7 @@ fn asking_is_for_what_is_new_once_and_within_the_budget() {
     shell.write("list.txt", list.as_bytes());
     let args = ["check", "--add", "--ask", "--daily-budget", "2", "list.txt"];
     let ran = shell.run(&args);
-    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_eq!(ran.status, 1, "{ran:?}");
     let lines = ran.lines();
     assert_eq!(added(&lines), [true, false, true, true, false]);
     let offers: Vec<bool> =
@@ -316,6 +316,19 @@ fn asking_is_for_what_is_new_once_and_within_the_budget() {
     // What was answered is a hit from then on, without a call.
     let hit = shell.run(&["search", "--offline", "--json", text(&goods[0])]).json();
     assert_eq!((hit["verdict"].as_str(), hit["upstream_calls"].as_u64()), (Some("hit"), Some(0)));
+}
+
+#[test]
+fn a_budget_that_is_spent_is_complained_of_once_and_exits_1() {
+    let shell = Shell::with_sandbox();
+    let goods: Vec<PathBuf> = (0..3).map(|n| shell.good(n, &format!("{n}.jpg"))).collect();
+    let mut args = vec!["check", "--add", "--ask", "--daily-budget", "1"];
+    args.extend(goods.iter().map(|good| text(good)));
+    let ran = shell.run(&args);
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert_eq!(field(&ran.lines()[1..], "unanswered"), ["budget_spent"; 2]);
+    assert_eq!(ran.err.matches("budget is spent").count(), 1, "{ran:?}");
+    assert!(ran.err.contains("2 wait for `tongkuan drain`"), "{ran:?}");
 }
 
 #[test]

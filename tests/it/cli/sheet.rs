@@ -76,6 +76,18 @@ fn what_may_not_be_asked_waits_and_a_second_run_fills_it_in() {
 }
 
 #[test]
+fn wrong_credentials_are_told_once_and_all_pictures_wait() {
+    let shell = shell_with(3);
+    let mut command = shell.command(&["sheet", "--key", "sku", "list.csv", "--out", "goods.ndjson"]);
+    let ran = Ran::of(command.env("TONGKUAN_APP_SECRET", "a-wrong-secret"));
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert_eq!(ran.err.matches("nothing more is asked").count(), 1, "{ran:?}");
+    assert!(ran.err.contains("app secret"), "{ran:?}");
+    assert_eq!(statuses(&shell, "goods.ndjson"), ["waiting"; 3]);
+    assert_eq!(sheet(&shell, &["--out", "goods.ndjson"]).status, 0, "mended, it goes on");
+}
+
+#[test]
 fn details_are_planned_paid_once_and_give_the_price_of_the_wanted_quantity() {
     let shell = shell_with(2);
     let wanted = ["--details", "--quantity", "20000", "--top", "2", "--cheapest-first"];
