@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::output::complain;
-use super::picture::Pictures;
+use super::picture::{Pictures, tell_of_missing};
 use super::settings::Settings;
 use super::store_goods::{Place, Read, SkippedFiles, Task, store_goods};
 use crate::engine::OwnGood;
@@ -143,6 +143,7 @@ impl Goods {
             let fields: Vec<&str> = report.ignored_fields.iter().map(String::as_str).collect();
             complain(format_args!("{name}: ignored fields: {}", fields.join(", ")));
         }
+        tell_of_missing(name, input);
         let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         skipped.extend(report.skipped.iter().cloned());
     }

@@ -9,7 +9,7 @@ use super::output::{complain, complain_about};
 use super::settings::Settings;
 use crate::doors::fetch_largest;
 use crate::fetch::{Fetch as _, Fetcher};
-use crate::input::{Folder, PictureSource, skipped_text};
+use crate::input::{Folder, Input, PictureSource, Skipped, missed_pictures, skipped_text};
 use crate::photo::{PhotoError, PhotoLimits};
 
 /// What a picture's argument is called in the help.
@@ -87,12 +87,36 @@ fn read_stdin(stdin: impl Read) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// So many files that were passed over are named.
+const MAX_NAMED: usize = 10;
+
+/// Names the files that were passed over though they are called as pictures are.
+pub(super) fn name_missed(source: &str, skipped: &[(String, Skipped)]) {
+    for (name, kind) in missed_pictures(skipped).take(MAX_NAMED) {
+        complain(format_args!("{source}: {name} is passed over: {kind}"));
+    }
+    let more = missed_pictures(skipped).skip(MAX_NAMED).count();
+    if more > 0 {
+        complain(format_args!("{source}: and {more} more that are called as pictures are"));
+    }
+}
+
+/// What was missed in a source that was read to its end.
+pub(super) fn tell_of_missing(source: &str, input: &Input) {
+    let report = input.report();
+    name_missed(source, &report.skipped);
+    if report.items == 0 {
+        complain(format_args!("{source}: there is no picture in it"));
+    }
+}
+
 /// The pictures of `folder`; what was passed over is told on standard error.
 pub(super) fn folder(folder: &Path) -> Result<Folder> {
     let found = Folder::read(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     for (name, error) in &found.unreadable {
         complain_about(folder.join(name).display(), error);
     }
+    name_missed(&folder.display().to_string(), &found.skipped);
     if let Some(text) = skipped_text(&found.skipped) {
         complain(format_args!("{}: {text}", folder.display()));
     }

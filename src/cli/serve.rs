@@ -1,13 +1,13 @@
 //! `tongkuan serve` and `keys`
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
@@ -286,14 +286,18 @@ impl Keys {
                 }
             }
             What::Import { file } => {
-                let lines = if file.as_path() == Path::new("-") {
-                    std::io::read_to_string(std::io::stdin().lock())
-                        .context("standard input cannot be read")?
+                let (name, lines) = if file.as_path() == Path::new("-") {
+                    ("standard input".to_owned(), std::io::read_to_string(std::io::stdin().lock()))
                 } else {
-                    std::fs::read_to_string(file)
-                        .with_context(|| format!("{} cannot be read", file.display()))?
+                    (file.display().to_string(), std::fs::read_to_string(file))
                 };
-                let added = store()?.import_keys(&lines)?;
+                let lines = match lines {
+                    Err(error) if error.kind() == ErrorKind::InvalidData => {
+                        bail!("{name} is no text: name a file that `tongkuan keys export` has written")
+                    }
+                    lines => lines.with_context(|| format!("{name} cannot be read"))?,
+                };
+                let added = store()?.import_keys(&lines).with_context(|| name)?;
                 if settings.json {
                     writeln!(stdout(), "{}", json!({"id": null, "added": added}))?;
                 } else {

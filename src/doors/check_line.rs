@@ -149,6 +149,11 @@ impl CheckedLine {
         self.0.get(name).unwrap_or(&Value::Null)
     }
 
+    /// Whether it has this column, if only as null.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name).as_str()
     }

@@ -6,7 +6,7 @@ mod shown;
 
 pub use check_line::CheckedLine;
 #[cfg(feature = "cli")]
-pub(crate) use check_line::{Columns, Kind, Told, real, text_of};
+pub(crate) use check_line::{COLUMNS, Columns, Kind, Told, real, text_of};
 pub use shown::{photo, quota, stats};
 
 use crate::fetch::FetchError;

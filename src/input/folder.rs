@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::names::name_text;
+use super::sniff::is_called_picture;
 use crate::photo::{PhotoError, PhotoFormat};
 
 /// Files of one folder; more are refused.
@@ -93,6 +94,11 @@ pub fn skipped_text(skipped: &[(String, Skipped)]) -> Option<String> {
         _ => format!(" (convert {} to JPEG or PNG first)", formats.join(", ")),
     };
     (!parts.is_empty()).then(|| format!("{} skipped: {}{remedy}", skipped.len(), parts.join(", ")))
+}
+
+/// Of what was passed over, the files that are pictures by their names: they may be missed.
+pub fn missed_pictures(skipped: &[(String, Skipped)]) -> impl Iterator<Item = &(String, Skipped)> {
+    skipped.iter().filter(|(name, kind)| *kind != Skipped::SystemFile && is_called_picture(name))
 }
 
 /// Whether a file or folder of this name is passed over wherever it stands.

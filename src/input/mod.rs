@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::vec;
 
 pub use archive::Member;
-pub use folder::{Folder, FolderPicture, Skipped, skipped_text};
+pub use folder::{Folder, FolderPicture, Skipped, missed_pictures, skipped_text};
 pub use good::Row;
 pub use price::{PriceProblem, parse_price};
 pub use problems::{FileProblem, InputError, ReadProblem, RowProblem, SourceProblem};
@@ -41,7 +41,7 @@ use archive::{Archive, spooled};
 use fields::Fields;
 use good::Base;
 use samples::Samples;
-use sniff::{Kind, NAME_A_LIST, is_list, is_prose, is_tar, kind_of};
+use sniff::{Kind, NAME_A_LIST, is_called_picture, is_list, is_prose, is_tar, kind_of};
 
 /// A row longer than this is refused, in bytes.
 const MAX_ROW_BYTES: usize = 1 << 20;
@@ -95,6 +95,8 @@ impl Item {
 /// What there is to say of a source besides its rows.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// Items that there were.
+    pub items: u64,
     /// Files of a folder or archive that are no goods.
     pub skipped: Vec<(String, Skipped)>,
     /// Fields that mean nothing here, as they were written.
@@ -217,7 +219,12 @@ impl Input {
         columns: &Columns,
     ) -> Result<Self, FileProblem> {
         let head = records::head_of(&mut reader)?;
-        match kind_of(&head)? {
+        let kind = match kind_of(&head) {
+            // A download that failed is often empty, or a page or message under the picture's name.
+            Ok(Kind::Text) | Err(_) if path.is_some() && is_called_picture(name) => Kind::Picture,
+            kind => kind?,
+        };
+        match kind {
             Kind::Picture => match path {
                 Some(path) if fs::metadata(path)?.is_file() => {
                     Ok(Self::picture(PictureSource::File(path.to_path_buf())))
@@ -273,10 +280,12 @@ impl Input {
             [&columns.picture, &columns.key].into_iter().flatten().map(|name| fields::normal(name)).collect();
         let named: Vec<&str> = named.iter().map(String::as_str).collect();
         let records = Records::new(head, Box::new(reader), name, &named)?;
-        if let (Some(column), Some(header)) = (&columns.key, records.header())
-            && !header.iter().any(|name| fields::normal(name) == fields::normal(column))
-        {
-            return Err(FileProblem::NoSuchColumn { column: column.clone(), header: header.join(", ") });
+        for column in [&columns.picture, &columns.key].into_iter().flatten() {
+            if let Some(header) = records.header()
+                && !header.iter().any(|name| fields::normal(name) == fields::normal(column))
+            {
+                return Err(FileProblem::NoSuchColumn { column: column.clone(), header: header.join(", ") });
+            }
         }
         if let Some(header) = records.header().filter(|header| !good::names_picture(header, columns)) {
             return Err(FileProblem::NoPictureColumn { header: header.join(", ") });
@@ -341,9 +350,12 @@ impl Input {
         let base = Base::Archive { folder, members: archive.by_name() };
         let mut rows = match Self::rows(head, file, list.name(), base, columns) {
             Err(FileProblem::NoPictureColumn { .. } | FileProblem::Found { .. }) => return Ok(None),
+            Err(FileProblem::NoSuchColumn { column, .. }) if columns.picture.as_ref() == Some(&column) => {
+                return Ok(None);
+            }
             rows => rows?,
         };
-        let Some(first) = rows.next() else { return Ok(None) };
+        let Some(first) = rows.next_item() else { return Ok(None) };
         if let Err(InputError::Row(RowProblem::NoPicture { .. } | RowProblem::Json { .. })) = first.row {
             return Ok(None);
         }
@@ -356,6 +368,14 @@ impl Iterator for Input {
     type Item = Item;
 
     fn next(&mut self) -> Option<Item> {
+        let item = self.next_item();
+        self.report.items += u64::from(item.is_some());
+        item
+    }
+}
+
+impl Input {
+    fn next_item(&mut self) -> Option<Item> {
         if let Some(first) = self.first.take() {
             return Some(first);
         }

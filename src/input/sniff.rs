@@ -70,6 +70,12 @@ pub(super) const PICTURE_ENDINGS: [&str; 15] = [
     "svg",
 ];
 
+/// Whether a file is a picture by its name, whatever it holds.
+pub(super) fn is_called_picture(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+    PICTURE_ENDINGS.contains(&ending.as_str())
+}
+
 pub(super) fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }

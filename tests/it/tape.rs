@@ -181,6 +181,9 @@ fn a_recording_is_never_written_over_and_a_damaged_one_is_named_with_its_line() 
     assert!(matches!(Tape::record(&path), Err(TapeError::Create { .. })));
     let damaged = Tape::replay(&path).unwrap_err();
     assert!(matches!(damaged, TapeError::Line { line: 1, .. }), "{damaged}");
+    std::fs::write(&path, b"\xFF\xD8\xFF\xE0 a picture").unwrap();
+    let picture = Tape::replay(&path).unwrap_err();
+    assert!(matches!(picture, TapeError::Line { line: 1, .. }), "{picture}");
     assert!(matches!(Tape::replay(&folder.path().join("none")), Err(TapeError::Read { .. })));
 }
 

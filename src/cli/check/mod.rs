@@ -85,7 +85,8 @@ pub(super) struct Check {
     /// The column with the pictures, their paths or addresses, where its name does not tell
     #[arg(long, value_name = "COLUMN")]
     column: Option<String>,
-    /// Write the lines to this file: NDJSON, or Parquet if it is called *.parquet (there once it is complete)
+    /// Write the lines to this file: NDJSON, or Parquet if it is called *.parquet (there once it is complete). With --columns
+    /// it needs row, id and outcome, unless it is Parquet
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Go on with the file of --out where a run was stopped or killed; without one, begin
@@ -132,7 +133,10 @@ impl Check {
         if !self.add {
             settings.require_home()?;
         }
-        let into_parquet = self.out.as_deref().filter(|out| out.extension().is_some_and(|e| e == "parquet"));
+        if let Some(out) = &self.out {
+            refuse_other_form(out)?;
+        }
+        let into_parquet = self.out.as_deref().filter(|out| ending_of(out) == "parquet");
         if let Some(out) = into_parquet.filter(|out| out.exists()) {
             if self.resume {
                 complain(format_args!("{} is complete", out.display()));
@@ -140,8 +144,11 @@ impl Check {
             }
             bail!("{} is there already: name another file, or delete it", out.display());
         }
-        if self.out.is_some() && into_parquet.is_none() && !(columns.has("row") && columns.has("outcome")) {
-            bail!("--out needs the columns row and outcome: --resume tells by them what is done");
+        if self.out.is_some()
+            && into_parquet.is_none()
+            && !["row", "id", "outcome"].iter().all(|name| columns.has(name))
+        {
+            bail!("--out needs the columns row, id and outcome: --resume tells by them what is done");
         }
         let input_columns = InputColumns { picture: self.column.clone(), key: self.key.clone() };
         let open =
@@ -212,7 +219,7 @@ impl Check {
         }
         let end = end.with_context(|| format!("stopped: {counts}{again}"))?;
         if let Some(problem) = problem.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
-            bail!(problem);
+            return Err(problem.into());
         }
         let skipped = std::mem::take(&mut *skipped.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         let skipped = skipped_text(&skipped).map_or(String::new(), |text| format!(", {text}"));
@@ -241,6 +248,24 @@ impl Check {
             found(counts.waiting == 0)
         })
     }
+}
+
+/// Endings of files that other programs would read as something else than lines of JSON.
+const OTHER_FORMS: [&str; 10] = ["csv", "tsv", "xls", "xlsx", "ods", "html", "zip", "gz", "tgz", "zst"];
+
+fn ending_of(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
+}
+
+fn refuse_other_form(out: &Path) -> Result<()> {
+    let ending = ending_of(out);
+    if OTHER_FORMS.contains(&ending.as_str()) {
+        bail!(
+            "--out {}: .{ending} is not written; name a file .ndjson or .jsonl for a JSON object a line, or .parquet",
+            out.display()
+        );
+    }
+    Ok(())
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

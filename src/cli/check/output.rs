@@ -6,8 +6,9 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Wri
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::de::IgnoredAny;
 
-use crate::doors::Told;
+use crate::doors::{COLUMNS, Told};
 
 /// A line longer than this is none of ours, in bytes.
 const MAX_LINE_BYTES: u64 = 16 << 20;
@@ -82,7 +83,12 @@ impl LineFile {
             }
         }
         if !resumes && file.metadata()?.len() > 0 {
-            bail!("{shown} is there already: --resume goes on with it; else name another file, or delete it");
+            if is_ours(&file).with_context(|| format!("cannot read {shown}"))? {
+                bail!(
+                    "{shown} is there already: --resume goes on with it; else name another file, or delete it"
+                );
+            }
+            bail!("{shown} is there already, and this command has not written it: name another file");
         }
         let (earlier, end) = read(&file).with_context(|| format!("cannot go on with {shown}"))?;
         file.set_len(end)?;
@@ -107,6 +113,29 @@ impl LineFile {
     }
 }
 
+/// Whether a file begins as this command writes them.
+fn is_ours(file: &File) -> io::Result<bool> {
+    let mut line = Vec::new();
+    io::Read::take(BufReader::new(file), MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
+    Ok(if line.ends_with(b"\n") {
+        serde_json::from_slice::<Told>(&line).is_ok()
+    } else {
+        is_torn_line(&line)
+    })
+}
+
+/// Whether these bytes, if there are any, are the beginning of a line of ours, whichever columns it has.
+fn is_torn_line(bytes: &[u8]) -> bool {
+    if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        // All of it, but for its end.
+        return serde_json::from_slice::<Told>(bytes).is_ok();
+    }
+    COLUMNS.iter().any(|(name, _)| {
+        let start = format!("{{\"{name}\":");
+        bytes.starts_with(start.as_bytes()) || start.as_bytes().starts_with(bytes)
+    })
+}
+
 /// The lines of an earlier run, and where the last whole one ends.
 fn read(file: &File) -> Result<(Earlier, u64)> {
     let (mut earlier, mut end) = (Earlier::default(), 0);
@@ -118,6 +147,10 @@ fn read(file: &File) -> Result<(Earlier, u64)> {
         if line.last() != Some(&b'\n') {
             if read as u64 == MAX_LINE_BYTES {
                 bail!("a line is longer than {MAX_LINE_BYTES} bytes: it is no file of this command");
+            }
+            // Nothing else tells whose file it is, and what is cut off is lost.
+            if end == 0 && !is_torn_line(&line) {
+                bail!("it holds no line as this command writes them: name the file it wrote");
             }
             return Ok((earlier, end));
         }
@@ -152,6 +185,23 @@ mod tests {
         assert_eq!(rows.0.iter().map(|(a, b)| (*a, *b)).collect::<Vec<_>>(), [(0, 2), (3, 6), (9, 10)]);
         assert_eq!(rows.len(), 6);
         assert!((0..12).filter(|row| rows.contains(*row)).eq([0, 1, 3, 4, 5, 9]));
+    }
+
+    #[test]
+    fn the_beginning_of_a_line_is_known_and_another_file_is_not() {
+        for ours in [
+            "",
+            "{",
+            "{\"ro",
+            "{\"row\":0,\"id\":\"a",
+            "{\"added\":true,\"compa",
+            "{\"row\":0,\"id\":\"a\",\"outcome\":\"new\"}",
+        ] {
+            assert!(is_torn_line(ours.as_bytes()), "{ours}");
+        }
+        for other in ["{\"my\":\"config\"}", "{\"id\":\"a\"}", "text", "[", "\0\0", "{\"rows\":"] {
+            assert!(!is_torn_line(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! `tongkuan check --rejudge`: another line through what was measured.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::super::output::{complain, stdout};
@@ -15,6 +15,9 @@ use crate::engine::Engine;
 use crate::verdict::{Contest, Redrawn};
 use crate::verify::Doubt;
 
+/// What a line is judged by. Where one of them is left away, null would be taken for what was measured.
+const NEEDED: [&str; 6] = ["outcome", "rule", "confidence", "why", "compared_with", "contest"];
+
 /// Prints the lines of `file` as they are by the line of now.
 pub(super) fn run(settings: &Settings, file: &Path, columns: &Columns) -> Result<ExitCode> {
     settings.require_home()?;
@@ -23,9 +26,17 @@ pub(super) fn run(settings: &Settings, file: &Path, columns: &Columns) -> Result
     let lines = File::open(file).with_context(|| format!("cannot read {shown}"))?;
     let (mut rows, mut changed, mut unknown) = (0_u64, 0_u64, 0_u64);
     for (number, line) in (1..).zip(BufReader::new(lines).lines()) {
-        let line = line.with_context(|| format!("cannot read {shown}"))?;
         let wrong = || format!("{shown}:{number} is no line of `tongkuan check` with all columns");
+        let line = match line {
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                bail!("{}: it is no text; name the NDJSON file of an earlier check", wrong())
+            }
+            line => line.with_context(|| format!("cannot read {shown}"))?,
+        };
         let mut line = CheckedLine::from_json(&line).with_context(wrong)?;
+        if let Some(missing) = NEEDED.iter().find(|name| !line.has(name)) {
+            bail!("{}: it lacks {missing}", wrong());
+        }
         let before = line.text("outcome").with_context(wrong)?.to_owned();
         rejudge(&engine, &mut line).with_context(wrong)?;
         rows += 1;

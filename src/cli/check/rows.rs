@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Result, anyhow};
 
 use super::super::output::complain;
-use super::super::picture::Pictures;
+use super::super::picture::{Pictures, tell_of_missing};
 use super::super::store_goods::{Read, SkippedFiles};
 use super::output::RowSet;
 use crate::engine::CheckItem;
@@ -24,6 +24,17 @@ pub(super) struct Place {
     pub(super) kept: Option<String>,
 }
 
+/// Why these are not the sources of the run that is to be resumed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OtherSources {
+    #[error("row {row} is {found}, and was {told} in the run that is to be resumed: name the same sources")]
+    OtherRow { row: u64, found: String, told: String },
+    #[error(
+        "there are {rows} rows, and the run that is to be resumed has told of row {last}: name the same sources"
+    )]
+    TooFewRows { rows: u64, last: u64 },
+}
+
 pub(super) struct Rows {
     inputs: VecDeque<(String, Result<Input, FileProblem>)>,
     pictures: Arc<Pictures>,
@@ -35,7 +46,7 @@ pub(super) struct Rows {
     last: Option<(u64, Option<String>)>,
     skipped: Arc<Mutex<SkippedFiles>>,
     /// Why the rows end before their time.
-    problem: Arc<Mutex<Option<String>>>,
+    problem: Arc<Mutex<Option<OtherSources>>>,
     /// Whether pictures may have to be read once more.
     rereads: bool,
 }
@@ -56,7 +67,7 @@ impl Rows {
     }
 
     /// Why the rows ended before their time, if they did.
-    pub(super) fn problem(&self) -> Arc<Mutex<Option<String>>> {
+    pub(super) fn problem(&self) -> Arc<Mutex<Option<OtherSources>>> {
         Arc::clone(&self.problem)
     }
 
@@ -87,6 +98,7 @@ impl Rows {
         if let Some(encoding) = report.encoding.filter(|encoding| *encoding != TextEncoding::Utf8) {
             complain(format_args!("{name}: read as {encoding}"));
         }
+        tell_of_missing(name, input);
         let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         skipped.extend(report.skipped.iter().cloned());
     }
@@ -115,14 +127,22 @@ impl Rows {
     }
 
     /// Whether the row has another id than the one that the earlier run had told of.
-    fn is_another_input(&self, row: u64, item: &Item) -> Option<String> {
+    fn is_another_input(&self, row: u64, item: &Item) -> Option<OtherSources> {
         let (_, Some(id)) = self.last.as_ref().filter(|(last, _)| *last == row)? else { return None };
         let found = item.row.as_ref().map_or(&item.place, |read| &read.id);
-        (found != id).then(|| {
-            format!(
-                "row {row} is {found}, and was {id} in the run that is to be resumed: name the same sources"
-            )
-        })
+        (found != id).then(|| OtherSources::OtherRow { row, found: found.clone(), told: id.clone() })
+    }
+
+    /// Whether the rows have ended before the last one that the earlier run had told of.
+    fn too_few(&self) -> Option<OtherSources> {
+        let (last, _) = self.last.as_ref().filter(|(last, _)| self.next_row <= *last)?;
+        Some(OtherSources::TooFewRows { rows: self.next_row, last: *last })
+    }
+
+    fn end_with(&self, problem: Option<OtherSources>) {
+        let mut known = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first one stands, however often the end is asked for.
+        *known = known.take().or(problem);
     }
 }
 
@@ -131,11 +151,14 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Task> {
         loop {
-            let item = self.next_item()?;
+            let Some(item) = self.next_item() else {
+                self.end_with(self.too_few());
+                return None;
+            };
             let row = self.next_row;
             self.next_row += 1;
             if let Some(problem) = self.is_another_input(row, &item) {
-                *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+                self.end_with(Some(problem));
                 return None;
             }
             if !self.done.contains(row) {

@@ -23,7 +23,7 @@ use stored::StoredDetails;
 use super::advice;
 use super::interrupt::{told_interrupted, until_interrupt};
 use super::output::{complain, complain_about, stdout};
-use super::picture::Pictures;
+use super::picture::{Pictures, tell_of_missing};
 use super::question::{BreadthArgs, QuestionArgs};
 use super::settings::Settings;
 use super::show::Terminal;
@@ -255,6 +255,7 @@ impl SheetCommand {
                 }
             };
             rows.extend(input.by_ref().map(row_of));
+            tell_of_missing(&name, &input);
             if let Some(text) = skipped_text(&input.report().skipped) {
                 complain_about(&name, text);
             }

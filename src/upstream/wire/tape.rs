@@ -56,7 +56,7 @@ pub enum TapeError {
     Read { path: PathBuf, r#source: std::io::Error },
     #[error("the recording {} is longer than {MAX_FILE_BYTES} bytes; replay a part of it", path.display())]
     TooLong { path: PathBuf },
-    #[error("line {line} of the recording {} is no exchange: {problem}; record anew", path.display())]
+    #[error("line {line} of the recording {} is no exchange: {problem}; name a file that was recorded, or record anew", path.display())]
     Line { path: PathBuf, line: usize, problem: String },
 }
 
@@ -118,8 +118,8 @@ impl Tape {
             return Err(TapeError::TooLong { path: path.to_owned() });
         }
         let mut exchanges = VecDeque::new();
-        for (number, line) in BufReader::new(file).lines().enumerate() {
-            let exchange: Exchange = serde_json::from_str(&line.map_err(fault)?).map_err(|error| {
+        for (number, line) in BufReader::new(file).split(b'\n').enumerate() {
+            let exchange: Exchange = serde_json::from_slice(&line.map_err(fault)?).map_err(|error| {
                 TapeError::Line { path: path.to_owned(), line: number + 1, problem: error.to_string() }
             })?;
             if !exchange.token {

@@ -67,15 +67,25 @@ fn what_cannot_be_done_is_said_before_anything_is() {
     shell.write("a.png", &png(1));
     shell.write("list.csv", b"path,id\na.png,1\n");
     shell.write("there.ndjson", b"{}\n");
+    shell.write("ours.ndjson", b"{\"row\":0,\"id\":\"a.png\",\"outcome\":\"new\"}\n");
+    shell.write("conf.json", b"{\"my\":\"config\"}");
     for (args, said) in [
         (&["check", "a.png"][..], "there is no home"),
         (&["check", "--add", "--key", "sku", "list.csv"], "has no column \"sku\" (there are: path, id)"),
         (&["check", "--add", "--columns", "row,colour", "a.png"], "there is no column \"colour\""),
-        (&["check", "--add", "--out", "there.ndjson", "a.png"], "--resume goes on with it"),
+        (&["check", "--add", "--out", "ours.ndjson", "a.png"], "--resume goes on with it"),
+        (&["check", "--add", "--out", "there.ndjson", "a.png"], "this command has not written it"),
+        (&["check", "--add", "--out", "conf.json", "a.png"], "this command has not written it"),
+        (
+            &["check", "--add", "--out", "conf.json", "--resume", "a.png"],
+            "no line as this command writes them",
+        ),
+        (&["check", "--add", "--out", "lines.csv", "a.png"], "name a file .ndjson"),
+        (&["check", "--add", "--column", "nope", "list.csv"], "has no column \"nope\" (there are: path, id)"),
         (&["check", "--add", "--out", "there.ndjson", "--resume", "a.png"], "line 1 has no row and outcome"),
         (
-            &["check", "--add", "--out", "o.ndjson", "--columns", "id", "a.png"],
-            "needs the columns row and outcome",
+            &["check", "--add", "--out", "o.ndjson", "--columns", "row,outcome", "a.png"],
+            "needs the columns row, id and outcome",
         ),
         (&["check", "--add", "--ask", "--offline", "a.png"], "--ask"),
         (&["check", "--ask", "a.png"], "--add"),
@@ -84,8 +94,78 @@ fn what_cannot_be_done_is_said_before_anything_is() {
         assert_eq!(ran.status, 2, "{args:?}: {ran:?}");
         assert!(ran.err.contains(said), "{args:?}: {}", ran.err);
     }
+    assert_eq!(fs::read(shell.path("conf.json")).unwrap(), b"{\"my\":\"config\"}");
+    assert!(!shell.path("lines.csv").exists());
     let is_there = shell.path("home/catalog.sqlite").exists();
     assert!(!is_there || shell.run(&["stats", "--json"]).json()["counts"]["photos"] == 0);
+}
+
+#[test]
+fn a_shorter_list_is_not_taken_for_the_one_that_is_resumed() {
+    let shell = Shell::alone();
+    for seed in 1..=3 {
+        shell.write(&format!("long/{seed}.png"), &png(seed));
+    }
+    shell.write("short/1.png", &png(1));
+    assert_eq!(shell.run(&["check", "--add", "--out", "o.ndjson", "long"]).status, 0);
+    let before = fs::read(shell.path("o.ndjson")).unwrap();
+    for add in [&["--add"][..], &[]] {
+        let args = [&["check", "--out", "o.ndjson", "--resume", "short"], add].concat();
+        let ran = shell.run(&args);
+        assert!(ran.status == 2 && ran.err.contains("name the same sources"), "{args:?}: {ran:?}");
+        assert_eq!(fs::read(shell.path("o.ndjson")).unwrap(), before);
+    }
+    let same = shell.run(&["check", "--add", "--out", "o.ndjson", "--resume", "long"]);
+    assert!(same.status == 0 && same.err.contains("3 told of before"), "{same:?}");
+}
+
+#[test]
+fn what_is_called_a_picture_and_is_none_has_a_line_or_is_named() {
+    let shell = Shell::alone();
+    shell.write("a.png", &png(1));
+    shell.write("empty.jpg", b"");
+    shell.write("page.jpg", b"<html>404</html>");
+    shell.write("said.JPG", b"{\"error\":\"gone\"}");
+    let ran = shell.run(&["check", "--add", "a.png", "empty.jpg", "page.jpg", "said.JPG"]);
+    assert_eq!(ran.status, 2, "{ran:?}");
+    let lines = ran.lines();
+    assert_eq!(field(&lines, "outcome"), ["new", "error", "error", "error"]);
+    assert_eq!(field(&lines, "code"), ["-", "empty", "not_a_picture", "not_a_picture"]);
+    for (name, code) in [("empty.jpg", "empty"), ("page.jpg", "not_a_picture")] {
+        for command in ["check", "add", "search"] {
+            let ran = shell.run(&["--json", command, name]);
+            assert_eq!((ran.status, &ran.json()["code"]), (2, &code.into()), "{command} {name}: {ran:?}");
+        }
+    }
+    shell.write("mine/a.png", &png(1));
+    for n in 10..22 {
+        shell.write(&format!("mine/{n}.jpg"), b"");
+    }
+    fs::create_dir(shell.path("none")).unwrap();
+    for command in ["check", "add"] {
+        let ran = shell.run(&[command, "mine", "none"]);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        for said in
+            ["mine: 10.jpg is passed over: empty", "mine: and 2 more", "none: there is no picture in it"]
+        {
+            assert!(ran.err.contains(said), "{command}: {said}: {}", ran.err);
+        }
+        assert!(!ran.err.contains("mine: 20.jpg"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn what_is_no_file_of_a_check_is_not_judged_again() {
+    let shell = Shell::alone().with_home();
+    shell.write("few.ndjson", b"{\"row\":0,\"outcome\":\"seen\"}\n");
+    shell.write("o.parquet", b"PAR1\xFF\xFE\n");
+    for (name, said) in
+        [("few.ndjson", "with all columns: it lacks rule"), ("o.parquet", "with all columns: it is no text")]
+    {
+        let ran = shell.run(&["check", "--max-false-hit", "0.01", "--rejudge", name]);
+        assert!(ran.status == 2 && ran.out.is_empty(), "{ran:?}");
+        assert!(ran.err.contains(&format!("{name}:1 is no line")) && ran.err.contains(said), "{ran:?}");
+    }
 }
 
 /// Which of them were stored. Another drawn picture may be one to review: it is a photo of its own all the same.

@@ -100,6 +100,9 @@ fn keys_are_made_shown_once_listed_and_revoked() {
     let elsewhere = shell.run(&["keys", "import", "keys.ndjson", "--home", "elsewhere"]);
     assert_eq!((elsewhere.status, elsewhere.out.as_str()), (0, "1 keys added\n"), "{elsewhere:?}");
     assert_eq!(shell.run(&["keys", "list", "--json", "--home", "elsewhere"]).json(), listed);
+    shell.write("photo.jpg", b"\xFF\xD8\xFF\xE0");
+    let photo = shell.run(&["keys", "import", "photo.jpg", "--home", "elsewhere"]);
+    assert!(photo.status == 2 && photo.err.contains("photo.jpg is no text: name a file that"), "{photo:?}");
     let running = Running::start(&shell, &[]);
     let stats =
         |key: &str| http().get(format!("{}/v1/stats", running.base_url)).bearer_auth(key).send().unwrap();
