@@ -67,8 +67,8 @@ Without credentials there is no upstream: known pictures are answered, nothing i
 
 A configuration file:
   home = \"/srv/tongkuan\"
-  max_false_hit = 0.01               # share of searches for new pictures that may be answered falsely
-  index = \"pgvector\"               # a home in PostgreSQL searches by itself: workers hold no index
+  max_false_hit = 0.01               # share of new pictures that may be answered falsely
+  index = \"pgvector\"               # a home in PostgreSQL searches itself: workers hold no index
   index_snapshots = \"/mnt/shared\"  # workers with an index of their own take it from one another
   harvest = true                     # fetch the offers' pictures after each search
   fetch_from = [\"http://10.0.0.7\"] # pictures may come from here, though it is no public address
@@ -87,8 +87,8 @@ A configuration file:
   [upstream.tmapi]
   weight_unit = \"kg\"               # or \"g\": in what tmapi and onebound weigh; they do not say
 
-Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a review,
-2 an error, also when standard output could not be written to (`tongkuan ... | head`),
+Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a
+review, 2 an error, also when standard output could not be written to (`tongkuan ... | head`),
 130 interrupted.";
 
 #[derive(Debug, Parser)]

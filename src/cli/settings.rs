@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
+use super::output::complain;
 use super::show::Terminal;
 use crate::config::{self, Overrides, Profile, UpstreamSettings, check_share};
 use crate::engine::{Engine, EngineBuilder, IndexMode, Progress as _};
@@ -137,7 +138,14 @@ impl Deref for Settings {
 
 impl Settings {
     pub(super) fn resolve(common: &Common) -> Result<Self> {
-        Ok(Self { config: config::Settings::resolve(&common.overrides())?, json: common.json })
+        let config = config::Settings::resolve(&common.overrides())?;
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        if config.upstreams().is_empty() && is_set("TONGKUAN_APP_KEY") && !is_set("TONGKUAN_APP_SECRET") {
+            complain(
+                "TONGKUAN_APP_KEY is set and TONGKUAN_APP_SECRET is not: nothing can be asked with one alone",
+            );
+        }
+        Ok(Self { config, json: common.json })
     }
 
     /// See [`config::Settings::without_upstream`].

@@ -13,7 +13,7 @@ use crate::engine::{Answer, Explanation, Outcome, Progress, Source, Unanswered};
 use crate::offer::{Offer, Price};
 use crate::photo_id::PhotoId;
 use crate::printable::{field, line};
-use crate::question::SearchParams;
+use crate::upstream::SearchParams;
 use crate::verify::Doubt;
 
 /// Notes as lines, steps as a bar (only where standard error is a terminal).

@@ -114,9 +114,6 @@ impl UpstreamSettings {
         };
         let app_secret = secret(variables, secret_name, section.app_secret_file.as_deref())?;
         let app_secret = app_secret.or_else(|| stand_in.clone().map(Secret::new));
-        if let (Some(key_name), Some(_), None) = (key_name, &app_key, &app_secret) {
-            tracing::warn!("there is {key_name} for {profile}, and no secret: set {secret_name} as well");
-        }
         let (Some(app_key), Some(app_secret)) = (app_key, app_secret) else { return Ok(None) };
         let default = GuardPolicy::default();
         let policy = GuardPolicy {

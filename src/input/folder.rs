@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::names::name_text;
-use super::sniff::is_called_picture;
+use super::names::{is_called_picture, name_text};
+
 use crate::photo::{PhotoError, PhotoFormat};
 
 /// Files of one folder; more are refused.

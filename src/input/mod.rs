@@ -40,8 +40,9 @@ use crate::photo::{Digest, PhotoError, PhotoLimits};
 use archive::{Archive, spooled};
 use fields::Fields;
 use good::Base;
+use names::is_called_picture;
 use samples::Samples;
-use sniff::{Kind, NAME_A_LIST, is_called_picture, is_list, is_prose, is_tar, kind_of};
+use sniff::{Kind, NAME_A_LIST, is_list, is_prose, is_tar, kind_of};
 
 /// A row longer than this is refused, in bytes.
 const MAX_ROW_BYTES: usize = 1 << 20;

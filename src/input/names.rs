@@ -1,4 +1,4 @@
-//! Names of files as text, however they were packed.
+//! Names of files: as text, however they were packed, and whether they are those of pictures.
 
 /// A file's name as text. Names that are no UTF-8 come out of archives that were packed on a Chinese Windows.
 pub(super) fn name_text(name: &std::ffi::OsStr) -> String {
@@ -37,4 +37,16 @@ pub(super) fn plain(name: &str) -> String {
         }
     }
     parts.join("/")
+}
+
+/// How the names of pictures end, those that cannot be read included.
+pub(super) const PICTURE_ENDINGS: [&str; 15] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "avif", "heic", "heif", "tif", "tiff", "jxl",
+    "svg",
+];
+
+/// Whether a file is a picture by its name, whatever it holds.
+pub(super) fn is_called_picture(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+    PICTURE_ENDINGS.contains(&ending.as_str())
 }

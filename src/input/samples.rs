@@ -6,8 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::archive::Member;
 use super::fields::Fields;
 use super::good::Row;
-use super::names::plain;
-use super::sniff::PICTURE_ENDINGS;
+use super::names::{PICTURE_ENDINGS, plain};
 use super::source::PictureSource;
 use super::{Columns, InputError, MAX_ROW_BYTES};
 

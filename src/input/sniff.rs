@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::names::PICTURE_ENDINGS;
 use super::text;
 use super::{FileProblem, PictureSource, SourceProblem};
 use crate::photo::{PhotoError, PhotoFormat};
@@ -62,18 +63,6 @@ pub(super) fn is_prose(lines: &[String], folder: &Path) -> bool {
         Err(_) => false,
     };
     lines.iter().filter(names_picture).count() * 2 < lines.len()
-}
-
-/// How the names of pictures end, those that cannot be read included.
-pub(super) const PICTURE_ENDINGS: [&str; 15] = [
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "avif", "heic", "heif", "tif", "tiff", "jxl",
-    "svg",
-];
-
-/// Whether a file is a picture by its name, whatever it holds.
-pub(super) fn is_called_picture(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-    PICTURE_ENDINGS.contains(&ending.as_str())
 }
 
 pub(super) fn is_tar(head: &[u8]) -> bool {

@@ -35,28 +35,31 @@ use rows::{Place, Rows};
 
 const AFTER_HELP: &str = "\
 A line a picture, in the order of the input:
-  outcome    seen (it is the matched picture), review (the matched picture stands out, `why` says what speaks against it),
-             new, or error (with `error` and `code`; the run goes on)
+  outcome    seen (it is the matched picture), review (the matched picture stands out, `why` says
+             what speaks against it), new, or error (with `error` and `code`; the run goes on)
   photo_id   the stored photo that stands for the picture from now on; null where none does
   added      whether that is a photo of its own (--add)
-  matched_*  the picture that it is, or that stands out: number and name of the photo, id of your own good, or the row of
-             an earlier picture of this run that is not stored
-  rule, score, confidence, threshold, compared_with   what that rests on; score is null where a copy was recognised without the
-             model
+  matched_*  the picture that it is, or that stands out: number and name of the photo, id of your
+             own good, or the row of an earlier picture of this run that is not stored
+  rule, score, confidence, threshold, compared_with   what that rests on; score is null where a
+             copy was recognised without the model
 
-Without --add nothing is stored: pictures are compared with the home and with the earlier ones of the run, which takes some
-2 kB of memory for each new one. With --add, what is new or to be reviewed is stored as it is told of, in one step with
-finding that out: of copies that are checked at the same time, by any number of processes on one home, exactly one is new.
-Pictures are told of in groups, once their group is on disk.
+Without --add nothing is stored: pictures are compared with the home and with the earlier ones of
+the run, which takes some 2 kB of memory for each new one. With --add, what is new or to be
+reviewed is stored as it is told of, in one step with finding that out: of copies that are checked
+at the same time, by any number of processes on one home, exactly one is new. Pictures are told of
+in groups, once their group is on disk.
 
-A run with --out FILE that was killed goes on with the same command and --resume: lines that are there stay, none is
-missing or twice, and they are those of a run that was not killed. Without --add it has to look at the new pictures again.
+A run with --out FILE that was killed goes on with the same command and --resume: lines that are
+there stay, none is missing or twice, and they are those of a run that was not killed. Without
+--add it has to look at the new pictures again.
 
-With --ask, `unanswered` says why a picture was not asked about: the reasons and codes of docs/errors.md; `cancelled` after
-Ctrl-C, which asks nothing more, waits for a call under way, and leaves the others to `tongkuan drain`.
+With --ask, `unanswered` says why a picture was not asked about: the reasons and codes of
+docs/errors.md; `cancelled` after Ctrl-C, which asks nothing more, waits for a call under way, and
+leaves the others to `tongkuan drain`.
 
-Exit status: 0 all rows were answered, 1 some were not asked about in this run (--ask), or in vain, 2 some were errors, or the
-run failed, 130 interrupted (what was told of is stored).";
+Exit status: 0 all rows were answered, 1 some were not asked about in this run (--ask), or in
+vain, 2 some were errors, or the run failed, 130 interrupted (what was told of is stored).";
 
 /// Say of many pictures whether each was seen before; with --add, remember those that were not.
 #[derive(Args, Debug)]

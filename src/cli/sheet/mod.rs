@@ -32,6 +32,7 @@ use crate::engine::{Answer, Breadth, Engine, Mode, Outcome, Progress as _, Query
 use crate::input::{Columns, Input, Item, PictureSource, skipped_text};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
+use crate::printable::line;
 use crate::sheet::{Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status};
 use crate::thumbnail;
 use crate::upstream::SearchParams;
