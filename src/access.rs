@@ -49,6 +49,17 @@ pub(crate) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Gives a file that something else has made the permissions that [`open`] would have given it.
+pub(crate) fn keep_to_owner(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600 | shared_with(path) & 0o666))?;
+    }
+    let _ = path;
+    Ok(())
+}
+
 /// Permissions of the group and of all others for something at `path`: those of its folder, for whom the folder may be
 /// written to.
 #[cfg(unix)]

@@ -84,7 +84,7 @@ use set_aside::SetAside;
 pub const OWN_PROFILE: &str = "own";
 
 /// The catalogue's file in the home folder.
-const FILE_NAME: &str = "catalog.sqlite";
+pub(crate) const FILE_NAME: &str = "catalog.sqlite";
 
 /// How long a writer waits for another process before it gives up.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);

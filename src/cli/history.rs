@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::interrupt::{told_interrupted, until_interrupt};
-use super::output::{complain_about, stdout};
+use super::output::{complain_about, refuse_precious, stdout};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::show::Terminal;
@@ -39,6 +39,7 @@ impl History {
         let engine = settings.existing_engine(false)?;
         let history = engine.catalog().history(&self.offer_id)?;
         if let Some(path) = &self.plot {
+            refuse_precious(path)?;
             std::fs::write(path, drawn(&self.offer_id, &history))
                 .map_err(|error| anyhow!("{} cannot be written ({error})", path.display()))?;
         }

@@ -5,14 +5,14 @@ use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::output::{check_stdout, complain, stdout};
+use super::output::{check_stdout, complain, refuse_precious, stdout};
 use super::settings::Settings;
-use crate::catalog::Counts;
 use crate::catalog::moving::{MoveError, MoveOptions, Moved};
+use crate::catalog::{Counts, FILE_NAME};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::Progress as _;
 use crate::home::Home;
@@ -34,6 +34,10 @@ pub(super) struct Backup {
 impl Backup {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         settings.require_home()?;
+        let own = settings.home.as_folder().and_then(|home| home.join(FILE_NAME).canonicalize().ok());
+        if own.is_some() && own == self.file.canonicalize().ok() {
+            bail!("{} is this home's own catalogue: name another file", self.file.display());
+        }
         let terminal = Terminal::new();
         let counts = settings.home.backup(&self.file, self.force, &mut steps_on(&terminal))?;
         tell_counts(settings, &counts, None, &format!("written to {}, and verified", self.file.display()))
@@ -128,6 +132,7 @@ impl Export {
             if self.file.exists() && !self.force {
                 return Err(MoveError::Exists { path: self.file.clone() }.into());
             }
+            refuse_precious(&self.file)?;
             let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
             let mut place = tempfile::Builder::new()
                 .prefix(".tongkuan-")

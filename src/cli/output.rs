@@ -2,11 +2,33 @@
 //! anything through that could take over a terminal.
 
 use std::fmt;
-use std::io::{self, StderrLock, StdoutLock, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, StderrLock, StdoutLock, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use anyhow::{Result, bail};
+
+use crate::photo::PhotoFormat;
 use crate::printable::{Printable, line};
+
+/// Refuses to write what was asked for over something that cannot be made again: a picture, or a database as homes and backups
+/// are.
+pub(super) fn refuse_precious(path: &Path) -> Result<()> {
+    // Others, such as pipes, would wait for somebody to write.
+    if !std::fs::metadata(path).is_ok_and(|file| file.is_file()) {
+        return Ok(());
+    }
+    let mut head = Vec::new();
+    File::open(path)?.take(64).read_to_end(&mut head)?;
+    let what = match () {
+        () if head.starts_with(b"SQLite format 3\0") => "a database",
+        () if PhotoFormat::sniff(&head).is_ok() => "a picture",
+        () => return Ok(()),
+    };
+    bail!("{} is {what}, which is not written over: name another file", line(path.display()))
+}
 
 /// Whether this process was started with its standard output closed (`tongkuan ... >&-`). The language's runtime puts
 /// /dev/null in its place before `main`, so who starts the process has to find out.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::FAILED;
 use super::interrupt::{INTERRUPTED, until_interrupt};
-use super::output::{complain, complain_about, stdout};
+use super::output::{complain, complain_about, refuse_precious, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::cancel::Interrupt;
@@ -90,6 +90,7 @@ impl ScanCommand {
             return undo(settings, manifest);
         }
         let Some(folder) = &self.folder else { bail!("name a folder") };
+        [&self.csv, &self.html].into_iter().flatten().try_for_each(|path| refuse_precious(path))?;
         let interrupt = until_interrupt()?;
         if let Some(against) = &self.against {
             return against::run(self, settings, folder, against, &interrupt);

@@ -67,6 +67,11 @@ impl Columns {
                 format!("there is no column {name:?}: use {}", names.join(", "))
             })
         };
+        if let Some((_, twice)) =
+            named.iter().enumerate().find(|(place, name)| named[..*place].contains(name))
+        {
+            return Err(format!("the column {twice} is named twice"));
+        }
         named.iter().map(column).collect::<Result<_, _>>().map(Self)
     }
 

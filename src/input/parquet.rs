@@ -14,6 +14,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 use super::fields::{Fields, ID, PICTURE, Value, normal};
 use super::good::{Base, id};
+use super::names::bytes_text;
 use super::source::PictureSource;
 use super::{Columns, FileProblem, InputError, Item, Row};
 
@@ -52,7 +53,18 @@ struct Wanted {
     leaf: usize,
     /// As fields know it; the picture's column comes first.
     name: String,
-    is_text: bool,
+    meaning: Meaning,
+}
+
+/// What the bits of a column stand for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Text,
+    Unsigned,
+    /// What the physical type says.
+    Plain,
+    /// Decimals, dates and times: their whole numbers are not what a person sees.
+    Other,
 }
 
 /// Columns of one row group.
@@ -74,9 +86,22 @@ fn damaged(error: ParquetError) -> FileProblem {
     FileProblem::Parquet { problem: error.to_string() }
 }
 
-fn is_text(column: &ColumnDescriptor) -> bool {
-    matches!(column.logical_type_ref(), Some(LogicalType::String | LogicalType::Json | LogicalType::Enum))
-        || matches!(column.converted_type(), ConvertedType::UTF8 | ConvertedType::JSON | ConvertedType::ENUM)
+fn meaning_of(column: &ColumnDescriptor) -> Meaning {
+    if let Some(LogicalType::String | LogicalType::Json | LogicalType::Enum) = column.logical_type_ref() {
+        return Meaning::Text;
+    }
+    match column.converted_type() {
+        ConvertedType::UTF8 | ConvertedType::JSON | ConvertedType::ENUM => Meaning::Text,
+        ConvertedType::UINT_32 | ConvertedType::UINT_64 => Meaning::Unsigned,
+        ConvertedType::DECIMAL
+        | ConvertedType::DATE
+        | ConvertedType::TIME_MILLIS
+        | ConvertedType::TIME_MICROS
+        | ConvertedType::TIMESTAMP_MILLIS
+        | ConvertedType::TIMESTAMP_MICROS
+        | ConvertedType::INTERVAL => Meaning::Other,
+        _ => Meaning::Plain,
+    }
 }
 
 impl Rows {
@@ -116,15 +141,22 @@ impl Rows {
         let wanted = |(leaf, name): &(usize, String)| Wanted {
             leaf: *leaf,
             name: name.clone(),
-            is_text: is_text(&schema.column(*leaf)),
+            meaning: meaning_of(&schema.column(*leaf)),
         };
         let mut all = vec![wanted(picture)];
         if let Some(column) = &columns.key {
             let key = find(column);
             let missing = || FileProblem::NoSuchColumn { column: column.clone(), header: header() };
-            all.push(wanted(key.ok_or_else(missing)?));
+            let key = wanted(key.ok_or_else(missing)?);
+            if key.meaning == Meaning::Other {
+                let problem =
+                    format!("the column {} holds decimals, dates or times: write the keys as text", key.name);
+                return Err(FileProblem::Parquet { problem });
+            }
+            all.push(key);
         }
-        all.extend(ID.iter().find_map(|name| find(name)).map(wanted));
+        let id = ID.iter().find_map(|name| find(name)).map(wanted);
+        all.extend(id.filter(|id| id.meaning != Meaning::Other));
         let key = columns.key.as_ref().and_then(|_| all.get(1)).map(|column| column.name.clone());
         let total = usize::try_from(file.metadata().file_metadata().num_rows()).unwrap_or(0);
         Ok(Self {
@@ -173,7 +205,7 @@ impl Rows {
                     bytes = Some(picture);
                     continue;
                 }
-                Cell::Bytes(bytes) => Value::Text(String::from_utf8_lossy(&bytes).into_owned()),
+                Cell::Bytes(bytes) => Value::Text(bytes_text(&bytes)),
                 Cell::Text(text) => Value::Text(text),
                 Cell::Number(number) => Value::Number(number),
                 Cell::Empty => Value::Empty,
@@ -205,7 +237,7 @@ impl Rows {
                     let rows = group.left.min(CHUNK);
                     let mut columns = Vec::with_capacity(self.wanted.len());
                     for (reader, wanted) in group.columns.iter_mut().zip(&self.wanted) {
-                        let cells = read(reader, rows, wanted.is_text)?;
+                        let cells = read(reader, rows, wanted.meaning)?;
                         if cells.len() != rows {
                             let problem = format!("the column {} is shorter than the others", wanted.name);
                             return Err(FileProblem::Parquet { problem });
@@ -233,11 +265,11 @@ impl Rows {
 }
 
 /// The next `rows` cells of a column.
-fn read(reader: &mut ColumnReader, rows: usize, is_text: bool) -> Result<Vec<Cell>, FileProblem> {
+fn read(reader: &mut ColumnReader, rows: usize, meaning: Meaning) -> Result<Vec<Cell>, FileProblem> {
     let number = |text: String| Cell::Number(text);
     match reader {
         ColumnReader::ByteArrayColumnReader(reader) => typed(reader, rows, |value: ByteArray| {
-            if is_text {
+            if meaning == Meaning::Text {
                 Cell::Text(String::from_utf8_lossy(value.data()).into_owned())
             } else {
                 Cell::Bytes(value.data().to_vec())
@@ -245,6 +277,12 @@ fn read(reader: &mut ColumnReader, rows: usize, is_text: bool) -> Result<Vec<Cel
         }),
         ColumnReader::FixedLenByteArrayColumnReader(reader) => {
             typed(reader, rows, |value| Cell::Bytes(value.data().to_vec()))
+        }
+        ColumnReader::Int64ColumnReader(reader) if meaning == Meaning::Unsigned => {
+            typed(reader, rows, |value| number(value.cast_unsigned().to_string()))
+        }
+        ColumnReader::Int32ColumnReader(reader) if meaning == Meaning::Unsigned => {
+            typed(reader, rows, |value| number(value.cast_unsigned().to_string()))
         }
         ColumnReader::Int64ColumnReader(reader) => typed(reader, rows, |value| number(value.to_string())),
         ColumnReader::Int32ColumnReader(reader) => typed(reader, rows, |value| number(value.to_string())),

@@ -263,6 +263,11 @@ fn a_backup_of_a_home_in_use_is_a_whole_home_and_comes_back() {
     let home = place.path().join("home");
     let (there, replaced) = restored(&file, home.clone(), false).unwrap();
     assert_eq!((there.photos, replaced), (counts.photos, None));
+    #[cfg(unix)]
+    for private in [&file, &home.join("catalog.sqlite")] {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(private).unwrap().permissions().mode() & 0o777, 0o600);
+    }
     assert_eq!(answers(&bench, home.as_path())[..3], answers(&bench, bench.home.path())[..3]);
     assert!(matches!(backed_up(bench.home.path(), &file), Err(MoveError::Exists { .. })));
 }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::MoveError;
 #[cfg(feature = "postgres")]
 use super::{FolderArrival, MoveProgress, Source, transfer};
+use crate::access;
 use crate::catalog::{Catalog, Counts, FILE_NAME, counts_of};
 
 /// Writes all of a catalogue, as it is at one moment, into the new file `to`, while other processes use it. The file is a
@@ -74,6 +75,7 @@ fn write_file(
     let place = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder).map_err(io)?;
     let copy = place.path().join(FILE_NAME);
     let counts = make(&copy)?;
+    access::keep_to_owner(&copy).map_err(io)?;
     File::open(&copy).and_then(|file| file.sync_all()).map_err(io)?;
     fs::rename(&copy, to).map_err(io)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
@@ -87,6 +89,7 @@ fn write_file(
 pub(crate) fn restore(from: &Path, folder: &Path) -> Result<Counts, MoveError> {
     let copy = folder.join(FILE_NAME);
     fs::copy(from, &copy).map_err(|reason| MoveError::Io { path: from.to_path_buf(), reason })?;
+    access::keep_to_owner(&copy).map_err(|reason| MoveError::Io { path: copy.clone(), reason })?;
     let counts = sound(&copy, from)?;
     // An older one becomes one of today's here, where nothing is lost if that fails.
     drop(Catalog::open(folder)?);

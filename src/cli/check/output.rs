@@ -73,6 +73,11 @@ impl LineFile {
             .truncate(false)
             .open(path)
             .with_context(|| format!("cannot write {shown}: check the folder and its permissions"))?;
+        if !file.metadata()?.is_file() {
+            bail!(
+                "{shown} is no file that a run can go on with: leave --out away, and the lines are printed"
+            );
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

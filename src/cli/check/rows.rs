@@ -9,6 +9,7 @@ use super::super::output::complain;
 use super::super::picture::{Pictures, tell_of_missing};
 use super::super::store_goods::{Read, SkippedFiles};
 use super::output::RowSet;
+use crate::doors::CheckedLine;
 use crate::engine::CheckItem;
 use crate::input::{FileProblem, Input, Item, PictureSource, TextEncoding};
 
@@ -128,9 +129,12 @@ impl Rows {
 
     /// Whether the row has another id than the one that the earlier run had told of.
     fn is_another_input(&self, row: u64, item: &Item) -> Option<OtherSources> {
-        let (_, Some(id)) = self.last.as_ref().filter(|(last, _)| *last == row)? else { return None };
+        let last = self.last.as_ref().filter(|(last, _)| *last == row).and_then(|(_, id)| id.clone());
+        // What was stored with its line, and did not get into the file any more.
+        let kept = || Some(CheckedLine::from_json(self.kept.get(&row)?)?.text("id")?.to_owned());
+        let told = last.or_else(kept)?;
         let found = item.row.as_ref().map_or(&item.place, |read| &read.id);
-        (found != id).then(|| OtherSources::OtherRow { row, found: found.clone(), told: id.clone() })
+        (*found != told).then(|| OtherSources::OtherRow { row, found: found.clone(), told })
     }
 
     /// Whether the rows have ended before the last one that the earlier run had told of.

@@ -297,8 +297,8 @@ fn of_copies_that_processes_check_at_the_same_time_one_is_new() {
     assert_eq!(shell.run(&["stats", "--json"]).json()["counts"]["photos"], originals);
 }
 
-/// A Parquet file with these columns of bytes, and the rows' numbers.
-fn parquet_of(path: &Path, schema: &str, pictures: &[Option<Vec<u8>>]) {
+/// A Parquet file with these columns of bytes, and the rows' numbers from `first` on.
+fn parquet_of(path: &Path, schema: &str, pictures: &[Option<Vec<u8>>], first: i64) {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let mut writer =
         SerializedFileWriter::new(fs::File::create(path).unwrap(), schema, Arc::default()).unwrap();
@@ -311,7 +311,7 @@ fn parquet_of(path: &Path, schema: &str, pictures: &[Option<Vec<u8>>]) {
         column.typed::<ByteArrayType>().write_batch(&values, Some(&levels), None).unwrap();
         column.close().unwrap();
         let mut column = row_group.next_column().unwrap().unwrap();
-        let keys: Vec<i64> = (0..i64::try_from(group.len()).unwrap()).map(|n| 100 + n).collect();
+        let keys: Vec<i64> = (0..i64::try_from(group.len()).unwrap()).map(|n| first + n).collect();
         column.typed::<Int64Type>().write_batch(&keys, None, None).unwrap();
         column.close().unwrap();
         row_group.close().unwrap();
@@ -324,7 +324,7 @@ fn pictures_in_a_parquet_file_are_checked_and_the_lines_are_one() {
     let shell = Shell::alone();
     let schema = "message m { OPTIONAL group image { OPTIONAL BYTE_ARRAY bytes; } REQUIRED INT64 article; }";
     let rows = [Some(png(1)), Some(copy(1, 80)), None, Some(png(2)), Some(png(1))];
-    parquet_of(&shell.path("in.parquet"), schema, &rows);
+    parquet_of(&shell.path("in.parquet"), schema, &rows, 100);
     let args = ["check", "--add", "--key", "article", "--out", "out.parquet", "in.parquet"];
     let ran = shell.run(&args);
     assert_eq!(ran.status, 2, "one row has no picture: {ran:?}");
@@ -445,4 +445,33 @@ fn another_bound_is_drawn_through_the_lines_of_an_earlier_run() {
         }
     }
     assert!(known > 20, "{known} of 36");
+}
+
+#[test]
+fn lines_go_to_a_file_that_can_be_gone_on_with_and_each_column_once() {
+    let shell = Shell::alone().with_home();
+    let picture = shell.write("a.png", &png(1));
+    let ran = shell.run(&["check", text(&picture), "--out", "/dev/null"]);
+    assert!(ran.status == 2 && ran.err.contains("is no file that a run can go on with"), "{ran:?}");
+    let ran = shell.run(&["check", text(&picture), "--columns", "row,row,outcome"]);
+    assert!(ran.status == 2 && ran.err.contains("the column row is named twice"), "{ran:?}");
+}
+
+#[test]
+fn keys_of_a_parquet_file_are_what_a_person_reads_there() {
+    let shell = Shell::alone();
+    let schema = |kind: &str| {
+        format!(
+            "message m {{ OPTIONAL group image {{ OPTIONAL BYTE_ARRAY bytes; }} REQUIRED INT64 article ({kind}); }}"
+        )
+    };
+    parquet_of(&shell.path("unsigned.parquet"), &schema("UINT_64"), &[Some(png(1))], -2);
+    let check = |file: &str| shell.run(&["check", "--add", "--json", "--key", "article", file]);
+    assert_eq!(check("unsigned.parquet").json()["key"], "18446744073709551614");
+    parquet_of(&shell.path("decimal.parquet"), &schema("DECIMAL(10, 2)"), &[Some(png(1))], 150);
+    let refused = check("decimal.parquet");
+    assert!(
+        refused.status == 2 && refused.err.contains("article holds decimals, dates or times"),
+        "{refused:?}"
+    );
 }

@@ -204,3 +204,26 @@ fn nothing_is_lost_where_complaints_have_no_reader() {
     assert_eq!(shell.run(&["--json", "stats"]).json()["counts"]["own_photos"], 3);
     let _ = Ran::of(&mut shell.command(&["stats"]));
 }
+
+#[test]
+fn nothing_is_written_over_a_picture_or_a_catalogue() {
+    let shell = Shell::alone().with_home();
+    let picture = shell.write("pictures/a.png", &png(1));
+    assert_eq!(shell.run(&["add", text(&picture)]).status, 0);
+    let (catalogue, before) = (shell.path("home/catalog.sqlite"), std::fs::read(&picture).unwrap());
+    for target in [text(&catalogue), text(&picture)] {
+        for args in [
+            &["stats", "--plot", target][..],
+            &["export", "--force", target],
+            &["scan", "--csv", target, "pictures"],
+            &["scan", "--html", target, "pictures"],
+        ] {
+            let ran = shell.run(args);
+            assert!(ran.status == 2 && ran.err.contains("is not written over"), "{args:?} {ran:?}");
+        }
+    }
+    let ran = shell.run(&["backup", "--force", text(&catalogue)]);
+    assert!(ran.status == 2 && ran.err.contains("own catalogue"), "{ran:?}");
+    assert_eq!(std::fs::read(&picture).unwrap(), before);
+    assert_eq!(shell.run(&["search", "--offline", text(&picture)]).status, 0);
+}
