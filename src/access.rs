@@ -37,11 +37,11 @@ pub(crate) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-        let shared = shared_with(path) & 0o666;
-        let is_new = shared != 0 && !path.try_exists()?;
+        let permissions = of_file(path);
+        let is_new = permissions.mode() != 0o600 && !path.try_exists()?;
         let file = options.mode(0o600).open(path)?;
         if is_new {
-            file.set_permissions(fs::Permissions::from_mode(0o600 | shared))?;
+            file.set_permissions(permissions)?;
         }
         Ok(file)
     }
@@ -52,12 +52,15 @@ pub(crate) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 /// Gives a file that something else has made the permissions that [`open`] would have given it.
 pub(crate) fn keep_to_owner(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600 | shared_with(path) & 0o666))?;
-    }
+    fs::set_permissions(path, of_file(path))?;
     let _ = path;
     Ok(())
+}
+
+/// Of a file at `path`: its owner's, and those that its folder shares.
+#[cfg(unix)]
+fn of_file(path: &Path) -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o600 | shared_with(path) & 0o666)
 }
 
 /// Permissions of the group and of all others for something at `path`: those of its folder, for whom the folder may be

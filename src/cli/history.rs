@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::interrupt::{told_interrupted, until_interrupt};
-use super::output::{complain_about, refuse_precious, stdout};
+use super::output::{complain_about, stdout, write_file};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::show::Terminal;
@@ -39,9 +39,7 @@ impl History {
         let engine = settings.existing_engine(false)?;
         let history = engine.catalog().history(&self.offer_id)?;
         if let Some(path) = &self.plot {
-            refuse_precious(path)?;
-            std::fs::write(path, drawn(&self.offer_id, &history))
-                .map_err(|error| anyhow!("{} cannot be written ({error})", path.display()))?;
+            write_file(path, &drawn(&self.offer_id, &history))?;
         }
         let mut out = stdout();
         if settings.json {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{is_output_error, refuse_precious, stdout};
+use super::output::{is_output_error, stdout, write_file};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::{advice, found, show};
@@ -130,9 +130,7 @@ impl Stats {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let engine = settings.existing_engine(false)?;
         if let Some(path) = &self.plot {
-            refuse_precious(path)?;
-            let unwritable = |error| anyhow!("{} cannot be written ({error})", path.display());
-            std::fs::write(path, plots(&engine)?).map_err(unwritable)?;
+            write_file(path, &plots(&engine)?)?;
         }
         stats(settings, &engine)
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::photo::PhotoFormat;
 use crate::printable::{Printable, line};
@@ -28,6 +28,12 @@ pub(super) fn refuse_precious(path: &Path) -> Result<()> {
         () => return Ok(()),
     };
     bail!("{} is {what}, which is not written over: name another file", line(path.display()))
+}
+
+/// Writes a file that was asked for, but not over what is [precious](refuse_precious).
+pub(super) fn write_file(path: &Path, text: &str) -> Result<()> {
+    refuse_precious(path)?;
+    std::fs::write(path, text).map_err(|error| anyhow!("{} cannot be written ({error})", path.display()))
 }
 
 /// Whether this process was started with its standard output closed (`tongkuan ... >&-`). The language's runtime puts

@@ -45,8 +45,12 @@ pub(super) const PICTURE_ENDINGS: [&str; 15] = [
     "svg",
 ];
 
+/// What stands behind the last dot of a name, in small letters; empty without one.
+pub(super) fn ending_of(name: &str) -> String {
+    name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase()
+}
+
 /// Whether a file is a picture by its name, whatever it holds.
 pub(super) fn is_called_picture(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-    PICTURE_ENDINGS.contains(&ending.as_str())
+    PICTURE_ENDINGS.contains(&ending_of(name).as_str())
 }

@@ -6,6 +6,7 @@ use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use super::fields::{self, Fields, Names, Value};
+use super::names::ending_of;
 use super::rows::{JsonLines, JsonValues, Layout, layout_of};
 use super::table::{Table, separator_of};
 use super::text::{DAMAGE, HEAD_BYTES, Lines, TextEncoding, TextLine, TextReader, start_of};
@@ -109,7 +110,7 @@ impl Records {
         let mut beginning = String::new();
         TextReader::new(&head[..], start, u64::MAX).read_to_string(&mut beginning)?;
         let text = TextReader::new(Cursor::new(head).chain(rest), start, MAX_TEXT_BYTES);
-        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+        let ending = ending_of(name);
         let is_json = matches!(ending.as_str(), "ndjson" | "jsonl" | "json");
         let is_table = matches!(ending.as_str(), "csv" | "tsv");
         // The content decides; the ending of the name only where that says nothing.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::names::PICTURE_ENDINGS;
+use super::names::{PICTURE_ENDINGS, ending_of};
 use super::text;
 use super::{FileProblem, PictureSource, SourceProblem};
 use crate::photo::{PhotoError, PhotoFormat};
@@ -71,6 +71,5 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
 
 /// Whether the file of an archive is a list of goods by its name.
 pub(super) fn is_list(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-    matches!(ending.as_str(), "ndjson" | "jsonl" | "json" | "csv" | "tsv")
+    matches!(ending_of(name).as_str(), "ndjson" | "jsonl" | "json" | "csv" | "tsv")
 }

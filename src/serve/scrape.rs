@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
 
 use super::auth::Caller;
+use super::pool::joined;
 use super::problem::Failure;
-use super::request_error::RequestError;
 use super::state::App;
 
 /// Numbers for Prometheus
@@ -49,8 +49,7 @@ pub(super) async fn metrics(
     }
     // Beside the pools: how full they are has to be seen while they are.
     let reading = Arc::clone(&app);
-    let read = tokio::task::spawn_blocking(move || reading.metrics.read(&reading.engine)).await;
-    read.map_err(|_| RequestError::Panicked)??;
+    joined(tokio::task::spawn_blocking(move || reading.metrics.read(&reading.engine))).await??;
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = encode(&mut text, &app.metrics.registry);

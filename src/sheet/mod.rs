@@ -284,6 +284,12 @@ pub enum SheetError {
     Workbook { reason: String },
 }
 
+/// Where a sheet of this path is written.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 impl Sheet {
     /// Writes it to `path`: beside it first, so that there is either the whole new sheet or the one before.
     ///
@@ -291,8 +297,7 @@ impl Sheet {
     /// [`SheetError`].
     pub fn write(&self, path: &Path, form: Form) -> Result<(), SheetError> {
         let failed = |reason| SheetError::Write { path: path.to_path_buf(), reason };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(failed)?;
         match form {
             Form::Workbook => workbook::write(self, file.as_file_mut())?,
             Form::Table => table::write(self, file.as_file_mut()).map_err(failed)?,

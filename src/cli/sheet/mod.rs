@@ -33,7 +33,9 @@ use crate::input::{Columns, Input, Item, PictureSource, skipped_text};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::printable::line;
-use crate::sheet::{Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status};
+use crate::sheet::{
+    Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status, folder_of,
+};
 use crate::thumbnail;
 use crate::upstream::SearchParams;
 use crate::verify::Doubt;
@@ -178,10 +180,7 @@ impl SheetCommand {
             None => None,
         };
         // Before anything is paid for a sheet that could not be written.
-        if let Some(folder) =
-            form.and_then(|(out, _)| out.parent()).filter(|folder| !folder.as_os_str().is_empty())
-            && !folder.is_dir()
-        {
+        if let Some(folder) = form.map(|(out, _)| folder_of(out)).filter(|folder| !folder.is_dir()) {
             bail!("there is no folder {} for the sheet: make it, or name another", line(folder.display()));
         }
         if settings.is_offline() {
