@@ -84,8 +84,8 @@ struct Header {
 }
 
 /// What of a group may go where all that are as close as `up_to` count as copies of each other. Files that are closer than
-/// the rest are copies among themselves in any case. Of each such class the one that is worth keeping stays. Links, other
-/// names of one file, and names that are no Unicode are left alone.
+/// the rest are copies among themselves in any case. Of each such class the one that is worth keeping stays. Links and the files
+/// that they lead to, other names of one file, and names that are no Unicode are left alone.
 #[must_use]
 pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
     let files: Vec<&Member> = group
@@ -115,7 +115,8 @@ pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
     for class in classes {
         let Some(kept) = class.iter().copied().min_by(|a, b| worth(a, b)) else { continue };
         for extra in class {
-            if extra.file.path == kept.file.path || extra.file.stat.is_same_file(&kept.file.stat) {
+            let is_kept = extra.file.path == kept.file.path || extra.file.stat.is_same_file(&kept.file.stat);
+            if is_kept || extra.is_linked_to {
                 continue;
             }
             actions.push(Action {
