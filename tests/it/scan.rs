@@ -342,11 +342,7 @@ pub(crate) fn with_copies() -> Folder {
 }
 
 /// Plans and does it; returns the manifest and what came of each file.
-pub(crate) fn apply(
-    folder: &Folder,
-    mode: Mode,
-    up_to: Relation,
-) -> (PathBuf, BTreeMap<String, Applied>) {
+pub(crate) fn apply(folder: &Folder, mode: Mode, up_to: Relation) -> (PathBuf, BTreeMap<String, Applied>) {
     let mut scan = folder.scan();
     let (home, root) = (folder.bench.home.path().to_path_buf(), scan.folder().to_path_buf());
     let mut manifest = Manifest::begin(&home, &root, mode, scan.engine().now()).unwrap();
