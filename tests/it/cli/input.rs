@@ -280,6 +280,36 @@ fn the_pictures_of_an_archive_are_goods_and_the_rest_is_told() {
 }
 
 #[test]
+fn a_tar_that_is_cut_off_is_told_of_and_the_files_before_that_count() {
+    let (a, b) = (png(1), png(2));
+    let whole = tarred(&[("a.png", &a), ("b.png", &b)]);
+    let first = 512 + a.len().next_multiple_of(512);
+    let both = first + 512 + b.len().next_multiple_of(512);
+    let packed = gzipped(&whole);
+    for (what, bytes, added, is_cut) in [
+        ("all of it", whole.clone(), 2, false),
+        ("one block of zeros", whole[..both + 512].to_vec(), 2, false),
+        ("no block of zeros", whole[..both].to_vec(), 2, true),
+        ("between two files", whole[..first].to_vec(), 1, true),
+        ("in a header", whole[..first + 100].to_vec(), 1, true),
+        ("before it was compressed", gzipped(&whole[..first]), 1, true),
+        ("after it was compressed", packed[..packed.len() * 3 / 4].to_vec(), 1, true),
+    ] {
+        let shell = Shell::alone();
+        shell.write("goods.tar", &bytes);
+        let ran = shell.run(&["--json", "add", "goods.tar"]);
+        assert_eq!(ran.status, if is_cut { 2 } else { 0 }, "{what}: {ran:?}");
+        assert!(ran.err.contains(&format!("{added} added")), "{what}: {ran:?}");
+        let told = "goods.tar: ends before the end mark of a tar";
+        assert_eq!(ran.err.matches(told).count(), usize::from(is_cut), "{what}: {ran:?}");
+        let last = ran.lines().pop().unwrap();
+        assert_eq!(last["code"] == "archive_cut_off", is_cut, "{what}: {last}");
+        let piped = run_with(&shell, &["add", "-"], &bytes);
+        assert_eq!(piped.err.contains("-: ends before"), is_cut, "{what}: {piped:?}");
+    }
+}
+
+#[test]
 fn the_list_in_an_archive_says_what_its_pictures_are() {
     let (a, b) = (png(1), png(2));
     let list = "{\"path\":\"img/a.png\",\"id\":\"A\"}\n{\"path\":\"./img\\\\b.png\",\"id\":\"B\"}\n\
