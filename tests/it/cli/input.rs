@@ -90,6 +90,17 @@ fn a_list_of_paths_on_standard_input_gives_a_good_for_each() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn one_odd_name_in_a_list_that_ends_names_with_nul_is_one_error() {
+    let shell = with_pictures();
+    shell.write("two\nlines.png", &png(4));
+    let ran = run_with(&shell, &["--json", "add", "-"], b"a.png\0caf\xE9.png\0two\nlines.png\0b.png\0");
+    assert!(ran.status == 2 && ran.err.contains("3 added, 0 already there, 1 failed"), "{ran:?}");
+    let failed: Vec<Value> = ran.lines().into_iter().filter(|line| !line["error"].is_null()).collect();
+    assert_eq!((failed.len(), &failed[0]["at"]), (1, &json!("-:2")), "{ran:?}");
+}
+
 #[test]
 fn an_error_names_the_line_the_field_and_the_remedy_and_the_other_rows_are_stored() {
     let shell = with_pictures();
