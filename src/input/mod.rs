@@ -294,7 +294,10 @@ impl Input {
         if let Some(header) = records.header().filter(|header| !good::names_picture(header, columns)) {
             return Err(FileProblem::NoPictureColumn { header: header.join(", ") });
         }
+        // Of what another program is still writing, one line is too little to refuse the others for.
+        let is_telling = name != "-" || records.first_paths().len() > 1;
         if let Base::Folder(folder) = &base
+            && is_telling
             && is_prose(records.first_paths(), folder)
         {
             return Err(FileProblem::Found {

@@ -303,8 +303,8 @@ impl<R: Read> TextReader<R> {
     fn take_ascii(&mut self) -> io::Result<()> {
         let ascii = self.raw.iter().position(|byte| !byte.is_ascii()).unwrap_or(self.raw.len());
         if ascii < self.raw.len() {
-            // As much as there is by now, but no single character.
-            while self.raw.len() - ascii < 64 && !self.is_ended {
+            // As much as there is by now, but no single character; who has written a line may wait for an answer.
+            while self.raw.len() - ascii < 64 && self.raw.last() != Some(&b'\n') && !self.is_ended {
                 self.read_piece()?;
             }
             self.decide(encoding_of(&self.raw[ascii..]));

@@ -186,6 +186,9 @@ fn prose_is_no_list_of_paths_and_is_named_so() {
             "{name}: {ran:?}"
         );
     }
+    // More may follow on standard input: a line there is told of by itself.
+    let ran = run_with(&shell, &["add", "-"], b"hello\n");
+    assert!(ran.status == 2 && ran.err.contains("0 added, 0 already there, 1 failed"), "{ran:?}");
     // Names that are not there are paths all the same, by their endings; a line that is none is told.
     std::fs::rename(shell.path("c.png"), shell.path("without-ending")).unwrap();
     shell.write("list.txt", "a.png\nwithout-ending\ngone.JPG\nnot a picture\n".as_bytes());
