@@ -297,6 +297,7 @@ mod input {
             Parquet => "parquet_damaged",
             Table => "table_not_read",
             Archive => "archive_damaged",
+            ArchiveCut => "archive_cut_off",
             TooManyMembers => "archive_too_many_files",
             Encrypted => "archive_encrypted",
             UnpacksTooLarge => "archive_too_large",

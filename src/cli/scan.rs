@@ -189,8 +189,9 @@ impl ScanCommand {
         let (home, folder) = (scan.engine().folder().to_path_buf(), scan.folder().to_path_buf());
         let mut manifest =
             if self.yes { Some(Manifest::begin(&home, &folder, mode, scan.engine().now())?) } else { None };
-        let (mut files, mut bytes) = (0_u64, 0_i64);
+        let (mut files, mut bytes, mut links) = (0_u64, 0_i64, 0);
         scan.each_group(&mut |group| {
+            links += group.members.iter().filter(|member| member.file.is_link).count();
             for action in scan::plan(group, up_to) {
                 (files, bytes) = (files + 1, bytes + action.bytes);
                 match &mut manifest {
@@ -209,6 +210,9 @@ impl ScanCommand {
             }
             Ok(())
         })?;
+        if links > 0 {
+            complain(format_args!("{links} links are left alone, and so are the files that they lead to"));
+        }
         let of = format!("{files} files, {}", bytes_text(u64::try_from(bytes).unwrap_or(0)));
         let Some(manifest) = manifest else {
             complain(format_args!("{of}: nothing was changed; the same command with --yes does it"));
@@ -336,9 +340,14 @@ fn show(group: &Group) -> io::Result<()> {
     for member in &group.members {
         let file = &member.file;
         let sure = member.confidence.map_or(String::new(), |sure| format!(" {sure:.3}"));
+        let link = match () {
+            () if file.is_link => ", a link",
+            () if member.is_linked_to => ", a link leads to it",
+            () => "",
+        };
         writeln!(
             out,
-            "  {:<4} {:>11} {:>9}  {}  ({}{sure})",
+            "  {:<4} {:>11} {:>9}  {}  ({}{sure}{link})",
             if member.keep { "keep" } else { "" },
             format!("{}x{}", file.width_px, file.height_px),
             bytes_text(u64::try_from(file.stat.size).unwrap_or(0)),

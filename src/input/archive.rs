@@ -25,6 +25,8 @@ pub(super) struct Archive {
     names: Vec<String>,
     /// What is no file: links that lead nowhere, pipes and the like.
     passed_over: Vec<(String, folder::Skipped)>,
+    /// Whether it ends before its time, so that files may be missing.
+    pub(super) is_cut: bool,
     content: Content,
 }
 
@@ -71,16 +73,24 @@ impl Archive {
             return Err(what);
         }
         let passed_over = replaced(&directory, zip.central_directory_start(), zip.len())?;
-        Ok(Self { names, passed_over, content: Content::Zip(Mutex::new(zip), places) })
+        Ok(Self { names, passed_over, is_cut: false, content: Content::Zip(Mutex::new(zip), places) })
     }
 
+    /// A tar that is cut off is read as far as it goes.
     pub(super) fn tar(mut file: File) -> Result<Self, FileProblem> {
         file.seek(SeekFrom::Start(0))?;
-        let mut tar = tar::Archive::new(BufReader::new(&file));
+        let mut tar = tar::Archive::new(EndNoted { inner: BufReader::new(&file), is_met: false });
         let (mut names, mut places) = (Vec::new(), Vec::new());
         let (mut links, mut passed_over) = (Vec::new(), Vec::new());
+        let mut damage = None;
         for entry in tar.entries_with_seek().map_err(broken)? {
-            let entry = entry.map_err(broken)?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    damage = Some(error);
+                    break;
+                }
+            };
             let (name, kind) = (bytes_text(&entry.path_bytes()), entry.header().entry_type());
             if kind.is_file() {
                 names.push(name);
@@ -98,7 +108,10 @@ impl Archive {
                 return Err(FileProblem::TooManyMembers { limit: MAX_MEMBERS });
             }
         }
-        drop(tar);
+        let is_cut = tar.into_inner().is_met;
+        if let Some(error) = damage.filter(|_| !is_cut || names.is_empty()) {
+            return Err(broken(error));
+        }
         // A link to a file of the archive is that file once more; others lead out of it.
         let known: HashMap<String, usize> =
             names.iter().enumerate().map(|(place, name)| (plain(name), place)).collect();
@@ -111,13 +124,13 @@ impl Archive {
                 None => passed_over.push((name, folder::Skipped::Link)),
             }
         }
-        Ok(Self { names, passed_over, content: Content::Tar(Mutex::new(file), places) })
+        Ok(Self { names, passed_over, is_cut, content: Content::Tar(Mutex::new(file), places) })
     }
 
     /// A compressed tar of `packed_bytes`, which is unpacked to a temporary file: `head`, then what `rest` gives.
     pub(super) fn tar_gz(head: Vec<u8>, rest: impl Read, packed_bytes: u64) -> Result<Self, FileProblem> {
         let limit = MAX_UNPACKED_BYTES.saturating_add(packed_bytes.saturating_mul(MAX_UNPACKED_RATIO));
-        Self::tar(spooled(Cursor::new(head).chain(rest), limit)?)
+        Self::tar(spooled(Cursor::new(head).chain(UntilCut(rest)), limit)?)
     }
 
     /// Its files but those that a system left, by name.
@@ -154,6 +167,39 @@ impl Archive {
                 file.seek(SeekFrom::Start(start))?;
                 read(&mut (&mut *file).take(size))
             }
+        }
+    }
+}
+
+/// Notes whether the end of the file was met. A tar ends with two blocks of zeros, at the first of which its reader stops; some
+/// programs write no more than that one.
+struct EndNoted<R> {
+    inner: R,
+    is_met: bool,
+}
+
+impl<R: Read> Read for EndNoted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.is_met |= read == 0;
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for EndNoted<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
+
+/// What was compressed, as far as it goes: the tar in it tells whether it is whole.
+struct UntilCut<R>(R);
+
+impl<R: Read> Read for UntilCut<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            read => read,
         }
     }
 }

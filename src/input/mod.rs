@@ -112,6 +112,8 @@ pub struct Input {
     /// Was looked at already.
     first: Option<Item>,
     items: Items,
+    /// Is told of after all others.
+    last: Option<Item>,
     report: Report,
     columns: Columns,
 }
@@ -186,6 +188,7 @@ impl Input {
         Self {
             first: None,
             items: Items::Ready(items.into_iter()),
+            last: None,
             report: Report::default(),
             columns: Columns::default(),
         }
@@ -234,11 +237,11 @@ impl Input {
             },
             Kind::Zip => {
                 let file = reopened(path, head, reader)?;
-                Self::archive(Archive::zip(file)?, columns)
+                Self::archive(Archive::zip(file)?, name, columns)
             }
             Kind::Tar => {
                 let file = reopened(path, head, reader)?;
-                Self::archive(Archive::tar(file)?, columns)
+                Self::archive(Archive::tar(file)?, name, columns)
             }
             Kind::Gzip => {
                 let mut unpacked = flate2::read::MultiGzDecoder::new(Cursor::new(head.clone()).chain(reader));
@@ -246,7 +249,7 @@ impl Input {
                 if is_tar(&inner) {
                     let packed_bytes =
                         path.map_or(Ok(0), |path| fs::metadata(path).map(|data| data.len()))?;
-                    return Self::archive(Archive::tar_gz(inner, unpacked, packed_bytes)?, columns);
+                    return Self::archive(Archive::tar_gz(inner, unpacked, packed_bytes)?, name, columns);
                 }
                 let name = name.strip_suffix(".gz").unwrap_or(name);
                 Self::rows(inner, unpacked, name, Base::Folder(folder.to_path_buf()), columns)
@@ -291,7 +294,10 @@ impl Input {
         if let Some(header) = records.header().filter(|header| !good::names_picture(header, columns)) {
             return Err(FileProblem::NoPictureColumn { header: header.join(", ") });
         }
+        // Of what another program is still writing, one line is too little to refuse the others for.
+        let is_telling = name != "-" || records.first_paths().len() > 1;
         if let Base::Folder(folder) = &base
+            && is_telling
             && is_prose(records.first_paths(), folder)
         {
             return Err(FileProblem::Found {
@@ -300,14 +306,14 @@ impl Input {
             });
         }
         let items = Items::Rows { records: Box::new(records), base, name: name.to_owned() };
-        Ok(Self { first: None, items, report: Report::default(), columns: columns.clone() })
+        Ok(Self { first: None, items, last: None, report: Report::default(), columns: columns.clone() })
     }
 
     #[cfg(feature = "parquet")]
     fn parquet(file: File, name: &str, folder: &Path, columns: &Columns) -> Result<Self, FileProblem> {
         let rows = parquet::Rows::open(file, name, folder, columns)?;
         let items = Items::Parquet(Box::new(rows));
-        Ok(Self { first: None, items, report: Report::default(), columns: columns.clone() })
+        Ok(Self { first: None, items, last: None, report: Report::default(), columns: columns.clone() })
     }
 
     #[cfg(not(feature = "parquet"))]
@@ -317,7 +323,7 @@ impl Input {
     }
 
     /// The pictures of an archive, or the rows of the list in it.
-    fn archive(archive: Archive, columns: &Columns) -> Result<Self, FileProblem> {
+    fn archive(archive: Archive, name: &str, columns: &Columns) -> Result<Self, FileProblem> {
         let archive = Arc::new(archive);
         let (members, skipped) = archive.members();
         let (members, samples) = Samples::of(members, columns);
@@ -330,12 +336,17 @@ impl Input {
                 return Err(FileProblem::SeveralLists { names: names.join(", ") });
             }
         };
-        Ok(list.unwrap_or_else(|| Self {
+        let mut input = list.unwrap_or_else(|| Self {
             first: None,
             items: Items::Members(members.into_iter(), Box::new(samples)),
+            last: None,
             report: Report { skipped, ..Report::default() },
             columns: columns.clone(),
-        }))
+        });
+        if archive.is_cut {
+            input.last = Some(Item::without_key(name.to_owned(), Err(FileProblem::ArchiveCut.into())));
+        }
+        Ok(input)
     }
 
     /// The rows of a file that is a list by its name. `None` where it says nothing about pictures: other programs put such
@@ -377,9 +388,11 @@ impl Iterator for Input {
 
 impl Input {
     fn next_item(&mut self) -> Option<Item> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
+        let item = self.first.take().or_else(|| self.next_of_items());
+        item.or_else(|| self.last.take())
+    }
+
+    fn next_of_items(&mut self) -> Option<Item> {
         match &mut self.items {
             Items::Ready(items) => items.next(),
             #[cfg(feature = "parquet")]

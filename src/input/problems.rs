@@ -124,6 +124,10 @@ pub enum FileProblem {
         "is a damaged archive, or of an unknown kind ({problem}): fetch it again, or unpack it and name the folder"
     )]
     Archive { problem: String },
+    #[error(
+        "ends before the end mark of a tar: it seems to be cut off, and what may have followed is missing; fetch or write it again"
+    )]
+    ArchiveCut,
     #[error("holds more than {limit} files: unpack it and name the folder")]
     TooManyMembers { limit: usize },
     #[error("holds files that are encrypted: unpack it with its password and name the folder")]

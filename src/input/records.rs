@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::fields::{self, Fields, Names, Value};
 use super::names::ending_of;
-use super::rows::{JsonLines, JsonValues, Layout, layout_of};
+use super::rows::{JsonLines, JsonValues, Layout, is_enough, layout_of};
 use super::table::{Table, separator_of};
 use super::text::{DAMAGE, HEAD_BYTES, Lines, TextEncoding, TextLine, TextReader, start_of};
 use super::{FileProblem, InputError, MAX_ROW_BYTES, MAX_TEXT_BYTES, Numbered, RowProblem};
@@ -42,7 +42,8 @@ impl std::fmt::Debug for Records {
     }
 }
 
-/// The first bytes of what `reader` gives: enough to tell its kind. Does not wait for more than a line.
+/// The first bytes of what `reader` gives: enough to tell its kind. Does not wait for more than the line that tells it, since
+/// the program that writes the next one may be waiting for an answer to this one.
 pub(super) fn head_of(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = vec![0; HEAD_BYTES];
     let mut filled = 0;
@@ -53,15 +54,19 @@ pub(super) fn head_of(reader: &mut impl Read) -> io::Result<Vec<u8>> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        // Text that is still being typed, or made by another program.
-        let so_far = &head[..filled];
-        let is_text = std::str::from_utf8(so_far).is_ok() && !so_far.contains(&0);
-        if is_text && so_far.trim_ascii_start().contains(&b'\n') && filled >= 64 {
+        if tells_layout(&head[..filled]) {
             break;
         }
     }
     head.truncate(filled);
     Ok(head)
+}
+
+/// Whether this is the beginning of a text of which the whole lines are enough to tell how it is laid out.
+fn tells_layout(so_far: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(so_far) else { return false };
+    let lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    !text.contains('\0') && is_enough(lines.trim_start_matches('\u{feff}'))
 }
 
 impl Records {
@@ -231,5 +236,50 @@ fn next_path(lines: &mut Lines<Text>) -> Result<Option<Numbered>, (u64, FileProb
             }
         };
         return Ok(Some((number, row)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// What another program has written by now; to read on would be to wait for it.
+    struct Written(VecDeque<&'static str>);
+
+    impl Read for Written {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let piece = self.0.pop_front().expect("nothing is waited for");
+            buffer[..piece.len()].copy_from_slice(piece.as_bytes());
+            Ok(piece.len())
+        }
+    }
+
+    /// Line and picture of the first row.
+    fn first_row(pieces: &[&'static str]) -> (u64, String) {
+        let mut reader = Written(pieces.iter().copied().collect());
+        let head = head_of(&mut reader).unwrap();
+        let mut records = Records::new(head, Box::new(reader), "-", &[]).unwrap();
+        let (line, fields) = records.next_row().unwrap();
+        (line, fields.unwrap().text(fields::PICTURE).unwrap().unwrap().1)
+    }
+
+    #[test]
+    fn a_row_is_there_as_soon_as_its_line_is_whatever_the_layout() {
+        for (pieces, line, picture) in [
+            (&["{\"path\":\"a.png\"}\n"][..], 1, "a.png"),
+            (&["{\"path\":", "\"a.png\"}", "\n"], 1, "a.png"),
+            (&["{\"path\":\"马克杯.png\"}\n"], 1, "马克杯.png"),
+            (&["\u{feff}{\"path\":\"a.png\"}\n"], 1, "a.png"),
+            (&["# goods\n", "\n", "{\"path\":\"a.png\"}\n"], 3, "a.png"),
+            (&["{\n", "\"path\":\"a.png\"\n", "}\n"], 1, "a.png"),
+            (&["[\n", "{\"path\":\"a.png\"},\n"], 2, "a.png"),
+            (&["path,id\n", "a.png,A\n"], 2, "a.png"),
+            (&["# goods\n", "路径,编号\n", "马克杯.png,A\n"], 3, "马克杯.png"),
+            (&["a.png\n"], 1, "a.png"),
+        ] {
+            assert_eq!(first_row(pieces), (line, picture.to_owned()), "{pieces:?}");
+        }
     }
 }

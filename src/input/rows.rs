@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 64;
 
 /// Whether the text that begins with `head` is JSON, and how it is laid out. `None` for another kind of text.
 pub(super) fn layout_of(head: &str, is_named_so: bool) -> Option<Layout> {
-    let mut lines = head.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut lines = lines_of(head);
     let first = lines.next()?;
     let is_object = |line: &str| line.starts_with('{') && Fields::from_json(line).is_ok();
     match first.as_bytes()[0] {
@@ -23,10 +23,9 @@ pub(super) fn layout_of(head: &str, is_named_so: bool) -> Option<Layout> {
         }
         b'{' => {
             // An object that ends in a later line is followed by lines that are none.
-            let is_open =
-                serde_json::from_str::<serde::de::IgnoredAny>(first).is_err_and(|error| error.is_eof());
             let next = lines.next();
-            let is_laid_out = is_open && !is_object(first) && next.is_some_and(|line| !is_object(line));
+            let is_laid_out =
+                is_open(first) && !is_object(first) && next.is_some_and(|line| !is_object(line));
             Some(if is_laid_out { Layout::Values } else { Layout::Lines })
         }
         // Else it is a list of paths, one of which stands in quotes.
@@ -35,6 +34,23 @@ pub(super) fn layout_of(head: &str, is_named_so: bool) -> Option<Layout> {
         }
         _ => is_named_so.then_some(Layout::Lines),
     }
+}
+
+/// Whether these first lines of a text are enough for [`layout_of`], and for the header of a table: the first that says something,
+/// and one more where that leaves an object open.
+pub(super) fn is_enough(head: &str) -> bool {
+    let mut lines = lines_of(head);
+    lines.next().is_some_and(|first| !(first.starts_with('{') && is_open(first)) || lines.next().is_some())
+}
+
+/// Lines that are neither blank nor comments.
+fn lines_of(head: &str) -> impl Iterator<Item = &str> {
+    head.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// Whether the value that begins here goes on in the next line.
+fn is_open(line: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,6 +244,16 @@ mod tests {
             assert_eq!(layout_of(head, false), layout, "{head}");
         }
         assert_eq!(layout_of("broken\n", true), Some(Layout::Lines));
+    }
+
+    #[test]
+    fn a_line_is_enough_unless_it_says_nothing_or_leaves_an_object_open() {
+        for enough in ["{\"path\":\"a\"}", "a.jpg", "path,id", "[", "# goods\n\na.jpg", "{\n\"path\":\"a\""] {
+            assert!(is_enough(enough), "{enough}");
+        }
+        for too_little in ["", "\n \n", "# goods", "{", "# goods\n{\"path\":", "{\n\n"] {
+            assert!(!is_enough(too_little), "{too_little}");
+        }
     }
 
     #[test]

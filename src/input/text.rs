@@ -68,6 +68,10 @@ pub(super) fn start_of(head: &[u8]) -> Option<Start> {
         _ if head.contains(&0) => unmarked_with_zeros(head)?,
         _ => Start { encoding: None, mark_bytes: 0, is_nul_separated: false },
     };
+    if start.is_nul_separated {
+        // Its entries were looked at one by one: an odd one is told of in its place.
+        return Some(start);
+    }
     let mut text = String::new();
     let mut reader = TextReader::new(head, start, u64::MAX);
     // Reading from memory does not fail; characters that the window has cut are no matter.
@@ -75,7 +79,7 @@ pub(super) fn start_of(head: &[u8]) -> Option<Start> {
     let (mut odd, mut all) = (0_usize, 0_usize);
     for c in text.chars() {
         all += 1;
-        let is_layout = matches!(c, '\t' | '\n' | '\r' | '\u{c}') || c == '\0' && start.is_nul_separated;
+        let is_layout = matches!(c, '\t' | '\n' | '\r' | '\u{c}');
         // Later control characters, and the escape of terminals, do stand in titles that people have.
         odd += usize::from(c == DAMAGE || c < ' ' && c != '\u{1b}' && !is_layout);
     }
@@ -91,7 +95,12 @@ fn unmarked_with_zeros(head: &[u8]) -> Option<Start> {
     };
     // UTF-16 of ASCII leaves single bytes between the zeros, and has line ends.
     let (count, singles) = (entries().count(), entries().filter(|entry| entry.len() == 1).count());
-    if count > 0 && singles * 5 < count && entries().all(is_path) {
+    // A name may hold a line end, or bytes that are no characters: that is what such lists are written for. One zero ends each.
+    let are_names = || {
+        entries().filter(|entry| is_surely_name(entry)).count() * 3 > count * 2
+            && !head.windows(2).any(|pair| pair == [0, 0])
+    };
+    if count > 0 && singles * 5 < count && (entries().all(is_path) || are_names()) {
         return Some(Start { encoding: None, mark_bytes: 0, is_nul_separated: true });
     }
     let zeros = |parity: usize| head.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
@@ -102,6 +111,17 @@ fn unmarked_with_zeros(head: &[u8]) -> Option<Start> {
         () => return None,
     };
     Some(Start { encoding: Some(encoding), mark_bytes: 0, is_nul_separated: false })
+}
+
+/// Whether these bytes are what UTF-16 hardly ever has between two zeros: an ending as files have, or several characters of
+/// UTF-8 and no line end.
+fn is_surely_name(entry: &[u8]) -> bool {
+    let ending = entry.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    let has_ending = ending.len() < entry.len()
+        && matches!(ending.len(), 2..=5)
+        && ending.iter().all(u8::is_ascii_alphanumeric);
+    let is_plain = || entry.iter().all(|&byte| byte >= b' ') && std::str::from_utf8(entry).is_ok();
+    has_ending || entry.len() > 1 && is_plain()
 }
 
 fn is_utf8(bytes: &[u8]) -> bool {
@@ -283,8 +303,8 @@ impl<R: Read> TextReader<R> {
     fn take_ascii(&mut self) -> io::Result<()> {
         let ascii = self.raw.iter().position(|byte| !byte.is_ascii()).unwrap_or(self.raw.len());
         if ascii < self.raw.len() {
-            // As much as there is by now, but no single character.
-            while self.raw.len() - ascii < 64 && !self.is_ended {
+            // As much as there is by now, but no single character; who has written a line may wait for an answer.
+            while self.raw.len() - ascii < 64 && self.raw.last() != Some(&b'\n') && !self.is_ended {
                 self.read_piece()?;
             }
             self.decide(encoding_of(&self.raw[ascii..]));
@@ -507,6 +527,28 @@ mod tests {
         assert_eq!(start_of(&[0; 4096]), None);
         assert_eq!(start_of(b"\xFF\xFE\0\0a\0\0\0"), None);
         assert!(start_of(b"a.jpg\0b.jpg\0").is_some_and(|start| start.is_nul_separated));
+    }
+
+    #[test]
+    fn odd_names_among_others_that_end_with_nul_make_them_no_other_text() {
+        let (gbk, ..) = GB18030.encode("红色马克杯.jpg\0双肩包.png\0");
+        for names in [
+            b"a.jpg\0caf\xE9.jpg\0b.jpg\0".to_vec(),
+            b"caf\xE9.jpg\0".to_vec(),
+            b"a.jpg\0two\nlines.jpg\0with\x01control\0shop/mug\0".to_vec(),
+            "图片/马克杯.jpg\0two\nlines.jpg\0".into(),
+            [&gbk[..], b"two\nlines.jpg\0"].concat(),
+            [&b"pictures/1\0".repeat(50)[..], b"\xFF\xFF\xFF\0"].concat(),
+        ] {
+            assert!(start_of(&names).is_some_and(|start| start.is_nul_separated), "{}", names.escape_ascii());
+        }
+        let utf16 = [utf16("图片 马克杯，红色\n双肩包 大容量，蓝色\n", true), utf16(GOODS, false)];
+        for text in &utf16 {
+            assert!(start_of(text).is_none_or(|start| !start.is_nul_separated), "{}", text.escape_ascii());
+        }
+        let mut packed = b"a.jpg\0\0\0\0".repeat(20);
+        packed.extend([7, 0, 1, 0, 2]);
+        assert!(start_of(&packed).is_none_or(|start| !start.is_nul_separated));
     }
 
     #[test]

@@ -84,8 +84,8 @@ struct Header {
 }
 
 /// What of a group may go where all that are as close as `up_to` count as copies of each other. Files that are closer than
-/// the rest are copies among themselves in any case. Of each such class the one that is worth keeping stays. Links, other
-/// names of one file, and names that are no Unicode are left alone.
+/// the rest are copies among themselves in any case. Of each such class the one that is worth keeping stays. Links and the files
+/// that they lead to, other names of one file, and names that are no Unicode are left alone.
 #[must_use]
 pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
     let files: Vec<&Member> = group
@@ -115,7 +115,8 @@ pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
     for class in classes {
         let Some(kept) = class.iter().copied().min_by(|a, b| worth(a, b)) else { continue };
         for extra in class {
-            if extra.file.path == kept.file.path || extra.file.stat.is_same_file(&kept.file.stat) {
+            let is_kept = extra.file.path == kept.file.path || extra.file.stat.is_same_file(&kept.file.stat);
+            if is_kept || extra.is_linked_to {
                 continue;
             }
             actions.push(Action {
@@ -308,31 +309,66 @@ fn restore(header: &Header, action: &Action) -> Result<Undone, String> {
 /// Gives a file that is a link to the kept one its own content again.
 fn unlink(header: &Header, action: &Action) -> Result<Undone, String> {
     let (path, kept) = (header.folder.join(&action.path), header.folder.join(&action.kept));
-    let failed = |error: io::Error| error.to_string();
-    let found = path.symlink_metadata().map_err(failed)?;
-    let kept_stat =
-        regular(&kept).map_err(|problem| format!("the kept {}: {problem}", action.kept.display()))?;
-    let is_link = match header.mode {
-        Mode::Symlink => {
-            found.is_symlink() && fs::metadata(&path).is_ok_and(|to| Stat::of(&to).is_same_file(&kept_stat))
+    let found = path.symlink_metadata().map_err(|error| error.to_string())?;
+    let kept_stat = regular(&kept);
+    let from = if header.mode == Mode::Symlink {
+        if !found.is_symlink() {
+            return Ok(Undone::WasNotDone);
         }
-        _ => found.is_file() && Stat::of(&found).is_same_file(&kept_stat),
+        let kept_stat = kept_stat.map_err(|problem| {
+            format!(
+                "it is a link to {}, which cannot be read ({problem}): put that back",
+                action.kept.display()
+            )
+        })?;
+        if !fs::metadata(&path).is_ok_and(|to| Stat::of(&to).is_same_file(&kept_stat)) {
+            return Ok(Undone::WasNotDone);
+        }
+        &kept
+    } else {
+        if !found.is_file() || !is_hard_link(&found, kept_stat.ok(), action) {
+            return Ok(Undone::WasNotDone);
+        }
+        // The content is as much this name's as the kept one's, which may be gone.
+        &path
     };
-    if !is_link {
-        return Ok(Undone::WasNotDone);
-    }
-    if digest_of(&kept)? != action.byte_digest {
-        return Err("the kept file has changed since, so its content is lost".to_owned());
+    if digest_of(from)? != action.byte_digest {
+        return Err(
+            "the file has been changed since, under this name or another, so its content is lost".to_owned()
+        );
     }
     replace(&path, |to| {
-        fs::copy(&kept, to)?;
+        fs::copy(from, to)?;
         let file = File::options().write(true).open(to)?;
         let since = Duration::from_nanos(u64::try_from(action.mtime_ns).unwrap_or(0));
         file.set_modified(UNIX_EPOCH + since)?;
         file.sync_all()
     })
-    .map_err(failed)?;
+    .map_err(|error| error.to_string())?;
     Ok(Undone::Done)
+}
+
+/// Whether a file may share its content with the kept one, or did so until the kept name went. A file of its own is as it was
+/// when it was scanned.
+fn is_hard_link(found: &fs::Metadata, kept: Option<Stat>, action: &Action) -> bool {
+    let stat = Stat::of(found);
+    let is_as_scanned = (stat.size, stat.mtime_ns) == (action.bytes, action.mtime_ns);
+    match kept {
+        Some(kept) => stat.is_same_file(&kept),
+        None => has_other_names(found) || !is_as_scanned,
+    }
+}
+
+#[cfg(unix)]
+fn has_other_names(found: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    found.nlink() > 1
+}
+
+/// It may have some: the standard library does not tell.
+#[cfg(not(unix))]
+fn has_other_names(_: &fs::Metadata) -> bool {
+    true
 }
 
 /// What a file is that is no link.

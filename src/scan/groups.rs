@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::stat::Stat;
 use super::state::{MemberRow, ScannedFile};
 use super::{Relation, Scan, ScanError};
 use crate::photo::Digest;
@@ -22,6 +23,8 @@ pub struct Member {
     pub score: Option<f32>,
     /// Whether it is the one that is worth keeping.
     pub keep: bool,
+    /// Whether a link of the group leads to it: without the file, the link would lead nowhere.
+    pub is_linked_to: bool,
 }
 
 /// Files that show the same picture, the medoid first.
@@ -55,10 +58,10 @@ impl Group {
         self.members.iter().find(|member| member.keep)
     }
 
-    /// What the files hold that are not kept, in bytes; one file under two names holds nothing twice.
+    /// What the files hold that could go, in bytes.
     #[must_use]
     pub fn extra_bytes(&self) -> u64 {
-        let extra = self.members.iter().filter(|m| !m.keep && m.relation != Relation::SameFile);
+        let extra = self.members.iter().filter(|member| member.could_go());
         extra.map(|member| u64::try_from(member.file.stat.size).unwrap_or(0)).sum()
     }
 
@@ -104,6 +107,13 @@ impl ScannedFile {
 }
 
 impl Member {
+    /// Whether it holds a copy that is not kept: a link and another name of one file hold none, and what links lead to has to
+    /// stay.
+    #[must_use]
+    pub fn could_go(&self) -> bool {
+        !(self.keep || self.file.is_link || self.is_linked_to || self.relation == Relation::SameFile)
+    }
+
     fn to_json(&self) -> Value {
         let mut value = self.file.to_json();
         value["role"] = json!(if self.keep { "keep" } else { "extra" });
@@ -129,8 +139,8 @@ fn steps(sharpness: f32) -> f32 {
     (sharpness.max(0.1).ln() * 3.5).round()
 }
 
-/// Which of two files is worth keeping: no link, the most pixels, none that was edited, the sharpest, the oldest, and then
-/// by name. A stamp would make a picture sharper.
+/// Which of two files is worth keeping: no link, the most pixels, none that was edited, the sharpest, one that links lead to,
+/// the oldest, and then by name. A stamp would make a picture sharper.
 pub(super) fn worth(a: &Member, b: &Member) -> Ordering {
     let (one, other) = (&a.file, &b.file);
     one.is_link
@@ -138,6 +148,7 @@ pub(super) fn worth(a: &Member, b: &Member) -> Ordering {
         .then_with(|| other.pixels().cmp(&one.pixels()))
         .then_with(|| (a.relation > Relation::ReEncoded).cmp(&(b.relation > Relation::ReEncoded)))
         .then_with(|| steps(other.sharpness).total_cmp(&steps(one.sharpness)))
+        .then_with(|| b.is_linked_to.cmp(&a.is_linked_to))
         .then_with(|| one.stat.mtime_ns.cmp(&other.stat.mtime_ns))
         .then_with(|| one.name.cmp(&other.name))
 }
@@ -160,8 +171,7 @@ impl Scan {
             }
             groups += 1;
             let group = group_of(groups, rows);
-            let extra = group.members.iter().filter(|m| !m.keep && m.relation != Relation::SameFile);
-            extra_files += extra.count() as u64;
+            extra_files += group.members.iter().filter(|member| member.could_go()).count() as u64;
             extra_bytes += group.extra_bytes();
             each(&group)
         };
@@ -219,7 +229,11 @@ fn group_of(number: u64, rows: Vec<MemberRow>) -> Group {
         } else {
             Relation::of_word(&relation).unwrap_or(Relation::Edited)
         };
-        members.push(Member { file, relation, confidence, score, keep: false });
+        members.push(Member { file, relation, confidence, score, keep: false, is_linked_to: false });
+    }
+    let targets: Vec<Stat> = members.iter().filter(|m| m.file.is_link).map(|m| m.file.stat).collect();
+    for member in members.iter_mut().filter(|member| !member.file.is_link) {
+        member.is_linked_to = targets.iter().any(|target| member.file.stat.is_same_file(target));
     }
     let best = (0..members.len()).min_by(|a, b| worth(&members[*a], &members[*b]));
     if let Some(best) = best {

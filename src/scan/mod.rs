@@ -149,9 +149,9 @@ pub struct ScanSummary {
     pub judged: u64,
     /// Groups of more than one file.
     pub groups: u64,
-    /// Files in those groups beyond one each.
+    /// Files in those groups that could go, see [`Member::could_go`].
     pub extra_files: u64,
-    /// What the extra files hold, in bytes; one file under two names holds nothing twice.
+    /// What those hold, in bytes.
     pub extra_bytes: u64,
     /// Pairs of groups that are worth a look.
     pub look_alikes: u64,

@@ -52,6 +52,8 @@ mod reembed;
 mod removals;
 mod sandbox;
 mod scan;
+#[cfg(unix)]
+mod scan_links;
 mod serve;
 mod shared_snapshot;
 mod similar;

@@ -20,26 +20,26 @@ use crate::cli::{Shell, text};
 use crate::fakes::{Bench, encoded, picture, png};
 
 /// A folder with pictures, and a place for what is known of it.
-struct Folder {
-    root: tempfile::TempDir,
-    bench: Bench,
+pub(crate) struct Folder {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) bench: Bench,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { root: tempfile::tempdir().unwrap(), bench: Bench::new() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
 
     /// Long enough ago that the clock's tick is no reason to read it again.
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         self.write_at(name, bytes, 1000)
     }
 
-    fn write_at(&self, name: &str, bytes: &[u8], secs_ago: u64) -> PathBuf {
+    pub(crate) fn write_at(&self, name: &str, bytes: &[u8], secs_ago: u64) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
@@ -56,14 +56,14 @@ impl Folder {
         Scan::open(self.root.path(), self.engine()).unwrap()
     }
 
-    fn scan(&self) -> Scan {
+    pub(crate) fn scan(&self) -> Scan {
         let mut scan = self.open();
         assert_eq!(scan.run(Depth::Grouped, &Interrupt::never(), &Silent).unwrap(), ScanEnd::Done);
         scan
     }
 }
 
-fn groups(scan: &mut Scan) -> Vec<Group> {
+pub(crate) fn groups(scan: &mut Scan) -> Vec<Group> {
     let mut groups = Vec::new();
     scan.each_group(&mut |group| {
         groups.push(group.clone());
@@ -98,7 +98,7 @@ fn jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
 }
 
 /// The picture of a seed in half its size.
-fn smaller(seed: u32) -> Vec<u8> {
+pub(crate) fn smaller(seed: u32) -> Vec<u8> {
     encoded(&resize(&picture(seed), 96, 72, FilterType::CatmullRom), ImageFormat::Png)
 }
 
@@ -330,7 +330,7 @@ fn nothing_is_written_into_the_folder_and_a_second_scan_at_once_is_refused() {
 }
 
 /// Three files of the same bytes, one of the same pixels, one re-encoded.
-fn with_copies() -> Folder {
+pub(crate) fn with_copies() -> Folder {
     let folder = Folder::new();
     folder.write_at("a.png", &png(1), 5000);
     folder.write("sub/b.png", &png(1));
@@ -342,7 +342,7 @@ fn with_copies() -> Folder {
 }
 
 /// Plans and does it; returns the manifest and what came of each file.
-fn apply(folder: &Folder, mode: Mode, up_to: Relation) -> (PathBuf, BTreeMap<String, Applied>) {
+pub(crate) fn apply(folder: &Folder, mode: Mode, up_to: Relation) -> (PathBuf, BTreeMap<String, Applied>) {
     let mut scan = folder.scan();
     let (home, root) = (folder.bench.home.path().to_path_buf(), scan.folder().to_path_buf());
     let mut manifest = Manifest::begin(&home, &root, mode, scan.engine().now()).unwrap();
@@ -359,7 +359,7 @@ fn apply(folder: &Folder, mode: Mode, up_to: Relation) -> (PathBuf, BTreeMap<Str
 }
 
 /// What every file below the folder holds, by name; hidden ones, too.
-fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
     fn read(root: &Path, folder: &Path, all: &mut BTreeMap<String, Vec<u8>>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -1,7 +1,7 @@
 //! `tongkuan check`: lines, files, columns, resuming, asking.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -59,6 +59,27 @@ fn copies_are_named_by_the_key_of_the_first_one() {
     let wanted = "{\"key\":\"B\",\"outcome\":\"seen\",\"matched_label\":\"K-1\"}\n\
                   {\"key\":null,\"outcome\":\"seen\",\"matched_label\":\"c.png\"}\n";
     assert_eq!(out, wanted);
+}
+
+#[test]
+fn a_program_may_wait_for_each_answer_before_it_writes_the_next_line() {
+    let shell = Shell::alone();
+    shell.write("a.png", &png(1));
+    shell.write("杯.jpg", &copy(1, 80));
+    let mut command = shell.command(&["check", "--add", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut lines = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap());
+    for (name, outcome) in [("a.png", "new"), ("杯.jpg", "seen")] {
+        lines.write_all(format!("{{\"path\":\"{name}\"}}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        answers.read_line(&mut answer).unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((&answer["id"], &answer["outcome"]), (&name.into(), &outcome.into()), "{answer}");
+    }
+    drop(lines);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

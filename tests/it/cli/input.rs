@@ -90,6 +90,17 @@ fn a_list_of_paths_on_standard_input_gives_a_good_for_each() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn one_odd_name_in_a_list_that_ends_names_with_nul_is_one_error() {
+    let shell = with_pictures();
+    shell.write("two\nlines.png", &png(4));
+    let ran = run_with(&shell, &["--json", "add", "-"], b"a.png\0caf\xE9.png\0two\nlines.png\0b.png\0");
+    assert!(ran.status == 2 && ran.err.contains("3 added, 0 already there, 1 failed"), "{ran:?}");
+    let failed: Vec<Value> = ran.lines().into_iter().filter(|line| !line["error"].is_null()).collect();
+    assert_eq!((failed.len(), &failed[0]["at"]), (1, &json!("-:2")), "{ran:?}");
+}
+
 #[test]
 fn an_error_names_the_line_the_field_and_the_remedy_and_the_other_rows_are_stored() {
     let shell = with_pictures();
@@ -175,6 +186,9 @@ fn prose_is_no_list_of_paths_and_is_named_so() {
             "{name}: {ran:?}"
         );
     }
+    // More may follow on standard input: a line there is told of by itself.
+    let ran = run_with(&shell, &["add", "-"], b"hello\n");
+    assert!(ran.status == 2 && ran.err.contains("0 added, 0 already there, 1 failed"), "{ran:?}");
     // Names that are not there are paths all the same, by their endings; a line that is none is told.
     std::fs::rename(shell.path("c.png"), shell.path("without-ending")).unwrap();
     shell.write("list.txt", "a.png\nwithout-ending\ngone.JPG\nnot a picture\n".as_bytes());
@@ -276,6 +290,36 @@ fn the_pictures_of_an_archive_are_goods_and_the_rest_is_told() {
         assert_eq!(good_of(&shell, "b.png"), ["goods/马克杯", "马克杯", "-"], "{name}");
         let piped = run_with(&shell, &["add", "-"], &bytes);
         assert!(piped.err.contains("0 added, 2 already there"), "{name}: {piped:?}");
+    }
+}
+
+#[test]
+fn a_tar_that_is_cut_off_is_told_of_and_the_files_before_that_count() {
+    let (a, b) = (png(1), png(2));
+    let whole = tarred(&[("a.png", &a), ("b.png", &b)]);
+    let first = 512 + a.len().next_multiple_of(512);
+    let both = first + 512 + b.len().next_multiple_of(512);
+    let packed = gzipped(&whole);
+    for (what, bytes, added, is_cut) in [
+        ("all of it", whole.clone(), 2, false),
+        ("one block of zeros", whole[..both + 512].to_vec(), 2, false),
+        ("no block of zeros", whole[..both].to_vec(), 2, true),
+        ("between two files", whole[..first].to_vec(), 1, true),
+        ("in a header", whole[..first + 100].to_vec(), 1, true),
+        ("before it was compressed", gzipped(&whole[..first]), 1, true),
+        ("after it was compressed", packed[..packed.len() * 3 / 4].to_vec(), 1, true),
+    ] {
+        let shell = Shell::alone();
+        shell.write("goods.tar", &bytes);
+        let ran = shell.run(&["--json", "add", "goods.tar"]);
+        assert_eq!(ran.status, if is_cut { 2 } else { 0 }, "{what}: {ran:?}");
+        assert!(ran.err.contains(&format!("{added} added")), "{what}: {ran:?}");
+        let told = "goods.tar: ends before the end mark of a tar";
+        assert_eq!(ran.err.matches(told).count(), usize::from(is_cut), "{what}: {ran:?}");
+        let last = ran.lines().pop().unwrap();
+        assert_eq!(last["code"] == "archive_cut_off", is_cut, "{what}: {last}");
+        let piped = run_with(&shell, &["add", "-"], &bytes);
+        assert_eq!(piped.err.contains("-: ends before"), is_cut, "{what}: {piped:?}");
     }
 }
 
