@@ -116,7 +116,7 @@ class Engine:
         page, page_size (1 to 50), pages: each page that is not known costs a call. all_upstreams: ask every configured
         upstream, not the first one that can answer; suggested_regions: ask also about each part of the picture in which
         the upstream sees goods; an offer comes once, and `Answer.parts` tells what each brought. max_calls: calls at the
-        most; what is beyond is answered by what is stored. max_age_days: older answers are
+        most, repeated ones included; what is beyond is answered by what is stored. max_age_days: older answers are
         fetched anew. defer: a picture that cannot be asked about now waits, under this priority. force: ask about a
         picture in which nothing shows, too. deadline_secs: how long it may take.
 

@@ -69,7 +69,7 @@ pub(super) struct SheetCommand {
     /// Say what it would cost, and ask nothing
     #[arg(long)]
     dry_run: bool,
-    /// Ask at the most so often in this run; the day's budget holds beside it
+    /// Ask at the most so often in this run, repeated calls included; the day's budget holds beside it
     #[arg(long, value_name = "N")]
     max_calls: Option<u32>,
     /// The column with your own key; without it, ids that are given
@@ -218,7 +218,7 @@ impl SheetCommand {
             pictures: &pictures,
             params,
             breadth: self.breadth.breadth(),
-            left: plan.calls,
+            left: plan.most,
             limit: plan.limit,
             over: None,
             why_no_details: None,
