@@ -36,8 +36,8 @@ pub(super) struct Calibrate {
     #[arg(long, value_name = "N", default_value_t = 7, requires = "folder")]
     seed: u64,
     /// Use at most this many pictures of the folder
-    #[arg(long, value_name = "N", requires = "folder")]
-    limit: Option<usize>,
+    #[arg(long, value_name = "N", requires = "folder", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
 }
 
 impl Calibrate {
@@ -74,8 +74,9 @@ impl Calibrate {
         let terminal = Terminal::new();
         let scratch = Scratch::new()?;
         let pictures = picture::folder(folder)?.paths();
-        let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::All };
-        let named = pictures.len().min(self.limit.unwrap_or(usize::MAX));
+        let limit = self.limit.map(|limit| limit as usize);
+        let options = MakeOptions { seed: self.seed, limit, recolours: Recolours::All };
+        let named = pictures.len().min(limit.unwrap_or(usize::MAX));
         let stored = || store.as_ref().map_or(Ok(0), |store| store.photo_count());
         // An hour is not spent on what cannot be promised however it goes.
         let best = best_calibration(folder, &pictures, options, &model, asked)?;
