@@ -19,7 +19,7 @@ use super::interrupt::{INTERRUPTED, stop_on_interrupt};
 use super::output::{check_stdout, complain, complain_about, stdout};
 use super::picture::Pictures;
 use super::settings::Settings;
-use super::{FAILED, advice, found};
+use super::{FAILED, advice, found, show};
 use crate::cancel::{Cancel, Interrupted};
 use crate::doors::{CheckedLine, Columns};
 use crate::engine::{
@@ -29,6 +29,8 @@ use crate::engine::{
 use crate::input::{Columns as InputColumns, Input, skipped_text};
 use crate::printable::field;
 use crate::upstream::WhyNot;
+use crate::verdict::Rule;
+use crate::verify::Doubt;
 use output::{LineFile, RowSet};
 use progress::{Counts, Meter};
 use rows::{Place, Rows};
@@ -397,8 +399,9 @@ impl Printer<'_> {
                     (_, Some(row)) => write!(out, "  row {row} ({})", field(named))?,
                     _ => {}
                 }
-                let said = line.text("why").or(line.text("error")).or(line.text("rule"));
-                match said {
+                let why = serde_json::from_value::<Doubt>(line.get("why").clone()).ok().map(show::doubted);
+                let rule = serde_json::from_value::<Rule>(line.get("rule").clone()).ok().map(show::by);
+                match why.or(line.text("error")).or(rule) {
                     Some(said) => writeln!(out, "  {}", field(said)),
                     None => writeln!(out),
                 }

@@ -33,7 +33,9 @@ use crate::input::{Columns, Input, Item, PictureSource, skipped_text};
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::printable::line;
-use crate::sheet::{Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status};
+use crate::sheet::{
+    Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status, words_of,
+};
 use crate::thumbnail;
 use crate::upstream::SearchParams;
 use crate::verify::Doubt;
@@ -355,6 +357,7 @@ impl SheetCommand {
             terminal.step("asking for details", done + 1, count);
         }
         if let Some(why) = asker.why_no_details.take() {
+            let why = words_of(&why, Language::English);
             complain(format_args!("details of some offers are missing: {why}"));
         }
     }

@@ -22,7 +22,7 @@ fn what_people_say_is_remembered_explained_shown_and_forgotten() {
     }
     assert_eq!(explain["calibrated_on"], "shipped");
     let shown = shell.run(&["search", "--explain", text(&other)]);
-    assert!(shown.out.contains("because: photo 1, remembered"), "{}", shown.out);
+    assert!(shown.out.contains("because: photo 1, by a person's word"), "{}", shown.out);
     assert!(shell.run(&["show", "1"]).out.contains("the same as photo 2"));
     assert_eq!(shell.run(&["same", "--forget", "2", "1"]).status, 0);
     assert_eq!(shell.run(&["search", text(&other)]).status, 1);

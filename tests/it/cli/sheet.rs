@@ -76,6 +76,25 @@ fn what_may_not_be_asked_waits_and_a_second_run_fills_it_in() {
 }
 
 #[test]
+fn people_read_words_and_programs_codes() {
+    let shell = shell_with(2);
+    let told = |file: &str, heads: &str| {
+        let ran = sheet(&shell, &["--out", file, "--heads", heads, "--max-calls", "0", "--details"]);
+        assert!(ran.status == 1 && !ran.err.contains("max_calls"), "{ran:?}");
+        std::fs::read_to_string(shell.path(file)).unwrap()
+    };
+    assert_eq!(told("goods.ndjson", "en").matches("\"why\":\"max_calls\"").count(), 2);
+    for (file, heads, words) in [
+        ("en.csv", "en", "as many calls were made as --max-calls allows"),
+        ("zh.csv", "zh", "已达到 --max-calls 允许的调用次数"),
+        ("en.html", "en", "as many calls were made as --max-calls allows"),
+    ] {
+        let text = told(file, heads);
+        assert!(text.contains(words) && !text.contains("max_calls"), "{text}");
+    }
+}
+
+#[test]
 fn wrong_credentials_are_told_once_and_all_pictures_wait() {
     let shell = shell_with(3);
     let mut command = shell.command(&["sheet", "--key", "sku", "list.csv", "--out", "goods.ndjson"]);
