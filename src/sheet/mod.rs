@@ -2,6 +2,7 @@
 
 mod columns;
 mod page;
+mod replacing;
 mod table;
 mod words;
 mod workbook;
@@ -17,6 +18,7 @@ use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
 use crate::verify::Doubt;
 
+pub use replacing::may_replace;
 pub(crate) use words::words_of;
 
 /// What is known of a picture.

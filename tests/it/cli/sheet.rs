@@ -268,3 +268,21 @@ fn a_sheet_for_which_there_is_no_folder_is_refused_before_anything_is_paid() {
     assert!(ran.status == 2 && ran.err.contains("no folder nowhere for the sheet"), "{ran:?}");
     assert_eq!(shell.sandbox().counters().searches_ok, 0);
 }
+
+#[test]
+fn a_sheet_is_made_again_and_other_files_are_left_alone() {
+    let shell = shell_with(1);
+    shell.write("mine.csv", b"sku,price\nSKU-0,12\n");
+    let ran = sheet(&shell, &["--out", "mine.csv"]);
+    assert!(ran.status == 2 && ran.err.contains("mine.csv is there already"), "{ran:?}");
+    assert_eq!(shell.sandbox().counters().searches_ok, 0, "nothing is paid for it");
+    let ran = sheet(&shell, &["--out", "list.csv", "--force"]);
+    assert!(ran.status == 2 && ran.err.contains("list.csv is what the pictures are read from"), "{ran:?}");
+    assert_eq!(std::fs::read_to_string(shell.path("list.csv")).unwrap(), list(1));
+    for file in ["goods.csv", "goods.xlsx", "goods.html", "goods.ndjson"] {
+        for _ in 0..2 {
+            assert_eq!(sheet(&shell, &["--out", file]).status, 0, "{file}");
+        }
+    }
+    assert_eq!(sheet(&shell, &["--out", "mine.csv", "--force"]).status, 0);
+}
