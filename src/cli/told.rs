@@ -56,7 +56,7 @@ impl Named {
 
 /// Reads one of the two. An error names it, and comes before anything is stored of the other.
 fn read(path: &Path, pictures: &Pictures) -> Result<Named> {
-    let read = || {
+    let read = || -> Result<Named> {
         let named = Named::parse(path, pictures)?;
         if let Named::File { bytes, .. } = &named {
             // The engine would not say which of the two it is.
@@ -64,7 +64,7 @@ fn read(path: &Path, pictures: &Pictures) -> Result<Named> {
         }
         Ok(named)
     };
-    read().map_err(|error: anyhow::Error| {
+    read().map_err(|error| {
         let name = if path == Path::new("-") { Path::new("standard input") } else { path };
         let name = line(name.display()).to_string();
         if format!("{error:#}").contains(&name) { error } else { error.context(name) }

@@ -28,8 +28,9 @@ class Engine:
 
     home: a folder, or the address of a PostgreSQL database (postgres://...); by default what TONGKUAN_HOME or the configuration file names, else the platform's place.
     config_file, model: other files than the usual ones. offline: never use the network. upstreams: whom to ask on a
-    miss, in this order, of those that are configured. base_url: the address of the first upstream, or of all of them where
-    it is on this machine, as a sandbox's is. daily_budget: calls a day. max_false_hit: the share of searches for unknown pictures that may be answered falsely, 0 to 1.
+    miss, in this order, of those that are configured. base_url: the address of the first upstream, or of all of them
+    where it is on this machine, as a sandbox's is. daily_budget: calls a day. max_false_hit: the share of searches for
+    unknown pictures that may be answered falsely, 0 to 1.
 
     Raises ConfigurationError when any of these cannot be used.
     """
