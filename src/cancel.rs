@@ -1,4 +1,5 @@
-//! May this still be waited for? A caller's deadline, and its word that it wants no answer any more.
+//! May this still be waited for, or asked again? A caller's deadline, its word that it wants no answer any more, and how many
+//! calls a question may cost it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -56,11 +57,12 @@ pub enum Interrupted {
     DeadlinePassed,
 }
 
-/// What ends a caller's patience: a deadline, a [`Cancel`], both or neither.
+/// What ends a caller's patience: a deadline, a [`Cancel`], so many calls made in vain, or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt {
     deadline: Option<Instant>,
     cancel: Option<Cancel>,
+    max_calls: Option<u32>,
 }
 
 impl From<Cancel> for Interrupt {
@@ -87,6 +89,18 @@ impl Interrupt {
     #[must_use]
     pub fn cancel(self, token: Cancel) -> Self {
         Self { cancel: Some(token), ..self }
+    }
+
+    /// With so many calls for one question at the most, or the limit it has already if that is lower: after attempts that
+    /// failed and were (perhaps) billed, no other one is made that would pass it. Whether to ask at all is not its matter.
+    #[must_use]
+    pub fn max_calls(self, calls: u32) -> Self {
+        Self { max_calls: Some(self.max_calls.map_or(calls, |known| known.min(calls))), ..self }
+    }
+
+    /// Whether one more call may be made where so many were.
+    pub(crate) fn allows_call_after(&self, calls: u32) -> bool {
+        self.max_calls.is_none_or(|most| calls < most)
     }
 
     /// Whether it may go on.

@@ -9,6 +9,14 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct PhotoId(pub i64);
 
+impl PhotoId {
+    /// From here on stand pictures that a check remembers for one run and does not store: above all that are stored, so that
+    /// they are the younger ones.
+    pub(crate) const FIRST_PROVISIONAL: i64 = i64::MAX / 2;
+    /// The highest number that is taken from a file: those that are given after it stay below the provisional ones.
+    pub(crate) const LAST_FROM_FILE: i64 = Self::FIRST_PROVISIONAL / 2;
+}
+
 impl fmt::Display for PhotoId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

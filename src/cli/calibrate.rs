@@ -15,7 +15,7 @@ use super::settings::{Settings, open_store};
 use super::show::{self, Terminal};
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
 use crate::engine::SecondLook;
-use crate::eval::{Evaluation, MakeOptions, Manifest, Recolours, evaluate, make};
+use crate::eval::{Evaluation, MakeOptions, Manifest, Recolours, best_calibration, evaluate, make};
 use crate::printable::field;
 
 /// So many of the pairs that the engine was surest of are shown.
@@ -36,8 +36,8 @@ pub(super) struct Calibrate {
     #[arg(long, value_name = "N", default_value_t = 7, requires = "folder")]
     seed: u64,
     /// Use at most this many pictures of the folder
-    #[arg(long, value_name = "N", requires = "folder")]
-    limit: Option<usize>,
+    #[arg(long, value_name = "N", requires = "folder", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
 }
 
 impl Calibrate {
@@ -74,19 +74,26 @@ impl Calibrate {
         let terminal = Terminal::new();
         let scratch = Scratch::new()?;
         let pictures = picture::folder(folder)?.paths();
-        let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::All };
+        let limit = self.limit.map(|limit| limit as usize);
+        let options = MakeOptions { seed: self.seed, limit, recolours: Recolours::All };
+        let named = pictures.len().min(limit.unwrap_or(usize::MAX));
+        let stored = || store.as_ref().map_or(Ok(0), |store| store.photo_count());
+        // An hour is not spent on what cannot be promised however it goes.
+        let best = best_calibration(folder, &pictures, options, &model, asked)?;
+        if let Err(refused) = best.line(asked, stored()?) {
+            return Err(too_few(refused, named, "at least"));
+        }
         let made = make(folder, &pictures, &scratch.join("set"), options, &terminal)?;
         for error in &made.unreadable {
             complain(format_args!("{error}"));
         }
         let engine = settings.on_its_own(&scratch.join("home")).engine(true)?;
-        let usable = pictures.len().min(self.limit.unwrap_or(usize::MAX)) - made.unreadable.len();
+        let usable = named - made.unreadable.len();
         let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, SecondLook::Always, &terminal)?;
         let calibration = evaluation.calibration(&model, asked, |_| true);
-        let stored = store.as_ref().map_or(Ok(0), |store| store.photo_count())?;
-        let line = match calibration.line(asked, stored) {
+        let line = match calibration.line(asked, stored()?) {
             Ok(line) => line,
-            Err(refused) => return Err(too_few(refused, usable)),
+            Err(refused) => return Err(too_few(refused, usable, "about")),
         };
         let store = match store {
             Some(store) => store,
@@ -136,11 +143,11 @@ fn nearest_mistakes(out: &mut impl Write, evaluation: &Evaluation) -> Result<()>
     Ok(())
 }
 
-/// The refusal, with the number of pictures that would do.
-fn too_few(refused: TooFewPairs, pictures: usize) -> anyhow::Error {
+/// The refusal, with how many pictures would do.
+fn too_few(refused: TooFewPairs, pictures: usize, how_sure: &str) -> anyhow::Error {
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let needed = (pictures as f64 * refused.times).ceil() as usize;
     anyhow::anyhow!(
-        "{refused}. The folder has {pictures} usable pictures; about {needed} like them are needed. Nothing was changed"
+        "{refused}. The folder has {pictures} pictures for it; {how_sure} {needed} like them are needed. Nothing was changed"
     )
 }

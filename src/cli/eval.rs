@@ -43,8 +43,8 @@ pub(super) struct Eval {
     #[arg(long, value_name = "N", default_value_t = 7, requires = "make")]
     seed: u64,
     /// Use at most this many pictures of the folder
-    #[arg(long, value_name = "N", requires = "make")]
-    limit: Option<usize>,
+    #[arg(long, value_name = "N", requires = "make", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
     /// Look at parts only of pictures that may hold other pictures, as `check` does, instead of all that are no hit as a
     /// whole
     #[arg(long, conflicts_with = "make")]
@@ -61,7 +61,11 @@ impl Eval {
     }
 
     fn make(&self, settings: &Settings, folder: &Path, out: &Path) -> Result<ExitCode> {
-        let options = MakeOptions { seed: self.seed, limit: self.limit, recolours: Recolours::Turned };
+        let options = MakeOptions {
+            seed: self.seed,
+            limit: self.limit.map(|limit| limit as usize),
+            recolours: Recolours::Turned,
+        };
         let found = picture::folder(folder)?;
         let made = make(folder, &found.paths(), out, options, &Terminal::new())?;
         for error in &made.unreadable {

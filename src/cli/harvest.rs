@@ -23,7 +23,7 @@ use crate::fetch::Fetcher;
 #[derive(Args, Debug)]
 pub(super) struct Harvest {
     /// Pictures tried at the most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Find {
     #[arg(required = true)]
     words: Vec<String>,
     /// Offers at the most
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 

@@ -248,7 +248,7 @@ fn read(path: &Path) -> Result<Vec<OfferId>> {
 
 #[derive(Args, Debug)]
 struct Ask {
-    /// Calls made at the most; the day's budget holds besides
+    /// Calls made at the most, repeated ones included; the day's budget holds besides
     #[arg(long, value_name = "N")]
     max_calls: Option<u32>,
     /// Leave out offers that something was told of since
@@ -327,7 +327,7 @@ impl Ask {
                 break;
             }
             terminal.step("asking", asked + 1, due.len());
-            match engine.ask_again(&interrupt, offer_id) {
+            match engine.ask_again(&interrupt.clone().max_calls(most - calls), offer_id) {
                 Ok(again) => {
                     calls += again.upstream_calls;
                     if let Some(unanswered) = &again.unanswered

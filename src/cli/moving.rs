@@ -167,15 +167,18 @@ impl Import {
         let home = &settings.home;
         let terminal = Terminal::new();
         let mut progress = steps_on(&terminal);
-        let (imported, replaced) = if self.file == Path::new("-") {
-            home.import(io::stdin().lock(), self.force, &mut progress)?
+        let is_stdin = self.file == Path::new("-");
+        let imported = if is_stdin {
+            home.import(io::stdin().lock(), self.force, &mut progress)
         } else if self.file.is_dir() {
-            home.import_parquet(&self.file, self.force, &mut progress)?
+            home.import_parquet(&self.file, self.force, &mut progress)
         } else {
             let file =
                 File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?;
-            home.import(BufReader::new(file), self.force, &mut progress)?
+            home.import(BufReader::new(file), self.force, &mut progress)
         };
+        let name = if is_stdin { Path::new("standard input") } else { &self.file };
+        let (imported, replaced) = imported.with_context(|| format!("cannot import {}", name.display()))?;
         terminal.step("importing", 1, 1);
         if settings.json {
             writeln!(stdout(), "{}", json!({"id": null, "imported": imported, "replaced": replaced}))?;

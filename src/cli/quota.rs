@@ -61,7 +61,7 @@ pub(super) fn quota(settings: &Settings) -> Result<ExitCode> {
 #[derive(Args, Debug)]
 pub(super) struct Drain {
     /// Pictures tried at the most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 

@@ -90,7 +90,7 @@ impl SandboxCommand {
                 sandbox.base_url(),
                 sandbox.catalogue().goods().len()
             )?;
-            writeln!(stdout(), "to use it, in another terminal:")?;
+            writeln!(stdout(), "to use it for every upstream that is asked, in another terminal:")?;
             writeln!(stdout(), "  export TONGKUAN_BASE_URL={}", sandbox.base_url())?;
             writeln!(stdout(), "  export TONGKUAN_APP_KEY={key} TONGKUAN_APP_SECRET={secret}")?;
             writeln!(stdout(), "or, to meet the official gateway's dialect, this too:")?;

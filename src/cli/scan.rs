@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::FAILED;
 use super::interrupt::{INTERRUPTED, until_interrupt};
@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::input::skipped_text;
 use crate::printable::field;
 use crate::scan::{
-    self, Applied, Depth, Group, Manifest, PageOptions, Relation, Scan, ScanEnd, ScanError, Undone,
+    self, Action, Applied, Depth, Group, Manifest, PageOptions, Relation, Scan, ScanEnd, ScanError, Undone,
 };
 
 mod against;
@@ -136,7 +136,7 @@ impl ScanCommand {
         let summary = scan.summary().clone();
         if settings.json {
             let mut value = serde_json::to_value(&summary)?;
-            value["kind"] = json!("summary");
+            (value["kind"], value["id"]) = (json!("summary"), json!(null));
             value["home"] = json!(scan.engine().home());
             writeln!(stdout(), "{value}")?;
         } else {
@@ -196,13 +196,13 @@ impl ScanCommand {
                 (files, bytes) = (files + 1, bytes + action.bytes);
                 match &mut manifest {
                     Some(manifest) => manifest.add(&action)?,
-                    None if settings.json => print(&json!({"kind": "would", "action": action}))?,
+                    None if settings.json => print(&line_of("would", &action, json!({})))?,
                     None => writeln!(
                         stdout(),
                         "would {} {} ({}, keeping {})",
                         verb(mode),
                         field(action.path.display()),
-                        action.relation,
+                        words_of(&action.relation),
                         field(action.kept.display())
                     )
                     .map_err(output_error)?,
@@ -234,13 +234,14 @@ impl ScanCommand {
             }
             if settings.json {
                 let why = if let Applied::Skipped(why) = &outcome { Some(why) } else { None };
-                let line = json!({"kind": "applied", "action": action, "done": why.is_none(), "why": why});
+                let line = line_of("applied", action, json!({"done": why.is_none(), "why": why}));
                 broken = broken.take().or(writeln!(stdout(), "{line}").err());
             }
             interrupt.check().is_ok()
         })?;
         if settings.json {
-            let line = json!({"kind": "manifest", "path": manifest, "done": done, "skipped": skipped});
+            let line =
+                json!({"id": null, "kind": "manifest", "path": manifest, "done": done, "skipped": skipped});
             writeln!(stdout(), "{line}")?;
         }
         complain(format_args!(
@@ -278,7 +279,7 @@ fn report_troubles(settings: &Settings, scan: &Scan) -> Result<bool> {
         complain_about(&trouble.name, &trouble.error);
         if settings.json {
             let mut value = serde_json::to_value(trouble)?;
-            value["kind"] = json!("error");
+            (value["kind"], value["id"]) = (json!("error"), json!(trouble.name));
             writeln!(stdout(), "{value}")?;
         }
     }
@@ -300,7 +301,7 @@ fn undo(settings: &Settings, manifest: &Path) -> Result<ExitCode> {
             complain_about(action.path.display(), why);
         }
         if settings.json {
-            let line = json!({"kind": word, "action": action, "why": why});
+            let line = line_of(word, action, json!({"why": why}));
             broken = broken.take().or(writeln!(stdout(), "{line}").err());
         }
     })?;
@@ -309,6 +310,14 @@ fn undo(settings: &Settings, manifest: &Path) -> Result<ExitCode> {
         Some(error) => Err(error.into()),
         None => Ok(ExitCode::from(if skipped > 0 { FAILED } else { 0 })),
     }
+}
+
+/// A line of JSON about one file, with more of it.
+fn line_of(kind: &str, action: &Action, mut line: Value) -> Value {
+    line["id"] = json!(action.path.display().to_string());
+    line["kind"] = json!(kind);
+    line["action"] = json!(action);
+    line
 }
 
 fn verb(mode: scan::Mode) -> &'static str {
@@ -324,7 +333,7 @@ fn output_error(reason: io::Error) -> ScanError {
     ScanError::Write { path: PathBuf::from("standard output"), reason }
 }
 
-fn print(line: &serde_json::Value) -> Result<(), ScanError> {
+fn print(line: &Value) -> Result<(), ScanError> {
     writeln!(stdout(), "{line}").map_err(output_error)
 }
 
@@ -369,6 +378,9 @@ fn words_of(word: &str) -> &str {
         "told" => "told to be the same",
         "other_variant" => "another colour or print",
         "nothing_to_compare" => "next to nothing shows in both",
+        "shapes_differ" => "the shapes do not agree",
+        "same_picture" => "the same picture",
+        "remembered" => "told to be the same as it",
         "several_equal" => "several agree equally well",
         "told_apart" => "told apart from a nearer one",
         "no_sketch" => "stored without a sketch",

@@ -41,7 +41,7 @@ pub(super) struct Search {
     #[arg(long, value_name = "WORDS", value_parser = words)]
     keyword: Option<Words>,
     /// Only offers that sell as few pieces as this
-    #[arg(long, value_name = "PIECES")]
+    #[arg(long, value_name = "PIECES", value_parser = clap::value_parser!(u32).range(1..))]
     max_min_order: Option<u32>,
     /// Only this part of the picture, in pixels
     #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM")]

@@ -39,7 +39,8 @@ pub(super) struct Common {
     /// [env: TONGKUAN_UPSTREAM]
     #[arg(long, global = true, value_name = "PROFILE", value_delimiter = ',')]
     pub(super) upstream: Option<Vec<Profile>>,
-    /// The address of the first upstream (default: its provider's) [env: TONGKUAN_BASE_URL]
+    /// The address of the first upstream, or of all of them where it is on this machine, as a sandbox's is (default: their
+    /// providers') [env: TONGKUAN_BASE_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub(super) base_url: Option<String>,
     /// Calls a day and upstream, over all processes on the home folder (default: 500) [env: TONGKUAN_DAILY_BUDGET]

@@ -14,6 +14,7 @@ use crate::offer::{Offer, Price};
 use crate::photo_id::PhotoId;
 use crate::printable::{field, line};
 use crate::upstream::SearchParams;
+use crate::verdict::Rule;
 use crate::verify::Doubt;
 
 /// Notes as lines, steps as a bar (only where standard error is a terminal).
@@ -79,9 +80,19 @@ pub(super) fn coloured(outcome: Outcome, width: usize) -> String {
     if plain { format!("{word:width$}") } else { format!("\x1b[{code}m{word:width$}\x1b[0m") }
 }
 
+/// By what a stored picture was recognised, for people.
+pub(super) fn by(rule: Rule) -> &'static str {
+    match rule {
+        Rule::SameBytes => "by the same bytes",
+        Rule::SamePixels => "by the same pixels",
+        Rule::SamePicture => "by sight",
+        Rule::Remembered => "by a person's word",
+    }
+}
+
 /// What speaks against a stored picture, for people.
-fn against(doubt: Doubt, rivals: &[PhotoId]) -> String {
-    let words = match doubt {
+pub(super) fn doubted(doubt: Doubt) -> &'static str {
+    match doubt {
         Doubt::OtherVariant => "the same goods in another colour or with another print",
         Doubt::NothingToCompare => "next to nothing shows in what both have in sight",
         Doubt::SeveralEqual => "other stored pictures agree as well",
@@ -89,14 +100,19 @@ fn against(doubt: Doubt, rivals: &[PhotoId]) -> String {
         Doubt::NoSketch => "it was stored by an earlier version, and is not near enough",
         Doubt::ShapesDiffer => "the shapes differ",
         _ => "not sure enough",
-    };
+    }
+}
+
+/// As [`doubted`], with the pictures that agree as well.
+fn against(doubt: Doubt, rivals: &[PhotoId]) -> String {
+    let words = doubted(doubt);
     let rivals: Vec<String> = rivals.iter().map(|photo| photo.0.to_string()).collect();
     if rivals.is_empty() { words.to_owned() } else { format!("{words}: photos {}", rivals.join(", ")) }
 }
 
 /// An answer for people: one line that says what happened, then the offers.
 pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io::Result<()> {
-    let rule = answer.rule().map(|r| format!(" by {r}")).unwrap_or_default();
+    let rule = answer.rule().map(|rule| format!(" {}", by(rule))).unwrap_or_default();
     let likeness = answer.similarity().map(|s| format!(", similarity {s}")).unwrap_or_default();
     write!(out, "{}: ", field(label))?;
     out.own(&coloured(answer.verdict, 0))?;
@@ -148,7 +164,7 @@ pub(super) fn advice_for(out: &mut Stdout, unanswered: Option<&Unanswered>) -> s
 /// What an answer rests on, for people.
 pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::io::Result<()> {
     let Some(photo_id) = explain.photo_id() else { return writeln!(out, "  because: nothing is stored") };
-    let rule = explain.rule().map_or("no rule".to_owned(), |rule| rule.to_string());
+    let rule = explain.rule().map_or("not recognised", by);
     writeln!(out, "  because: photo {photo_id}, {rule}")?;
     if let Some(recognised) = explain.recognised() {
         writeln!(out, "    told to be the same as photo {recognised}, which was recognised")?;
@@ -173,7 +189,7 @@ pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::i
     let promise = promised(explain.bounds(), explain.max_false_hit());
     writeln!(out, "    line {:.4}: {promise}, {}", explain.threshold(), explain.calibrated_on())?;
     match explain.doubt() {
-        Some(doubt) => writeln!(out, "    against it: {doubt}"),
+        Some(doubt) => writeln!(out, "    against it: {}", doubted(doubt)),
         None => Ok(()),
     }
 }

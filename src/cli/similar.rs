@@ -24,13 +24,13 @@ pub(super) struct Similar {
     #[arg(value_name = picture::VALUE_NAME)]
     picture: PathBuf,
     /// Pictures printed at the most
-    #[arg(short = 'k', long, value_name = "N", default_value_t = 10)]
-    count: usize,
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
     /// Only pictures of this kind
     #[arg(long)]
     kind: Option<Kind>,
     /// Only pictures stored in the last so many days
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
     newer_than: Option<u32>,
     /// Only pictures stored longer ago
     #[arg(long, value_name = "DAYS")]
@@ -81,7 +81,7 @@ impl Similar {
             },
         };
         let similar = engine
-            .similar(&bytes, self.count, &filter)
+            .similar(&bytes, self.count as usize, &filter)
             .with_context(|| line(self.picture.display()).to_string())?;
         let mut out = stdout();
         if settings.json {

@@ -13,7 +13,9 @@ use super::output::stdout;
 use super::picture::{Picture, Pictures};
 use super::settings::Settings;
 use crate::engine::{PhotoRef, Sameness};
+use crate::photo::{Photo, PhotoLimits};
 use crate::photo_id::PhotoId;
+use crate::printable::line;
 
 /// Two pictures: numbers of stored photos, as `search` prints them, files, addresses, or - for standard input. A file that
 /// is not stored is stored. A file whose name is a number is named with its folder (./17).
@@ -52,10 +54,27 @@ impl Named {
     }
 }
 
+/// Reads one of the two. An error names it, and comes before anything is stored of the other.
+fn read(path: &Path, pictures: &Pictures) -> Result<Named> {
+    let read = || -> Result<Named> {
+        let named = Named::parse(path, pictures)?;
+        if let Named::File { bytes, .. } = &named {
+            // The engine would not say which of the two it is.
+            Photo::decode(bytes, &PhotoLimits::default())?;
+        }
+        Ok(named)
+    };
+    read().map_err(|error| {
+        let name = if path == Path::new("-") { Path::new("standard input") } else { path };
+        let name = line(name.display()).to_string();
+        if format!("{error:#}").contains(&name) { error } else { error.context(name) }
+    })
+}
+
 impl Told {
     pub(super) fn run(&self, settings: &Settings, same: bool) -> Result<ExitCode> {
         let pictures = Pictures::new(settings)?;
-        let (one, other) = (Named::parse(&self.one, &pictures)?, Named::parse(&self.other, &pictures)?);
+        let (one, other) = (read(&self.one, &pictures)?, read(&self.other, &pictures)?);
         // Two files may be the first pictures of a new home; a number, or something to take back, is of an old one.
         let is_new = !self.forget && [&one, &other].iter().all(|named| matches!(named, Named::File { .. }));
         let engine = if is_new { settings.engine(true)? } else { settings.existing_engine(true)? };

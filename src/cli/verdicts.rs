@@ -78,22 +78,28 @@ fn export(engine: &Engine) -> Result<ExitCode> {
 
 #[derive(Default)]
 struct Tally {
+    /// What the lines are read from, as it is named.
+    source: String,
     noted: u64,
     older: u64,
     failed: u64,
 }
 
 fn import(settings: &Settings, engine: &Engine, file: &Path) -> Result<ExitCode> {
-    let mut from: Box<dyn BufRead> = if file == Path::new("-") {
+    let is_stdin = file == Path::new("-");
+    let source = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
+    let unreadable = format!("{source} cannot be read");
+    let mut from: Box<dyn BufRead> = if is_stdin {
         Box::new(io::stdin().lock())
     } else {
-        let opened = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        Box::new(BufReader::new(opened))
+        Box::new(BufReader::new(File::open(file).with_context(|| unreadable.clone())?))
     };
-    let (mut tally, mut some, mut number) = (Tally::default(), Vec::new(), 0_u64);
+    let mut tally = Tally { source, ..Tally::default() };
+    let (mut some, mut number) = (Vec::new(), 0_u64);
     loop {
         let mut line = Vec::new();
-        let read = io::Read::take(&mut from, MAX_LINE_BYTES).read_until(b'\n', &mut line)?;
+        let read = io::Read::take(&mut from, MAX_LINE_BYTES).read_until(b'\n', &mut line);
+        let read = read.with_context(|| unreadable.clone())?;
         if read == 0 {
             break;
         }
@@ -118,8 +124,8 @@ fn import(settings: &Settings, engine: &Engine, file: &Path) -> Result<ExitCode>
         }
     }
     take(settings, engine, &mut some, &mut tally)?;
-    let Tally { noted, older, failed } = tally;
-    complain(format_args!("{noted} remembered, {older} known already, {failed} failed"));
+    let Tally { source, noted, older, failed } = tally;
+    complain(format_args!("{source}: {noted} remembered, {older} known already, {failed} failed"));
     Ok(ExitCode::from(if failed > 0 { FAILED } else { 0 }))
 }
 
@@ -175,7 +181,7 @@ fn tell(
         _ => tally.failed += 1,
     }
     if let Some(problem) = problem {
-        complain(format_args!("line {number}: {problem}"));
+        complain(format_args!("{}, line {number}: {problem}", tally.source));
     }
     if settings.json {
         writeln!(stdout(), "{}", json!({"id": number, "verdict": word, "error": problem}))?;

@@ -21,7 +21,7 @@ pub struct Overrides {
     pub offline: Option<bool>,
     /// Whom to ask, in this order.
     pub upstreams: Option<Vec<Profile>>,
-    /// The address of the first upstream.
+    /// The address of the first upstream; one on this machine, such as a sandbox's, of all that have no other one there.
     pub base_url: Option<String>,
     /// Calls a day and upstream.
     pub daily_budget: Option<u32>,

@@ -96,15 +96,30 @@ fn upstreams_are_asked_in_the_order_that_is_named_and_the_first_has_the_address(
     let with = |scene: Scene| scene.with("TONGKUAN_APP_SECRET", "s").with("TONGKUAN_TMAPI_TOKEN", "t");
     assert_eq!(with(Scene::new(sections)).code(), "upstream_order");
     let ordered = with(Scene::new(&format!("upstreams = [\"tmapi\", \"aop\"]\n{sections}")));
-    let named = Overrides { base_url: Some("http://127.0.0.1:9".to_owned()), ..Overrides::default() };
+    let named = Overrides { base_url: Some("https://near.example".to_owned()), ..Overrides::default() };
     let settings = ordered.resolve(named).unwrap();
     let [tmapi, aop] = settings.upstreams() else { panic!("{settings:?}") };
     assert_eq!((tmapi.profile, aop.profile), (Profile::Tmapi, Profile::Aop));
-    assert_eq!((tmapi.base_url.as_deref(), aop.base_url.as_deref()), (Some("http://127.0.0.1:9"), None));
+    assert_eq!((tmapi.base_url.as_deref(), aop.base_url.as_deref()), (Some("https://near.example"), None));
     assert_eq!(aop.cache_policy.soft_ttl, Duration::from_mins(1));
     assert_eq!((tmapi.weight_unit, aop.weight_unit), (WeightUnit::Grams, WeightUnit::Kilograms));
     assert_eq!(settings.upstream(Profile::Aop).unwrap().app_key, "a");
     assert_eq!(settings.upstream(Profile::Onebound).unwrap_err().code(), "upstream_not_configured");
+}
+
+#[test]
+fn a_sandbox_stands_in_for_every_upstream() {
+    let file = "upstreams = [\"article\", \"aop\", \"onebound\"]
+        [upstream.aop]\nbase_url = \"https://gw.example\"
+        [upstream.onebound]\nbase_url = \"http://[::1]:7\"\n";
+    let variables =
+        ["TONGKUAN_APP_KEY", "TONGKUAN_APP_SECRET", "TONGKUAN_ONEBOUND_KEY", "TONGKUAN_ONEBOUND_SECRET"];
+    let scene = variables.into_iter().fold(Scene::new(file), |scene, name| scene.with(name, "x"));
+    let settings = scene.with("TONGKUAN_BASE_URL", "http://127.0.0.1:1688").settings();
+    let addresses: Vec<_> =
+        settings.upstreams().iter().map(|upstream| upstream.base_url.as_deref()).collect();
+    let sandbox = Some("http://127.0.0.1:1688");
+    assert_eq!(addresses, [sandbox, sandbox, Some("http://[::1]:7")], "one has a stand-in of its own");
 }
 
 #[test]

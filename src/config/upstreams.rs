@@ -17,6 +17,7 @@ use crate::upstream::{
     AopConfig, AopUpstream, ArticleConfig, ArticleUpstream, GuardPolicy, LinkplusUpstream, OneboundConfig,
     OneboundUpstream, SearchParams, Secret, Tape, TmapiConfig, TmapiUpstream, TokenFile, UploadLimits,
     UploadPicture, Upstream, UpstreamError, UpstreamErrorKind, UpstreamPage, WeightUnit, aop,
+    is_on_this_machine,
 };
 
 /// One upstream, resolved.
@@ -82,8 +83,14 @@ impl UpstreamSettings {
         for (place, profile) in profiles.into_iter().enumerate() {
             let section = sections.remove(&profile);
             let is_wanted = named.is_some() || section.is_some();
-            let base_url = overrides.base_url.clone().filter(|_| place == 0);
-            match Self::of(profile, overrides, variables, base_url, section.unwrap_or_default())? {
+            let section = section.unwrap_or_default();
+            let has_stand_in = section.base_url.as_deref().is_some_and(is_on_this_machine);
+            // One on this machine stands in for all: with a sandbox's address set, nothing is sent to a provider.
+            let base_url = overrides
+                .base_url
+                .clone()
+                .filter(|address| place == 0 || is_on_this_machine(address) && !has_stand_in);
+            match Self::of(profile, overrides, variables, base_url, section)? {
                 Some(settings) => all.push(settings),
                 None if is_wanted => {
                     let (key, secret) = profile.variables();

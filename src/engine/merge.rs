@@ -19,8 +19,8 @@ pub struct Breadth {
     pub all_upstreams: bool,
     /// Ask also about each part of the picture in which an upstream sees goods ([`Answer::suggested_regions`]).
     pub suggested_regions: bool,
-    /// Calls over all places at the most; beyond them each place is answered by what is stored. `None`: as many as the
-    /// budgets allow.
+    /// Calls over all places at the most, those included that failed and were (perhaps) billed; beyond them each place is
+    /// answered by what is stored. `None`: as many as the budgets allow.
     pub max_calls: Option<u32>,
 }
 

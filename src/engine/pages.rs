@@ -32,8 +32,7 @@ impl Engine {
         left: &mut CallsLeft,
     ) -> Result<Answer, EngineError> {
         if max_pages <= 1 {
-            let query = query.clone().mode(left.mode(query.mode));
-            return left.spend(self.inspect_picture(&query, picture));
+            return left.spend(self.inspect_picture(&left.limit(query), picture));
         }
         let mut known = HashSet::new();
         let mut all = self.page(picture, query, query.params.page, left)?;
@@ -92,8 +91,8 @@ impl Engine {
         page: u32,
         left: &mut CallsLeft,
     ) -> Result<Answer, EngineError> {
-        let (params, mode) = (SearchParams { page, ..query.params.clone() }, left.mode(query.mode));
-        let query = Query { params, mode, refine: Refine::default(), ..query.clone() };
+        let params = SearchParams { page, ..query.params.clone() };
+        let query = Query { params, refine: Refine::default(), ..left.limit(query) };
         left.spend(self.inspect_picture(&query, picture))
     }
 
@@ -116,8 +115,14 @@ impl Engine {
 pub(super) struct CallsLeft(pub(super) Option<u32>);
 
 impl CallsLeft {
-    fn mode(&self, wanted: Mode) -> Mode {
-        if self.0 == Some(0) { Mode::LocalOnly } else { wanted }
+    /// The query, as far as it may still be asked.
+    fn limit<'q>(&self, query: &Query<'q>) -> Query<'q> {
+        let query = query.clone();
+        match self.0 {
+            None => query,
+            Some(0) => query.mode(Mode::LocalOnly),
+            Some(left) => Query { interrupt: query.interrupt.clone().max_calls(left), ..query },
+        }
     }
 
     fn spend(&mut self, searched: Result<Inspection, EngineError>) -> Result<Answer, EngineError> {

@@ -1,9 +1,29 @@
 //! What an evaluation says of the line between hit and review.
 
+use std::path::{Path, PathBuf};
+
+use super::make::{MakeOptions, MostQueries, most_queries};
 use super::measures::share;
-use super::{EvaluatedQuery, Evaluation};
+use super::{EvalError, EvaluatedQuery, Evaluation};
 use crate::calibration::{Calibration, Sample};
 use crate::embed::Fingerprint;
+
+/// What [`Evaluation::calibration`] would give for what [`make`](super::make) makes of these pictures, if nothing in it stood
+/// out that must not be answered: what this one cannot promise, none that is made of them can. No picture is looked at.
+///
+/// # Errors
+/// [`EvalError`] when a label is wrong.
+pub fn best_calibration(
+    folder: &Path,
+    pictures: &[PathBuf],
+    options: MakeOptions,
+    model: &Fingerprint,
+    max_false_hit: f64,
+) -> Result<Calibration, EvalError> {
+    let MostQueries { stored, unseen, look_alikes } = most_queries(folder, pictures, options)?;
+    let sample = |queries: usize| Sample::of((0..queries).map(|query| (query, 0.0)));
+    Ok(Calibration::new(&model.digest, max_false_hit, stored, sample(unseen), sample(look_alikes)))
+}
 
 impl Evaluation {
     /// How sure the engine, with the model of this fingerprint, was of those of the `counted` queries that must not be

@@ -170,6 +170,35 @@ pub fn make(
     Ok(Made { manifest, references, queries: lines.len() - references, unreadable })
 }
 
+/// The most that [`make`] makes of some pictures: those of which colours cannot be changed give less.
+pub(super) struct MostQueries {
+    /// Pictures to be stored.
+    pub(super) stored: u64,
+    /// Queries that no stored picture is like.
+    pub(super) unseen: usize,
+    /// Queries that must not be answered with the stored pictures they are like.
+    pub(super) look_alikes: usize,
+}
+
+/// Counts without looking at a picture.
+pub(super) fn most_queries(
+    folder: &Path,
+    pictures: &[PathBuf],
+    options: MakeOptions,
+) -> Result<MostQueries, EvalError> {
+    let sources = share_out(families(folder, pictures)?, options);
+    let stored = sources.iter().filter(|source| source.stored).count();
+    let variants = sources.iter().filter(|source| source.is_variant).count();
+    // Another colour, other goods twice, another print, another scene.
+    let of_each = (1 + RECOLOUR_EDITS) + 2 + 1 + 1;
+    Ok(MostQueries {
+        // Each is stored once more as a scene.
+        stored: 2 * stored as u64,
+        unseen: (sources.len() - stored - variants) * EDITS.len(),
+        look_alikes: stored * of_each + variants * EDITS.len(),
+    })
+}
+
 /// The pictures of each item of each family; everything sorted.
 type Families = BTreeMap<String, BTreeMap<String, Vec<PathBuf>>>;
 

@@ -27,6 +27,7 @@ use rayon::prelude::*;
 
 use manifest::picture;
 
+pub use calibrating::best_calibration;
 pub use make::{LabelProblem, Made, MakeOptions, make};
 pub use manifest::{BadLine, LineProblem, Manifest, ManifestLine, Negative, Role};
 pub use measures::{

@@ -69,7 +69,8 @@ impl Group {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let members: Vec<Value> = self.members.iter().map(Member::to_json).collect();
-        json!({"kind": "group", "group": self.number, "extra_bytes": self.extra_bytes(), "members": members})
+        let (number, extra_bytes) = (self.number, self.extra_bytes());
+        json!({"id": null, "kind": "group", "group": number, "extra_bytes": extra_bytes, "members": members})
     }
 }
 
@@ -130,7 +131,10 @@ impl LookAlike {
     pub fn to_json(&self) -> Value {
         let (one, other) = (self.one.to_json(), self.other.to_json());
         let Self { why, confidence, score, .. } = self;
-        json!({"kind": "look_alike", "why": why, "confidence": confidence, "score": score, "one": one, "other": other})
+        json!({
+            "id": null, "kind": "look_alike", "why": why, "confidence": confidence, "score": score,
+            "one": one, "other": other,
+        })
     }
 }
 

@@ -264,6 +264,7 @@ fn words(kind: &str) -> String {
         "told" => ("told to be the same", "人工认定相同"),
         "other_variant" => ("another colour or print", "不同颜色或图案"),
         "nothing_to_compare" => ("next to nothing to compare", "几乎无可比较"),
+        "shapes_differ" => ("the shapes do not agree", "形状不一致"),
         "several_equal" => ("several agree equally well", "多个同样相似"),
         "told_apart" => ("told apart", "人工认定不同"),
         "no_sketch" => ("no sketch", "无草图"),

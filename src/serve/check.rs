@@ -98,7 +98,7 @@ struct Sender<F: FnMut(CheckedLine) -> bool> {
 
 impl<F: FnMut(CheckedLine) -> bool> CheckListener<Place, RowError> for Sender<F> {
     fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
-        Some(line_of(place, row, outcome).to_whole_json())
+        Some(line_of(place, row, outcome).to_line())
     }
 
     fn told(&mut self, row: u64, place: Place, outcome: Result<Checked, RowError>) {
@@ -228,7 +228,7 @@ pub(super) async fn check_picture(
 struct Only(Option<Result<CheckedLine, RowError>>);
 impl CheckListener<Place, RowError> for Only {
     fn line(&self, row: u64, place: &Place, outcome: Result<&Checked, &RowError>) -> Option<String> {
-        Some(line_of(place, row, outcome).to_whole_json())
+        Some(line_of(place, row, outcome).to_line())
     }
     fn told(&mut self, row: u64, place: Place, outcome: Result<Checked, RowError>) {
         self.0 = Some(outcome.map(|checked| line_of(&place, row, Ok(&checked))));
@@ -251,7 +251,7 @@ fn check_one(
     let stats = CheckStats::default();
     engine.check_all([row], options_of(query, run_id), &stats, &Interrupt::never(), &mut only)?;
     match only.0 {
-        Some(Ok(line)) => Ok(serde_json::from_str(&line.to_whole_json()).unwrap_or_default()),
+        Some(Ok(line)) => Ok(serde_json::from_str(&line.to_line()).unwrap_or_default()),
         Some(Err(RowError(failure))) => Err(failure),
         None => Err(RequestError::Panicked.into()),
     }
@@ -278,7 +278,7 @@ async fn several_of(
         });
         let (mut lines, stop) = (Vec::new(), Cancel::new());
         let keep = |line: CheckedLine| {
-            lines.push(line.to_whole_json() + "\n");
+            lines.push(line.to_line() + "\n");
             app.metrics.count_check(line.text("outcome").unwrap_or_default());
             true
         };
@@ -300,7 +300,7 @@ async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Respo
     tokio::task::spawn_blocking(move || {
         let tell_line = |line: CheckedLine| {
             app.metrics.count_check(line.text("outcome").unwrap_or_default());
-            tell.blocking_send(Ok(Bytes::from(line.to_whole_json() + "\n"))).is_ok()
+            tell.blocking_send(Ok(Bytes::from(line.to_line() + "\n"))).is_ok()
         };
         let rows = taken.into_iter();
         if let Err(error) = check_all(&app.engine, rows, options_of(&query, None), &stop, tell_line) {
@@ -308,7 +308,7 @@ async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Respo
             let mut line = CheckedLine::new(u64::MAX, "", None);
             line.set("row", Value::Null);
             line.take_error(&error.to_string(), Some(error.code()));
-            let _ = tell.blocking_send(Ok(Bytes::from(line.to_whole_json() + "\n")));
+            let _ = tell.blocking_send(Ok(Bytes::from(line.to_line() + "\n")));
         }
         drop(place);
     });

@@ -97,7 +97,8 @@ pub(super) struct SearchOptions {
     pub(super) all_upstreams: bool,
     /// Ask also about each part of the picture in which the upstream sees goods, as far as it says so; a call for each.
     pub(super) suggested_regions: bool,
-    /// Calls at the most; by default one for each page of each upstream, and eight more for suggested regions.
+    /// Calls at the most, repeated ones included; by default one for each page of each upstream, and eight more for suggested
+    /// regions.
     #[param(minimum = 1, maximum = 1000)]
     pub(super) max_calls: Option<u32>,
     /// Fetch anew what is known but at least this old, in days.
@@ -271,9 +272,11 @@ async fn found_for(
     {
         return done(app, Some(answer), None);
     }
-    // So many calls are booked, and no more are made.
+    // So many calls are booked. Where the caller has not said how many it may cost, only those for regions have to be bounded:
+    // a call that failed may be repeated, which is settled afterwards.
     let calls = plan.breadth.max_calls.unwrap_or_else(|| usual_calls(plan.breadth, app));
-    let plan = Plan { breadth: plan.breadth.max_calls(calls), ..plan };
+    let max_calls = plan.breadth.max_calls.or(plan.breadth.suggested_regions.then_some(calls));
+    let plan = Plan { breadth: plan.breadth.max_calls(max_calls), ..plan };
     let booked = match caller.book(app, calls)? {
         Ok(booked) => booked,
         Err(why) => {

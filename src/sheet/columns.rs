@@ -1,6 +1,6 @@
 //! What stands in which column.
 
-use super::{Assumptions, Language, SheetOffer, SheetRow};
+use super::{Assumptions, Language, SheetOffer, SheetRow, words_of};
 use crate::offer::{Price, PriceStep, Score, Sku};
 use crate::timestamp::Timestamp;
 
@@ -134,7 +134,7 @@ fn cell<'a>(row: &SheetRow<'a>, name: &str, language: Language) -> Cell<'a> {
         "status" => Cell::Text(picture.status.text(language).to_owned()),
         "why" => {
             let doubt = matched.and_then(|m| m.why).map(|why| why.to_string());
-            text(picture.why.as_deref().or(doubt.as_deref()))
+            text(picture.why.as_deref().or(doubt.as_deref()).map(|why| words_of(why, language)))
         }
         "matched" => text(matched.map(|m| m.label.as_str())),
         "confidence" => {

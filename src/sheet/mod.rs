@@ -2,7 +2,9 @@
 
 mod columns;
 mod page;
+mod replacing;
 mod table;
+mod words;
 mod workbook;
 
 use std::collections::HashMap;
@@ -15,6 +17,9 @@ use crate::offer::{Offer, OfferDetail, OfferId, Price, PriceStep, Sku};
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
 use crate::verify::Doubt;
+
+pub use replacing::may_replace;
+pub(crate) use words::words_of;
 
 /// What is known of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

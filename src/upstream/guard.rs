@@ -194,8 +194,8 @@ impl Guard {
         self.search_unless(&Interrupt::never(), picture, params)
     }
 
-    /// As [`search`](Self::search), with all waits ended by `interrupt`. A call that is under way is waited for all the
-    /// same, because it is paid for.
+    /// As [`search`](Self::search), with all waits ended by `interrupt`, and no attempt after a failed one that would pass its
+    /// limit of calls. A call that is under way is waited for all the same, because it is paid for.
     ///
     /// # Errors
     /// As for [`search`](Self::search); also [`GuardError::Interrupted`].
@@ -293,29 +293,26 @@ impl Guard {
             let salt = self.clock.now().unix_ms().unsigned_abs();
             let next = self.policy.next_step(&error, attempt, salt);
             let (profile, code, kind) = (self.profile(), error.code.as_str(), error.kind.code());
-            match next {
-                NextStep::RetryAfter(pause) => {
-                    tracing::warn!(profile, attempt, kind, code, ?pause, "asked again after a pause")
-                }
-                NextStep::Stop => {
-                    tracing::warn!(profile, attempt, kind, code, "not asked again: {}", error.message)
-                }
-            }
+            // That this caller pays for no more says nothing about the upstream, so nothing is learnt from it.
             self.learn(question, &error, next);
-            match next {
-                NextStep::Stop => return Err(GuardError::Upstream { error, calls: cost.calls }),
-                // This pause holds for all threads and is waited out in line.
-                NextStep::RetryAfter(_) if error.kind == UpstreamErrorKind::Rate => {}
-                NextStep::RetryAfter(pause) => {
-                    self.note_long(pause, || {
-                        format!("{} failed ({}) and is asked again", self.profile(), error.code)
+            let pause = match next {
+                NextStep::RetryAfter(pause) if interrupt.allows_call_after(cost.calls) => pause,
+                NextStep::RetryAfter(_) | NextStep::Stop => {
+                    tracing::warn!(profile, attempt, kind, code, "not asked again: {}", error.message);
+                    return Err(GuardError::Upstream { error, calls: cost.calls });
+                }
+            };
+            tracing::warn!(profile, attempt, kind, code, ?pause, "asked again after a pause");
+            // The pause of a call that was too fast holds for all threads and is waited out in line.
+            if error.kind != UpstreamErrorKind::Rate {
+                self.note_long(pause, || {
+                    format!("{} failed ({}) and is asked again", self.profile(), error.code)
+                });
+                if let Err(reason) = interrupt.sleep(self.clock.as_ref(), pause) {
+                    return Err(match reason {
+                        Interrupted::Cancelled => self.interrupted(reason, cost.calls),
+                        Interrupted::DeadlinePassed => GuardError::Upstream { error, calls: cost.calls },
                     });
-                    if let Err(reason) = interrupt.sleep(self.clock.as_ref(), pause) {
-                        return Err(match reason {
-                            Interrupted::Cancelled => self.interrupted(reason, cost.calls),
-                            Interrupted::DeadlinePassed => GuardError::Upstream { error, calls: cost.calls },
-                        });
-                    }
                 }
             }
             failed = Some(error);

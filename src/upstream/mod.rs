@@ -56,6 +56,8 @@ pub use tmapi::{TmapiConfig, TmapiUpstream};
 pub use token::TokenFile;
 #[cfg(feature = "upstream")]
 pub use weight_unit::WeightUnit;
+#[cfg(feature = "config")]
+pub(crate) use wire::is_on_this_machine;
 #[cfg(feature = "upstream")]
 pub use wire::{Tape, TapeError};
 

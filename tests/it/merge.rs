@@ -127,6 +127,30 @@ fn no_more_calls_are_made_than_it_may_cost() {
     assert_eq!(upstreams.map(|upstream| upstream.calls()), [1, 1, 1]);
 }
 
+#[test]
+fn a_call_that_failed_is_not_repeated_beyond_what_it_may_cost() {
+    for (max_calls, expected) in [(Some(1), 1), (Some(2), 2), (None, 3)] {
+        let bench = Bench::new();
+        let upstream = finding("one", &["11"]);
+        upstream.fail_with(UpstreamErrorKind::Transient);
+        let engine = engine_of(&bench, &[upstream.clone()]);
+        let breadth = Breadth::default().max_calls(max_calls);
+        let answer = engine.search_widely(&query(&png(1)), breadth).unwrap();
+        assert_eq!((answer.upstream_calls, upstream.calls()), (expected, expected), "{max_calls:?}");
+        assert_eq!(answer.unanswered.unwrap().reason, WhyNot::UpstreamFailed);
+    }
+}
+
+#[test]
+fn calls_that_were_repeated_at_one_place_are_missing_at_the_next() {
+    let bench = Bench::new();
+    let (one, two) = (finding("one", &["11"]), finding("two", &["12"]));
+    one.fail_with(UpstreamErrorKind::Transient);
+    let engine = engine_of(&bench, &[one.clone(), two.clone()]);
+    let answer = engine.search_widely(&query(&png(1)), EVERYWHERE().max_calls(2)).unwrap();
+    assert_eq!((one.calls(), two.calls(), answer.upstream_calls), (2, 0, 2));
+}
+
 /// Sees goods in both halves of a picture, and finds others in each.
 struct Halves;
 

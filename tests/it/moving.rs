@@ -229,6 +229,51 @@ fn what_was_changed_or_cut_off_is_not_imported_and_nothing_is_left_of_it() {
 }
 
 #[test]
+fn numbers_of_photos_that_a_check_gives_for_one_run_are_not_imported() {
+    let bench = Bench::new();
+    bench.engine().add_own(&offer("A"), &png(1), "own.png").unwrap();
+    let text = String::from_utf8(exported(bench.home.path())).unwrap();
+    let line_of = |kind: &str| text.lines().position(|line| line.contains(kind)).unwrap();
+    let photo = line_of("\"table\":\"photos\"");
+    let too_high = (i64::MAX / 2 - 1).to_string();
+    for (line, from, to) in [
+        (photo, "\"photo_id\":1", too_high.as_str()),
+        (photo, "\"photo_id\":1", "4611686018427387904"),
+        (photo, "\"photo_id\":1", "4.7e18"),
+        (photo, "\"photo_id\":1", "0"),
+        (line_of("\"table\":\"embeddings\""), "\"photo_id\":1", "4611686018427387904"),
+        (0, "\"photos\":1", too_high.as_str()),
+    ] {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        assert!(lines[line].contains(from), "{}", lines[line]);
+        let (field, _) = from.split_once(':').unwrap();
+        lines[line] = lines[line].replacen(from, &format!("{field}:{to}"), 1);
+        let other = tempfile::tempdir().unwrap();
+        let refused = imported((lines.join("\n") + "\n").as_bytes(), other.path()).unwrap_err();
+        let MoveError::Line { line: told, problem } = refused else { panic!("{refused:?}") };
+        assert_eq!(told, line as u64 + 1);
+        assert!(problem.contains("is no number of a photo"), "{problem}");
+        assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0, "{to}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_imported_file_is_told_with_its_name_and_line() {
+    let shell = Shell::alone();
+    shell.write("goods/a.png", &png(1));
+    assert_eq!(shell.run(&["add", "goods"]).status, 0);
+    shell.write("e.ndjson", b"{\"no\":\"export\"}\n");
+    let ran = shell.run(&["import", "e.ndjson", "--home", "other"]);
+    assert!(ran.status == 2 && ran.err.contains("e.ndjson: line 1 of what is imported"), "{ran:?}");
+    shell.write("e.ndjson", b"");
+    let ran = shell.run(&["import", "e.ndjson", "--home", "other"]);
+    assert!(ran.status == 2 && ran.err.contains("e.ndjson: what is imported ends before"), "{ran:?}");
+    shell.write("v.ndjson", b"{\"tongkuan_verdicts\":1}\nno json\n");
+    let ran = shell.run(&["verdicts", "import", "v.ndjson"]);
+    assert!(ran.status == 2 && ran.err.contains("v.ndjson, line 2: it is no JSON"), "{ran:?}");
+}
+
+#[test]
 fn a_home_that_is_there_is_replaced_only_where_that_was_said_and_is_kept() {
     let (bench, other) = (filled(), filled());
     let bytes = exported(bench.home.path());

@@ -551,6 +551,7 @@ fn the_command_prints_groups_as_people_and_as_programs_want_them() {
     let lines = ran.lines();
     let kinds: Vec<&str> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["group", "summary"]);
+    assert!(lines.iter().all(|line| line.get("id") == Some(&Value::Null)), "it is about no one picture");
     assert_eq!(lines[1]["unchanged"].as_u64().unwrap() + lines[1]["read"].as_u64().unwrap(), 3);
     assert_eq!(lines[0]["members"].as_array().unwrap().len(), 2);
     assert_eq!(fs::read_to_string(shell.path("groups.csv")).unwrap().lines().count(), 3);
@@ -558,13 +559,15 @@ fn the_command_prints_groups_as_people_and_as_programs_want_them() {
     assert!(!shell.path("home/catalog.sqlite").exists(), "the user's own home is not made by a scan");
     // Nothing goes without --yes.
     let ran = shell.run(&["scan", "pictures", "--apply", "trash", "--up-to", "re-encoded"]);
-    assert!(ran.out.contains("would move to the trash: b.jpg"), "{ran:?}");
+    assert!(ran.out.contains("would move to the trash: b.jpg (re-encoded, keeping a.png)"), "{ran:?}");
     assert!(shell.path("pictures/b.jpg").exists());
     let ran =
         shell.run(&["scan", "pictures", "--apply", "trash", "--up-to", "re-encoded", "--yes", "--json"]);
     assert_eq!(ran.status, 0, "{ran:?}");
     assert!(!shell.path("pictures/b.jpg").exists());
     let manifest = ran.lines().into_iter().find(|line| line["kind"] == "manifest").unwrap();
+    let applied = ran.lines().into_iter().find(|line| line["kind"] == "applied").unwrap();
+    assert_eq!((&applied["id"], &manifest["id"]), (&Value::from("b.jpg"), &Value::Null), "{ran:?}");
     let ran = shell.run(&["scan", "--undo", manifest["path"].as_str().unwrap()]);
     assert_eq!(ran.status, 0, "{ran:?}");
     assert!(shell.path("pictures/b.jpg").exists());

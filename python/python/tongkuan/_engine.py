@@ -28,8 +28,9 @@ class Engine:
 
     home: a folder, or the address of a PostgreSQL database (postgres://...); by default what TONGKUAN_HOME or the configuration file names, else the platform's place.
     config_file, model: other files than the usual ones. offline: never use the network. upstreams: whom to ask on a
-    miss, in this order, of those that are configured. base_url: the address of the first upstream. daily_budget: calls
-    a day. max_false_hit: the share of searches for unknown pictures that may be answered falsely, 0 to 1.
+    miss, in this order, of those that are configured. base_url: the address of the first upstream, or of all of them
+    where it is on this machine, as a sandbox's is. daily_budget: calls a day. max_false_hit: the share of searches for
+    unknown pictures that may be answered falsely, 0 to 1.
 
     Raises ConfigurationError when any of these cannot be used.
     """
@@ -116,7 +117,7 @@ class Engine:
         page, page_size (1 to 50), pages: each page that is not known costs a call. all_upstreams: ask every configured
         upstream, not the first one that can answer; suggested_regions: ask also about each part of the picture in which
         the upstream sees goods; an offer comes once, and `Answer.parts` tells what each brought. max_calls: calls at the
-        most; what is beyond is answered by what is stored. max_age_days: older answers are
+        most, repeated ones included; what is beyond is answered by what is stored. max_age_days: older answers are
         fetched anew. defer: a picture that cannot be asked about now waits, under this priority. force: ask about a
         picture in which nothing shows, too. deadline_secs: how long it may take.
 

@@ -1,5 +1,6 @@
 //! Lines of JSON as a catalogue.
 
+use std::fmt::Display;
 use std::io::{self, BufRead};
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, exported_tables, h
 use super::tables::Kind;
 use crate::catalog::columns::crc32;
 use crate::catalog::{Catalog, answers, schema};
+use crate::photo_id::PhotoId;
 
 /// The longest line, in bytes: a waiting picture of 32 MiB in base64, and what stands around it.
 const MAX_LINE_BYTES: u64 = 48 << 20;
@@ -85,8 +87,11 @@ fn read_all(
             Err(error) => return Err(bad(error.to_string())),
         };
         let Some(known) = sequences.as_ref() else {
-            sequences =
-                Some(header(&value).map_err(|error| error.unwrap_or_else(|| bad(NO_EXPORT.to_owned())))?);
+            let given = header(&value).map_err(|error| error.unwrap_or_else(|| bad(NO_EXPORT.to_owned())))?;
+            for (table, last) in &given {
+                check_last_number(table, last.as_i64().unwrap_or(0)).map_err(bad)?;
+            }
+            sequences = Some(given);
             hash.update(&line);
             continue;
         };
@@ -130,6 +135,15 @@ pub(super) fn check_formats(export: u64, catalog: u64) -> Result<(), MoveError> 
     let too_new =
         [(export, EXPORT_FORMAT), (catalog, newest)].into_iter().find(|(found, known)| found > known);
     too_new.map_or(Ok(()), |(found, known)| Err(MoveError::TooNew { found, known }))
+}
+
+/// Numbers of photos must end far below those that are for one run alone.
+pub(super) fn check_last_number(table: &str, last: i64) -> Result<(), String> {
+    if table == "photos" && last > PhotoId::LAST_FROM_FILE { Err(no_photo_id(last)) } else { Ok(()) }
+}
+
+fn no_photo_id(found: impl Display) -> String {
+    format!("{found} is no number of a photo, which are 1 to {}", PhotoId::LAST_FROM_FILE)
 }
 
 /// Numbers that were given once are not given again, although their rows are gone.
@@ -185,6 +199,15 @@ pub(super) fn insert(
         && !matches!(value_of("key"), Some(Stored::Text(key)) if META_KEYS.contains(&key.as_str()))
     {
         return Err("such a single value is not imported".to_owned());
+    }
+    for photo_id in ["photo_id", "photo_a", "photo_b"].into_iter().filter_map(value_of) {
+        match photo_id {
+            Stored::Null | Stored::Integer(1..=PhotoId::LAST_FROM_FILE) => {}
+            Stored::Integer(number) => return Err(no_photo_id(number)),
+            // SQLite would make a whole number of it.
+            Stored::Real(number) => return Err(no_photo_id(number)),
+            Stored::Text(_) | Stored::Blob(_) => return Err(no_photo_id("a text")),
+        }
     }
     let bytes = ["vector", "sketch"].into_iter().find_map(value_of);
     if let (Some(Stored::Blob(bytes)), Some(Stored::Integer(sum))) = (bytes, value_of("crc32"))

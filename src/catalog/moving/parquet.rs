@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
 use super::export::{EXPORT_FORMAT, Exported, exported_tables, hex_of, is_exported, sequences};
-use super::import::{check_formats, hex, insert, make_catalog, raise_sequence};
+use super::import::{check_formats, check_last_number, hex, insert, make_catalog, raise_sequence};
 use super::tables::{Cell, Kind, Row, Source, Table, each_page};
 use crate::catalog::schema;
 use crate::timestamp::Timestamp;
@@ -299,6 +299,9 @@ pub(crate) fn import_parquet(
     let manifest: Manifest = serde_json::from_slice(&text)
         .map_err(|error| MoveError::File { path: path.clone(), problem: error.to_string() })?;
     check_formats(manifest.tongkuan_export, manifest.catalog_format)?;
+    for (table, last) in &manifest.sequences {
+        check_last_number(table, *last).map_err(|problem| MoveError::File { path: path.clone(), problem })?;
+    }
     make_catalog(home, |transaction| {
         let mut imported = Exported::default();
         for (name, sum) in &manifest.files {

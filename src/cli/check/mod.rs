@@ -19,7 +19,7 @@ use super::interrupt::{INTERRUPTED, stop_on_interrupt};
 use super::output::{check_stdout, complain, complain_about, stdout};
 use super::picture::Pictures;
 use super::settings::Settings;
-use super::{FAILED, advice, found};
+use super::{FAILED, advice, found, show};
 use crate::cancel::{Cancel, Interrupted};
 use crate::doors::{CheckedLine, Columns};
 use crate::engine::{
@@ -29,20 +29,39 @@ use crate::engine::{
 use crate::input::{Columns as InputColumns, Input, skipped_text};
 use crate::printable::field;
 use crate::upstream::WhyNot;
+use crate::verdict::Rule;
+use crate::verify::Doubt;
 use output::{LineFile, RowSet};
 use progress::{Counts, Meter};
 use rows::{Place, Rows};
 
 const AFTER_HELP: &str = "\
-A line a picture, in the order of the input:
-  outcome    seen (it is the matched picture), review (the matched picture stands out, `why` says
-             what speaks against it), new, or error (with `error` and `code`; the run goes on)
-  photo_id   the stored photo that stands for the picture from now on; null where none does
-  added      whether that is a photo of its own (--add)
-  matched_*  the picture that it is, or that stands out: number and name of the photo, id of your
-             own good, or the row of an earlier picture of this run that is not stored
-  rule, score, confidence, threshold, compared_with   what that rests on; score is null where a
-             copy was recognised without the model
+A line a picture, in the order of the input, with these columns (--columns chooses):
+  row              the place of the picture in the input, from 0
+  id               the id that its list gives it, else its path or address as it is named
+  key              your own key: that of --key, else an id that is given
+  outcome          seen (it is the matched picture), review (the matched picture stands out), new,
+                   error (the run goes on), or recheck (--rejudge)
+  photo_id         the stored photo that stands for the picture from now on; null where none does
+  added            whether that is a photo of its own (--add)
+  matched_photo_id, matched_row, matched_label, matched_good
+                   the picture that it is, or that stands out: the number of the photo, or the row
+                   of an earlier picture of this run that is not stored; its name; your own good
+  rule             how that was recognised: same_bytes, same_pixels, same_picture, or remembered
+                   (somebody has said that the two are the same)
+  score            cosine of the matched, else of the nearest picture, -1 to 1; null where none
+                   is, or a copy was recognised without the model
+  confidence       how sure it is that the two are the same, 0 to 1; null without a sketch
+  why              what speaks against the matched picture of a review
+  rivals           where that is several_equal: the numbers of other photos that agree as well
+  threshold        from which confidence on a picture is seen (score, where there is no sketch)
+  max_false_hit    at most this share of new pictures passes that, with 95 % certainty
+  compared_with    with how many pictures it was compared
+  contest          what else has decided, for --rejudge
+  error, code      why nothing came of it, in words and as docs/errors.md lists them
+  offers           what an upstream has answered (--ask)
+  unanswered       why it was not asked about, or in vain (--ask)
+Threshold, max_false_hit and compared_with are null where bytes or pixels were equal.
 
 Without --add nothing is stored: pictures are compared with the home and with the earlier ones of
 the run, which takes some 2 kB of memory for each new one. With --add, what is new or to be
@@ -55,9 +74,8 @@ A run with --out FILE that was killed goes on with the same command and --resume
 there stay, none is missing or twice, and they are those of a run that was not killed. Without
 --add it has to look at the new pictures again.
 
-With --ask, `unanswered` says why a picture was not asked about: the reasons and codes of
-docs/errors.md; `cancelled` after Ctrl-C, which asks nothing more, waits for a call under way, and
-leaves the others to `tongkuan drain`.
+What stands in `unanswered` are the reasons and codes of docs/errors.md; `cancelled` after Ctrl-C,
+which asks nothing more, waits for a call under way, and leaves the others to `tongkuan drain`.
 
 Exit status: 0 all rows were answered, 1 some were not asked about in this run (--ask), or in
 vain, 2 some were errors, or the run failed, 130 interrupted (what was told of is stored).";
@@ -382,8 +400,9 @@ impl Printer<'_> {
                     (_, Some(row)) => write!(out, "  row {row} ({})", field(named))?,
                     _ => {}
                 }
-                let said = line.text("why").or(line.text("error")).or(line.text("rule"));
-                match said {
+                let why = serde_json::from_value::<Doubt>(line.get("why").clone()).ok().map(show::doubted);
+                let rule = serde_json::from_value::<Rule>(line.get("rule").clone()).ok().map(show::by);
+                match why.or(line.text("error")).or(rule) {
                     Some(said) => writeln!(out, "  {}", field(said)),
                     None => writeln!(out),
                 }
@@ -449,5 +468,20 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
             self.failed.get_or_insert(error);
             self.stop.cancel();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AFTER_HELP;
+    use crate::doors::COLUMNS;
+
+    #[test]
+    fn the_help_tells_what_every_column_means() {
+        let (columns, _) = AFTER_HELP.split_once("\n\n").unwrap();
+        let names = columns.lines().filter_map(|line| line.strip_prefix("  "));
+        let names = names.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split("  ").next());
+        let told: Vec<&str> = names.flat_map(|names| names.split(", ")).collect();
+        assert_eq!(told, COLUMNS.map(|(name, _)| name));
     }
 }

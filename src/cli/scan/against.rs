@@ -94,7 +94,8 @@ pub(super) fn run(
     }
     let [seen, review, new, bad] = counts;
     if settings.json {
-        let line = json!({"kind": "summary", "seen": seen, "review": review, "new": new, "failed": bad});
+        let line =
+            json!({"id": null, "kind": "summary", "seen": seen, "review": review, "new": new, "failed": bad});
         writeln!(stdout(), "{line}")?;
     }
     complain(format_args!("{seen} are there already, {review} may be, {new} are new, {bad} failed"));

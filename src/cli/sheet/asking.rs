@@ -37,7 +37,7 @@ impl Asker<'_> {
         self.heed(interrupt);
         let may_ask = self.left > 0 && self.over.is_none();
         let mode = if may_ask { Mode::Default } else { Mode::LocalOnly };
-        match self.engine.details_unless(interrupt, offer_id, mode) {
+        match self.engine.details_unless(&interrupt.clone().max_calls(self.left), offer_id, mode) {
             Ok(details) => {
                 self.left = self.left.saturating_sub(details.upstream_calls);
                 if let Some(unanswered) = &details.unanswered {

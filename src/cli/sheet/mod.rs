@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 use serde_json::json;
@@ -22,7 +22,7 @@ use stored::StoredDetails;
 
 use super::advice;
 use super::interrupt::{told_interrupted, until_interrupt};
-use super::output::{complain, complain_about, stdout};
+use super::output::{complain, complain_about, refuse_precious, stdout};
 use super::picture::{Pictures, tell_of_missing};
 use super::question::{BreadthArgs, QuestionArgs};
 use super::settings::Settings;
@@ -34,7 +34,8 @@ use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::printable::line;
 use crate::sheet::{
-    Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status, folder_of,
+    Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status, folder_of, may_replace,
+    words_of,
 };
 use crate::thumbnail;
 use crate::upstream::SearchParams;
@@ -49,7 +50,8 @@ sheet.
 
 What it will cost is said before anything is asked; --dry-run says it and ends. Nothing is paid
 for twice: what was asked is in the home, so the same command goes on after any interruption, and
-fills in what waited.
+fills in what waited. It replaces the sheet that it has written, but not one that a spreadsheet has
+saved since, with your prices in it, nor any other file; --force does.
 
 Exit status: 0 every picture has its answer, 1 some wait, 2 some could not be used, or the sheet
 was not written, 130 interrupted (the sheet holds what is known).";
@@ -65,13 +67,17 @@ pub(super) struct SheetCommand {
     /// The file to write; its ending says what it becomes: .xlsx, .csv, .ndjson or .html
     #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
+    /// Replace what is there under that name though it is no sheet, or was changed since; a sheet as it was written is replaced
+    /// in any case
+    #[arg(long, requires = "out")]
+    force: bool,
     /// Offers for each picture at the most
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=50))]
     top: u16,
     /// Say what it would cost, and ask nothing
     #[arg(long)]
     dry_run: bool,
-    /// Ask at the most so often in this run; the day's budget holds beside it
+    /// Ask at the most so often in this run, repeated calls included; the day's budget holds beside it
     #[arg(long, value_name = "N")]
     max_calls: Option<u32>,
     /// The column with your own key; without it, ids that are given
@@ -183,6 +189,9 @@ impl SheetCommand {
         if let Some(folder) = form.map(|(out, _)| folder_of(out)).filter(|folder| !folder.is_dir()) {
             bail!("there is no folder {} for the sheet: make it, or name another", line(folder.display()));
         }
+        if let Some((out, form)) = form.filter(|_| !self.dry_run) {
+            self.refuse_to_replace(out, form)?;
+        }
         if settings.is_offline() {
             settings.require_home()?;
         }
@@ -217,7 +226,7 @@ impl SheetCommand {
             pictures: &pictures,
             params,
             breadth: self.breadth.breadth(),
-            left: plan.calls,
+            left: plan.most,
             limit: plan.limit,
             over: None,
             why_no_details: None,
@@ -239,6 +248,26 @@ impl SheetCommand {
         sheet.write(out, form)?;
         super::quota::refresh(settings, &engine, &interrupt);
         finish(settings, &sheet, out, &interrupt)
+    }
+
+    /// Refuses to write over what would be lost; a sheet is made again as often as is wanted.
+    fn refuse_to_replace(&self, out: &Path, form: Form) -> Result<()> {
+        let Ok(there) = out.canonicalize() else { return Ok(()) };
+        let shown = line(out.display());
+        if !there.is_file() {
+            bail!("{shown} is no file: name another one for the sheet");
+        }
+        if self.sources.iter().any(|source| source.canonicalize().is_ok_and(|source| source == there)) {
+            bail!("{shown} is what the pictures are read from: name another file for the sheet");
+        }
+        refuse_precious(out)?;
+        if !self.force && !may_replace(&there, form).with_context(|| format!("{shown} cannot be read"))? {
+            bail!(
+                "{shown} is there already, and is no sheet, or was changed since it was written: name another file, or \
+                 replace it with --force"
+            );
+        }
+        Ok(())
     }
 
     fn rows(&self) -> Result<Vec<Row>> {
@@ -354,6 +383,7 @@ impl SheetCommand {
             terminal.step("asking for details", done + 1, count);
         }
         if let Some(why) = asker.why_no_details.take() {
+            let why = words_of(&why, Language::English);
             complain(format_args!("details of some offers are missing: {why}"));
         }
     }

@@ -22,8 +22,10 @@ pub(super) struct Plan {
     open: usize,
     /// Offers whose details are to be asked for, at the most.
     details: usize,
-    /// Calls that may be made for all of that.
-    pub(super) calls: u32,
+    /// Calls for all of that, if none has to be repeated.
+    calls: u32,
+    /// Calls that may be made.
+    pub(super) most: u32,
     /// What the budgets of the day leave, over all upstreams.
     left_today: u32,
     /// Why there are not more calls.
@@ -57,13 +59,15 @@ impl Plan {
             u32::try_from(searches + details).unwrap_or(u32::MAX)
         };
         let max_calls = command.max_calls;
+        let most = max_calls.unwrap_or(u32::MAX).min(left_today);
         Ok(Self {
             pictures: looked.len(),
             known: looked.iter().filter(|l| l.known.is_ok() && !l.is_open()).count(),
             unusable: looked.iter().filter(|l| matches!(l.known, Err(Unlooked::Failed(_)))).count(),
             open: open.len(),
             details,
-            calls: wanted.min(max_calls.unwrap_or(u32::MAX)).min(left_today),
+            calls: wanted.min(most),
+            most,
             left_today,
             limit: if max_calls.is_some_and(|most| most < left_today) { "max_calls" } else { "budget_spent" },
         })
@@ -82,7 +86,7 @@ impl Plan {
             if *details == 0 { String::new() } else { format!(", up to {details} offers to ask details of") };
         complain(format_args!(
             "{pictures} pictures: {known} known, {unusable} cannot be used, {open} to ask about{details}, for which {calls} calls \
-             are made at the most ({left_today} left today)"
+             are planned at the most ({left_today} left today)"
         ));
         Ok(())
     }

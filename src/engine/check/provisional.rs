@@ -2,19 +2,16 @@
 
 use crate::photo_id::PhotoId;
 
-/// Above all that a catalogue gives, so that they are the younger ones.
-const PROVISIONAL: i64 = i64::MAX / 2;
-
 /// Of the picture that was remembered as the `number`th, from 0.
 pub(super) fn provisional(number: usize) -> PhotoId {
-    PhotoId(PROVISIONAL + i64::try_from(number).unwrap_or(0))
+    PhotoId(PhotoId::FIRST_PROVISIONAL + i64::try_from(number).unwrap_or(0))
 }
 
 pub(super) fn is_provisional(photo_id: PhotoId) -> bool {
-    photo_id.0 >= PROVISIONAL
+    photo_id.0 >= PhotoId::FIRST_PROVISIONAL
 }
 
 /// What [`provisional`] was given.
 pub(super) fn number_of(photo_id: PhotoId) -> usize {
-    usize::try_from(photo_id.0 - PROVISIONAL).unwrap_or(0)
+    usize::try_from(photo_id.0 - PhotoId::FIRST_PROVISIONAL).unwrap_or(0)
 }

@@ -312,6 +312,12 @@ fn pause_asked(response: &Response, now: Timestamp) -> Option<Duration> {
     Some(now.until(Timestamp::from_unix_ms(moment.unix_timestamp().saturating_mul(1000))))
 }
 
+/// Whether an address, as a user names it, is one of this machine.
+#[cfg(feature = "config")]
+pub(crate) fn is_on_this_machine(address: &str) -> bool {
+    Url::parse(address).is_ok_and(|url| is_loopback(&url))
+}
+
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())

@@ -220,4 +220,14 @@ fn a_picture_that_cannot_be_read_is_named_by_every_command() {
         let ran = shell.run(&[command, "empty.jpg"]);
         assert!(ran.status == 2 && ran.err.contains("empty.jpg: the picture is empty"), "{ran:?}");
     }
+    shell.write("b.png", &encoded(&picture(2), ImageFormat::Png));
+    for pair in [["empty.jpg", "b.png"], ["b.png", "empty.jpg"]] {
+        let ran = shell.run(&["same", pair[0], pair[1]]);
+        assert!(ran.status == 2 && ran.err.contains("empty.jpg: the picture is empty"), "{ran:?}");
+    }
+    assert_eq!(
+        shell.run(&["--json", "stats"]).json()["counts"]["photos"],
+        0,
+        "nothing is stored of such a pair"
+    );
 }

@@ -22,7 +22,7 @@ fn a_miss_exits_1_and_the_same_picture_again_is_a_hit_and_exits_0() {
     assert!(miss.out.contains("a.jpg: miss") && miss.out.contains("1 call(s)"), "{}", miss.out);
     let hit = shell.run(&["search", text(&picture)]);
     assert_eq!(hit.status, 0, "{hit:?}");
-    assert!(hit.out.contains("a.jpg: hit by same_bytes"), "{}", hit.out);
+    assert!(hit.out.contains("a.jpg: hit by the same bytes"), "{}", hit.out);
     assert!(!hit.out.contains('\u{1b}'), "no colour where nobody looks");
     assert_eq!(shell.sandbox().counters().searches_ok, 1);
 }

@@ -146,3 +146,21 @@ fn the_doctor_says_that_there_is_no_configuration_file() {
     );
     assert!(ran.out.contains("none at "), "{ran:?}");
 }
+
+#[test]
+fn at_most_nothing_is_not_asked_for() {
+    let shell = Shell::alone();
+    for args in [
+        &["similar", "a.png", "-k", "0"][..],
+        &["similar", "a.png", "--newer-than", "0"],
+        &["find", "cup", "--limit", "0"],
+        &["harvest", "--limit", "0"],
+        &["drain", "--limit", "0"],
+        &["search", "a.png", "--max-min-order", "0"],
+        &["calibrate", "goods", "--limit", "0"],
+        &["eval", "--make", "goods", "--out", "set", "--limit", "0"],
+    ] {
+        let ran = shell.run(args);
+        assert!(ran.status == 2 && ran.err.contains("invalid value '0'"), "{args:?} {ran:?}");
+    }
+}

@@ -76,6 +76,25 @@ fn what_may_not_be_asked_waits_and_a_second_run_fills_it_in() {
 }
 
 #[test]
+fn people_read_words_and_programs_codes() {
+    let shell = shell_with(2);
+    let told = |file: &str, heads: &str| {
+        let ran = sheet(&shell, &["--out", file, "--heads", heads, "--max-calls", "0", "--details"]);
+        assert!(ran.status == 1 && !ran.err.contains("max_calls"), "{ran:?}");
+        std::fs::read_to_string(shell.path(file)).unwrap()
+    };
+    assert_eq!(told("goods.ndjson", "en").matches("\"why\":\"max_calls\"").count(), 2);
+    for (file, heads, words) in [
+        ("en.csv", "en", "as many calls were made as --max-calls allows"),
+        ("zh.csv", "zh", "已达到 --max-calls 允许的调用次数"),
+        ("en.html", "en", "as many calls were made as --max-calls allows"),
+    ] {
+        let text = told(file, heads);
+        assert!(text.contains(words) && !text.contains("max_calls"), "{text}");
+    }
+}
+
+#[test]
 fn wrong_credentials_are_told_once_and_all_pictures_wait() {
     let shell = shell_with(3);
     let mut command = shell.command(&["sheet", "--key", "sku", "list.csv", "--out", "goods.ndjson"]);
@@ -248,4 +267,22 @@ fn a_sheet_for_which_there_is_no_folder_is_refused_before_anything_is_paid() {
     let ran = sheet(&shell, &["--out", "nowhere/goods.csv"]);
     assert!(ran.status == 2 && ran.err.contains("no folder nowhere for the sheet"), "{ran:?}");
     assert_eq!(shell.sandbox().counters().searches_ok, 0);
+}
+
+#[test]
+fn a_sheet_is_made_again_and_other_files_are_left_alone() {
+    let shell = shell_with(1);
+    shell.write("mine.csv", b"sku,price\nSKU-0,12\n");
+    let ran = sheet(&shell, &["--out", "mine.csv"]);
+    assert!(ran.status == 2 && ran.err.contains("mine.csv is there already"), "{ran:?}");
+    assert_eq!(shell.sandbox().counters().searches_ok, 0, "nothing is paid for it");
+    let ran = sheet(&shell, &["--out", "list.csv", "--force"]);
+    assert!(ran.status == 2 && ran.err.contains("list.csv is what the pictures are read from"), "{ran:?}");
+    assert_eq!(std::fs::read_to_string(shell.path("list.csv")).unwrap(), list(1));
+    for file in ["goods.csv", "goods.xlsx", "goods.html", "goods.ndjson"] {
+        for _ in 0..2 {
+            assert_eq!(sheet(&shell, &["--out", file]).status, 0, "{file}");
+        }
+    }
+    assert_eq!(sheet(&shell, &["--out", "mine.csv", "--force"]).status, 0);
 }

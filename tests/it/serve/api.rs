@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::blocking::multipart::{Form, Part};
 use serde_json::{Value, json};
+use tongkuan::doors::CheckedLine;
 
 use super::{Service, json, problem};
 use crate::fakes::png;
@@ -165,6 +166,10 @@ fn a_form_with_several_pictures_gets_a_line_for_each_in_their_order() {
     assert_eq!(told[1], (&json!("b.txt"), &json!("error"), &json!("not_a_picture")));
     assert_eq!((told[2].0, told[2].1), (&json!("c.png"), &json!("seen")));
     assert_eq!(lines[2]["matched_label"], "a.png");
+    // As those of `tongkuan check`: all columns, whatever became of the picture.
+    let columns = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let plain: Value = serde_json::from_str(&CheckedLine::new(0, "a", None).to_line()).unwrap();
+    assert!(lines.iter().all(|line| columns(line) == columns(&plain)), "{lines:?}");
     let refused = problem(service.post("/v1/check?key=k").multipart(form()).send().unwrap());
     assert_eq!(refused, (400, "request_invalid".to_owned()));
     let labelled = form().text("label", "x");
