@@ -133,7 +133,8 @@ fn a_call_that_failed_is_not_repeated_beyond_what_it_may_cost() {
         let bench = Bench::new();
         let upstream = finding("one", &["11"]);
         upstream.fail_with(UpstreamErrorKind::Transient);
-        let engine = engine_of(&bench, &[upstream.clone()]);
+        let all: [Arc<dyn Upstream>; 1] = [upstream.clone()];
+        let engine = engine_of(&bench, &all);
         let breadth = Breadth::default().max_calls(max_calls);
         let answer = engine.search_widely(&query(&png(1)), breadth).unwrap();
         assert_eq!((answer.upstream_calls, upstream.calls()), (expected, expected), "{max_calls:?}");
