@@ -18,7 +18,9 @@ Printed, for SQLite and PostgreSQL:
     new         pictures that were told to be new, or to be reviewed, and stored
     twice       of those, how many are, byte for byte, another one that was stored as well: must be 0
     edits new   edits that were stored beside their original or another edit of it: what the recogniser misses, on both alike
-    lost        pictures that were told of and that a second look, after all has ended, does not find: must be 0
+    lost        pictures that were told to be stored and that a second look, after all has ended, does not find: must be 0
+    faded       pictures that were told to be seen, so were not stored, and that the second look calls new: the home has grown since,
+                and its line with it
     photos      rows of `photos`, which must be those of `new`
     booked      calls in the ledger; `counted` are those that the sandbox has counted. They are equal; where workers were killed
                 or the server went away, a call may be booked that was not made, never the other way round
@@ -185,10 +187,12 @@ def look_into(args, env, home, rows, told):
     counts["twice"] = sum(times - 1 for times in digests.values())
     counts["edits new"] = sum(times - 1 for times in items.values())
     counts["errors"] = sum(line["outcome"] == "error" for _, line in told)
-    acknowledged = [path for (path, _), line in told if line["outcome"] != "error"]
-    listed = "".join(f"{path}\n" for path in acknowledged)
+    acknowledged = [(path, line["added"]) for (path, _), line in told if line["outcome"] != "error"]
+    listed = "".join(f"{path}\n" for path, _ in acknowledged)
     again = run(args.binary, env, "check", "--home", home, "--json", "-", stdin=listed).splitlines()
-    counts["lost"] = sum(json.loads(line)["outcome"] == "new" for line in again) + len(acknowledged) - len(again)
+    unfound = [added for (_, added), line in zip(acknowledged, again) if json.loads(line)["outcome"] == "new"]
+    counts["lost"] = sum(unfound) + len(acknowledged) - len(again)
+    counts["faded"] = len(unfound) - sum(unfound)
     counts["untold"] = len(rows) - len(told)
     counts["photos"] = json.loads(run(args.binary, env, "stats", "--home", home, "--json"))["counts"]["photos"]
     if args.ask:

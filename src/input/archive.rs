@@ -193,7 +193,7 @@ impl<R: Seek> Seek for EndNoted<R> {
 }
 
 /// What was compressed, as far as it goes: the tar in it tells whether it is whole.
-struct UntilCut<R>(R);
+pub(super) struct UntilCut<R>(pub(super) R);
 
 impl<R: Read> Read for UntilCut<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -37,7 +37,7 @@ pub use source::PictureSource;
 pub use text::TextEncoding;
 
 use crate::photo::{Digest, PhotoError, PhotoLimits};
-use archive::{Archive, spooled};
+use archive::{Archive, UntilCut, spooled};
 use fields::Fields;
 use good::Base;
 use names::is_called_picture;
@@ -245,7 +245,7 @@ impl Input {
             }
             Kind::Gzip => {
                 let mut unpacked = flate2::read::MultiGzDecoder::new(Cursor::new(head.clone()).chain(reader));
-                let inner = records::head_of(&mut unpacked)?;
+                let inner = records::head_of(&mut UntilCut(&mut unpacked))?;
                 if is_tar(&inner) {
                     let packed_bytes =
                         path.map_or(Ok(0), |path| fs::metadata(path).map(|data| data.len()))?;
