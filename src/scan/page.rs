@@ -23,7 +23,7 @@ use crate::difference::pair_marks;
 use crate::photo::{Digest, Photo};
 use crate::plot::{escaped, histogram, in_page};
 use crate::printable::field;
-use crate::verify::{Probe, SketchedCandidate, placed};
+use crate::verify::{Probe, SketchedCandidate, doubt_in_words, placed};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -262,13 +262,7 @@ fn words(kind: &str) -> String {
         "re_encoded" => ("re-encoded", "重新压缩"),
         "edited" => ("edited", "经过编辑"),
         "told" => ("told to be the same", "人工认定相同"),
-        "other_variant" => ("another colour or print", "不同颜色或图案"),
-        "nothing_to_compare" => ("next to nothing to compare", "几乎无可比较"),
-        "shapes_differ" => ("the shapes do not agree", "形状不一致"),
-        "several_equal" => ("several agree equally well", "多个同样相似"),
-        "told_apart" => ("told apart", "人工认定不同"),
-        "no_sketch" => ("no sketch", "无草图"),
-        _ => ("not sure enough", "不够确定"),
+        other => doubt_in_words(other).unwrap_or(("not sure enough", "不够确定")),
     };
     both(en, zh)
 }

@@ -1,6 +1,7 @@
 //! How are reasons and doubts told to people? Lines of JSON keep their codes.
 
 use super::Language;
+use crate::verify::doubt_in_words;
 
 /// Why a picture waits or is in doubt, and why details are missing: codes in words, other texts as they are.
 pub(crate) fn words_of(reason: &str, language: Language) -> &str {
@@ -10,7 +11,6 @@ pub(crate) fn words_of(reason: &str, language: Language) -> &str {
         "offline" => ("offline: nothing was asked", "离线，未查询"),
         "interrupted" => ("the run was interrupted", "运行被中断"),
         "no_upstream" => ("no upstream is configured", "未配置上游"),
-        "nothing_to_compare" => ("next to nothing to compare", "几乎无可比较"),
         "too_elongated" => ("too elongated to be asked about as a whole", "图片过长，不宜整体查询"),
         "quota_spent" => ("the upstream's quota is spent", "上游额度已用完"),
         "breaker_open" => ("the upstream failed too often just now", "上游刚才多次出错，暂停查询"),
@@ -23,13 +23,10 @@ pub(crate) fn words_of(reason: &str, language: Language) -> &str {
         "upstream_acl" => ("the upstream has not given the permission", "上游未授予权限"),
         "upstream_signature" => ("the upstream does not accept the signature", "上游不接受签名"),
         "upstream_unsupported" => ("the upstream does not know the call", "上游不支持此调用"),
-        "other_variant" => ("another colour or print", "不同颜色或图案"),
-        "shapes_differ" => ("the shapes do not agree", "形状不一致"),
-        "several_equal" => ("several agree equally well", "多个同样相似"),
-        "told_apart" => ("told apart", "人工认定不同"),
-        "no_sketch" => ("no sketch", "无草图"),
-        "uncertain" => ("not sure enough", "不够确定"),
-        other => return other,
+        other => match doubt_in_words(other) {
+            Some(words) => words,
+            None => return other,
+        },
     };
     language.of(english, chinese)
 }

@@ -55,6 +55,21 @@ impl std::fmt::Display for Doubt {
     }
 }
 
+/// What a doubt, named by its code, is called on a page or in a sheet, in English and in Chinese.
+#[cfg(any(feature = "scan", feature = "sheet"))]
+pub(crate) fn doubt_in_words(code: &str) -> Option<(&'static str, &'static str)> {
+    Some(match code {
+        "other_variant" => ("another colour or print", "不同颜色或图案"),
+        "nothing_to_compare" => ("next to nothing to compare", "几乎无可比较"),
+        "shapes_differ" => ("the shapes do not agree", "形状不一致"),
+        "several_equal" => ("several agree equally well", "多个同样相似"),
+        "told_apart" => ("told apart", "人工认定不同"),
+        "no_sketch" => ("no sketch", "无草图"),
+        "uncertain" => ("not sure enough", "不够确定"),
+        _ => return None,
+    })
+}
+
 impl Evidence {
     /// How sure it is that the pictures are the same, 0..=1: the judge's probability, or what just stands out where there
     /// is nothing to compare.

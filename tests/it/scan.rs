@@ -559,7 +559,10 @@ fn the_command_prints_groups_as_people_and_as_programs_want_them() {
     assert!(!shell.path("home/catalog.sqlite").exists(), "the user's own home is not made by a scan");
     // Nothing goes without --yes.
     let ran = shell.run(&["scan", "pictures", "--apply", "trash", "--up-to", "re-encoded"]);
-    assert!(ran.out.contains("would move to the trash: b.jpg (stands for the group, keeping a.png)"), "{ran:?}");
+    assert!(
+        ran.out.contains("would move to the trash: b.jpg (stands for the group, keeping a.png)"),
+        "{ran:?}"
+    );
     assert!(shell.path("pictures/b.jpg").exists());
     let ran =
         shell.run(&["scan", "pictures", "--apply", "trash", "--up-to", "re-encoded", "--yes", "--json"]);
