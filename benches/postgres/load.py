@@ -261,6 +261,8 @@ def main():
             facts = ", ".join(f"{what} {number}" for what, number in counts.items())
             print(f"{name}: {workers} at once, {len(rows) / seconds:.1f} pictures/s; {kills} kills, {restarts} restarts; {facts}", flush=True)
             spare = counts["booked"] - counts["counted"]
+            # Each picture that was stored is asked about, once, whatever dies meanwhile.
+            failed |= bool(args.ask and counts["counted"] < counts["new"])
             is_disturbed = kills or restarts
             failed |= bool(counts["twice"] or counts["lost"] or counts["untold"] or counts["errors"]
                            or counts["photos"] != counts["new"] or spare < 0 or (spare and not is_disturbed))

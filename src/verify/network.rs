@@ -4,11 +4,9 @@
 //! library at run time, and costs about the same (docs/benchmarks/pair-judge.md). Pictures lie row by row, all channels
 //! of a place together, with a rim of zeros one place wide.
 
-/// Outputs that are handled together at the least: one AVX2 register.
+/// Numbers that are handled together: one AVX2 register.
 const LANES: usize = 8;
-/// The same with AVX-512.
-#[cfg(target_arch = "x86_64")]
-const WIDE_LANES: usize = 16;
+type Lane = [f32; LANES];
 /// Places of a row that are worked on at once.
 const PLACES: usize = 4;
 
@@ -60,9 +58,9 @@ pub(super) struct Convolution {
     stride: usize,
     inputs: usize,
     outputs: usize,
-    bias: Vec<f32>,
-    /// `[9, inputs, outputs]`: for each of the nine places, row by row, and each input, all outputs.
-    weights: Vec<f32>,
+    bias: Vec<Lane>,
+    /// For each of the nine places, row by row, and each input: all outputs.
+    weights: Vec<Lane>,
 }
 
 impl Convolution {
@@ -76,30 +74,24 @@ impl Convolution {
         if !fits {
             return None;
         }
-        let mut turned = vec![0.0; 9 * inputs * outputs];
+        let mut turned = vec![[0.0; LANES]; 9 * inputs * outputs / LANES];
         for (output, of_output) in weights.chunks_exact(inputs * 9).enumerate() {
             for (input, of_input) in of_output.chunks_exact(9).enumerate() {
                 for (tap, weight) in of_input.iter().enumerate() {
-                    turned[(tap * inputs + input) * outputs + output] = *weight;
+                    turned[(tap * inputs + input) * (outputs / LANES) + output / LANES][output % LANES] =
+                        *weight;
                 }
             }
         }
-        Some(Self { stride, inputs, outputs, bias: bias.to_vec(), weights: turned })
+        let bias = bias.as_chunks().0.to_vec();
+        Some(Self { stride, inputs, outputs, bias, weights: turned })
     }
 
-    /// Each output is summed up in the same order, whichever registers hold it: the same numbers by AVX2 and AVX-512.
     pub(super) fn apply(&self, input: &Map) -> Map {
         let mut output = Map::zeros(input.side / self.stride, self.outputs);
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx512f") && self.fits_avx512() {
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
             // SAFETY: the processor has just said that it has the instructions that this copy of the loop needs.
-            #[expect(unsafe_code)]
-            unsafe {
-                self.by_avx512(input, &mut output);
-            }
-            return output;
-        } else if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            // SAFETY: as above.
             #[expect(unsafe_code)]
             unsafe {
                 self.by_avx2(input, &mut output);
@@ -108,21 +100,6 @@ impl Convolution {
         }
         self.anywhere::<{ cfg!(target_arch = "aarch64") }>(input, &mut output);
         output
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn fits_avx512(&self) -> bool {
-        self.outputs.is_multiple_of(3 * WIDE_LANES) || self.outputs.is_multiple_of(2 * WIDE_LANES)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    fn by_avx512(&self, input: &Map, output: &mut Map) {
-        if self.outputs.is_multiple_of(3 * WIDE_LANES) {
-            self.blocks::<true, WIDE_LANES, 3>(input, output);
-        } else {
-            self.blocks::<true, WIDE_LANES, 2>(input, output);
-        }
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -136,29 +113,24 @@ impl Convolution {
     #[expect(clippy::inline_always, reason = "each caller compiles it for its own instructions")]
     fn anywhere<const FUSED: bool>(&self, input: &Map, output: &mut Map) {
         if self.outputs.is_multiple_of(3 * LANES) {
-            self.blocks::<FUSED, LANES, 3>(input, output);
+            self.blocks::<FUSED, 3>(input, output);
         } else {
-            self.blocks::<FUSED, LANES, 2>(input, output);
+            self.blocks::<FUSED, 2>(input, output);
         }
     }
 
-    /// `WIDE` registers of `LANES` outputs of [`PLACES`] places at a time, so that all sums stay in registers.
+    /// `WIDE` times [`LANES`] outputs of [`PLACES`] places at a time, so that all sums stay in registers.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "each caller compiles it for its own instructions")]
-    fn blocks<const FUSED: bool, const LANES: usize, const WIDE: usize>(
-        &self,
-        input: &Map,
-        output: &mut Map,
-    ) {
-        let across = input.side + 2;
-        let bias = self.bias.as_chunks::<LANES>().0;
+    fn blocks<const FUSED: bool, const WIDE: usize>(&self, input: &Map, output: &mut Map) {
+        let (lanes, across) = (self.outputs / LANES, input.side + 2);
         let side = output.side;
         for row in 0..side {
             for column in (0..side).step_by(PLACES) {
-                for first in (0..bias.len()).step_by(WIDE) {
+                for first in (0..lanes).step_by(WIDE) {
                     let mut sums = [[[0.0f32; LANES]; WIDE]; PLACES];
                     for sum in &mut sums {
-                        sum.copy_from_slice(&bias[first..first + WIDE]);
+                        sum.copy_from_slice(&self.bias[first..first + WIDE]);
                     }
                     for tap in 0..9 {
                         let start = (row * self.stride + tap / 3) * across + column * self.stride + tap % 3;
@@ -166,10 +138,9 @@ impl Convolution {
                         let start = start * self.inputs;
                         let places: [&[f32]; PLACES] =
                             std::array::from_fn(|place| &input.values[start + place * step..][..self.inputs]);
-                        let of_tap = self.inputs * self.outputs;
-                        let weights = &self.weights[tap * of_tap..][..of_tap];
-                        for (channel, all) in weights.chunks_exact(self.outputs).enumerate() {
-                            let weights = &all.as_chunks::<LANES>().0[first..first + WIDE];
+                        let weights = &self.weights[tap * self.inputs * lanes..][..self.inputs * lanes];
+                        for (channel, all) in weights.chunks_exact(lanes).enumerate() {
+                            let weights = &all[first..first + WIDE];
                             for (sums, place) in sums.iter_mut().zip(places) {
                                 let value = place[channel];
                                 for (sum, weights) in sums.iter_mut().zip(weights) {
@@ -281,33 +252,6 @@ mod tests {
                     }
                 }
             }
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[test]
-    fn a_convolution_gives_the_same_numbers_by_whichever_instructions() {
-        if !std::arch::is_x86_feature_detected!("avx512f") {
-            return;
-        }
-        for (stride, inputs, outputs) in [(2, 19, 48), (1, 10, 64), (2, 7, 96), (1, 5, 32)] {
-            let (weights, bias) = (numbers(outputs * inputs * 9, 3), numbers(outputs, 4));
-            let layer = Convolution::new(stride, inputs, &weights, &bias).expect("the lengths fit");
-            assert!(layer.fits_avx512());
-            let mut input = Map::zeros(16, inputs);
-            for (row, column) in (0..256).map(|i| (i / 16, i % 16)) {
-                let values = numbers(inputs, (row * 16 + column) as u32);
-                input.at_mut(row, column).copy_from_slice(&values);
-            }
-            let empty = || Map::zeros(16 / stride, outputs);
-            let (mut wide, mut narrow) = (empty(), empty());
-            // SAFETY: a processor with AVX-512 has AVX2 and FMA.
-            #[expect(unsafe_code)]
-            unsafe {
-                layer.by_avx512(&input, &mut wide);
-                layer.by_avx2(&input, &mut narrow);
-            }
-            assert_eq!(wide.values, narrow.values, "{stride} {inputs} {outputs}");
         }
     }
 

@@ -237,7 +237,7 @@ impl Check {
         let is_interrupted = printer.over == Some(Interrupted::Cancelled.code());
         let again = if self.out.is_some() { "; the same command with --resume goes on" } else { "" };
         if let Some(error) = printer.failed {
-            return Err(anyhow::Error::from(error).context(format!("stopped: {counts}{again}")));
+            return Err(error.context(format!("stopped: {counts}{again}")));
         }
         let end = end.with_context(|| format!("stopped: {counts}{again}"))?;
         if let Some(problem) = problem.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
@@ -313,13 +313,16 @@ struct Printer<'a> {
     over: Option<&'static str>,
     /// What was complained of once for all pictures.
     complained: HashSet<WhyNot>,
-    /// Why lines could not be written: nothing more is stored then.
-    failed: Option<std::io::Error>,
+    /// Why lines could not be written, or asked about: nothing more is stored or told of then.
+    failed: Option<anyhow::Error>,
 }
 
 impl Printer<'_> {
     /// Asks about a picture that was not seen, which is stored already. What cannot be asked now waits in the queue.
-    fn ask(&mut self, pictures: &Pictures, place: &Place, line: &mut CheckedLine) {
+    ///
+    /// # Errors
+    /// When the home fails, and with it the queue, while lines go to a file: with --resume the row is asked about later.
+    fn ask(&mut self, pictures: &Pictures, place: &Place, line: &mut CheckedLine) -> Result<()> {
         let asked = place.source.as_ref().context("its picture is gone").and_then(|source| {
             let picture = pictures.read(source)?;
             let source_url = picture.source_url.as_deref();
@@ -352,12 +355,24 @@ impl Printer<'_> {
                     }
                 }
             }
+            Err(error)
+                if matches!(self.output, Output::File(_))
+                    && advice::code_of(error.as_ref()) == Some("database_failed") =>
+            {
+                return Err(error);
+            }
             // The check itself has succeeded, and its line says so.
             Err(error) => {
                 complain_about(&place.at, advice::explained(error.as_ref()));
                 line.set("unanswered", advice::code_of(error.as_ref()));
             }
         }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: anyhow::Error) {
+        self.failed.get_or_insert(error);
+        self.stop.cancel();
     }
 
     /// Asks while that may be done; else the picture is left to `tongkuan drain`.
@@ -431,7 +446,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
     }
 
     fn told(&mut self, row: u64, place: Place, outcome: Result<Checked>) {
-        if self.silent.contains(row) {
+        if self.silent.contains(row) || self.failed.is_some() {
             return;
         }
         let kept = place.kept.as_deref().and_then(CheckedLine::from_json);
@@ -449,14 +464,12 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
         }
         if let Some(pictures) = self.asks.clone()
             && matches!(line.text("outcome"), Some("new" | "review"))
+            && let Err(error) = self.ask(&pictures, &place, &mut line)
         {
-            self.ask(&pictures, &place, &mut line);
+            return self.fail(error);
         }
-        if self.failed.is_none()
-            && let Err(error) = self.write(&line)
-        {
-            self.failed = Some(error);
-            self.stop.cancel();
+        if let Err(error) = self.write(&line) {
+            return self.fail(error.into());
         }
         self.meter.tick(&self.counts);
     }
@@ -465,8 +478,7 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
         if let Output::File(file) = &mut self.output
             && let Err(error) = file.sync()
         {
-            self.failed.get_or_insert(error);
-            self.stop.cancel();
+            self.fail(error.into());
         }
     }
 }
