@@ -8,11 +8,14 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::BUSY_TIMEOUT;
+
+/// Between two attempts to turn the write-ahead log on.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What may be done with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +79,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, rusqlit
     };
     connection.busy_timeout(BUSY_TIMEOUT)?;
     if access == Access::ReadWrite {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        use_log(&connection)?;
         // FULL: an acknowledged answer survives power loss too. A write happens once per paid call, so it may cost.
         connection.pragma_update(None, "synchronous", "FULL")?;
     }
@@ -84,6 +87,23 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, rusqlit
     // Opening reads nothing yet; what cannot be read is to fail here.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
     Ok(connection)
+}
+
+/// Turns the write-ahead log on. Where several processes make one home at once, SQLite refuses some of them at once, lest two
+/// wait for each other: those try again.
+fn use_log(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let since = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && since.elapsed() < BUSY_TIMEOUT =>
+            {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Whether the file, its folder or the disk refuses to be written.

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -334,4 +335,40 @@ fn after_a_persons_word_only_what_does_not_rest_on_it_is_answered_while_the_serv
     let answer = engine.search(&query(&other)).unwrap();
     assert_eq!((answer.verdict, answer.rule()), (Outcome::Hit, Some(Rule::SamePicture)));
     assert!(answer.as_of.is_some());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_stored_when_the_server_went_away_is_asked_about_by_the_run_that_resumes() {
+    const PICTURES: usize = 5;
+    let Some(home) = PostgresHome::new() else { return };
+    let Some(proxy) = proxied(&home) else { return };
+    let shell = Shell::with_sandbox();
+    let config = std::fs::read_to_string(shell.path("config.toml")).unwrap();
+    // Time to cut the way between two calls.
+    let paced = config.replace("min_interval_ms = 0", "min_interval_ms = 500");
+    shell.write("config.toml", paced.as_bytes());
+    for number in 0..PICTURES {
+        shell.good(number, &format!("pictures/{number}.jpg"));
+    }
+    let address = home.address_by(&format!("postgres://tongkuan@127.0.0.1:{}/postgres", proxy.port), "far");
+    let args =
+        ["--home", &address, "check", "--add", "--ask", "--out", "told.ndjson", "--resume", "pictures"];
+    let asked = || shell.sandbox().counters().searches_ok;
+    let mut child = shell.command(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while asked() == 0 && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    proxy.cut();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    assert!(asked() < PICTURES as u64, "the server was away");
+    proxy.mend();
+    let ran = shell.run(&args);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_eq!(asked(), PICTURES as u64, "each is asked about, and none twice");
+    let told = std::fs::read_to_string(shell.path("told.ndjson")).unwrap();
+    let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(told.len(), PICTURES);
+    assert!(told.iter().all(|line| line["added"] == true && line["unanswered"].is_null()), "{told:?}");
 }
