@@ -97,6 +97,7 @@ pub mod postgres;
 mod printable;
 pub mod question;
 pub mod quota_day;
+mod resize;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 #[cfg(feature = "scan")]

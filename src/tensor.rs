@@ -4,12 +4,12 @@
 //! and no code. The version of this arithmetic is part of the model's fingerprint: vectors made by different
 //! preprocessing are never compared.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, ResizeAlg, Resizer};
 use ndarray::{Array4, s};
 use serde::{Deserialize, Serialize};
 
 use crate::photo::Photo;
+use crate::resize::resize_rgb;
 
 /// Raise when the pixels that reach a model change for the same picture and the same [`TensorSpec`].
 pub const PREPROCESSING_VERSION: u32 = 1;
@@ -117,26 +117,12 @@ impl Preprocessor {
     /// [`TensorError`] when the resizer refuses the sizes.
     pub fn tensor(&mut self, photo: &Photo) -> Result<Tensor, TensorError> {
         let (width_px, height_px) = fitted_size(&self.spec, photo.width_px(), photo.height_px());
-        self.resize(photo, width_px, height_px).map_err(|source| TensorError {
-            width_px: photo.width_px(),
-            height_px: photo.height_px(),
-            source,
-        })?;
+        let (from, to) = ((photo.width_px(), photo.height_px()), (width_px, height_px));
+        let algorithm = ResizeAlg::Convolution(self.spec.filter.kernel());
+        resize_rgb(&mut self.resizer, photo.rgb(), from, &mut self.resized, to, algorithm).map_err(
+            |source| TensorError { width_px: photo.width_px(), height_px: photo.height_px(), source },
+        )?;
         Ok(Tensor(self.normalise(width_px as usize, height_px as usize)))
-    }
-
-    fn resize(
-        &mut self,
-        photo: &Photo,
-        width_px: u32,
-        height_px: u32,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let source = ImageRef::new(photo.width_px(), photo.height_px(), photo.rgb(), PixelType::U8x3)?;
-        self.resized.resize(width_px as usize * height_px as usize * 3, 0);
-        let mut target = Image::from_slice_u8(width_px, height_px, &mut self.resized, PixelType::U8x3)?;
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(self.spec.filter.kernel()));
-        self.resizer.resize(&source, &mut target, &options)?;
-        Ok(())
     }
 
     /// Spreads the resized RGB bytes over three normalised planes; what they do not cover stays white.

@@ -1,12 +1,12 @@
 //! How must a picture look so that an upstream takes it? Small enough in pixels and in bytes, JPEG or PNG.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{PixelType, Resizer};
+use fast_image_resize::{ResizeAlg, Resizer};
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::crop_imm;
 use image::{ExtendedColorType, RgbImage};
 
 use super::{Region, UploadLimits, UploadMediaType, UploadPicture};
+use crate::resize::resize_rgb;
 
 /// JPEG qualities tried in turn at each size before the picture is made smaller.
 const QUALITIES: [u8; 4] = [88, 80, 70, 60];
@@ -155,10 +155,16 @@ fn scaled((width_px, height_px): (u32, u32), longer: u32) -> (u32, u32) {
 }
 
 fn resize(picture: &RgbImage, width_px: u32, height_px: u32) -> Result<Vec<u8>, PrepareError> {
-    let fault = |error: &dyn std::fmt::Display| PrepareError::Encode(error.to_string());
-    let source = ImageRef::new(picture.width(), picture.height(), picture.as_raw(), PixelType::U8x3)
-        .map_err(|error| fault(&error))?;
-    let mut target = Image::new(width_px, height_px, PixelType::U8x3);
-    Resizer::new().resize(&source, &mut target, None).map_err(|error| fault(&error))?;
-    Ok(target.into_vec())
+    let mut target = Vec::new();
+    let to = (width_px, height_px);
+    resize_rgb(
+        &mut Resizer::new(),
+        picture.as_raw(),
+        picture.dimensions(),
+        &mut target,
+        to,
+        ResizeAlg::default(),
+    )
+    .map_err(|error| PrepareError::Encode(error.to_string()))?;
+    Ok(target)
 }

@@ -1,8 +1,9 @@
 //! One picture at several sizes.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, ResizeAlg, Resizer};
 use image::RgbImage;
+
+use crate::resize::{ResizeFailure, resize_rgb};
 
 /// Longer sides of the sizes, in pixels, the largest first; neighbours differ by about the root of 2.
 pub(super) const LONG_SIDES_PX: [usize; 8] = [192, 136, 96, 68, 48, 34, 24, 17];
@@ -84,8 +85,6 @@ impl Pyramid {
     }
 }
 
-type ResizeFailure = Box<dyn std::error::Error + Send + Sync>;
-
 /// Averages (triangle filter) to the longer side `long_px`.
 fn resized(
     resizer: &mut Resizer,
@@ -97,15 +96,16 @@ fn resized(
     let longer = width.max(height);
     let scale = |side: usize| ((side * long_px * 2 + longer) / (longer * 2)).max(1);
     let (to_width, to_height) = (scale(width), scale(height));
-    let source = ImageRef::new(u32::try_from(width)?, u32::try_from(height)?, samples, PixelType::U8x3)?;
-    let mut target = Image::new(u32::try_from(to_width)?, u32::try_from(to_height)?, PixelType::U8x3);
+    let from = (u32::try_from(width)?, u32::try_from(height)?);
+    let to = (u32::try_from(to_width)?, u32::try_from(to_height)?);
     let algorithm = if longer > THINNED_FROM_PX {
         ResizeAlg::SuperSampling(FilterType::Bilinear, 4)
     } else {
         ResizeAlg::Convolution(FilterType::Bilinear)
     };
-    resizer.resize(&source, &mut target, &ResizeOptions::new().resize_alg(algorithm))?;
-    Ok(Rgb { width: to_width, height: to_height, samples: target.into_vec() })
+    let mut target = Vec::new();
+    resize_rgb(resizer, samples, from, &mut target, to, algorithm)?;
+    Ok(Rgb { width: to_width, height: to_height, samples: target })
 }
 
 /// BT.601 luma and chroma, as in JPEG.
