@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::content::LEAST_CONTENT;
+use super::content::{LEAST_CONTENT, SLIGHT_CONTENT};
 use super::evidence::Evidence;
 
 /// From this confidence on, a picture is taken for the same where no calibration says otherwise: 1 % of the other colours,
@@ -25,7 +25,8 @@ const SHAPES_AGREE_INLIERS: f32 = 6.0;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Doubt {
-    /// Too little shows in what both pictures have in sight: a blank, one colour, a bare ground.
+    /// Too little shows in what both pictures have in sight: a blank, one colour, a bare ground; or a few words or small goods,
+    /// on another ground.
     NothingToCompare,
     /// The shapes agree; a colour, a print or the words do not: the same goods in another variant.
     OtherVariant,
@@ -90,7 +91,8 @@ impl Evidence {
     }
 
     fn has_nothing_to_compare(&self) -> bool {
-        self.content_both < LEAST_CONTENT
+        let ground_has_changed = self.ground_change > 1.0;
+        self.content_both < if ground_has_changed { SLIGHT_CONTENT } else { LEAST_CONTENT }
     }
 
     /// What stands against the pictures being the same, most telling first.
@@ -118,6 +120,16 @@ mod tests {
         assert!(sure.confidence() > 0.99);
         let bare = Evidence { content_both: 0.0, ..sure };
         assert_eq!((bare.confidence(), bare.doubt()), (REVIEW_CONFIDENCE, Doubt::NothingToCompare));
+    }
+
+    #[test]
+    fn a_few_words_on_another_ground_are_nothing_to_tell_by() {
+        let words = Evidence { same: 0.999, content_both: 0.03, ..Evidence::default() };
+        assert!(words.confidence() > 0.99);
+        let moved = Evidence { ground_change: 1.2, ..words };
+        assert_eq!((moved.confidence(), moved.doubt()), (REVIEW_CONFIDENCE, Doubt::NothingToCompare));
+        let goods = Evidence { content_both: 0.2, ..moved };
+        assert!(goods.confidence() > 0.99);
     }
 
     #[test]

@@ -10,6 +10,16 @@ const SHOWS_CHROMA: f32 = 9.0;
 /// 48 x 48 pixels is dust (docs/benchmarks/pair-judge.md).
 pub(super) const LEAST_CONTENT: f32 = 3.0 / (48.0 * 48.0);
 
+/// Up to this share, what shows is a few words or small goods, and the ground is most of what is compared: where it has changed by
+/// what would show on it, nothing tells a copy from the same words on another ground (docs/benchmarks/verifier.md).
+pub(super) const SLIGHT_CONTENT: f32 = 0.06;
+
+/// A difference of brightness and the two chromas, in 8-bit steps, as a multiple of what shows.
+pub(super) fn as_shown(difference: [f32; 3]) -> f32 {
+    let [luma, blue, red] = difference.map(f32::abs);
+    (luma / SHOWS_LUMA).max(blue / SHOWS_CHROMA).max(red / SHOWS_CHROMA)
+}
+
 /// Whether a pixel shows something beside a rim of this colour.
 pub(super) fn shows(pixel: [f32; 4], rim: [f32; 3]) -> bool {
     (pixel[0] - rim[0]).abs() > SHOWS_LUMA

@@ -57,6 +57,9 @@ evidence! {
     other_print,
     /// ... other goods. All four add up to 1.
     other_goods,
+    /// How far the query's colour differs from the stored picture's where that shows nothing but its ground, as a multiple of
+    /// what would show on it.
+    ground_change,
 }
 
 impl Evidence {

@@ -229,6 +229,7 @@ mod tests {
             query: vec![[95.0, 95.0, 95.0, 95.0, 3.0, -4.0]; places],
             seen: vec![true; places],
             content: [0.5; 3],
+            ground_change: 0.0,
             overlap_px: 0,
         };
         let judged = PairJudge::shipped().judge(&pair, &Evidence::default());

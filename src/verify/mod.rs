@@ -185,6 +185,7 @@ fn evidence_of(probe: &Probe, target: &Target, guess: &Guess, pair: &Pair) -> Ev
         content_stored,
         content_query,
         content_both,
+        ground_change: pair.ground_change,
         ..Evidence::default()
     };
     let judged = PairJudge::shipped().judge(pair, &evidence);

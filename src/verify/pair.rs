@@ -2,7 +2,7 @@
 
 use super::affine::Affine;
 use super::align::Target;
-use super::content::{rim_colour, shows};
+use super::content::{as_shown, rim_colour, shows};
 use super::detail::Sizes;
 use super::sketch::Probe;
 
@@ -31,6 +31,9 @@ pub struct Pair {
     /// Thumbnail pixels of the overlap in which the stored picture shows something, the query does, and both do, as
     /// shares of the thumbnail.
     pub content: [f32; 3],
+    /// How far the query's colour lies from the stored picture's where that shows nothing but its ground, as a multiple of what
+    /// would show on it; 0 where there is no ground.
+    pub ground_change: f32,
     /// Thumbnail pixels of the overlap.
     pub overlap_px: usize,
 }
@@ -38,9 +41,19 @@ pub struct Pair {
 /// Left, top, right, bottom, in units of the stored picture's longer side.
 type Window = [f32; 4];
 
-/// What of the overlap shows something in either picture; all of the overlap when nothing does. With
-/// [`Pair::content`] and [`Pair::overlap_px`].
-fn window(probe: &Probe, target: &Target, map: &Affine) -> (Window, [f32; 3], usize) {
+/// What the thumbnails tell of the overlap.
+struct Overlap {
+    /// What of it shows something in either picture; all of it when nothing does.
+    window: Window,
+    /// [`Pair::content`].
+    content: [f32; 3],
+    /// [`Pair::ground_change`].
+    ground_change: f32,
+    /// [`Pair::overlap_px`].
+    px: usize,
+}
+
+fn overlap(probe: &Probe, target: &Target, map: &Affine) -> Overlap {
     let thumbnail = &target.thumbnail;
     let long = thumbnail.long_side();
     let (rim, own_rim) = (rim_colour(thumbnail), rim_colour(&probe.thumbnail));
@@ -49,6 +62,7 @@ fn window(probe: &Probe, target: &Target, map: &Affine) -> (Window, [f32; 3], us
     let none = (usize::MAX, usize::MAX, 0, 0);
     let (mut all, mut shown) = (none, none);
     let (mut counts, mut overlap_px) = ([0.0f32; 3], 0);
+    let (mut ground_px, mut ground_change) = (0.0f32, [0.0f32; 3]);
     for (y, row) in thumbnail.pixels.chunks_exact(thumbnail.width).enumerate() {
         for (x, stored) in row.iter().enumerate() {
             let (u, v) = to_pixels.at(x as f32 + 0.5, y as f32 + 0.5);
@@ -58,6 +72,12 @@ fn window(probe: &Probe, target: &Target, map: &Affine) -> (Window, [f32; 3], us
                 |b: (usize, usize, usize, usize)| (b.0.min(x), b.1.min(y), b.2.max(x + 1), b.3.max(y + 1));
             all = grown(all);
             overlap_px += 1;
+            if !s {
+                ground_px += 1.0;
+                for (sum, (found, stored)) in ground_change.iter_mut().zip(found.iter().zip(stored)) {
+                    *sum += found - stored;
+                }
+            }
             if s || q {
                 shown = grown(shown);
             }
@@ -75,13 +95,18 @@ fn window(probe: &Probe, target: &Target, map: &Affine) -> (Window, [f32; 3], us
     let area = (thumbnail.width * thumbnail.height) as f32;
     let bounds = [shown.0, shown.1, shown.2, shown.3].map(|v| v as f32 / long);
     let window = [bounds[0] - MARGIN, bounds[1] - MARGIN, bounds[2] + MARGIN, bounds[3] + MARGIN];
-    (window, counts.map(|count| count / area), overlap_px)
+    Overlap {
+        window,
+        content: counts.map(|count| count / area),
+        ground_change: as_shown(ground_change.map(|sum| sum / ground_px.max(1.0))),
+        px: overlap_px,
+    }
 }
 
 impl Pair {
     /// `map` leads from the stored thumbnail's pixels to units of the query's longer side.
     pub(super) fn of(probe: &Probe, target: &Target, detail: &Sizes, map: &Affine) -> Self {
-        let (window, content, overlap_px) = window(probe, target, map);
+        let Overlap { window, content, ground_change, px: overlap_px } = overlap(probe, target, map);
         let long = (window[2] - window[0]).max(window[3] - window[1]).max(LEAST_WINDOW);
         let step = long / (2 * PAIR_SIDE_PX) as f32;
         let (left, top) = ((window[0] + window[2] - long) / 2.0, (window[1] + window[3] - long) / 2.0);
@@ -111,7 +136,7 @@ impl Pair {
                 (stored[place], query[place], seen[place]) = (s, q, true);
             }
         }
-        Self { stored, query, seen, content, overlap_px }
+        Self { stored, query, seen, content, ground_change, overlap_px }
     }
 }
 
