@@ -21,6 +21,7 @@ use crate::printable::field;
 use crate::scan::{
     self, Action, Applied, Depth, Group, Manifest, PageOptions, Relation, Scan, ScanEnd, ScanError, Undone,
 };
+use crate::verify::Doubt;
 
 mod against;
 
@@ -376,16 +377,9 @@ fn words_of(word: &str) -> &str {
         "same_pixels" => "same pixels",
         "re_encoded" => "re-encoded",
         "told" => "told to be the same",
-        "other_variant" => "another colour or print",
-        "nothing_to_compare" => "next to nothing shows in both",
-        "shapes_differ" => "the shapes do not agree",
         "same_picture" => "the same picture",
         "remembered" => "told to be the same as it",
-        "several_equal" => "several agree equally well",
-        "told_apart" => "told apart from a nearer one",
-        "no_sketch" => "stored without a sketch",
-        "uncertain" => "not sure enough",
-        other => other,
+        other => Doubt::of_code(other).map_or(other, |doubt| doubt.in_words().0),
     }
 }
 

@@ -90,22 +90,9 @@ pub(super) fn by(rule: Rule) -> &'static str {
     }
 }
 
-/// What speaks against a stored picture, for people.
-pub(super) fn doubted(doubt: Doubt) -> &'static str {
-    match doubt {
-        Doubt::OtherVariant => "the same goods in another colour or with another print",
-        Doubt::NothingToCompare => "next to nothing shows in what both have in sight",
-        Doubt::SeveralEqual => "other stored pictures agree as well",
-        Doubt::ToldApart => "somebody said that it is another one",
-        Doubt::NoSketch => "it was stored by an earlier version, and is not near enough",
-        Doubt::ShapesDiffer => "the shapes differ",
-        _ => "not sure enough",
-    }
-}
-
-/// As [`doubted`], with the pictures that agree as well.
+/// What speaks against a stored picture, with the pictures that agree as well.
 fn against(doubt: Doubt, rivals: &[PhotoId]) -> String {
-    let words = doubted(doubt);
+    let (words, _) = doubt.in_words();
     let rivals: Vec<String> = rivals.iter().map(|photo| photo.0.to_string()).collect();
     if rivals.is_empty() { words.to_owned() } else { format!("{words}: photos {}", rivals.join(", ")) }
 }
@@ -189,7 +176,7 @@ pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::i
     let promise = promised(explain.bounds(), explain.max_false_hit());
     writeln!(out, "    line {:.4}: {promise}, {}", explain.threshold(), explain.calibrated_on())?;
     match explain.doubt() {
-        Some(doubt) => writeln!(out, "    against it: {}", doubted(doubt)),
+        Some(doubt) => writeln!(out, "    against it: {}", against(doubt, &[])),
         None => Ok(()),
     }
 }

@@ -23,7 +23,7 @@ use crate::difference::pair_marks;
 use crate::photo::{Digest, Photo};
 use crate::plot::{escaped, histogram, in_page};
 use crate::printable::field;
-use crate::verify::{Probe, SketchedCandidate, doubt_in_words, placed};
+use crate::verify::{Doubt, Probe, SketchedCandidate, placed};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -262,7 +262,7 @@ fn words(kind: &str) -> String {
         "re_encoded" => ("re-encoded", "重新压缩"),
         "edited" => ("edited", "经过编辑"),
         "told" => ("told to be the same", "人工认定相同"),
-        other => doubt_in_words(other).unwrap_or(("not sure enough", "不够确定")),
+        other => Doubt::of_code(other).unwrap_or(Doubt::Uncertain).in_words(),
     };
     both(en, zh)
 }

@@ -1,7 +1,7 @@
 //! How are reasons and doubts told to people? Lines of JSON keep their codes.
 
 use super::Language;
-use crate::verify::doubt_in_words;
+use crate::verify::Doubt;
 
 /// Why a picture waits or is in doubt, and why details are missing: codes in words, other texts as they are.
 pub(crate) fn words_of(reason: &str, language: Language) -> &str {
@@ -23,8 +23,8 @@ pub(crate) fn words_of(reason: &str, language: Language) -> &str {
         "upstream_acl" => ("the upstream has not given the permission", "上游未授予权限"),
         "upstream_signature" => ("the upstream does not accept the signature", "上游不接受签名"),
         "upstream_unsupported" => ("the upstream does not know the call", "上游不支持此调用"),
-        other => match doubt_in_words(other) {
-            Some(words) => words,
+        other => match Doubt::of_code(other) {
+            Some(doubt) => doubt.in_words(),
             None => return other,
         },
     };

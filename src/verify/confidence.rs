@@ -42,9 +42,21 @@ pub enum Doubt {
     Uncertain,
 }
 
-impl std::fmt::Display for Doubt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl Doubt {
+    #[cfg(any(feature = "scan", feature = "sheet"))]
+    const ALL: [Self; 7] = [
+        Self::NothingToCompare,
+        Self::OtherVariant,
+        Self::ShapesDiffer,
+        Self::SeveralEqual,
+        Self::ToldApart,
+        Self::NoSketch,
+        Self::Uncertain,
+    ];
+
+    /// As it is written in JSON.
+    const fn code(self) -> &'static str {
+        match self {
             Self::NothingToCompare => "nothing_to_compare",
             Self::OtherVariant => "other_variant",
             Self::ShapesDiffer => "shapes_differ",
@@ -52,23 +64,34 @@ impl std::fmt::Display for Doubt {
             Self::ToldApart => "told_apart",
             Self::NoSketch => "no_sketch",
             Self::Uncertain => "uncertain",
-        })
+        }
+    }
+
+    /// The doubt of that code.
+    #[cfg(any(feature = "scan", feature = "sheet"))]
+    pub(crate) fn of_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|doubt| doubt.code() == code)
+    }
+
+    /// What people are told on terminals, pages and sheets, in English and in Chinese.
+    #[cfg(any(feature = "scan", feature = "sheet"))]
+    pub(crate) const fn in_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NothingToCompare => ("next to nothing to compare", "几乎无可比较"),
+            Self::OtherVariant => ("another colour or print", "不同颜色或图案"),
+            Self::ShapesDiffer => ("the shapes do not agree", "形状不一致"),
+            Self::SeveralEqual => ("several agree equally well", "多个同样相似"),
+            Self::ToldApart => ("told apart by a person", "人工认定不同"),
+            Self::NoSketch => ("stored without a sketch", "无草图"),
+            Self::Uncertain => ("not sure enough", "不够确定"),
+        }
     }
 }
 
-/// What a doubt, named by its code, is called on a page or in a sheet, in English and in Chinese.
-#[cfg(any(feature = "scan", feature = "sheet"))]
-pub(crate) fn doubt_in_words(code: &str) -> Option<(&'static str, &'static str)> {
-    Some(match code {
-        "other_variant" => ("another colour or print", "不同颜色或图案"),
-        "nothing_to_compare" => ("next to nothing to compare", "几乎无可比较"),
-        "shapes_differ" => ("the shapes do not agree", "形状不一致"),
-        "several_equal" => ("several agree equally well", "多个同样相似"),
-        "told_apart" => ("told apart", "人工认定不同"),
-        "no_sketch" => ("no sketch", "无草图"),
-        "uncertain" => ("not sure enough", "不够确定"),
-        _ => return None,
-    })
+impl std::fmt::Display for Doubt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code())
+    }
 }
 
 impl Evidence {
@@ -113,6 +136,19 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(any(feature = "scan", feature = "sheet"))]
+    #[test]
+    fn every_doubt_is_found_by_its_code_in_json_and_has_words_of_its_own() {
+        let mut told = std::collections::HashSet::new();
+        for doubt in Doubt::ALL {
+            assert_eq!(serde_json::to_value(doubt).unwrap(), doubt.to_string());
+            assert_eq!(Doubt::of_code(&doubt.to_string()), Some(doubt));
+            let (english, chinese) = doubt.in_words();
+            assert!(told.insert(english) && told.insert(chinese), "{doubt}");
+        }
+        assert_eq!(Doubt::of_code("same_bytes"), None);
+    }
 
     #[test]
     fn where_nothing_shows_nothing_is_sure() {

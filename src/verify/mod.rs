@@ -33,8 +33,6 @@ mod placement;
 mod raster;
 mod sketch;
 
-#[cfg(any(feature = "scan", feature = "sheet"))]
-pub(crate) use confidence::doubt_in_words;
 pub use confidence::{Doubt, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
 pub use evidence::Evidence;
 pub use judge::weights_digest;

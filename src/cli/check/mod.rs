@@ -415,7 +415,7 @@ impl Printer<'_> {
                     (_, Some(row)) => write!(out, "  row {row} ({})", field(named))?,
                     _ => {}
                 }
-                let why = serde_json::from_value::<Doubt>(line.get("why").clone()).ok().map(show::doubted);
+                let why = line.text("why").and_then(Doubt::of_code).map(|doubt| doubt.in_words().0);
                 let rule = serde_json::from_value::<Rule>(line.get("rule").clone()).ok().map(show::by);
                 match why.or(line.text("error")).or(rule) {
                     Some(said) => writeln!(out, "  {}", field(said)),
