@@ -198,6 +198,12 @@ impl CatalogError {
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Database { trouble: DatabaseTrouble::Away, .. })
     }
+
+    /// Whether the database server failed, in whatever way: what it holds may be read or written again later.
+    #[must_use]
+    pub fn is_server_failure(&self) -> bool {
+        matches!(self, Self::Database { .. })
+    }
 }
 
 /// The catalogue of one home folder. Shared by reference; every method may be called from any thread.

@@ -149,6 +149,14 @@ pub(super) fn needs_a_person(error: &EngineError) -> bool {
     matches!(error, EngineError::Upstream(GuardError::Upstream { error, .. }) if error.kind.needs_a_person())
 }
 
+/// Whether it is, below any context, that the home's database server failed: then no picture can wait in the queue either.
+pub(super) fn is_server_failure(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|error| match error.downcast_ref::<EngineError>() {
+        Some(EngineError::Catalog(error)) => error.is_server_failure(),
+        _ => error.downcast_ref::<CatalogError>().is_some_and(CatalogError::is_server_failure),
+    })
+}
+
 /// Whether it says nothing about other pictures.
 pub(super) fn is_of_one_picture(reason: WhyNot) -> bool {
     matches!(reason, WhyNot::NothingToCompare | WhyNot::TooElongated | WhyNot::Unreadable)
@@ -179,7 +187,27 @@ pub(super) fn for_damage(damage: DamageNote<'_>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::DatabaseTrouble;
     use anyhow::Context as _;
+
+    #[test]
+    fn a_failing_database_server_is_known_below_any_context_and_by_its_type() {
+        for trouble in [DatabaseTrouble::Away, DatabaseTrouble::Locked, DatabaseTrouble::Other] {
+            let failed = || CatalogError::Database { problem: "gone".to_owned(), trouble };
+            let of_engine = anyhow::Error::from(EngineError::Catalog(failed())).context("a.jpg");
+            let of_store = anyhow::Error::from(failed());
+            assert!(
+                is_server_failure(of_engine.as_ref()) && is_server_failure(of_store.as_ref()),
+                "{trouble:?}"
+            );
+        }
+        let others = [
+            anyhow::Error::from(EngineError::Catalog(CatalogError::ModelChanged)),
+            anyhow::Error::from(EngineError::NoUpstream),
+            anyhow::anyhow!("database_failed"),
+        ];
+        assert!(!others.iter().any(|error| is_server_failure(error.as_ref())));
+    }
 
     #[test]
     fn an_error_keeps_its_code_below_any_context_and_gets_the_words_of_the_command_line() {

@@ -356,8 +356,7 @@ impl Printer<'_> {
                 }
             }
             Err(error)
-                if matches!(self.output, Output::File(_))
-                    && advice::code_of(error.as_ref()) == Some("database_failed") =>
+                if matches!(self.output, Output::File(_)) && advice::is_server_failure(error.as_ref()) =>
             {
                 return Err(error);
             }
