@@ -8,14 +8,12 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::BUSY_TIMEOUT;
-
-/// Between two attempts to turn the write-ahead log on.
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
+use super::patience::Wait;
 
 /// What may be done with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +88,16 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, rusqlit
 }
 
 /// Turns the write-ahead log on. Where several processes make one home at once, SQLite refuses some of them at once, lest two
-/// wait for each other: those try again.
+/// wait for each other, and calls no busy handler: those try again.
 fn use_log(connection: &Connection) -> Result<(), rusqlite::Error> {
-    let since = Instant::now();
+    let mut wait = Wait::new(BUSY_TIMEOUT, None);
+    let mut tries = 0;
     loop {
         match connection.pragma_update(None, "journal_mode", "WAL") {
             Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && since.elapsed() < BUSY_TIMEOUT =>
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && wait.goes_on(tries) =>
             {
-                std::thread::sleep(BUSY_PAUSE);
+                tries += 1;
             }
             done => return done,
         }
@@ -137,4 +135,24 @@ fn immutable_uri(path: &Path) -> String {
         }
     }
     uri + "?immutable=1"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_write_ahead_log_is_turned_on_as_soon_as_another_connection_has_done_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("CREATE TABLE t (x); BEGIN EXCLUSIVE; INSERT INTO t VALUES (1)").unwrap();
+        std::thread::scope(|scope| {
+            let opening = scope.spawn(|| connect(&path, Access::ReadWrite));
+            other.execute_batch("COMMIT").unwrap();
+            let connection = opening.join().unwrap().unwrap();
+            let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+            assert_eq!(mode.unwrap(), "wal");
+        });
+    }
 }

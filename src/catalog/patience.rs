@@ -32,34 +32,42 @@ thread_local! {
 /// Hears what is waited for, as a line of text.
 pub(crate) type WaitListener = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// A wait until another process has done writing.
-struct Wait {
+/// A wait until another connection has done writing.
+pub(super) struct Wait {
     since: Instant,
     limit: Duration,
     /// Until it has been told.
     listener: Option<WaitListener>,
 }
 
-/// What SQLite calls when another connection is writing: sleeps a while, and says whether to try again.
-fn keep_waiting(tries: i32) -> bool {
-    WAIT.with_borrow_mut(|wait| {
-        let Some(wait) = wait else { return false };
-        let waited = wait.since.elapsed();
-        if waited >= wait.limit || is_interrupted() {
+impl Wait {
+    pub(super) fn new(limit: Duration, listener: Option<WaitListener>) -> Self {
+        Self { since: Instant::now(), limit, listener }
+    }
+
+    /// Sleeps a while, longer after more `tries`, and says whether to try again.
+    pub(super) fn goes_on(&mut self, tries: u32) -> bool {
+        let waited = self.since.elapsed();
+        if waited >= self.limit || is_interrupted() {
             return false;
         }
         if waited >= NOTE_AFTER
-            && let Some(listener) = wait.listener.take()
+            && let Some(listener) = self.listener.take()
         {
             listener(&format!(
                 "another process is writing to the home folder: waiting for it, {} s at the most",
-                wait.limit.as_secs()
+                self.limit.as_secs()
             ));
         }
-        let pause = Duration::from_millis(u64::from(tries.unsigned_abs()).clamp(1, 50));
-        std::thread::sleep(pause.min(wait.limit.saturating_sub(waited)));
+        let pause = Duration::from_millis(u64::from(tries).clamp(1, 50));
+        std::thread::sleep(pause.min(self.limit.saturating_sub(waited)));
         true
-    })
+    }
+}
+
+/// What SQLite calls when another connection is writing.
+fn keep_waiting(tries: i32) -> bool {
+    WAIT.with_borrow_mut(|wait| wait.as_mut().is_some_and(|wait| wait.goes_on(tries.unsigned_abs())))
 }
 
 fn is_interrupted() -> bool {
@@ -188,7 +196,7 @@ impl Catalog {
             },
         };
         let limit = LEFT.get().unwrap_or(BUSY_TIMEOUT).saturating_sub(since.elapsed());
-        WAIT.set(Some(Wait { since: Instant::now(), limit, listener: self.waits.get().cloned() }));
+        WAIT.set(Some(Wait::new(limit, self.waits.get().cloned())));
         connection.busy_handler(Some(keep_waiting))?;
         Ok(Writer { connection, since })
     }
@@ -198,4 +206,24 @@ impl Catalog {
 fn busy() -> rusqlite::Error {
     let message = "another thread of this process is writing".to_owned();
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), Some(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+
+    #[test]
+    fn a_wait_ends_at_its_limit_and_at_once_where_it_is_interrupted() {
+        let limit = Duration::from_millis(3);
+        let mut wait = Wait::new(limit, None);
+        let tries = (0..).take_while(|tries| wait.goes_on(*tries)).count();
+        assert!(tries > 0 && wait.since.elapsed() >= limit, "{tries} tries");
+
+        let cancel = Cancel::new();
+        let _patience = Patience::limited_unless(BUSY_TIMEOUT, &Interrupt::from(cancel.clone()));
+        assert!(Wait::new(BUSY_TIMEOUT, None).goes_on(0));
+        cancel.cancel();
+        assert!(!Wait::new(BUSY_TIMEOUT, None).goes_on(0));
+    }
 }
