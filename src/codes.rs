@@ -108,7 +108,8 @@ codes! {
         TargetUsed => "move_target_used",
         Unfinished => "move_unfinished",
         Differs => "move_differs",
-        Changed => "move_source_changed";
+        Changed => "move_source_changed",
+        PhotoNumber => "move_photo_number";
         of Catalog
     }
     EmbedError {

@@ -15,6 +15,11 @@ impl PhotoId {
     pub(crate) const FIRST_PROVISIONAL: i64 = i64::MAX / 2;
     /// The highest number that is taken from a file: those that are given after it stay below the provisional ones.
     pub(crate) const LAST_FROM_FILE: i64 = Self::FIRST_PROVISIONAL / 2;
+
+    /// Whether a stored photo that comes from elsewhere may have this number.
+    pub(crate) fn is_storable(number: i64) -> bool {
+        (1..=Self::LAST_FROM_FILE).contains(&number)
+    }
 }
 
 impl fmt::Display for PhotoId {

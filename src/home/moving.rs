@@ -51,7 +51,8 @@ impl Home {
     ///
     /// # Errors
     /// [`MoveError::Exists`] when there is a home and it may not be replaced, [`MoveError::InUse`] when another process has it
-    /// open, [`MoveError::NotSound`] when the file is not sound, or of a newer version. Then the home is as it was.
+    /// open, [`MoveError::NotSound`] when the file is not sound, or of a newer version, [`MoveError::PhotoNumber`]. Then the home
+    /// is as it was.
     pub fn restore(
         &self,
         from: &Path,
@@ -148,6 +149,7 @@ impl Home {
             return Err(MoveError::TargetUsed { location: to.to_string() });
         }
         let source = self.source(SetAside::Stored)?;
+        moving::check_photo_numbers(source.as_ref())?;
         if options.dry_run {
             return Ok(moving::count_rows(source.as_ref())?);
         }

@@ -147,6 +147,13 @@ fn row_count(c: &mut Connection, table: &Table) -> Result<u64, CatalogError> {
     Ok(super::count(c.one(&format!("SELECT count(*) FROM {}", table.name), &[])?.try_get(0)?))
 }
 
+fn range(c: &mut Connection, table: &Table, column: &str) -> Result<Option<(i64, i64)>, CatalogError> {
+    let sql = format!("SELECT min({column})::bigint, max({column})::bigint FROM {}", table.name);
+    let row = c.one(&sql, &[])?;
+    let (lowest, highest): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(lowest.zip(highest))
+}
+
 fn last_numbers(c: &mut Connection) -> Result<Vec<LastNumber>, CatalogError> {
     let mut numbers = Vec::with_capacity(NUMBERED.len());
     for (table, column) in NUMBERED {
@@ -174,6 +181,10 @@ impl Rows for PostgresStore {
 
     fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
         self.read(|c| row_count(c, table))
+    }
+
+    fn range(&self, table: &Table, column: &str) -> Result<Option<(i64, i64)>, CatalogError> {
+        self.read(|c| range(c, table, column))
     }
 
     fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {
@@ -213,6 +224,10 @@ impl Rows for Snapshot {
 
     fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
         row_count(&mut self.0.borrow_mut(), table)
+    }
+
+    fn range(&self, table: &Table, column: &str) -> Result<Option<(i64, i64)>, CatalogError> {
+        range(&mut self.0.borrow_mut(), table, column)
     }
 
     fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {

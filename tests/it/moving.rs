@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tongkuan::catalog::moving::{MANIFEST, MoveError};
+use tongkuan::catalog::moving::{MANIFEST, MoveError, MoveOptions};
 use tongkuan::catalog::{Catalog, Counts};
 use tongkuan::clock::Timestamp;
 use tongkuan::engine::{Engine, Mode, PhotoRef, Sameness, TakenVerdict, VerdictLine};
@@ -255,6 +255,38 @@ fn numbers_of_photos_that_a_check_gives_for_one_run_are_not_imported() {
         assert!(problem.contains("is no number of a photo"), "{problem}");
         assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0, "{to}");
     }
+}
+
+#[test]
+fn a_home_with_numbers_of_photos_that_a_check_gives_for_one_run_is_neither_restored_nor_moved() {
+    let bench = filled();
+    let before = answers(&bench, bench.home.path());
+    let entries = || fs::read_dir(bench.home.path()).unwrap().count();
+    let entries_before = entries();
+    for change in [
+        "INSERT INTO photos (photo_id, kind, label, pixel_digest, width_px, height_px, format, added_at_ms)
+         VALUES (4611686018427387904, 'own', 'a.png', randomblob(32), 1, 1, 'png', 0)",
+        "INSERT INTO removals (photo_id) VALUES (2305843009213693952)",
+        "INSERT INTO removals (photo_id) VALUES (0)",
+        "UPDATE sqlite_sequence SET seq = 2305843009213693952 WHERE name = 'photos'",
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        fs::create_dir(&from).unwrap();
+        let file = from.join("catalog.sqlite");
+        backed_up(bench.home.path(), &file).unwrap();
+        rusqlite::Connection::open(&file).unwrap().execute_batch(change).unwrap();
+        let refused = restored(&file, bench.home.path(), true).unwrap_err();
+        assert!(matches!(refused, MoveError::PhotoNumber { .. }), "{change}: {refused:?}");
+        assert_eq!(refused.code(), "move_photo_number");
+        assert!(refused.to_string().contains("is no number of a photo"), "{refused}");
+        let target = Home::from(to.clone());
+        let refused = Home::from(from).move_to(&target, MoveOptions::default(), &mut |_, _, _| {});
+        assert!(matches!(refused, Err(MoveError::PhotoNumber { .. })), "{change}: {refused:?}");
+        assert!(!to.exists(), "{change}");
+    }
+    assert_eq!(entries(), entries_before, "nothing was replaced");
+    assert_eq!(answers(&bench, bench.home.path()), before);
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::MoveError;
 #[cfg(feature = "postgres")]
 use super::{FolderArrival, MoveProgress, Source, transfer};
+use super::{MoveError, check_photo_numbers};
 use crate::access;
 use crate::catalog::{Catalog, Counts, FILE_NAME, counts_of};
 
@@ -85,14 +85,18 @@ fn write_file(
 /// Makes a catalogue in `folder` of the file that [`backup`] wrote, which is verified first. Returns what is in it.
 ///
 /// # Errors
-/// [`MoveError::NotSound`] when the file is not sound, or of a newer version.
+/// [`MoveError::NotSound`] when the file is not sound, or of a newer version; [`MoveError::PhotoNumber`].
 pub(crate) fn restore(from: &Path, folder: &Path) -> Result<Counts, MoveError> {
     let copy = folder.join(FILE_NAME);
     fs::copy(from, &copy).map_err(|reason| MoveError::Io { path: from.to_path_buf(), reason })?;
     access::keep_to_owner(&copy).map_err(|reason| MoveError::Io { path: copy.clone(), reason })?;
     let counts = sound(&copy, from)?;
     // An older one becomes one of today's here, where nothing is lost if that fails.
-    drop(Catalog::open(folder)?);
+    let catalog = Catalog::open(folder)?;
+    check_photo_numbers(&catalog)?;
+    // All of it has to be in the file that is taken away.
+    let busy: i64 = catalog.writer().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    debug_assert_eq!(busy, 0);
     Ok(counts)
 }
 

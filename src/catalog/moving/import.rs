@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
 use super::export::{EXPORT_FORMAT, Exported, Form, META_KEYS, exported_tables, hex_of};
-use super::tables::Kind;
+use super::tables::{Kind, PHOTO_COLUMNS};
 use crate::catalog::columns::crc32;
 use crate::catalog::{Catalog, answers, schema};
 use crate::photo_id::PhotoId;
@@ -142,7 +142,7 @@ pub(super) fn check_last_number(table: &str, last: i64) -> Result<(), String> {
     if table == "photos" && last > PhotoId::LAST_FROM_FILE { Err(no_photo_id(last)) } else { Ok(()) }
 }
 
-fn no_photo_id(found: impl Display) -> String {
+pub(super) fn no_photo_id(found: impl Display) -> String {
     format!("{found} is no number of a photo, which are 1 to {}", PhotoId::LAST_FROM_FILE)
 }
 
@@ -200,9 +200,10 @@ pub(super) fn insert(
     {
         return Err("such a single value is not imported".to_owned());
     }
-    for photo_id in ["photo_id", "photo_a", "photo_b"].into_iter().filter_map(value_of) {
+    for photo_id in PHOTO_COLUMNS.into_iter().filter_map(value_of) {
         match photo_id {
-            Stored::Null | Stored::Integer(1..=PhotoId::LAST_FROM_FILE) => {}
+            Stored::Null => {}
+            Stored::Integer(number) if PhotoId::is_storable(*number) => {}
             Stored::Integer(number) => return Err(no_photo_id(number)),
             // SQLite would make a whole number of it.
             Stored::Real(number) => return Err(no_photo_id(number)),

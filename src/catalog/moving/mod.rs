@@ -31,9 +31,9 @@ pub(crate) use parquet::{export_parquet, import_parquet};
 pub(crate) use place::by_way_of;
 pub(crate) use place::put_in_place;
 pub(crate) use rows::FolderArrival;
-pub(crate) use tables::Source;
 #[cfg(feature = "postgres")]
 pub(crate) use tables::{Cell, Kind, LastNumber, NUMBERED, Row, Rows, Table};
+pub(crate) use tables::{Source, check_photo_numbers};
 pub(crate) use transfer::Arrival;
 #[cfg(feature = "postgres")]
 pub(crate) use transfer::digest_of;
@@ -84,6 +84,11 @@ pub enum MoveError {
         "the source was changed while it was moved: stop what writes to it, and move again with --restart"
     )]
     Changed,
+    #[error(
+        "the table {table} names a photo by a number that none can have: {}; nothing was changed",
+        import::no_photo_id(number)
+    )]
+    PhotoNumber { table: &'static str, number: i64 },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }

@@ -72,6 +72,13 @@ fn row_count(connection: &Connection, table: &Table) -> rusqlite::Result<u64> {
     connection.query_row(&format!("SELECT count(*) FROM {}", table.name), [], |row| row.get(0))
 }
 
+fn range(connection: &Connection, table: &Table, column: &str) -> rusqlite::Result<Option<(i64, i64)>> {
+    let sql = format!("SELECT min({column}), max({column}) FROM {}", table.name);
+    let (lowest, highest): (Option<i64>, Option<i64>) =
+        connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(lowest.zip(highest))
+}
+
 fn last_numbers(connection: &Connection) -> rusqlite::Result<Vec<LastNumber>> {
     let mut numbers = Vec::with_capacity(NUMBERED.len());
     for (table, column) in NUMBERED {
@@ -97,6 +104,10 @@ impl Rows for Catalog {
 
     fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
         self.read(|connection| row_count(connection, table))
+    }
+
+    fn range(&self, table: &Table, column: &str) -> Result<Option<(i64, i64)>, CatalogError> {
+        self.read(|connection| range(connection, table, column))
     }
 
     fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {
@@ -135,6 +146,10 @@ impl Rows for Snapshot<'_> {
 
     fn row_count(&self, table: &Table) -> Result<u64, CatalogError> {
         Ok(row_count(self.0, table)?)
+    }
+
+    fn range(&self, table: &Table, column: &str) -> Result<Option<(i64, i64)>, CatalogError> {
+        Ok(range(self.0, table, column)?)
     }
 
     fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError> {

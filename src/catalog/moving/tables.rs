@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::MoveError;
 use crate::catalog::CatalogError;
+use crate::photo_id::PhotoId;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,6 +318,9 @@ pub(crate) const NUMBERED: [(&str, &str); 7] = [
     ("check_runs", "run_id"),
 ];
 
+/// Columns that hold numbers of photos.
+pub(super) const PHOTO_COLUMNS: [&str; 3] = ["photo_id", "photo_a", "photo_b"];
+
 /// One value, as all stores have it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Cell {
@@ -362,6 +366,8 @@ pub(crate) trait Rows {
     -> Result<Vec<Row>, CatalogError>;
     /// How many rows there are.
     fn row_count(&self, table: &Table) -> Result<u64, CatalogError>;
+    /// The lowest and the highest value of a column of whole numbers; `None` where it has none.
+    fn range(&self, table: &Table, column: &str) -> Result<Option<(i64, i64)>, CatalogError>;
     /// The last numbers that the tables in [`NUMBERED`] have given.
     fn last_numbers(&self) -> Result<Vec<LastNumber>, CatalogError>;
     /// What says whether photos or answers have changed meanwhile.
@@ -372,6 +378,27 @@ pub(crate) trait Rows {
 pub(crate) trait Source: Rows {
     /// Has `read` read them, once.
     fn at_once(&self, read: &mut dyn FnMut(&dyn Rows) -> Result<(), MoveError>) -> Result<(), MoveError>;
+}
+
+/// Refuses numbers that a photo cannot have, such as those that a check gives for one run alone.
+///
+/// # Errors
+/// [`MoveError::PhotoNumber`].
+pub(crate) fn check_photo_numbers(rows: &dyn Rows) -> Result<(), MoveError> {
+    let refuse = |table, number| Err(MoveError::PhotoNumber { table, number });
+    for table in &TABLES {
+        for (column, _) in table.columns.iter().filter(|(column, _)| PHOTO_COLUMNS.contains(column)) {
+            let Some((lowest, highest)) = rows.range(table, column)? else { continue };
+            if let Some(number) = [lowest, highest].into_iter().find(|number| !PhotoId::is_storable(*number))
+            {
+                return refuse(table.name, number);
+            }
+        }
+    }
+    match rows.last_numbers()?.into_iter().find(|(table, _)| *table == "photos") {
+        Some((table, last)) if last != 0 && !PhotoId::is_storable(last) => refuse(table, last),
+        _ => Ok(()),
+    }
 }
 
 /// Has `each` take the rows of a table after those key values, a page at a time; the last page is empty.
