@@ -15,6 +15,8 @@ use crate::photo::PhotoFormat;
 
 /// Files in one archive; more are refused.
 const MAX_MEMBERS: usize = 1_000_000;
+/// A tar is made of blocks of so many bytes.
+const BLOCK_BYTES: usize = 512;
 /// What a compressed tar may unpack to whatever its size, and how many times its size beyond that, in bytes: pictures
 /// hardly shrink.
 const MAX_UNPACKED_BYTES: u64 = 1 << 30;
@@ -76,41 +78,50 @@ impl Archive {
         Ok(Self { names, passed_over, is_cut: false, content: Content::Zip(Mutex::new(zip), places) })
     }
 
-    /// A tar that is cut off is read as far as it goes.
-    pub(super) fn tar(mut file: File) -> Result<Self, FileProblem> {
-        file.seek(SeekFrom::Start(0))?;
-        let mut tar = tar::Archive::new(EndNoted { inner: BufReader::new(&file), is_met: false });
+    /// A tar, and those behind it, as `cat a.tar b.tar` writes them. One that is cut off is read as far as it goes.
+    pub(super) fn tar(file: File) -> Result<Self, FileProblem> {
         let (mut names, mut places) = (Vec::new(), Vec::new());
         let (mut links, mut passed_over) = (Vec::new(), Vec::new());
-        let mut damage = None;
-        for entry in tar.entries_with_seek().map_err(broken)? {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    damage = Some(error);
-                    break;
+        let (mut next, mut is_cut) = (Some(0), false);
+        while let Some(start) = next {
+            let mut reader = BufReader::new(&file);
+            reader.seek(SeekFrom::Start(start))?;
+            let mut tar = tar::Archive::new(Tar { reader, start, end_is_met: false });
+            let mut damage = None;
+            for entry in tar.entries_with_seek().map_err(broken)? {
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    Err(error) => {
+                        damage = Some(error);
+                        break;
+                    }
+                };
+                let (name, kind) = (bytes_text(&entry.path_bytes()), entry.header().entry_type());
+                if kind.is_file() {
+                    names.push(name);
+                    places.push((start.saturating_add(entry.raw_file_position()), entry.size()));
+                } else if let (true, Some(target)) =
+                    (kind.is_hard_link() || kind.is_symlink(), entry.link_name_bytes())
+                {
+                    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    let folder = if kind.is_symlink() { folder } else { "" };
+                    links.push((plain(&format!("{folder}/{}", bytes_text(&target))), name));
+                } else if !kind.is_dir()
+                    && !kind.is_pax_global_extensions()
+                    && !kind.is_pax_local_extensions()
+                {
+                    passed_over.push((name, folder::Skipped::NotAFile));
                 }
-            };
-            let (name, kind) = (bytes_text(&entry.path_bytes()), entry.header().entry_type());
-            if kind.is_file() {
-                names.push(name);
-                places.push((entry.raw_file_position(), entry.size()));
-            } else if let (true, Some(target)) =
-                (kind.is_hard_link() || kind.is_symlink(), entry.link_name_bytes())
-            {
-                let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-                let folder = if kind.is_symlink() { folder } else { "" };
-                links.push((plain(&format!("{folder}/{}", bytes_text(&target))), name));
-            } else if !kind.is_dir() && !kind.is_pax_global_extensions() && !kind.is_pax_local_extensions() {
-                passed_over.push((name, folder::Skipped::NotAFile));
+                if names.len() > MAX_MEMBERS {
+                    return Err(FileProblem::TooManyMembers { limit: MAX_MEMBERS });
+                }
             }
-            if names.len() > MAX_MEMBERS {
-                return Err(FileProblem::TooManyMembers { limit: MAX_MEMBERS });
+            let mut read = tar.into_inner();
+            is_cut = read.end_is_met;
+            if let Some(error) = damage.filter(|_| !is_cut || names.is_empty()) {
+                return Err(broken(error));
             }
-        }
-        let is_cut = tar.into_inner().is_met;
-        if let Some(error) = damage.filter(|_| !is_cut || names.is_empty()) {
-            return Err(broken(error));
+            next = if is_cut { None } else { next_tar(&mut read.reader)? };
         }
         // A link to a file of the archive is that file once more; others lead out of it.
         let known: HashMap<String, usize> =
@@ -171,25 +182,45 @@ impl Archive {
     }
 }
 
-/// Notes whether the end of the file was met. A tar ends with two blocks of zeros, at the first of which its reader stops; some
-/// programs write no more than that one.
-struct EndNoted<R> {
-    inner: R,
-    is_met: bool,
+/// A tar from `start` of what `reader` reads. Notes whether the end of the file was met: a tar ends with two blocks of zeros, at the
+/// first of which its reader stops; some programs write no more than that one.
+struct Tar<R> {
+    reader: R,
+    start: u64,
+    end_is_met: bool,
 }
 
-impl<R: Read> Read for EndNoted<R> {
+impl<R: Read> Read for Tar<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.is_met |= read == 0;
+        let read = self.reader.read(buffer)?;
+        self.end_is_met |= read == 0;
         Ok(read)
     }
 }
 
-impl<R: Seek> Seek for EndNoted<R> {
+/// Places are those from the tar's start, as its reader counts them; that seeks from where it is alone.
+impl<R: Seek> Seek for Tar<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.inner.seek(to)
+        Ok(self.reader.seek(to)?.saturating_sub(self.start))
     }
+}
+
+/// Whether a tar begins with these bytes.
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar")
+}
+
+/// Where another tar begins behind the zeros of an end mark; `None` at the end, or where something else follows.
+fn next_tar(reader: &mut (impl Read + Seek)) -> io::Result<Option<u64>> {
+    let mut block = [0_u8; BLOCK_BYTES];
+    while block.iter().all(|byte| *byte == 0) {
+        match reader.read_exact(&mut block) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
+    }
+    let end = reader.stream_position()?;
+    Ok(is_tar(&block).then(|| end - BLOCK_BYTES as u64))
 }
 
 /// What was compressed, as far as it goes: the tar in it tells whether it is whole.

@@ -37,12 +37,12 @@ pub use source::PictureSource;
 pub use text::TextEncoding;
 
 use crate::photo::{Digest, PhotoError, PhotoLimits};
-use archive::{Archive, UntilCut, spooled};
+use archive::{Archive, UntilCut, is_tar, spooled};
 use fields::Fields;
 use good::Base;
 use names::is_called_picture;
 use samples::Samples;
-use sniff::{Kind, NAME_A_LIST, is_list, is_prose, is_tar, kind_of};
+use sniff::{Kind, NAME_A_LIST, is_list, is_prose, kind_of};
 
 /// A row longer than this is refused, in bytes.
 const MAX_ROW_BYTES: usize = 1 << 20;

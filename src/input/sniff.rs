@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::archive::is_tar;
 use super::names::{PICTURE_ENDINGS, ending_of};
 use super::text;
 use super::{FileProblem, PictureSource, SourceProblem};
@@ -63,10 +64,6 @@ pub(super) fn is_prose(lines: &[String], folder: &Path) -> bool {
         Err(_) => false,
     };
     lines.iter().filter(names_picture).count() * 2 < lines.len()
-}
-
-pub(super) fn is_tar(head: &[u8]) -> bool {
-    head.get(257..262) == Some(b"ustar")
 }
 
 /// Whether the file of an archive is a list of goods by its name.

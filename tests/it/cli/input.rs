@@ -324,6 +324,30 @@ fn a_tar_that_is_cut_off_is_told_of_and_the_files_before_that_count() {
 }
 
 #[test]
+fn tars_that_were_written_one_after_the_other_are_read_to_the_last_one() {
+    let (a, b) = (png(1), png(2));
+    let (one, other) = (tarred(&[("a.png", &a)]), tarred(&[("b.png", &b)]));
+    let both = [one.clone(), other.clone()].concat();
+    let cut = one.len() + 512 + b.len().next_multiple_of(512);
+    for (what, bytes, added, is_cut) in [
+        ("two tars", both.clone(), 2, false),
+        ("with zeros between them", [one.clone(), vec![0; 20 * 512], other.clone()].concat(), 2, false),
+        ("with something else behind", [both.clone(), vec![b'x'; 600]].concat(), 2, false),
+        ("the second cut off", both[..cut].to_vec(), 2, true),
+        ("compressed as one", gzipped(&both), 2, false),
+        ("compressed apart", [gzipped(&one), gzipped(&other)].concat(), 2, false),
+    ] {
+        let shell = Shell::alone();
+        let piped = run_with(&shell, &["--json", "add", "-"], &bytes);
+        assert!(piped.err.contains(&format!("{added} added")), "{what}: {piped:?}");
+        assert_eq!(piped.err.contains("-: ends before the end mark"), is_cut, "{what}: {piped:?}");
+        shell.write("again.png", &b);
+        let ran = shell.run(&["search", "--offline", "--json", "again.png"]);
+        assert_eq!(ran.json()["rule"], "same_bytes", "{what}: those of the second are read: {ran:?}");
+    }
+}
+
+#[test]
 fn the_list_in_an_archive_says_what_its_pictures_are() {
     let (a, b) = (png(1), png(2));
     let list = "{\"path\":\"img/a.png\",\"id\":\"A\"}\n{\"path\":\"./img\\\\b.png\",\"id\":\"B\"}\n\
