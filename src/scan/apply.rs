@@ -326,16 +326,26 @@ fn unlink(header: &Header, action: &Action) -> Result<Undone, String> {
         }
         &kept
     } else {
-        if !found.is_file() || !is_hard_link(&found, kept_stat.ok(), action) {
+        let kept_stat = kept_stat.ok();
+        if !found.is_file() {
             return Ok(Undone::WasNotDone);
+        }
+        if !is_hard_link(&found, kept_stat, action) {
+            return if kept_stat.is_some() {
+                beside_kept(&found, &kept, action)
+            } else {
+                Ok(Undone::WasNotDone)
+            };
         }
         // The content is as much this name's as the kept one's, which may be gone.
         &path
     };
     if digest_of(from)? != action.byte_digest {
-        return Err(
+        return Err(if header.mode == Mode::Symlink {
+            format!("it is a link to {}, which {ANOTHER_BY_NOW}", action.kept.display())
+        } else {
             "the file has been changed since, under this name or another, so its content is lost".to_owned()
-        );
+        });
     }
     replace(&path, |to| {
         fs::copy(from, to)?;
@@ -348,15 +358,30 @@ fn unlink(header: &Header, action: &Action) -> Result<Undone, String> {
     Ok(Undone::Done)
 }
 
+/// What is said of a kept name under which something else lies.
+const ANOTHER_BY_NOW: &str =
+    "is another file by now, or has been changed: put the kept one back, and undo again";
+
+/// Of a file that is not the one with the kept name: it was never linked to that, or the name is another file's by now.
+fn beside_kept(found: &fs::Metadata, kept: &Path, action: &Action) -> Result<Undone, String> {
+    if is_as_scanned(found, action) || digest_of(kept).is_ok_and(|digest| digest == action.kept_digest) {
+        return Ok(Undone::WasNotDone);
+    }
+    Err(format!("the kept {} {ANOTHER_BY_NOW}", action.kept.display()))
+}
+
 /// Whether a file may share its content with the kept one, or did so until the kept name went. A file of its own is as it was
 /// when it was scanned.
 fn is_hard_link(found: &fs::Metadata, kept: Option<Stat>, action: &Action) -> bool {
-    let stat = Stat::of(found);
-    let is_as_scanned = (stat.size, stat.mtime_ns) == (action.bytes, action.mtime_ns);
     match kept {
-        Some(kept) => stat.is_same_file(&kept),
-        None => has_other_names(found) || !is_as_scanned,
+        Some(kept) => Stat::of(found).is_same_file(&kept),
+        None => has_other_names(found) || !is_as_scanned(found, action),
     }
+}
+
+fn is_as_scanned(found: &fs::Metadata, action: &Action) -> bool {
+    let stat = Stat::of(found);
+    (stat.size, stat.mtime_ns) == (action.bytes, action.mtime_ns)
 }
 
 #[cfg(unix)]

@@ -132,6 +132,26 @@ fn a_link_whose_kept_file_is_gone_is_told_of_and_the_others_are_undone() {
 }
 
 #[test]
+fn a_link_whose_kept_name_is_another_file_by_now_is_refused_and_nothing_is_written_over() {
+    for mode in [Mode::Hardlink, Mode::Symlink] {
+        let folder = with_copies();
+        let (manifest, _) = apply(&folder, mode, Relation::SameBytes);
+        fs::remove_file(folder.path("a.png")).unwrap();
+        folder.write("a.png", &png(7));
+        let before = contents(folder.root.path());
+        let outcomes = undo(&manifest);
+        let is_refused = |outcome: &Undone| {
+            matches!(outcome, Undone::Skipped(why) if why.contains("a.png is another file by now")
+                || why.contains("a.png, which is another file by now"))
+        };
+        assert!(outcomes.len() == 2 && outcomes.values().all(is_refused), "{mode:?}: {outcomes:?}");
+        assert_eq!(contents(folder.root.path()), before, "{mode:?}");
+        let names = fs::metadata(folder.path("sub/b.png")).unwrap().nlink();
+        assert!(is_link(&folder, "c.png") || names == 2, "{mode:?}: still a link");
+    }
+}
+
+#[test]
 fn links_are_told_of_where_copies_are_taken_away() {
     let shell = Shell::alone();
     shell.write("pictures/a.png", &png(1));
