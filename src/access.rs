@@ -68,8 +68,7 @@ fn of_file(path: &Path) -> fs::Permissions {
 #[cfg(unix)]
 fn shared_with(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = fs::metadata(folder).map_or(0, |folder| folder.permissions().mode());
+    let mode = fs::metadata(crate::paths::folder_of(path)).map_or(0, |folder| folder.permissions().mode());
     let of = |may_write: u32, all: u32| if mode & may_write == 0 { 0 } else { mode & all };
     of(0o020, 0o070) | of(0o002, 0o007)
 }

@@ -84,6 +84,7 @@ pub mod index;
 pub mod input;
 pub mod ledger;
 pub mod offer;
+mod paths;
 pub mod photo;
 pub mod photo_id;
 #[cfg(feature = "scan")]

@@ -13,6 +13,7 @@ use super::columns::text;
 use super::patience::Writer;
 use super::{Catalog, CatalogError};
 use crate::access;
+use crate::paths::folder_of;
 use crate::photo_id::PhotoId;
 use crate::vector::{Embedding, similarity};
 
@@ -170,7 +171,7 @@ impl Catalog {
         params: &str,
         same_from: f32,
     ) -> Result<Result<Asking<'_>, Holder>, CatalogError> {
-        let home = self.path.parent().unwrap_or(Path::new("."));
+        let home = folder_of(&self.path);
         let process = self
             .presence
             .name(home)

@@ -183,8 +183,7 @@ impl Journal {
     /// Has the file's name survive a power cut.
     fn sync_folder(&self) -> Result<()> {
         #[cfg(unix)]
-        File::open(self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?
-            .sync_all()?;
+        File::open(crate::paths::folder_of(&self.path))?.sync_all()?;
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use crate::catalog::{Counts, FILE_NAME};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::Progress as _;
 use crate::home::Home;
+use crate::paths::folder_of;
 use crate::printable::field;
 
 use super::show::Terminal;
@@ -133,10 +134,9 @@ impl Export {
                 return Err(MoveError::Exists { path: self.file.clone() }.into());
             }
             refuse_precious(&self.file)?;
-            let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
             let mut place = tempfile::Builder::new()
                 .prefix(".tongkuan-")
-                .tempfile_in(folder.unwrap_or(Path::new(".")))
+                .tempfile_in(folder_of(&self.file))
                 .with_context(unwritable)?;
             let exported = home.export(BufWriter::new(place.as_file_mut()), now, &mut progress)?;
             place.as_file().sync_all().with_context(unwritable)?;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::groups::worth;
 use super::stat::Stat;
 use super::{Group, Member, Relation, ScanError};
+use crate::paths::folder_of;
 use crate::photo::{Digest, PhotoLimits, read_bytes};
 use crate::timestamp::Timestamp;
 
@@ -409,8 +410,7 @@ fn digest_of(path: &Path) -> Result<String, String> {
 
 /// Puts what `make` makes under a new name in the place of `path`, in one step.
 fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let place = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder)?;
+    let place = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder_of(path))?;
     let made = place.path().join("new");
     make(&made)?;
     fs::rename(&made, path)

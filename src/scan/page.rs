@@ -20,6 +20,7 @@ use super::reading::read_again;
 use super::state::ScannedFile;
 use super::{Group, LookAlike, Relation, Scan, ScanError};
 use crate::difference::pair_marks;
+use crate::paths::folder_of;
 use crate::photo::{Digest, Photo};
 use crate::plot::{escaped, histogram, in_page};
 use crate::printable::field;
@@ -89,8 +90,7 @@ struct Card {
 /// [`ScanError`] when the page cannot be written, or the scan's home cannot be read.
 pub fn write_page(scan: &mut Scan, path: &Path, options: PageOptions) -> Result<(), ScanError> {
     let failed = |reason| ScanError::Write { path: path.to_path_buf(), reason };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let place = tempfile::Builder::new().prefix(".tongkuan-").tempfile_in(folder).map_err(failed)?;
+    let place = tempfile::Builder::new().prefix(".tongkuan-").tempfile_in(folder_of(path)).map_err(failed)?;
     let mut cards = Vec::new();
     let (mut room, mut hidden) = (options.pictures, 0_u64);
     let (mut sure, mut near) = (Vec::new(), Vec::new());

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::offer::{Offer, OfferDetail, OfferId, Price, PriceStep, Sku};
+use crate::paths::folder_of;
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
 use crate::verify::Doubt;
@@ -287,12 +288,6 @@ pub enum SheetError {
     TooManyRows { max_rows: u32 },
     #[error("the workbook cannot be made ({reason}): write .csv instead")]
     Workbook { reason: String },
-}
-
-/// Where a sheet of this path is written.
-#[must_use]
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Sheet {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Secret, UpstreamError, UpstreamErrorKind};
 use crate::access;
 use crate::clock::{Clock, Timestamp};
+use crate::paths::folder_of;
 
 /// A token is renewed this long before it ends, so that it does not end on the way.
 const MARGIN: Duration = Duration::from_mins(1);
@@ -196,7 +197,7 @@ impl TokenFile {
     }
 
     fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("."))
+        folder_of(&self.path)
     }
 
     fn temporary_prefix(&self) -> String {

@@ -9,7 +9,7 @@ const MAX_NON_BLANK_LINES: usize = 600;
 /// A module and the modules that it may use. Only `engine` composes stages; the line up to `verdict` knows neither
 /// the network nor the catalogue.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("access", &[]),
+    ("access", &["paths"]),
     // `embed` in its tests only: the shipped one is the built-in model's.
     ("calibration", &["embed", "verify"]),
     (
@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "cancel",
             "ledger",
             "offer",
+            "paths",
             "photo",
             "photo_id",
             "question",
@@ -45,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "home",
             "input",
             "offer",
+            "paths",
             "photo",
             "photo_id",
             "plot",
@@ -149,6 +151,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("input", &["offer", "photo"]),
     ("ledger", &["quota_day", "timestamp", "upstream_error"]),
     ("offer", &["timestamp"]),
+    ("paths", &[]),
     ("photo", &[]),
     ("photo_id", &[]),
     // Pure drawing, without knowledge of what the numbers mean.
@@ -187,6 +190,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "index",
             "input",
+            "paths",
             "photo",
             "photo_id",
             "plot",
@@ -223,7 +227,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
-    ("sheet", &["offer", "photo_id", "printable", "timestamp", "verify"]),
+    ("sheet", &["offer", "paths", "photo_id", "printable", "timestamp", "verify"]),
     // The engine's door to what is kept: traits, and the one that SQLite meets.
     (
         "store",
@@ -246,7 +250,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("timestamp", &[]),
     (
         "upstream",
-        &["access", "cancel", "clock", "http", "ledger", "offer", "question", "quota_day", "upstream_error"],
+        &[
+            "access",
+            "cancel",
+            "clock",
+            "http",
+            "ledger",
+            "offer",
+            "paths",
+            "question",
+            "quota_day",
+            "upstream_error",
+        ],
     ),
     ("upstream_error", &[]),
     ("vector", &[]),

@@ -10,6 +10,7 @@ use super::{FolderArrival, MoveProgress, Source, transfer};
 use super::{MoveError, check_photo_numbers};
 use crate::access;
 use crate::catalog::{Catalog, Counts, FILE_NAME, counts_of};
+use crate::paths::folder_of;
 
 /// Writes all of a catalogue, as it is at one moment, into the new file `to`, while other processes use it. The file is a
 /// catalogue itself, and whole when it has its name. Tokens of upstreams are not in it: they are secrets, and can be had
@@ -51,9 +52,8 @@ pub(crate) fn backup_rows(
     progress: MoveProgress<'_>,
 ) -> Result<Counts, MoveError> {
     write_file(to, force, |copy| {
-        let folder = copy.parent().unwrap_or(Path::new("."));
         source.at_once(&mut |rows| {
-            transfer(rows, Box::new(FolderArrival::once(folder)?), &mut *progress).map(drop)
+            transfer(rows, Box::new(FolderArrival::once(folder_of(copy))?), &mut *progress).map(drop)
         })?;
         // One file, without a log beside it.
         Connection::open(copy)?.pragma_update(None, "journal_mode", "DELETE")?;
@@ -71,7 +71,7 @@ fn write_file(
     if to.exists() && !force {
         return Err(MoveError::Exists { path: to.to_path_buf() });
     }
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(to);
     let place = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder).map_err(io)?;
     let copy = place.path().join(FILE_NAME);
     let counts = make(&copy)?;

@@ -28,6 +28,7 @@ use super::export::{EXPORT_FORMAT, Exported, exported_tables, hex_of, is_exporte
 use super::import::{check_formats, check_last_number, hex, insert, make_catalog, raise_sequence};
 use super::tables::{Cell, Kind, Row, Source, Table, each_page};
 use crate::catalog::schema;
+use crate::paths::folder_of;
 use crate::timestamp::Timestamp;
 
 /// The file that says what the others hold.
@@ -77,8 +78,8 @@ pub(crate) fn export_parquet(
         return Err(MoveError::Exists { path: folder.to_path_buf() });
     }
     let unwritten = |reason: io::Error| MoveError::Io { path: folder.to_path_buf(), reason };
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let arriving = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(parent).map_err(unwritten)?;
+    let arriving =
+        tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder_of(folder)).map_err(unwritten)?;
     let mut exported = Exported::default();
     let mut manifest = Manifest {
         tongkuan_export: EXPORT_FORMAT,

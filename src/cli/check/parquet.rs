@@ -14,15 +14,16 @@ use parquet::schema::types::Type;
 use serde_json::Value;
 
 use crate::doors::{CheckedLine, Columns, Kind};
+use crate::paths::folder_of;
 
 /// Rows of a row group: some megabytes in memory.
 const GROUP_ROWS: usize = 8192;
 
 /// Writes the lines of the file `lines` to `target`, under another name until all of it is on disk.
 pub(super) fn write(lines: &Path, target: &Path, columns: &Columns) -> Result<()> {
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let unwritten = || format!("cannot write {}", target.display());
-    let temporary = tempfile::Builder::new().prefix(".check-").suffix(".parquet").tempfile_in(folder);
+    let temporary =
+        tempfile::Builder::new().prefix(".check-").suffix(".parquet").tempfile_in(folder_of(target));
     let temporary = temporary.with_context(unwritten)?;
     let schema = Arc::new(schema(columns)?);
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();

@@ -30,12 +30,12 @@ use super::show::Terminal;
 use crate::cancel::Interrupt;
 use crate::engine::{Answer, Breadth, Engine, Mode, Outcome, Progress as _, Query, Source};
 use crate::input::{Columns, Input, Item, PictureSource, skipped_text};
+use crate::paths::folder_of;
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::printable::line;
 use crate::sheet::{
-    Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status, folder_of, may_replace,
-    words_of,
+    Assumptions, Form, Language, Sheet, SheetMatch, SheetOffer, SheetPicture, Status, may_replace, words_of,
 };
 use crate::thumbnail;
 use crate::upstream::SearchParams;
