@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::{EngineError, Progress};
 use crate::index::{
-    CopyError, Index, IndexFingerprint, IndexOptions, Listing, LoadError, SaveError, SharedSnapshot,
-    SharedSnapshots,
+    CopyError, Index, IndexFingerprint, IndexOptions, Listing, LoadError, SaveError, SavedSnapshot,
+    SharedSnapshot, SharedSnapshots,
 };
 use crate::photo_id::PhotoId;
 use crate::store::{Extent, Store};
@@ -188,7 +188,7 @@ impl SharedFolder {
         progress: &dyn Progress,
     ) -> Result<(), NotTaken> {
         let fingerprint = &own.origin.fingerprint;
-        let saved = SharedSnapshot::saved(own.folder, &own.options, fingerprint)?;
+        let saved = SavedSnapshot::open(own.folder, &own.options, fingerprint)?;
         let damaged = self.state().damaged.clone();
         let listing =
             shared.list(&own.options, fingerprint).map_err(|error| NotTaken::Refused(error.to_string()))?;
@@ -201,7 +201,7 @@ impl SharedFolder {
             return Ok(());
         }
         let start = Instant::now();
-        let published = shared.publish(own.folder, &own.options, fingerprint, &damaged)?;
+        let published = shared.publish(saved, &own.options, fingerprint, &damaged)?;
         let (path, pictures) = (published.path().display(), published.pictures());
         tracing::info!(pictures, ms = start.elapsed().as_millis(), %path, "the index is shared");
         progress.note(&format!("the index of {pictures} pictures is shared in {path}"));

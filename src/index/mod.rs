@@ -49,7 +49,7 @@ pub use candidates::{Candidate, Candidates};
 pub use error::{IndexError, LoadError, SaveError};
 pub use hashes::{HashIndex, MAX_HASH_DISTANCE};
 pub use photo_set::PhotoSet;
-pub(crate) use shared::{CopyError, Listing, SharedSnapshot, SharedSnapshots};
+pub(crate) use shared::{CopyError, Listing, SavedSnapshot, SharedSnapshot, SharedSnapshots};
 pub use snapshot::IndexFingerprint;
 
 use crate::photo_id::PhotoId;

@@ -35,20 +35,38 @@ pub(crate) struct SharedSnapshot {
     extent: Extent,
 }
 
-impl SharedSnapshot {
-    /// What was saved in `dir` and can be published, to be compared with those that were.
+/// A snapshot of this machine that can be published. Its files are open, so who removes them meanwhile does no harm.
+pub(crate) struct SavedSnapshot {
+    extent: Extent,
+    files: Files,
+}
+
+impl SavedSnapshot {
+    /// What was saved last in `dir`.
     ///
     /// # Errors
     /// [`CopyError`] when nothing was saved there that can serve where this is wanted.
-    pub(crate) fn saved(
+    pub(crate) fn open(
         dir: &Path,
         options: &IndexOptions,
         fingerprint: &IndexFingerprint,
     ) -> Result<Self, CopyError> {
-        let (extent, _) = snapshot::open_newest(dir, options, fingerprint)?;
-        Ok(Self { path: dir.to_owned(), extent })
+        let (extent, files) = snapshot::open_newest(dir, options, fingerprint)?;
+        Ok(Self { extent, files })
     }
 
+    /// As [`SharedSnapshot::pictures`].
+    pub(crate) fn pictures(&self) -> usize {
+        pictures(&self.extent)
+    }
+
+    /// As [`SharedSnapshot::reach`].
+    pub(crate) fn reach(&self) -> (Option<PhotoId>, i64) {
+        reach(&self.extent)
+    }
+}
+
+impl SharedSnapshot {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -56,7 +74,7 @@ impl SharedSnapshot {
 
     /// How many pictures it has, without those that were removed.
     pub(crate) fn pictures(&self) -> usize {
-        self.extent.slots - self.extent.removed
+        pictures(&self.extent)
     }
 
     /// How far in the feed of additions and removals it has come.
@@ -72,6 +90,10 @@ impl SharedSnapshot {
     fn age(&self) -> (i64, i64, &Path) {
         (self.extent.last_photo_id, self.extent.removals_seen, &self.path)
     }
+}
+
+fn pictures(extent: &Extent) -> usize {
+    extent.slots - extent.removed
 }
 
 fn reach(extent: &Extent) -> (Option<PhotoId>, i64) {
@@ -126,19 +148,19 @@ impl SharedSnapshots {
         Ok(listing)
     }
 
-    /// Copies the snapshot that was saved in `dir` here, and then removes those that are older or cannot be read, those at
+    /// Copies the snapshot `saved` here, and then removes those that are older or cannot be read, those at
     /// `damaged` among them. Returns the copy.
     ///
     /// # Errors
     /// [`CopyError`]; what is there stays then.
     pub(crate) fn publish(
         &self,
-        dir: &Path,
+        saved: SavedSnapshot,
         options: &IndexOptions,
         fingerprint: &IndexFingerprint,
         damaged: &[PathBuf],
     ) -> Result<SharedSnapshot, CopyError> {
-        let (extent, files) = snapshot::open_newest(dir, options, fingerprint)?;
+        let SavedSnapshot { extent, files } = saved;
         let path = self.folder.join(name());
         let io = |source| SaveError::Io { path: path.clone(), source };
         // Where it is not mounted it is not made on this machine's disk.
@@ -293,8 +315,17 @@ mod tests {
         }
 
         fn publish(&self, name: &str, pictures: i64) -> SharedSnapshot {
-            let dir = self.machine(name, pictures);
-            self.shared().publish(&dir, &self.options, &mine(), &[]).unwrap()
+            self.publish_saved(&self.machine(name, pictures), &mine(), &[]).unwrap()
+        }
+
+        fn publish_saved(
+            &self,
+            dir: &Path,
+            fingerprint: &IndexFingerprint,
+            damaged: &[PathBuf],
+        ) -> Result<SharedSnapshot, CopyError> {
+            let saved = SavedSnapshot::open(dir, &self.options, fingerprint)?;
+            self.shared().publish(saved, &self.options, fingerprint, damaged)
         }
 
         fn list(&self) -> Listing {
@@ -340,6 +371,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_published_is_what_was_opened_although_another_one_was_saved_meanwhile() {
+        let scene = Scene::new();
+        let dir = scene.machine("one", 5);
+        let saved = SavedSnapshot::open(&dir, &scene.options, &mine()).unwrap();
+        assert_eq!((saved.pictures(), saved.reach()), (5, (Some(PhotoId(5)), 0)));
+        scene.machine("one", 9);
+        let published = scene.shared().publish(saved, &scene.options, &mine(), &[]).unwrap();
+        assert_eq!((published.pictures(), published.reach()), (5, (Some(PhotoId(5)), 0)));
+        assert_eq!(scene.take(&published, "other").unwrap().len(), 5);
+    }
+
+    #[test]
     fn of_two_that_publish_at_once_the_newer_one_stays_and_is_whole() {
         let scene = Scene::new();
         for (one, other) in [(7, 7), (7, 8), (9, 8)] {
@@ -350,7 +393,7 @@ mod tests {
                     let (scene, barrier) = (&scene, &barrier);
                     scope.spawn(move || {
                         barrier.wait();
-                        scene.shared().publish(dir, &scene.options, &mine(), &[]).unwrap();
+                        scene.publish_saved(dir, &mine(), &[]).unwrap();
                     });
                 }
             });
@@ -376,7 +419,7 @@ mod tests {
             // The next one who knows of it removes it.
             let damaged = [shared.path().to_owned()];
             let dir = scene.machine("one", 1);
-            scene.shared().publish(&dir, &scene.options, &mine(), &damaged).unwrap();
+            scene.publish_saved(&dir, &mine(), &damaged).unwrap();
             assert_eq!(scene.list().found.iter().map(SharedSnapshot::pictures).collect::<Vec<_>>(), [1]);
             assert!(!shared.path().exists());
         }
@@ -418,7 +461,7 @@ mod tests {
         let foreign = scene.machine("foreign", 3);
         let index = Index::load(scene.options, &foreign, &mine()).unwrap();
         index.save(&foreign, &other).unwrap();
-        scene.shared().publish(&foreign, &scene.options, &other, &[]).unwrap();
+        scene.publish_saved(&foreign, &other, &[]).unwrap();
         assert!(
             !newer.exists() && !own.path().exists(),
             "an older version's, and one of what was here before"
@@ -450,7 +493,7 @@ mod tests {
         fs::remove_dir(scene.path("shared")).unwrap();
         let dir = scene.machine("one", 3);
         assert!(scene.shared().list(&scene.options, &mine()).is_err());
-        let published = scene.shared().publish(&dir, &scene.options, &mine(), &[]);
+        let published = scene.publish_saved(&dir, &mine(), &[]);
         assert!(matches!(published, Err(CopyError::Save(SaveError::Io { .. }))), "{published:?}");
         assert!(!scene.path("shared").exists());
     }
