@@ -17,6 +17,39 @@ const CHUNK: u32 = 1024;
 /// What is wrong with a blob that was stored with this sum.
 type ProblemOf<'a> = dyn Fn(&[u8], Option<i64>) -> Option<String> + 'a;
 
+/// Looks at a photo's blob and its sum.
+pub(crate) type LookAtBlob<'a> = dyn FnMut(PhotoId, &[u8], Option<i64>) + 'a;
+
+/// Finds the vectors and sketches that are damaged, in whichever store. `sketch` says what is wrong with a sketch. `show` shows
+/// some of a table and of its column of blobs, those after a photo in the order of photos, and returns the last one that it has
+/// shown.
+///
+/// # Errors
+/// Those of `show`.
+pub(crate) fn scan_blobs(
+    dimension: Option<usize>,
+    sketch: &dyn Fn(&[u8]) -> Option<String>,
+    show: &dyn Fn(&str, &str, PhotoId, &mut LookAtBlob<'_>) -> Result<Option<PhotoId>, CatalogError>,
+) -> Result<Vec<Damage>, CatalogError> {
+    let vector = |bytes: &[u8], sum: Option<i64>| read_vector(bytes, sum, dimension).err();
+    let next = |bytes: &[u8], sum: Option<i64>| read_vector(bytes, sum, None).err();
+    let sketch = |bytes: &[u8], sum: Option<i64>| checked(bytes, sum).err().or_else(|| sketch(bytes));
+    let mut found = Vec::new();
+    let mut scan = |table: &str, column: &str, problem: &ProblemOf<'_>, entry: fn(PhotoId) -> Entry| {
+        let mut after = Some(PhotoId(i64::MIN));
+        while let Some(place) = after {
+            after = show(table, column, place, &mut |photo_id, bytes, sum| {
+                found.extend(problem(bytes, sum).map(|problem| Damage { entry: entry(photo_id), problem }));
+            })?;
+        }
+        Ok::<_, CatalogError>(())
+    };
+    scan("embeddings", "vector", &vector, Entry::Vector)?;
+    scan("next_embeddings", "vector", &next, Entry::NextVector)?;
+    scan("sketches", "sketch", &sketch, Entry::Sketch)?;
+    Ok(found)
+}
+
 impl Catalog {
     /// Reads every entry that can be damaged, and returns those that are. `sketch` says what is wrong with a sketch.
     ///
@@ -26,14 +59,9 @@ impl Catalog {
         &self,
         sketch: &dyn Fn(&[u8]) -> Option<String>,
     ) -> Result<Vec<Damage>, CatalogError> {
-        let dimension = self.dimension();
-        let mut found = Vec::new();
-        let vector = |bytes: &[u8], crc| read_vector(bytes, crc, dimension).err();
-        self.scan_blobs("embeddings", "vector", &vector, Entry::Vector, &mut found)?;
-        let next = |bytes: &[u8], crc| read_vector(bytes, crc, None).err();
-        self.scan_blobs("next_embeddings", "vector", &next, Entry::NextVector, &mut found)?;
-        let sketch = |bytes: &[u8], crc| checked(bytes, crc).err().or_else(|| sketch(bytes));
-        self.scan_blobs("sketches", "sketch", &sketch, Entry::Sketch, &mut found)?;
+        let mut found = scan_blobs(self.dimension(), sketch, &|table, column, after, look| {
+            self.show_blobs(table, column, after, look)
+        })?;
         self.read(|c| {
             scan_bodies(c, "offers", &mut found, |profile, offer_id, body| {
                 let problem = parse_offer(body).err()?;
@@ -75,37 +103,28 @@ impl Catalog {
         Ok(())
     }
 
-    fn scan_blobs(
+    /// A chunk for [`scan_blobs`]: one long read would keep the journal from being folded in.
+    fn show_blobs(
         &self,
         table: &str,
         column: &str,
-        problem: &ProblemOf<'_>,
-        entry: fn(PhotoId) -> Entry,
-        found: &mut Vec<Damage>,
-    ) -> Result<(), CatalogError> {
+        after: PhotoId,
+        look: &mut LookAtBlob<'_>,
+    ) -> Result<Option<PhotoId>, CatalogError> {
         let sql = format!(
             "SELECT photo_id, {column}, crc32 FROM {table} WHERE photo_id > ?1 ORDER BY photo_id LIMIT {CHUNK}"
         );
-        let mut after = PhotoId(i64::MIN);
-        loop {
-            // In pieces: one long read would keep the journal from being folded in.
-            let last = self.read(|c| {
-                let mut statement = c.prepare_cached(&sql)?;
-                let mut rows = statement.query([after])?;
-                let mut last = None;
-                while let Some(row) = rows.next()? {
-                    let photo_id: PhotoId = row.get(0)?;
-                    last = Some(photo_id);
-                    let problem = problem(blob(row, 1)?, integer(row, 2)?);
-                    found.extend(problem.map(|problem| Damage { entry: entry(photo_id), problem }));
-                }
-                Ok(last)
-            })?;
-            match last {
-                Some(last) => after = last,
-                None => return Ok(()),
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&sql)?;
+            let mut rows = statement.query([after])?;
+            let mut last = None;
+            while let Some(row) = rows.next()? {
+                let photo_id: PhotoId = row.get(0)?;
+                look(photo_id, blob(row, 1)?, integer(row, 2)?);
+                last = Some(photo_id);
             }
-        }
+            Ok(last)
+        })
     }
 }
 
@@ -170,4 +189,27 @@ fn mend_one(transaction: &Transaction<'_>, entry: &Entry) -> Result<(), rusqlite
         Entry::Model => Ok(0),
     }?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::columns::crc32;
+    use super::*;
+
+    #[test]
+    fn every_table_of_blobs_is_scanned_to_its_end_and_what_is_damaged_is_named_by_its_photo() {
+        let found = scan_blobs(Some(1), &|_| None, &|_, _, after, look| {
+            let photo_id = PhotoId(after.0.max(0) + 1);
+            if photo_id.0 > 3 {
+                return Ok(None);
+            }
+            let bytes = 1.0_f32.to_le_bytes();
+            let sum = i64::from(crc32(&bytes));
+            look(photo_id, &bytes, Some(if photo_id.0 == 2 { sum ^ 1 } else { sum }));
+            Ok(Some(photo_id))
+        });
+        let entries: Vec<Entry> = found.unwrap().into_iter().map(|damage| damage.entry).collect();
+        let second = PhotoId(2);
+        assert_eq!(entries, [Entry::Vector(second), Entry::NextVector(second), Entry::Sketch(second)]);
+    }
 }

@@ -10,7 +10,7 @@ use super::search_tables::drop_search;
 use super::{PostgresStore, bump_generation, count, meta, meta_in, set_meta};
 use crate::calibration::Calibration;
 use crate::catalog::shared::{
-    RawWaiting, checked, crc32, params_problem, parse_offer, read_vector, salvaged_offer,
+    LookAtBlob, RawWaiting, crc32, params_problem, parse_offer, salvaged_offer, scan_blobs,
 };
 use crate::catalog::{CatalogError, Damage, Entry, FetchedPhoto, Lacks, OWN_PROFILE, Refill};
 use crate::offer::OfferDetail;
@@ -21,9 +21,6 @@ use crate::vector::Fingerprint;
 
 /// Rows that a scan reads at a time.
 const CHUNK: i64 = 1024;
-
-/// What is wrong with bytes that were stored with this sum.
-type ProblemOf<'a> = dyn Fn(&[u8], i64) -> Option<String> + 'a;
 
 fn json(fingerprint: &Fingerprint) -> String {
     serde_json::to_string(fingerprint).unwrap_or_default()
@@ -167,14 +164,9 @@ impl UpkeepStore for PostgresStore {
     }
 
     fn damaged_entries(&self, sketch: &dyn Fn(&[u8]) -> Option<String>) -> Result<Vec<Damage>, CatalogError> {
-        let dimension = self.dimension();
-        let mut found = Vec::new();
-        let vector = |bytes: &[u8], crc| read_vector(bytes, Some(crc), dimension).err();
-        self.scan_blobs("embeddings", "vector", &vector, Entry::Vector, &mut found)?;
-        let next = |bytes: &[u8], crc| read_vector(bytes, Some(crc), None).err();
-        self.scan_blobs("next_embeddings", "vector", &next, Entry::NextVector, &mut found)?;
-        let sketch = |bytes: &[u8], crc| checked(bytes, Some(crc)).err().or_else(|| sketch(bytes));
-        self.scan_blobs("sketches", "sketch", &sketch, Entry::Sketch, &mut found)?;
+        let mut found = scan_blobs(self.dimension(), sketch, &|table, column, after, look| {
+            self.show_blobs(table, column, after, look)
+        })?;
         self.scan_bodies("offers", &mut found, |profile, offer_id, body| {
             let problem = parse_offer(body.as_bytes()).err()?;
             Some(Damage { entry: Entry::Offer { profile, offer_id }, problem: problem.to_string() })
@@ -205,28 +197,25 @@ impl UpkeepStore for PostgresStore {
 }
 
 impl PostgresStore {
-    fn scan_blobs(
+    /// A chunk for [`scan_blobs`].
+    fn show_blobs(
         &self,
         table: &str,
         column: &str,
-        problem: &ProblemOf<'_>,
-        entry: fn(PhotoId) -> Entry,
-        found: &mut Vec<Damage>,
-    ) -> Result<(), CatalogError> {
+        after: PhotoId,
+        look: &mut LookAtBlob<'_>,
+    ) -> Result<Option<PhotoId>, CatalogError> {
         let sql = format!(
             "SELECT photo_id, {column}, crc32 FROM {table} WHERE photo_id > $1 ORDER BY photo_id LIMIT {CHUNK}"
         );
-        let mut after = i64::MIN;
-        loop {
-            let rows = self.read(|c| Ok(c.query(&sql, &[&after])?))?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = last.try_get(0)?;
-            for row in &rows {
-                let problem = problem(row.try_get(1)?, row.try_get(2)?);
-                let entry = entry(PhotoId(row.try_get(0)?));
-                found.extend(problem.map(|problem| Damage { entry, problem }));
-            }
+        let rows = self.read(|c| Ok(c.query(&sql, &[&after.0])?))?;
+        let mut last = None;
+        for row in &rows {
+            let photo_id = PhotoId(row.try_get(0)?);
+            look(photo_id, row.try_get(1)?, Some(row.try_get(2)?));
+            last = Some(photo_id);
         }
+        Ok(last)
     }
 
     fn scan_bodies(
