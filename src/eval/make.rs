@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
 
 use super::edits::{
@@ -18,7 +17,7 @@ use super::{EvalError, for_each};
 use crate::dice::Dice;
 use crate::engine::Progress;
 use crate::input::TABLE_PICTURE_NAMES;
-use crate::photo::{Photo, PhotoError, PhotoLimits, read_bytes};
+use crate::photo::{Photo, PhotoError, PhotoLimits, encode_jpeg, read_bytes};
 
 /// The file beside the pictures that says which of them show the same goods.
 const LABELS: &str = "labels.ndjson";
@@ -464,10 +463,9 @@ impl Workshop<'_> {
     }
 }
 
-/// Encodes `picture`; writing to memory does not fail.
+/// Encodes `picture`, which is small enough.
 pub(super) fn jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let encoded = JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(picture);
+    let encoded = encode_jpeg(picture, quality);
     debug_assert!(encoded.is_ok(), "{encoded:?}");
-    bytes
+    encoded.unwrap_or_default()
 }

@@ -8,6 +8,8 @@
 
 mod colour;
 mod digest;
+#[cfg(any(feature = "cli", feature = "eval", feature = "sandbox", feature = "scan", feature = "serve"))]
+mod encode;
 mod error;
 mod file;
 mod jpeg;
@@ -24,6 +26,8 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 pub use self::digest::Digest;
+#[cfg(any(feature = "cli", feature = "eval", feature = "sandbox", feature = "scan", feature = "serve"))]
+pub(crate) use self::encode::encode_jpeg;
 pub use self::error::PhotoError;
 pub use self::file::read_bytes;
 pub use self::limits::PhotoLimits;

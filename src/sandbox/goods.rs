@@ -6,7 +6,6 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use image::RgbImage;
-use image::codecs::jpeg::JpegEncoder;
 use rust_decimal::Decimal;
 
 use super::naming::{CREDITS, KINDS, LEADS, NAMES, PLACES, PRINT_WORDS, SHADES, STYLES, Shade, TRADES};
@@ -15,6 +14,7 @@ use crate::dice::Dice;
 use crate::drawing::Tint;
 use crate::drawing::poster::{self, HEADLINES, LINES, POINTS};
 use crate::offer::Price;
+use crate::photo::encode_jpeg;
 
 /// Models per kind of goods: two look-alike pairs and one on its own.
 const MODELS_PER_KIND: usize = 5;
@@ -184,12 +184,8 @@ impl Catalogue {
             return Arc::clone(kept);
         }
         // Drawn outside the lock: two askers at once may both draw, and draw the same.
-        let picture = self.picture(good, view);
-        let mut bytes = Vec::with_capacity(96 * 1024);
-        JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
-            .encode_image(&picture)
-            .expect("writing to memory does not fail");
-        let bytes: Arc<[u8]> = bytes.into();
+        let bytes = encode_jpeg(&self.picture(good, view), JPEG_QUALITY);
+        let bytes: Arc<[u8]> = bytes.expect("its sides are short enough").into();
         self.cache().put(key, Arc::clone(&bytes));
         bytes
     }

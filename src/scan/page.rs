@@ -11,7 +11,6 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
-use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -21,7 +20,7 @@ use super::state::ScannedFile;
 use super::{Group, LookAlike, Relation, Scan, ScanError};
 use crate::difference::pair_marks;
 use crate::paths::folder_of;
-use crate::photo::{Digest, Photo};
+use crate::photo::{Digest, Photo, encode_jpeg};
 use crate::plot::{escaped, histogram, in_page};
 use crate::printable::field;
 use crate::verify::{Doubt, Probe, SketchedCandidate, placed};
@@ -236,10 +235,9 @@ fn scaled(picture: &RgbImage) -> RgbImage {
 }
 
 fn thumbnail(picture: &RgbImage) -> Thumbnail {
-    let mut jpeg = Vec::new();
-    // Writing to memory does not fail, and the size fits.
-    let encoded = JpegEncoder::new_with_quality(&mut jpeg, THUMBNAIL_QUALITY).encode_image(picture);
-    debug_assert!(encoded.is_ok());
+    let encoded = encode_jpeg(picture, THUMBNAIL_QUALITY);
+    debug_assert!(encoded.is_ok(), "it is small enough");
+    let jpeg = encoded.unwrap_or_default();
     Thumbnail { width: picture.width(), height: picture.height(), jpeg }
 }
 

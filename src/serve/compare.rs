@@ -7,7 +7,6 @@ use axum::extract::{Request, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
-use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,6 +17,7 @@ use super::problem::Failure;
 use super::state::App;
 use crate::difference::pair_marks;
 use crate::engine::{Engine, Geometry};
+use crate::photo::encode_jpeg;
 use crate::photo_id::PhotoId;
 use crate::verify::Placement;
 
@@ -80,9 +80,8 @@ fn scaled(picture: &RgbImage, long_px: u32) -> RgbImage {
 }
 
 fn shown(picture: &RgbImage) -> Shown {
-    let mut jpeg = Vec::new();
-    // Into memory, where writing does not fail.
-    let _ = JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(picture);
+    // It is small enough.
+    let jpeg = encode_jpeg(picture, QUALITY).unwrap_or_default();
     Shown { width_px: picture.width(), height_px: picture.height(), jpeg: STANDARD.encode(jpeg) }
 }
 

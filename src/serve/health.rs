@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 
 use crate::engine::{Engine, EngineError};
+use crate::photo::encode_jpeg;
 use crate::timestamp::Timestamp;
 
 /// What the last inference came to.
@@ -53,8 +53,7 @@ fn look(engine: &Engine, now: Timestamp) -> Result<(), EngineError> {
             _ => Rgb([(x * 2 % 256) as u8, (y * 2 % 256) as u8, 240]),
         }
     });
-    let mut jpeg = Vec::new();
-    // Into memory, where writing does not fail.
-    let _ = JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&picture);
+    // It is small enough.
+    let jpeg = encode_jpeg(&picture, 90).unwrap_or_default();
     engine.recognise(&jpeg).map(|_| ())
 }

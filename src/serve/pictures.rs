@@ -7,7 +7,6 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use image::codecs::jpeg::JpegEncoder;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -22,6 +21,7 @@ use crate::catalog::{GoodsFilter, PhotoFilter, PhotoKind};
 use crate::doors;
 use crate::engine::{Engine, EngineError};
 use crate::offer::{Offer, OfferId, Price, canonical_image_url};
+use crate::photo::encode_jpeg;
 use crate::photo_id::PhotoId;
 
 const MAX_SIMILAR: usize = 200;
@@ -156,11 +156,7 @@ fn draw(engine: &Engine, photo_id: PhotoId) -> Result<Vec<u8>, Failure> {
     }
     let none = || RequestError::NoThumbnail { photo_id: photo_id.0 };
     let sketch = engine.stored_sketch(photo_id)?.ok_or_else(none)?;
-    let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, THUMBNAIL_QUALITY)
-        .encode_image(&sketch.picture())
-        .map_err(|_| none())?;
-    Ok(jpeg)
+    encode_jpeg(&sketch.picture(), THUMBNAIL_QUALITY).map_err(|_| none().into())
 }
 
 /// Addresses of pictures, as offers name them.

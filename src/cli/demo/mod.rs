@@ -8,7 +8,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
 use serde_json::json;
 
@@ -19,7 +18,7 @@ use super::settings::Settings;
 use super::show::coloured;
 use crate::config::UpstreamSettings;
 use crate::engine::{Answer, Engine, Mode, Query};
-use crate::photo::{Photo, PhotoLimits, read_bytes};
+use crate::photo::{Photo, PhotoLimits, encode_jpeg, read_bytes};
 use crate::printable::field;
 use crate::sandbox::{Sandbox, SandboxOptions, View};
 use page::Page;
@@ -155,9 +154,7 @@ fn edited(bytes: &[u8], scale: f32, quality: u8) -> Result<Vec<u8>> {
     let scaled = |side: u32| ((side as f32 * scale) as u32).max(1);
     let size = (scaled(photo.width_px()), scaled(photo.height_px()));
     let small = resize(photo.as_image(), size.0, size.1, FilterType::CatmullRom);
-    let mut out = Vec::new();
-    JpegEncoder::new_with_quality(&mut out, quality).encode_image(&small)?;
-    Ok(out)
+    Ok(encode_jpeg(&small, quality)?)
 }
 
 /// The table on standard output, and the page.
