@@ -9,7 +9,7 @@ impl Search<'_> {
     /// The parts of a picture that would better be asked about than all of it, and why; `None` for others.
     pub(super) fn elongated(&self) -> Result<Option<(Vec<Region>, String)>, EngineError> {
         let Some(upstream) = self.upstreams().next() else { return Ok(None) };
-        if self.query.params.region.is_some() {
+        if self.query.params.region.is_some() || self.query.whole {
             return Ok(None);
         }
         let (limits, size) = (upstream.guard.upload_limits(), self.picture.photo()?.as_image().dimensions());

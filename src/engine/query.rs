@@ -65,8 +65,10 @@ pub struct Query<'a> {
     /// Have the picture wait in the queue, under this priority (higher ones come first), when it cannot be asked
     /// about now.
     pub defer: Option<i32>,
-    /// Ask about a picture in which nothing shows, too.
+    /// Ask about a picture in which nothing shows, and about an elongated one as a whole, too.
     pub force: bool,
+    /// Ask about an elongated picture as a whole, too.
+    pub whole: bool,
     /// Whether parts of it are always looked at where the whole is no hit.
     pub second_look: SecondLook,
     /// Which of the offers are wanted.
@@ -89,6 +91,7 @@ impl<'a> Query<'a> {
             max_age: None,
             defer: None,
             force: false,
+            whole: false,
             second_look: SecondLook::Always,
             refine: Refine::default(),
             interrupt: Interrupt::never(),
@@ -131,10 +134,16 @@ impl<'a> Query<'a> {
         Self { defer: priority.into(), ..self }
     }
 
-    /// Whether a picture in which nothing shows is asked about, too.
+    /// Whether a picture in which nothing shows, and an elongated one as a whole, are asked about, too.
     #[must_use]
     pub fn force(self, force: bool) -> Self {
         Self { force, ..self }
+    }
+
+    /// Whether an elongated picture is asked about as a whole, too.
+    #[must_use]
+    pub fn whole(self, whole: bool) -> Self {
+        Self { whole, ..self }
     }
 
     /// Whether parts of it are always looked at where the whole is no hit.

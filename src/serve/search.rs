@@ -120,6 +120,8 @@ pub(super) struct Plan {
     pub(super) max_age: Option<Duration>,
     pub(super) defer: Option<i32>,
     pub(super) force: bool,
+    /// Whether an elongated picture is asked about as a whole without `force`, too.
+    pub(super) whole: bool,
     /// Where else to ask, without a limit of calls where none was given.
     pub(super) breadth: Breadth,
     /// Whether a hit of a search that asks nobody counts as a saved call.
@@ -184,6 +186,7 @@ impl SearchOptions {
             max_age,
             defer: self.defer,
             force: self.force,
+            whole: false,
             breadth: Breadth::default()
                 .pages(pages)
                 .all_upstreams(self.all_upstreams)
@@ -239,6 +242,7 @@ async fn found_for(
                         .max_age(plan.max_age)
                         .defer(plan.defer)
                         .force(plan.force)
+                        .whole(plan.whole)
                         .refine(plan.refine)
                 };
                 if known_only {

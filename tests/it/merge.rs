@@ -223,7 +223,7 @@ impl Upstream for Advising {
 }
 
 #[test]
-fn a_tall_picture_is_asked_about_by_its_parts_and_as_a_whole_by_force_alone() {
+fn a_tall_picture_is_asked_about_by_its_parts_and_as_a_whole_where_that_is_said_alone() {
     let bench = Bench::new();
     let upstream = Arc::new(Advising::default());
     let all: Vec<Arc<dyn Upstream>> = vec![upstream.clone()];
@@ -245,6 +245,9 @@ fn a_tall_picture_is_asked_about_by_its_parts_and_as_a_whole_by_force_alone() {
     let forced = engine.search(&query(&bytes).force(true)).unwrap();
     assert_eq!((forced.upstream_calls, upstream.0.lock().unwrap().last()), (1, Some(&(250, 1000, false))));
     assert_eq!(engine.search(&query(&bytes)).unwrap().verdict, Outcome::Hit);
+    let other = encoded(&resize(&picture(2), 400, 1600, FilterType::CatmullRom), ImageFormat::Png);
+    assert_eq!(engine.search(&query(&other).whole(true)).unwrap().upstream_calls, 1);
+    assert_eq!(upstream.0.lock().unwrap().last(), Some(&(250, 1000, false)));
 }
 
 #[test]

@@ -125,6 +125,8 @@ async fn search(
         max_age: None,
         defer: None,
         force: false,
+        // A script asks as it always did, and cannot be told of parts.
+        whole: true,
         breadth: Breadth::default(),
         counts_saved: false,
     };
@@ -133,12 +135,7 @@ async fn search(
         refusal_of(&failure)
     };
     let deadline = app.deadline();
-    let mut searched = search_for(app, caller, picture, plan.clone(), deadline).await.map_err(failed)?;
-    // A script asks as it always did, and cannot be told of parts.
-    if searched.answer.unanswered.as_ref().is_some_and(|why| why.reason == WhyNot::TooElongated) {
-        let plan = Plan { force: true, ..plan };
-        searched = search_for(app, caller, picture, plan, deadline).await.map_err(failed)?;
-    }
+    let searched = search_for(app, caller, picture, plan, deadline).await.map_err(failed)?;
     let answer = searched.answer;
     let headers = headers_of(&answer, app.clock.now());
     let word = headers.get("x-tongkuan").and_then(|word| word.to_str().ok()).unwrap_or_default();

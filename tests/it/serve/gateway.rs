@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use image::imageops::{FilterType, resize};
 use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::config::Profile;
 use tongkuan::engine::{CachePolicy, Engine};
@@ -186,6 +187,31 @@ fn a_miss_in_each_dialect_is_passed_on_once() {
         assert_eq!(gateway.search(dialect, number).unwrap(), first, "{dialect}");
         assert_eq!(gateway.sandbox.counters().searches_ok, 1 + number as u64 / 20, "{dialect}");
     }
+}
+
+#[test]
+fn a_tall_picture_of_a_script_is_searched_for_once_and_asked_about_as_a_whole() {
+    let gateway = Gateway::asking(Profile::Aop);
+    let client = client_of(Profile::Article, &gateway.server.base_url(), "any-token", &gateway.clock);
+    let picture = Photo::decode(&gateway.picture(7), &PhotoLimits::default()).unwrap();
+    // As large as the article's dialect takes it; the one behind would be sent a strip of 250 pixels.
+    let tall = resize(picture.as_image(), 320, 1280, FilterType::Triangle);
+    let picture = prepare(&tall, None, &client.upload_limits()).unwrap().picture;
+    assert_eq!((picture.width_px, picture.height_px), (320, 1280));
+    client.search(&picture, &SearchParams::default()).unwrap();
+    assert_eq!(gateway.sandbox.counters().searches_ok, 1);
+    let new = NewKey {
+        name: "r".to_owned(),
+        rights: "read".parse::<Rights>().unwrap(),
+        daily_budget: None,
+        per_second: None,
+    };
+    let (_, key) = gateway.store.make_key(&new, Timestamp::from_unix_ms(0)).unwrap();
+    let metrics = http().get(format!("{}/metrics", gateway.server.base_url())).bearer_auth(key.expose());
+    let metrics = metrics.send().unwrap().text().unwrap();
+    let searched: Vec<&str> =
+        metrics.lines().filter(|line| line.starts_with("tongkuan_searches_total")).collect();
+    assert_eq!(searched, ["tongkuan_searches_total{verdict=\"miss\",rule=\"none\"} 1"]);
 }
 
 #[test]
