@@ -20,16 +20,18 @@ type ProblemOf<'a> = dyn Fn(&[u8], Option<i64>) -> Option<String> + 'a;
 /// Looks at a photo's blob and its sum.
 pub(crate) type LookAtBlob<'a> = dyn FnMut(PhotoId, &[u8], Option<i64>) + 'a;
 
-/// Finds the vectors and sketches that are damaged, in whichever store. `sketch` says what is wrong with a sketch. `show` shows
-/// some of a table and of its column of blobs, those after a photo in the order of photos, and returns the last one that it has
-/// shown.
+/// Has some of a table looked at, and its column of blobs: those after a photo in the order of photos. Returns the last one.
+pub(crate) type ShowBlobs<'a> =
+    dyn Fn(&str, &str, PhotoId, &mut LookAtBlob<'_>) -> Result<Option<PhotoId>, CatalogError> + 'a;
+
+/// Finds the vectors and sketches that are damaged, in whichever store. `sketch` says what is wrong with a sketch.
 ///
 /// # Errors
 /// Those of `show`.
 pub(crate) fn scan_blobs(
     dimension: Option<usize>,
     sketch: &dyn Fn(&[u8]) -> Option<String>,
-    show: &dyn Fn(&str, &str, PhotoId, &mut LookAtBlob<'_>) -> Result<Option<PhotoId>, CatalogError>,
+    show: &ShowBlobs<'_>,
 ) -> Result<Vec<Damage>, CatalogError> {
     let vector = |bytes: &[u8], sum: Option<i64>| read_vector(bytes, sum, dimension).err();
     let next = |bytes: &[u8], sum: Option<i64>| read_vector(bytes, sum, None).err();
