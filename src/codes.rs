@@ -7,7 +7,7 @@ use crate::calibration::TooFewPairs;
 use crate::cancel::Interrupted;
 use crate::catalog::CatalogError;
 use crate::embed::runtime::RuntimeError;
-use crate::embed::{EmbedError, EmbeddingError, ModelError};
+use crate::embed::{EmbedError, EmbeddingError, ModelError, UnknownProvider};
 use crate::engine::{EngineError, HarvestError, UnknownIndex};
 use crate::fetch::FetchError;
 use crate::index::{IndexError, LoadError, SaveError};
@@ -65,6 +65,7 @@ code! {
     TensorError => "no_tensor",
     TooFewPairs => "too_few_pairs",
     UnknownIndex => "unknown_index",
+    UnknownProvider => "unknown_provider",
 }
 
 codes! {
@@ -117,7 +118,8 @@ codes! {
         Graph => "model_graph",
         Run => "model_failed",
         Dimension => "model_dimension",
-        Cells => "model_cells";
+        Cells => "model_cells",
+        ProviderUnavailable => "provider_unavailable";
         of Runtime, Model, Embedding
     }
     EmbeddingError {

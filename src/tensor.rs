@@ -5,6 +5,7 @@
 //! preprocessing are never compared.
 
 use fast_image_resize::{FilterType, ResizeAlg, Resizer};
+use image::RgbImage;
 use ndarray::{Array4, s};
 use serde::{Deserialize, Serialize};
 
@@ -116,13 +117,24 @@ impl Preprocessor {
     /// # Errors
     /// [`TensorError`] when the resizer refuses the sizes.
     pub fn tensor(&mut self, photo: &Photo) -> Result<Tensor, TensorError> {
-        let (width_px, height_px) = fitted_size(&self.spec, photo.width_px(), photo.height_px());
-        let (from, to) = ((photo.width_px(), photo.height_px()), (width_px, height_px));
+        self.tensor_of(photo.as_image())
+    }
+
+    /// As [`Preprocessor::tensor`], of a picture that was not decoded.
+    pub(crate) fn tensor_of(&mut self, picture: &RgbImage) -> Result<Tensor, TensorError> {
+        let (width_px, height_px) = picture.dimensions();
+        let to = fitted_size(&self.spec, width_px, height_px);
         let algorithm = ResizeAlg::Convolution(self.spec.filter.kernel());
-        resize_rgb(&mut self.resizer, photo.rgb(), from, &mut self.resized, to, algorithm).map_err(
-            |source| TensorError { width_px: photo.width_px(), height_px: photo.height_px(), source },
-        )?;
-        Ok(Tensor(self.normalise(width_px as usize, height_px as usize)))
+        resize_rgb(
+            &mut self.resizer,
+            picture.as_raw(),
+            picture.dimensions(),
+            &mut self.resized,
+            to,
+            algorithm,
+        )
+        .map_err(|source| TensorError { width_px, height_px, source })?;
+        Ok(Tensor(self.normalise(to.0 as usize, to.1 as usize)))
     }
 
     /// Spreads the resized RGB bytes over three normalised planes; what they do not cover stays white.

@@ -78,9 +78,9 @@ fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "home_unusable" | "catalog_too_new" => "--home chooses another",
         "other_model" => {
-            "--model names the model, `tongkuan reembed --from FOLDER` embeds anew, --home chooses another home"
+            "--model and --provider name the model, `tongkuan reembed --from FOLDER` embeds anew, --home chooses another home"
         }
-        "model_changed" => "--model names the model",
+        "model_changed" => "--model and --provider name the model",
         "catalog_damaged" => "`tongkuan reembed --from FOLDER` embeds anew, --model names another model",
         "pgvector_unavailable" => {
             "leave --index pgvector away (TONGKUAN_INDEX, or index in the configuration file) to search without it"
@@ -96,6 +96,7 @@ fn advice(code: &str) -> Option<&'static str> {
         "http_status" => "open the address in a browser",
         "download_too_large" => "save the picture smaller, and name the file",
         "fetch_failed" => "try again later",
+        "provider_unavailable" => "--provider cpu runs it on the processor",
         "model_not_read" => "correct --model, or leave it away",
         "model_not_loaded" => "`tongkuan doctor` looks at every part",
         "uncalibrated" => "`tongkuan calibrate FOLDER` makes one; else leave --max-false-hit away",

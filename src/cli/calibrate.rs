@@ -67,7 +67,7 @@ impl Calibrate {
 
     fn calibrate(&self, settings: Settings, folder: &Path) -> Result<ExitCode> {
         let asked = settings.max_false_hit.unwrap_or(DEFAULT_MAX_FALSE_HIT);
-        let (json, model) = (settings.json, settings.model()?.fingerprint());
+        let json = settings.json;
         let home = settings.home.clone();
         // A home that is there must open before an hour is spent; a new one is made once there is something to keep.
         let store = if settings.has_home()? { Some(open_store(&home)?) } else { None };
@@ -78,6 +78,8 @@ impl Calibrate {
         let options = MakeOptions { seed: self.seed, limit, recolours: Recolours::All };
         let named = pictures.len().min(limit.unwrap_or(usize::MAX));
         let stored = || store.as_ref().map_or(Ok(0), |store| store.photo_count());
+        let engine = settings.on_its_own(&scratch.join("home")).engine(true)?;
+        let model = engine.model().clone();
         // An hour is not spent on what cannot be promised however it goes.
         let best = best_calibration(folder, &pictures, options, &model, asked)?;
         if let Err(refused) = best.line(asked, stored()?) {
@@ -87,7 +89,6 @@ impl Calibrate {
         for error in &made.unreadable {
             complain(format_args!("{error}"));
         }
-        let engine = settings.on_its_own(&scratch.join("home")).engine(true)?;
         let usable = named - made.unreadable.len();
         let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, SecondLook::Always, &terminal)?;
         let calibration = evaluation.calibration(&model, asked, |_| true);

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -15,6 +16,7 @@ use super::show::{self, Terminal};
 use super::{FAILED, advice};
 use crate::clock::{Clock as _, SystemClock};
 use crate::embed::runtime::{self, Runtime, RuntimeLocation};
+use crate::embed::{COMPARABLE_COSINE, Embedder as _, OnnxEmbedder, Provider};
 use crate::engine::{Engine, IndexAudit, IndexMode, Progress};
 use crate::printable::{field, line};
 use crate::store::{Extent, GraphState, SearchFacts, ServerFacts};
@@ -125,7 +127,21 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
     };
     checks.push(("configuration", Ok(configuration)));
     checks.push(("ONNX Runtime", runtime_at(&settings.runtime_folder)));
-    checks.push(("model", settings.model().map(|model| model.fingerprint().to_string()).map_err(Into::into)));
+    let mut least_cosine = None;
+    let of_manifest = || settings.model().map(|model| model.fingerprint());
+    let model = match (settings.provider != Provider::Cpu).then(|| on_provider(settings)) {
+        None => of_manifest(),
+        Some(Ok(embedder)) => {
+            least_cosine = embedder.least_cosine();
+            checks.push(("provider", Ok(compared(&embedder))));
+            Ok(embedder.fingerprint())
+        }
+        Some(Err(error)) => {
+            checks.push(("provider", Err(error)));
+            of_manifest()
+        }
+    };
+    checks.push(("model", model.map(|model| model.to_string()).map_err(Into::into)));
     match settings.existing_engine(false) {
         Err(_) if !settings.is_home_named && !settings.has_home()? => {
             let none = format!("none yet at {}: the first picture that is stored makes it", settings.home);
@@ -165,11 +181,12 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
                 Ok(text) => ("ok", text.clone()),
                 Err(error) => ("failed", advice::explained(error.as_ref())),
             };
-            writeln!(
-                stdout(),
-                "{}",
-                json!({"id": name, "check": name, "state": state, "detail": text, "code": code})
-            )?;
+            let mut line = json!({"id": name, "check": name, "state": state, "detail": text, "code": code});
+            if *name == "provider" {
+                line["provider"] = json!(settings.provider);
+                line["least_cosine"] = json!(least_cosine);
+            }
+            writeln!(stdout(), "{line}")?;
         } else {
             match result {
                 Ok(text) => writeln!(stdout(), "ok      {name:<14} {}", line(text))?,
@@ -308,6 +325,26 @@ fn runtime_at(folder: &Path) -> Result<String> {
     };
     let version = loaded.version().unwrap_or("of an unknown version");
     Ok(format!("{version}, {telemetry}, {origin}: {}", path.display()))
+}
+
+/// The model on the provider that the settings name.
+fn on_provider(settings: &Settings) -> Result<OnnxEmbedder> {
+    let (model, location) = (settings.model()?, runtime::locate(&settings.runtime_folder)?);
+    let runtime = Runtime::load(&location)?;
+    Ok(OnnxEmbedder::with_provider(Arc::new(model), runtime, 1, settings.provider)?)
+}
+
+/// Whose vectors a provider gives.
+fn compared(embedder: &OnnxEmbedder) -> String {
+    let (provider, least) = (embedder.provider(), embedder.least_cosine().unwrap_or_default());
+    let whose = if least >= 1.0 {
+        "the CPU's bit for bit; it may have taken no part of the model"
+    } else if least >= COMPARABLE_COSINE {
+        "comparable with the CPU's, so homes are the same model's"
+    } else {
+        "not comparable with the CPU's, so homes are another model's, for which nothing is promised until `tongkuan calibrate`"
+    };
+    format!("{provider}: the least cosine with the CPU is {least:.5}: its vectors are {whose}")
 }
 
 fn sound(engine: &Engine) -> Result<String> {

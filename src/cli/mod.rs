@@ -68,6 +68,7 @@ Without credentials there is no upstream: known pictures are answered, nothing i
 A configuration file:
   home = \"/srv/tongkuan\"
   max_false_hit = 0.01               # share of new pictures that may be answered falsely
+  provider = \"cuda\"                # on a GPU, with the ONNX Runtime that ORT_DYLIB_PATH names
   index = \"pgvector\"               # a home in PostgreSQL searches itself: workers hold no index
   index_snapshots = \"/mnt/shared\"  # workers with an index of their own take it from one another
   harvest = true                     # fetch the offers' pictures after each search

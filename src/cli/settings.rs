@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use super::output::complain;
 use super::show::Terminal;
 use crate::config::{self, Overrides, Profile, UpstreamSettings, check_share};
+use crate::embed::Provider;
 use crate::engine::{Engine, EngineBuilder, IndexMode, Progress as _};
 use crate::home::Home;
 use crate::store::Store;
@@ -35,6 +36,10 @@ pub(super) struct Common {
     /// The manifest.json of another model [env: TONGKUAN_MODEL]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) model: Option<PathBuf>,
+    /// What the model runs on (default: cpu); any other needs an ONNX Runtime that has it, which ORT_DYLIB_PATH names, and runs
+    /// pictures together [env: TONGKUAN_PROVIDER]
+    #[arg(long, global = true, value_name = "PROVIDER")]
+    pub(super) provider: Option<Provider>,
     /// Whom to ask: one profile, or several separated by commas, of which the next takes over when one is spent
     /// [env: TONGKUAN_UPSTREAM]
     #[arg(long, global = true, value_name = "PROFILE", value_delimiter = ',')]
@@ -74,6 +79,7 @@ impl Common {
             home: self.home.clone(),
             config_file: self.config.clone(),
             model: self.model.clone(),
+            provider: self.provider,
             offline: self.offline.then_some(true),
             upstreams: self.upstream.clone(),
             base_url: self.base_url.clone(),
@@ -100,6 +106,25 @@ impl ValueEnum for Profile {
             Self::Linkplus => "The official gateway's search for pictures at a public address",
             Self::Onebound => "The vendor OneBound",
             Self::Tmapi => "The vendor TMAPI, for pictures at a public address",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
+    }
+}
+
+/// As the option names them.
+impl ValueEnum for Provider {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Cpu => "The processor, with any ONNX Runtime",
+            Self::Cuda => "GPUs of NVIDIA (ONNX Runtime 1.18 or newer, as in the package onnxruntime-gpu)",
+            Self::OpenVino => {
+                "Intel's OpenVINO (as in onnxruntime-openvino); a home is another model's with it"
+            }
+            Self::CoreMl => "Apple's Core ML (in the runtimes for macOS)",
         };
         Some(PossibleValue::new(self.name()).help(help))
     }

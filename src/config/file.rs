@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::error::ConfigError;
 use super::overrides::check_share;
 use super::profile::Profile;
+use crate::embed::Provider;
 use crate::engine::IndexMode;
 use crate::upstream::WeightUnit;
 
@@ -17,6 +18,8 @@ use crate::upstream::WeightUnit;
 pub(super) struct ConfigFile {
     pub(super) home: Option<PathBuf>,
     pub(super) model: Option<PathBuf>,
+    /// What the model runs on.
+    pub(super) provider: Option<Provider>,
     pub(super) max_false_hit: Option<f64>,
     /// Which index answers what is near.
     pub(super) index: Option<IndexMode>,

@@ -9,7 +9,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The variables are `TONGKUAN_HOME`, `TONGKUAN_CONFIG`, `TONGKUAN_MODEL`, `TONGKUAN_OFFLINE`, `TONGKUAN_UPSTREAM`,
+//! The variables are `TONGKUAN_HOME`, `TONGKUAN_CONFIG`, `TONGKUAN_MODEL`, `TONGKUAN_PROVIDER`, `TONGKUAN_OFFLINE`, `TONGKUAN_UPSTREAM`,
 //! `TONGKUAN_BASE_URL`, `TONGKUAN_DAILY_BUDGET`, `TONGKUAN_MAX_FALSE_HIT`, `TONGKUAN_INDEX`, `TONGKUAN_INDEX_SNAPSHOTS` and those of the
 //! credentials; an empty one is as good as none. Credentials come from variables and from files alone.
 
@@ -29,7 +29,7 @@ pub use profile::{Profile, UnknownProfile};
 pub use upstreams::UpstreamSettings;
 
 use crate::catalog::CatalogError;
-use crate::embed::{Model, runtime};
+use crate::embed::{Model, Provider, runtime};
 use crate::engine::{Engine, EngineBuilder, IndexMode, RuntimeChoice};
 use crate::fetch::{FetchLimits, Fetcher};
 use crate::home::Home;
@@ -54,6 +54,8 @@ pub struct Settings {
     pub harvest: bool,
     /// `None` where none is named.
     pub max_false_hit: Option<f64>,
+    /// What the model runs on.
+    pub provider: Provider,
     /// Which index answers what is near.
     pub index: IndexMode,
     /// A folder in which the workers of a home in a database share snapshots of the index.
@@ -101,6 +103,7 @@ impl Settings {
             config_file,
             harvest: file.harvest,
             max_false_hit: overrides.max_false_hit.or(file.max_false_hit),
+            provider: overrides.provider.or(file.provider).unwrap_or_default(),
             index: overrides.index.or(file.index).unwrap_or_default(),
             index_snapshots: overrides.index_snapshots.clone().or(file.index_snapshots),
             offline: overrides.offline.unwrap_or(false),
@@ -209,6 +212,7 @@ impl Settings {
     ) -> Result<EngineBuilder, ConfigError> {
         Ok(Engine::builder(home)
             .model(Arc::new(self.model()?))
+            .provider(self.provider)
             .runtime(self.runtime(may_fetch_runtime && !self.offline)))
     }
 

@@ -6,6 +6,7 @@ use std::str::FromStr as _;
 use super::error::ConfigError;
 use super::profile::Profile;
 use super::variables::Variables;
+use crate::embed::{Provider, UnknownProvider};
 use crate::engine::{IndexMode, UnknownIndex};
 
 /// What a door was told itself. `None` leaves a setting to the environment, the file and the defaults.
@@ -17,6 +18,8 @@ pub struct Overrides {
     pub config_file: Option<PathBuf>,
     /// The manifest of another model than the built-in one.
     pub model: Option<PathBuf>,
+    /// What the model runs on.
+    pub provider: Option<Provider>,
     /// Whether the network is forbidden.
     pub offline: Option<bool>,
     /// Whom to ask, in this order.
@@ -45,6 +48,9 @@ impl Overrides {
             home: named.home.or_else(|| variables.path("TONGKUAN_HOME")),
             config_file: named.config_file.or_else(|| variables.path("TONGKUAN_CONFIG")),
             model: named.model.or_else(|| variables.path("TONGKUAN_MODEL")),
+            provider: variables.or(named.provider, "TONGKUAN_PROVIDER", |text| {
+                text.parse().map_err(|unknown: UnknownProvider| unknown.to_string())
+            })?,
             offline: variables.or(named.offline, "TONGKUAN_OFFLINE", switch)?,
             upstreams: variables.or(named.upstreams, "TONGKUAN_UPSTREAM", |text| {
                 text.split(',').map(Profile::from_str).collect::<Result<_, _>>().map_err(|e| e.to_string())

@@ -220,3 +220,17 @@ fn which_index_answers_is_named_like_every_setting_and_homes_beside_have_their_o
     assert_eq!(Scene::new("").with("TONGKUAN_INDEX", "odd").code(), "variable");
     assert_eq!(Scene::new("index = \"odd\"").code(), "config_invalid");
 }
+
+#[test]
+fn what_the_model_runs_on_is_named_like_every_setting_and_holds_for_homes_beside() {
+    assert_eq!(Scene::new("").settings().provider, Provider::Cpu);
+    let scene = Scene::new("provider = \"cuda\"");
+    assert_eq!(scene.settings().provider, Provider::Cuda);
+    assert_eq!(scene.settings().on_its_own(Path::new("scratch")).provider, Provider::Cuda);
+    let scene = scene.with("TONGKUAN_PROVIDER", "openvino");
+    assert_eq!(scene.settings().provider, Provider::OpenVino);
+    let named = Overrides { provider: Some(Provider::Cpu), ..Overrides::default() };
+    assert_eq!(scene.resolve(named).unwrap().provider, Provider::Cpu);
+    assert_eq!(Scene::new("").with("TONGKUAN_PROVIDER", "gpu").code(), "variable");
+    assert_eq!(Scene::new("provider = \"gpu\"").code(), "config_invalid");
+}

@@ -2,24 +2,31 @@
 //!
 //! [`Embedder`] is the seam: [`OnnxEmbedder`] is the real one, tests bring their own.
 
+mod batches;
 mod composites;
 mod library;
 mod model;
 mod onnx;
 mod pins;
+mod provider;
+mod reference;
 pub mod runtime;
 mod windows;
+
+use std::path::PathBuf;
 
 pub(crate) use library::disable_telemetry_if_alone;
 pub use model::{CompositesSpec, MANIFEST_FORMAT, Manifest, Model, ModelError, OutputSpec, WindowSpec};
 pub use onnx::OnnxEmbedder;
+pub use provider::{COMPARABLE_COSINE, Provider, UnknownProvider};
 
 pub use crate::vector::{Embedding, EmbeddingError, Fingerprint, Thresholds};
 
 use crate::tensor::{Tensor, TensorSpec};
 use runtime::RuntimeError;
 
-/// Turns tensors into embeddings. Equal tensors give equal embeddings; called from any thread.
+/// Turns tensors into embeddings. Equal tensors give equal embeddings, but for what a run with other pictures beside changes
+/// in the last digits on a [`Provider`] other than the CPU; called from any thread.
 pub trait Embedder: Send + Sync {
     /// Names the space that the embeddings live in.
     fn fingerprint(&self) -> Fingerprint;
@@ -91,6 +98,12 @@ pub enum EmbedError {
     Cells { width_px: usize, height_px: usize, cell_px: u32 },
     #[error("the model's output is no embedding: {0}")]
     Embedding(EmbeddingError),
+    #[error(
+        "the ONNX Runtime at {} ({version}) cannot run the model on {provider}: {reason}; set ORT_DYLIB_PATH to a runtime that has \
+         this provider, and see that what it needs is on this machine",
+        path.display()
+    )]
+    ProviderUnavailable { provider: Provider, path: PathBuf, version: String, reason: String },
 }
 
 impl From<EmbeddingError> for EmbedError {

@@ -15,7 +15,7 @@ use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Sile
 use crate::cancel::Gate;
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime, RuntimeError, RuntimeLocation, RuntimeOrigin};
-use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder};
+use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder, Provider};
 use crate::home::Home;
 use crate::photo::PhotoLimits;
 use crate::store::no_vector_search;
@@ -28,6 +28,7 @@ use crate::vector::{Fingerprint, Thresholds};
 pub struct EngineBuilder {
     home: Home,
     embedder: Source,
+    provider: Provider,
     upstreams: Vec<(Arc<dyn Upstream>, GuardPolicy, CachePolicy)>,
     clock: Arc<dyn Clock>,
     limits: PhotoLimits,
@@ -98,6 +99,7 @@ impl EngineBuilder {
         Self {
             home,
             embedder: Source::BuiltIn(runtime),
+            provider: Provider::default(),
             upstreams: Vec::new(),
             clock: Arc::new(SystemClock),
             limits: PhotoLimits::default(),
@@ -128,6 +130,16 @@ impl EngineBuilder {
             Source::BuiltIn(choice) | Source::Model(_, choice) => Source::Model(model, choice),
             ready @ Source::Ready(_) => ready,
         };
+        self
+    }
+
+    /// What the model runs on; by default the CPU. Any other provider needs an ONNX Runtime that has it, and is compared with
+    /// the CPU when the home is opened, which loads the model: if its vectors are not comparable with the CPU's, a home is
+    /// another model's with it. Pictures that wait at the same moment are run together. [`EngineBuilder::embedder`] makes no
+    /// use of it.
+    #[must_use]
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.provider = provider;
         self
     }
 
@@ -216,7 +228,8 @@ impl EngineBuilder {
     }
 
     /// Opens the home, making it when it is not there. ONNX Runtime and the index are loaded when they are
-    /// first needed: a picture whose bytes are known needs neither.
+    /// first needed: a picture whose bytes are known needs neither. Only a [`provider`](EngineBuilder::provider) other than the
+    /// CPU is loaded now, because what its vectors are is known from them alone.
     ///
     /// # Errors
     /// [`EngineError`] when the home cannot be used, or belongs to another model, and when the false-hit bound
@@ -228,7 +241,7 @@ impl EngineBuilder {
 
     /// An engine that does not `claim` the home for its model may read it, but must compare and store no vectors.
     pub(super) fn assemble(self, claim: bool) -> Result<Engine, EngineError> {
-        let embedder = LazyEmbedder::new(self.embedder)?;
+        let embedder = LazyEmbedder::new(self.embedder, self.provider, self.progress.as_ref())?;
         let progress = Arc::clone(&self.progress);
         let waiting = Arc::clone(&self.progress);
         if self.index == IndexMode::Pgvector && self.home.as_folder().is_some() {
@@ -289,7 +302,7 @@ impl fmt::Debug for EngineBuilder {
     }
 }
 
-/// An embedder that is made when it is first needed; what it will be is known before.
+/// An embedder that is made when it is first needed, if what it will be is known before.
 pub(super) struct LazyEmbedder {
     pub(super) fingerprint: Fingerprint,
     pub(super) thresholds: Thresholds,
@@ -297,12 +310,12 @@ pub(super) struct LazyEmbedder {
 }
 
 enum State {
-    Recipe(Arc<Model>, RuntimeChoice),
+    Recipe(Arc<Model>, RuntimeChoice, Provider),
     Ready(Arc<dyn Embedder>),
 }
 
 impl LazyEmbedder {
-    fn new(source: Source) -> Result<Self, EmbedError> {
+    fn new(source: Source, provider: Provider, progress: &dyn Progress) -> Result<Self, EmbedError> {
         let (model, choice) = match source {
             Source::Ready(embedder) => {
                 return Ok(Self {
@@ -314,22 +327,27 @@ impl LazyEmbedder {
             Source::BuiltIn(choice) => (Arc::new(Model::built_in()?), choice),
             Source::Model(model, choice) => (model, choice),
         };
-        Ok(Self {
+        let lazy = Self {
             fingerprint: model.fingerprint(),
             thresholds: model.manifest().thresholds,
-            state: Mutex::new(State::Recipe(model, choice)),
-        })
+            state: Mutex::new(State::Recipe(model, choice, provider)),
+        };
+        if provider == Provider::Cpu {
+            return Ok(lazy);
+        }
+        let fingerprint = lazy.get(progress)?.fingerprint();
+        Ok(Self { fingerprint, ..lazy })
     }
 
     pub(super) fn get(&self, progress: &dyn Progress) -> Result<Arc<dyn Embedder>, EmbedError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (model, choice) = match &*state {
+        let (model, choice, provider) = match &*state {
             State::Ready(embedder) => return Ok(Arc::clone(embedder)),
-            State::Recipe(model, choice) => (Arc::clone(model), choice),
+            State::Recipe(model, choice, provider) => (Arc::clone(model), choice, *provider),
         };
-        let location = choice.location(progress)?;
+        let runtime = Runtime::load(&choice.location(progress)?)?;
         let embedder: Arc<dyn Embedder> =
-            Arc::new(OnnxEmbedder::new(model, Runtime::load(&location)?, choice.intra_threads)?);
+            Arc::new(OnnxEmbedder::with_provider(model, runtime, choice.intra_threads, provider)?);
         *state = State::Ready(Arc::clone(&embedder));
         Ok(embedder)
     }

@@ -6,6 +6,7 @@ use super::shared_snapshot::SharedIndex;
 use super::vector_index::VectorIndex;
 use super::{Engine, EngineError};
 use crate::store::Extent;
+use crate::vector::Fingerprint;
 
 impl Engine {
     /// Brings the index into its fastest shape and saves it, when that is worth the time. Answers are right without
@@ -24,6 +25,13 @@ impl Engine {
     pub fn warm_up(&self) -> Result<(), EngineError> {
         self.embedder.get(self.progress.as_ref())?;
         self.with_index(|_| Ok(()))
+    }
+
+    /// What names the model whose vectors the home holds; with a provider whose vectors are not comparable with the CPU's,
+    /// another one than the model's own.
+    #[must_use]
+    pub fn model(&self) -> &Fingerprint {
+        &self.embedder.fingerprint
     }
 
     /// Which index answers.
