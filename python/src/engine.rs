@@ -11,6 +11,7 @@ use serde_json::json;
 use tongkuan::cancel::Interrupt;
 use tongkuan::catalog::{GoodsFilter, PhotoFilter, PhotoKind, Words};
 use tongkuan::config::{Overrides, Settings};
+use tongkuan::embed::Provider;
 use tongkuan::engine::{Breadth, MAX_PAGES, PhotoRef, Refine, Sameness};
 use tongkuan::offer::{OfferId, Price};
 use tongkuan::photo_id::PhotoId;
@@ -140,13 +141,14 @@ impl NativeEngine {
 #[pymethods]
 impl NativeEngine {
     #[new]
-    #[pyo3(signature = (home, config_file, model, offline, upstreams, base_url, daily_budget, max_false_hit, library))]
+    #[pyo3(signature = (home, config_file, model, provider, offline, upstreams, base_url, daily_budget, max_false_hit, library))]
     #[allow(clippy::too_many_arguments, reason = "the Python part names them")]
     fn new(
         py: Python<'_>,
         home: Option<PathBuf>,
         config_file: Option<PathBuf>,
         model: Option<PathBuf>,
+        provider: Option<String>,
         offline: Option<bool>,
         upstreams: Option<Vec<String>>,
         base_url: Option<String>,
@@ -158,11 +160,15 @@ impl NativeEngine {
         let upstreams = upstreams.map_err(|error: tongkuan::config::UnknownProfile| {
             Failure::argument("argument", error.to_string())
         })?;
+        let provider = provider.map(|name| name.parse::<Provider>()).transpose();
+        let provider =
+            provider.map_err(|error| Failure::argument("argument", format!("provider: {error}")))?;
         py.detach(|| {
             let settings = Settings::resolve(&Overrides {
                 home,
                 config_file,
                 model,
+                provider,
                 offline,
                 upstreams,
                 base_url,

@@ -139,6 +139,17 @@ def test_a_configuration_that_cannot_be_used_says_so(tmp_path: Path) -> None:
     assert raised.value.code
     with pytest.raises(tongkuan.ArgumentError):
         tongkuan.Engine(tmp_path, upstreams=["nobody"])
+    with pytest.raises(tongkuan.ArgumentError, match="cpu, cuda, openvino or coreml"):
+        tongkuan.Engine(tmp_path, provider="gpu")  # type: ignore[arg-type]
+
+
+def test_a_provider_that_the_runtime_lacks_is_refused_by_name(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with pytest.raises(tongkuan.ConfigurationError, match="cuda") as raised:
+        tongkuan.Engine(home, provider="cuda", offline=True)
+    assert raised.value.code == "provider_unavailable"
+    assert not home.exists()
+    assert tongkuan.Engine(home, provider="cpu", offline=True).stats()
 
 
 def test_other_threads_run_while_it_works(engine: tongkuan.Engine, photos: list[Path]) -> None:

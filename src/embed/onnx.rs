@@ -353,3 +353,51 @@ impl fmt::Debug for OnnxEmbedder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embed::{COMPARABLE_COSINE, runtime};
+
+    fn cpu() -> OnnxEmbedder {
+        let folder = runtime::shared_folder().expect("a data folder");
+        let location = runtime::ensure(&folder, true, &|text| eprintln!("{text}")).unwrap();
+        let model = Arc::new(Model::built_in().unwrap());
+        OnnxEmbedder::new(model, Runtime::load(&location).unwrap(), 1).unwrap()
+    }
+
+    #[test]
+    fn pictures_that_are_run_together_have_the_vectors_that_they_have_alone() {
+        let alone = cpu();
+        // As on another provider.
+        let together = OnnxEmbedder { batches: Some(Batches::new(MAX_BATCH)), ..cpu() };
+        assert!(together.least_cosine_with(&alone).unwrap() >= COMPARABLE_COSINE);
+        let wholes = reference::tensors(alone.input()).unwrap();
+        let parts = reference::tensors(&alone.parts_input().unwrap()).unwrap();
+        let (alone, together) = (&alone, &together);
+        let near = |expected: &Embedding, found: &Embedding| expected.cosine(found) >= COMPARABLE_COSINE;
+        std::thread::scope(|scope| {
+            for whole in &wholes {
+                scope.spawn(move || {
+                    let (expected, found) = (alone.look(whole).unwrap(), together.look(whole).unwrap());
+                    assert!(near(&expected.embedding, &found.embedding));
+                });
+            }
+            for part in parts.iter().take(4) {
+                scope.spawn(move || {
+                    let expected = alone.embed_parts(part).unwrap();
+                    let found = together.embed_parts(part).unwrap();
+                    assert_eq!((expected.len(), found.len()), (16, 16));
+                    assert!(near(&expected[5], &found[5]));
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn without_another_provider_nothing_is_compared_and_the_vectors_are_the_models() {
+        let cpu = cpu();
+        assert_eq!((cpu.provider(), cpu.least_cosine()), (Provider::Cpu, None));
+        assert_eq!(cpu.fingerprint(), cpu.model.fingerprint());
+    }
+}

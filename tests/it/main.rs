@@ -47,6 +47,7 @@ mod postgres_home;
 mod postgres_restart;
 #[cfg(feature = "postgres")]
 mod postgres_tls;
+mod provider;
 mod recognised;
 mod reembed;
 mod removals;

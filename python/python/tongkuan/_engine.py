@@ -16,6 +16,7 @@ from ._results import Added, Answer, Checked, Details, OfferTerms, PairFeedback,
 
 Mode = Literal["default", "local", "refresh", "bypass"]
 Kind = Literal["query", "own", "offer"]
+Provider = Literal["cpu", "cuda", "openvino", "coreml"]
 Price = Union[str, int, float, Decimal]
 
 
@@ -27,8 +28,11 @@ class Engine:
     a pickled engine opens again where it is unpickled.
 
     home: a folder, or the address of a PostgreSQL database (postgres://...); by default what TONGKUAN_HOME or the configuration file names, else the platform's place.
-    config_file, model: other files than the usual ones. offline: never use the network. upstreams: whom to ask on a
-    miss, in this order, of those that are configured. base_url: the address of the first upstream, or of all of them
+    config_file, model: other files than the usual ones. provider: what the model runs on; any but "cpu" needs an ONNX
+    Runtime that has it (onnxruntime-gpu or onnxruntime-openvino in the place of onnxruntime, or ORT_DYLIB_PATH), runs
+    pictures that wait at the same moment together, and where its vectors are not comparable with the CPU's, a home is
+    another model's with it. offline: never use the network. upstreams: whom to ask on a miss, in this order, of those
+    that are configured. base_url: the address of the first upstream, or of all of them
     where it is on this machine, as a sandbox's is. daily_budget: calls a day. max_false_hit: the share of searches for
     unknown pictures that may be answered falsely, 0 to 1.
 
@@ -41,6 +45,7 @@ class Engine:
         *,
         config_file: str | os.PathLike[str] | None = None,
         model: str | os.PathLike[str] | None = None,
+        provider: Provider | None = None,
         offline: bool | None = None,
         upstreams: Sequence[str] | None = None,
         base_url: str | None = None,
@@ -54,6 +59,7 @@ class Engine:
             "home": text(home),
             "config_file": text(config_file),
             "model": text(model),
+            "provider": provider,
             "offline": offline,
             "upstreams": None if upstreams is None else list(upstreams),
             "base_url": base_url,

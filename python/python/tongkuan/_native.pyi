@@ -24,6 +24,7 @@ class NativeEngine:
         home: str | None,
         config_file: str | None,
         model: str | None,
+        provider: str | None,
         offline: bool | None,
         upstreams: list[str] | None,
         base_url: str | None,
