@@ -135,6 +135,7 @@ fn every_code_is_documented_and_every_documented_code_is_there() {
         embed::EmbedError::CODES,
         embed::EmbeddingError::CODES,
         embed::ModelError::CODES,
+        embed::UnknownProvider::CODES,
         engine::EngineError::CODES,
         engine::HarvestError::CODES,
         engine::UnknownIndex::CODES,
