@@ -143,6 +143,8 @@ mod tests {
     }
 
     type Numbers = Batches<u32, u32, Fault>;
+    /// A job, and what came of it.
+    type Outcome = (u32, Result<u32, Fault>);
 
     fn tenfold(jobs: &[u32]) -> Vec<u32> {
         jobs.iter().map(|number| 10 * number).collect()
@@ -154,7 +156,7 @@ mod tests {
         batches: &Numbers,
         others: &[u32],
         work: impl Fn(&[u32]) -> Result<Vec<u32>, Fault> + Sync,
-    ) -> (Vec<Vec<u32>>, Vec<(u32, Result<u32, Fault>)>) {
+    ) -> (Vec<Vec<u32>>, Vec<Outcome>) {
         let runs = Mutex::new(Vec::new());
         let noted = |jobs: &[u32]| {
             runs.lock().unwrap_or_else(PoisonError::into_inner).push(jobs.to_vec());
@@ -210,7 +212,9 @@ mod tests {
         let batches = Numbers::new(8);
         let others = [1, 2, 3, 4, 5, 6, 7, 8];
         let (mut runs, results) = run_while_others_wait(&batches, &others, |jobs| Ok(tenfold(jobs)));
-        runs.iter_mut().for_each(|run| run.sort_unstable());
+        for run in &mut runs {
+            run.sort_unstable();
+        }
         runs.sort_unstable();
         assert_eq!(runs, [vec![1, 3, 5, 7], vec![2, 4, 6, 8]]);
         assert!(results.iter().all(|(number, result)| *result == Ok(10 * number)), "{results:?}");
