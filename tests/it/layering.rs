@@ -178,6 +178,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("printable", &[]),
     ("question", &["offer"]),
     ("quota_day", &["timestamp"]),
+    ("resize", &[]),
     ("sandbox", &["clock", "dialect", "dice", "drawing", "offer", "photo", "question", "upstream"]),
     // Groups what the engine judges, as `eval` counts it.
     (
@@ -245,7 +246,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "vector",
         ],
     ),
-    ("tensor", &["photo"]),
+    ("tensor", &["photo", "resize"]),
     ("thumbnail", &["photo"]),
     ("timestamp", &[]),
     (
@@ -260,6 +261,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "paths",
             "question",
             "quota_day",
+            "resize",
             "upstream_error",
         ],
     ),
@@ -267,7 +269,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vector", &[]),
     ("verdict", &["calibration", "index", "photo_id", "vector", "verify"]),
     // The hash is a value that the index keeps.
-    ("verify", &["vector"]),
+    ("verify", &["resize", "vector"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
