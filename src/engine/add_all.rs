@@ -1,6 +1,6 @@
 //! Own goods by the thousand: read and embedded on all cores, committed in groups, told of in their order.
 
-use super::batch::{Grouping, InFlight, in_groups};
+use super::batch::{GROUP_MAX_AGE, Grouping, InFlight, in_groups};
 use super::goods::PreparedPhoto;
 use super::picture::Picture;
 use super::{Added, BatchEnd, Engine, EngineError};
@@ -10,7 +10,7 @@ use crate::photo::Digest;
 use crate::store::NewGood;
 
 /// Twice as many are under way at the most. Each takes some 8 kB once it is embedded.
-const GROUPING: Grouping = Grouping { rows: 256, unordered: false };
+const GROUPING: Grouping = Grouping { rows: 256, unordered: false, max_age: GROUP_MAX_AGE };
 
 /// A good to be added.
 #[derive(Clone, Debug)]

@@ -15,7 +15,11 @@ use crate::cancel::Interrupt;
 use crate::photo::Digest;
 
 /// A row that is ready waits no longer than this for others of its group.
-const GROUP_MAX_AGE: Duration = Duration::from_millis(200);
+pub(super) const GROUP_MAX_AGE: Duration = Duration::from_millis(200);
+
+/// Nor longer than this where no other row is under way: who writes one and waits for what is said of it gets it at once, and a
+/// reader that is only a little slower than the workers still fills groups.
+const LULL: Duration = Duration::from_millis(2);
 
 /// How often the caller's wish to stop is looked at.
 const STOP_POLL: Duration = Duration::from_millis(50);
@@ -36,6 +40,8 @@ pub(super) struct Grouping {
     pub(super) rows: usize,
     /// Whether they come in the order in which they were prepared, instead of that of the input.
     pub(super) unordered: bool,
+    /// How long a row that is ready may wait for others that are under way.
+    pub(super) max_age: Duration,
 }
 
 /// Reads `rows` on a thread of its own, has each prepared on all threads of the current rayon pool's number, and commits them
@@ -113,18 +119,20 @@ fn commit_in_order<T, R>(
         }
         let wait = if group.is_empty() {
             STOP_POLL
+        } else if intake.put_in() == next {
+            LULL
         } else {
-            GROUP_MAX_AGE.saturating_sub(since.elapsed()).min(STOP_POLL)
+            grouping.max_age.saturating_sub(since.elapsed()).min(STOP_POLL)
         };
-        let ended = match told.recv_timeout(wait) {
+        let (mut ended, mut is_lull) = (false, false);
+        match told.recv_timeout(wait) {
             Ok((number, row)) => {
                 early.insert(if grouping.unordered { arrived } else { number }, row);
                 arrived += 1;
-                false
             }
-            Err(RecvTimeoutError::Timeout) => false,
-            Err(RecvTimeoutError::Disconnected) => true,
-        };
+            Err(RecvTimeoutError::Timeout) => is_lull = intake.put_in() == next,
+            Err(RecvTimeoutError::Disconnected) => ended = true,
+        }
         while group.len() < grouping.rows
             && let Some(row) = early.remove(&next)
         {
@@ -140,8 +148,8 @@ fn commit_in_order<T, R>(
                 }
             }
         }
-        let is_full = group.len() >= grouping.rows || since.elapsed() >= GROUP_MAX_AGE;
-        if ended || is_full && !group.is_empty() {
+        let is_full = group.len() >= grouping.rows || since.elapsed() >= grouping.max_age;
+        if ended || (is_full || is_lull) && !group.is_empty() {
             commit(std::mem::take(&mut group))?;
             intake.done(next);
         }
@@ -238,6 +246,11 @@ impl<T> Intake<T> {
         if state.stopped { None } else { state.waiting.pop_front() }
     }
 
+    /// How many were put in by now.
+    fn put_in(&self) -> u64 {
+        self.state().put
+    }
+
     /// Those before number `next` are done with.
     fn done(&self, next: u64) {
         self.change(|state| state.done = next);
@@ -275,5 +288,33 @@ impl<T> Drop for StopOnDrop<'_, T> {
             state.stopped = true;
             state.waiting.clear();
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+
+    #[test]
+    fn a_row_is_committed_as_soon_as_no_other_is_under_way() {
+        let (ask, asked) = mpsc::channel::<u32>();
+        let (answer, answers) = mpsc::channel();
+        // So long that the test would never end if rows waited for their group.
+        let grouping = Grouping { rows: 256, unordered: false, max_age: Duration::from_secs(86_400) };
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                in_groups(asked.into_iter(), grouping, &Interrupt::from(Cancel::new()), Ok, |group| {
+                    group.into_iter().for_each(|row| answer.send(row).unwrap());
+                    Ok(())
+                })
+            });
+            for row in 0..20 {
+                ask.send(row).unwrap();
+                assert_eq!(answers.recv(), Ok(row), "one at a time, each waited for");
+            }
+            drop(ask);
+        });
+        assert!(answers.recv().is_err(), "each of them once");
     }
 }

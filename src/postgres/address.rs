@@ -19,6 +19,9 @@ const DEFAULT_SCHEMA: &str = "tongkuan";
 /// The longest name that PostgreSQL does not cut.
 pub(super) const MAX_NAME: usize = 63;
 
+/// More make planning slow, and a hundred million photos leave a million and a half in each of 64.
+const MAX_PARTITIONS: u16 = 1024;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// From when on a server that acknowledges nothing counts as gone.
@@ -28,7 +31,7 @@ const SILENT_FOR: Duration = Duration::from_secs(30);
 ///
 /// `postgres://USER@HOST:PORT/DATABASE?schema=NAME&password_file=PATH&folder=PATH`, with the other parameters that libpq knows, such as
 /// `host=/run/postgresql`, `connect_timeout=5`, `sslmode=verify-full` and `sslrootcert=PATH`. Each home has a schema of its own (`tongkuan` when none is named), so one
-/// database holds several; `folder` is where this machine keeps what is its own. The password comes from `password_file`, else from `PGPASSWORD`, else from the file that
+/// database holds several; `folder` is where this machine keeps what is its own; `partitions=N` spreads vectors and sketches over so many tables when the home is made. The password comes from `password_file`, else from `PGPASSWORD`, else from the file that
 /// `PGPASSFILE` names.
 #[derive(Clone)]
 pub struct PostgresAddress {
@@ -36,6 +39,7 @@ pub struct PostgresAddress {
     tls: Tls,
     schema: String,
     folder: Option<PathBuf>,
+    partitions: Option<u16>,
     shown: String,
 }
 
@@ -66,6 +70,7 @@ impl PostgresAddress {
             return Err(unread("it does not begin with postgres://".to_owned()));
         }
         let (mut schema, mut password_file, mut folder) = (DEFAULT_SCHEMA.to_owned(), None, None);
+        let mut partitions = None;
         let (mut tls, mut passed_on) = (TlsParameters::default(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
@@ -73,6 +78,12 @@ impl PostgresAddress {
                 Some((name, value)) if name == "schema" => schema = value.into_owned(),
                 Some((name, value)) if name == "password_file" => password_file = Some(value.into_owned()),
                 Some((name, value)) if name == "folder" => folder = Some(PathBuf::from(value.into_owned())),
+                Some((name, value)) if name == "partitions" => {
+                    let number = value.parse().ok().filter(|number| (2..=MAX_PARTITIONS).contains(number));
+                    partitions = Some(number.ok_or_else(|| {
+                        unread(format!("partitions={value} is no number from 2 to {MAX_PARTITIONS}"))
+                    })?);
+                }
                 Some((name, value)) => match tls.place(&name) {
                     Some(place) => *place = Some(value.into_owned()),
                     None => passed_on.push(pair),
@@ -132,7 +143,7 @@ impl PostgresAddress {
             }
             config.password(password);
         }
-        Ok(Self { config, tls, schema, folder, shown })
+        Ok(Self { config, tls, schema, folder, partitions, shown })
     }
 
     /// Another home in the same database.
@@ -140,7 +151,8 @@ impl PostgresAddress {
         let mut config = self.config.clone();
         name_connections(&mut config, &schema);
         let shown = shown(&config, &schema);
-        Self { config, schema, shown, tls: self.tls.clone(), folder: self.folder.clone() }
+        let (tls, folder) = (self.tls.clone(), self.folder.clone());
+        Self { config, schema, shown, tls, folder, partitions: self.partitions }
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -156,6 +168,12 @@ impl PostgresAddress {
     #[must_use]
     pub fn schema(&self) -> &str {
         &self.schema
+    }
+
+    /// Over how many tables vectors and sketches are spread in a home that is made by this address.
+    #[must_use]
+    pub fn partitions(&self) -> Option<u16> {
+        self.partitions
     }
 
     /// The folder of this machine that the address names, for what is not kept in the database.
@@ -326,6 +344,11 @@ mod tests {
         for wrong in ["schema=", "schema=a%22b", "schema=pg_x", "schema=Shop", "schema=1a", "no_such=1"] {
             assert!(parse(&format!("postgres://h/d?{wrong}")).is_err(), "{wrong}");
         }
+        for wrong in ["partitions=", "partitions=1", "partitions=1025", "partitions=-4", "partitions=many"] {
+            assert!(parse(&format!("postgres://h/d?{wrong}")).is_err(), "{wrong}");
+        }
+        assert_eq!(parse("postgres://h/d?partitions=64").unwrap().partitions(), Some(64));
+        assert_eq!(parse("postgres://h/d").unwrap().partitions(), None);
         assert!(parse("mysql://h/d").is_err());
     }
 

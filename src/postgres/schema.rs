@@ -317,6 +317,31 @@ CREATE INDEX recognised_by_photo ON recognised (photo_id);
 CREATE INDEX recognised_by_number ON recognised (recognised_number);
 "#;
 
+/// The tables that grow with each photo by kilobytes, and are only ever read by its number.
+const SPREAD_TABLES: [&str; 2] = ["embeddings", "sketches"];
+
+/// Has the large tables of a home that was just made consist of so many, by the hash of the photo's number. All statements
+/// are as before; `photos` and `photo_bytes` stay whole, because digests are unique over all of them.
+fn spread(partitions: u16) -> String {
+    let mut sql = String::new();
+    for table in SPREAD_TABLES {
+        sql += &format!(
+            "ALTER TABLE {table} RENAME TO {table}_whole;
+             CREATE TABLE {table} (LIKE {table}_whole INCLUDING DEFAULTS INCLUDING STORAGE,
+                                   PRIMARY KEY (photo_id), FOREIGN KEY (photo_id) REFERENCES photos)
+             PARTITION BY HASH (photo_id);
+             DROP TABLE {table}_whole;"
+        );
+        for part in 0..partitions {
+            sql += &format!(
+                "CREATE TABLE {table}_{part} PARTITION OF {table}
+                 FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part});"
+            );
+        }
+    }
+    sql
+}
+
 /// Brings the home to the newest format, making its schema when there is none, or refuses a newer one. A home that cannot
 /// be written has to be of the newest format.
 pub(super) fn migrate(
@@ -367,6 +392,11 @@ fn migrate_in_transaction(
     }
     for step in MIGRATIONS.iter().skip(found.unwrap_or(0)) {
         connection.batch(step)?;
+    }
+    if found.is_none()
+        && let Some(partitions) = address.partitions()
+    {
+        connection.batch(&spread(partitions))?;
     }
     let version = i64::try_from(known).unwrap_or(i64::MAX);
     connection.execute("UPDATE format SET version = $1", &[&version])?;

@@ -170,8 +170,10 @@ fn a_home_goes_to_another_folder_and_back_and_is_the_same() {
 #[cfg(feature = "postgres")]
 #[test]
 fn a_home_goes_into_a_postgres_database_and_back_and_is_the_same() {
-    let Some(home) = PostgresHome::new() else { return };
-    there_and_back(&source(), &home.worker("moved"));
+    let homes = [PostgresHome::new(), PostgresHome::new().map(PostgresHome::spread)];
+    for home in homes.into_iter().flatten() {
+        there_and_back(&source(), &home.worker("moved"));
+    }
 }
 
 /// What arrives at a target while others search the source, and while one writes to it.

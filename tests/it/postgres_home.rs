@@ -22,6 +22,8 @@ use crate::store::{Made, NOW, fingerprint, store_photo};
 pub(crate) struct PostgresHome {
     server: String,
     schema: String,
+    /// Of its address, beside the schema and the folder.
+    parameters: &'static str,
     folder: tempfile::TempDir,
 }
 
@@ -37,7 +39,7 @@ impl PostgresHome {
         Some(Self::on(server))
     }
 
-    /// On a server that has pgvector; `None` where there is none for tests.
+    /// On a server that has pgvector, with its large tables spread over three; `None` where there is none for tests.
     pub(crate) fn with_pgvector() -> Option<Self> {
         let Ok(server) = std::env::var("TONGKUAN_TEST_PGVECTOR") else {
             eprintln!(
@@ -45,7 +47,7 @@ impl PostgresHome {
             );
             return None;
         };
-        Some(Self::on(server))
+        Some(Self::on(server).spread())
     }
 
     /// On the server at this address.
@@ -53,10 +55,16 @@ impl PostgresHome {
         static HOMES: AtomicU32 = AtomicU32::new(0);
         let number = HOMES.fetch_add(1, Ordering::Relaxed);
         let schema = format!("t{}_{number}", std::process::id());
-        let home = Self { server, schema, folder: tempfile::tempdir().unwrap() };
+        let home = Self { server, schema, parameters: "", folder: tempfile::tempdir().unwrap() };
         // Another process had the same number before.
         home.drop_schema();
         home
+    }
+
+    /// With its large tables spread over three.
+    pub(crate) fn spread(mut self) -> Self {
+        self.parameters = "&partitions=3";
+        self
     }
 
     fn address(&self) -> PostgresAddress {
@@ -67,7 +75,7 @@ impl PostgresHome {
     pub(crate) fn address_by(&self, server: &str, folder: &str) -> String {
         let sign = if server.contains('?') { '&' } else { '?' };
         let folder = self.folder.path().join(folder);
-        format!("{server}{sign}schema={}&folder={}", self.schema, folder.display())
+        format!("{server}{sign}schema={}{}&folder={}", self.schema, self.parameters, folder.display())
     }
 
     /// The home as a worker knows it that has this folder.
@@ -153,6 +161,31 @@ fn many_that_open_a_home_at_once_make_one_schema() {
     });
     let rows = home.outside().query("SELECT version FROM format", &[]).unwrap();
     assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i64>>(), [3]);
+}
+
+#[test]
+fn a_home_that_is_made_with_partitions_spreads_vectors_and_sketches_over_them() {
+    for home in
+        [PostgresHome::new().map(PostgresHome::spread), PostgresHome::with_pgvector()].into_iter().flatten()
+    {
+        let store = home.open();
+        let photo_ids: Vec<_> = (1..=40).map(|seed| store_photo(&store, seed)).collect();
+        for table in ["embeddings", "sketches"] {
+            let sql = format!(
+                "SELECT tableoid::regclass::text, count(*), bool_and(attstorage = 'e') FROM {table}, pg_attribute
+                 WHERE attrelid = tableoid AND attname IN ('vector', 'sketch') GROUP BY 1"
+            );
+            let parts = home.outside().query(&sql, &[]).unwrap();
+            assert_eq!(parts.iter().map(|part| part.get::<_, i64>(1)).sum::<i64>(), 40);
+            assert_eq!(parts.len(), 3, "each has some");
+            assert!(parts.iter().all(|part| part.get(2)), "none is packed");
+        }
+        // They are read in the order of their numbers, whichever part they are in.
+        let chunk = store.embeddings_after(None, 100).unwrap();
+        assert_eq!(chunk.embeddings.iter().map(|(photo_id, _)| *photo_id).collect::<Vec<_>>(), photo_ids);
+        store.forget(&photo_ids[7..8]).unwrap();
+        assert_eq!(store.embeddings_after(None, 100).unwrap().embeddings.len(), 39);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::batch::{Grouping, InFlight, in_groups};
+use super::super::batch::{GROUP_MAX_AGE, Grouping, InFlight, in_groups};
 use super::super::{BatchEnd, Engine, EngineError};
 use super::overlay::NewPicture;
 use super::prepare::{Prepared, Scope};
@@ -71,7 +71,7 @@ impl<'e> Run<'e> {
             };
             Ok(Row { number, place, what })
         };
-        let grouping = Grouping { rows: GROUP, unordered: self.options.unordered };
+        let grouping = Grouping { rows: GROUP, unordered: self.options.unordered, max_age: GROUP_MAX_AGE };
         in_groups(rows, grouping, interrupt, prepare, |rows| self.commit(rows, &mut recent, listener))
     }
 
