@@ -143,7 +143,7 @@ impl Sample {
         sample
     }
 
-    /// Counts one more search, for a picture of its own.
+    /// Counts one more search, for a picture of its own; `confidence` is 0..=1.
     pub fn add(&mut self, confidence: f32) {
         self.pictures += 1;
         self.count(self.pictures - 1, confidence);

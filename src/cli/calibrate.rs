@@ -21,7 +21,7 @@ use crate::printable::field;
 /// So many of the pairs that the engine was surest of are shown.
 const SHOWN: usize = 5;
 
-/// Set the line between hit and review for pictures like yours: half of a folder's pictures are stored in a temporary
+/// Set the threshold between hit and review for pictures like yours: half of a folder's pictures are stored in a temporary
 /// home folder, edits of all and recoloured goods are searched for, and the lowest confidence is chosen that keeps false
 /// hits within --max-false-hit. The home folder is only written to at the end, so an interrupted run changes nothing.
 /// Without a folder: print what is in use.

@@ -16,9 +16,10 @@ use crate::printable::{field, line};
 use crate::upstream::aop::{PROFILE, authorize_url};
 use crate::upstream::{AopConfig, AopUpstream, TokenFile};
 
-/// Two steps. Without --code: prints the page to open in a browser; after consent it leads to the redirect address
-/// with `?code=...` in it. With --code, within two minutes: gets the tokens and keeps them in the home folder, in
-/// a file that only its owner may read. They are renewed from then on without help, for half a year.
+/// Two steps, with the upstream aop or linkplus configured (--upstream aop). Without --code: prints the page to open in a
+/// browser; after consent it leads to the redirect address with `?code=...` in it. With --code, within two minutes: gets the
+/// tokens and keeps them in the home folder, in a file that only its owner may read. They are renewed from then on without
+/// help, for half a year.
 #[derive(Args, Debug)]
 pub(super) struct Login {
     /// The address that the open platform's console knows for the app

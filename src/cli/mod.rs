@@ -60,7 +60,8 @@ const AFTER_HELP: &str = "\
 Where settings come from: the command line, else the environment (the variables named above), else
 the configuration file, else a default. The credentials never stand on the command line:
   TONGKUAN_APP_KEY, TONGKUAN_APP_SECRET     of your 1688 app (or of a sandbox)
-  TONGKUAN_REFRESH_TOKEN                    for aop and linkplus, unless `tongkuan login` was run
+  TONGKUAN_REFRESH_TOKEN                    for aop and linkplus, unless `tongkuan login` was run;
+  TONGKUAN_ACCESS_TOKEN                     or a token that was got elsewhere, while it is good
   TONGKUAN_ONEBOUND_KEY, TONGKUAN_ONEBOUND_SECRET
   TONGKUAN_TMAPI_TOKEN
 Without credentials there is no upstream: known pictures are answered, nothing is asked.
@@ -87,6 +88,8 @@ A configuration file:
   unreadable_ttl_secs = 86400        # for answers that cannot be read
   [upstream.tmapi]
   weight_unit = \"kg\"               # or \"g\": in what tmapi and onebound weigh; they do not say
+
+Besides there are `model`, and in a section base_url, access_token_file and refresh_token_file.
 
 Exit status: 0 all pictures were hits (or the command did what it was asked), 1 a miss or a
 review, 2 an error, also when standard output could not be written to (`tongkuan ... | head`),
@@ -169,7 +172,7 @@ enum Command {
     Import(moving::Import),
     /// Move all of a home to where none is: a folder, or a database that several machines share
     Move(moving::Move),
-    /// Set the line between hit and review on pictures like yours
+    /// Set the threshold between hit and review on pictures like yours
     Calibrate(calibrate::Calibrate),
     /// Give this home folder to another model, or make the sketches that are missing
     Reembed(reembed::Reembed),

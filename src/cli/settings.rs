@@ -40,8 +40,8 @@ pub(super) struct Common {
     /// pictures together [env: TONGKUAN_PROVIDER]
     #[arg(long, global = true, value_name = "PROVIDER")]
     pub(super) provider: Option<Provider>,
-    /// Whom to ask: one profile, or several separated by commas, of which the next takes over when one is spent
-    /// [env: TONGKUAN_UPSTREAM]
+    /// Whom to ask: one profile, or several separated by commas, of which the next takes over when one is spent (default:
+    /// those of the configuration file, else article where an app key and secret are set) [env: TONGKUAN_UPSTREAM]
     #[arg(long, global = true, value_name = "PROFILE", value_delimiter = ',')]
     pub(super) upstream: Option<Vec<Profile>>,
     /// The address of the first upstream, or of all of them where it is on this machine, as a sandbox's is (default: their
@@ -52,7 +52,7 @@ pub(super) struct Common {
     #[arg(long, global = true, value_name = "N")]
     pub(super) daily_budget: Option<u32>,
     /// How many of the searches for pictures that are not stored may be answered falsely, 0 to 1 (default: 0.01); the
-    /// line between hit and review follows from it [env: TONGKUAN_MAX_FALSE_HIT]
+    /// threshold between hit and review follows from it [env: TONGKUAN_MAX_FALSE_HIT]
     #[arg(long, global = true, value_name = "SHARE", value_parser = share)]
     pub(super) max_false_hit: Option<f64>,
     /// Which index answers what is near (default: local) [env: TONGKUAN_INDEX]

@@ -37,6 +37,8 @@ pub trait Embedder: Send + Sync {
     /// What the cosines of its embeddings mean.
     fn thresholds(&self) -> Thresholds;
 
+    /// The embedding of one whole picture, whose tensor is as [`Embedder::input`] says.
+    ///
     /// # Errors
     /// [`EmbedError`] when the runtime or the model fails.
     fn embed(&self, tensor: &Tensor) -> Result<Embedding, EmbedError>;
@@ -55,7 +57,8 @@ pub trait Embedder: Send + Sync {
     }
 
     /// Embeddings of sixteen parts of the picture, each half as wide and half as high, evenly spread: of what stands in
-    /// a collage or on a scene, for example. They live in the same space as those of whole pictures.
+    /// a collage or on a scene, for example. They live in the same space as those of whole pictures. `tensor` is as
+    /// [`Embedder::parts_input`] says; none come back where that is `None`.
     ///
     /// # Errors
     /// [`EmbedError`] when the runtime or the model fails.

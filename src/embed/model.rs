@@ -55,8 +55,8 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutputSpec {
-    /// The output's name in the ONNX graph; its shape is `[1, dimension]`, or `[1, windows, dimension]` for a model with
-    /// [`WindowSpec`].
+    /// The output's name in the ONNX graph; its shape is `[N, dimension]` for N pictures, or `[N, windows, dimension]` for
+    /// a model with [`WindowSpec`].
     pub name: String,
     /// Numbers a vector.
     pub dimension: usize,

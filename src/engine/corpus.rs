@@ -15,7 +15,7 @@ pub struct CorpusSample {
     /// How sure the verifier is, 0..=1, that both are the same picture, as far as the stored sketches show it: originals are
     /// not needed, but a search, which has one of the two whole, may see more.
     pub confidences: Vec<f32>,
-    /// The line between hit and review.
+    /// The threshold between hit and review, a confidence, 0..=1.
     pub line: f32,
 }
 

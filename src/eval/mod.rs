@@ -85,9 +85,9 @@ pub struct Evaluation {
     pub references: HashMap<PhotoId, Vec<Reference>>,
     /// Lines that did not count.
     pub bad_lines: Vec<BadLine>,
-    /// What the engine drew its line by: see [`crate::engine::Answer`].
+    /// From which confidence on the engine answers: see [`crate::engine::Answer::threshold`].
     pub threshold: f32,
-    /// What the line promises; see [`crate::engine::Answer`].
+    /// What that promises; see [`crate::engine::Answer::max_false_hit`].
     pub max_false_hit: Option<f64>,
     /// The model that looked, with its version and digest.
     pub model: String,

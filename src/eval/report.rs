@@ -89,7 +89,7 @@ fn page(evaluation: &Evaluation, summary: &Summary) -> Markup {
                 p.soft {
                     (summary.references) " pictures stored, " (summary.queries) " searched (" (all.seen)
                     " of a stored item, " (all.unseen) " of none). Model " (field(&summary.model))
-                    ". Hit from a score of " (format!("{:.4}", summary.threshold)) "."
+                    ". Hit from a confidence of " (format!("{:.4}", summary.threshold)) "."
                 }
                 div.tiles {
                     @for (what, value) in &tiles { div.tile { b { (value) } (what) } }

@@ -18,7 +18,8 @@ const UNSEEN: &str = "unseen";
 pub struct Summary {
     /// The model that looked, with its version and digest.
     pub model: String,
-    /// The engine's own line between hit and review, a cosine.
+    /// The engine's own threshold between hit and review: a confidence, 0..=1, or a cosine where stored pictures have no
+    /// sketch.
     pub threshold: f32,
     /// The share of false hits that the engine promises.
     pub max_false_hit: Option<f64>,

@@ -13,7 +13,8 @@ impl Placement {
         Self(map.after(&Affine::scaling(target.thumbnail.long_side())))
     }
 
-    /// Where a point of the stored picture lies in the picture in question, maybe outside.
+    /// Where a point of the stored picture lies in the picture in question, maybe outside: both from the upper left corner, in
+    /// units of the longer side.
     #[must_use]
     pub fn at(&self, x: f32, y: f32) -> (f32, f32) {
         self.0.at(x, y)
