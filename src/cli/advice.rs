@@ -104,7 +104,9 @@ fn advice(code: &str) -> Option<&'static str> {
         "no_home_folder" => "--home names one",
         "record_and_replay" => "leave --record or --replay away",
         "config_not_read" => "correct --config or TONGKUAN_CONFIG, or let this user read it",
-        "upstream_not_configured" => "see `tongkuan --help`",
+        "upstream_not_configured" => {
+            "name it, as with --upstream aop; `tongkuan --help` tells its credentials"
+        }
         "offline" => "--offline forbids it, too",
         "no_home" => "--home names another; `tongkuan add` or a search that is not offline makes one there",
         "home_not_readable" => "--home names another",
