@@ -1,7 +1,7 @@
 //! Is the bound on false hits kept on pictures that the calibration did not see?
 //!
 //! Makes queries of a folder's pictures as `tongkuan calibrate` does, asks them, and splits the pictures by lot into two
-//! halves, 20 times: one half draws the line, the other tells how many false hits that line lets through. Then the same
+//! halves, 20 times: one half sets the threshold, the other tells how many false hits that lets through. Then the same
 //! for the shipped calibration, which has seen neither half.
 //!
 //! `cargo run --release --example bound -- models/efficientnet-lite0-gem/calibration.json FOLDER SEED...`
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
             all.stored, all.unseen.queries, all.look_alikes.queries
         );
         for bound in BOUNDS {
-            let mut lines: BTreeMap<&str, Vec<(f32, f64)>> = BTreeMap::new();
+            let mut splits: BTreeMap<&str, Vec<(f32, f64)>> = BTreeMap::new();
             for split in 0..SPLITS {
                 let own = evaluation.calibration(&model, bound, |asked| asked.is_in_first_half(split));
                 let test = evaluation.calibration(&model, bound, |asked| !asked.is_in_first_half(split));
@@ -71,13 +71,13 @@ fn main() -> Result<()> {
                     if calibration.model != model.digest {
                         continue;
                     }
-                    if let Ok(line) = calibration.line(bound, all.stored) {
-                        let realised = test.realised(line.confidence);
-                        lines.entry(name).or_default().push((line.confidence, realised));
+                    if let Ok(point) = calibration.operating_point(bound, all.stored) {
+                        let realised = test.realised(point.confidence);
+                        splits.entry(name).or_default().push((point.confidence, realised));
                     }
                 }
             }
-            for (name, found) in lines {
+            for (name, found) in splits {
                 let mut rates: Vec<f64> = found.iter().map(|(_, rate)| *rate).collect();
                 rates.sort_by(f64::total_cmp);
                 let over = rates.iter().filter(|rate| **rate > bound).count();

@@ -2,7 +2,7 @@
 //!
 //! FOLDER is what `models/judge/unseen.py` has written: pictures, and queries that are like none of them. Standard input
 //! is what `models/judge/make_pairs.py` writes: of its pairs, other colours and other prints or words are the look-alikes.
-//! The kind of them that takes the highest line is what the calibration holds: the others would only thin it out, as other goods
+//! The kind of them that takes the highest threshold is what the calibration holds: the others would only thin it out, as other goods
 //! would, and whoever asks for that kind alone would get more false hits than were promised.
 //!
 //! `cargo run --release --example shipped_calibration -- FOLDER FILE < PAIRS`
@@ -176,12 +176,13 @@ fn main() -> Result<()> {
         let sample = Sample::of(pairs);
         println!("{kind}: {}", facts(&sample));
         let calibration = with(sample);
-        print_lines(&calibration);
+        print_thresholds(&calibration);
         calibration
     });
-    let line =
-        |one: &Calibration| one.line(DEFAULT_MAX_FALSE_HIT, stored).map_or(1.0, |line| line.confidence);
-    let hardest = by_kind.max_by(|a, b| line(a).total_cmp(&line(b))).context("no look-alikes")?;
+    let threshold = |one: &Calibration| {
+        one.operating_point(DEFAULT_MAX_FALSE_HIT, stored).map_or(1.0, |point| point.confidence)
+    };
+    let hardest = by_kind.max_by(|a, b| threshold(a).total_cmp(&threshold(b))).context("no look-alikes")?;
     println!("shipped: {} look-alikes", hardest.look_alikes.queries);
     std::fs::write(file, hardest.to_json() + "\n")?;
     Ok(())
@@ -192,10 +193,10 @@ fn facts(sample: &Sample) -> String {
     format!("{queries} queries of {pictures} pictures, {} stand out", confidences.len())
 }
 
-fn print_lines(calibration: &Calibration) {
+fn print_thresholds(calibration: &Calibration) {
     for bound in [0.02, 0.01, 0.005, 0.002, 0.001] {
-        match calibration.line(bound, calibration.stored) {
-            Ok(line) => println!("    {bound}: from {} on", line.confidence),
+        match calibration.operating_point(bound, calibration.stored) {
+            Ok(point) => println!("    {bound}: from {} on", point.confidence),
             Err(refused) => println!("    {bound}: {refused}"),
         }
     }

@@ -54,14 +54,14 @@ pub struct Match {
     pub evidence: Option<Evidence>,
     /// With [`Doubt::SeveralEqual`], the first other stored pictures that agree as well.
     pub rivals: [Option<PhotoId>; MAX_RIVALS],
-    /// What else is needed to draw another line.
+    /// What else is needed to judge by another threshold.
     pub contest: Contest,
 }
 
-/// What decides about a picture that stands out, besides its confidence and the line.
+/// What decides about a picture that stands out, besides its confidence and the threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Contest {
-    /// What speaks against it below the line.
+    /// What speaks against it below the threshold.
     pub doubt: Option<Doubt>,
     /// How sure it is of the surest other one that differs and lies over the picture in the same way, 0..=1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,9 +77,9 @@ pub struct Contest {
     pub whole_confidence: Option<f32>,
 }
 
-/// What another line makes of a picture that stands out.
+/// What another threshold makes of a picture that stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redrawn {
+pub enum Rejudged {
     /// It would be a hit.
     Hit,
     /// It would stand out, with what speaks against it.
@@ -89,24 +89,24 @@ pub enum Redrawn {
 }
 
 impl Contest {
-    /// What a policy with the line `line` says of a picture with this `confidence`, of at least [`REVIEW_CONFIDENCE`], which
-    /// was a hit by another line or was not; `told_apart` if that was because of a person's word.
+    /// What a policy with this `threshold` says of a picture with this `confidence`, of at least [`REVIEW_CONFIDENCE`], which
+    /// was a hit by another threshold or was not; `was_told_apart` if that was because of a person's word.
     #[must_use]
-    pub fn redrawn(&self, line: f32, confidence: f32, was_hit: bool, was_told_apart: bool) -> Redrawn {
-        let drawn = match () {
-            () if confidence < line => Redrawn::Review(self.doubt),
-            () if self.told_apart => Redrawn::Review(Some(Doubt::ToldApart)),
-            () if self.rival_confidence.is_some_and(|rival| rival >= line) => {
-                Redrawn::Review(Some(Doubt::SeveralEqual))
+    pub fn rejudged(&self, threshold: f32, confidence: f32, was_hit: bool, was_told_apart: bool) -> Rejudged {
+        let rejudged = match () {
+            () if confidence < threshold => Rejudged::Review(self.doubt),
+            () if self.told_apart => Rejudged::Review(Some(Doubt::ToldApart)),
+            () if self.rival_confidence.is_some_and(|rival| rival >= threshold) => {
+                Rejudged::Review(Some(Doubt::SeveralEqual))
             }
-            () => Redrawn::Hit,
+            () => Rejudged::Hit,
         };
         // By the whole picture it would be another one's, or a person's word would have come before its parts.
-        let whole_decides = self.by_parts && self.whole_confidence.is_some_and(|whole| whole >= line);
+        let whole_decides = self.by_parts && self.whole_confidence.is_some_and(|whole| whole >= threshold);
         // A hit by the whole, and a person's word, leave the parts unseen.
         let parts_unseen = !self.by_parts && (was_hit || was_told_apart);
-        let needs_parts = !matches!(drawn, Redrawn::Hit | Redrawn::Review(Some(Doubt::ToldApart)));
-        if whole_decides || parts_unseen && needs_parts { Redrawn::Unknown } else { drawn }
+        let needs_parts = !matches!(rejudged, Rejudged::Hit | Rejudged::Review(Some(Doubt::ToldApart)));
+        if whole_decides || parts_unseen && needs_parts { Rejudged::Unknown } else { rejudged }
     }
 }
 
@@ -157,18 +157,18 @@ pub enum Verdict {
 /// What a person has said of two stored pictures: that they are the same (`true`), that they are not, or nothing.
 pub type Said<'s> = &'s dyn Fn(PhotoId, PhotoId) -> Option<bool>;
 
-/// Where the lines between hit, review and miss are drawn.
+/// The thresholds between hit, review and miss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     thresholds: Thresholds,
-    line: OperatingPoint,
+    operating_point: OperatingPoint,
 }
 
 impl Policy {
-    /// `thresholds` come from the model's manifest (see its card for how they were measured), `line` from a calibration.
+    /// `thresholds` come from the model's manifest (see its card for how they were measured), `operating_point` from a calibration.
     #[must_use]
-    pub fn new(thresholds: Thresholds, line: OperatingPoint) -> Self {
-        Self { thresholds, line }
+    pub fn new(thresholds: Thresholds, operating_point: OperatingPoint) -> Self {
+        Self { thresholds, operating_point }
     }
 
     /// The cosine from which on a candidate without a sketch is a hit.
@@ -179,19 +179,19 @@ impl Policy {
 
     /// From which confidence on a candidate with a sketch is a hit, and what that promises.
     #[must_use]
-    pub fn line(&self) -> OperatingPoint {
-        self.line
+    pub fn operating_point(&self) -> OperatingPoint {
+        self.operating_point
     }
 
-    /// The line that decides about `matched`: on its confidence or, for a stored picture without a sketch, on its
+    /// The threshold that decides about `matched`: on its confidence or, for a stored picture without a sketch, on its
     /// score; and the share of unseen pictures, 0..=1, that it is known to let through at most.
     #[must_use]
-    pub fn line_for(&self, matched: Option<&Match>) -> (f32, Option<f64>) {
+    pub fn threshold_for(&self, matched: Option<&Match>) -> (f32, Option<f64>) {
         match matched {
             Some(Match { confidence: None, .. }) => {
                 (self.thresholds.same_picture, self.thresholds.max_false_hit)
             }
-            _ => (self.line.confidence, self.line.max_false_hit),
+            _ => (self.operating_point.confidence, self.operating_point.max_false_hit),
         }
     }
 
@@ -210,7 +210,7 @@ impl Policy {
             }
         }
         let (sure, mut matched) = opinions[surest];
-        let line = self.line.confidence;
+        let threshold = self.operating_point.confidence;
         if sure >= REVIEW_CONFIDENCE {
             let others = || opinions.iter().enumerate().filter(|(_, (sure, _))| *sure >= REVIEW_CONFIDENCE);
             let told_apart = others().any(|(_, (_, other))| {
@@ -226,13 +226,14 @@ impl Policy {
             let rival_confidence = rivals.iter().map(|(sure, _)| *sure).reduce(f32::max);
             matched.contest =
                 Contest { doubt: matched.doubt, rival_confidence, told_apart, ..Contest::default() };
-            if sure < line {
+            if sure < threshold {
                 return Verdict::Review(matched);
             }
             if told_apart {
                 return Verdict::Review(Match { doubt: Some(Doubt::ToldApart), ..matched });
             }
-            let mut rivals = rivals.iter().filter(|(sure, _)| *sure >= line).map(|(_, photo_id)| *photo_id);
+            let mut rivals =
+                rivals.iter().filter(|(sure, _)| *sure >= threshold).map(|(_, photo_id)| *photo_id);
             let rivals = std::array::from_fn(|_| rivals.next());
             if rivals[0].is_some() {
                 return Verdict::Review(Match { doubt: Some(Doubt::SeveralEqual), rivals, ..matched });
@@ -291,10 +292,10 @@ impl Policy {
             Finding { evidence: Some(evidence), .. } => evidence.doubt(),
         };
         // Nearness alone is enough or it is not; whatever is sure by its sketch goes before it.
-        let promised = self.thresholds.max_false_hit.zip(self.line.max_false_hit);
+        let promised = self.thresholds.max_false_hit.zip(self.operating_point.max_false_hit);
         let near = candidate.score >= self.thresholds.same_picture
             && promised.is_none_or(|(by_nearness, asked)| by_nearness <= asked);
-        let sure = confidence.unwrap_or(if near { self.line.confidence } else { 0.0 });
+        let sure = confidence.unwrap_or(if near { self.operating_point.confidence } else { 0.0 });
         let matched = Match {
             photo_id: candidate.photo_id,
             rule: Rule::SamePicture,
@@ -360,7 +361,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn another_line_says_of_what_was_measured_what_judging_with_it_says(
+        fn another_threshold_says_of_what_was_measured_what_judging_with_it_says(
             sure in proptest::collection::vec(0.0..1.0_f32, 1..=4),
             (before, after) in (0.3..1.0_f32, 0.3..1.0_f32),
             told in proptest::collection::vec(proptest::option::weighted(0.3, any::<bool>()), 16),
@@ -381,12 +382,12 @@ mod tests {
             };
             let judged = |confidence: f32| {
                 let thresholds = Thresholds { same_picture: 0.99, review: 0.95, max_false_hit: None };
-                let line = OperatingPoint { confidence, ..OperatingPoint::UNCALIBRATED };
-                Policy::new(thresholds, line).judge(&findings, &said)
+                let point = OperatingPoint { confidence, ..OperatingPoint::UNCALIBRATED };
+                Policy::new(thresholds, point).judge(&findings, &said)
             };
             let (first, second) = (judged(before), judged(after));
             let (Verdict::Hit(matched) | Verdict::Review(matched)) = first else {
-                prop_assert_eq!(first, second, "what stands out does so by any line");
+                prop_assert_eq!(first, second, "what stands out does so by any threshold");
                 return Ok(());
             };
             let Some(confidence) = matched.confidence.filter(|sure| *sure >= REVIEW_CONFIDENCE) else {
@@ -394,14 +395,14 @@ mod tests {
             };
             let was_hit = matches!(first, Verdict::Hit(_));
             let was_told_apart = matched.doubt == Some(Doubt::ToldApart);
-            match (matched.contest.redrawn(after, confidence, was_hit, was_told_apart), second) {
-                (Redrawn::Hit, Verdict::Hit(same)) => prop_assert_eq!(same.photo_id, matched.photo_id),
-                (Redrawn::Review(doubt), Verdict::Review(same)) => {
+            match (matched.contest.rejudged(after, confidence, was_hit, was_told_apart), second) {
+                (Rejudged::Hit, Verdict::Hit(same)) => prop_assert_eq!(same.photo_id, matched.photo_id),
+                (Rejudged::Review(doubt), Verdict::Review(same)) => {
                     prop_assert_eq!((same.photo_id, same.doubt), (matched.photo_id, doubt));
                 }
                 // Only where parts would be looked at, which were not.
-                (Redrawn::Unknown, Verdict::Review(_)) => prop_assert!(was_hit || was_told_apart),
-                (redrawn, second) => prop_assert!(false, "{redrawn:?} of {second:?}"),
+                (Rejudged::Unknown, Verdict::Review(_)) => prop_assert!(was_hit || was_told_apart),
+                (rejudged, second) => prop_assert!(false, "{rejudged:?} of {second:?}"),
             }
         }
     }

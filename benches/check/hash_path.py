@@ -21,7 +21,7 @@ many pictures had one proposed at all. Found by the hash is what is `seen` by th
 equal to a stored picture by bytes or pixels. Bounds are those of Clopper and Pearson, one-sided, with 95 % certainty.
 
 `--sheet` shows what was seen: whether it truly shows the same is for a person to tell. Of pictures that the judge or its
-line were made with, a bound says less than of others.
+threshold were made with, a bound says less than of others.
 """
 
 import argparse

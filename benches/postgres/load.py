@@ -20,7 +20,7 @@ Printed, for SQLite and PostgreSQL:
     edits new   edits that were stored beside their original or another edit of it: what the recogniser misses, on both alike
     lost        pictures that were told to be stored and that a second look, after all has ended, does not find: must be 0
     faded       pictures that were told to be seen, so were not stored, and that the second look calls new: the home has grown since,
-                and its line with it
+                and its threshold with it
     photos      rows of `photos`, which must be those of `new`
     booked      calls in the ledger; `counted` are those that the sandbox has counted. They are equal; where workers were killed
                 or the server went away, a call may be booked that was not made, never the other way round

@@ -127,8 +127,8 @@ def judged(model, maps, present, rows, device, scale, zero):
     rng = np.random.default_rng(0)
     few = min(len(unseen), len(other))
     false = np.concatenate([rng.permutation(unseen)[:few], rng.permutation(other)[:few]])
-    line = evaluate.cut(false, 0.01)
-    return float(found.mean()), float((found & (right >= line)).mean())
+    threshold = evaluate.cut(false, 0.01)
+    return float(found.mean()), float((found & (right >= threshold)).mean())
 
 
 def main():

@@ -1,10 +1,10 @@
 //! From which confidence on may a stored picture be the answer, if at most so many searches may be answered falsely?
 //!
 //! A [`Calibration`] holds how sure the engine was about pictures that it must not answer, and how many pictures were
-//! stored then. [`Calibration::line`] is the lowest confidence at which the false hits are few enough: not those that
+//! stored then. [`Calibration::operating_point`] is the lowest confidence at which the false hits are few enough: not those that
 //! were counted but the upper 95 % bound of Clopper and Pearson (Biometrika 26, 1934), corrected for the edits of one
 //! picture, which are not independent, and for the number of pictures that are stored now. Pictures of which a look-alike
-//! is stored are counted apart from those that are like no stored one; the line keeps the bound of each. A bound that the
+//! is stored are counted apart from those that are like no stored one; the threshold keeps the bound of each. A bound that the
 //! pairs cannot support is refused with the number that would.
 //!
 //! Pure: no I/O, no clock. How well the bound is kept is in docs/benchmarks/bound.md.
@@ -273,18 +273,18 @@ impl Calibration {
     }
 
     /// The share, 0..=1, of these very searches that reaches `confidence`, of the kind of which more do: for who tests the
-    /// line of another calibration.
+    /// threshold of another calibration.
     #[must_use]
     pub fn realised(&self, confidence: f32) -> f64 {
         self.unseen.realised(confidence).max(self.look_alikes.realised(confidence))
     }
 
-    /// The lowest confidence that keeps the false hits at `max_false_hit` (0..=1) with `stored` pictures stored, but
-    /// never one that only stands out.
+    /// The threshold: the lowest confidence that keeps the false hits at `max_false_hit` (0..=1) with `stored` pictures
+    /// stored, but never one that only stands out.
     ///
     /// # Errors
-    /// [`TooFewPairs`] when even a line above all that was seen cannot promise it.
-    pub fn line(&self, max_false_hit: f64, stored: u64) -> Result<OperatingPoint, TooFewPairs> {
+    /// [`TooFewPairs`] when even a threshold above all that was seen cannot promise it.
+    pub fn operating_point(&self, max_false_hit: f64, stored: u64) -> Result<OperatingPoint, TooFewPairs> {
         let mut cuts: Vec<f32> = self
             .unseen
             .confidences
@@ -321,7 +321,7 @@ impl Calibration {
         (least(&self.unseen) * self.growth(stored)).max(least(&self.look_alikes))
     }
 
-    /// A line above everything that was seen, and what it promises.
+    /// A threshold above everything that was seen, and what it promises.
     #[must_use]
     pub fn strictest(&self, stored: u64) -> OperatingPoint {
         let highest = |sample: &Sample| sample.confidences.first().map_or(REVIEW_CONFIDENCE, |c| c.next_up());
@@ -378,37 +378,42 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_the_lowest_that_keeps_the_bound() {
+    fn the_threshold_is_the_lowest_that_keeps_the_bound() {
         let calibration = calibration(sample(3000, 0), sample(3000, 60));
-        let line = calibration.line(0.01, 1000).expect("supported");
-        assert!(calibration.bound(line.confidence, 1000) <= 0.01);
-        let below = line.confidence.next_down();
-        assert!(calibration.bound(below, 1000) > 0.01, "{line:?}");
+        let point = calibration.operating_point(0.01, 1000).expect("supported");
+        assert!(calibration.bound(point.confidence, 1000) <= 0.01);
+        let below = point.confidence.next_down();
+        assert!(calibration.bound(below, 1000) > 0.01, "{point:?}");
         // SciPy 1.17: 20 of 3,000 have the bound 0.967 %, 21 have 1.006 %.
-        assert_eq!(calibration.look_alikes.confidences.iter().filter(|c| **c >= line.confidence).count(), 20);
-        let bounds = line.bounds.expect("calibrated");
+        assert_eq!(
+            calibration.look_alikes.confidences.iter().filter(|c| **c >= point.confidence).count(),
+            20
+        );
+        let bounds = point.bounds.expect("calibrated");
         assert!(bounds.look_alikes <= 0.01 && bounds.unseen < 0.001, "{bounds:?}");
     }
 
     #[test]
     fn each_kind_keeps_the_bound_and_neither_hides_behind_the_other() {
         let (few, many) = (sample(3000, 0), sample(3000, 60));
-        let by_unseen = calibration(many.clone(), few.clone()).line(0.01, 1000).expect("supported");
-        let by_look_alikes = calibration(few, many.clone()).line(0.01, 1000).expect("supported");
+        let by_unseen =
+            calibration(many.clone(), few.clone()).operating_point(0.01, 1000).expect("supported");
+        let by_look_alikes = calibration(few, many.clone()).operating_point(0.01, 1000).expect("supported");
         assert_eq!(by_unseen.confidence.total_cmp(&by_look_alikes.confidence), std::cmp::Ordering::Equal);
         assert!(many.bound(by_unseen.confidence) <= 0.01);
     }
 
     #[test]
-    fn a_line_never_lies_below_what_stands_out() {
-        let line = calibration(sample(3000, 0), sample(3000, 0)).line(0.5, 1000).expect("supported");
-        assert!(line.confidence.total_cmp(&REVIEW_CONFIDENCE).is_eq(), "{line:?}");
+    fn a_threshold_never_lies_below_what_stands_out() {
+        let point =
+            calibration(sample(3000, 0), sample(3000, 0)).operating_point(0.5, 1000).expect("supported");
+        assert!(point.confidence.total_cmp(&REVIEW_CONFIDENCE).is_eq(), "{point:?}");
     }
 
     #[test]
-    fn more_stored_pictures_raise_the_line_and_at_last_the_bound_is_refused() {
+    fn more_stored_pictures_raise_the_threshold_and_at_last_the_bound_is_refused() {
         let calibration = calibration(sample(3000, 20), sample(3000, 0));
-        let at = |stored| calibration.line(0.01, stored).map(|line| line.confidence);
+        let at = |stored| calibration.operating_point(0.01, stored).map(|point| point.confidence);
         assert_eq!(at(10), at(1000), "fewer pictures than it was made on change nothing");
         assert!(at(5000).expect("supported") > at(1000).expect("supported"));
         let refused = at(50_000).expect_err("19 times the accidents");
@@ -419,17 +424,17 @@ mod tests {
     #[test]
     fn as_many_pairs_as_a_refusal_names_are_enough() {
         let few = calibration(sample(100, 0), sample(100, 0));
-        let refused = few.line(0.01, 1000).expect_err("too few");
+        let refused = few.operating_point(0.01, 1000).expect_err("too few");
         let half = refused.needed / 2 + 1;
         let enough = calibration(sample(half, 0), sample(half, 0));
-        assert!(enough.line(0.01, 1000).is_ok(), "{refused}");
+        assert!(enough.operating_point(0.01, 1000).is_ok(), "{refused}");
         let too_few = calibration(sample(half * 9 / 10, 0), sample(half * 9 / 10, 0));
-        assert!(too_few.line(0.01, 1000).is_err(), "{refused}");
+        assert!(too_few.operating_point(0.01, 1000).is_err(), "{refused}");
     }
 
     #[test]
     fn a_kind_that_was_never_tried_supports_nothing() {
-        assert!(calibration(sample(100_000, 0), Sample::default()).line(0.3, 1000).is_err());
+        assert!(calibration(sample(100_000, 0), Sample::default()).operating_point(0.3, 1000).is_err());
     }
 
     #[test]
@@ -465,17 +470,17 @@ mod tests {
             crate::verify::weights_digest(),
             "make it again: docs/benchmarks/bound.md"
         );
-        assert!(shipped.line(DEFAULT_MAX_FALSE_HIT, shipped.stored).is_ok());
+        assert!(shipped.operating_point(DEFAULT_MAX_FALSE_HIT, shipped.stored).is_ok());
     }
 
     proptest! {
         #[test]
-        fn who_allows_more_or_stores_less_has_no_higher_line(
+        fn who_allows_more_or_stores_less_has_no_higher_threshold(
             (n, k) in (400..4000_usize, 0..50_u16), (a, b) in (0.001..0.5_f64, 0.001..0.5_f64),
             (few, many) in (1..5000_u64, 1..5000_u64)
         ) {
             let calibration = calibration(sample(n, k / 9), sample(n, k));
-            let at = |max, stored| calibration.line(max, stored).map_or(2.0, |line| line.confidence);
+            let at = |max, stored| calibration.operating_point(max, stored).map_or(2.0, |point| point.confidence);
             prop_assert!(at(a.max(b), few) <= at(a.min(b), few));
             prop_assert!(at(a, few.min(many)) <= at(a, few.max(many)));
         }

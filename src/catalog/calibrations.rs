@@ -58,7 +58,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// How often anything that a line is drawn by was changed: a cached line is drawn anew when this has grown.
+    /// How often anything that a threshold follows from was changed: a cached one is computed anew when this has grown.
     ///
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.

@@ -21,7 +21,7 @@ pub struct Recognised {
     pub score: f32,
     /// How sure the verifier was, 0..=1.
     pub confidence: f32,
-    /// The share of false hits, 0..=1, that the line which it reached was to keep to.
+    /// The share of false hits, 0..=1, that the threshold which it reached was to keep to.
     pub max_false_hit: f32,
     /// The verifier that was so sure: `weights_digest` of it.
     pub verifier: String,
@@ -31,7 +31,7 @@ pub struct Recognised {
 
 impl Catalog {
     /// What a file was taken for; `None` where it was not recognised by sight, or that does not hold any more: the photo is
-    /// gone, a person has told it apart from another, or lines are drawn by another calibration or model.
+    /// gone, a person has told it apart from another, or thresholds follow from another calibration or model.
     ///
     /// # Errors
     /// [`CatalogError`] when the file cannot be read.
@@ -100,7 +100,7 @@ pub(super) fn forget_recognised_as(
     Ok(())
 }
 
-/// For when the line or the vectors become others.
+/// For when the threshold or the vectors become others.
 pub(super) fn forget_all_recognised(transaction: &Transaction<'_>) -> Result<(), rusqlite::Error> {
     transaction.execute("DELETE FROM recognised", [])?;
     Ok(())

@@ -50,17 +50,17 @@ impl Calibrate {
             open_store(&settings.home)?.keep_calibration(None)?;
         }
         let engine = settings.engine(false)?;
-        let (line, on) = (engine.line()?, engine.calibrated_on());
+        let (point, on) = (engine.operating_point()?, engine.calibrated_on());
         if settings.json {
             writeln!(
                 stdout(),
                 "{}",
-                json!({"id": null, "threshold": line.confidence, "max_false_hit": line.max_false_hit,
-                    "bounds": line.bounds, "calibrated_on": on})
+                json!({"id": null, "threshold": point.confidence, "max_false_hit": point.max_false_hit,
+                    "bounds": point.bounds, "calibrated_on": on})
             )?;
         } else {
-            let promised = show::promised(line.bounds, line.max_false_hit);
-            writeln!(stdout(), "hits from confidence {:.4} on: {promised} ({on})", line.confidence)?;
+            let promised = show::promised(point.bounds, point.max_false_hit);
+            writeln!(stdout(), "hits from confidence {:.4} on: {promised} ({on})", point.confidence)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -82,7 +82,7 @@ impl Calibrate {
         let model = engine.model().clone();
         // An hour is not spent on what cannot be promised however it goes.
         let best = best_calibration(folder, &pictures, options, &model, asked)?;
-        if let Err(refused) = best.line(asked, stored()?) {
+        if let Err(refused) = best.operating_point(asked, stored()?) {
             return Err(too_few(refused, named, "at least"));
         }
         let made = make(folder, &pictures, &scratch.join("set"), options, &terminal)?;
@@ -92,8 +92,8 @@ impl Calibrate {
         let usable = named - made.unreadable.len();
         let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, SecondLook::Always, &terminal)?;
         let calibration = evaluation.calibration(&model, asked, |_| true);
-        let line = match calibration.line(asked, stored()?) {
-            Ok(line) => line,
+        let point = match calibration.operating_point(asked, stored()?) {
+            Ok(point) => point,
             Err(refused) => return Err(too_few(refused, usable, "about")),
         };
         let store = match store {
@@ -101,10 +101,10 @@ impl Calibrate {
             None => open_store(&home)?,
         };
         store.keep_calibration(Some(&calibration))?;
-        let answered = evaluation.answered_at(line.confidence);
+        let answered = evaluation.answered_at(point.confidence);
         let mut out = stdout();
         if json {
-            let report = json!({"id": null, "threshold": line.confidence, "max_false_hit": asked, "seed": self.seed,
+            let report = json!({"id": null, "threshold": point.confidence, "max_false_hit": asked, "seed": self.seed,
                 "pictures": usable, "pairs": calibration.pairs(), "answered": answered,
                 "unseen": calibration.unseen.queries, "look_alikes": calibration.look_alikes.queries,
                 "model": evaluation.model});
@@ -114,7 +114,7 @@ impl Calibrate {
         writeln!(
             out,
             "hits from confidence {:.4} on: at most {:.2} % false hits, on {} pairs of {} pictures",
-            line.confidence,
+            point.confidence,
             asked * 100.0,
             calibration.pairs(),
             usable

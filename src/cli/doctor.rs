@@ -309,9 +309,9 @@ fn ledger(engine: &Engine) -> Result<String> {
 
 /// From where on pictures are the same, and what that promises.
 fn promise(engine: &Engine) -> Result<String> {
-    let line = engine.line()?;
-    let promised = show::promised(line.bounds, line.max_false_hit);
-    Ok(format!("hits from confidence {:.4} on: {promised} ({})", line.confidence, engine.calibrated_on()))
+    let point = engine.operating_point()?;
+    let promised = show::promised(point.bounds, point.max_false_hit);
+    Ok(format!("hits from confidence {:.4} on: {promised} ({})", point.confidence, engine.calibrated_on()))
 }
 
 /// Which runtime is loaded, and whether it would tell others about this machine if it were let.

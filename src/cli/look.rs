@@ -121,7 +121,7 @@ const SAMPLED: usize = 2000;
 
 #[derive(Args, Debug)]
 pub(super) struct Stats {
-    /// Draw it: how near the stored pictures lie to each other, with the line in it, calls and calls saved, and growth
+    /// Draw it: how near the stored pictures lie to each other, with the threshold in it, calls and calls saved, and growth
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
 }
@@ -153,7 +153,7 @@ fn plots(engine: &Engine) -> Result<String> {
             &wide(&sample.confidences),
             (0.0, 1.0),
             40,
-            Some((f64::from(sample.line), "line")),
+            Some((f64::from(sample.threshold), "threshold")),
         ),
         plot::histogram(
             "Similarity of the nearest other picture",

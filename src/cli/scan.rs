@@ -28,7 +28,7 @@ mod against;
 /// Which pictures of a folder are the same: by bytes, by pixels, and by sight.
 ///
 /// A picture joins a group if the judge takes it for the picture that stands for the group (the one with the most
-/// pixels), by the line that searches use; other colours and prints are kept apart and shown. Nothing is changed in the
+/// pixels), by the threshold that searches use; other colours and prints are kept apart and shown. Nothing is changed in the
 /// folder unless --apply and --yes say so. What is known is kept in HOME/scans: the next scan opens changed files only,
 /// and an interrupted one goes on where it stopped.
 #[derive(Args, Debug)]
@@ -253,7 +253,7 @@ impl ScanCommand {
     }
 }
 
-/// An engine for a scan's home: by itself, with the user's model and line.
+/// An engine for a scan's home: by itself, with the user's model and threshold.
 fn scan_engine(settings: &Settings, home: &Path) -> Result<Engine> {
     let mut builder = settings.builder_on(home, true)?.without_graph();
     if let Some(share) = settings.max_false_hit {

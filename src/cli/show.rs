@@ -174,14 +174,14 @@ pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::i
         writeln!(out, "    {:.0} % of what is in sight has its colour", colours * 100.0)?;
     }
     let promise = promised(explain.bounds(), explain.max_false_hit());
-    writeln!(out, "    line {:.4}: {promise}, {}", explain.threshold(), explain.calibrated_on())?;
+    writeln!(out, "    threshold {:.4}: {promise}, {}", explain.threshold(), explain.calibrated_on())?;
     match explain.doubt() {
         Some(doubt) => writeln!(out, "    against it: {}", against(doubt, &[])),
         None => Ok(()),
     }
 }
 
-/// What a line promises, for each kind of searches that must not be answered.
+/// What a threshold promises, for each kind of searches that must not be answered.
 pub(super) fn promised(bounds: Option<Bounds>, max_false_hit: Option<f64>) -> String {
     let percent = |share: f64| format!("{:.2} %", share * 100.0);
     match (bounds, max_false_hit) {

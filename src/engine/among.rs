@@ -133,7 +133,7 @@ impl Engine {
         Ok(self.store.said_of(photo_ids)?)
     }
 
-    /// The lines between hit, review and miss in a home of `stored` pictures.
+    /// The thresholds between hit, review and miss in a home of `stored` pictures.
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails.
@@ -158,7 +158,7 @@ impl Engine {
     }
 
     /// Which of these pictures show the same: for each the place of the first one that it is the same as, or its own. By sight
-    /// and by the line for as many pictures as there are here; none is stored.
+    /// and by the threshold for as many pictures as there are here; none is stored.
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails.

@@ -165,7 +165,7 @@ impl Answer {
     /// The confidence from which on a picture is a hit; where the matched picture has no sketch, the score.
     #[must_use]
     pub fn threshold(&self) -> f32 {
-        self.explain.line_for_the_match().0
+        self.explain.threshold_for_the_match().0
     }
 
     /// With 95 % certainty at most this share of the searches for pictures that are not stored passes the threshold:
@@ -173,7 +173,7 @@ impl Answer {
     /// `None` when nothing is known about the model.
     #[must_use]
     pub fn max_false_hit(&self) -> Option<f64> {
-        self.explain.line_for_the_match().1
+        self.explain.threshold_for_the_match().1
     }
 }
 

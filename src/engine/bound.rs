@@ -1,4 +1,4 @@
-//! Which line keeps the false hits as few as the user allows? Of the home's own calibration, else the shipped one.
+//! Which threshold keeps the false hits as few as the user allows? Of the home's own calibration, else the shipped one.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::vector::{Fingerprint, Thresholds};
 use crate::verdict::Policy;
 use crate::verify::weights_digest;
 
-/// Where the line of a home comes from.
+/// Where the threshold of a home comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CalibratedOn {
@@ -32,7 +32,7 @@ impl fmt::Display for CalibratedOn {
     }
 }
 
-/// The lines of one home, by how many pictures it stores.
+/// The thresholds of one home, by how many pictures it stores.
 pub(super) struct Bound {
     fingerprint: Fingerprint,
     thresholds: Thresholds,
@@ -48,9 +48,9 @@ struct Now {
     calibration: Option<Calibration>,
     calibrated_on: CalibratedOn,
     asked: f64,
-    /// The number of pictures that the line is for.
+    /// The number of pictures that the operating point is for.
     stored: u64,
-    line: OperatingPoint,
+    operating_point: OperatingPoint,
 }
 
 impl Bound {
@@ -70,13 +70,13 @@ impl Bound {
             return Err(EngineError::Uncalibrated { model: fingerprint.to_string() });
         }
         if let Some(calibration) = &now.calibration {
-            now.line = calibration.line(now.asked, 0)?;
+            now.operating_point = calibration.operating_point(now.asked, 0)?;
         }
         Ok(Self { fingerprint: fingerprint.clone(), thresholds, asked, now: Mutex::new(now) })
     }
 
     /// The policy with `stored` pictures, by the newest calibration, whichever process made it. Where that cannot
-    /// promise what was asked for any more, the line is that of the largest home for which it could, and the policy says
+    /// promise what was asked for any more, the threshold is that of the largest home for which it could, and the policy says
     /// what it promises here.
     pub(super) fn policy(
         &self,
@@ -89,8 +89,8 @@ impl Bound {
         if now.calibrations != calibrations {
             *now = Now::read(store, &self.fingerprint, self.asked)?;
         }
-        now.draw_line(stored, progress);
-        Ok(Policy::new(self.thresholds, now.line))
+        now.update_operating_point(stored, progress);
+        Ok(Policy::new(self.thresholds, now.operating_point))
     }
 
     /// As [`policy`](Self::policy), by the calibration that was read last; `None` where that is not the one of `calibrations`.
@@ -104,16 +104,16 @@ impl Bound {
         if calibrations != Some(now.calibrations) {
             return None;
         }
-        now.draw_line(stored, progress);
-        Some(Policy::new(self.thresholds, now.line))
+        now.update_operating_point(stored, progress);
+        Some(Policy::new(self.thresholds, now.operating_point))
     }
 
     /// The policy of the last search.
     pub(super) fn newest(&self) -> Policy {
-        Policy::new(self.thresholds, self.now().line)
+        Policy::new(self.thresholds, self.now().operating_point)
     }
 
-    /// The share of false hits, 0..=1, that the line is to keep to.
+    /// The share of false hits, 0..=1, that the threshold is to keep to.
     pub(super) fn asked(&self) -> f64 {
         self.now().asked
     }
@@ -128,7 +128,7 @@ impl Bound {
 }
 
 impl Now {
-    /// Without a line yet.
+    /// Without a threshold yet.
     fn read(store: &dyn Store, fingerprint: &Fingerprint, asked: Option<f64>) -> Result<Self, EngineError> {
         // First: what changes after this is read at the next look.
         let calibrations = store.calibrations()?;
@@ -152,45 +152,46 @@ impl Now {
             calibrated_on,
             asked,
             stored: 0,
-            line: OperatingPoint::UNCALIBRATED,
+            operating_point: OperatingPoint::UNCALIBRATED,
         })
     }
 
-    /// Draws the line for so many pictures.
-    fn draw_line(&mut self, stored: u64, progress: &dyn Progress) {
-        // Doublings are fine enough, and a new line for each picture would cost more than it tells.
+    /// Computes the operating point for so many pictures.
+    fn update_operating_point(&mut self, stored: u64, progress: &dyn Progress) {
+        // Doublings are fine enough, and a new threshold for each picture would cost more than it tells.
         let stored = stored.max(1).next_power_of_two();
         if let (true, Some(calibration)) = (self.stored != stored, &self.calibration) {
-            self.line = calibration.line(self.asked, stored).unwrap_or_else(|refused| {
-                progress.note(&refused.to_string());
-                line_of_the_largest(calibration, self.asked, stored)
-            });
+            self.operating_point =
+                calibration.operating_point(self.asked, stored).unwrap_or_else(|refused| {
+                    progress.note(&refused.to_string());
+                    point_of_the_largest(calibration, self.asked, stored)
+                });
             self.stored = stored;
         }
     }
 }
 
-fn line_of_the_largest(calibration: &Calibration, asked: f64, stored: u64) -> OperatingPoint {
+fn point_of_the_largest(calibration: &Calibration, asked: f64, stored: u64) -> OperatingPoint {
     let mut fewer = std::iter::successors(Some(stored / 2), |n| (*n > 0).then_some(n / 2));
-    let largest = fewer.find_map(|n| calibration.line(asked, n).ok());
-    let line = largest.unwrap_or_else(|| calibration.strictest(stored));
-    let bounds = calibration.bounds(line.confidence, stored);
-    OperatingPoint { max_false_hit: Some(bounds.worst()), bounds: Some(bounds), ..line }
+    let largest = fewer.find_map(|n| calibration.operating_point(asked, n).ok());
+    let point = largest.unwrap_or_else(|| calibration.strictest(stored));
+    let bounds = calibration.bounds(point.confidence, stored);
+    OperatingPoint { max_false_hit: Some(bounds.worst()), bounds: Some(bounds), ..point }
 }
 
 impl Engine {
-    /// Where the line between hit and review comes from.
+    /// Where the threshold between hit and review comes from.
     #[must_use]
     pub fn calibrated_on(&self) -> CalibratedOn {
         self.bound.calibrated_on()
     }
 
-    /// The line with as many pictures as are stored now.
+    /// The threshold between hit and review with as many pictures as are stored now.
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails.
-    pub fn line(&self) -> Result<OperatingPoint, EngineError> {
+    pub fn operating_point(&self) -> Result<OperatingPoint, EngineError> {
         let stored = self.store.photo_count()?;
-        Ok(self.bound.policy(self.store.as_ref(), stored, self.progress.as_ref())?.line())
+        Ok(self.bound.policy(self.store.as_ref(), stored, self.progress.as_ref())?.operating_point())
     }
 }

@@ -177,7 +177,7 @@ impl EngineBuilder {
         self
     }
 
-    /// The share, 0..=1, of the searches for pictures that are not stored that may be answered falsely: the line
+    /// The share, 0..=1, of the searches for pictures that are not stored that may be answered falsely: the threshold
     /// between hit and review follows from it. By default what the calibration was made for, one in a hundred if it is the
     /// shipped one; a model without a calibration then promises nothing.
     #[must_use]

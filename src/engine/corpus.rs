@@ -16,7 +16,7 @@ pub struct CorpusSample {
     /// not needed, but a search, which has one of the two whole, may see more.
     pub confidences: Vec<f32>,
     /// The threshold between hit and review, a confidence, 0..=1.
-    pub line: f32,
+    pub threshold: f32,
 }
 
 impl Engine {
@@ -33,7 +33,7 @@ impl Engine {
         Ok(CorpusSample {
             similarities: pairs.iter().flatten().map(|(score, _)| *score).collect(),
             confidences: pairs.iter().flatten().filter_map(|(_, sure)| *sure).collect(),
-            line: self.line()?.confidence,
+            threshold: self.operating_point()?.confidence,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::verify::{Doubt, Evidence};
 #[non_exhaustive]
 pub struct Explanation {
     pub(super) verdict: Verdict,
-    /// Where the lines were drawn when the verdict was.
+    /// The thresholds when the verdict was reached.
     pub(super) policy: Policy,
     pub(super) calibrated_on: CalibratedOn,
     /// The photo whose answer was given, where that is another than the recognised one.
@@ -69,8 +69,8 @@ impl Explanation {
         self.best().filter(|_| !matches!(self.verdict, Verdict::Miss { .. }))
     }
 
-    pub(super) fn line_for_the_match(&self) -> (f32, Option<f64>) {
-        self.policy.line_for(self.matched().as_ref())
+    pub(super) fn threshold_for_the_match(&self) -> (f32, Option<f64>) {
+        self.policy.threshold_for(self.matched().as_ref())
     }
 
     /// The candidate or, where a person has said that another one is the same, the one whose answer was given.
@@ -116,25 +116,26 @@ impl Explanation {
         self.best().and_then(|best| best.evidence).map(|evidence| evidence.colour_agreement)
     }
 
-    /// The line that the candidate had to reach: of its confidence or, without a sketch, of its score.
+    /// The threshold that the candidate had to reach: of its confidence or, without a sketch, of its score.
     #[must_use]
     pub fn threshold(&self) -> f32 {
-        self.policy.line_for(self.best().as_ref()).0
+        self.policy.threshold_for(self.best().as_ref()).0
     }
 
-    /// What that line promises; see [`super::Answer::max_false_hit`].
+    /// What that threshold promises; see [`super::Answer::max_false_hit`].
     #[must_use]
     pub fn max_false_hit(&self) -> Option<f64> {
-        self.policy.line_for(self.best().as_ref()).1
+        self.policy.threshold_for(self.best().as_ref()).1
     }
 
     /// The promise by kinds of searches; `None` where nothing is calibrated, and for a stored picture without a sketch.
     #[must_use]
     pub fn bounds(&self) -> Option<Bounds> {
-        self.policy.line().bounds.filter(|_| self.max_false_hit() == self.policy.line().max_false_hit)
+        let point = self.policy.operating_point();
+        point.bounds.filter(|_| self.max_false_hit() == point.max_false_hit)
     }
 
-    /// Whose calibration the line follows from.
+    /// Whose calibration the threshold follows from.
     #[must_use]
     pub fn calibrated_on(&self) -> CalibratedOn {
         self.calibrated_on

@@ -144,7 +144,7 @@ pub(super) fn judge(
     Ok(Judged { policy, verdict, near })
 }
 
-/// A hit among pictures that only their hashes propose, by the line and the rules for all others; `None` for anything else,
+/// A hit among pictures that only their hashes propose, by the threshold and the rules for all others; `None` for anything else,
 /// and for one that does not lie on the whole picture: the embedding has to find out then.
 fn judge_proposed(
     look: &impl Look,

@@ -1,4 +1,4 @@
-//! What an evaluation says of the line between hit and review.
+//! What an evaluation says of the threshold between hit and review.
 
 use std::path::{Path, PathBuf};
 
@@ -80,8 +80,8 @@ impl EvaluatedQuery {
         self.line.made_of.as_deref().unwrap_or(&self.line.path)
     }
 
-    /// Heads or tails for the picture that it was made of, the same for all that was made of that: for who draws a line by
-    /// one half of the pictures and tests it on the other. Each `split` has its own lot. Pictures are told by their
+    /// Heads or tails for the picture that it was made of, the same for all that was made of that: for who sets a threshold
+    /// by one half of the pictures and tests it on the other. Each `split` has its own lot. Pictures are told by their
     /// numbers, as [`make`](super::make) gives them.
     #[must_use]
     pub fn is_in_first_half(&self, split: u64) -> bool {

@@ -407,9 +407,9 @@ fn rests_on(
     let mut hash = Sha256::new();
     hash.update([RULES]);
     hash.update(weights_digest());
-    let line = policy.line();
-    hash.update(line.confidence.to_bits().to_le_bytes());
-    hash.update(line.max_false_hit.unwrap_or(-1.0).to_bits().to_le_bytes());
+    let point = policy.operating_point();
+    hash.update(point.confidence.to_bits().to_le_bytes());
+    hash.update(point.max_false_hit.unwrap_or(-1.0).to_bits().to_le_bytes());
     hash.update(policy.hit_threshold().to_bits().to_le_bytes());
     for candidate in nearest {
         if let Some((_, pixels)) = medoids.of.get(&candidate.photo_id) {

@@ -2,7 +2,7 @@
 //!
 //! **The rule.** Every distinct picture is judged once, in an order that depends on nothing but content: the most pixels
 //! (by the file's header) first, then the most bytes, then by SHA-256. It is compared with the pictures that stand for a
-//! group so far (medoids), as a search compares it with stored ones, by the same line. It joins the one it is the same
+//! group so far (medoids), as a search compares it with stored ones, by the same threshold. It joins the one it is the same
 //! picture as; else it stands for a group of its own. So a group holds what the judge took for its medoid, and no chain
 //! of neighbours; and neither the order of the files nor the number of threads changes anything. A person's word comes
 //! before: a picture joins none that it, or one of its group, was told apart from, and joins one that it was told to be

@@ -123,10 +123,10 @@ pub fn write_page(scan: &mut Scan, path: &Path, options: PageOptions) -> Result<
         cards.push(Card { group: None, pairs: vec![pair_of(pair)], left_out: 0 });
         Ok(())
     })?;
-    let line = scan.engine.line()?.confidence;
+    let threshold = f64::from(scan.engine.operating_point()?.confidence);
     let plots = [
         in_page(
-            &histogram("Confidence · 置信度", &sure, (0.0, 1.0), 40, Some((f64::from(line), "line"))),
+            &histogram("Confidence · 置信度", &sure, (0.0, 1.0), 40, Some((threshold, "threshold · 阈值"))),
             "Confidence of the pairs",
         ),
         in_page(&histogram("Similarity · 相似度", &near, (0.0, 1.0), 40, None), "Similarity of the pairs"),

@@ -16,7 +16,7 @@ const REFINED_FROM_PROMISE: f32 = 0.7;
 const MEASURED: usize = 2;
 /// ... and the promise from which on the other refined ones are, too: colour variants look alike in brightness.
 const MEASURED_FROM_PROMISE: f32 = 1.2;
-/// From this probability of being the same on, a candidate's other guesses are not looked at: no line lies higher
+/// From this probability of being the same on, a candidate's other guesses are not looked at: no threshold lies higher
 /// (docs/benchmarks/bound.md).
 const SURE: f32 = 0.998;
 /// What a step of 255 by which the colours differ takes from a candidate's promise, and how many steps count.

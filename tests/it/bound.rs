@@ -1,4 +1,4 @@
-//! The line between hit and review: what it promises, and whether goods that it was not drawn on keep the promise.
+//! The threshold between hit and review: what it promises, and whether goods that it was not set on keep the promise.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ fn a_model_without_a_calibration_promises_nothing_and_refuses_a_bound() {
     let bench = Bench::new();
     let engine = bench.engine();
     assert_eq!(
-        (engine.line().unwrap(), engine.calibrated_on()),
+        (engine.operating_point().unwrap(), engine.calibrated_on()),
         (OperatingPoint::UNCALIBRATED, CalibratedOn::Nothing)
     );
     let refused = bench.builder().max_false_hit(0.01).open().unwrap_err();
@@ -51,30 +51,30 @@ fn a_model_without_a_calibration_promises_nothing_and_refuses_a_bound() {
 }
 
 #[test]
-fn the_homes_own_calibration_draws_the_line_and_the_answer_says_so() {
+fn the_homes_own_calibration_sets_the_threshold_and_the_answer_says_so() {
     let bench = Bench::new();
     keep(&bench, &calibration(5000, 200));
     let engine = bench.builder().max_false_hit(0.01).open().unwrap();
-    let line = engine.line().unwrap();
-    assert!(line.confidence > 0.9 && engine.calibrated_on() == CalibratedOn::Own, "{line:?}");
+    let point = engine.operating_point().unwrap();
+    assert!(point.confidence > 0.9 && engine.calibrated_on() == CalibratedOn::Own, "{point:?}");
     engine.add_own(&offer("A-1"), &png(1), "a.png").unwrap();
     let answer = engine.search(&query(&png(2))).unwrap();
-    assert!((answer.threshold() - line.confidence).abs() < f32::EPSILON, "{answer:?}");
+    assert!((answer.threshold() - point.confidence).abs() < f32::EPSILON, "{answer:?}");
     assert_eq!(answer.max_false_hit(), Some(0.01));
-    // Who allows more draws it lower; who names nothing has what it was made for.
+    // Who allows more has a lower one; who names nothing has what it was made for.
     assert_eq!(bench.engine().search(&query(&png(2))).unwrap().max_false_hit(), Some(0.5));
-    let lax = bench.builder().max_false_hit(0.2).open().unwrap().line().unwrap();
+    let lax = bench.builder().max_false_hit(0.2).open().unwrap().operating_point().unwrap();
     assert!(lax.confidence < 0.9, "{lax:?}");
 }
 
 #[test]
-fn an_open_engine_draws_its_line_by_the_newest_calibration_and_the_newest_words() {
+fn an_open_engine_sets_its_threshold_by_the_newest_calibration_and_the_newest_words() {
     let bench = Bench::new();
     keep(&bench, &calibration(5000, 0));
     let engine = bench.builder().max_false_hit(0.01).open().unwrap();
     let confidence = |seed| {
         engine.search(&query(&png(seed))).unwrap();
-        engine.line().unwrap().confidence
+        engine.operating_point().unwrap().confidence
     };
     assert!(confidence(1) < 0.9);
     // From another process, say.
@@ -134,11 +134,13 @@ fn with_more_pictures_than_the_calibration_can_vouch_for_the_answer_says_what_it
 }
 
 #[test]
-fn people_who_tell_pictures_apart_raise_the_line() {
+fn people_who_tell_pictures_apart_raise_the_threshold() {
     let bench = Bench::new();
     keep(&bench, &calibration(2000, 10));
-    let line = |bench: &Bench| bench.builder().max_false_hit(0.01).open().unwrap().line().unwrap().confidence;
-    let before = line(&bench);
+    let threshold = |bench: &Bench| {
+        bench.builder().max_false_hit(0.01).open().unwrap().operating_point().unwrap().confidence
+    };
+    let before = threshold(&bench);
     let engine = bench.engine();
     let now = tongkuan::clock::Timestamp::from_unix_ms(0);
     let ids: Vec<_> = (0..30)
@@ -148,7 +150,7 @@ fn people_who_tell_pictures_apart_raise_the_line() {
     for &id in &ids[1..] {
         catalog.tell((ids[0], id), false, Some(0.95), now).unwrap();
     }
-    assert!(before < 0.9 && line(&bench) > 0.9, "{before} then {}", line(&bench));
+    assert!(before < 0.9 && threshold(&bench) > 0.9, "{before} then {}", threshold(&bench));
 }
 
 /// Two searches in ten: what some dozens of goods can support.
@@ -176,18 +178,18 @@ fn goods_that_the_calibration_did_not_see_keep_its_bound() {
     let engine = Engine::builder(folder.path().join("home")).embedder(embedder).open().unwrap();
     let evaluation =
         evaluate(&engine, Manifest::read(&made.manifest).unwrap(), SecondLook::Always, &Silent).unwrap();
-    let (mut lines, mut rates) = (Vec::new(), Vec::new());
+    let (mut thresholds, mut rates) = (Vec::new(), Vec::new());
     for split in 0..20 {
         let calibration = evaluation.calibration(&model, BOUND, |asked| asked.is_in_first_half(split));
-        // A half that cannot promise it says so; then there is no line that could break the promise.
-        let Ok(line) = calibration.line(BOUND, 24) else { continue };
+        // A half that cannot promise it says so; then there is no threshold that could break the promise.
+        let Ok(point) = calibration.operating_point(BOUND, 24) else { continue };
         let other = evaluation.calibration(&model, BOUND, |asked| !asked.is_in_first_half(split));
-        lines.push(line.confidence);
-        rates.push(other.realised(line.confidence));
+        thresholds.push(point.confidence);
+        rates.push(other.realised(point.confidence));
     }
-    assert!(lines.len() >= 15, "only {} of 20 halves support the bound", lines.len());
-    // It is drawn somewhere, and not by the floor alone.
-    assert!(lines.iter().any(|line| *line > REVIEW_CONFIDENCE), "{lines:?}");
+    assert!(thresholds.len() >= 15, "only {} of 20 halves support the bound", thresholds.len());
+    // Some lie above the floor.
+    assert!(thresholds.iter().any(|threshold| *threshold > REVIEW_CONFIDENCE), "{thresholds:?}");
     assert!(rates.iter().map(|rate| rate - BOUND).sum::<f64>() < 0.0, "on average: {rates:?}");
     // What 95 % certainty means.
     let over = rates.iter().filter(|rate| **rate > BOUND).count();

@@ -374,7 +374,7 @@ fn a_re_encoded_or_mirrored_copy_is_seen_without_running_the_model() {
         let checked = outcome.as_ref().unwrap();
         assert_eq!((checked.photo_id.unwrap().0, checked.rule), (photo, Some(Rule::SamePicture)));
         assert_eq!(checked.score, None, "no embedding was made");
-        assert!(checked.confidence >= checked.threshold, "by the line that holds for all: {checked:?}");
+        assert!(checked.confidence >= checked.threshold, "by the threshold that holds for all: {checked:?}");
     }
 }
 

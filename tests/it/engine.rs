@@ -71,7 +71,7 @@ fn a_hit_by_looks_is_sure_and_a_recoloured_picture_is_a_review_that_says_why() {
     let hit = engine.search(&query(&encoded(&smaller, ImageFormat::Png))).unwrap();
     assert_eq!((hit.verdict, hit.why()), (Outcome::Hit, None));
     assert!(hit.confidence().unwrap() >= hit.threshold(), "{hit:?}");
-    // Another colour in one of four quarters: near enough for the embedding's old line, but not the same.
+    // Another colour in one of four quarters: near enough for the embedding's old threshold, but not the same.
     let mut recoloured = picture(1);
     for (_, _, pixel) in recoloured.enumerate_pixels_mut().filter(|(x, y, _)| *x < 80 && *y < 60) {
         let [r, g, b] = pixel.0;

@@ -141,7 +141,7 @@ fn what_a_file_was_taken_for_is_remembered_until_it_does_not_hold_any_more() {
         assert_eq!(["b", "c"].map(known), [true, false]);
         one.tell((ids[1], ids[3]), false, None, NOW).unwrap();
         assert!(!known("b"));
-        // Lines by another calibration.
+        // Thresholds by another calibration.
         one.remember_recognised(&[as_photo("b", ids[1])]).unwrap();
         assert!(known("b"));
         one.keep_calibration(None).unwrap();
@@ -361,7 +361,7 @@ fn sameness_goes_on_through_others_but_not_to_one_that_was_told_apart() {
         let said = other.said_of(&ids).unwrap();
         assert_eq!((said.of(a, b), said.of(c, a), said.of(a, a)), (Some(true), Some(false), None));
         assert_eq!(other.told_apart_confidences().unwrap(), [0.9]);
-        assert_ne!(other.calibrations().unwrap(), before, "a bound has to be drawn anew");
+        assert_ne!(other.calibrations().unwrap(), before, "a threshold has to be computed anew");
         assert!(other.forget_told((a, c)).unwrap() && !one.forget_told((a, c)).unwrap());
         assert!(one.said_of(&ids).unwrap().of(a, c).is_none());
     });

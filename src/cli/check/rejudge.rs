@@ -1,4 +1,4 @@
-//! `tongkuan check --rejudge`: another line through what was measured.
+//! `tongkuan check --rejudge`: another threshold for what was measured.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
@@ -12,13 +12,13 @@ use super::super::output::{complain, stdout};
 use super::super::settings::Settings;
 use crate::doors::{CheckedLine, Columns, real, text_of};
 use crate::engine::Engine;
-use crate::verdict::{Contest, Redrawn};
+use crate::verdict::{Contest, Rejudged};
 use crate::verify::Doubt;
 
 /// What a line is judged by. Where one of them is left away, null would be taken for what was measured.
 const NEEDED: [&str; 6] = ["outcome", "rule", "confidence", "why", "compared_with", "contest"];
 
-/// Prints the lines of `file` as they are by the line of now.
+/// Prints the lines of `file` as they are by the threshold of now.
 pub(super) fn run(settings: &Settings, file: &Path, columns: &Columns) -> Result<ExitCode> {
     settings.require_home()?;
     let engine = settings.engine(false)?;
@@ -56,14 +56,14 @@ fn narrow(value: &Value) -> Option<f32> {
 }
 
 fn rejudge(engine: &Engine, line: &mut CheckedLine) -> Result<()> {
-    // Equal bytes and pixels, errors, and what no line could make a hit.
+    // Equal bytes and pixels, errors, and what no threshold could make a hit.
     let Some(pictures) = line.get("compared_with").as_u64() else { return Ok(()) };
-    let drawn = engine.line_among(pictures)?;
+    let point = engine.operating_point_among(pictures)?;
     let was_hit = line.text("outcome") == Some("seen");
     let is_by_sketch = !line.get("confidence").is_null() || line.get("rule").is_null();
     if is_by_sketch {
-        line.set("threshold", real(Some(drawn.confidence)));
-        line.set("max_false_hit", drawn.max_false_hit);
+        line.set("threshold", real(Some(point.confidence)));
+        line.set("max_false_hit", point.max_false_hit);
     }
     let contest = match line.get("contest") {
         Value::Null if is_by_sketch => return Ok(()),
@@ -71,25 +71,25 @@ fn rejudge(engine: &Engine, line: &mut CheckedLine) -> Result<()> {
         contest => Some(serde_json::from_value::<Contest>(contest.clone()).context("the contest is none")?),
     };
     let was_told_apart = line.text("why") == Some("told_apart");
-    let redrawn = match (contest, narrow(line.get("confidence"))) {
+    let rejudged = match (contest, narrow(line.get("confidence"))) {
         (Some(contest), Some(confidence)) => {
-            contest.redrawn(drawn.confidence, confidence, was_hit, was_told_apart)
+            contest.rejudged(point.confidence, confidence, was_hit, was_told_apart)
         }
         // By nearness alone.
-        _ => Redrawn::Unknown,
+        _ => Rejudged::Unknown,
     };
-    match redrawn {
-        Redrawn::Hit => {
+    match rejudged {
+        Rejudged::Hit => {
             line.set("outcome", "seen");
             line.set("why", Value::Null);
         }
-        Redrawn::Review(doubt) => {
+        Rejudged::Review(doubt) => {
             line.set("outcome", "review");
             line.set("why", text_of(doubt));
         }
-        Redrawn::Unknown => line.set("outcome", "recheck"),
+        Rejudged::Unknown => line.set("outcome", "recheck"),
     }
-    if redrawn != Redrawn::Review(Some(Doubt::SeveralEqual)) {
+    if rejudged != Rejudged::Review(Some(Doubt::SeveralEqual)) {
         line.set("rivals", Value::Null);
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::fetch::Fetch;
 use crate::sheet::{Sheet, SheetOffer};
 use crate::thumbnail;
 
-/// Which offers show the same picture, by the line for as many pictures as there are.
+/// Which offers show the same picture, by the threshold for as many pictures as there are.
 pub(super) fn group(engine: &Engine, fetcher: &dyn Fetch, offers: &mut [SheetOffer]) -> Result<()> {
     let mut compared = Vec::new();
     let mut places = Vec::new();

@@ -12,7 +12,7 @@
 //! committed only if nothing was stored since it was settled; else it is settled again, at last with the catalogue held.
 //!
 //! Before a picture is embedded, stored ones are proposed by a perceptual hash (`hashes.rs`) and compared as all candidates
-//! are. Where one of them is the same by the line that holds for all, the model is not run.
+//! are. Where one of them is the same by the threshold that holds for all, the model is not run.
 
 mod hashes;
 mod overlay;
@@ -112,12 +112,15 @@ impl Engine {
         Ok(self.store.kept_lines(run_id)?)
     }
 
-    /// The line that this engine's false-hit bound draws with so many stored pictures.
+    /// The threshold that follows from this engine's false-hit bound with so many stored pictures.
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails.
-    pub fn line_among(&self, pictures: u64) -> Result<crate::calibration::OperatingPoint, EngineError> {
-        Ok(self.bound.policy(self.store.as_ref(), pictures, self.progress.as_ref())?.line())
+    pub fn operating_point_among(
+        &self,
+        pictures: u64,
+    ) -> Result<crate::calibration::OperatingPoint, EngineError> {
+        Ok(self.bound.policy(self.store.as_ref(), pictures, self.progress.as_ref())?.operating_point())
     }
 
     /// All lines of the run were written: nothing is kept of it any more.

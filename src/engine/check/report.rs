@@ -45,13 +45,13 @@ pub struct Checked {
     /// With [`Doubt::SeveralEqual`], the first other stored photos that agree as well.
     pub rivals: Vec<PhotoId>,
     /// From which confidence on (score, where the matched picture has no sketch) a picture is seen; `None` where bytes or
-    /// pixels were equal, which need no line.
+    /// pixels were equal, which need no threshold.
     pub threshold: Option<f32>,
     /// With 95 % certainty at most this share of new pictures, 0..=1, passes the threshold.
     pub max_false_hit: Option<f64>,
     /// How many pictures it was compared with; `None` where bytes or pixels were equal.
     pub compared_with: Option<u64>,
-    /// Of a matched picture that another line could make a hit or a review: what decides then, besides the confidence.
+    /// Of a matched picture that another threshold could make a hit or a review: what decides then, besides the confidence.
     pub contest: Option<Contest>,
 }
 
@@ -86,7 +86,7 @@ impl Engine {
 }
 
 impl Checked {
-    /// `judged_by`: the policy and how many pictures there were; `None` where no line was needed.
+    /// `judged_by`: the policy and how many pictures there were; `None` where no threshold was needed.
     pub(super) fn of(verdict: Verdict, judged_by: Option<(Policy, u64)>) -> Self {
         let (outcome, best, is_match) = match verdict {
             Verdict::Hit(matched) => (CheckOutcome::Seen, Some(matched), true),
@@ -94,7 +94,7 @@ impl Checked {
             Verdict::Miss { nearest } => (CheckOutcome::New, nearest, false),
         };
         let matched = best.filter(|_| is_match);
-        let line = judged_by.map(|(policy, _)| policy.line_for(matched.as_ref()));
+        let reached = judged_by.map(|(policy, _)| policy.threshold_for(matched.as_ref()));
         let rivals = matched.iter().flat_map(|m| m.rivals).flatten().filter(|id| !is_provisional(*id));
         Self {
             outcome,
@@ -106,8 +106,8 @@ impl Checked {
             confidence: best.and_then(|m| m.confidence),
             why: matched.and_then(|m| m.doubt),
             rivals: rivals.collect(),
-            threshold: line.map(|(threshold, _)| threshold),
-            max_false_hit: line.and_then(|(_, max_false_hit)| max_false_hit),
+            threshold: reached.map(|(threshold, _)| threshold),
+            max_false_hit: reached.and_then(|(_, max_false_hit)| max_false_hit),
             compared_with: judged_by.map(|(_, pictures)| pictures),
             contest: matched
                 .filter(|m| judged_by.is_some() && m.confidence.is_some_and(|sure| sure >= REVIEW_CONFIDENCE))

@@ -145,7 +145,7 @@ pub(super) fn settle(
                 continue;
             }
             standing.pictures = stored + peers.len() as u64;
-            // The line changes with doublings.
+            // The threshold changes with doublings.
             let policy = match policies.entry(standing.pictures.max(1).next_power_of_two()) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => *new.insert(scope.policy(standing.pictures)?),

@@ -79,10 +79,10 @@ export function evidence({ rule, explain, differs }) {
   return { agree, differ };
 }
 
-/** How sure it is, and where the line is from which on it is a hit. */
+/** How sure it is, and the threshold from which on it is a hit. */
 export function meter(confidence, threshold) {
   if (typeof confidence !== 'number') return null;
-  const text = t('sure.text', { sure: percent(confidence, 1), line: percent(threshold, 1) });
+  const text = t('sure.text', { sure: percent(confidence, 1), threshold: percent(threshold, 1) });
   const fill = h('span', { class: 'fill' });
   fill.style.inlineSize = `${Math.max(0, Math.min(1, confidence)) * 100}%`;
   const line = h('span', { class: 'line' });

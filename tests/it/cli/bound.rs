@@ -32,8 +32,8 @@ fn what_people_say_is_remembered_explained_shown_and_forgotten() {
     assert!(absent.status == 2 && absent.err.contains("no photo 7"), "{absent:?}");
 }
 
-/// The line that a command with these sources draws.
-fn line(shell: &Shell, flag: Option<&str>, variable: Option<&str>) -> f64 {
+/// The threshold of a command with these sources.
+fn threshold(shell: &Shell, flag: Option<&str>, variable: Option<&str>) -> f64 {
     let mut command = shell.command(&["--json", "calibrate"]);
     if let Some(flag) = flag {
         command.args(["--max-false-hit", flag]);
@@ -45,14 +45,14 @@ fn line(shell: &Shell, flag: Option<&str>, variable: Option<&str>) -> f64 {
 }
 
 #[test]
-fn the_bound_may_be_named_anywhere_and_a_stricter_one_draws_a_higher_line() {
+fn the_bound_may_be_named_anywhere_and_a_stricter_one_sets_a_higher_threshold() {
     let shell = Shell::alone().with_home();
-    let default = line(&shell, None, None);
+    let default = threshold(&shell, None, None);
     assert!((0.5..1.0).contains(&default), "{default}");
-    assert!(line(&shell, Some("0.005"), Some("0.1")) > default);
-    assert!(line(&shell, None, Some("0.1")) < default);
+    assert!(threshold(&shell, Some("0.005"), Some("0.1")) > default);
+    assert!(threshold(&shell, None, Some("0.1")) < default);
     shell.write("config.toml", b"max_false_hit = 0.005\n");
-    assert!(line(&shell, None, None) > default);
+    assert!(threshold(&shell, None, None) > default);
     let refused = shell.run(&["stats", "--max-false-hit", "0.00001"]);
     assert!(refused.status == 2 && refused.err.contains("pairs"), "{refused:?}");
     shell.write("config.toml", b"max_false_hit = 3\n");

@@ -433,7 +433,7 @@ fn a_budget_that_is_spent_is_complained_of_once_and_exits_1() {
 }
 
 #[test]
-fn another_bound_is_drawn_through_the_lines_of_an_earlier_run() {
+fn the_lines_of_an_earlier_run_are_judged_by_the_threshold_of_another_bound() {
     let shell = Shell::alone();
     for seed in 0..12 {
         shell.write(&format!("stored/{seed}.png"), &png(seed));
@@ -457,11 +457,14 @@ fn another_bound_is_drawn_through_the_lines_of_an_earlier_run() {
     let mut known = 0;
     for (before, after) in [("0.01", "0.2"), ("0.2", "0.01"), ("0.01", "0.01")] {
         fs::write(shell.path("before.ndjson"), check(before).out).unwrap();
-        let redrawn = outcomes(shell.run(&["check", "--max-false-hit", after, "--rejudge", "before.ndjson"]));
+        let rejudged =
+            outcomes(shell.run(&["check", "--max-false-hit", after, "--rejudge", "before.ndjson"]));
         let fresh = outcomes(check(after));
-        assert_eq!(redrawn.len(), fresh.len());
-        for (redrawn, fresh) in redrawn.iter().zip(&fresh).filter(|(redrawn, _)| redrawn.0 != "\"recheck\"") {
-            assert_eq!(redrawn, fresh, "from {before} to {after}");
+        assert_eq!(rejudged.len(), fresh.len());
+        for (rejudged, fresh) in
+            rejudged.iter().zip(&fresh).filter(|(rejudged, _)| rejudged.0 != "\"recheck\"")
+        {
+            assert_eq!(rejudged, fresh, "from {before} to {after}");
             known += 1;
         }
     }
