@@ -301,11 +301,13 @@ mod tests {
         let (ask, asked) = mpsc::channel::<u32>();
         let (answer, answers) = mpsc::channel();
         // So long that the test would never end if rows waited for their group.
-        let grouping = Grouping { rows: 256, unordered: false, max_age: Duration::from_secs(86_400) };
+        let grouping = Grouping { rows: 256, unordered: false, max_age: Duration::from_hours(24) };
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 in_groups(asked.into_iter(), grouping, &Interrupt::from(Cancel::new()), Ok, |group| {
-                    group.into_iter().for_each(|row| answer.send(row).unwrap());
+                    for row in group {
+                        answer.send(row).unwrap();
+                    }
                     Ok(())
                 })
             });

@@ -323,23 +323,23 @@ const SPREAD_TABLES: [&str; 2] = ["embeddings", "sketches"];
 /// Has the large tables of a home that was just made consist of so many, by the hash of the photo's number. All statements
 /// are as before; `photos` and `photo_bytes` stay whole, because digests are unique over all of them.
 fn spread(partitions: u16) -> String {
-    let mut sql = String::new();
-    for table in SPREAD_TABLES {
-        sql += &format!(
+    let whole = |table: &str| {
+        format!(
             "ALTER TABLE {table} RENAME TO {table}_whole;
              CREATE TABLE {table} (LIKE {table}_whole INCLUDING DEFAULTS INCLUDING STORAGE,
                                    PRIMARY KEY (photo_id), FOREIGN KEY (photo_id) REFERENCES photos)
              PARTITION BY HASH (photo_id);
              DROP TABLE {table}_whole;"
-        );
-        for part in 0..partitions {
-            sql += &format!(
-                "CREATE TABLE {table}_{part} PARTITION OF {table}
-                 FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part});"
-            );
-        }
-    }
-    sql
+        )
+    };
+    let part = |table: &str, part: u16| {
+        format!(
+            "CREATE TABLE {table}_{part} PARTITION OF {table}
+             FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part});"
+        )
+    };
+    let of_table = |table| std::iter::once(whole(table)).chain((0..partitions).map(move |n| part(table, n)));
+    SPREAD_TABLES.into_iter().flat_map(of_table).collect()
 }
 
 /// Brings the home to the newest format, making its schema when there is none, or refuses a newer one. A home that cannot
