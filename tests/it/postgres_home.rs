@@ -172,8 +172,8 @@ fn a_home_that_is_made_with_partitions_spreads_vectors_and_sketches_over_them() 
         let photo_ids: Vec<_> = (1..=40).map(|seed| store_photo(&store, seed)).collect();
         for table in ["embeddings", "sketches"] {
             let sql = format!(
-                "SELECT tableoid::regclass::text, count(*), bool_and(attstorage = 'e') FROM {table}, pg_attribute
-                 WHERE attrelid = tableoid AND attname IN ('vector', 'sketch') GROUP BY 1"
+                "SELECT t.tableoid::regclass::text, count(*), bool_and(attstorage = 'e') FROM {table} AS t, pg_attribute
+                 WHERE attrelid = t.tableoid AND attname IN ('vector', 'sketch') GROUP BY 1"
             );
             let parts = home.outside().query(&sql, &[]).unwrap();
             assert_eq!(parts.iter().map(|part| part.get::<_, i64>(1)).sum::<i64>(), 40);

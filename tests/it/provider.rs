@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use image::{ImageFormat, imageops};
+use image::ImageFormat;
 use tongkuan::embed::runtime::{self, Runtime, RuntimeLocation, RuntimeOrigin};
 use tongkuan::embed::{COMPARABLE_COSINE, Embedder, Embedding, Model, OnnxEmbedder, Provider};
 use tongkuan::photo::{Photo, PhotoLimits};
@@ -122,10 +122,7 @@ fn a_home_of_openvino_is_searched_with_it_and_refused_on_the_cpu() {
     for seed in 0..12 {
         shell.write(&format!("goods/{seed}.png"), &png(seed));
     }
-    let (width, height) = picture(7).dimensions();
-    let smaller =
-        imageops::resize(&picture(7), width * 3 / 4, height * 3 / 4, imageops::FilterType::Triangle);
-    let copy = shell.write("copy.jpg", &encoded(&smaller, ImageFormat::Jpeg));
+    let copy = shell.write("copy.jpg", &encoded(&picture(7), ImageFormat::Jpeg));
     let run = |args: &[&str]| {
         let mut command = shell.command(&[&["--json", "--offline"], args].concat());
         Ran::of(command.env("ORT_DYLIB_PATH", &library).env("RAYON_NUM_THREADS", "6"))
