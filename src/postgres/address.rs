@@ -170,7 +170,7 @@ impl PostgresAddress {
         &self.schema
     }
 
-    /// Over how many tables vectors and sketches are spread in a home that is made by this address.
+    /// Over how many tables, 2 to 1024, vectors and sketches are spread in a home that is made by this address.
     #[must_use]
     pub fn partitions(&self) -> Option<u16> {
         self.partitions
