@@ -94,9 +94,7 @@ fn use_log(connection: &Connection) -> Result<(), rusqlite::Error> {
     let mut tries = 0;
     loop {
         match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && wait.goes_on(tries) =>
-            {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && wait.pause(tries) => {
                 tries += 1;
             }
             done => return done,

@@ -46,7 +46,7 @@ impl Wait {
     }
 
     /// Sleeps a while, longer after more `tries`, and says whether to try again.
-    pub(super) fn goes_on(&mut self, tries: u32) -> bool {
+    pub(super) fn pause(&mut self, tries: u32) -> bool {
         let waited = self.since.elapsed();
         if waited >= self.limit || is_interrupted() {
             return false;
@@ -67,7 +67,7 @@ impl Wait {
 
 /// What SQLite calls when another connection is writing.
 fn keep_waiting(tries: i32) -> bool {
-    WAIT.with_borrow_mut(|wait| wait.as_mut().is_some_and(|wait| wait.goes_on(tries.unsigned_abs())))
+    WAIT.with_borrow_mut(|wait| wait.as_mut().is_some_and(|wait| wait.pause(tries.unsigned_abs())))
 }
 
 fn is_interrupted() -> bool {
@@ -218,15 +218,15 @@ mod tests {
         let limit = Duration::from_millis(3);
         let mut wait = Wait::new(limit, None);
         let mut tries = 0;
-        while wait.goes_on(tries) {
+        while wait.pause(tries) {
             tries += 1;
         }
         assert!(tries > 0 && wait.since.elapsed() >= limit, "{tries} tries");
 
         let cancel = Cancel::new();
         let _patience = Patience::limited_unless(BUSY_TIMEOUT, &Interrupt::from(cancel.clone()));
-        assert!(Wait::new(BUSY_TIMEOUT, None).goes_on(0));
+        assert!(Wait::new(BUSY_TIMEOUT, None).pause(0));
         cancel.cancel();
-        assert!(!Wait::new(BUSY_TIMEOUT, None).goes_on(0));
+        assert!(!Wait::new(BUSY_TIMEOUT, None).pause(0));
     }
 }

@@ -23,7 +23,7 @@ pub struct Recognised {
     pub confidence: f32,
     /// The share of false hits, 0..=1, that the threshold which it reached was to keep to.
     pub max_false_hit: f32,
-    /// The verifier that was so sure: `weights_digest` of it.
+    /// The verifier that was so sure: its `weights_digest` and the number of its rules.
     pub verifier: String,
     /// When that was.
     pub recognised_at: Timestamp,

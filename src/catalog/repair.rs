@@ -18,20 +18,20 @@ const CHUNK: u32 = 1024;
 type ProblemOf<'a> = dyn Fn(&[u8], Option<i64>) -> Option<String> + 'a;
 
 /// Looks at a photo's blob and its sum.
-pub(crate) type LookAtBlob<'a> = dyn FnMut(PhotoId, &[u8], Option<i64>) + 'a;
+pub(crate) type BlobVisitor<'a> = dyn FnMut(PhotoId, &[u8], Option<i64>) + 'a;
 
 /// Has some of a table looked at, and its column of blobs: those after a photo in the order of photos. Returns the last one.
-pub(crate) type ShowBlobs<'a> =
-    dyn Fn(&str, &str, PhotoId, &mut LookAtBlob<'_>) -> Result<Option<PhotoId>, CatalogError> + 'a;
+pub(crate) type ReadBlobs<'a> =
+    dyn Fn(&str, &str, PhotoId, &mut BlobVisitor<'_>) -> Result<Option<PhotoId>, CatalogError> + 'a;
 
 /// Finds the vectors and sketches that are damaged, in whichever store. `sketch` says what is wrong with a sketch.
 ///
 /// # Errors
-/// Those of `show`.
+/// Those of `read`.
 pub(crate) fn scan_blobs(
     dimension: Option<usize>,
     sketch: &dyn Fn(&[u8]) -> Option<String>,
-    show: &ShowBlobs<'_>,
+    read: &ReadBlobs<'_>,
 ) -> Result<Vec<Damage>, CatalogError> {
     let vector = |bytes: &[u8], sum: Option<i64>| read_vector(bytes, sum, dimension).err();
     let next = |bytes: &[u8], sum: Option<i64>| read_vector(bytes, sum, None).err();
@@ -40,7 +40,7 @@ pub(crate) fn scan_blobs(
     let mut scan = |table: &str, column: &str, problem: &ProblemOf<'_>, entry: fn(PhotoId) -> Entry| {
         let mut after = Some(PhotoId(i64::MIN));
         while let Some(place) = after {
-            after = show(table, column, place, &mut |photo_id, bytes, sum| {
+            after = read(table, column, place, &mut |photo_id, bytes, sum| {
                 found.extend(problem(bytes, sum).map(|problem| Damage { entry: entry(photo_id), problem }));
             })?;
         }
@@ -62,7 +62,7 @@ impl Catalog {
         sketch: &dyn Fn(&[u8]) -> Option<String>,
     ) -> Result<Vec<Damage>, CatalogError> {
         let mut found = scan_blobs(self.dimension(), sketch, &|table, column, after, look| {
-            self.show_blobs(table, column, after, look)
+            self.read_blobs(table, column, after, look)
         })?;
         self.read(|c| {
             scan_bodies(c, "offers", &mut found, |profile, offer_id, body| {
@@ -106,12 +106,12 @@ impl Catalog {
     }
 
     /// A chunk for [`scan_blobs`]: one long read would keep the journal from being folded in.
-    fn show_blobs(
+    fn read_blobs(
         &self,
         table: &str,
         column: &str,
         after: PhotoId,
-        look: &mut LookAtBlob<'_>,
+        look: &mut BlobVisitor<'_>,
     ) -> Result<Option<PhotoId>, CatalogError> {
         let sql = format!(
             "SELECT photo_id, {column}, crc32 FROM {table} WHERE photo_id > ?1 ORDER BY photo_id LIMIT {CHUNK}"

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_finds_nobody_is_run_at_once_and_alone() {
+    fn a_job_that_finds_no_other_is_run_at_once_and_alone() {
         let batches = Numbers::new(8);
         for number in [3, 4] {
             let result = batches.run(number, |jobs| {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_and_a_missing_result_reach_every_job_of_the_run_and_nobody_hangs() {
+    fn a_panic_and_a_missing_result_reach_every_job_of_the_run_and_none_hangs() {
         let batches = Numbers::new(8);
         let panicking = |_: &[u32]| -> Result<Vec<u32>, Fault> { panic!("as the test wants") };
         let (_, results) = run_while_others_wait(&batches, &[2, 4, 6, 8], panicking);

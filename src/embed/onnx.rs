@@ -17,6 +17,12 @@ use super::{Fingerprint, Thresholds};
 use crate::pool::Pool;
 use crate::tensor::{Tensor, TensorSpec};
 
+/// Windows over so many rows and columns of cells.
+type MakeWindows = fn(usize, usize) -> Array2<f32>;
+
+/// Drawn pictures whose parts are compared with the CPU's, beside all of them as whole ones: a second look takes three times as long.
+const PARTS_COMPARED: usize = 4;
+
 /// Pictures that are run together at the most. A first look at so many takes 25 MB of input, a second one 77 MB.
 const MAX_BATCH: usize = 32;
 
@@ -80,7 +86,7 @@ impl OnnxEmbedder {
         Self::load(model, runtime, intra_threads, Provider::Cpu)
     }
 
-    /// As [`OnnxEmbedder::new`], on a provider. One other than the CPU is compared with it on drawn pictures, one by one and
+    /// As [`OnnxEmbedder::new`], on a provider. One other than the CPU is compared with it on drawn pictures, as wholes and in parts, one by one and
     /// all at once; where their least cosine is below [`COMPARABLE_COSINE`](super::COMPARABLE_COSINE), its vectors are those of
     /// another model.
     ///
@@ -193,29 +199,34 @@ impl OnnxEmbedder {
     }
 
     fn least_cosine_with(&self, cpu: &Self) -> Result<f32, EmbedError> {
-        let tensors =
-            reference::tensors(self.input()).map_err(|error| EmbedError::Load(error.to_string()))?;
-        let job = |tensor: Tensor| -> Result<Job, EmbedError> {
-            let windows = self.windows(&tensor, windows::whole)?;
-            Ok(Job { pixels: tensor.as_array().clone(), windows })
-        };
-        let jobs = tensors.into_iter().map(job).collect::<Result<Vec<Job>, _>>()?;
-        let expected = cpu.vectors(&jobs, 1)?;
+        let whole: (_, MakeWindows, _) = (Some(self.input().clone()), windows::whole_and_halves, usize::MAX);
+        let parts: (_, MakeWindows, _) = (self.parts_input(), windows::halves, PARTS_COMPARED);
         let mut least = 1.0_f32;
-        for at_once in [1, self.batches.as_ref().map_or(1, Batches::limit)] {
-            for (found, expected) in self.vectors(&jobs, at_once)?.iter().zip(&expected) {
-                least = least.min(expected.cosine(found));
+        for (spec, make, count) in [whole, parts] {
+            let Some(spec) = spec else { continue };
+            let tensors = reference::tensors(&spec).map_err(|error| EmbedError::Load(error.to_string()))?;
+            let job = |tensor: Tensor| -> Result<Job, EmbedError> {
+                let windows = self.windows(&tensor, make)?;
+                Ok(Job { pixels: tensor.as_array().clone(), windows })
+            };
+            let jobs = tensors.into_iter().take(count).map(job).collect::<Result<Vec<Job>, _>>()?;
+            let expected = cpu.vectors(&jobs, 1)?;
+            for at_once in [1, self.batches.as_ref().map_or(1, Batches::limit)] {
+                for (found, expected) in self.vectors(&jobs, at_once)?.iter().zip(&expected) {
+                    least = least.min(expected.cosine(found));
+                }
             }
         }
         Ok(least)
     }
 
-    /// Of whole pictures, so many in a run.
+    /// Of each window, so many pictures in a run.
     fn vectors(&self, jobs: &[Job], at_once: usize) -> Result<Vec<Embedding>, EmbedError> {
         let mut vectors = Vec::with_capacity(jobs.len());
         for batch in jobs.chunks(at_once) {
             for values in self.infer_all(batch).map_err(|fault| self.refused(fault))? {
-                vectors.extend(self.embeddings(&values, 1)?);
+                let rows = batch[0].windows.as_ref().map_or(1, Array2::nrows);
+                vectors.extend(self.embeddings(&values, rows)?);
             }
         }
         Ok(vectors)
@@ -226,11 +237,7 @@ impl OnnxEmbedder {
     }
 
     /// Windows over the cells that `tensor` falls into; `None` for a model that knows no windows.
-    fn windows(
-        &self,
-        tensor: &Tensor,
-        make: fn(usize, usize) -> Array2<f32>,
-    ) -> Result<Option<Array2<f32>>, EmbedError> {
+    fn windows(&self, tensor: &Tensor, make: MakeWindows) -> Result<Option<Array2<f32>>, EmbedError> {
         let Some(spec) = &self.model.manifest().windows else { return Ok(None) };
         let &[_, _, height_px, width_px] = tensor.as_array().shape() else { return Ok(None) };
         let Some((rows, columns)) = spec.cells(height_px).zip(spec.cells(width_px)) else {

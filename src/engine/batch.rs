@@ -118,7 +118,8 @@ fn commit_in_order<T, R>(
             return Ok(BatchEnd::Stopped);
         }
         let wait = if group.is_empty() {
-            STOP_POLL
+            // What came beyond a full group is taken at once.
+            if early.contains_key(&next) { Duration::ZERO } else { STOP_POLL }
         } else if intake.put_in() == next {
             LULL
         } else {

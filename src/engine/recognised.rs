@@ -9,7 +9,7 @@ use super::search::Search;
 use super::{Engine, EngineError, Stage};
 use crate::store::{Patience, Recognised};
 use crate::verdict::{Match, Rule, Verdict};
-use crate::verify::weights_digest;
+use crate::verify::{CONFIDENCE_RULES, weights_digest};
 
 /// Files that were recognised since they were last written down, [`FLUSH_EVERY`] at a time, because a hit must not wait for the
 /// disk. A process that is killed forgets fewer, and judges them anew.
@@ -22,13 +22,18 @@ impl Unwritten {
     }
 }
 
+/// What names today's verifier.
+fn verifier() -> String {
+    format!("{}-{CONFIDENCE_RULES}", weights_digest())
+}
+
 impl Search<'_> {
     /// The photo that these very bytes were taken for before, by today's verifier and for a bound that was no weaker.
     pub(super) fn find_recognised(&self) -> Result<Option<Match>, EngineError> {
         let (store, digest) = (&self.engine.store, self.picture.byte_digest());
         let known = self.picture.timings.measure(Stage::Catalog, || store.recognised(digest))?;
         let holds = |known: &Recognised| {
-            known.verifier == weights_digest() && f64::from(known.max_false_hit) <= self.engine.bound.asked()
+            known.verifier == verifier() && f64::from(known.max_false_hit) <= self.engine.bound.asked()
         };
         Ok(known.filter(holds).map(|known| Match {
             score: known.score,
@@ -55,7 +60,7 @@ impl Search<'_> {
             score,
             confidence,
             max_false_hit,
-            verifier: weights_digest().to_owned(),
+            verifier: verifier(),
             recognised_at: self.engine.clock.now(),
         });
         let is_enough = unwritten.len() as u64 >= FLUSH_EVERY;

@@ -210,17 +210,17 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
 
-/// Where another tar begins behind the zeros of an end mark; `None` at the end, or where something else follows.
+/// Where another tar begins behind the zeros of an end mark, be it cut off within its first header; `None` at the end, or where
+/// something else follows.
 fn next_tar(reader: &mut (impl Read + Seek)) -> io::Result<Option<u64>> {
-    let mut block = [0_u8; BLOCK_BYTES];
-    while block.iter().all(|byte| *byte == 0) {
-        match reader.read_exact(&mut block) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            read => read?,
+    loop {
+        let start = reader.stream_position()?;
+        let mut block = Vec::with_capacity(BLOCK_BYTES);
+        reader.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
+        if block.is_empty() || block.iter().any(|byte| *byte != 0) {
+            return Ok(is_tar(&block).then_some(start));
         }
     }
-    let end = reader.stream_position()?;
-    Ok(is_tar(&block).then(|| end - BLOCK_BYTES as u64))
 }
 
 /// What was compressed, as far as it goes: the tar in it tells whether it is whole.

@@ -19,8 +19,9 @@ const DEFAULT_SCHEMA: &str = "tongkuan";
 /// The longest name that PostgreSQL does not cut.
 pub(super) const MAX_NAME: usize = 63;
 
-/// More make planning slow, and a hundred million photos leave a million and a half in each of 64.
-const MAX_PARTITIONS: u16 = 1024;
+/// A hundred million photos leave a million and a half in each of 64. Making them takes some eight locks each in one transaction,
+/// of which a server has 6,400 by default (`max_locks_per_transaction`).
+const MAX_PARTITIONS: u16 = 256;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -170,7 +171,7 @@ impl PostgresAddress {
         &self.schema
     }
 
-    /// Over how many tables, 2 to 1024, vectors and sketches are spread in a home that is made by this address.
+    /// Over how many tables, 2 to 256, vectors and sketches are spread in a home that is made by this address.
     #[must_use]
     pub fn partitions(&self) -> Option<u16> {
         self.partitions
@@ -344,7 +345,7 @@ mod tests {
         for wrong in ["schema=", "schema=a%22b", "schema=pg_x", "schema=Shop", "schema=1a", "no_such=1"] {
             assert!(parse(&format!("postgres://h/d?{wrong}")).is_err(), "{wrong}");
         }
-        for wrong in ["partitions=", "partitions=1", "partitions=1025", "partitions=-4", "partitions=many"] {
+        for wrong in ["partitions=", "partitions=1", "partitions=257", "partitions=-4", "partitions=many"] {
             assert!(parse(&format!("postgres://h/d?{wrong}")).is_err(), "{wrong}");
         }
         assert_eq!(parse("postgres://h/d?partitions=64").unwrap().partitions(), Some(64));

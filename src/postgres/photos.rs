@@ -227,22 +227,38 @@ impl PhotoStore for PostgresStore {
     }
 
     fn embedding(&self, photo_id: PhotoId) -> Result<StoredVector, CatalogError> {
-        let before = PhotoId(photo_id.0.saturating_sub(1));
-        let chunk = self.embeddings_after(Some(before), 1)?;
-        if chunk.last != Some(photo_id) {
-            return Ok(StoredVector::Missing);
+        let (dimension, model) = (self.dimension(), self.model.get());
+        let found = self.read(|c| {
+            let row = c.first(
+                "SELECT vector, crc32 FROM embeddings
+                 WHERE photo_id = $1 AND ($2::text IS NULL OR $2 = (SELECT value FROM meta WHERE key = 'model'))",
+                &[&photo_id.0, &model],
+            )?;
+            let Some(row) = row else { return Ok(None) };
+            Ok(Some(read_vector(row.try_get(0)?, Some(row.try_get(1)?), dimension)))
+        })?;
+        match found {
+            Some(Ok(embedding)) => Ok(StoredVector::Whole(embedding)),
+            Some(Err(problem)) => {
+                self.damage.note(Entry::Vector(photo_id), problem);
+                Ok(StoredVector::Damaged)
+            }
+            None if self.is_mine()? => Ok(StoredVector::Missing),
+            None => Err(CatalogError::ModelChanged),
         }
-        let vector = chunk.embeddings.into_iter().next();
-        Ok(vector.map_or(StoredVector::Damaged, |(_, embedding)| StoredVector::Whole(embedding)))
     }
 
     fn sketches(&self, photo_ids: &[PhotoId]) -> Result<Vec<Option<Vec<u8>>>, CatalogError> {
         let ids = raw(photo_ids);
         let mut sketches: HashMap<PhotoId, Vec<u8>> = self.read(|c| {
             let mut sketches = HashMap::new();
-            for row in
-                c.query("SELECT photo_id, sketch, crc32 FROM sketches WHERE photo_id = ANY($1)", &[&ids])?
-            {
+            // One number at a time: `= ANY` would look for each in every partition.
+            let rows = c.query(
+                "SELECT s.photo_id, s.sketch, s.crc32 FROM unnest($1::bigint[]) AS wanted (photo_id)
+                 CROSS JOIN LATERAL (SELECT * FROM sketches WHERE sketches.photo_id = wanted.photo_id OFFSET 0) AS s",
+                &[&ids],
+            )?;
+            for row in rows {
                 let photo_id = PhotoId(row.try_get(0)?);
                 match checked(row.try_get(1)?, Some(row.try_get(2)?)) {
                     Ok(sketch) => drop(sketches.insert(photo_id, sketch.to_vec())),
@@ -375,8 +391,8 @@ const FORGET: [&str; 9] = [
     "UPDATE offer_images SET state = 'failed', photo_id = NULL, trouble = 'forgotten' WHERE photo_id = ANY($1)",
     "DELETE FROM answer_offers WHERE answer_id IN (SELECT answer_id FROM answers WHERE photo_id = ANY($1))",
     "DELETE FROM answers WHERE photo_id = ANY($1)",
-    "DELETE FROM sketches WHERE photo_id = ANY($1)",
-    "DELETE FROM embeddings WHERE photo_id = ANY($1)",
+    "DELETE FROM sketches USING unnest($1::bigint[]) AS gone (photo_id) WHERE sketches.photo_id = gone.photo_id",
+    "DELETE FROM embeddings USING unnest($1::bigint[]) AS gone (photo_id) WHERE embeddings.photo_id = gone.photo_id",
     "DELETE FROM photo_bytes WHERE photo_id = ANY($1)",
     "DELETE FROM photos WHERE photo_id = ANY($1)",
     "INSERT INTO removals (photo_id) SELECT id FROM unnest($1::bigint[]) WITH ORDINALITY AS gone (id, place) ORDER BY place",

@@ -317,12 +317,12 @@ CREATE INDEX recognised_by_photo ON recognised (photo_id);
 CREATE INDEX recognised_by_number ON recognised (recognised_number);
 "#;
 
-/// The tables that grow with each photo by kilobytes, and are only ever read by its number.
-const SPREAD_TABLES: [&str; 2] = ["embeddings", "sketches"];
+/// The tables that grow with each photo by kilobytes; nothing is unique in them but its number.
+const PARTITIONED_TABLES: [&str; 2] = ["embeddings", "sketches"];
 
-/// Has the large tables of a home that was just made consist of so many, by the hash of the photo's number. All statements
-/// are as before; `photos` and `photo_bytes` stay whole, because digests are unique over all of them.
-fn spread(partitions: u16) -> String {
+/// Has the large tables of a home that was just made consist of so many, by the hash of the photo's number. `photos` and
+/// `photo_bytes` stay whole, because digests are unique over all of them.
+fn partition(partitions: u16) -> String {
     let whole = |table: &str| {
         format!(
             "ALTER TABLE {table} RENAME TO {table}_whole;
@@ -339,7 +339,7 @@ fn spread(partitions: u16) -> String {
         )
     };
     let of_table = |table| std::iter::once(whole(table)).chain((0..partitions).map(move |n| part(table, n)));
-    SPREAD_TABLES.into_iter().flat_map(of_table).collect()
+    PARTITIONED_TABLES.into_iter().flat_map(of_table).collect()
 }
 
 /// Brings the home to the newest format, making its schema when there is none, or refuses a newer one. A home that cannot
@@ -351,6 +351,9 @@ pub(super) fn migrate(
 ) -> Result<(), CatalogError> {
     let known = MIGRATIONS.len();
     let found = version(connection)?;
+    if found.is_some() {
+        check_partitions(connection, address)?;
+    }
     match found.map(|found| found.cmp(&known)) {
         Some(Ordering::Equal) => return Ok(()),
         Some(Ordering::Greater) => {
@@ -369,6 +372,22 @@ pub(super) fn migrate(
     let ended = connection.batch(if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" });
     migrated?;
     Ok(ended?)
+}
+
+/// Refuses another number of partitions than the home was made with.
+fn check_partitions(connection: &mut Connection, address: &PostgresAddress) -> Result<(), CatalogError> {
+    let Some(wanted) = address.partitions() else { return Ok(()) };
+    let row = connection
+        .one("SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass('embeddings')", &[])?;
+    let found: i64 = row.try_get(0)?;
+    if found == i64::from(wanted) {
+        return Ok(());
+    }
+    let made = if found == 0 { "without partitions".to_owned() } else { format!("with partitions={found}") };
+    Err(fault::unexpected(format!(
+        "the home was made {made}, and the address names partitions={wanted}: leave that out, or move the home to a new schema \
+         (a move that was cut off: --restart)"
+    )))
 }
 
 fn migrate_in_transaction(
@@ -396,7 +415,7 @@ fn migrate_in_transaction(
     if found.is_none()
         && let Some(partitions) = address.partitions()
     {
-        connection.batch(&spread(partitions))?;
+        connection.batch(&partition(partitions))?;
     }
     let version = i64::try_from(known).unwrap_or(i64::MAX);
     connection.execute("UPDATE format SET version = $1", &[&version])?;

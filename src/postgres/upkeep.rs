@@ -10,7 +10,7 @@ use super::search_tables::drop_search;
 use super::{PostgresStore, bump_generation, count, meta, meta_in, set_meta};
 use crate::calibration::Calibration;
 use crate::catalog::shared::{
-    LookAtBlob, RawWaiting, crc32, params_problem, parse_offer, salvaged_offer, scan_blobs,
+    BlobVisitor, RawWaiting, crc32, params_problem, parse_offer, salvaged_offer, scan_blobs,
 };
 use crate::catalog::{CatalogError, Damage, Entry, FetchedPhoto, Lacks, OWN_PROFILE, Refill};
 use crate::offer::OfferDetail;
@@ -165,7 +165,7 @@ impl UpkeepStore for PostgresStore {
 
     fn damaged_entries(&self, sketch: &dyn Fn(&[u8]) -> Option<String>) -> Result<Vec<Damage>, CatalogError> {
         let mut found = scan_blobs(self.dimension(), sketch, &|table, column, after, look| {
-            self.show_blobs(table, column, after, look)
+            self.read_blobs(table, column, after, look)
         })?;
         self.scan_bodies("offers", &mut found, |profile, offer_id, body| {
             let problem = parse_offer(body.as_bytes()).err()?;
@@ -198,12 +198,12 @@ impl UpkeepStore for PostgresStore {
 
 impl PostgresStore {
     /// A chunk for [`scan_blobs`].
-    fn show_blobs(
+    fn read_blobs(
         &self,
         table: &str,
         column: &str,
         after: PhotoId,
-        look: &mut LookAtBlob<'_>,
+        look: &mut BlobVisitor<'_>,
     ) -> Result<Option<PhotoId>, CatalogError> {
         let sql = format!(
             "SELECT photo_id, {column}, crc32 FROM {table} WHERE photo_id > $1 ORDER BY photo_id LIMIT {CHUNK}"

@@ -365,7 +365,9 @@ const ANOTHER_BY_NOW: &str =
 
 /// Of a file that is not the one with the kept name: it was never linked to that, or the name is another file's by now.
 fn beside_kept(found: &fs::Metadata, kept: &Path, action: &Action) -> Result<Undone, String> {
-    if is_as_scanned(found, action) || digest_of(kept).is_ok_and(|digest| digest == action.kept_digest) {
+    // A link has the kept file's time, which a copy may have had as well.
+    let is_its_own = is_as_scanned(found, action) && !has_other_names(found);
+    if is_its_own || digest_of(kept).is_ok_and(|digest| digest == action.kept_digest) {
         return Ok(Undone::WasNotDone);
     }
     Err(format!("the kept {} {ANOTHER_BY_NOW}", action.kept.display()))

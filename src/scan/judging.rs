@@ -20,7 +20,7 @@ use crate::photo::{Digest, PhotoLimits};
 use crate::photo_id::PhotoId;
 use crate::vector::Embedding;
 use crate::verdict::{Match, Policy, Verdict};
-use crate::verify::{Doubt, Probe, weights_digest};
+use crate::verify::{CONFIDENCE_RULES, Doubt, Probe, weights_digest};
 
 /// Pictures that are measured and stored together. Each takes about 1 MB until it is judged.
 const CHUNK: usize = 64;
@@ -31,7 +31,7 @@ const NEAREST: usize = 64;
 /// One picture in so many of the medoids is judged ahead at a time: what is judged ahead is seldom judged again then.
 const AHEAD_OF: usize = 100;
 
-/// The first byte of what a decision rests on. Raised when the rules change.
+/// The first byte of what a decision rests on. Raised when the rules of scanning change.
 const RULES: u8 = 1;
 
 /// A picture whose turn it is.
@@ -405,7 +405,7 @@ fn rests_on(
     said: &dyn Fn(PhotoId, PhotoId) -> Option<bool>,
 ) -> Digest {
     let mut hash = Sha256::new();
-    hash.update([RULES]);
+    hash.update([RULES, CONFIDENCE_RULES]);
     hash.update(weights_digest());
     let point = policy.operating_point();
     hash.update(point.confidence.to_bits().to_le_bytes());

@@ -20,6 +20,10 @@ pub const OTHER_VARIANT_PROBABILITY: f32 = 0.5;
 const SHAPES_AGREE_LIKENESS: f32 = 0.4;
 const SHAPES_AGREE_INLIERS: f32 = 6.0;
 
+/// Raised when another confidence follows from the same evidence: what was remembered of recognised files and decided about
+/// scanned ones is then judged again. 2: a few words or small goods on another ground.
+pub(crate) const CONFIDENCE_RULES: u8 = 2;
+
 /// Why a picture that stands out was not taken for the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

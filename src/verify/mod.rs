@@ -33,6 +33,7 @@ mod placement;
 mod raster;
 mod sketch;
 
+pub(crate) use confidence::CONFIDENCE_RULES;
 pub use confidence::{Doubt, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
 pub use evidence::Evidence;
 pub use judge::weights_digest;

@@ -170,7 +170,7 @@ fn a_home_goes_to_another_folder_and_back_and_is_the_same() {
 #[cfg(feature = "postgres")]
 #[test]
 fn a_home_goes_into_a_postgres_database_and_back_and_is_the_same() {
-    let homes = [PostgresHome::new(), PostgresHome::new().map(PostgresHome::spread)];
+    let homes = [PostgresHome::new(), PostgresHome::new().map(PostgresHome::partitioned)];
     for home in homes.into_iter().flatten() {
         there_and_back(&source(), &home.worker("moved"));
     }

@@ -39,7 +39,7 @@ impl PostgresHome {
         Some(Self::on(server))
     }
 
-    /// On a server that has pgvector, with its large tables spread over three; `None` where there is none for tests.
+    /// On a server that has pgvector; `None` where there is none for tests.
     pub(crate) fn with_pgvector() -> Option<Self> {
         let Ok(server) = std::env::var("TONGKUAN_TEST_PGVECTOR") else {
             eprintln!(
@@ -47,7 +47,7 @@ impl PostgresHome {
             );
             return None;
         };
-        Some(Self::on(server).spread())
+        Some(Self::on(server))
     }
 
     /// On the server at this address.
@@ -61,8 +61,8 @@ impl PostgresHome {
         home
     }
 
-    /// With its large tables spread over three.
-    pub(crate) fn spread(mut self) -> Self {
+    /// With its large tables in three partitions.
+    pub(crate) fn partitioned(mut self) -> Self {
         self.parameters = "&partitions=3";
         self
     }
@@ -165,9 +165,8 @@ fn many_that_open_a_home_at_once_make_one_schema() {
 
 #[test]
 fn a_home_that_is_made_with_partitions_spreads_vectors_and_sketches_over_them() {
-    for home in
-        [PostgresHome::new().map(PostgresHome::spread), PostgresHome::with_pgvector()].into_iter().flatten()
-    {
+    for home in [PostgresHome::new(), PostgresHome::with_pgvector()].into_iter().flatten() {
+        let home = home.partitioned();
         let store = home.open();
         let photo_ids: Vec<_> = (1..=40).map(|seed| store_photo(&store, seed)).collect();
         for table in ["embeddings", "sketches"] {
@@ -186,6 +185,21 @@ fn a_home_that_is_made_with_partitions_spreads_vectors_and_sketches_over_them() 
         store.forget(&photo_ids[7..8]).unwrap();
         assert_eq!(store.embeddings_after(None, 100).unwrap().embeddings.len(), 39);
     }
+}
+
+#[test]
+fn a_home_that_is_there_keeps_the_partitions_that_it_was_made_with() {
+    let (Some(whole), Some(other)) = (PostgresHome::new(), PostgresHome::new()) else { return };
+    drop(whole.open());
+    let error = whole.partitioned().try_open().unwrap_err().to_string();
+    assert!(error.contains("without partitions") && error.contains("partitions=3"), "{error}");
+    let mut in_three = other.partitioned();
+    drop(in_three.open());
+    in_three.parameters = "&partitions=4";
+    let error = in_three.try_open().unwrap_err().to_string();
+    assert!(error.contains("with partitions=3") && error.contains("--restart"), "{error}");
+    in_three.parameters = "";
+    in_three.open();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tongkuan::clock::Clock as _;
 use tongkuan::scan::{self, Applied, Mode, Relation, Undone};
@@ -133,8 +133,13 @@ fn a_link_whose_kept_file_is_gone_is_told_of_and_the_others_are_undone() {
 
 #[test]
 fn a_link_whose_kept_name_is_another_file_by_now_is_refused_and_nothing_is_written_over() {
-    for mode in [Mode::Hardlink, Mode::Symlink] {
+    for (mode, is_as_old) in [(Mode::Hardlink, false), (Mode::Hardlink, true), (Mode::Symlink, false)] {
         let folder = with_copies();
+        // As `cp -p` leaves them.
+        for name in ["a.png", "c.png", "sub/b.png"].iter().filter(|_| is_as_old) {
+            let file = fs::File::options().write(true).open(folder.path(name)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
+        }
         let (manifest, _) = apply(&folder, mode, Relation::SameBytes);
         fs::remove_file(folder.path("a.png")).unwrap();
         folder.write("a.png", &png(7));
@@ -144,10 +149,13 @@ fn a_link_whose_kept_name_is_another_file_by_now_is_refused_and_nothing_is_writt
             matches!(outcome, Undone::Skipped(why) if why.contains("a.png is another file by now")
                 || why.contains("a.png, which is another file by now"))
         };
-        assert!(outcomes.len() == 2 && outcomes.values().all(is_refused), "{mode:?}: {outcomes:?}");
-        assert_eq!(contents(folder.root.path()), before, "{mode:?}");
+        assert!(
+            outcomes.len() == 2 && outcomes.values().all(is_refused),
+            "{mode:?}, {is_as_old}: {outcomes:?}"
+        );
+        assert_eq!(contents(folder.root.path()), before, "{mode:?}, {is_as_old}");
         let names = fs::metadata(folder.path("sub/b.png")).unwrap().nlink();
-        assert!(is_link(&folder, "c.png") || names == 2, "{mode:?}: still a link");
+        assert!(is_link(&folder, "c.png") || names == 2, "{mode:?}, {is_as_old}: still a link");
     }
 }
 

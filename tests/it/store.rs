@@ -32,10 +32,11 @@ pub(crate) fn on_every_store(check: impl Fn(Open<'_>)) {
     if let Some(home) = crate::postgres_home::PostgresHome::new() {
         check(&|| Box::new(home.open()));
     }
-    // One that searches with pgvector, too, so that its vectors follow whatever is stored.
+    // One in partitions that searches with pgvector, too, so that its vectors follow whatever is stored.
     #[cfg(feature = "postgres")]
     if let Some(home) = crate::postgres_home::PostgresHome::with_pgvector() {
         use tongkuan::store::VectorSearchStore as _;
+        let home = home.partitioned();
         home.open().prepare_search(3, 0, false, &|_, _, _| {}).unwrap();
         check(&|| Box::new(home.open()));
     }

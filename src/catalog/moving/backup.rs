@@ -96,7 +96,9 @@ pub(crate) fn restore(from: &Path, folder: &Path) -> Result<Counts, MoveError> {
     check_photo_numbers(&catalog)?;
     // All of it has to be in the file that is taken away.
     let busy: i64 = catalog.writer().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    debug_assert_eq!(busy, 0);
+    if busy != 0 {
+        return Err(MoveError::InUse { path: copy });
+    }
     Ok(counts)
 }
 

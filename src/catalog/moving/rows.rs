@@ -73,7 +73,9 @@ fn row_count(connection: &Connection, table: &Table) -> rusqlite::Result<u64> {
 }
 
 fn range(connection: &Connection, table: &Table, column: &str) -> rusqlite::Result<Option<(i64, i64)>> {
-    let sql = format!("SELECT min({column}), max({column}) FROM {}", table.name);
+    // One at a time, each is the end of an index.
+    let name = table.name;
+    let sql = format!("SELECT (SELECT min({column}) FROM {name}), (SELECT max({column}) FROM {name})");
     let (lowest, highest): (Option<i64>, Option<i64>) =
         connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(lowest.zip(highest))
