@@ -12,7 +12,7 @@ pub(super) const LEAST_CONTENT: f32 = 3.0 / (48.0 * 48.0);
 
 /// Up to this share, what shows is a few words or small goods, and the ground is most of what is compared: where it has changed by
 /// what would show on it, nothing tells a copy from the same words on another ground (docs/benchmarks/verifier.md).
-pub(super) const SLIGHT_CONTENT: f32 = 0.06;
+pub(super) const SLIGHT_CONTENT: f32 = 0.045;
 
 /// A difference of brightness and the two chromas, in 8-bit steps, as a multiple of what shows.
 pub(super) fn as_shown(difference: [f32; 3]) -> f32 {
