@@ -230,7 +230,7 @@ fn wait_for_lines(path: &Path, lines: usize, child: &mut Child) {
 #[test]
 fn a_run_that_is_killed_again_and_again_writes_the_lines_of_one_that_is_not() {
     const SEED: u64 = 20_261_127;
-    let (rows, add) = (60, ["check", "list.txt", "--add", "--resume", "--out"]);
+    let (rows, add) = (160, ["check", "list.txt", "--add", "--resume", "--out"]);
     let whole = Shell::alone();
     let list = pictures(&whole, rows, SEED);
     assert_eq!(whole.run(&[&add[..], &["whole.ndjson"]].concat()).status, 2, "some are no pictures");
@@ -246,7 +246,7 @@ fn a_run_that_is_killed_again_and_again_writes_the_lines_of_one_that_is_not() {
         let told = fs::read(&out).map_or(0, |bytes| lines_in(&bytes));
         let lines = told + 1 + usize::try_from(mix(round, SEED) % 12).unwrap();
         wait_for_lines(&out, lines, &mut child);
-        let pause = Duration::from_micros(mix(round, SEED + 1) % 60_000);
+        let pause = Duration::from_micros(mix(round, SEED + 1) % 30_000);
         let start = Instant::now();
         while start.elapsed() < pause {
             std::hint::spin_loop();
