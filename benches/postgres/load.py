@@ -11,6 +11,7 @@ them. All are shuffled and dealt to the workers, so copies meet in different one
     --ask       what is new is asked about at a sandbox, so the ledger has something to count
     --kill N    N times some worker is killed (SIGKILL) and goes on with --resume
     --restart N N times the server is stopped and started anew (the server that `.ci/postgres` has for that)
+    --cut N     N times the network between the workers and the server is cut for a few seconds (a proxy; the server by its socket)
 
 Printed, for SQLite and PostgreSQL:
 
@@ -22,6 +23,8 @@ Printed, for SQLite and PostgreSQL:
     faded       pictures that were told to be seen, so were not stored, and that the second look calls new: the home has grown since,
                 and its threshold with it
     photos      rows of `photos`, which must be those of `new`
+    unasked     pictures that were stored and, with --ask, have no answer: must be 0. One of which another copy was answered meanwhile
+                takes no call of its own
     booked      calls in the ledger; `counted` are those that the sandbox has counted. They are equal; where workers were killed
                 or the server went away, a call may be booked that was not made, never the other way round
 
@@ -36,10 +39,13 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -48,6 +54,8 @@ SEED = 1688
 EDITS = {"jpeg", "resize", "crop70", "banner", "pad", "mirror", "tone"}
 # How often a worker whose run failed, as it does while the server is away, is started again.
 MAX_STARTS = 200
+# How long the network stays cut.
+CUT_SECS = 5
 
 
 def environment(folder, sandbox_url):
@@ -58,6 +66,58 @@ def environment(folder, sandbox_url):
     config.write_text(f'upstreams = ["article"]\n[upstream.article]\n{upstream}' if sandbox_url else "")
     env.update(TONGKUAN_CONFIG=str(config), TONGKUAN_APP_SECRET="sandbox-secret")
     return env
+
+
+class Network:
+    """A way to a server's socket, by a port of this machine, that can be cut: what is under way is dropped, and nothing gets through."""
+
+    def __init__(self, server):
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(server).query))
+        self.to = f"{query['host']}/.s.PGSQL.{query['port']}"
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.ends, self.cut_until, self.lock = set(), 0.0, threading.Lock()
+        port = self.listener.getsockname()[1]
+        self.server = f"postgres://{query['user']}@127.0.0.1:{port}/postgres?sslmode=disable"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            near, _ = self.listener.accept()
+            far = socket.socket(socket.AF_UNIX)
+            with self.lock:
+                try:
+                    if time.monotonic() < self.cut_until:
+                        raise OSError("cut")
+                    far.connect(self.to)
+                except OSError:
+                    near.close()
+                    far.close()
+                    continue
+                self.ends |= {near, far}
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self.pass_on, args=(one, other), daemon=True).start()
+
+    def pass_on(self, one, other):
+        try:
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+        except OSError:
+            pass
+        self.drop([one, other])
+
+    def drop(self, ends):
+        for end in ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            end.close()
+
+    def cut(self):
+        with self.lock:
+            self.cut_until = time.monotonic() + CUT_SECS
+            ends, self.ends = self.ends, set()
+        self.drop(ends)
 
 
 def run(binary, env, *args, stdin=None):
@@ -104,7 +164,7 @@ class Worker:
 
     def __init__(self, args, env, home, folder, number, rows):
         self.rows = rows
-        self.is_disturbed = args.kill or args.restart
+        self.is_disturbed = args.kill or args.restart or args.cut
         self.list = folder / f"rows-{number}.txt"
         self.out = folder / f"told-{number}.ndjson"
         self.list.write_text("".join(f"{path}\n" for path, _ in rows))
@@ -149,15 +209,15 @@ class Worker:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def work(args, env, home, folder, rows, workers):
-    """What was told of each row, seconds, and how often workers were killed and the server restarted."""
+def work(args, env, home, folder, rows, workers, network):
+    """What was told of each row, seconds, and how often workers were killed, the server restarted and the network cut."""
     folder.mkdir()
     shares = [rows[number::workers] for number in range(workers)]
     all_workers = [Worker(args, env, home(folder, number), folder, number, share)
                    for number, share in enumerate(shares)]
     for worker in all_workers:
         atexit.register(worker.kill)
-    begun, kills, restarts = time.monotonic(), 0, 0
+    begun, kills, restarts, cuts = time.monotonic(), 0, 0, 0
     dice = random.Random(SEED)
     may_disturb = workers > 1
     while not all([worker.step() for worker in all_workers]):
@@ -168,13 +228,16 @@ def work(args, env, home, folder, rows, workers):
         if may_disturb and restarts < args.restart and done > (restarts + 0.7) / (args.restart + 1):
             subprocess.run([os.environ["TONGKUAN_TEST_POSTGRES_RESTART"]], check=True)
             restarts += 1
+        if may_disturb and cuts < args.cut and done > (cuts + 0.3) / (args.cut + 1):
+            network.cut()
+            cuts += 1
     seconds = time.monotonic() - begun
     told = []
     for worker in all_workers:
         by_row = {line["row"]: line for line in worker.told()}
         assert len(by_row) == len(worker.told()), "a row was told of twice"
         told.extend(zip(worker.rows, (by_row[row] for row in sorted(by_row)), strict=True))
-    return told, seconds, kills, restarts
+    return told, seconds, kills, restarts, cuts
 
 
 def look_into(args, env, home, rows, told):
@@ -196,6 +259,7 @@ def look_into(args, env, home, rows, told):
     counts["untold"] = len(rows) - len(told)
     counts["photos"] = json.loads(run(args.binary, env, "stats", "--home", home, "--json"))["counts"]["photos"]
     if args.ask:
+        counts["unasked"] = sum(line["added"] and (line["offers"] is None or line["unanswered"] is not None) for _, line in told)
         quota = json.loads(run(args.binary, env, "quota", "--home", home, "--json"))
         counts["booked"] = quota["upstreams"][0]["used"]
     return counts
@@ -217,6 +281,7 @@ def main():
     parser.add_argument("--ask", action="store_true")
     parser.add_argument("--kill", type=int, default=0, metavar="N")
     parser.add_argument("--restart", type=int, default=0, metavar="N")
+    parser.add_argument("--cut", type=int, default=0, metavar="N")
     args = parser.parse_args()
     args.binary = args.binary.resolve()
     server = args.server or os.environ.get("TONGKUAN_TEST_POSTGRES")
@@ -227,6 +292,8 @@ def main():
         parser.error("name a folder of pictures, or --made")
     if not server:
         sys.exit("name a server with --server, or run this by .ci/postgres")
+    network = Network(server) if args.cut else None
+    server = network.server if network else server
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -253,18 +320,16 @@ def main():
                 url = json.loads(sandbox.stdout.readline())["base_url"]
             env = environment(folder, url)
             beside = folder / name
-            told, seconds, kills, restarts = work(args, env, home, beside, rows, workers)
+            told, seconds, kills, restarts, cuts = work(args, env, home, beside, rows, workers, network)
             counts = look_into(args, env, home(beside), rows, told)
             if sandbox:
                 counts["counted"] = counted(url)
                 sandbox.terminate()
             facts = ", ".join(f"{what} {number}" for what, number in counts.items())
-            print(f"{name}: {workers} at once, {len(rows) / seconds:.1f} pictures/s; {kills} kills, {restarts} restarts; {facts}", flush=True)
+            print(f"{name}: {workers} at once, {len(rows) / seconds:.1f} pictures/s; {kills} kills, {restarts} restarts, {cuts} cuts; {facts}", flush=True)
             spare = counts["booked"] - counts["counted"]
-            # Each picture that was stored is asked about, once, whatever dies meanwhile.
-            failed |= bool(args.ask and counts["counted"] < counts["new"])
-            is_disturbed = kills or restarts
-            failed |= bool(counts["twice"] or counts["lost"] or counts["untold"] or counts["errors"]
+            is_disturbed = kills or restarts or cuts
+            failed |= bool(counts["twice"] or counts["lost"] or counts["untold"] or counts["errors"] or counts["unasked"]
                            or counts["photos"] != counts["new"] or spare < 0 or (spare and not is_disturbed))
     sys.exit(1 if failed else 0)
 

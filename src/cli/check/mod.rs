@@ -67,8 +67,9 @@ Without --add nothing is stored: pictures are compared with the home and with th
 the run, which takes some 2 kB of memory for each new one. With --add, what is new or to be
 reviewed is stored as it is told of, in one step with finding that out: of copies that are checked
 at the same time, by any number of processes on one home, exactly one is new. Pictures are told of
-in groups, once their group is on disk. A group waits for others no longer than a fifth of a
-second, so a program may wait for the answer to each line before it writes the next one to `-`.
+in groups, once their group is on disk. A group waits for others only while there are some, and no
+longer than a fifth of a second: a program may wait for the answer to each line before it writes
+the next one to `-`.
 
 A run with --out FILE that was killed goes on with the same command and --resume: lines that are
 there stay, none is missing or twice, and they are those of a run that was not killed. Without
