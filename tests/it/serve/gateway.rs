@@ -39,6 +39,17 @@ struct Gateway {
 }
 
 impl Gateway {
+    /// A key of the service that may read, and nothing else.
+    fn read_key(&self) -> Secret {
+        let new = NewKey {
+            name: "r".to_owned(),
+            rights: "read".parse::<Rights>().unwrap(),
+            daily_budget: None,
+            per_second: None,
+        };
+        self.store.make_key(&new, Timestamp::from_unix_ms(0)).unwrap().1
+    }
+
     fn asking(upstream: Profile) -> Self {
         Self::of(upstream, SandboxOptions::default().daily_quota)
     }
@@ -200,13 +211,7 @@ fn a_tall_picture_of_a_script_is_searched_for_once_and_asked_about_as_a_whole() 
     assert_eq!((picture.width_px, picture.height_px), (320, 1280));
     client.search(&picture, &SearchParams::default()).unwrap();
     assert_eq!(gateway.sandbox.counters().searches_ok, 1);
-    let new = NewKey {
-        name: "r".to_owned(),
-        rights: "read".parse::<Rights>().unwrap(),
-        daily_budget: None,
-        per_second: None,
-    };
-    let (_, key) = gateway.store.make_key(&new, Timestamp::from_unix_ms(0)).unwrap();
+    let key = gateway.read_key();
     let metrics = http().get(format!("{}/metrics", gateway.server.base_url())).bearer_auth(key.expose());
     let metrics = metrics.send().unwrap().text().unwrap();
     let searched: Vec<&str> =
@@ -300,13 +305,7 @@ fn where_nothing_is_left_to_spend_each_dialect_says_so_as_its_upstream_does_and_
 #[test]
 fn a_key_of_the_service_is_a_secret_where_a_dialect_sends_it_and_keeps_its_limits() {
     let gateway = Gateway::asking(Profile::Article);
-    let new = NewKey {
-        name: "r".to_owned(),
-        rights: "read".parse::<Rights>().unwrap(),
-        daily_budget: None,
-        per_second: None,
-    };
-    let (_, key) = gateway.store.make_key(&new, Timestamp::from_unix_ms(0)).unwrap();
+    let key = gateway.read_key();
     let base = gateway.server.base_url();
     let search = |number: usize| {
         let query = [("key", "any"), ("secret", key.expose()), ("imgid", &gateway.address(number))];
