@@ -1,9 +1,36 @@
 //! Who may read and write what lies in a home folder? Its owner alone; others only where the home folder itself lets them
 //! write, as its owner then has arranged.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
+
+/// A file that nobody else may lock for as long as this lives. The lock is let go of by name and not only by closing: a child
+/// process that another thread is starting has a copy of each open file, and with it the lock, until its program runs.
+pub(crate) struct LockedFile(File);
+
+impl LockedFile {
+    /// # Errors
+    /// Where another one, of this process too, has locked the file, and where it cannot be locked.
+    pub(crate) fn take(file: File) -> Result<Self, TryLockError> {
+        file.try_lock()?;
+        Ok(Self(file))
+    }
+}
+
+impl std::ops::Deref for LockedFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
 
 /// Makes a home folder, with those above it that are not there. One that is there keeps its permissions.
 pub(crate) fn make_home(path: &Path) -> io::Result<()> {
@@ -78,6 +105,19 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_lock_ends_with_its_holder_although_a_child_process_has_a_copy_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = LockedFile::take(File::create(&path).unwrap()).unwrap();
+        let copy = held.try_clone().unwrap();
+        let again = || LockedFile::take(File::open(&path).unwrap());
+        assert!(matches!(again(), Err(TryLockError::WouldBlock)));
+        drop(held);
+        assert!(again().is_ok());
+        drop(copy);
+    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).expect("it is there").permissions().mode() & 0o777

@@ -267,6 +267,9 @@ pub struct Unanswered {
     pub retry_at: Option<Timestamp>,
     /// Whether the picture waits in the queue.
     pub queued: bool,
+    /// Whether it was to wait there and could not be written down: then nothing asks about it later.
+    #[serde(skip)]
+    pub queue_failed: bool,
 }
 
 /// What kept something that was paid for out of the catalogue. While that lasts, nothing more is asked.

@@ -213,7 +213,7 @@ impl Details {
         if reason != WhyNot::Offline {
             self.warnings.push(message.clone());
         }
-        self.unanswered = Some(Unanswered { reason, message, retry_at, queued: false });
+        self.unanswered = Some(Unanswered { reason, message, retry_at, queued: false, queue_failed: false });
         self
     }
 }

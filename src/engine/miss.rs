@@ -265,7 +265,8 @@ impl Search<'_> {
             self.warnings.push(message.clone());
         }
         self.calls = calls;
-        let why = Unanswered { reason, message, retry_at, queued: queued == Some(true) };
+        let (queued, queue_failed) = (queued == Some(true), queued == Some(false));
+        let why = Unanswered { reason, message, retry_at, queued, queue_failed };
         self.reply = Reply::Unanswered { why, beside };
         Ok(())
     }

@@ -142,7 +142,13 @@ impl Engine {
                     self.note_trouble(&waiting, &message);
                     drained.failed += 1;
                     let reason = WhyNot::UpstreamFailed;
-                    drained.stopped = Some(Unanswered { reason, message, retry_at: None, queued: true });
+                    drained.stopped = Some(Unanswered {
+                        reason,
+                        message,
+                        retry_at: None,
+                        queued: true,
+                        queue_failed: false,
+                    });
                     break;
                 }
                 Ok(Answer { unstored: Some(unstored), .. }) => {
@@ -219,7 +225,7 @@ fn interruption_of(result: &Result<Answer, EngineError>, interrupt: &Interrupt) 
 
 fn cannot_go_on(why: &str) -> Unanswered {
     let message = format!("nothing more is asked, because what was answered could not be stored: {why}");
-    Unanswered { reason: WhyNot::CannotStore, message, retry_at: None, queued: true }
+    Unanswered { reason: WhyNot::CannotStore, message, retry_at: None, queued: true, queue_failed: false }
 }
 
 impl Search<'_> {

@@ -1,14 +1,14 @@
 //! What is known of a folder since it was last scanned: `scan.sqlite`, beside the catalogue of the scan's own home.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::ScanError;
 use super::stat::{Stat, bytes_of, path_of};
-use crate::access;
+use crate::access::{self, LockedFile};
 use crate::engine::PictureFacts;
 use crate::photo::Digest;
 use crate::photo_id::PhotoId;
@@ -172,7 +172,7 @@ pub(super) struct MemberRow {
 /// The open file, with a lock that keeps a second scan of the folder out.
 pub(super) struct State {
     connection: Connection,
-    _lock: File,
+    _lock: LockedFile,
     /// The number of this scan.
     pub(super) scan: i64,
 }
@@ -185,11 +185,10 @@ impl State {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
         let lock = access::open(&mut options, &home.join(LOCK_NAME)).map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(ScanError::Busy { path: home.to_path_buf() }),
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
-        }
+        let lock = LockedFile::take(lock).map_err(|error| match error {
+            TryLockError::WouldBlock => ScanError::Busy { path: home.to_path_buf() },
+            TryLockError::Error(error) => unusable(error),
+        })?;
         let path = home.join(FILE_NAME);
         drop(access::open(&mut options, &path).map_err(unusable)?);
         let connection = Connection::open(&path)?;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::MoveError;
 #[cfg(feature = "postgres")]
 use super::MoveProgress;
-use crate::access;
+use crate::access::{self, LockedFile};
 #[cfg(feature = "postgres")]
 use crate::catalog::Catalog;
 use crate::catalog::FILE_NAME;
@@ -63,7 +63,7 @@ pub(super) struct Place {
     /// Of one that is gone with its owner.
     temporary: Option<tempfile::TempDir>,
     /// Locked for as long as this lives, for one that others may want to go on with.
-    _lock: Option<File>,
+    _lock: Option<LockedFile>,
 }
 
 impl Place {
@@ -96,20 +96,19 @@ impl Place {
         access::make_folder(&folder).map_err(io)?;
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
-        let mut lock = access::open(&mut options, &folder.join(MOVE_FROM)).map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(MoveError::InUse { path: home.to_path_buf() }),
-            Err(TryLockError::Error(reason)) => return Err(io(reason)),
-        }
+        let lock = access::open(&mut options, &folder.join(MOVE_FROM)).map_err(io)?;
+        let lock = LockedFile::take(lock).map_err(|error| match error {
+            TryLockError::WouldBlock => MoveError::InUse { path: home.to_path_buf() },
+            TryLockError::Error(reason) => io(reason),
+        })?;
         let mut earlier = String::new();
-        lock.read_to_string(&mut earlier).map_err(io)?;
+        (&*lock).read_to_string(&mut earlier).map_err(io)?;
         if earlier != from {
             if !earlier.is_empty() && !restart {
                 let location = home.display().to_string();
                 return Err(MoveError::Unfinished { location, from: earlier });
             }
-            lock.set_len(0).and_then(|()| lock.rewind()).map_err(io)?;
+            lock.set_len(0).and_then(|()| (&*lock).rewind()).map_err(io)?;
         }
         if earlier != from || restart {
             for name in [FILE_NAME.to_owned(), format!("{FILE_NAME}-wal"), format!("{FILE_NAME}-shm")] {
@@ -120,7 +119,7 @@ impl Place {
             }
         }
         if earlier != from {
-            lock.write_all(from.as_bytes()).and_then(|()| lock.sync_all()).map_err(io)?;
+            (&*lock).write_all(from.as_bytes()).and_then(|()| lock.sync_all()).map_err(io)?;
         }
         Ok(Self { home: home.to_path_buf(), folder, temporary: None, _lock: Some(lock) })
     }

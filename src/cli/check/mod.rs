@@ -322,7 +322,7 @@ impl Printer<'_> {
     /// Asks about a picture that was not seen, which is stored already. What cannot be asked now waits in the queue.
     ///
     /// # Errors
-    /// When the home fails, and with it the queue, while lines go to a file: with --resume the row is asked about later.
+    /// When the home fails, or only its queue, while lines go to a file: with --resume the row is asked about later.
     fn ask(&mut self, pictures: &Pictures, place: &Place, line: &mut CheckedLine) -> Result<()> {
         let asked = place.source.as_ref().context("its picture is gone").and_then(|source| {
             let picture = pictures.read(source)?;
@@ -331,6 +331,11 @@ impl Printer<'_> {
             Ok(self.search(query)?)
         });
         match asked {
+            Ok(Answer { unanswered: Some(unanswered), .. })
+                if unanswered.queue_failed && matches!(self.output, Output::File(_)) =>
+            {
+                bail!("{}; it could not be put into the queue either", unanswered.message)
+            }
             Ok(answer) => {
                 line.set("offers", serde_json::to_value(&answer.offers).unwrap_or_default());
                 let why = answer.unanswered.as_ref().map(|unanswered| unanswered.reason);

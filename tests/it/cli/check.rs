@@ -420,6 +420,36 @@ fn asking_is_for_what_is_new_once_and_within_the_budget() {
 }
 
 #[test]
+fn what_can_neither_be_asked_about_nor_wait_is_asked_about_by_the_run_that_resumes() {
+    let shell = Shell::with_sandbox();
+    shell.good(0, "a.jpg");
+    shell.good(1, "known.jpg");
+    assert_eq!(shell.run(&["check", "--add", "known.jpg"]).status, 0);
+    let home = rusqlite::Connection::open(shell.path("home/catalog.sqlite")).unwrap();
+    for table in ["spend", "queue"] {
+        let refuse = format!(
+            "CREATE TRIGGER no_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'not now'); END"
+        );
+        home.execute_batch(&refuse).unwrap();
+    }
+    let args = ["check", "--add", "--ask", "--out", "told.ndjson", "--resume", "a.jpg"];
+    let ran = shell.run(&args);
+    assert!(ran.status == 2 && ran.err.contains("queue") && ran.err.contains("--resume"), "{ran:?}");
+    assert_eq!(
+        (
+            fs::read_to_string(shell.path("told.ndjson")).unwrap().as_str(),
+            shell.sandbox().counters().searches_ok
+        ),
+        ("", 0)
+    );
+    home.execute_batch("DROP TRIGGER no_spend; DROP TRIGGER no_queue").unwrap();
+    assert_eq!(shell.run(&args).status, 0);
+    let told: Value = serde_json::from_str(&fs::read_to_string(shell.path("told.ndjson")).unwrap()).unwrap();
+    assert!(told["added"] == true && told["unanswered"].is_null(), "{told}");
+    assert_eq!(shell.sandbox().counters().searches_ok, 1);
+}
+
+#[test]
 fn a_budget_that_is_spent_is_complained_of_once_and_exits_1() {
     let shell = Shell::with_sandbox();
     let goods: Vec<PathBuf> = (0..3).map(|n| shell.good(n, &format!("{n}.jpg"))).collect();
