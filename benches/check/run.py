@@ -13,52 +13,39 @@ Needs onnxruntime, numpy and Pillow (models/requirements.txt) for the bare model
     bytes    the originals over and over, against the home that holds them
 
 Printed are pictures a second by the clock, and processor time a picture (all threads together), which a busy machine changes
-less; the share is that of the bare model's rate, by processor time. A round runs the bare model, then every set; medians. Beside
+less, each with its share of the bare model's: by the clock that of as many threads with a session each, by processor time that of one
+thread that runs alone. A round runs the bare model, then every set; medians. Beside
 each stands what was said: for copies how many were seen as the right picture, seen as another one, or not seen.
 """
 
 import argparse
 import collections
+import concurrent.futures
 import io
 import json
 import os
 import random
-import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "benches"))
+
+import measuring
 SEED = 1688
+# How often each thread of the bare model embeds its pictures.
+BARE_PASSES = 5
 SINGLE_EDITS = {"jpeg", "resize", "crop70", "crop40", "banner", "pad", "mirror", "turn", "tone"}
 MODEL = ROOT / "models" / "efficientnet-lite0-gem" / "model.onnx"
 
 
-def run(command, stdin=None):
-    """Output lines, seconds, processor seconds and peak bytes of a command."""
-    start = time.perf_counter()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE if stdin else None, stdout=out, stderr=err)
-        if stdin:
-            process.stdin.write(stdin)
-            process.stdin.close()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - start
-        for file in (out, err):
-            file.seek(0)
-        text, errors = out.read().decode(), err.read().decode()
-    if process.returncode not in (0, 1):
-        sys.exit(f"{' '.join(map(str, command))}: {process.returncode}\n{errors[-2000:]}")
-    return text.splitlines(), errors, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-
-
-def bare_model(paths):
-    """Processor seconds that one pass over one picture takes on one thread, the median."""
+def bare_model(paths, threads):
+    """Processor seconds that one pass over one picture takes on one thread that runs alone (the median), and pictures a second by the
+    clock of so many threads with a session each, which on cores that share their units take longer for each."""
     import numpy as np
     import onnxruntime as ort
     from PIL import Image
@@ -66,17 +53,28 @@ def bare_model(paths):
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = ort.InferenceSession(str(MODEL), options)
+    sessions = [ort.InferenceSession(str(MODEL), options) for _ in range(threads)]
     windows = np.full((1, 64), 1 / 64, np.float32)
-    taken = []
+    inputs = []
     for path in paths:
         with Image.open(path) as opened:
             picture = opened.convert("RGB").resize((256, 256))
         pixels = ((np.asarray(picture, np.float32) - 127) / 127.5).transpose(2, 0, 1)[None].copy()
+        inputs.append({"pixels": pixels, "windows": windows})
+    taken = []
+    for given in inputs:
         start = time.process_time()
-        session.run(None, {"pixels": pixels, "windows": windows})
+        sessions[0].run(None, given)
         taken.append(time.process_time() - start)
-    return statistics.median(taken[2:])
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        def embed(session):
+            for given in inputs * BARE_PASSES:
+                session.run(None, given)
+
+        start = time.perf_counter()
+        list(pool.map(embed, sessions))
+        rate = threads * len(inputs) * BARE_PASSES / (time.perf_counter() - start)
+    return statistics.median(taken[2:]), rate
 
 
 def re_encoded(path, dice):
@@ -92,8 +90,8 @@ def re_encoded(path, dice):
 
 
 class Sets:
-    def __init__(self, folder, pictures, made, binary, count):
-        self.folder, self.binary = folder, binary
+    def __init__(self, folder, pictures, made, binary, count, threads):
+        self.folder, self.binary, self.threads = folder, binary, threads
         dice = random.Random(SEED)
         made = made or self.make(binary, folder, pictures, dice, count)
         rows = [json.loads(line) for line in (made / "manifest.ndjson").read_text().splitlines()]
@@ -125,12 +123,13 @@ class Sets:
         chosen.mkdir()
         for path in dice.sample(found, min(len(found), 2 * count)):
             shutil.copy(path, chosen / path.name)
-        run([binary, "eval", "--make", chosen, "--out", made, "--seed", str(SEED), "--limit", str(2 * count)])
+        measuring.run([binary, "eval", "--make", chosen, "--out", made, "--seed", str(SEED), "--limit", str(2 * count)])
         return made
 
     def check(self, home, rows, *options):
-        listed = "".join(str(row[0]) + "\n" for row in rows).encode()
-        return run([self.binary, "check", "--home", home, "--json", "--log", "info", *options, "-"], listed)
+        listed = "".join(str(row[0]) + "\n" for row in rows)
+        command = [self.binary, "check", "--home", home, "--json", "--log", "info", *options, "-"]
+        return measuring.run(command, measuring.environment(self.folder, self.threads), listed)
 
 
 def told(lines, rows):
@@ -159,36 +158,35 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
-    os.environ["RAYON_NUM_THREADS"] = str(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        sets = Sets(folder, args.folder, args.made, args.binary.resolve(), args.pictures)
+        sets = Sets(folder, args.folder, args.made, args.binary.resolve(), args.pictures, args.threads)
         stored = folder / "stored"
         sets.check(stored, sets.originals, "--add")
         results, bare = collections.defaultdict(list), []
         for round_number in range(args.rounds):
-            bare.append(bare_model([path for path, _ in sets.originals][:40]))
+            bare.append(bare_model([path for path, _ in sets.originals][:40], args.threads))
             for name in args.only or ("new", "edited", "repeats", "bytes"):
                 rows = {"new": sets.originals, "edited": sets.edited, "repeats": sets.repeats, "bytes": sets.bytes}[name]
                 is_new = name in ("new", "repeats")
                 home = folder / f"{name}-{round_number}" if is_new else stored
-                lines, errors, *figures = sets.check(home, rows, *(["--add"] if is_new else []))
-                results[name].append((*figures, told(lines, rows), len(rows), errors))
+                done = sets.check(home, rows, *(["--add"] if is_new else []))
+                results[name].append((done, told(done.out.splitlines(), rows), len(rows)))
                 if is_new:
                     shutil.rmtree(home)
-        bare = statistics.median(bare)
-        print(f"bare model: {bare * 1e3:.1f} ms of one thread, {args.threads / bare:.1f}/s on {args.threads}; load {os.getloadavg()}")
-        print("| set | rows | a second | CPU ms a picture | share of the bare model's rate | peak RSS, MB | told |")
-        print("|---|---|---|---|---|---|---|")
+        bare, bare_rate = (statistics.median(figures) for figures in zip(*bare, strict=True))
+        print(measuring.facts(args.binary, args.threads))
+        print(f"bare model: {bare * 1e3:.1f} ms of one thread that runs alone; {bare_rate:.1f}/s on {args.threads} threads; {measuring.load()}\n")
+        head = ["set", "rows", "a second", "of the bare model's", "CPU ms a picture", "of the bare model's by that", "peak RSS, MB", "told"]
+        rows = []
         for name, rounds in results.items():
-            count = rounds[0][4]
-            seconds, cpu, peak = (statistics.median(r[i] for r in rounds) for i in range(3))
-            said = ", ".join(f"{n} {what}" for what, n in sorted(rounds[0][3].items()) if n)
-            print(
-                f"| {name} | {count} | {count / seconds:.1f} | {cpu / count * 1e3:.2f} | {bare / (cpu / count):.2f} "
-                f"| {peak / 1e6:.0f} | {said} |"
-            )
-            print("\n".join(line for line in rounds[-1][5].splitlines() if "busy" in line)[-600:], file=sys.stderr)
+            runs, (_, said, count) = [run for run, _, _ in rounds], rounds[0]
+            seconds, cpu, peak = (measuring.median(runs, what) for what in ("seconds", "cpu", "peak"))
+            said = ", ".join(f"{number} {what}" for what, number in sorted(said.items()) if number)
+            rows.append([name, count, f"{count / seconds:.1f}", f"{count / seconds / bare_rate:.2f}", f"{cpu / count * 1e3:.2f}", f"{bare / (cpu / count):.2f}",
+                         f"{peak / 1e6:.0f}", said])
+            print("\n".join(line for line in runs[-1].errors.splitlines() if "busy" in line)[-600:], file=sys.stderr)
+        measuring.table(head, rows)
 
 
 if __name__ == "__main__":
