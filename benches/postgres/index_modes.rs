@@ -28,8 +28,8 @@ use tongkuan::store::{NewPhoto, PhotoStore as _, VectorSearchStore as _};
 const QUERIES: u64 = 500;
 const SCANS: usize = 50;
 const K: usize = 10;
-/// As the engine asks pgvector.
-const BREADTH: usize = 100;
+/// `hnsw.ef_search`: as the engine asks pgvector with up to 200,000 pictures, and wider.
+const BREADTHS: [usize; 4] = [100, 200, 400, 800];
 const GROUP: u64 = 500;
 
 /// The median and the 99th of a hundred, in milliseconds.
@@ -140,9 +140,11 @@ fn main() {
     let scored = |found: Option<Vec<(PhotoId, f32)>>| {
         found.expect("all vectors").into_iter().map(|(photo_id, _)| photo_id).collect::<Vec<_>>()
     };
-    measure("pgvector, the graph:", &queries, &nearest, |query| {
-        scored(store.nearest_by_graph(query, K, BREADTH).expect("a search"))
-    });
+    for breadth in BREADTHS {
+        measure(&format!("pgvector, the graph, {breadth} in view:"), &queries, &nearest, |query| {
+            scored(store.nearest_by_graph(query, K, breadth).expect("a search"))
+        });
+    }
     measure("pgvector, all of them:", &queries[..SCANS], &nearest, |query| {
         scored(store.nearest_exactly(query, K, None).expect("a search"))
     });

@@ -371,15 +371,12 @@ fn show(group: &Group) -> io::Result<()> {
 /// A relation or doubt for people.
 fn words_of(word: &str) -> &str {
     match word {
-        "medoid" => "stands for the group",
-        "same_file" => "the same file by another name",
-        "same_bytes" => "same bytes",
-        "same_pixels" => "same pixels",
-        "re_encoded" => "re-encoded",
-        "told" => "told to be the same",
         "same_picture" => "the same picture",
         "remembered" => "told to be the same as it",
-        other => Doubt::of_code(other).map_or(other, |doubt| doubt.in_words().0),
+        other => {
+            let doubt = || Doubt::of_code(other).map(|doubt| doubt.in_words().0);
+            Relation::of_word(other).map(|relation| relation.in_words().0).or_else(doubt).unwrap_or(other)
+        }
     }
 }
 

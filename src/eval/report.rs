@@ -96,7 +96,7 @@ fn page(evaluation: &Evaluation, summary: &Summary) -> Markup {
                 }
                 (cutoffs)
                 h2 { "Hits against false hits" }
-                p.soft { "Every cut-off of the score at once; the dot is the engine as it is now." }
+                p.soft { "Every threshold at once; the dot is the engine as it is now." }
                 (curve(evaluation))
                 (edits)
                 (negatives)

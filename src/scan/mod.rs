@@ -123,7 +123,20 @@ impl Relation {
         }
     }
 
-    fn of_word(word: &str) -> Option<Self> {
+    /// For people, in English and in Chinese.
+    pub(crate) const fn in_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Medoid => ("stands for the group", "组代表"),
+            Self::SameFile => ("the same file by another name", "同一文件"),
+            Self::SameBytes => ("same bytes", "字节相同"),
+            Self::SamePixels => ("same pixels", "像素相同"),
+            Self::ReEncoded => ("re-encoded", "重新压缩"),
+            Self::Edited => ("edited", "经过编辑"),
+            Self::Told => ("told to be the same", "人工认定相同"),
+        }
+    }
+
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|relation| relation.word() == word)
     }
 }

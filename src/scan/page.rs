@@ -252,16 +252,8 @@ fn both(en: &str, zh: &str) -> String {
 
 /// A relation or doubt for people.
 fn words(kind: &str) -> String {
-    let (en, zh) = match kind {
-        "medoid" => ("stands for the group", "组代表"),
-        "same_file" => ("same file, other name", "同一文件"),
-        "same_bytes" => ("same bytes", "字节相同"),
-        "same_pixels" => ("same pixels", "像素相同"),
-        "re_encoded" => ("re-encoded", "重新压缩"),
-        "edited" => ("edited", "经过编辑"),
-        "told" => ("told to be the same", "人工认定相同"),
-        other => Doubt::of_code(other).unwrap_or(Doubt::Uncertain).in_words(),
-    };
+    let doubt = || Doubt::of_code(kind).unwrap_or(Doubt::Uncertain).in_words();
+    let (en, zh) = Relation::of_word(kind).map_or_else(doubt, Relation::in_words);
     both(en, zh)
 }
 
