@@ -6,7 +6,8 @@ use std::io;
 use std::path::Path;
 
 /// A file that nobody else may lock for as long as this lives. The lock is let go of by name and not only by closing: a child
-/// process that another thread is starting has a copy of each open file, and with it the lock, until its program runs.
+/// process that another thread is starting has a copy of each open file, and with it the lock, until its program runs. For locks
+/// that refuse at once; whoever waits for one a while needs no more than closing.
 pub(crate) struct LockedFile(File);
 
 impl LockedFile {
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_ends_with_its_holder_although_a_child_process_has_a_copy_of_the_file() {
+    fn a_lock_ends_with_its_holder_although_there_is_a_copy_of_the_open_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let held = LockedFile::take(File::create(&path).unwrap()).unwrap();

@@ -152,11 +152,13 @@ pub(super) fn needs_a_person(error: &EngineError) -> bool {
     matches!(error, EngineError::Upstream(GuardError::Upstream { error, .. }) if error.kind.needs_a_person())
 }
 
-/// Whether it is, below any context, that the home's database server failed: then no picture can wait in the queue either.
-pub(super) fn is_server_failure(error: &(dyn Error + 'static)) -> bool {
+/// Whether it is, below any context, that the home cannot be read or written at present: its database server failed, or its
+/// folder is locked, full or read-only. Then no picture can wait in the queue either.
+pub(super) fn is_home_failure(error: &(dyn Error + 'static)) -> bool {
+    let fails = |error: &CatalogError| error.is_server_failure() || error.is_about_writing();
     chain(error).any(|error| match error.downcast_ref::<EngineError>() {
-        Some(EngineError::Catalog(error)) => error.is_server_failure(),
-        _ => error.downcast_ref::<CatalogError>().is_some_and(CatalogError::is_server_failure),
+        Some(EngineError::Catalog(error)) => fails(error),
+        _ => error.downcast_ref::<CatalogError>().is_some_and(fails),
     })
 }
 
@@ -194,22 +196,22 @@ mod tests {
     use anyhow::Context as _;
 
     #[test]
-    fn a_failing_database_server_is_known_below_any_context_and_by_its_type() {
+    fn a_home_that_fails_is_known_below_any_context_and_by_its_type() {
         for trouble in [DatabaseTrouble::Away, DatabaseTrouble::Locked, DatabaseTrouble::Other] {
             let failed = || CatalogError::Database { problem: "gone".to_owned(), trouble };
             let of_engine = anyhow::Error::from(EngineError::Catalog(failed())).context("a.jpg");
             let of_store = anyhow::Error::from(failed());
-            assert!(
-                is_server_failure(of_engine.as_ref()) && is_server_failure(of_store.as_ref()),
-                "{trouble:?}"
-            );
+            assert!(is_home_failure(of_engine.as_ref()) && is_home_failure(of_store.as_ref()), "{trouble:?}");
         }
         let others = [
             anyhow::Error::from(EngineError::Catalog(CatalogError::ModelChanged)),
             anyhow::Error::from(EngineError::NoUpstream),
             anyhow::anyhow!("database_failed"),
         ];
-        assert!(!others.iter().any(|error| is_server_failure(error.as_ref())));
+        assert!(!others.iter().any(|error| is_home_failure(error.as_ref())));
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = EngineError::Catalog(CatalogError::Home { path: "home".into(), source: full });
+        assert!(is_home_failure(anyhow::Error::from(full).as_ref()));
     }
 
     #[test]

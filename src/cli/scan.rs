@@ -362,13 +362,13 @@ fn show(group: &Group) -> io::Result<()> {
             format!("{}x{}", file.width_px, file.height_px),
             bytes_text(u64::try_from(file.stat.size).unwrap_or(0)),
             field(&file.name),
-            words_of(member.relation.word())
+            member.relation.in_words().0
         )?;
     }
     Ok(())
 }
 
-/// A relation or doubt for people.
+/// A relation, a rule or a doubt for people.
 fn words_of(word: &str) -> &str {
     match word {
         "same_picture" => "the same picture",

@@ -253,7 +253,10 @@ fn both(en: &str, zh: &str) -> String {
 /// A relation or doubt for people.
 fn words(kind: &str) -> String {
     let doubt = || Doubt::of_code(kind).unwrap_or(Doubt::Uncertain).in_words();
-    let (en, zh) = Relation::of_word(kind).map_or_else(doubt, Relation::in_words);
+    in_both(Relation::of_word(kind).map_or_else(doubt, Relation::in_words))
+}
+
+fn in_both((en, zh): (&str, &str)) -> String {
     both(en, zh)
 }
 
@@ -405,7 +408,7 @@ fn write_group(out: &mut impl Write, group: &Group) -> io::Result<()> {
             } else {
                 String::new()
             },
-            words(member.relation.word()),
+            in_both(member.relation.in_words()),
             file.width_px,
             file.height_px,
             file.stat.size / 1000,

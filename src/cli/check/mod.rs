@@ -322,7 +322,8 @@ impl Printer<'_> {
     /// Asks about a picture that was not seen, which is stored already. What cannot be asked now waits in the queue.
     ///
     /// # Errors
-    /// When the home fails, or only its queue, while lines go to a file: with --resume the row is asked about later.
+    /// When the home cannot be read or written at present, or only its queue, while lines go to a file: with --resume the row is
+    /// asked about later.
     fn ask(&mut self, pictures: &Pictures, place: &Place, line: &mut CheckedLine) -> Result<()> {
         let asked = place.source.as_ref().context("its picture is gone").and_then(|source| {
             let picture = pictures.read(source)?;
@@ -362,7 +363,7 @@ impl Printer<'_> {
                 }
             }
             Err(error)
-                if matches!(self.output, Output::File(_)) && advice::is_server_failure(error.as_ref()) =>
+                if matches!(self.output, Output::File(_)) && advice::is_home_failure(error.as_ref()) =>
             {
                 return Err(error);
             }
