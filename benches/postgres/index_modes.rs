@@ -28,7 +28,7 @@ use tongkuan::store::{NewPhoto, PhotoStore as _, VectorSearchStore as _};
 const QUERIES: u64 = 500;
 const SCANS: usize = 50;
 const K: usize = 10;
-/// `hnsw.ef_search`: 100 as the engine asks first, 400 where the graph has the last word, and others.
+/// `hnsw.ef_search`: as the engine asks up to 200,000 pictures, above, and where the graph has the last word; and one more.
 const BREADTHS: [usize; 4] = [100, 200, 400, 800];
 const GROUP: u64 = 500;
 

@@ -209,9 +209,9 @@ mod tests {
             anyhow::anyhow!("database_failed"),
         ];
         assert!(!others.iter().any(|error| is_home_failure(error.as_ref())));
-        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let full = EngineError::Catalog(CatalogError::Home { path: "home".into(), source: full });
-        assert!(is_home_failure(anyhow::Error::from(full).as_ref()));
+        let source = std::io::ErrorKind::StorageFull.into();
+        let full = CatalogError::Home { path: "home".into(), source };
+        assert!(is_home_failure(anyhow::Error::from(EngineError::Catalog(full)).as_ref()));
     }
 
     #[test]
