@@ -74,6 +74,25 @@ struct Block<'a> {
 /// Of `WIDE` times `LANES` outputs at `PLACES` places.
 type Sums<const LANES: usize, const WIDE: usize, const PLACES: usize> = [[[f32; LANES]; WIDE]; PLACES];
 
+/// By the first number of registers that the outputs fill again and again; `false` where they fill none. The processor must have been
+/// asked for the instructions of `$sums` before.
+#[cfg(target_arch = "x86_64")]
+macro_rules! by_widest {
+    ($layer:expr, $input:expr, $output:expr, $sums:ident of $lanes:literal, [$($wide:literal),+]) => {
+        match $layer.outputs {
+            $(
+                outputs if outputs.is_multiple_of($lanes * $wide) => {
+                    // SAFETY: the caller has asked the processor.
+                    #[expect(unsafe_code)]
+                    $layer.blocks($input, $output, |block, sums| unsafe { x86::$sums::<$wide>(block, sums) });
+                    true
+                }
+            )+
+            _ => false,
+        }
+    };
+}
+
 impl Convolution {
     /// `weights` is `[outputs, inputs, 3, 3]`, as ONNX has it; outputs are a multiple of 24 or 16. `None` where the lengths do
     /// not fit.
@@ -118,48 +137,17 @@ impl Convolution {
 
     /// `false` where the processor has no such registers, or the outputs do not fill them.
     #[cfg(target_arch = "x86_64")]
-    #[expect(unsafe_code)]
     fn by_avx512(&self, input: &Map, output: &mut Map) -> bool {
-        if !self.outputs.is_multiple_of(16) || !std::arch::is_x86_feature_detected!("avx512f") {
-            return false;
-        }
-        // SAFETY: the processor has just said that it has the instructions.
-        match self.outputs / 16 {
-            lanes if lanes.is_multiple_of(6) => {
-                self.blocks(input, output, |block, sums| unsafe { x86::by_avx512::<6>(block, sums) });
-            }
-            lanes if lanes.is_multiple_of(4) => {
-                self.blocks(input, output, |block, sums| unsafe { x86::by_avx512::<4>(block, sums) });
-            }
-            lanes if lanes.is_multiple_of(3) => {
-                self.blocks(input, output, |block, sums| unsafe { x86::by_avx512::<3>(block, sums) });
-            }
-            _ => self.blocks(input, output, |block, sums| unsafe { x86::by_avx512::<1>(block, sums) }),
-        }
-        true
+        std::arch::is_x86_feature_detected!("avx512f")
+            && by_widest!(self, input, output, by_avx512 of 16, [6, 4, 3, 1])
     }
 
-    /// `false` where the processor has no such registers.
+    /// The same.
     #[cfg(target_arch = "x86_64")]
-    #[expect(unsafe_code)]
     fn by_avx2(&self, input: &Map, output: &mut Map) -> bool {
-        if !std::arch::is_x86_feature_detected!("avx2") || !std::arch::is_x86_feature_detected!("fma") {
-            return false;
-        }
-        // SAFETY: the processor has just said that it has the instructions.
-        match self.outputs / 8 {
-            lanes if lanes.is_multiple_of(6) => {
-                self.blocks(input, output, |block, sums| unsafe { x86::by_avx2::<6>(block, sums) });
-            }
-            lanes if lanes.is_multiple_of(4) => {
-                self.blocks(input, output, |block, sums| unsafe { x86::by_avx2::<4>(block, sums) });
-            }
-            lanes if lanes.is_multiple_of(3) => {
-                self.blocks(input, output, |block, sums| unsafe { x86::by_avx2::<3>(block, sums) });
-            }
-            _ => self.blocks(input, output, |block, sums| unsafe { x86::by_avx2::<2>(block, sums) }),
-        }
-        true
+        std::arch::is_x86_feature_detected!("avx2")
+            && std::arch::is_x86_feature_detected!("fma")
+            && by_widest!(self, input, output, by_avx2 of 8, [6, 4, 3, 2])
     }
 
     /// Has all sums made by `sum_up`, a block at a time.
@@ -172,10 +160,7 @@ impl Convolution {
         let across = (input.side + 2) * self.inputs;
         let step = self.stride * self.inputs;
         let side = output.side;
-        assert!(
-            side.is_multiple_of(PLACES) && input.channels == self.inputs,
-            "as the layers before it are made"
-        );
+        assert!(side.is_multiple_of(PLACES) && input.channels == self.inputs);
         let mut sums = [[[0.0; LANES]; WIDE]; PLACES];
         for row in 0..side {
             for column in (0..side).step_by(PLACES) {
