@@ -31,8 +31,14 @@ const NEAREST: usize = 64;
 /// One picture in so many of the medoids is judged ahead at a time: what is judged ahead is seldom judged again then.
 const AHEAD_OF: usize = 100;
 
+/// Pairs that people have told of, read together.
+const TOLD_AT_ONCE: u32 = 1_000;
+
 /// The first byte of what a decision rests on. Raised when the rules of scanning change.
 const RULES: u8 = 1;
+
+/// What the decision about a picture rests on that could not be read again.
+const CHANGED: &[u8] = b"changed";
 
 /// A picture whose turn it is.
 struct Item {
@@ -79,6 +85,14 @@ impl Scan {
         progress: &dyn Progress,
     ) -> Result<ScanEnd, ScanError> {
         let order = self.state.in_order()?;
+        let whole = if depth == Depth::Grouped { Some(self.all_rest_on(&order)?) } else { None };
+        if let Some(whole) = whole {
+            if self.state.take_over(whole, self.photo_count()?)? {
+                progress.step("comparing", order.len(), order.len());
+                return Ok(ScanEnd::Done);
+            }
+            self.state.unsettle()?;
+        }
         let (mut medoids, mut seen) = (Medoids::default(), HashSet::new());
         let mut place = 0;
         for (number, chunk) in order.chunks(CHUNK).enumerate() {
@@ -98,7 +112,48 @@ impl Scan {
             }
             progress.step("comparing", number * CHUNK + chunk.len(), order.len());
         }
+        if let Some(whole) = whole
+            && !self.was_changed
+            && self.changed.is_empty()
+        {
+            self.state.settle(whole, self.photo_count()?)?;
+        }
         Ok(ScanEnd::Done)
+    }
+
+    /// The digest of all that the decisions about these pictures, in this order, follow from: while it stays, they do, and none
+    /// has to be looked at.
+    fn all_rest_on(&self, order: &[Digest]) -> Result<Digest, ScanError> {
+        let mut hash = Sha256::new();
+        hash.update([RULES, CONFIDENCE_RULES]);
+        hash.update(weights_digest());
+        // The threshold moves with the number of medoids: it is taken at each power of two of those that there can be.
+        for medoids in (0..u64::BITS).map(|bit| 1 << bit).take_while(|medoids| *medoids <= order.len() as u64)
+        {
+            hash_policy(&mut hash, &self.engine.policy_for(medoids)?);
+        }
+        let catalog = self.engine.catalog();
+        let mut after = None;
+        loop {
+            let told = catalog.told_after(after, TOLD_AT_ONCE).map_err(crate::engine::EngineError::from)?;
+            for pair in &told {
+                let [one, other] = pair.photos;
+                hash.update([one.0.to_le_bytes(), other.0.to_le_bytes()].concat());
+                hash.update([u8::from(pair.same)]);
+            }
+            match told.last() {
+                Some(last) => after = Some((last.photos[0], last.photos[1])),
+                None => break,
+            }
+        }
+        for digest in order {
+            hash.update(digest.as_bytes());
+        }
+        Ok(Digest::from_bytes(hash.finalize().into()))
+    }
+
+    fn photo_count(&self) -> Result<u64, ScanError> {
+        Ok(self.engine.catalog().photo_count().map_err(crate::engine::EngineError::from)?)
     }
 
     /// Measures and stores those of a chunk that are not stored yet; returns those that are pictures, in order.
@@ -225,6 +280,7 @@ impl Scan {
             decisions.push((pixels, *place, judged.decision));
             *place += 1;
         }
+        self.was_changed |= decisions.iter().any(|(_, _, decision)| decision.evidence == Digest::of(CHANGED));
         self.state.note_decisions(&decisions)
     }
 
@@ -314,7 +370,7 @@ impl Judge<'_> {
         if item.probe.is_none() {
             let Some(bytes) = read_again(self.folder, &item.path, item.byte_digest, self.limits) else {
                 // It has changed since it was read: the next scan sees what it is now.
-                let evidence = Digest::of(b"changed");
+                let evidence = Digest::of(CHANGED);
                 return Ok((Judged { evidence, decision: alone(evidence) }, false));
             };
             item.probe = Some(self.engine.probe_of(&bytes)?);
@@ -397,6 +453,13 @@ fn near(matched: &Match, medoids: &Medoids) -> Option<Near> {
     Some(Near { medoid: *medoid, why: doubt.to_string(), confidence, score: matched.score })
 }
 
+fn hash_policy(hash: &mut Sha256, policy: &Policy) {
+    let point = policy.operating_point();
+    hash.update(point.confidence.to_bits().to_le_bytes());
+    hash.update(point.max_false_hit.unwrap_or(-1.0).to_bits().to_le_bytes());
+    hash.update(policy.hit_threshold().to_bits().to_le_bytes());
+}
+
 /// The digest of all that a verdict follows from, beside the picture itself.
 fn rests_on(
     nearest: &[Candidate],
@@ -407,10 +470,7 @@ fn rests_on(
     let mut hash = Sha256::new();
     hash.update([RULES, CONFIDENCE_RULES]);
     hash.update(weights_digest());
-    let point = policy.operating_point();
-    hash.update(point.confidence.to_bits().to_le_bytes());
-    hash.update(point.max_false_hit.unwrap_or(-1.0).to_bits().to_le_bytes());
-    hash.update(policy.hit_threshold().to_bits().to_le_bytes());
+    hash_policy(&mut hash, policy);
     for candidate in nearest {
         if let Some((_, pixels)) = medoids.of.get(&candidate.photo_id) {
             hash.update(pixels.as_bytes());

@@ -9,7 +9,8 @@
 //! the same as. A picture in which next to nothing shows is grouped by its bytes and pixels alone.
 //!
 //! What is known is kept in a home of the scan's own: a catalogue as any other with the pictures' vectors and sketches,
-//! and a list of files beside it. A decision stays as long as what it rests on: a second scan opens changed files only.
+//! and a list of files beside it. A decision stays as long as what it rests on: a second scan opens changed files only, and
+//! where nothing has changed at all it compares nothing.
 
 mod apply;
 mod files;
@@ -210,6 +211,8 @@ pub struct Scan {
     listed: files::Listed,
     /// Files that were not what they had been when they were to be looked at.
     changed: Vec<Trouble>,
+    /// Whether one could not be compared for that.
+    was_changed: bool,
     summary: ScanSummary,
 }
 
@@ -238,8 +241,8 @@ impl Scan {
     pub fn open(folder: &Path, engine: Engine) -> Result<Self, ScanError> {
         let folder = real(folder)?;
         let state = State::open(engine.folder(), &folder)?;
-        let (limits, listed, changed, summary) = Default::default();
-        Ok(Self { folder, engine, state, limits, listed, changed, summary })
+        let (limits, listed, changed, was_changed, summary) = Default::default();
+        Ok(Self { folder, engine, state, limits, listed, changed, was_changed, summary })
     }
 
     /// Looks at the folder: lists it, reads what is new or changed, and judges what has to be judged anew.
@@ -253,6 +256,7 @@ impl Scan {
         progress: &dyn Progress,
     ) -> Result<ScanEnd, ScanError> {
         self.listed = files::list(&self.folder, &mut self.state)?;
+        (self.was_changed, self.summary) = (false, ScanSummary::default());
         self.changed.clear();
         self.summary.unchanged = self.listed.unchanged;
         if self.read_new(interrupt, progress)? == ScanEnd::Stopped

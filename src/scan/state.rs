@@ -443,6 +443,44 @@ impl State {
         Ok(())
     }
 
+    /// Takes over the decisions of the last scan that came to its end, if they rested on the same, `whole`, and as many
+    /// photos are stored; says whether it has.
+    pub(super) fn take_over(&mut self, whole: Digest, photos: u64) -> Result<bool, ScanError> {
+        let settled: Option<String> = self
+            .connection
+            .query_row("SELECT value FROM meta WHERE key = 'settled'", [], |row| row.get(0))
+            .optional()?;
+        let Some((scan, what)) = settled.as_deref().and_then(|settled| settled.split_once(' ')) else {
+            return Ok(false);
+        };
+        if what != settled_by(whole, photos) {
+            return Ok(false);
+        }
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
+            "UPDATE decisions SET scan = ?2 WHERE scan = CAST(?1 AS INTEGER)",
+            params![scan, self.scan],
+        )?;
+        transaction
+            .execute("UPDATE meta SET value = ?1 WHERE key = 'settled'", [format!("{} {what}", self.scan)])?;
+        transaction.commit()?;
+        Ok(true)
+    }
+
+    /// Notes that all pictures are decided about, by what, and how many photos are stored.
+    pub(super) fn settle(&self, whole: Digest, photos: u64) -> Result<(), ScanError> {
+        let value = format!("{} {}", self.scan, settled_by(whole, photos));
+        self.connection
+            .execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('settled', ?1)", [value])?;
+        Ok(())
+    }
+
+    /// Decisions are about to change.
+    pub(super) fn unsettle(&self) -> Result<(), ScanError> {
+        self.connection.execute("DELETE FROM meta WHERE key = 'settled'", [])?;
+        Ok(())
+    }
+
     /// All files by groups, those of the picture that was judged first before the others.
     pub(super) fn each_member(
         &self,
@@ -524,6 +562,10 @@ impl State {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+fn settled_by(whole: Digest, photos: u64) -> String {
+    format!("{whole} {photos}")
 }
 
 fn stat(row: &Row<'_>, from: usize) -> Result<Stat, rusqlite::Error> {

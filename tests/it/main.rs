@@ -55,6 +55,7 @@ mod sandbox;
 mod scan;
 #[cfg(unix)]
 mod scan_links;
+mod scan_unchanged;
 mod serve;
 mod shared_snapshot;
 mod similar;

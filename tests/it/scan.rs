@@ -52,7 +52,7 @@ impl Folder {
         self.bench.builder().without_graph().open().unwrap()
     }
 
-    fn open(&self) -> Scan {
+    pub(crate) fn open(&self) -> Scan {
         Scan::open(self.root.path(), self.engine()).unwrap()
     }
 
@@ -74,7 +74,7 @@ pub(crate) fn groups(scan: &mut Scan) -> Vec<Group> {
 }
 
 /// Names and relations of every group, sorted; the kept one is marked.
-fn shape(scan: &mut Scan) -> Vec<Vec<String>> {
+pub(crate) fn shape(scan: &mut Scan) -> Vec<Vec<String>> {
     let mut all: Vec<Vec<String>> = groups(scan)
         .iter()
         .map(|group| {
@@ -91,7 +91,7 @@ fn shape(scan: &mut Scan) -> Vec<Vec<String>> {
     all
 }
 
-fn jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
+pub(crate) fn jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
     JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(picture).unwrap();
     bytes
@@ -236,7 +236,7 @@ fn a_second_scan_opens_changed_files_only_and_says_the_same() {
 }
 
 /// Raises a flag at a step.
-struct StopAt<'s>(&'s Cancel, usize);
+pub(crate) struct StopAt<'s>(pub(crate) &'s Cancel, pub(crate) usize);
 
 impl Progress for StopAt<'_> {
     fn note(&self, _: &str) {}
