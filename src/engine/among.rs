@@ -8,8 +8,8 @@ use crate::photo::Digest;
 use crate::photo_id::PhotoId;
 use crate::store::{Said, Stored, StoredVector};
 use crate::vector::Embedding;
-use crate::verdict::{Finding, Policy, Verdict};
-use crate::verify::{Measurements, Probe, Sketch};
+use crate::verdict::{Finding, Match, Policy, Verdict};
+use crate::verify::{self, Measurements, Probe, Sketch, SketchedCandidate};
 
 /// How many candidates a picture is laid over, as in a search.
 pub const JUDGED: usize = super::judge::CANDIDATES;
@@ -155,6 +155,33 @@ impl Engine {
         let mut findings = super::judge::findings(self, candidates)?;
         super::judge::lay_over(probe, &mut findings, &mut Measurements::default());
         Ok(policy.judge(&findings, &|a, b| said.of(a, b)))
+    }
+
+    /// How sure it is, 0..=1, that a picture is the stored one when each has been laid over the other: `confidence` is that of the
+    /// picture laid over what is kept of the stored one, `stored` is the stored one itself, and the odds of both are averaged.
+    /// Where the stored one has a rim or a banner, it shows more of the picture than what is kept of it (docs/benchmarks/scan.md).
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder fails.
+    pub fn confidence_both_ways(
+        &self,
+        photo_id: PhotoId,
+        stored: &Probe,
+        matched: &Match,
+    ) -> Result<Option<f32>, EngineError> {
+        let Some((there, sketch)) = matched.confidence.zip(self.stored_sketch(photo_id)?) else {
+            return Ok(None);
+        };
+        let candidate = SketchedCandidate { sketch: &sketch, cosine: matched.score };
+        let back = verify::measure(stored, &[candidate])
+            .pop()
+            .flatten()
+            .map_or(0.0, |evidence| evidence.confidence());
+        let odds = |share: f32| {
+            let share = share.clamp(1e-6, 1.0 - 1e-6);
+            (share / (1.0 - share)).ln()
+        };
+        Ok(Some(1.0 / (1.0 + (-f32::midpoint(odds(there), odds(back))).exp())))
     }
 
     /// Which of these pictures show the same: for each the place of the first one that it is the same as, or its own. By sight

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::reading::read_again;
-use super::state::{Decision, KnownPicture, Near};
+use super::state::{Decision, FilesOfPhotos, KnownPicture, Near};
 use super::{Depth, Relation, Scan, ScanEnd, ScanError, Trouble};
 use crate::cancel::Interrupt;
 use crate::engine::{Engine, JUDGED, PictureFacts, PreparedPicture, Progress};
@@ -20,7 +20,7 @@ use crate::photo::{Digest, PhotoLimits};
 use crate::photo_id::PhotoId;
 use crate::vector::Embedding;
 use crate::verdict::{Match, Policy, Verdict};
-use crate::verify::{CONFIDENCE_RULES, Doubt, Probe, weights_digest};
+use crate::verify::{CONFIDENCE_RULES, Doubt, Probe, REVIEW_CONFIDENCE, weights_digest};
 
 /// Pictures that are measured and stored together. Each takes about 1 MB until it is judged.
 const CHUNK: usize = 64;
@@ -35,7 +35,7 @@ const AHEAD_OF: usize = 100;
 const TOLD_AT_ONCE: u32 = 1_000;
 
 /// The first byte of what a decision rests on. Raised when the rules of scanning change.
-const RULES: u8 = 1;
+const RULES: u8 = 2;
 
 /// What the decision about a picture rests on that could not be read again.
 const CHANGED: &[u8] = b"changed";
@@ -56,6 +56,7 @@ struct Judge<'s> {
     engine: &'s Engine,
     folder: &'s Path,
     limits: &'s PhotoLimits,
+    files: &'s FilesOfPhotos,
 }
 
 /// Pictures that stand for a group, and who joined.
@@ -231,7 +232,7 @@ impl Scan {
     }
 
     fn judge(&self) -> Judge<'_> {
-        Judge { engine: &self.engine, folder: &self.folder, limits: &self.limits }
+        Judge { engine: &self.engine, folder: &self.folder, limits: &self.limits, files: &self.files }
     }
 
     /// Decides about the next pictures: ahead on all threads, then one after the other.
@@ -378,7 +379,10 @@ impl Judge<'_> {
         let Some(probe) = &item.probe else {
             return Ok((Judged { evidence, decision: alone(evidence) }, false));
         };
-        let verdict = self.engine.judge_among(probe, &nearest, &policy, &said)?;
+        let verdict = match self.engine.judge_among(probe, &nearest, &policy, &said)? {
+            Verdict::Review(matched) => self.laid_the_other_way(item, matched, &policy)?,
+            verdict => verdict,
+        };
         let decision = match verdict {
             Verdict::Hit(matched) => Decision {
                 medoid: medoids.of[&matched.photo_id].1,
@@ -391,6 +395,25 @@ impl Judge<'_> {
             Verdict::Miss { .. } => alone(evidence),
         };
         Ok((Judged { evidence, decision }, true))
+    }
+
+    /// What becomes of a review that is not sure enough when the medoid's file is laid over the picture as well.
+    fn laid_the_other_way(&self, item: &Item, matched: Match, policy: &Policy) -> Result<Verdict, ScanError> {
+        let stands_out = matched.confidence.is_some_and(|sure| sure >= REVIEW_CONFIDENCE)
+            && matches!(matched.doubt, Some(Doubt::Uncertain | Doubt::ShapesDiffer | Doubt::OtherVariant));
+        if !stands_out || matched.contest.told_apart || matched.contest.rival_confidence.is_some() {
+            return Ok(Verdict::Review(matched));
+        }
+        let Some(file) = self.files.of_photo(matched.photo_id)? else { return Ok(Verdict::Review(matched)) };
+        let Some(bytes) = read_again(self.folder, &file.path, file.byte_digest, self.limits) else {
+            return Ok(Verdict::Review(matched));
+        };
+        let Ok(medoid) = self.engine.probe_of(&bytes) else { return Ok(Verdict::Review(matched)) };
+        let confidence = self.engine.confidence_both_ways(item.photo_id, &medoid, &matched)?;
+        Ok(match confidence.filter(|sure| *sure >= policy.operating_point().confidence) {
+            Some(_) => Verdict::Hit(Match { confidence, doubt: None, ..matched }),
+            None => Verdict::Review(matched),
+        })
     }
 
     /// The medoid that a person's word leads to, the first in order, and those it keeps away from.

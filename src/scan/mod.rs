@@ -2,7 +2,8 @@
 //!
 //! **The rule.** Every distinct picture is judged once, in an order that depends on nothing but content: the most pixels
 //! (by the file's header) first, then the most bytes, then by SHA-256. It is compared with the pictures that stand for a
-//! group so far (medoids), as a search compares it with stored ones, by the same threshold. It joins the one it is the same
+//! group so far (medoids), as a search compares it with stored ones, by the same threshold; where it stands out and is not sure
+//! enough, that picture's file is laid over it as well, and the odds of both are averaged. It joins the one it is the same
 //! picture as; else it stands for a group of its own. So a group holds what the judge took for its medoid, and no chain
 //! of neighbours; and neither the order of the files nor the number of threads changes anything. A person's word comes
 //! before: a picture joins none that it, or one of its group, was told apart from, and joins one that it was told to be
@@ -40,7 +41,7 @@ use crate::engine::{Engine, EngineError, Progress};
 use crate::input::Skipped;
 use crate::photo::{Digest, PhotoLimits};
 use crate::photo_id::PhotoId;
-use state::State;
+use state::{FilesOfPhotos, State};
 
 /// Why a scan stopped, or could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +208,7 @@ pub struct Scan {
     folder: PathBuf,
     engine: Engine,
     state: State,
+    files: FilesOfPhotos,
     limits: PhotoLimits,
     listed: files::Listed,
     /// Files that were not what they had been when they were to be looked at.
@@ -241,8 +243,9 @@ impl Scan {
     pub fn open(folder: &Path, engine: Engine) -> Result<Self, ScanError> {
         let folder = real(folder)?;
         let state = State::open(engine.folder(), &folder)?;
+        let files = FilesOfPhotos::open(engine.folder())?;
         let (limits, listed, changed, was_changed, summary) = Default::default();
-        Ok(Self { folder, engine, state, limits, listed, changed, was_changed, summary })
+        Ok(Self { folder, engine, state, files, limits, listed, changed, was_changed, summary })
     }
 
     /// Looks at the folder: lists it, reads what is new or changed, and judges what has to be judged anew.

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fs::{OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::ScanError;
 use super::stat::{Stat, bytes_of, path_of};
@@ -543,13 +544,7 @@ impl State {
     }
 
     fn file_where(&self, what: &str, of: impl rusqlite::Params) -> Result<Option<ScannedFile>, ScanError> {
-        let sql = format!(
-            "SELECT f.path, f.name, f.is_link, f.dev, f.ino, f.size, f.mtime_ns, f.byte_digest,
-                    p.pixel_digest, p.photo_id, p.width_px, p.height_px, p.sharpness
-             FROM pictures p JOIN files f ON f.byte_digest = p.byte_digest WHERE {what}
-             ORDER BY p.size DESC, p.byte_digest, f.is_link, f.path LIMIT 1"
-        );
-        Ok(self.connection.prepare_cached(&sql)?.query_row(of, file).optional()?)
+        file_where(&self.connection, what, of)
     }
 
     /// Files that could not be read, and pictures that could not be decoded: name, trouble, code.
@@ -562,6 +557,38 @@ impl State {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+}
+
+/// The same file, open for reading what threads ask for beside a scan's own writing.
+pub(super) struct FilesOfPhotos(Mutex<Connection>);
+
+impl FilesOfPhotos {
+    /// [`State::open`] comes before.
+    pub(super) fn open(home: &Path) -> Result<Self, ScanError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Ok(Self(Mutex::new(Connection::open_with_flags(home.join(FILE_NAME), flags)?)))
+    }
+
+    /// As [`State::file_of_photo`].
+    pub(super) fn of_photo(&self, photo_id: PhotoId) -> Result<Option<ScannedFile>, ScanError> {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file_where(&connection, "p.photo_id = ?1", params![photo_id])
+    }
+}
+
+/// The first file, by content, of the pictures that `what` chooses.
+fn file_where(
+    connection: &Connection,
+    what: &str,
+    of: impl rusqlite::Params,
+) -> Result<Option<ScannedFile>, ScanError> {
+    let sql = format!(
+        "SELECT f.path, f.name, f.is_link, f.dev, f.ino, f.size, f.mtime_ns, f.byte_digest,
+                p.pixel_digest, p.photo_id, p.width_px, p.height_px, p.sharpness
+         FROM pictures p JOIN files f ON f.byte_digest = p.byte_digest WHERE {what}
+         ORDER BY p.size DESC, p.byte_digest, f.is_link, f.path LIMIT 1"
+    );
+    Ok(connection.prepare_cached(&sql)?.query_row(of, file).optional()?)
 }
 
 fn settled_by(whole: Digest, photos: u64) -> String {

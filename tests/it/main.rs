@@ -53,6 +53,7 @@ mod reembed;
 mod removals;
 mod sandbox;
 mod scan;
+mod scan_both_ways;
 #[cfg(unix)]
 mod scan_links;
 mod scan_unchanged;
