@@ -97,6 +97,7 @@ codes! {
     }
     crate::catalog::moving::MoveError {
         Exists => "move_exists",
+        FolderExists => "move_folder_exists",
         InUse => "home_in_use",
         NotSound => "move_not_sound",
         Line => "import_line",
@@ -328,6 +329,7 @@ mod input {
             Field => "row_field",
             Price => "row_price",
             NoPicture => "row_no_picture",
+            NoColumn => "row_no_column",
             EmptyPicture => "row_empty_picture",
             Rounded => "row_rounded_id",
             Picture => "row_picture_name",

@@ -100,6 +100,11 @@ pub struct OperatingPoint {
     pub bounds: Option<Bounds>,
 }
 
+/// Said where it counts; 0 stands for however few.
+fn with_stored(stored: u64) -> String {
+    if stored == 0 { String::new() } else { format!("with {stored} pictures stored, ") }
+}
+
 impl OperatingPoint {
     /// Where nothing is calibrated.
     pub const UNCALIBRATED: Self =
@@ -109,9 +114,9 @@ impl OperatingPoint {
 /// The bound that was asked for needs more pairs than there are.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "at most {} false hits cannot be promised: with {stored} pictures stored, the {pairs} pairs of the calibration \
-     support {} at best, and about {needed} would be needed; allow more, or calibrate on more pictures",
-    percent(*.asked), percent(*.least)
+    "at most {} false hits cannot be promised: {}the {pairs} pairs of the calibration support {} at best, and about {needed} \
+     would be needed; allow more, or calibrate on more pictures",
+    percent(*.asked), with_stored(*.stored), percent(*.least)
 )]
 pub struct TooFewPairs {
     /// The share that was asked for, 0..=1.

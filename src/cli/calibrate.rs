@@ -148,6 +148,9 @@ fn nearest_mistakes(out: &mut impl Write, evaluation: &Evaluation) -> Result<()>
 fn too_few(refused: TooFewPairs, pictures: usize, how_sure: &str) -> anyhow::Error {
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let needed = (pictures as f64 * refused.times).ceil() as usize;
+    if pictures == 0 {
+        return anyhow::anyhow!("the folder has no picture that can be used for it. Nothing was changed");
+    }
     anyhow::anyhow!(
         "{refused}. The folder has {pictures} pictures for it; {how_sure} {needed} like them are needed. Nothing was changed"
     )

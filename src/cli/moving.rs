@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::output::{check_stdout, complain, refuse_precious, stdout};
+use super::output::{check_stdout, complain, refuse_replacing, refuse_special, stdout};
 use super::settings::Settings;
 use crate::catalog::moving::{MoveError, MoveOptions, Moved};
 use crate::catalog::{Counts, FILE_NAME};
@@ -40,6 +40,7 @@ impl Backup {
             bail!("{} is this home's own catalogue: name another file", self.file.display());
         }
         let terminal = Terminal::new();
+        refuse_special(&self.file)?;
         let counts = settings.home.backup(&self.file, self.force, &mut steps_on(&terminal))?;
         tell_counts(settings, &counts, None, &format!("written to {}, and verified", self.file.display()))
     }
@@ -133,7 +134,7 @@ impl Export {
             if self.file.exists() && !self.force {
                 return Err(MoveError::Exists { path: self.file.clone() }.into());
             }
-            refuse_precious(&self.file)?;
+            refuse_replacing(&self.file)?;
             let mut place = tempfile::Builder::new()
                 .prefix(".tongkuan-")
                 .tempfile_in(folder_of(&self.file))

@@ -30,6 +30,20 @@ pub(super) fn refuse_precious(path: &Path) -> Result<()> {
     bail!("{} is {what}, which is not written over: name another file", line(path.display()))
 }
 
+/// Refuses to put a new file in the place of a device, a pipe or a socket, which would be gone.
+pub(super) fn refuse_special(path: &Path) -> Result<()> {
+    if std::fs::metadata(path).is_ok_and(|file| !file.is_file() && !file.is_dir()) {
+        bail!("{} is a device, a pipe or a socket, which is not replaced: name a file", line(path.display()));
+    }
+    Ok(())
+}
+
+/// As [`refuse_precious`], where a new file is put in the place of what is there.
+pub(super) fn refuse_replacing(path: &Path) -> Result<()> {
+    refuse_special(path)?;
+    refuse_precious(path)
+}
+
 /// Writes a file that was asked for, but not over what is [precious](refuse_precious).
 pub(super) fn write_file(path: &Path, text: &str) -> Result<()> {
     refuse_precious(path)?;

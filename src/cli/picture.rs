@@ -3,10 +3,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::output::{complain, complain_about};
 use super::settings::Settings;
+use crate::config::ConfigError;
 use crate::doors::fetch_largest;
 use crate::fetch::{Fetch as _, Fetcher};
 use crate::input::{Folder, Input, PictureSource, Skipped, missed_pictures, skipped_text};
@@ -58,7 +59,9 @@ impl Pictures {
         let PictureSource::Address(address) = source else {
             return Ok(Picture { bytes: source.read(&PhotoLimits::default())?, label, source_url: None });
         };
-        let Some(fetcher) = &self.fetcher else { bail!("{address} cannot be fetched with --offline") };
+        let Some(fetcher) = &self.fetcher else {
+            return Err(ConfigError::Offline { what: address.clone() }.into());
+        };
         let (bytes, address) = fetch_largest(address, |address| fetcher.fetch(address))?;
         Ok(Picture {
             bytes,

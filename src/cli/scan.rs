@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::FAILED;
 use super::interrupt::{INTERRUPTED, until_interrupt};
-use super::output::{complain, complain_about, refuse_precious, stdout};
+use super::output::{complain, complain_about, refuse_precious, refuse_replacing, stdout};
 use super::settings::Settings;
 use super::show::Terminal;
 use crate::cancel::Interrupt;
@@ -91,7 +91,8 @@ impl ScanCommand {
             return undo(settings, manifest);
         }
         let Some(folder) = &self.folder else { bail!("name a folder") };
-        [&self.csv, &self.html].into_iter().flatten().try_for_each(|path| refuse_precious(path))?;
+        self.csv.as_deref().map_or(Ok(()), refuse_precious)?;
+        self.html.as_deref().map_or(Ok(()), refuse_replacing)?;
         let interrupt = until_interrupt()?;
         if let Some(against) = &self.against {
             return against::run(self, settings, folder, against, &interrupt);
@@ -190,8 +191,10 @@ impl ScanCommand {
         let (home, folder) = (scan.engine().folder().to_path_buf(), scan.folder().to_path_buf());
         let mut manifest =
             if self.yes { Some(Manifest::begin(&home, &folder, mode, scan.engine().now())?) } else { None };
-        let (mut files, mut bytes, mut links) = (0_u64, 0_i64, 0);
+        let (mut files, mut bytes, mut links, mut unnamed) = (0_u64, 0_i64, 0, 0_u64);
         scan.each_group(&mut |group| {
+            unnamed +=
+                group.members.iter().filter(|member| member.file.path.to_str().is_none()).count() as u64;
             links += group.members.iter().filter(|member| member.file.is_link).count();
             for action in scan::plan(group, up_to) {
                 (files, bytes) = (files + 1, bytes + action.bytes);
@@ -213,6 +216,9 @@ impl ScanCommand {
         })?;
         if links > 0 {
             complain(format_args!("{links} links are left alone, and so are the files that they lead to"));
+        }
+        if unnamed > 0 {
+            complain(format_args!("{unnamed} files whose names are no Unicode are left alone: rename them"));
         }
         let of = format!("{files} files, {}", bytes_text(u64::try_from(bytes).unwrap_or(0)));
         let Some(manifest) = manifest else {

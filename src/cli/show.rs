@@ -173,6 +173,13 @@ pub(super) fn explanation(out: &mut impl Write, explain: &Explanation) -> std::i
     if let Some(colours) = explain.colour_agreement() {
         writeln!(out, "    {:.0} % of what is in sight has its colour", colours * 100.0)?;
     }
+    let is_by_sight = explain.rule() == Some(Rule::SamePicture) && explain.confidence().is_some();
+    if is_by_sight && explain.geometry().is_none() {
+        writeln!(
+            out,
+            "    measured at an earlier search: this very file is known since, and is not measured again"
+        )?;
+    }
     let promise = promised(explain.bounds(), explain.max_false_hit());
     writeln!(out, "    threshold {:.4}: {promise}, {}", explain.threshold(), explain.calibrated_on())?;
     match explain.doubt() {

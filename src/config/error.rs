@@ -31,7 +31,7 @@ pub enum ConfigError {
     #[error("{} is not a valid configuration: {problem}", path.display())]
     FileInvalid { path: PathBuf, problem: String },
     /// A share of searches is outside of 0 to 1.
-    #[error("max_false_hit is {share}: use 0 to 1, where 0.01 is one in a hundred")]
+    #[error("max_false_hit is {share}: use a share above 0, at most 1; 0.01 is one in a hundred")]
     Share { share: f64 },
     /// The file has sections for several upstreams and no order among them.
     #[error(

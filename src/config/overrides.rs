@@ -72,12 +72,12 @@ impl Overrides {
     }
 }
 
-/// Whether `share` is a share of searches, 0 to 1.
+/// Whether `share` is a share of searches that can be promised: above 0, at most 1.
 ///
 /// # Errors
 /// [`ConfigError::Share`].
 pub fn check_share(share: f64) -> Result<(), ConfigError> {
-    if (0.0..=1.0).contains(&share) { Ok(()) } else { Err(ConfigError::Share { share }) }
+    if share > 0.0 && share <= 1.0 { Ok(()) } else { Err(ConfigError::Share { share }) }
 }
 
 /// On or off as people write it.

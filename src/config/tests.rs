@@ -127,7 +127,7 @@ fn what_makes_no_sense_is_named_with_its_place() {
     for (text, told) in [
         ("budget = 7", "line 1: unknown field `budget`"),
         ("\nhome = 7", "line 2: invalid type"),
-        ("max_false_hit = 3", "max_false_hit is 3: use 0 to 1"),
+        ("max_false_hit = 3", "max_false_hit is 3: use a share above 0"),
         ("[upstream.nobody]", "unknown variant `nobody`"),
         ("[upstream.tmapi]\nweight_unit = \"lb\"", "line 2: unknown variant `lb`, expected `kg` or `g`"),
     ] {

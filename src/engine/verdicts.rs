@@ -11,6 +11,9 @@ use crate::store::ToldRecord;
 /// Pairs that are read in one query.
 const CHUNK: u32 = 512;
 
+/// A verdict that is dated further ahead than this counts as said now: no two machines' clocks are a day apart.
+const MAX_AHEAD_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// One of the two pictures, by whatever is known of it. Pixels go before bytes, and both before the number, which means
 /// something in its own home only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,8 +110,8 @@ impl Engine {
         })
     }
 
-    /// Remembers what was said elsewhere, in one transaction; what was said here later stays. Lines without a time were
-    /// said now.
+    /// Remembers what was said elsewhere, in one transaction; what was said here later stays. Lines without a time, and those
+    /// with one that is more than a day ahead, were said now.
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails; nothing is remembered then.
@@ -122,7 +125,11 @@ impl Engine {
                 [Some(one), Some(other)] if one == other => TakenVerdict::OnePhoto { photo_id: one },
                 [Some(one), Some(other)] => {
                     let photos = [one, other];
-                    let told_at = line.told_at.unwrap_or_else(|| self.clock.now());
+                    // What a clock that was wrong puts far into the future could not be corrected before then.
+                    let now = self.clock.now();
+                    let latest = Timestamp::from_unix_ms(now.unix_ms().saturating_add(MAX_AHEAD_MS));
+                    let told_at =
+                        line.told_at.map_or(now, |told_at| if told_at > latest { now } else { told_at });
                     let confidence = line.confidence.filter(|sure| (0.0..=1.0).contains(sure));
                     records.push(ToldRecord { photos, same: line.same, confidence, told_at });
                     places.push(taken.len());

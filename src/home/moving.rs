@@ -80,7 +80,7 @@ impl Home {
     /// As [`export`](Self::export), as Parquet files in a new folder.
     ///
     /// # Errors
-    /// As of [`export`](Self::export); [`MoveError::Exists`] when the folder is there.
+    /// As of [`export`](Self::export); [`MoveError::FolderExists`] when the folder is there.
     #[cfg(feature = "parquet")]
     pub fn export_parquet(
         &self,

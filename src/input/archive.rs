@@ -24,6 +24,7 @@ const MAX_UNPACKED_RATIO: u64 = 20;
 
 /// A zip or tar.
 pub(super) struct Archive {
+    /// In the order of the archive.
     names: Vec<String>,
     /// What is no file: links that lead nowhere, pipes and the like.
     passed_over: Vec<(String, folder::Skipped)>,
@@ -83,6 +84,7 @@ impl Archive {
         let (mut names, mut places) = (Vec::new(), Vec::new());
         let (mut links, mut passed_over) = (Vec::new(), Vec::new());
         let (mut next, mut is_cut) = (Some(0), false);
+        let (mut number, mut numbers) = (0_usize, Vec::new());
         while let Some(start) = next {
             let mut reader = BufReader::new(&file);
             reader.seek(SeekFrom::Start(start))?;
@@ -97,15 +99,17 @@ impl Archive {
                     }
                 };
                 let (name, kind) = (bytes_text(&entry.path_bytes()), entry.header().entry_type());
+                number += 1;
                 if kind.is_file() {
                     names.push(name);
+                    numbers.push(number);
                     places.push((start.saturating_add(entry.raw_file_position()), entry.size()));
                 } else if let (true, Some(target)) =
                     (kind.is_hard_link() || kind.is_symlink(), entry.link_name_bytes())
                 {
                     let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
                     let folder = if kind.is_symlink() { folder } else { "" };
-                    links.push((plain(&format!("{folder}/{}", bytes_text(&target))), name));
+                    links.push((plain(&format!("{folder}/{}", bytes_text(&target))), name, number));
                 } else if !kind.is_dir()
                     && !kind.is_pax_global_extensions()
                     && !kind.is_pax_local_extensions()
@@ -126,15 +130,20 @@ impl Archive {
         // A link to a file of the archive is that file once more; others lead out of it.
         let known: HashMap<String, usize> =
             names.iter().enumerate().map(|(place, name)| (plain(name), place)).collect();
-        for (target, name) in links {
+        for (target, name, number) in links {
             match known.get(&target) {
                 Some(place) => {
                     names.push(name);
                     places.push(places[*place]);
+                    numbers.push(number);
                 }
                 None => passed_over.push((name, folder::Skipped::Link)),
             }
         }
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_by_key(|place| numbers[*place]);
+        let places = order.iter().map(|place| places[*place]).collect();
+        let names = order.into_iter().map(|place| std::mem::take(&mut names[place])).collect();
         Ok(Self { names, passed_over, is_cut, content: Content::Tar(Mutex::new(file), places) })
     }
 
@@ -144,7 +153,7 @@ impl Archive {
         Self::tar(spooled(Cursor::new(head).chain(UntilCut(rest)), limit)?)
     }
 
-    /// Its files but those that a system left, by name.
+    /// Its files but those that a system left, in its order.
     pub(super) fn members(self: &Arc<Self>) -> (Vec<Member>, Vec<(String, folder::Skipped)>) {
         let (mut members, mut skipped) = (Vec::new(), self.passed_over.clone());
         for (place, name) in self.names.iter().enumerate() {
@@ -154,7 +163,6 @@ impl Archive {
                 members.push(Member { archive: Arc::clone(self), place });
             }
         }
-        members.sort_by(|a, b| a.name().cmp(b.name()));
         skipped.sort();
         (members, skipped)
     }

@@ -226,11 +226,17 @@ impl Fields {
         }
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(&normal(name))
+    }
+
     /// The text of the column `name`, numbers as they are written; `None` where it is empty or not there. It stays what
     /// else it may be.
     pub(super) fn column(&self, name: &str) -> Option<String> {
         match &self.by_name.get(&normal(name))?.1 {
-            Value::Text(text) | Value::Number(text) | Value::Other(text) => Some(text.clone()),
+            Value::Text(text) | Value::Number(text) | Value::Other(text) => {
+                Some(text.clone()).filter(|text| !text.is_empty())
+            }
             Value::Empty => None,
         }
     }

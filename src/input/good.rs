@@ -1,10 +1,11 @@
 //! What does this row say of a good?
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::archive::Member;
 use super::fields::{CATEGORIES, DETAIL_URL, Fields, ID, PICTURE, PRICE, TITLE, Value, normal};
+use super::names::name_text;
 use super::price::parse_price;
 use super::source::PictureSource;
 use super::{Columns, RowProblem};
@@ -31,6 +32,16 @@ pub struct Row {
     pub key: Option<String>,
 }
 
+/// What of a row has to be right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// All that it says of a good.
+    #[default]
+    Good,
+    /// The picture and the id: prices, titles and the like are not looked at.
+    PictureAlone,
+}
+
 /// What the paths of a list are relative to.
 #[derive(Debug)]
 pub(super) enum Base {
@@ -45,6 +56,12 @@ pub(super) enum Base {
 /// A path as an id: without `./` before it, with `/` on every system.
 pub(super) fn written_name(path: &str) -> String {
     path.trim().trim_start_matches("./").replace('\\', "/")
+}
+
+/// As [`written_name`], of a path as this system has it: elsewhere than on Windows `\` is a character as any other.
+pub(super) fn path_name(path: &Path) -> String {
+    let name = name_text(path.as_os_str());
+    if cfg!(windows) { written_name(&name) } else { name.trim_start_matches("./").to_owned() }
 }
 
 /// Whether one of a table's columns says where pictures are.
@@ -70,25 +87,41 @@ impl Row {
         }
     }
 
-    /// Takes the fields that it understands out of `fields`.
-    pub(super) fn of_fields(fields: &mut Fields, base: &Base) -> Result<Self, RowProblem> {
+    /// Takes the fields that it understands out of `fields`. `given` becomes the id that is given, also where the row cannot be
+    /// used.
+    pub(super) fn of_fields(
+        fields: &mut Fields,
+        base: &Base,
+        wanted: Wanted,
+        given: &mut Option<String>,
+    ) -> Result<Self, RowProblem> {
         let there = fields.written_names();
         let written = match fields.take(PICTURE) {
-            None => return Err(RowProblem::NoPicture { there }),
-            Some((field, Value::Empty)) => return Err(RowProblem::EmptyPicture { field }),
+            None => Err(RowProblem::NoPicture { there }),
+            Some((field, Value::Empty)) => Err(RowProblem::EmptyPicture { field }),
             Some((field, Value::Text(text))) if text.trim().is_empty() => {
-                return Err(RowProblem::EmptyPicture { field });
+                Err(RowProblem::EmptyPicture { field })
             }
-            Some((_, Value::Text(text) | Value::Number(text))) => text,
-            Some((field, Value::Other(json))) => return Err(wrong(field, &json, "a path or address")),
+            Some((_, Value::Text(text) | Value::Number(text))) => Ok(text),
+            Some((field, Value::Other(json))) => Err(wrong(field, &json, "a path or address")),
         };
+        let own = id(fields);
+        *given = own.as_ref().ok().cloned().flatten();
+        let (written, own) = (written?, own?);
         let picture = match base {
             Base::Folder(folder) => PictureSource::parse(&written, folder),
             Base::Archive { folder, members } => PictureSource::parse_in(&written, folder, members),
         };
         let picture =
             picture.map_err(|problem| RowProblem::Picture { source_text: shortened(&written), problem })?;
-        let given = id(fields)?;
+        let plain = Self::of_picture(picture, written_name(&written));
+        let plain = match own {
+            Some(id) => Self { id, is_id_given: true, ..plain },
+            None => plain,
+        };
+        if wanted == Wanted::PictureAlone {
+            return Ok(plain);
+        }
         let title =
             fields.text(TITLE)?.map(|(_, title)| title.trim().to_owned()).filter(|title| !title.is_empty());
         let price = match fields.text(PRICE)? {
@@ -100,12 +133,8 @@ impl Row {
         let category_ids = categories(fields)?;
         let detail_url =
             fields.text(DETAIL_URL)?.map(|(_, url)| url.trim().to_owned()).filter(|url| !url.is_empty());
-        let plain = Self::of_picture(picture, written_name(&written));
-        let is_id_given = given.is_some();
-        let title = title.or_else(|| given.clone()).unwrap_or(plain.title);
-        let id = given.unwrap_or(plain.id);
-        let picture = plain.picture;
-        Ok(Self { picture, id, is_id_given, title, price, category_ids, detail_url, key: None })
+        let named = if plain.is_id_given { plain.id.clone() } else { plain.title };
+        Ok(Self { title: title.unwrap_or(named), price, category_ids, detail_url, ..plain })
     }
 }
 
@@ -175,7 +204,8 @@ mod tests {
     use super::*;
 
     fn row(json: &str) -> Result<Row, RowProblem> {
-        Row::of_fields(&mut Fields::from_json(json).unwrap(), &Base::Folder(PathBuf::new()))
+        let (mut fields, base) = (Fields::from_json(json).unwrap(), Base::Folder(PathBuf::new()));
+        Row::of_fields(&mut fields, &base, Wanted::Good, &mut None)
     }
 
     #[test]
@@ -220,6 +250,22 @@ mod tests {
         assert_eq!(both.detail_url.as_deref(), Some("https://detail.1688.com/offer/1.html"));
         let alone = row(r#"{"url":"https://host.example/a.jpg"}"#).unwrap();
         assert!(matches!(alone.picture, PictureSource::Address(_)) && alone.detail_url.is_none());
+    }
+
+    #[test]
+    fn of_a_picture_alone_nothing_else_is_looked_at_and_of_what_is_wrong_the_id_is_known() {
+        let row = |json: &str, wanted| {
+            let (mut given, base) = (None, Base::Folder(PathBuf::new()));
+            let row = Row::of_fields(&mut Fields::from_json(json).unwrap(), &base, wanted, &mut given);
+            (row.map(|row| (row.id, row.is_id_given)).map_err(|error| error.to_string()), given)
+        };
+        let odd = r#"{"path":"a","id":"A","price":"USD 12.99","title":["x"],"category_ids":"Shoes","detail_url":{"a":1}}"#;
+        assert!(row(odd, Wanted::Good).0.is_err());
+        assert_eq!(row(odd, Wanted::PictureAlone), (Ok(("A".to_owned(), true)), Some("A".to_owned())));
+        for json in [odd, r#"{"path":"","id":"A"}"#, r#"{"id":"A"}"#, r#"{"path":[1],"id":"A"}"#] {
+            let (outcome, given) = row(json, Wanted::Good);
+            assert!(outcome.is_err() && given.as_deref() == Some("A"), "{json}: {outcome:?} {given:?}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ use std::vec;
 
 pub use archive::Member;
 pub use folder::{Folder, FolderPicture, Skipped, missed_pictures, skipped_text};
-pub use good::Row;
+pub use good::{Row, Wanted};
 pub use price::{PriceProblem, parse_price};
 pub use problems::{FileProblem, InputError, ReadProblem, RowProblem, SourceProblem};
 pub use records::{Records, TABLE_PICTURE_NAMES};
@@ -64,15 +64,19 @@ pub struct Columns {
     pub picture: Option<String>,
     /// Is to be carried through, see [`Row::key`].
     pub key: Option<String>,
+    /// What has to be right in the others.
+    pub wanted: Wanted,
 }
 
 impl Columns {
-    fn apply(&self, fields: &mut Fields) -> Option<String> {
-        let key = self.key.as_ref().and_then(|key| fields.column(key));
+    fn choose_picture(&self, fields: &mut Fields) -> Result<(), RowProblem> {
         if let Some(picture) = &self.picture {
+            if !fields.has(picture) {
+                return Err(RowProblem::NoColumn { column: picture.clone(), there: fields.written_names() });
+            }
             fields.picture_is(picture);
         }
-        key
+        Ok(())
     }
 }
 
@@ -81,6 +85,8 @@ impl Columns {
 pub struct Item {
     /// For people: `goods.csv:3`, or the path of a picture in its folder.
     pub place: String,
+    /// The id that the input gives, also of a row that cannot be used.
+    pub id: Option<String>,
     /// As [`Row::key`], also of a row that cannot be used.
     pub key: Option<String>,
     /// What it says, or why it cannot be used.
@@ -89,7 +95,7 @@ pub struct Item {
 
 impl Item {
     fn without_key(place: String, row: Result<Row, InputError>) -> Self {
-        Self { place, key: None, row }
+        Self { place, id: None, key: None, row }
     }
 }
 
@@ -102,6 +108,8 @@ pub struct Report {
     pub skipped: Vec<(String, Skipped)>,
     /// Fields that mean nothing here, as they were written.
     pub ignored_fields: BTreeSet<String>,
+    /// Rows in which there was a column of the name of [`Columns::key`], and rows in which there was none.
+    pub with_key_column: [u64; 2],
     /// How a list or table was written, if it was not ASCII.
     pub encoding: Option<TextEncoding>,
 }
@@ -197,7 +205,7 @@ impl Input {
     /// A single picture; a file is named as it was on the command line, so that two of one name stay two.
     fn picture(picture: PictureSource) -> Self {
         let name = match &picture {
-            PictureSource::File(path) => good::written_name(&names::name_text(path.as_os_str())),
+            PictureSource::File(path) => good::path_name(path),
             PictureSource::Address(address) => address.clone(),
             other => other.name(),
         };
@@ -402,9 +410,10 @@ impl Input {
                 let name = member.name().to_owned();
                 match member.look() {
                     Ok(None) => {
+                        let id = samples.id_of(&name);
                         let row = samples.row(member);
                         let key = row.as_ref().ok().and_then(|row| row.key.clone());
-                        return Some(Item { place: name, key, row });
+                        return Some(Item { place: name, id, key, row });
                     }
                     Ok(Some(kind)) => self.report.skipped.push((name, kind)),
                     Err(error) => return Some(Item::without_key(name, Err(error.into()))),
@@ -415,10 +424,16 @@ impl Input {
                 self.report.encoding = records.encoding();
                 let ignored = &mut self.report.ignored_fields;
                 let columns = &self.columns;
-                let mut key = None;
+                let with_key_column = &mut self.report.with_key_column;
+                let (mut key, mut id) = (None, None);
                 let row = fields.and_then(|mut fields| {
-                    key = columns.apply(&mut fields);
-                    let row = Row { key: key.clone(), ..Row::of_fields(&mut fields, base)? };
+                    if let Some(column) = &columns.key {
+                        key = fields.column(column);
+                        with_key_column[usize::from(!fields.has(column))] += 1;
+                    }
+                    columns.choose_picture(&mut fields)?;
+                    let row = Row::of_fields(&mut fields, base, columns.wanted, &mut id)?;
+                    let row = Row { key: key.clone(), ..row };
                     for field in fields.rest() {
                         // As many as a report can show.
                         if ignored.len() < MAX_IGNORED_FIELDS && !ignored.contains(field) {
@@ -427,7 +442,7 @@ impl Input {
                     }
                     Ok(row)
                 });
-                Some(Item { place: format!("{name}:{line}"), key, row })
+                Some(Item { place: format!("{name}:{line}"), id, key, row })
             }
         }
     }

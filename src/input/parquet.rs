@@ -13,7 +13,7 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use super::fields::{Fields, ID, PICTURE, Value, normal};
-use super::good::{Base, id};
+use super::good::{self, Base, id};
 use super::names::bytes_text;
 use super::source::PictureSource;
 use super::{Columns, FileProblem, InputError, Item, Row};
@@ -23,13 +23,18 @@ const CHUNK: usize = 16;
 
 /// The column of a struct that Hugging Face's data sets keep pictures in.
 const INNER_BYTES: &str = "bytes";
+/// And the one beside it, with a path where the bytes are not there.
+const INNER_PATH: &str = "path";
 
 pub(super) struct Rows {
     file: SerializedFileReader<File>,
     name: String,
     base: Base,
     wanted: Vec<Wanted>,
+    /// The leaf with paths of pictures whose bytes are not there.
+    path: Option<usize>,
     key: Option<String>,
+    meant: good::Wanted,
     next_group: usize,
     group: Option<Group>,
     ready: VecDeque<Vec<Cell>>,
@@ -121,6 +126,11 @@ impl Rows {
             .filter(|(_, column)| column.max_rep_level() == 0)
             .map(|(leaf, column)| (leaf, column.path().string()))
             .collect();
+        for column in [&columns.picture, &columns.key].into_iter().flatten() {
+            if leaves.iter().filter(|(_, name)| normal(name) == normal(column)).count() > 1 {
+                return Err(FileProblem::ColumnTwice { column: column.clone() });
+            }
+        }
         let header = || leaves.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ");
         // `image` stands for `image.bytes`, too.
         let find = |wanted: &str| {
@@ -144,6 +154,8 @@ impl Rows {
             meaning: meaning_of(&schema.column(*leaf)),
         };
         let mut all = vec![wanted(picture)];
+        let path = picture.1.strip_suffix(INNER_BYTES).map(|outer| format!("{outer}{INNER_PATH}"));
+        let path = path.and_then(|path| leaves.iter().find(|(_, name)| *name == path));
         if let Some(column) = &columns.key {
             let key = find(column);
             let missing = || FileProblem::NoSuchColumn { column: column.clone(), header: header() };
@@ -158,13 +170,17 @@ impl Rows {
         let id = ID.iter().find_map(|name| find(name)).map(wanted);
         all.extend(id.filter(|id| id.meaning != Meaning::Other));
         let key = columns.key.as_ref().and_then(|_| all.get(1)).map(|column| column.name.clone());
+        all.extend(path.map(wanted));
+        let path = path.map(|(leaf, _)| *leaf);
         let total = usize::try_from(file.metadata().file_metadata().num_rows()).unwrap_or(0);
         Ok(Self {
             file,
             name: name.to_owned(),
             base: Base::Folder(folder.to_path_buf()),
             wanted: all,
+            path,
             key,
+            meant: columns.wanted,
             next_group: 0,
             group: None,
             ready: VecDeque::new(),
@@ -191,13 +207,19 @@ impl Rows {
             }
         };
         self.number += 1;
-        let mut key = None;
-        let row = self.row(cells, &place, &mut key);
-        Some(Item { place, key, row })
+        let (mut key, mut id) = (None, None);
+        let row = self.row(cells, &place, &mut key, &mut id);
+        Some(Item { place, id, key, row })
     }
 
-    fn row(&self, cells: Vec<Cell>, place: &str, key: &mut Option<String>) -> Result<Row, InputError> {
-        let (mut fields, mut bytes) = (Fields::default(), None);
+    fn row(
+        &self,
+        cells: Vec<Cell>,
+        place: &str,
+        key: &mut Option<String>,
+        given: &mut Option<String>,
+    ) -> Result<Row, InputError> {
+        let (mut fields, mut bytes, mut path) = (Fields::default(), None, None);
         for (column, cell) in self.wanted.iter().zip(cells) {
             let is_picture = column.leaf == self.wanted[0].leaf;
             let value = match cell {
@@ -210,16 +232,24 @@ impl Rows {
                 Cell::Number(number) => Value::Number(number),
                 Cell::Empty => Value::Empty,
             };
+            if Some(column.leaf) == self.path {
+                path = Some(value.clone());
+            }
             fields.insert(if is_picture { PICTURE[0] } else { &column.name }, value);
         }
         *key = self.key.as_ref().and_then(|key| fields.column(key));
         let row = match bytes {
-            None => Row::of_fields(&mut fields, &self.base)?,
+            None => {
+                if let Some(path) = path.filter(|path| *path != Value::Empty) {
+                    fields.insert(PICTURE[0], path);
+                }
+                Row::of_fields(&mut fields, &self.base, self.meant, given)?
+            }
             Some(bytes) => {
-                let given = id(&mut fields)?;
+                *given = id(&mut fields)?;
                 let is_id_given = given.is_some();
-                let plain =
-                    Row::of_picture(PictureSource::Bytes(bytes), given.unwrap_or_else(|| place.to_owned()));
+                let name = given.clone().unwrap_or_else(|| place.to_owned());
+                let plain = Row::of_picture(PictureSource::Bytes(bytes), name);
                 Row { is_id_given, ..plain }
             }
         };

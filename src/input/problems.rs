@@ -49,6 +49,8 @@ pub enum RowProblem {
     Price { field: String, problem: PriceProblem },
     #[error("no field names a picture (there are: {there}): call it \"path\", \"image\", \"url\" or 图片")]
     NoPicture { there: String },
+    #[error("no field is called {column:?} (there are: {there}): name one of those")]
+    NoColumn { column: String, there: String },
     #[error("field {field:?} is empty: give the path or address of a picture")]
     EmptyPicture { field: String },
     #[error(

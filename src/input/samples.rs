@@ -64,6 +64,11 @@ impl Samples {
         (pictures, samples)
     }
 
+    /// The sample's name, where the archive is a shard.
+    pub(super) fn id_of(&self, name: &str) -> Option<String> {
+        self.is_shard.then(|| sample_of(name).0)
+    }
+
     pub(super) fn row(&self, member: Member) -> Result<Row, InputError> {
         let name = plain(member.name());
         let picture = PictureSource::Member(member);

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::groups::worth;
+use super::groups::most_worth;
 use super::stat::Stat;
 use super::{Group, Member, Relation, ScanError};
 use crate::paths::folder_of;
@@ -114,7 +114,7 @@ pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
         }
     }
     for class in classes {
-        let Some(kept) = class.iter().copied().min_by(|a, b| worth(a, b)) else { continue };
+        let Some(kept) = most_worth(class.iter().copied()) else { continue };
         for extra in class {
             let is_kept = extra.file.path == kept.file.path || extra.file.stat.is_same_file(&kept.file.stat);
             if is_kept || extra.is_linked_to {

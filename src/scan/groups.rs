@@ -1,7 +1,5 @@
 //! From decisions to groups: who belongs together, and which one is worth keeping.
 
-use std::cmp::Ordering;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -138,23 +136,55 @@ impl LookAlike {
     }
 }
 
-/// Sharpness in steps of about a third: what compression adds or takes is no reason to prefer a file.
-fn steps(sharpness: f32) -> f32 {
-    (sharpness.max(0.1).ln() * 3.5).round()
+/// Files of so much less than another's bytes were compressed harder ...
+const FEWER_BYTES: f32 = 0.6;
+/// ... and those of so much less of its sharpness are blurrier: what compression adds in blocks and takes in detail is less.
+const LESS_SHARP: f32 = 0.5;
+/// Of far fewer bytes, sharpness is that of the blocks.
+const FAR_FEWER_BYTES: f32 = 0.3;
+
+/// Whether `a` is a worse copy than `b`, of as many pixels: one of the same format that was compressed harder, or a blurrier one. By
+/// both, so that neither a blurred copy that was saved with care nor the blocks of a bad one pass for the better picture.
+fn is_worse(a: &ScannedFile, b: &ScannedFile) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "a comparison to a few parts in a hundred")]
+    let bytes = a.stat.size as f32 / (b.stat.size as f32).max(1.0);
+    let sharpness = a.sharpness.max(0.1) / b.sharpness.max(0.1);
+    let compressed_harder = bytes < FEWER_BYTES && sharpness <= 1.0 / LESS_SHARP
+        || bytes < FAR_FEWER_BYTES && sharpness <= 2.0 / LESS_SHARP;
+    let blurrier = sharpness < LESS_SHARP && bytes <= 1.0 / FEWER_BYTES;
+    is_same_format(a, b) && compressed_harder || blurrier
 }
 
-/// Which of two files is worth keeping: no link, the most pixels, none that was edited, the sharpest, one that links lead to,
-/// the oldest, and then by name. A stamp would make a picture sharper.
-pub(super) fn worth(a: &Member, b: &Member) -> Ordering {
-    let (one, other) = (&a.file, &b.file);
-    one.is_link
-        .cmp(&other.is_link)
-        .then_with(|| other.pixels().cmp(&one.pixels()))
-        .then_with(|| (a.relation > Relation::ReEncoded).cmp(&(b.relation > Relation::ReEncoded)))
-        .then_with(|| steps(other.sharpness).total_cmp(&steps(one.sharpness)))
-        .then_with(|| b.is_linked_to.cmp(&a.is_linked_to))
-        .then_with(|| one.stat.mtime_ns.cmp(&other.stat.mtime_ns))
-        .then_with(|| one.name.cmp(&other.name))
+fn is_same_format(a: &ScannedFile, b: &ScannedFile) -> bool {
+    let ending = |file: &ScannedFile| {
+        let ending = file.path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        if ending == "jpeg" { "jpg".to_owned() } else { ending }
+    };
+    ending(a) == ending(b)
+}
+
+/// Which of these files is worth keeping: no link, the most pixels, none that was edited (a stamp would make a picture sharper), none
+/// that is a [worse](is_worse) copy, one that links lead to, the oldest, and then by name.
+pub(super) fn most_worth<'m>(members: impl IntoIterator<Item = &'m Member>) -> Option<&'m Member> {
+    let mut left: Vec<&Member> = members.into_iter().collect();
+    let keep_if_any = |left: &mut Vec<&Member>, fits: &dyn Fn(&Member) -> bool| {
+        if left.iter().any(|member| fits(member)) {
+            left.retain(|member| fits(member));
+        }
+    };
+    keep_if_any(&mut left, &|member| !member.file.is_link);
+    let most_pixels = left.iter().map(|member| member.file.pixels()).max()?;
+    keep_if_any(&mut left, &|member| member.file.pixels() == most_pixels);
+    keep_if_any(&mut left, &|member| member.relation <= Relation::ReEncoded);
+    let others = left.clone();
+    keep_if_any(&mut left, &|member| !others.iter().any(|other| is_worse(&member.file, &other.file)));
+    left.into_iter().min_by(|a, b| {
+        let (one, other) = (&a.file, &b.file);
+        b.is_linked_to
+            .cmp(&a.is_linked_to)
+            .then_with(|| one.stat.mtime_ns.cmp(&other.stat.mtime_ns))
+            .then_with(|| one.name.cmp(&other.name))
+    })
 }
 
 impl Scan {
@@ -239,9 +269,9 @@ fn group_of(number: u64, rows: Vec<MemberRow>) -> Group {
     for member in members.iter_mut().filter(|member| !member.file.is_link) {
         member.is_linked_to = targets.iter().any(|target| member.file.stat.is_same_file(target));
     }
-    let best = (0..members.len()).min_by(|a, b| worth(&members[*a], &members[*b]));
-    if let Some(best) = best {
-        members[best].keep = true;
+    let best = most_worth(&members).map(|best| best.file.path.clone());
+    if let Some(best) = members.iter_mut().find(|member| Some(&member.file.path) == best.as_ref()) {
+        best.keep = true;
     }
     Group { number, members }
 }

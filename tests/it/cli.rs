@@ -2,6 +2,7 @@
 
 mod bound;
 mod check;
+mod check_rows;
 mod eval;
 mod fetch;
 mod goods;

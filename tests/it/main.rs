@@ -57,6 +57,7 @@ mod scan_both_ways;
 #[cfg(unix)]
 mod scan_links;
 mod scan_unchanged;
+mod scan_worth;
 mod serve;
 mod shared_snapshot;
 mod similar;

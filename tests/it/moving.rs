@@ -101,7 +101,7 @@ fn a_home_that_went_through_parquet_files_answers_as_before() {
     let (files, home) = (other.path().join("files"), other.path().join("home"));
     in_parquet(bench.home.path(), &files);
     let again = Home::from(bench.home.path()).export_parquet(&files, Timestamp::from_unix_ms(0), &mut |_| {});
-    assert!(matches!(again, Err(MoveError::Exists { .. })), "nothing is written over");
+    assert!(matches!(again, Err(MoveError::FolderExists { .. })), "nothing is written over");
     let (imported, _) = Home::from(home.clone()).import_parquet(&files, false, &mut |_, _, _| {}).unwrap();
     assert_eq!((imported.photos, imported.told), (7, 2));
     assert_eq!(answers(&bench, &home), before);
@@ -413,10 +413,18 @@ fn verdicts_go_to_another_home_by_digests_and_the_later_word_stays() {
     let told = there.catalog().told_of(PhotoId(1)).unwrap();
     assert_eq!((told[0].other, told[0].same), (PhotoId(2), false));
     assert!(matches!(there.take_verdicts(&lines).unwrap()[1], TakenVerdict::Older { .. }));
-    let later =
-        VerdictLine { same: true, told_at: Some(Timestamp::from_unix_ms(i64::MAX / 2)), ..lines[1].clone() };
-    assert!(matches!(there.take_verdicts(&[later]).unwrap()[0], TakenVerdict::Noted { .. }));
+    let at = |told_at: i64, same: bool| VerdictLine {
+        same,
+        told_at: Some(Timestamp::from_unix_ms(told_at)),
+        ..lines[1].clone()
+    };
+    let told = lines[1].told_at.unwrap().unix_ms();
+    assert!(matches!(there.take_verdicts(&[at(told + 1, true)]).unwrap()[0], TakenVerdict::Noted { .. }));
     assert!(there.catalog().told_of(PhotoId(1)).unwrap()[0].same);
+    // By a clock that is wrong: it counts as said now, and can be corrected.
+    assert!(there.take_verdicts(&[at(i64::MAX / 2, false)]).is_ok());
+    let told = there.catalog().told_of(PhotoId(1)).unwrap()[0].told_at.unix_ms();
+    assert!(told < there.now().unix_ms() + 60_000, "{told}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Lines of JSON as a catalogue.
 
 use std::fmt::Display;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -103,6 +103,13 @@ fn read_all(
             {
                 return Err(bad("its sum is another: something before it was changed or lost".to_owned()));
             }
+            let mut after = Vec::new();
+            io::Read::take(&mut from, MAX_AFTER_END_BYTES)
+                .read_to_end(&mut after)
+                .map_err(|reason| MoveError::Io { path: "what is imported".into(), reason })?;
+            if !after.iter().all(u8::is_ascii_whitespace) {
+                return Err(MoveError::Line { line: number + 1, problem: AFTER_END.to_owned() });
+            }
             for (table, last) in known {
                 raise_sequence(transaction, table, last.as_i64().unwrap_or(0))?;
             }
@@ -120,6 +127,10 @@ fn read_all(
     }
 }
 
+const AFTER_END: &str =
+    "something follows the end of the export; two exports in one file are not put together";
+/// Read behind the end, in bytes.
+const MAX_AFTER_END_BYTES: u64 = 4096;
 const NO_EXPORT: &str = "it does not begin as an export does";
 
 /// The last numbers that were given, by tables. `None` as the error for what is no header.

@@ -49,6 +49,8 @@ use super::CatalogError;
 pub enum MoveError {
     #[error("{} is there already: choose another name, or say that it may be replaced", path.display())]
     Exists { path: PathBuf },
+    #[error("{} is there already: name a folder that is not", path.display())]
+    FolderExists { path: PathBuf },
     #[error("the home {} is in use by another process: end that first", path.display())]
     InUse { path: PathBuf },
     #[error("{} is no sound copy of a catalogue: {problem}", path.display())]

@@ -75,7 +75,7 @@ pub(crate) fn export_parquet(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Exported, MoveError> {
     if folder.exists() {
-        return Err(MoveError::Exists { path: folder.to_path_buf() });
+        return Err(MoveError::FolderExists { path: folder.to_path_buf() });
     }
     let unwritten = |reason: io::Error| MoveError::Io { path: folder.to_path_buf(), reason };
     let arriving =

@@ -26,7 +26,7 @@ use crate::engine::{
     Answer, BatchEnd, CheckListener, CheckOptions, CheckStats, Checked, Engine, EngineError, Mode, Query,
     SecondLook,
 };
-use crate::input::{Columns as InputColumns, Input, skipped_text};
+use crate::input::{Columns as InputColumns, Input, Wanted, skipped_text};
 use crate::printable::field;
 use crate::upstream::WhyNot;
 use crate::verdict::Rule;
@@ -49,8 +49,8 @@ A line a picture, in the order of the input, with these columns (--columns choos
                    of an earlier picture of this run that is not stored; its name; your own good
   rule             how that was recognised: same_bytes, same_pixels, same_picture, or remembered
                    (somebody has said that the two are the same)
-  score            cosine of the matched, else of the nearest picture, -1 to 1; null where none
-                   is, or a copy was recognised without the model
+  score            cosine of the matched, else of the nearest picture, -1 to 1; 1 for the same
+                   bytes or pixels, null where none is or a hash was enough
   confidence       how sure it is that the two are the same, 0 to 1; null without a sketch
   why              what speaks against the matched picture of a review
   rivals           where that is several_equal: the numbers of other photos that agree as well
@@ -162,8 +162,7 @@ impl Check {
         let into_parquet = self.out.as_deref().filter(|out| ending_of(out) == "parquet");
         if let Some(out) = into_parquet.filter(|out| out.exists()) {
             if self.resume {
-                complain(format_args!("{} is complete", out.display()));
-                return Ok(ExitCode::SUCCESS);
+                return self.is_complete(out);
             }
             bail!("{} is there already: name another file, or delete it", out.display());
         }
@@ -173,7 +172,7 @@ impl Check {
         {
             bail!("--out needs the columns row, id and outcome: --resume tells by them what is done");
         }
-        let input_columns = InputColumns { picture: self.column.clone(), key: self.key.clone() };
+        let input_columns = self.input_columns();
         let open =
             |source: &PathBuf| (source.display().to_string(), Input::open_with(source, &input_columns));
         let inputs: Vec<_> = self.sources.iter().map(open).collect();
@@ -211,7 +210,8 @@ impl Check {
         } else {
             (earlier.settled.clone(), earlier.rows.clone())
         };
-        let rows = Rows::new(inputs, Arc::clone(&pictures), skipped_rows, kept, earlier.last, self.ask);
+        let key = self.key.clone();
+        let rows = Rows::new(inputs, Arc::clone(&pictures), skipped_rows, kept, earlier.last, self.ask, key);
         let (skipped, problem) = (rows.skipped(), rows.problem());
         let stats = CheckStats::default();
         let is_terminal = matches!(output, Output::Table);
@@ -270,6 +270,32 @@ impl Check {
         } else {
             found(counts.waiting == 0)
         })
+    }
+}
+
+impl Check {
+    fn input_columns(&self) -> InputColumns {
+        InputColumns { picture: self.column.clone(), key: self.key.clone(), wanted: Wanted::PictureAlone }
+    }
+
+    /// Whether the sources have as many rows as the Parquet file that is there.
+    fn is_complete(&self, out: &Path) -> Result<ExitCode> {
+        let is_stdin = |source: &PathBuf| source == Path::new("-") || source == Path::new("/dev/stdin");
+        if !self.sources.iter().any(is_stdin) {
+            // What cannot be opened is one row, an error.
+            let columns = self.input_columns();
+            let rows = |source: &PathBuf| Input::open_with(source, &columns).map_or(1, Iterator::count);
+            let (rows, lines) = (self.sources.iter().map(rows).sum::<usize>(), parquet::lines_in(out)?);
+            if u64::try_from(rows)? != lines {
+                bail!(
+                    "{} is complete with {lines} rows, and there are {rows} by now: name another file, or the sources that it \
+                     was made of",
+                    out.display()
+                );
+            }
+        }
+        complain(format_args!("{} is complete", out.display()));
+        Ok(ExitCode::SUCCESS)
     }
 }
 

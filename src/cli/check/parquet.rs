@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use serde_json::Value;
@@ -18,6 +19,14 @@ use crate::paths::folder_of;
 
 /// Rows of a row group: some megabytes in memory.
 const GROUP_ROWS: usize = 8192;
+
+/// How many lines a file of [`write`] has.
+pub(super) fn lines_in(file: &Path) -> Result<u64> {
+    let reader = File::open(file).map_err(anyhow::Error::from);
+    let reader = reader.and_then(|file| Ok(SerializedFileReader::new(file)?));
+    let reader = reader.with_context(|| format!("{} cannot be read", file.display()))?;
+    Ok(u64::try_from(reader.metadata().file_metadata().num_rows())?)
+}
 
 /// Writes the lines of the file `lines` to `target`, under another name until all of it is on disk.
 pub(super) fn write(lines: &Path, target: &Path, columns: &Columns) -> Result<()> {

@@ -50,6 +50,8 @@ pub(super) struct Rows {
     problem: Arc<Mutex<Option<OtherSources>>>,
     /// Whether pictures may have to be read once more.
     rereads: bool,
+    /// The column that was named as the key.
+    key: Option<String>,
 }
 
 type Task = (u64, Place, Result<CheckItem<Read>>);
@@ -62,9 +64,10 @@ impl Rows {
         kept: HashMap<u64, String>,
         last: Option<(u64, Option<String>)>,
         rereads: bool,
+        key: Option<String>,
     ) -> Self {
         let (skipped, problem, inputs) = (Arc::default(), Arc::default(), inputs.into());
-        Self { inputs, pictures, next_row: 0, done, kept, last, skipped, problem, rereads }
+        Self { inputs, pictures, next_row: 0, done, kept, last, skipped, problem, rereads, key }
     }
 
     /// Why the rows ended before their time, if they did.
@@ -88,7 +91,7 @@ impl Rows {
             match self.inputs.pop_front()? {
                 (name, Ok(input)) => self.report(&name, &input),
                 (name, Err(problem)) => {
-                    return Some(Item { place: name, key: None, row: Err(problem.into()) });
+                    return Some(Item { place: name, id: None, key: None, row: Err(problem.into()) });
                 }
             }
         }
@@ -100,16 +103,21 @@ impl Rows {
             complain(format_args!("{name}: read as {encoding}"));
         }
         tell_of_missing(name, input);
+        let [with, without] = report.with_key_column;
+        if let Some(key) = self.key.as_ref().filter(|_| with == 0 && without > 0) {
+            complain(format_args!("{name}: no row has a column {key:?}, so that --key names nothing"));
+        }
         let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         skipped.extend(report.skipped.iter().cloned());
     }
 
-    fn task(&mut self, row: u64, Item { place: at, key, row: read }: Item) -> Task {
+    fn task(&mut self, row: u64, Item { place: at, id, key, row: read }: Item) -> Task {
         let kept = self.kept.remove(&row);
         let read = match read {
             Ok(read) => read,
             Err(error) => {
-                let place = Place { id: at.clone(), at, key, source: None, kept };
+                let key = key.or_else(|| id.clone());
+                let place = Place { id: id.unwrap_or_else(|| at.clone()), at, key, source: None, kept };
                 return (row, place, Err(error.into()));
             }
         };
@@ -133,7 +141,7 @@ impl Rows {
         // What was stored with its line, and did not get into the file any more.
         let kept = || Some(CheckedLine::from_json(self.kept.get(&row)?)?.text("id")?.to_owned());
         let told = last.or_else(kept)?;
-        let found = item.row.as_ref().map_or(&item.place, |read| &read.id);
+        let found = item.row.as_ref().map_or(item.id.as_ref().unwrap_or(&item.place), |read| &read.id);
         (*found != told).then(|| OtherSources::OtherRow { row, found: found.clone(), told })
     }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -60,6 +60,7 @@ pub(super) fn run(
     let there = if against == Path::new("home") {
         There::Home(Box::new(settings.existing_engine(true)?))
     } else {
+        refuse_overlap(folder, against)?;
         let mut other = command.open(settings, against)?;
         if run_scan(&mut other, Depth::Stored, interrupt)? == ScanEnd::Stopped {
             return Ok(ExitCode::from(INTERRUPTED));
@@ -100,6 +101,21 @@ pub(super) fn run(
     }
     complain(format_args!("{seen} are there already, {review} may be, {new} are new, {bad} failed"));
     Ok(ExitCode::from(if failed || bad > 0 { FAILED } else { 0 }))
+}
+
+/// A folder that is compared with one that it lies in, or that lies in it, would find its own files.
+fn refuse_overlap(folder: &Path, against: &Path) -> Result<()> {
+    // What cannot be resolved is told of where it is opened.
+    let (Ok(one), Ok(other)) = (folder.canonicalize(), against.canonicalize()) else { return Ok(()) };
+    if one.starts_with(&other) || other.starts_with(&one) {
+        bail!(
+            "{} and {} overlap, so that files would be found to be there by themselves: name two folders apart, or scan the \
+             outer one without --against",
+            folder.display(),
+            against.display()
+        );
+    }
+    Ok(())
 }
 
 /// Prints what is said of a picture; returns which of the counts it belongs to.

@@ -271,7 +271,7 @@ impl SheetCommand {
     }
 
     fn rows(&self) -> Result<Vec<Row>> {
-        let columns = Columns { picture: self.column.clone(), key: self.key.clone() };
+        let columns = Columns { picture: self.column.clone(), key: self.key.clone(), ..Columns::default() };
         let mut rows = Vec::new();
         for source in &self.sources {
             let name = source.display().to_string();
@@ -416,7 +416,7 @@ impl SheetCommand {
 }
 
 fn row_of(item: Item) -> Row {
-    let Item { place, key, row } = item;
+    let Item { place, key, row, .. } = item;
     match row {
         Ok(row) => {
             let key = key.or_else(|| row.is_id_given.then(|| row.id.clone()));

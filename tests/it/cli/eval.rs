@@ -44,6 +44,8 @@ fn more_false_hits_than_allowed_are_told_by_the_exit_status() {
     shell.write("m.ndjson", lines.as_bytes());
     assert_eq!(shell.run(&["eval", "m.ndjson", "--max-false-hit", "0.5"]).status, 1);
     assert_eq!(shell.run(&["eval", "m.ndjson", "--max-false-hit", "1"]).status, 0);
+    let none = shell.run(&["eval", "m.ndjson", "--max-false-hit", "0"]);
+    assert!(none.status == 2 && none.err.contains("above 0, at most 1"), "{none:?}");
     let nonsense = shell.run(&["eval", "m.ndjson", "--max-false-hit", "7"]);
-    assert!(nonsense.status == 2 && nonsense.err.contains("0 to 1"), "{nonsense:?}");
+    assert!(nonsense.status == 2 && nonsense.err.contains("above 0, at most 1"), "{nonsense:?}");
 }
