@@ -442,7 +442,7 @@ class Source:
                 picture = Image.open(args.families / row["file"]).convert("RGB")
                 picture.thumbnail((420, 420))
                 families.setdefault(row["family"], []).append((row["item"], picture, product))
-        self.families = families
+        self.families, self.slight_share = families, args.slight_share
         self.several = [f for f, rows in families.items() if len({r[0] for r in rows}) > 1]
         self.family_photos = [(r[2], r[1]) for rows in families.values() for r in rows]
         self.motifs = [o for _, o in self.objects]
@@ -479,8 +479,15 @@ class Source:
                 picture = two[0] if two else picture
             return "same", "-", group, picture, picture
         if way < 0.62:
+            slight = self.slight_share > 0 and rng.random() < self.slight_share
             for _ in range(8):  # many pictures have no part that can be told from the ground
                 group, picture = self.any(rng)
+                if slight and not group.startswith("grocery"):  # heaps, whose parts are no goods of one colour
+                    other = recolours.slightly_other_colour(picture, rng)
+                    if other:
+                        return "colour", "slight", group, *self.either(picture, other[0], rng)
+                if slight:
+                    continue
                 other = recolours.other_colour(picture, rng)
                 if other:
                     return "colour", f"{other[1]:.0f}", group, *self.either(picture, other[0], rng)
@@ -530,9 +537,11 @@ class Source:
 
 # Where people look for a change: at this long side, this step of a channel, in so many pixels.
 LOOKED_AT_PX, LEAST_SEEN_STEP, LEAST_SEEN_PX = 128, 36, 8
+# A slight change must be seen in this share of the goods, at this step.
+SLIGHT_STEP, SLIGHT_PART = 12, 0.03
 
 
-def is_seen_still(plain, changed):
+def is_seen_still(plain, changed, step=LEAST_SEEN_STEP, share=recolours.LEAST_PART):
     """Whether people see what was changed after both pictures were edited alike: it may be cut off, covered or faded."""
     small = []
     for encoded in (plain, changed):
@@ -543,8 +552,8 @@ def is_seen_still(plain, changed):
         return True
     left, top, right, bottom = content_box(small[0])
     a, b = (np.asarray(picture, np.float32) for picture in small)
-    differs = (np.abs(a - b).max(-1) >= LEAST_SEEN_STEP).sum()
-    return differs >= max(LEAST_SEEN_PX, recolours.LEAST_PART * (right - left) * (bottom - top))
+    differs = (np.abs(a - b).max(-1) >= step).sum()
+    return differs >= max(LEAST_SEEN_PX, share * (right - left) * (bottom - top))
 
 
 def edited_pair(source, args, rng):
@@ -563,10 +572,13 @@ def edited_pair(source, args, rng):
         names = [name for name in names if name not in ("thumbnail", *PLACE_EDITS)]
     if rng.random() < UNEDITED_SHARE[kind]:
         names = []
+    if note == "slight" and rng.random() < 0.75:  # what an edit of all colours does can hide it
+        names = [name for name in names if name not in COLOUR_EDITS]
     again = copy.deepcopy(rng)
     second = source.edits.apply(query, names, rng)
     is_made = kind in ("colour", "print") and note != "family"
-    if is_made and not is_seen_still(source.edits.apply(stored, names, again), second):
+    bounds = (SLIGHT_STEP, SLIGHT_PART) if note == "slight" else (LEAST_SEEN_STEP, recolours.LEAST_PART)
+    if is_made and not is_seen_still(source.edits.apply(stored, names, again), second, *bounds):
         return None
     return kind, note, group, first, second, names
 
@@ -627,6 +639,7 @@ def main():
     parser.add_argument("--labels", type=Path, default="/dev/null", metavar="FILE")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="leave all others out")
     parser.add_argument("--without", nargs="+", choices=SMALL_WORDS, default=(), help="leave small words out")
+    parser.add_argument("--slight-share", type=float, default=0.0, help="of the made colours, those that differ by little (%(default)s)")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="align them, too, and write chunks of 1,000 here")
     parser.add_argument("--aligner", default="pairs", help="examples/pairs.rs, built; for --folder (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes, for --folder (%(default)s)")

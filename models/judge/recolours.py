@@ -191,3 +191,33 @@ def other_colour(picture, rng):
     difference = np.asarray(out, np.float32) - np.asarray(picture, np.float32)
     size = float(np.abs(difference[inside]).max(-1).mean())
     return (out, size) if is_seen(size, inside.mean()) else None
+
+
+# A slight change: by so many steps, of no less than this share of the picture.
+SLIGHT_CHANGE, SLIGHT_PART = (16, LEAST_CHANGE), 0.03
+
+
+def slightly_other_colour(picture, rng):
+    """The picture with a part, or all, of the goods in a colour that differs by little, as shops have them (two blues, black and navy);
+    None when it can't be."""
+    mask = part(picture, rng, least=SLIGHT_PART)
+    if mask is None or (mask > 0.5).mean() < SLIGHT_PART:
+        return None
+    a = np.asarray(picture.convert("YCbCr"), np.float32)
+    luma, chroma = a[..., :1], a[..., 1:] - 128
+    way = rng.random()
+    if way < 0.45:
+        angle = np.deg2rad(rng.uniform(14, 60)) * rng.choice([-1, 1])
+        chroma = chroma @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
+    elif way < 0.85:
+        angle, size = rng.uniform(0, 2 * np.pi), rng.uniform(7, 24)
+        chroma = chroma + size * np.array([np.cos(angle), np.sin(angle)], np.float32)
+        luma = luma + rng.normal(0, 6)
+    else:
+        luma = luma + rng.uniform(16, 40) * rng.choice([-1, 1])
+    new = np.concatenate([luma, chroma + 128], -1)
+    out = a * (1 - mask[..., None]) + new * mask[..., None]
+    out = Image.fromarray(out.clip(0, 255).astype(np.uint8), "YCbCr").convert("RGB")
+    difference = np.asarray(out, np.float32) - np.asarray(picture, np.float32)
+    size = float(np.abs(difference[mask > 0.5]).max(-1).mean())
+    return (out, size) if SLIGHT_CHANGE[0] <= size < SLIGHT_CHANGE[1] else None

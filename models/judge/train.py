@@ -169,6 +169,9 @@ def rows_and_columns(x):
     return torch.meshgrid(torch.arange(SIDE, device=x.device), torch.arange(SIDE, device=x.device), indexing="ij")
 
 
+SLIGHT_SHARE = 0.15
+
+
 def recoloured(x, kind):
     """Gives a part of some of the same pictures another colour: a fresh other_colour each time."""
     n = len(x)
@@ -184,9 +187,12 @@ def recoloured(x, kind):
     near = torch.exp(-((yy - at[:, 0, None, None]) ** 2 + (xx - at[:, 1, None, None]) ** 2) / (2 * uniform(x, 6, 36, 1, 1) ** 2))
     mask = torch.where(chance(x, 0.4, 1, 1), mask * (near > 0.5), mask)
     shift = torch.randn(n, 3, device=x.device) * torch.tensor([0.6, 0.5, 0.5], device=x.device)
-    shift = shift / (shift.norm(dim=1, keepdim=True) + 1e-6) * uniform(x, 0.45, 1.65, 1)
+    # Some by little; those are seen on a large part alone.
+    slight = chance(x, SLIGHT_SHARE)
+    length = torch.where(slight[:, None], uniform(x, 0.25, 0.45, 1), uniform(x, 0.45, 1.65, 1))
+    shift = shift / (shift.norm(dim=1, keepdim=True) + 1e-6) * length
     area = mask.sum((1, 2)) / (seen.sum((1, 2)) + 1)
-    fit = (area > 0.01) & (area < 0.5)
+    fit = (area > torch.where(slight, 0.05, 0.01)) & (area < 0.5)
     fit &= ((seed - rim).abs().amax(1) > 0.35)
     # A flatter or a stronger shading of the part, as of another cloth.
     shading = torch.where(chance(x, 0.3, 1, 1, 1), uniform(x, 0.5, 1.2, 1, 1, 1), torch.ones(n, 1, 1, 1, device=x.device))
@@ -195,7 +201,7 @@ def recoloured(x, kind):
     changed = clipped(query + (target - query) * mask[:, None])
     # Where the colour was already at its end, nothing may be left of the change.
     left = ((changed - query).abs().amax(1) * mask).sum((1, 2)) / (mask.sum((1, 2)) + 1e-6)
-    fit &= left > 0.42
+    fit &= left > torch.where(slight, 0.2, 0.42)
     x = torch.cat([stored, torch.where(fit[:, None, None, None], changed, query), x[:, -1:]], 1)
     return x, torch.where(fit, torch.ones_like(kind), kind)
 

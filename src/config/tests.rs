@@ -139,7 +139,7 @@ fn what_makes_no_sense_is_named_with_its_place() {
     for (name, value, told) in [
         ("TONGKUAN_OFFLINE", "ture", "TONGKUAN_OFFLINE is \"ture\": use 1, true"),
         ("TONGKUAN_DAILY_BUDGET", "-1", "TONGKUAN_DAILY_BUDGET is \"-1\": use a number"),
-        ("TONGKUAN_MAX_FALSE_HIT", "2", "use 0 to 1"),
+        ("TONGKUAN_MAX_FALSE_HIT", "2", "use a share above 0"),
         ("TONGKUAN_UPSTREAM", "article,tabao", "\"tabao\" is no upstream: use article, aop"),
     ] {
         let error = Scene::new("").with(name, value).resolve(Overrides::default()).unwrap_err();

@@ -57,7 +57,7 @@ fn the_bound_may_be_named_anywhere_and_a_stricter_one_sets_a_higher_threshold() 
     assert!(refused.status == 2 && refused.err.contains("pairs"), "{refused:?}");
     shell.write("config.toml", b"max_false_hit = 3\n");
     let nonsense = shell.run(&["stats"]);
-    assert!(nonsense.status == 2 && nonsense.err.contains("0 to 1"), "{nonsense:?}");
+    assert!(nonsense.status == 2 && nonsense.err.contains("above 0, at most 1"), "{nonsense:?}");
 }
 
 #[test]
