@@ -53,11 +53,14 @@ impl Guess {
         self.likeness + 0.03 * self.inliers.min(20) as f32
     }
 
+    /// Whether it lies the right way up, and whether it is not mirrored.
+    fn facing(&self) -> (bool, bool) {
+        (self.map.0[4] >= 0.0, self.map.determinant() >= 0.0)
+    }
+
     /// Whether both lie the same way up and neither or both are mirrored.
     fn faces_like(&self, other: &Self) -> bool {
-        let upright = |map: &Affine| map.0[4] >= 0.0;
-        let plain = |map: &Affine| map.determinant() >= 0.0;
-        upright(&self.map) == upright(&other.map) && plain(&self.map) == plain(&other.map)
+        self.facing() == other.facing()
     }
 }
 
@@ -381,7 +384,8 @@ pub(super) fn best_windows(probe: &Probe, target: &Target) -> Vec<Guess> {
 }
 
 /// The best of `guesses` after a first refinement, and one that is nearly as good and mirrored or turned against it: of
-/// symmetric goods, only their print tells which way they lie.
+/// symmetric goods, only their print tells which way they lie. Their corners agree with their mirror image as well; so, where the best
+/// is mirrored or upside down, the plain way need only be as good by its pixels.
 pub(super) fn refined(probe: &Probe, target: &Target, guesses: &mut [Guess]) -> Vec<Guess> {
     guesses.sort_by(|a, b| b.promise().total_cmp(&a.promise()));
     let mut finer: Vec<Guess> = Vec::new();
@@ -396,7 +400,25 @@ pub(super) fn refined(probe: &Probe, target: &Target, guesses: &mut [Guess]) -> 
     let Some(best) = finer.first().copied() else { return finer };
     finer.retain(|guess| guess.promise() >= best.promise() - NEAR_TIE);
     let other = finer.iter().copied().find(|guess| !guess.faces_like(&best));
+    let other = other.or_else(|| plain_way(probe, target, guesses, &best));
     [best].into_iter().chain(other).collect()
+}
+
+/// The plain way to lay the picture, refined, where `best` is none and its pixels agree nearly as well.
+fn plain_way(probe: &Probe, target: &Target, guesses: &[Guess], best: &Guess) -> Option<Guess> {
+    const PLAIN: (bool, bool) = (true, true);
+    if best.facing() == PLAIN {
+        return None;
+    }
+    let likeness = |guess: &&Guess| guess.likeness;
+    let by_likeness = |a: &&Guess, b: &&Guess| likeness(a).total_cmp(&likeness(b));
+    let likest = guesses.iter().filter(|guess| guess.faces_like(best)).max_by(by_likeness)?;
+    let plain = guesses.iter().filter(|guess| guess.facing() == PLAIN).max_by(by_likeness)?;
+    if plain.likeness < likest.likeness - NEAR_TIE {
+        return None;
+    }
+    let plain = improved(probe, &target.half, 2.0, *plain, 5);
+    (plain.likeness >= best.likeness - NEAR_TIE).then_some(plain)
 }
 
 /// The guess after refinement at the thumbnail's full size, then on `detail`: the stored picture's brightness, finer.

@@ -19,7 +19,7 @@ use tongkuan::verify::{
     SketchBytesError, SketchedCandidate, measure,
 };
 
-use crate::fakes::picture;
+use crate::fakes::{mix, picture};
 
 static GOODS: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::new(1688));
 
@@ -87,6 +87,41 @@ fn a_mirrored_a_smaller_and_a_blurred_copy_are_the_same_picture() {
         Vec::<String>::new()
     );
     assert_eq!(lost_by(|p| blur(p, 2.0)), Vec::<String>::new());
+}
+
+/// A record: rings that are the same in a mirror, and small marks along one radius that are not.
+fn disc(seed: u64) -> RgbImage {
+    let (w, h) = (386_i64, 396_i64);
+    RgbImage::from_fn(386, 396, |x, y| {
+        let (dx, dy) = (i64::from(x) - w / 2, i64::from(y) - h / 2);
+        let radius = (dx * dx + dy * dy).isqrt();
+        let grain = u8::try_from(mix(u64::from(y * 386 + x), seed) % 5).unwrap();
+        let mark = (30..90).contains(&dx.abs()) && (50..64).contains(&dy) && mix(u64::from(x / 4), seed) % 2 == 0;
+        let grey = match radius {
+            0..16 => 5,
+            _ if mark && dx > 0 => 15,
+            16..116 => 125,
+            116..155 => 20,
+            155..186 => 215,
+            _ => 250,
+        };
+        Rgb([grey + grain; 3])
+    })
+}
+
+#[test]
+fn symmetric_goods_lie_as_their_marks_say_and_not_mirrored() {
+    for seed in 0..8 {
+        let picture = disc(seed);
+        let small = resize(&picture, 300, 308, FilterType::Triangle);
+        for copy in [&picture, &small] {
+            let evidence = evidence(copy, &picture).unwrap();
+            assert!(evidence.mirrored == 0.0 && evidence.same > 0.8, "{seed}: {evidence:?}");
+        }
+        // And mirrored where they are.
+        let mirrored = evidence(&flip_horizontal(&picture), &picture).unwrap();
+        assert!(mirrored.mirrored > 0.0 && mirrored.same > 0.8, "{seed}: {mirrored:?}");
+    }
 }
 
 #[test]
