@@ -96,7 +96,9 @@ fn disc(seed: u64) -> RgbImage {
         let (dx, dy) = (i64::from(x) - w / 2, i64::from(y) - h / 2);
         let radius = (dx * dx + dy * dy).isqrt();
         let grain = u8::try_from(mix(u64::from(y * 386 + x), seed) % 5).unwrap();
-        let mark = (30..90).contains(&dx.abs()) && (50..64).contains(&dy) && mix(u64::from(x / 4), seed) % 2 == 0;
+        let mark = (30..90).contains(&dx.abs())
+            && (50..64).contains(&dy)
+            && mix(u64::from(x / 4), seed).is_multiple_of(2);
         let grey = match radius {
             0..16 => 5,
             _ if mark && dx > 0 => 15,
