@@ -80,20 +80,32 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the home folder cannot be read.
     pub fn each_verdict(&self, each: &mut dyn FnMut(VerdictLine) -> bool) -> Result<(), EngineError> {
+        self.each_told(&mut |ToldRecord { photos: [one, other], same, confidence, told_at }| {
+            Ok(each(VerdictLine {
+                same,
+                one: self.side_of(one)?,
+                other: self.side_of(other)?,
+                confidence,
+                told_at: Some(told_at),
+            }))
+        })
+    }
+
+    /// As [`Engine::each_verdict`], of pictures by their numbers alone.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the home folder cannot be read, and what `each` returns.
+    pub(crate) fn each_told(
+        &self,
+        each: &mut dyn FnMut(ToldRecord) -> Result<bool, EngineError>,
+    ) -> Result<(), EngineError> {
         let mut after = None;
         loop {
             let some = self.store.told_after(after, CHUNK)?;
             let Some(last) = some.last() else { return Ok(()) };
             after = Some((last.photos[0], last.photos[1]));
-            for ToldRecord { photos: [one, other], same, confidence, told_at } in some {
-                let line = VerdictLine {
-                    same,
-                    one: self.side_of(one)?,
-                    other: self.side_of(other)?,
-                    confidence,
-                    told_at: Some(told_at),
-                };
-                if !each(line) {
+            for told in some {
+                if !each(told)? {
                     return Ok(());
                 }
             }

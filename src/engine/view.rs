@@ -10,7 +10,7 @@ use crate::quota_day::QuotaDay;
 use crate::store::{
     AnswerKey, CatalogError, Counts, DayCounts, Extent, FoundOffer, ImageCounts, PastAnswer, PhotoFilter,
     QueueCounts, SearchFacts, ServerFacts, Store, StoredAnswer, StoredDetail, StoredPhoto, StoredVector,
-    ToldPair, ToldRecord, Words,
+    ToldPair, Words,
 };
 use crate::vector::Fingerprint;
 
@@ -188,15 +188,6 @@ impl CatalogView<'_> {
     /// What was said of a photo and others, the newest first.
     pub fn told_of(&self, photo_id: PhotoId) -> Result<Vec<ToldPair>, CatalogError> {
         self.0.told_of(photo_id)
-    }
-
-    /// What was said of any two photos, after a pair, in the order of their numbers; at most `limit` pairs.
-    pub fn told_after(
-        &self,
-        after: Option<(PhotoId, PhotoId)>,
-        limit: u32,
-    ) -> Result<Vec<ToldRecord>, CatalogError> {
-        self.0.told_after(after, limit)
     }
 
     /// Calls to `profile` that count against `day`, failed ones that may have been billed included.

@@ -108,8 +108,8 @@ pub struct Report {
     pub skipped: Vec<(String, Skipped)>,
     /// Fields that mean nothing here, as they were written.
     pub ignored_fields: BTreeSet<String>,
-    /// Rows in which there was a column of the name of [`Columns::key`], and rows in which there was none.
-    pub with_key_column: [u64; 2],
+    /// Whether any row had a column of the name of [`Columns::key`]; `None` where none was named, or no row had columns.
+    pub has_key_column: Option<bool>,
     /// How a list or table was written, if it was not ASCII.
     pub encoding: Option<TextEncoding>,
 }
@@ -424,12 +424,12 @@ impl Input {
                 self.report.encoding = records.encoding();
                 let ignored = &mut self.report.ignored_fields;
                 let columns = &self.columns;
-                let with_key_column = &mut self.report.with_key_column;
+                let has_key_column = &mut self.report.has_key_column;
                 let (mut key, mut id) = (None, None);
                 let row = fields.and_then(|mut fields| {
                     if let Some(column) = &columns.key {
                         key = fields.column(column);
-                        with_key_column[usize::from(!fields.has(column))] += 1;
+                        *has_key_column = Some(*has_key_column == Some(true) || fields.has(column));
                     }
                     columns.choose_picture(&mut fields)?;
                     let row = Row::of_fields(&mut fields, base, columns.wanted, &mut id)?;

@@ -31,9 +31,6 @@ const NEAREST: usize = 64;
 /// One picture in so many of the medoids is judged ahead at a time: what is judged ahead is seldom judged again then.
 const AHEAD_OF: usize = 100;
 
-/// Pairs that people have told of, read together.
-const TOLD_AT_ONCE: u32 = 1_000;
-
 /// The first byte of what a decision rests on. Raised when the rules of scanning change.
 const RULES: u8 = 2;
 
@@ -133,20 +130,12 @@ impl Scan {
         {
             hash_policy(&mut hash, &self.engine.policy_for(medoids)?);
         }
-        let catalog = self.engine.catalog();
-        let mut after = None;
-        loop {
-            let told = catalog.told_after(after, TOLD_AT_ONCE).map_err(crate::engine::EngineError::from)?;
-            for pair in &told {
-                let [one, other] = pair.photos;
-                hash.update([one.0.to_le_bytes(), other.0.to_le_bytes()].concat());
-                hash.update([u8::from(pair.same)]);
-            }
-            match told.last() {
-                Some(last) => after = Some((last.photos[0], last.photos[1])),
-                None => break,
-            }
-        }
+        self.engine.each_told(&mut |told| {
+            let [one, other] = told.photos;
+            hash.update([one.0.to_le_bytes(), other.0.to_le_bytes()].concat());
+            hash.update([u8::from(told.same)]);
+            Ok(true)
+        })?;
         for digest in order {
             hash.update(digest.as_bytes());
         }

@@ -271,9 +271,7 @@ impl Check {
             found(counts.waiting == 0)
         })
     }
-}
 
-impl Check {
     fn input_columns(&self) -> InputColumns {
         InputColumns { picture: self.column.clone(), key: self.key.clone(), wanted: Wanted::PictureAlone }
     }

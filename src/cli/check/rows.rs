@@ -103,8 +103,7 @@ impl Rows {
             complain(format_args!("{name}: read as {encoding}"));
         }
         tell_of_missing(name, input);
-        let [with, without] = report.with_key_column;
-        if let Some(key) = self.key.as_ref().filter(|_| with == 0 && without > 0) {
+        if let (Some(key), Some(false)) = (&self.key, report.has_key_column) {
             complain(format_args!("{name}: no row has a column {key:?}, so that --key names nothing"));
         }
         let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,22 +8,12 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use serde_json::Value;
 
+use super::input::tarred;
 use super::{Shell, text};
 use crate::fakes::png;
 
 fn of(lines: &[Value], name: &str) -> Vec<String> {
     lines.iter().map(|line| line[name].as_str().unwrap_or("-").to_owned()).collect()
-}
-
-fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (name, bytes) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, name, *bytes).unwrap();
-    }
-    tar.into_inner().unwrap()
 }
 
 #[test]
@@ -48,7 +38,7 @@ fn prices_titles_and_categories_that_are_no_yuan_numbers_or_texts_do_not_matter(
 fn pictures_in_an_archive_come_in_its_order() {
     let shell = Shell::alone();
     let (one, two) = (png(1), png(2));
-    shell.write("to.tar", &tar_of(&[("z.png", &one), ("a.png", &one), ("m.png", &two)]));
+    shell.write("to.tar", &tarred(&[("z.png", &one), ("a.png", &one), ("m.png", &two)]));
     let lines = shell.run(&["check", "--add", "to.tar"]).lines();
     assert_eq!(of(&lines, "id"), ["z.png", "a.png", "m.png"]);
     assert_eq!(of(&lines, "outcome")[..2], ["new", "seen"]);
@@ -68,7 +58,7 @@ fn a_row_that_cannot_be_used_keeps_the_id_and_the_key_that_it_gives() {
     assert_eq!(of(&lines, "outcome"), ["error", "error", "new"]);
     // A sample whose description is broken.
     let picture = png(1);
-    shell.write("s.tar", &tar_of(&[("s5.png", &picture), ("s5.json", b"{broken")]));
+    shell.write("s.tar", &tarred(&[("s5.png", &picture), ("s5.json", b"{broken")]));
     assert_eq!(of(&shell.run(&["check", "--key", "sku", "s.tar"]).lines(), "id"), ["s5"]);
 }
 
