@@ -310,12 +310,13 @@ impl Policy {
     }
 }
 
-/// The candidate that most likely shows the same goods in another variant, if one does.
+/// Of the candidates that most likely show the same goods in another variant, the one to show: that it is the very picture counts
+/// twice, since of goods in many colours nearly each is another variant (docs/benchmarks/verifier.md, "Which variant is shown").
 fn likeliest_variant(opinions: &[(f32, Match)]) -> Option<Match> {
-    let probability = |matched: &Match| matched.evidence.map_or(0.0, |evidence| evidence.other_variant());
-    let variants = opinions.iter().map(|(_, matched)| matched);
-    let variants = variants.filter(|matched| probability(matched) >= OTHER_VARIANT_PROBABILITY);
-    variants.max_by(|a, b| probability(a).total_cmp(&probability(b))).copied()
+    let variant = |matched: &Match| matched.evidence.map_or(0.0, |evidence| evidence.other_variant());
+    let variants = opinions.iter().filter(|(_, matched)| variant(matched) >= OTHER_VARIANT_PROBABILITY);
+    let worth = |(sure, matched): &(f32, Match)| 2.0 * sure + variant(matched);
+    variants.max_by(|a, b| worth(a).total_cmp(&worth(b))).map(|(_, matched)| *matched)
 }
 
 /// Whether two stored pictures lie over the query in the same way and yet differ: then what the query shows is what
@@ -358,6 +359,27 @@ mod tests {
         };
         (0..4).filter_map(|seed| Sketch::of(&picture(seed)).ok()).collect()
     });
+
+    #[test]
+    fn of_variants_the_one_is_shown_that_may_be_the_very_picture() {
+        let finding = |id: i64, same: f32, other_colour: f32| Finding {
+            candidate: Candidate { photo_id: PhotoId(id), score: 0.8 },
+            sketch: Some(SKETCHES[0].clone()),
+            evidence: Some(Evidence {
+                same,
+                other_colour,
+                other_goods: 1.0 - same - other_colour,
+                content_both: 0.3,
+                likeness: 0.9,
+                ..Evidence::default()
+            }),
+        };
+        let thresholds = Thresholds { same_picture: 0.99, review: 0.95, max_false_hit: None };
+        let policy = Policy::new(thresholds, OperatingPoint::UNCALIBRATED);
+        let findings = [finding(1, 0.001, 0.999), finding(2, 0.23, 0.77), finding(3, 0.01, 0.98), finding(4, 0.28, 0.1)];
+        let Verdict::Review(shown) = policy.judge(&findings, &|_, _| None) else { panic!("no review") };
+        assert_eq!((shown.photo_id, shown.doubt), (PhotoId(2), Some(Doubt::OtherVariant)));
+    }
 
     proptest! {
         #[test]

@@ -32,7 +32,7 @@ const NEAREST: usize = 64;
 const AHEAD_OF: usize = 100;
 
 /// The first byte of what a decision rests on. Raised when the rules of scanning change.
-const RULES: u8 = 2;
+const RULES: u8 = 3;
 
 /// What the decision about a picture rests on that could not be read again.
 const CHANGED: &[u8] = b"changed";
