@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Of an error: no answer came in time. Whether the search was made is not known.
 pub(crate) const TIMEOUT: &str = "timeout";
 
+/// Of an error: the connection broke off once the request was under way. Whether the search was made is not known either.
+pub(crate) const BROKEN_OFF: &str = "connection";
+
 /// What kind of trouble an upstream reports; decides what is done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,13 +114,23 @@ impl UpstreamError {
         Self { profile, kind, code: code.into(), message, retry_after: None, billed: None }
     }
 
+    /// The same error, of another kind, with that kind's remedy.
+    #[cfg(feature = "upstream")]
+    #[must_use]
+    pub(crate) fn of_kind(self, kind: UpstreamErrorKind) -> Self {
+        let said =
+            self.message.strip_suffix(self.kind.remedy()).map(|said| format!("{said}{}", kind.remedy()));
+        Self { kind, message: said.unwrap_or(self.message), ..self }
+    }
+
     /// Whether the same search may succeed if it is made again after a while. One that was waited for in vain (a time-out,
-    /// HTTP 504) may have been made and be under way still: to make it again would cost a second call and as long a wait.
+    /// HTTP 504) may have been made and be under way still: to make it again would cost a second call and as long a wait. Of one
+    /// whose connection broke off after it was sent, the answer may have been on its way: it is made anew only when asked again.
     /// An upstream that answers with an error of its own (HTTP 500, 502, 503) has ended the search: vendors that publish
     /// what they bill do not bill those, and the next attempt mostly succeeds. See docs/decisions.md, 43.
     #[must_use]
     pub fn is_worth_retrying(&self) -> bool {
-        self.kind.is_worth_retrying() && !matches!(self.code.as_str(), TIMEOUT | "504")
+        self.kind.is_worth_retrying() && !matches!(self.code.as_str(), TIMEOUT | BROKEN_OFF | "504")
     }
 
     /// Whether the provider may count the failed search as made.

@@ -263,7 +263,6 @@ pub trait Upstream: Send + Sync {
 }
 
 /// The code of an answer that holds nothing about the offer.
-#[cfg(feature = "upstream")]
 pub(crate) const NO_SUCH_OFFER: &str = "no_such_offer";
 
 /// A good answer that holds nothing about the offer.

@@ -187,7 +187,7 @@ impl Rig<'_> {
 type Cell = Option<bool>;
 type Case = (&'static str, fn(&Rig<'_>) -> Cell);
 
-const CASES: [Case; 35] = [
+const CASES: [Case; 36] = [
     ("conformance", |rig| {
         conformance_for(rig.upstream.as_ref(), &rig.picture);
         Some(true)
@@ -297,6 +297,7 @@ const CASES: [Case; 35] = [
         Some(rig.fails(Fault::Hang, UpstreamErrorKind::Transient))
     }),
     ("unreadable is paid once", |rig| Some(rig.paid(Fault::Html, 3) == 1)),
+    ("a cut connection is paid once", |rig| Some(rig.paid(Fault::Cut, 1) == 1)),
     ("a time-out is paid once", |rig| Some(rig.paid(Fault::Hang, 1) == 1)),
     ("answer too slow", |rig| {
         let door = Door { timeout: Duration::from_millis(1500), ..Door::to(rig.sandbox, rig.clock) };

@@ -232,7 +232,7 @@ impl Gateway {
         let reply = accept(reply).map_err(|error| match error.kind {
             // Which code a bad grant gets is not documented, so any refusal here blames the grant.
             UpstreamErrorKind::Transient if status < 500 && error.code != "unreadable" => {
-                UpstreamError { kind: UpstreamErrorKind::Auth, ..error }
+                error.of_kind(UpstreamErrorKind::Auth)
             }
             _ => error,
         })?;

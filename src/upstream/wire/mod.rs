@@ -205,7 +205,12 @@ impl Wire {
 
     fn cut_off(&self, why: &str) -> UpstreamError {
         let message = format!("the connection broke off ({why})");
-        UpstreamError::new(self.profile, UpstreamErrorKind::Transient, "connection", message)
+        UpstreamError::new(
+            self.profile,
+            UpstreamErrorKind::Transient,
+            crate::upstream_error::BROKEN_OFF,
+            message,
+        )
     }
 }
 
