@@ -8,6 +8,7 @@ use std::path::Path;
 /// A file that nobody else may lock for as long as this lives. The lock is let go of by name and not only by closing: a child
 /// process that another thread is starting has a copy of each open file, and with it the lock, until its program runs. For locks
 /// that refuse at once; whoever waits for one a while needs no more than closing.
+#[derive(Debug)]
 pub(crate) struct LockedFile(File);
 
 impl LockedFile {

@@ -93,6 +93,7 @@ mod plot;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod presence;
 #[cfg(any(feature = "cli", feature = "eval", feature = "mcp", feature = "scan", feature = "sheet"))]
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "a report needs fields alone"))]
 mod printable;

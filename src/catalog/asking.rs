@@ -2,23 +2,17 @@
 //! picture.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 
 use rusqlite::{TransactionBehavior, params};
 
 use super::columns::text;
 use super::patience::Writer;
 use super::{Catalog, CatalogError};
-use crate::access;
 use crate::paths::folder_of;
 use crate::photo_id::PhotoId;
+use crate::presence::{FOLDER, lives};
 use crate::vector::{Embedding, similarity};
-
-/// Where each process that asks holds a locked file for as long as it lives.
-pub(super) const FOLDER: &str = "processes";
 
 /// What a search wants to ask about.
 #[derive(Clone, Copy, Debug)]
@@ -66,68 +60,6 @@ impl fmt::Debug for Asking<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asking").finish_non_exhaustive()
     }
-}
-
-/// The sign that this process is alive: a locked file, which the system unlocks however the process ends.
-#[derive(Debug, Default)]
-pub(super) struct Presence(Mutex<Option<Sign>>);
-
-#[derive(Debug)]
-struct Sign {
-    name: String,
-    path: PathBuf,
-    _locked: File,
-}
-
-impl Drop for Sign {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-impl Presence {
-    /// The name of this process's file, which is made when it is first needed.
-    fn name(&self, home: &Path) -> std::io::Result<String> {
-        let mut sign = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sign) = &*sign {
-            return Ok(sign.name.clone());
-        }
-        let folder = home.join(FOLDER);
-        access::make_folder(&folder)?;
-        let (locked, path) = loop {
-            let (file, path) = tempfile::Builder::new().prefix("p").tempfile_in(&folder)?.keep()?;
-            // Others lock it to see whether this process lives, also those of another user.
-            #[cfg(unix)]
-            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-            file.lock()?;
-            // Before it was locked, another process may have taken it for that of a dead one and removed it.
-            if path.try_exists()? {
-                break (file, path);
-            }
-        };
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        *sign = Some(Sign { name: name.clone(), path, _locked: locked });
-        Ok(name)
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|sign| sign.name == name)
-    }
-}
-
-/// Whether the process that made this file still lives. The file of one that does not is removed. Only a file that is gone
-/// or can be locked says that it does not: one that may not be read is another user's.
-pub(super) fn lives(home: &Path, name: &str) -> bool {
-    let path = home.join(FOLDER).join(name);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) => return error.kind() != ErrorKind::NotFound,
-    };
-    let ended = file.try_lock().is_ok();
-    if ended {
-        let _ = fs::remove_file(&path);
-    }
-    !ended
 }
 
 /// The registered search of some thread or process.

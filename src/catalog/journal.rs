@@ -14,7 +14,7 @@
 //!
 //! A record is written with the zero length that ends the list behind it, and synced, before it counts as kept. Records
 //! after one that was torn by a crash or damaged are found by its length; one that does not match its checksum is left
-//! out. All changes are made under an exclusive lock on the file. Its records are removed only after the catalogue has
+//! out, and the file with it kept as `paid.journal.damaged` before it is emptied. All changes are made under an exclusive lock on the file. Its records are removed only after the catalogue has
 //! committed them; storing one twice changes nothing.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 const FILE_NAME: &str = "paid.journal";
+/// What is kept of a journal with records that could not be read.
+const DAMAGED_NAME: &str = "paid.journal.damaged";
 const MAGIC: &[u8; 8] = b"TKPAID1\n";
 const CHECKSUM_BYTES: usize = 8;
 const RECORD_HEADER_BYTES: usize = 4 + CHECKSUM_BYTES;
@@ -51,10 +53,19 @@ pub(super) struct Journal {
 /// The locked file and what it holds.
 struct Contents {
     file: File,
+    records: Records,
+    len: usize,
+}
+
+/// What a journal's bytes hold.
+#[derive(Default)]
+struct Records {
+    /// Of the sound ones, in their order.
     payloads: Vec<Vec<u8>>,
+    /// Records that do not match their checksums.
+    damaged: usize,
     /// Where the list ends, and the next record begins.
     end: usize,
-    len: usize,
 }
 
 impl Journal {
@@ -83,8 +94,20 @@ impl Journal {
         if self.is_empty() {
             return Vec::new();
         }
-        let read = || read_all(&mut File::open(&self.path)?);
-        read().and_then(|bytes| parse(&bytes)).map(|(payloads, _)| payloads).unwrap_or_default()
+        look(&self.path).unwrap_or_default().payloads
+    }
+
+    /// How many records wait, and how many there are that cannot be read, here or in what was kept of a damaged journal.
+    ///
+    /// # Errors
+    /// Where it is no journal of this version, or cannot be read.
+    pub(super) fn counts(&self) -> Result<(usize, usize)> {
+        let kept = look(&self.path.with_file_name(DAMAGED_NAME)).map_or(0, |kept| kept.damaged);
+        match look(&self.path) {
+            Ok(Records { payloads, damaged, .. }) => Ok((payloads.len(), damaged + kept)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok((0, kept)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sees to it that an answer has room here.
@@ -98,7 +121,7 @@ impl Journal {
         let mut contents = self.lock()?;
         let mut result = Ok(());
         for room in ROOM_BYTES {
-            let wanted = contents.end + 4 + room;
+            let wanted = contents.records.end + 4 + room;
             if wanted > MAX_BYTES {
                 return Err(full());
             }
@@ -118,10 +141,10 @@ impl Journal {
         record.extend(checksum(payload));
         record.extend(payload);
         record.extend([0; 4]);
-        if contents.end + record.len() > MAX_BYTES {
+        if contents.records.end + record.len() > MAX_BYTES {
             return Err(full());
         }
-        let start = contents.end as u64;
+        let start = contents.records.end as u64;
         let written = write_at(&mut contents.file, start, &record).and_then(|()| contents.file.sync_data());
         if written.is_err() {
             // A torn record would be left out anyway.
@@ -136,10 +159,24 @@ impl Journal {
         store: impl FnOnce(&[Vec<u8>]) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let mut contents = self.lock()?;
-        if contents.payloads.is_empty() {
+        let Records { payloads, damaged, .. } = &contents.records;
+        if payloads.is_empty() && *damaged == 0 {
             return Ok(());
         }
-        store(&contents.payloads)?;
+        if !payloads.is_empty() {
+            store(payloads)?;
+        }
+        if *damaged > 0 {
+            let kept = self.path.with_file_name(DAMAGED_NAME);
+            let is_kept = std::fs::copy(&self.path, &kept).is_ok();
+            tracing::warn!(
+                damaged,
+                is_kept,
+                "{} held answers that were paid for and cannot be read any more; what is left of them is in {}",
+                self.path.display(),
+                kept.display()
+            );
+        }
         // If this fails they are stored once more, which changes nothing.
         let _ = contents.clear();
         Ok(())
@@ -176,8 +213,8 @@ impl Journal {
             self.sync_folder()?;
             bytes = MAGIC.to_vec();
         }
-        let (payloads, end) = parse(&bytes)?;
-        Ok(Contents { file, payloads, end, len: bytes.len() })
+        let records = parse(&bytes)?;
+        Ok(Contents { file, records, len: bytes.len() })
     }
 
     /// Has the file's name survive a power cut.
@@ -216,12 +253,16 @@ impl Contents {
 
     fn clear(&mut self) -> Result<()> {
         let start = MAGIC.len();
-        write_at(&mut self.file, start as u64, &vec![0; (self.end + 4).min(self.len) - start])?;
+        write_at(&mut self.file, start as u64, &vec![0; (self.records.end + 4).min(self.len) - start])?;
         if self.len as u64 > MAX_EMPTY_BYTES {
             self.file.set_len(MAX_EMPTY_BYTES)?;
         }
         self.file.sync_data()
     }
+}
+
+fn look(path: &Path) -> Result<Records> {
+    parse(&read_all(&mut File::open(path)?)?)
 }
 
 fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -243,8 +284,8 @@ fn checksum(payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
     first
 }
 
-/// The sound records' payloads, and where the list ends. A length that leads out of the file ends the list, too.
-fn parse(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, usize)> {
+/// A length that leads out of the file ends the list, too.
+fn parse(bytes: &[u8]) -> Result<Records> {
     if bytes.len() >= MAGIC.len() && !bytes.starts_with(MAGIC) {
         return Err(Error::new(
             ErrorKind::InvalidData,
@@ -252,18 +293,19 @@ fn parse(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, usize)> {
              file away",
         ));
     }
-    let mut payloads = Vec::new();
-    let mut at = MAGIC.len();
-    while let Some((len, rest)) = bytes.get(at..).and_then(|rest| rest.split_first_chunk::<4>()) {
+    let mut records = Records { end: MAGIC.len(), ..Records::default() };
+    while let Some((len, rest)) = bytes.get(records.end..).and_then(|rest| rest.split_first_chunk::<4>()) {
         let len = u32::from_le_bytes(*len) as usize;
         let Some((sum, payload)) = rest.split_first_chunk::<CHECKSUM_BYTES>() else { break };
         let Some(payload) = payload.get(..len).filter(|payload| !payload.is_empty()) else { break };
         if *sum == checksum(payload) {
-            payloads.push(payload.to_vec());
+            records.payloads.push(payload.to_vec());
+        } else {
+            records.damaged += 1;
         }
-        at += RECORD_HEADER_BYTES + len;
+        records.end += RECORD_HEADER_BYTES + len;
     }
-    Ok((payloads, at))
+    Ok(records)
 }
 
 fn full() -> Error {
@@ -331,7 +373,28 @@ mod tests {
         let mut bytes = std::fs::read(journal.path()).unwrap();
         bytes[MAGIC.len() + RECORD_HEADER_BYTES] ^= 1;
         std::fs::write(journal.path(), bytes).unwrap();
+        assert_eq!(journal.counts().unwrap(), (1, 1));
+        let damaged = std::fs::read(journal.path()).unwrap();
         assert_eq!(drained(&journal), [b"two"]);
+        assert_eq!(journal.counts().unwrap(), (0, 1));
+        assert_eq!(
+            std::fs::read(folder.path().join(DAMAGED_NAME)).unwrap(),
+            damaged,
+            "what was paid for is not thrown away"
+        );
+    }
+
+    #[test]
+    fn a_journal_of_nothing_but_damage_does_not_stay_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(folder.path());
+        assert_eq!(journal.counts().unwrap(), (0, 0), "none is there yet");
+        journal.append(b"one").unwrap();
+        let mut bytes = std::fs::read(journal.path()).unwrap();
+        bytes[MAGIC.len() + RECORD_HEADER_BYTES] ^= 1;
+        std::fs::write(journal.path(), bytes).unwrap();
+        assert!(!journal.is_empty());
+        assert!(drained(&journal).is_empty() && journal.is_empty());
     }
 
     #[test]
@@ -339,7 +402,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = journal(folder.path());
         std::fs::write(journal.path(), b"TKPAID2\nwhat a later version keeps").unwrap();
-        assert!(journal.keep_room().is_err() && journal.append(b"one").is_err());
+        assert!(journal.keep_room().is_err() && journal.append(b"one").is_err() && journal.counts().is_err());
         assert_eq!(std::fs::read(journal.path()).unwrap(), b"TKPAID2\nwhat a later version keeps");
     }
 

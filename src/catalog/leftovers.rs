@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::BUSY_TIMEOUT;
-use super::asking::{FOLDER, lives};
+use crate::presence::{FOLDER, lives};
 
 /// Removes the files of processes that have ended, and what those had taken in `asking`. None of it does
 /// harm, so where it cannot be removed (a home that may only be read) it stays for the next process.

@@ -59,7 +59,7 @@ pub use filter::{GoodsFilter, PhotoFilter};
 pub use goods::{GoodsPhoto, NewGood, StoredGood};
 pub use history::PastAnswer;
 pub use images::{ImageCounts, WaitingImage};
-pub use paid::{Paid, PaidAnswer, PaidDetails, PaidRefusal};
+pub use paid::{Paid, PaidAnswer, PaidDetails, PaidRefusal, PaidWaiting};
 pub use patience::Patience;
 pub use photos::{EmbeddingChunk, NewPhoto, PhotoKind, Stored, StoredPhoto, StoredVector};
 pub use queue::{NewWaiting, QueueCounts, WaitReason, Waiting};
@@ -73,8 +73,8 @@ pub use words::Words;
 
 use crate::access;
 use crate::photo_id::PhotoId;
+use crate::presence::Presence;
 use crate::vector::Fingerprint;
-use asking::Presence;
 use columns::optional_text;
 use damage::DamageLog;
 use opening::{Access, FileState};

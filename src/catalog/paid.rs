@@ -283,6 +283,15 @@ impl PaidDetails {
     }
 }
 
+/// How much was paid for and is not in the store yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PaidWaiting {
+    /// Answers, details and refusals that will be stored.
+    pub waiting: usize,
+    /// Such that cannot be read any more.
+    pub damaged: usize,
+}
+
 impl Catalog {
     /// Keeps what was paid for and could not be stored until it can be. Says whether it is on disk: else it lives as
     /// long as this process.
@@ -303,6 +312,14 @@ impl Catalog {
     /// [`CatalogError`] when the catalogue or the journal cannot be written. Nothing is lost then.
     pub fn store_what_waits(&self) -> Result<(), CatalogError> {
         self.set_aside.drain(|all| self.store_paid(all))
+    }
+
+    /// How much of it there is.
+    ///
+    /// # Errors
+    /// [`CatalogError::Journal`] when it cannot be read.
+    pub fn paid_waiting(&self) -> Result<PaidWaiting, CatalogError> {
+        self.set_aside.counts()
     }
 
     /// Sees to it that an answer that is paid for now has a place on disk, whatever happens to the catalogue.

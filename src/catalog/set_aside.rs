@@ -8,7 +8,7 @@ use super::CatalogError;
 use super::answers::StoredAnswer;
 use super::details::StoredDetail;
 use super::journal::Journal;
-use super::paid::{Paid, PaidAnswer, PaidDetails};
+use super::paid::{Paid, PaidAnswer, PaidDetails, PaidWaiting};
 use crate::offer::OfferId;
 use crate::photo::Digest;
 use crate::timestamp::Timestamp;
@@ -57,6 +57,15 @@ impl SetAside {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.journal.is_empty() && self.unwritten().is_empty()
+    }
+
+    /// What waits in the journal and in memory.
+    pub(crate) fn counts(&self) -> Result<PaidWaiting, CatalogError> {
+        let (on_disk, damaged) = self
+            .journal
+            .counts()
+            .map_err(|source| CatalogError::Journal { path: self.journal.path().to_path_buf(), source })?;
+        Ok(PaidWaiting { waiting: on_disk + self.unwritten().len(), damaged })
     }
 
     pub(crate) fn keep_room(&self) -> Result<(), CatalogError> {

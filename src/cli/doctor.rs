@@ -19,7 +19,7 @@ use crate::embed::runtime::{self, Runtime, RuntimeLocation};
 use crate::embed::{COMPARABLE_COSINE, Embedder as _, OnnxEmbedder, Provider};
 use crate::engine::{Engine, IndexAudit, IndexMode, Progress};
 use crate::printable::{field, line};
-use crate::store::{Extent, GraphState, SearchFacts, ServerFacts};
+use crate::store::{Extent, GraphState, PaidWaiting, SearchFacts, ServerFacts};
 
 /// Clocks that are further apart book calls for wrong times. What a question to the server takes is in it.
 const CLOCKS_APART: Duration = Duration::from_secs(5);
@@ -150,6 +150,7 @@ fn doctor(settings: &Settings, home: impl Fn(&Engine) -> Vec<Check>) -> Result<E
         Err(error) => checks.push(("catalogue", Err(error))),
         Ok(engine) => {
             checks.push(("catalogue", sound(&engine)));
+            checks.push(("paid answers", paid_answers(&engine)));
             if let Some(server) = engine.catalog().server().transpose() {
                 checks.push((
                     "database",
@@ -345,6 +346,27 @@ fn compared(embedder: &OnnxEmbedder) -> String {
         "not comparable with the CPU's, so homes are another model's, for which nothing is promised until `tongkuan calibrate`"
     };
     format!("{provider}: the least cosine with the CPU is {least:.5}: its vectors are {whose}")
+}
+
+/// Whether what is paid for can be kept, and what was paid for and is not stored yet.
+fn paid_answers(engine: &Engine) -> Result<String> {
+    let PaidWaiting { waiting, damaged } = engine.paid_waiting()?;
+    if damaged > 0 {
+        bail!(
+            "{damaged} that were paid for cannot be read any more, and will be paid for again when they are asked for; what is left \
+             of them is in paid.journal or paid.journal.damaged: delete the latter once you have looked at it"
+        );
+    }
+    if engine.catalog().is_read_only() {
+        bail!(
+            "nothing can be stored, so nothing is asked: {} cannot be written",
+            engine.catalog().location()
+        );
+    }
+    Ok(match waiting {
+        0 => "can be kept, and none waits to be stored".to_owned(),
+        waiting => format!("can be kept; {waiting} wait to be stored, which the next search that asks does"),
+    })
 }
 
 fn sound(engine: &Engine) -> Result<String> {

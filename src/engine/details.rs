@@ -7,8 +7,10 @@ use super::{ConfiguredUpstream, Engine, EngineError, Mode, Source, Unanswered, U
 use crate::cancel::{Interrupt, Interrupted};
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
+use crate::photo::Digest;
 use crate::store::{OWN_PROFILE, StoredDetail};
 use crate::upstream::guard::{BilledDetail, GuardError, WhyNot};
+use crate::upstream::{NO_SUCH_OFFER, UpstreamErrorKind};
 
 /// What is known about an offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,7 +38,8 @@ pub struct Details {
 }
 
 impl Engine {
-    /// Everything that is known about an offer of an upstream. What was asked before is answered from the home folder
+    /// Everything that is known about an offer of an upstream. An offer that it does not know is asked about anew after
+    /// [`CachePolicy::refused_ttl`](super::CachePolicy::refused_ttl). What was asked before is answered from the home folder
     /// until the upstream's hard limit ([`CachePolicy`](super::CachePolicy)); then it is asked for anew, and the old
     /// answer served only if that fails. Threads of one process ask one after the other, so that none pays for what
     /// another is asking; two processes may both pay. One of the user's own goods
@@ -105,9 +108,19 @@ impl Engine {
         let may_go_on = GuardError::leaves_details_to_another;
         let result = first_with_some_left(upstreams, &mut warnings, may_go_on, |upstream, warnings| {
             let question = format!("offer {offer_id}");
-            let mut asked = self.ask_if_readable(upstream, question, mode, || {
+            let about = Digest::of(question.as_bytes());
+            if mode == Mode::Default {
+                self.refuse_what_was_refused(upstream, about, UpstreamErrorKind::Param)?;
+            }
+            let asked = self.ask_if_readable(upstream, question, mode, || {
                 upstream.guard.details_unless(interrupt, offer_id)
-            })?;
+            });
+            if let Err(EngineError::Upstream(GuardError::Upstream { error, .. })) = &asked
+                && error.code == NO_SUCH_OFFER
+            {
+                self.keep_refusal(about, error);
+            }
+            let mut asked = asked?;
             warnings.append(&mut asked.warnings);
             Ok(asked)
         });

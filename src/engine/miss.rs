@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::offer::Offer;
 use crate::question::{OfferFilter, Region, SearchParams};
 use crate::quota_day::QuotaDay;
-use crate::store::{CatalogError, NewAnswer, Refusal, WaitReason};
+use crate::store::{CatalogError, NewAnswer, WaitReason};
 use crate::upstream::guard::{BilledPage, GuardError, WhyNot};
 use crate::upstream::{UpstreamError, UpstreamErrorKind, prepare};
 use crate::verdict::Verdict;
@@ -142,7 +142,7 @@ impl Search<'_> {
         let Self { engine, query, picture, .. } = self;
         let (guard, byte_digest) = (&upstream.guard, picture.byte_digest());
         if query.mode == Mode::Default {
-            self.refuse_what_was_refused(upstream)?;
+            engine.refuse_what_was_refused(upstream, byte_digest, UpstreamErrorKind::Image)?;
         }
         let mut prepared = prepare(picture.photo()?.as_image(), query.params.region, &guard.upload_limits())?;
         prepared.picture.source_url = query.source_url.map(str::to_owned);
@@ -152,13 +152,7 @@ impl Search<'_> {
         if let Err(EngineError::Upstream(GuardError::Upstream { error, .. })) = &result
             && error.kind == UpstreamErrorKind::Image
         {
-            let refusal = Refusal {
-                profile: error.profile.to_owned(),
-                code: error.code.clone(),
-                message: error.message.clone(),
-                refused_at: engine.clock.now(),
-            };
-            engine.keep_refusal(byte_digest, &refusal);
+            engine.keep_refusal(byte_digest, error);
         }
         let mut asked = result?;
         note_what_was_asked_for(&mut asked.page.offers, &query.params);
@@ -176,17 +170,6 @@ impl Search<'_> {
             warnings.push(format!("{} gives at most {page_size} offers a page", guard.profile()));
         }
         Ok(asked)
-    }
-
-    /// A picture that the upstream did not take lately is not paid for again.
-    fn refuse_what_was_refused(&self, upstream: &ConfiguredUpstream) -> Result<(), EngineError> {
-        let (profile, digest) = (upstream.guard.profile(), self.picture.byte_digest());
-        let (now, ttl) = (self.engine.clock.now(), upstream.cache_policy.refused_ttl);
-        // One from the far future was said before the clock was set back; how long ago is not known.
-        let refusal = self.engine.store.refusal(digest, profile, now.minus(ttl), now.plus(ttl))?;
-        let Some(refusal) = refusal else { return Ok(()) };
-        let message = format!("{} (remembered from {})", refusal.message, refusal.refused_at);
-        Err(remembered(profile, UpstreamErrorKind::Image, refusal.code, message))
     }
 
     /// From here on the answer is there, and nothing may come between it and the caller.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::miss::remembered;
 use super::search::{Origin, Search};
-use super::{Engine, EngineError, Stage, Unstored};
+use super::{ConfiguredUpstream, Engine, EngineError, Stage, Unstored};
 use crate::cancel::Interrupt;
 use crate::clock::Timestamp;
 use crate::offer::{OfferDetail, OfferId};
@@ -11,6 +12,7 @@ use crate::photo::Digest;
 use crate::store::{
     CatalogError, NewAnswer, Paid, PaidAnswer, PaidDetails, PaidRefusal, Patience, Refusal, Stored,
 };
+use crate::upstream::{UpstreamError, UpstreamErrorKind};
 use crate::verdict::Verdict;
 
 /// How long a search waits for others that write before it asks, over all that it writes.
@@ -127,12 +129,35 @@ impl Engine {
         Some(Unstored { message: error.to_string(), set_aside })
     }
 
-    /// As [`Search::keep`], for what an upstream has against a picture. The caller hears of that in any case.
-    pub(super) fn keep_refusal(&self, byte_digest: Digest, refusal: &Refusal) {
-        let result = self.store.remember_refusal(byte_digest, refusal);
+    /// As [`Search::keep`], for what an upstream has against a question: a picture's bytes, or words that stand for it. The caller
+    /// hears of that in any case.
+    pub(super) fn keep_refusal(&self, question: Digest, error: &UpstreamError) {
+        let refusal = Refusal {
+            profile: error.profile.to_owned(),
+            code: error.code.clone(),
+            message: error.message.clone(),
+            refused_at: self.clock.now(),
+        };
+        let result = self.store.remember_refusal(question, &refusal);
         self.store.note_storing(result.is_err());
         if result.is_err() {
-            self.store.set_aside(Paid::Refusal(PaidRefusal::new(byte_digest, refusal)));
+            self.store.set_aside(Paid::Refusal(PaidRefusal::new(question, &refusal)));
         }
+    }
+
+    /// What the upstream did not take lately is not paid for again: the error of then, which is of this `kind`.
+    pub(super) fn refuse_what_was_refused(
+        &self,
+        upstream: &ConfiguredUpstream,
+        question: Digest,
+        kind: UpstreamErrorKind,
+    ) -> Result<(), EngineError> {
+        let (profile, now, ttl) =
+            (upstream.guard.profile(), self.clock.now(), upstream.cache_policy.refused_ttl);
+        // One from the far future was said before the clock was set back; how long ago is not known.
+        let refusal = self.store.refusal(question, profile, now.minus(ttl), now.plus(ttl))?;
+        let Some(refusal) = refusal else { return Ok(()) };
+        let message = format!("{} (remembered from {})", refusal.message, refusal.refused_at);
+        Err(remembered(profile, kind, refusal.code, message))
     }
 }

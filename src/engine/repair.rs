@@ -1,7 +1,7 @@
 //! Entries that cannot be read: found and taken away, so that they are made anew.
 
 use super::{Engine, EngineError};
-use crate::store::{Damage, Entry};
+use crate::store::{Damage, Entry, PaidWaiting};
 use crate::verify::Sketch;
 
 impl Engine {
@@ -30,6 +30,18 @@ impl Engine {
             self.index.reset(self.progress.as_ref());
         }
         Ok(())
+    }
+
+    /// Whether what would be paid for now could be kept, whatever happens to the store; with how much waits to be stored.
+    ///
+    /// # Errors
+    /// [`EngineError`] when it could not, or when what waits cannot be read.
+    pub fn paid_waiting(&self) -> Result<PaidWaiting, EngineError> {
+        let waiting = self.store.paid_waiting()?;
+        if self.has_upstreams() {
+            self.store.keep_room_for_an_answer()?;
+        }
+        Ok(waiting)
     }
 
     /// How many stored photos have no vector of this engine's model, and how many no sketch: known by their bytes and

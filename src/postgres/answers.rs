@@ -10,7 +10,7 @@ use super::{PostgresStore, bump_generation, history, images, plain};
 use crate::catalog::shared::{OWN_PARAMS, category_number, parse_offer, regions_json, salvaged_offer};
 use crate::catalog::{
     AnswerKey, CatalogError, DatabaseTrouble, Entry, GoodsPhoto, NewAnswer, NewGood, NewPhoto, OWN_PROFILE,
-    Paid, Refusal, Stored, StoredAnswer, StoredDetail, StoredGood, UnreadableAnswer, Words,
+    Paid, PaidWaiting, Refusal, Stored, StoredAnswer, StoredDetail, StoredGood, UnreadableAnswer, Words,
 };
 use crate::offer::{Offer, OfferDetail, OfferId};
 use crate::photo::Digest;
@@ -211,6 +211,10 @@ impl AnswerStore for PostgresStore {
 
     fn store_what_waits(&self) -> Result<(), CatalogError> {
         self.set_aside.drain(|all| self.store_paid(all))
+    }
+
+    fn paid_waiting(&self) -> Result<PaidWaiting, CatalogError> {
+        self.set_aside.counts()
     }
 
     fn keep_room_for_an_answer(&self) -> Result<(), CatalogError> {

@@ -19,6 +19,8 @@ use crate::photo::Digest;
 
 const HEADER: &str = "idempotency-key";
 const MAX_KEY_BYTES: usize = 200;
+/// RFC 2046, 5.1.1; a longer boundary separates nothing.
+const MAX_BOUNDARY_BYTES: usize = 70;
 /// Larger answers are not kept: a request for one is done again.
 const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
 
@@ -67,15 +69,15 @@ impl Asked {
 }
 
 fn without(body: &[u8], part: &[u8]) -> Vec<u8> {
-    if part.is_empty() {
+    if part.is_empty() || part.len() > MAX_BOUNDARY_BYTES {
         return body.to_vec();
     }
-    let (mut rest, mut out) = (body, Vec::with_capacity(body.len()));
-    while let Some(at) = rest.windows(part.len()).position(|window| window == part) {
-        out.extend_from_slice(&rest[..at]);
-        rest = &rest[at + part.len()..];
+    let (mut from, mut out) = (0, Vec::with_capacity(body.len()));
+    for at in memchr::memmem::find_iter(body, part) {
+        out.extend_from_slice(&body[from..at]);
+        from = at + part.len();
     }
-    out.extend_from_slice(rest);
+    out.extend_from_slice(&body[from..]);
     out
 }
 
@@ -92,14 +94,16 @@ pub(super) async fn once(
     let began = match app.store.begin_request(&scope, key, digest, app.clock.now())? {
         Remembered::New => None,
         Remembered::Begun { began_at } => Some(began_at),
+        Remembered::Running => return Err(RequestError::IdempotencyRunning.into()),
         Remembered::Finished(response) => return Ok(replayed(response)),
         Remembered::Other => return Err(RequestError::IdempotencyReused.into()),
     };
     let response = match work(began).await {
         Ok(response) => response,
         Err(failure) => {
-            // What was refused before anything was done may come again; what failed on the way is taken up.
-            if failure.status().is_client_error() {
+            // What was refused before anything was done may come again; what failed on the way is taken up. Of what an earlier
+            // process had begun it is not known what it has done.
+            if began.is_none() && failure.status().is_client_error() {
                 app.store.forget_request(&scope, key)?;
             }
             return Err(failure);

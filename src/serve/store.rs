@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::keys::{KeyId, NewKey, Rights, StoredKey};
 use crate::access;
 use crate::photo::Digest;
+use crate::presence::{Presence, lives};
 use crate::quota_day::QuotaDay;
 use crate::timestamp::Timestamp;
 
@@ -76,6 +77,10 @@ CREATE TABLE IF NOT EXISTS reviews (
 CREATE INDEX IF NOT EXISTS reviews_by_closing ON reviews (closed_ms);
 ";
 
+/// Which process works on a request (see [`Presence`]). Added where it is not there yet: in a file of an earlier version, whose
+/// requests name none.
+const PROCESS_COLUMN: &str = "ALTER TABLE requests ADD COLUMN process TEXT";
+
 /// Why the service's own file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
@@ -101,16 +106,18 @@ impl From<rusqlite::Error> for ServeStoreError {
     }
 }
 
-/// Digest, beginning, and, once there is an answer, its status, headers and body.
-type RequestRow = (Vec<u8>, i64, Option<u16>, Option<String>, Option<Vec<u8>>);
+/// Digest, beginning, process, and, once there is an answer, its status, headers and body.
+type RequestRow = (Vec<u8>, i64, Option<String>, Option<u16>, Option<String>, Option<Vec<u8>>);
 
 /// What is remembered of a request with an `Idempotency-Key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Remembered {
     /// It is the first.
     New,
-    /// It came before and was not finished, by this process or one that was killed.
+    /// It came before and was not finished, by this process or one that was killed. It is this process's from now on.
     Begun { began_at: Timestamp },
+    /// Another process is at it.
+    Running,
     /// Its answer.
     Finished(SavedResponse),
     /// The key came with another request.
@@ -152,6 +159,9 @@ pub struct ServeStore {
     /// For looking up keys, which must not wait for a commit.
     reader: Mutex<Connection>,
     writer: Mutex<Connection>,
+    /// `None` where the file is in memory alone, and so this process's alone.
+    home: Option<PathBuf>,
+    presence: Presence,
 }
 
 impl ServeStore {
@@ -175,7 +185,13 @@ impl ServeStore {
         let mut writer = connect().map_err(|error| failed(error.to_string()))?;
         Self::prepare(&mut writer, &path)?;
         let reader = connect().map_err(|error| failed(error.to_string()))?;
-        Ok(Self { reader: Mutex::new(reader), writer: Mutex::new(writer) })
+        let home = Some(home.to_owned());
+        Ok(Self {
+            reader: Mutex::new(reader),
+            writer: Mutex::new(writer),
+            home,
+            presence: Presence::default(),
+        })
     }
 
     /// Of a process with one user, who needs no key: it stays empty, and leaves no file.
@@ -186,7 +202,7 @@ impl ServeStore {
             Self::prepare(&mut connection, Path::new(FILE_NAME))?;
             Ok::<_, ServeStoreError>(Mutex::new(connection))
         };
-        Ok(Self { reader: empty()?, writer: empty()? })
+        Ok(Self { reader: empty()?, writer: empty()?, home: None, presence: Presence::default() })
     }
 
     fn prepare(writer: &mut Connection, path: &Path) -> Result<(), ServeStoreError> {
@@ -200,6 +216,11 @@ impl ServeStore {
             _ => return Err(ServeStoreError::TooNew { path: path.to_owned() }),
         }
         setup.execute_batch(REVIEWS)?;
+        let has_process =
+            "SELECT EXISTS (SELECT 1 FROM pragma_table_info('requests') WHERE name = 'process')";
+        if !setup.query_row(has_process, [], |row| row.get::<_, bool>(0))? {
+            setup.execute_batch(PROCESS_COLUMN)?;
+        }
         Ok(setup.commit()?)
     }
 
@@ -400,6 +421,21 @@ impl ServeStore {
         Ok(())
     }
 
+    /// What this process is called in `requests`; `None` where no other one can see them.
+    fn process(&self) -> Result<Option<String>, ServeStoreError> {
+        let Some(home) = &self.home else { return Ok(None) };
+        let name = self.presence.name(home);
+        name.map(Some).map_err(|error| ServeStoreError::Open { path: home.clone(), cause: error.to_string() })
+    }
+
+    /// Whether another process that is still there works on what `process` has begun.
+    fn is_at_work(&self, process: Option<&str>) -> bool {
+        match (&self.home, process) {
+            (Some(home), Some(process)) => !self.presence.is(process) && lives(home, process),
+            _ => false,
+        }
+    }
+
     /// Remembers that a request begins, unless it is remembered already.
     pub(super) fn begin_request(
         &self,
@@ -408,31 +444,40 @@ impl ServeStore {
         digest: Digest,
         now: Timestamp,
     ) -> Result<Remembered, ServeStoreError> {
+        let own = self.process()?;
         let mut writer = self.writer();
         let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute("DELETE FROM requests WHERE began_ms < ?1", [now.minus(REMEMBERED).unix_ms()])?;
         let known: Option<RequestRow> = transaction
             .query_row(
-                "SELECT digest, began_ms, status, headers, body FROM requests WHERE scope = ?1 AND idempotency_key = ?2",
+                "SELECT digest, began_ms, process, status, headers, body FROM requests
+                 WHERE scope = ?1 AND idempotency_key = ?2",
                 params![scope, idempotency_key],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)),
             )
             .optional()?;
         let remembered = match known {
             None => {
                 transaction.execute(
-                    "INSERT INTO requests (scope, idempotency_key, digest, began_ms) VALUES (?1, ?2, ?3, ?4)",
-                    params![scope, idempotency_key, digest.as_bytes().as_slice(), now.unix_ms()],
+                    "INSERT INTO requests (scope, idempotency_key, digest, began_ms, process) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![scope, idempotency_key, digest.as_bytes().as_slice(), now.unix_ms(), own],
                 )?;
                 Remembered::New
             }
             Some((known, ..)) if known != digest.as_bytes() => Remembered::Other,
-            Some((_, _, Some(status), headers, body)) => {
+            Some((_, _, _, Some(status), headers, body)) => {
                 let headers = headers.as_deref().and_then(|text| serde_json::from_str(text).ok());
                 let (headers, body) = (headers.unwrap_or_default(), body.unwrap_or_default());
                 Remembered::Finished(SavedResponse { status, headers, body })
             }
-            Some((_, began_ms, ..)) => Remembered::Begun { began_at: Timestamp::from_unix_ms(began_ms) },
+            Some((_, _, process, ..)) if self.is_at_work(process.as_deref()) => Remembered::Running,
+            Some((_, began_ms, ..)) => {
+                transaction.execute(
+                    "UPDATE requests SET process = ?3 WHERE scope = ?1 AND idempotency_key = ?2",
+                    params![scope, idempotency_key, own],
+                )?;
+                Remembered::Begun { began_at: Timestamp::from_unix_ms(began_ms) }
+            }
         };
         transaction.commit()?;
         Ok(remembered)
@@ -506,6 +551,31 @@ mod tests {
         let begin = |digest, now| store.begin_request("s", "k", digest, now).unwrap();
         assert_eq!(begin(one, NOW), Remembered::Finished(response));
         assert_eq!(begin(other, NOW.plus(REMEMBERED + Duration::from_secs(1))), Remembered::New);
+    }
+
+    #[test]
+    fn what_another_process_is_at_is_left_to_it_until_it_is_gone() {
+        let home = tempfile::tempdir().unwrap();
+        let [one, other] = [0, 1].map(|_| ServeStore::open(home.path()).unwrap());
+        let begin = |store: &ServeStore| store.begin_request("s", "k", Digest::of(b"one"), NOW).unwrap();
+        assert_eq!(begin(&one), Remembered::New);
+        assert_eq!(begin(&other), Remembered::Running);
+        drop(one);
+        assert_eq!(begin(&other), Remembered::Begun { began_at: NOW });
+        let third = ServeStore::open(home.path()).unwrap();
+        assert_eq!(begin(&third), Remembered::Running, "the one that took it up is at it");
+    }
+
+    #[test]
+    fn what_a_version_that_named_no_process_had_begun_is_taken_up() {
+        let home = tempfile::tempdir().unwrap();
+        let store = ServeStore::open(home.path()).unwrap();
+        assert_eq!(store.begin_request("s", "k", Digest::of(b"one"), NOW).unwrap(), Remembered::New);
+        store.writer().execute_batch("ALTER TABLE requests DROP COLUMN process").unwrap();
+        drop(store);
+        let store = ServeStore::open(home.path()).unwrap();
+        let again = store.begin_request("s", "k", Digest::of(b"one"), NOW).unwrap();
+        assert_eq!(again, Remembered::Begun { began_at: NOW });
     }
 
     #[test]

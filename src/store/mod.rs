@@ -18,9 +18,9 @@ pub use crate::catalog::{
     AnswerKey, Asking, CatalogError, CheckGroup, Counts, Damage, DamageNote, DatabaseTrouble, DayCounts,
     EmbeddingChunk, Entry, Extent, FetchedPhoto, FoundOffer, GoodsPhoto, Holder, ImageCounts, Lacks,
     NewAnswer, NewGood, NewPhoto, NewWaiting, OWN_PROFILE, Paid, PaidAnswer, PaidDetails, PaidRefusal,
-    PastAnswer, Patience, PhotoFilter, PhotoKind, QueueCounts, Recognised, Refill, Refusal, Said, Stored,
-    StoredAnswer, StoredDetail, StoredGood, StoredPhoto, StoredVector, Subject, ToldPair, ToldRecord,
-    UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
+    PaidWaiting, PastAnswer, Patience, PhotoFilter, PhotoKind, QueueCounts, Recognised, Refill, Refusal,
+    Said, Stored, StoredAnswer, StoredDetail, StoredGood, StoredPhoto, StoredVector, Subject, ToldPair,
+    ToldRecord, UnreadableAnswer, WaitReason, Waiting, WaitingImage, Words,
 };
 
 use crate::calibration::Calibration;
@@ -194,6 +194,8 @@ pub trait AnswerStore: Send + Sync {
     fn has_something_set_aside(&self) -> bool;
     /// Stores what was set aside, in one transaction.
     fn store_what_waits(&self) -> Result<(), CatalogError>;
+    /// How much was set aside and waits.
+    fn paid_waiting(&self) -> Result<PaidWaiting, CatalogError>;
     /// Makes sure that one more answer can be set aside.
     fn keep_room_for_an_answer(&self) -> Result<(), CatalogError>;
     /// The answer for these bytes that waits to be stored.

@@ -73,6 +73,7 @@ by_catalog! { AnswerStore {
     fn set_aside(&self, paid: Paid) -> bool;
     fn has_something_set_aside(&self) -> bool;
     fn store_what_waits(&self) -> Result<(), CatalogError>;
+    fn paid_waiting(&self) -> Result<PaidWaiting, CatalogError>;
     fn keep_room_for_an_answer(&self) -> Result<(), CatalogError>;
     fn waiting_answer(&self, byte_digest: Digest, params: &str, profiles: &[&str]) -> Option<StoredAnswer>;
     fn waiting_details(&self, offer_id: &OfferId, profiles: &[&str]) -> Option<StoredDetail>;

@@ -266,6 +266,16 @@ fn an_offer_that_nobody_knows_is_an_error_and_stored_nowhere() {
             "{error}"
         );
         assert!(engine.catalog().details(&unknown, &[]).unwrap().is_none());
+        // For a while, it is not paid for again, unless that is wished for.
+        let calls = |mode| match engine.details(&unknown, mode).unwrap_err() {
+            EngineError::Upstream(GuardError::Upstream { error, calls }) if error.code == "no_such_offer" => {
+                calls
+            }
+            error => panic!("{error}"),
+        };
+        assert_eq!(calls(Mode::Default), 0);
+        scene.clock.sleep(Duration::from_secs(2));
+        assert_eq!(calls(Mode::Refresh), 1);
     }
 }
 

@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "paths",
             "photo",
             "photo_id",
+            "presence",
             "question",
             "quota_day",
             "timestamp",
@@ -152,6 +153,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ledger", &["quota_day", "timestamp", "upstream_error"]),
     ("offer", &["timestamp"]),
     ("paths", &[]),
+    ("presence", &["access"]),
     ("photo", &[]),
     ("photo_id", &[]),
     // Pure drawing, without knowledge of what the numbers mean.
@@ -220,6 +222,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "offer",
             "photo",
             "photo_id",
+            "presence",
             "printable",
             "question",
             "quota_day",

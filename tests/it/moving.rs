@@ -12,7 +12,7 @@ use tongkuan::engine::{Engine, Mode, PhotoRef, Sameness, TakenVerdict, VerdictLi
 use tongkuan::home::Home;
 use tongkuan::photo_id::PhotoId;
 
-use crate::cli::Shell;
+use crate::cli::{Shell, text};
 use crate::fakes::{Bench, offer, png, query};
 
 /// A home with own goods, answers of an upstream, a removed photo, and a person's word.
@@ -373,6 +373,23 @@ fn a_damaged_backup_is_refused_and_the_home_stays() {
     }
     fs::write(&file, whole).unwrap();
     assert!(matches!(restored(&file, bench.home.path(), false), Err(MoveError::Exists { .. })));
+}
+
+#[test]
+fn calls_that_were_made_since_the_backup_count_on_after_it_is_restored() {
+    let shell = Shell::with_sandbox();
+    let (a, b) = (shell.good(3, "a.jpg"), shell.good(90, "b.jpg"));
+    let used = || shell.run(&["--json", "quota"]).json()["upstreams"][0]["used"].clone();
+    assert_eq!(shell.run(&["search", text(&a)]).status, 1);
+    assert_eq!(shell.run(&["backup", "b.sqlite"]).status, 0);
+    assert_eq!(shell.run(&["search", text(&b)]).status, 1);
+    let before = used();
+    let ran = shell.run(&["restore", "b.sqlite", "--force"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_eq!((used(), before), (2.into(), 2.into()));
+    // And no call counts twice.
+    assert_eq!(shell.run(&["restore", "b.sqlite", "--force"]).status, 0);
+    assert_eq!(used(), 2);
 }
 
 #[test]

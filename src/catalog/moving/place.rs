@@ -133,10 +133,17 @@ impl Place {
     pub(super) fn take(self) -> Result<Option<PathBuf>, MoveError> {
         let (new, old) = (self.folder.join(FILE_NAME), self.home.join(FILE_NAME));
         let io = |reason| MoveError::Io { path: old.clone(), reason };
+        let is_there = old.exists();
+        if is_there {
+            self.hold(&old)?;
+            // What cannot be read of a damaged one is no reason to keep it.
+            if let Err(error) = carry_over_calls(&old, &new) {
+                tracing::warn!(%error, "the calls of the replaced catalogue are not counted on");
+            }
+        }
         File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
         let mut replaced = None;
-        if old.exists() {
-            self.hold(&old)?;
+        if is_there {
             let kept = (1..10_000)
                 .map(|n| self.home.join(format!("{FILE_NAME}.replaced-{n}")))
                 .find(|path| !path.exists());
@@ -195,4 +202,20 @@ impl Place {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Calls that the old catalogue has booked and the new one does not know of were made all the same: they count on against the day's
+/// budget.
+fn carry_over_calls(old: &Path, new: &Path) -> rusqlite::Result<usize> {
+    let connection = Connection::open_with_flags(new, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute("ATTACH DATABASE ?1 AS replaced", [old.to_string_lossy()])?;
+    let carried = connection.execute(
+        "INSERT INTO main.spend (profile, day, start_at_ms, state)
+         SELECT profile, day, start_at_ms, state FROM replaced.spend earlier
+         WHERE NOT EXISTS (SELECT 1 FROM main.spend known
+                           WHERE known.profile = earlier.profile AND known.start_at_ms = earlier.start_at_ms)",
+        [],
+    )?;
+    connection.execute("DETACH DATABASE replaced", [])?;
+    Ok(carried)
 }

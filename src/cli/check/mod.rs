@@ -144,11 +144,7 @@ impl Check {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let columns = Columns::of(&self.columns, self.ask).map_err(anyhow::Error::msg)?;
         if let Some(file) = &self.rejudge {
-            return rejudge::run(
-                settings,
-                file,
-                &Columns::of(&self.columns, true).map_err(anyhow::Error::msg)?,
-            );
+            return rejudge::run(settings, file, &self.columns);
         }
         if self.ask {
             settings.network("--ask")?;
@@ -400,6 +396,20 @@ impl Printer<'_> {
         Ok(())
     }
 
+    /// A picture that is stored by now although its line cannot be written any more: without a file of lines that a run could go on
+    /// with, nothing but the queue would ever ask about it.
+    fn leave_to_drain(&mut self, row: u64, place: &Place, outcome: Result<&Checked, &anyhow::Error>) {
+        let Some(pictures) = self.asks.clone().filter(|_| !matches!(self.output, Output::File(_))) else {
+            return;
+        };
+        let mut line = Self::line_of(place, row, outcome);
+        if matches!(line.text("outcome"), Some("new" | "review"))
+            && let Err(error) = self.ask(&pictures, place, &mut line)
+        {
+            complain_about(&place.at, advice::explained(error.as_ref()));
+        }
+    }
+
     fn fail(&mut self, error: anyhow::Error) {
         self.failed.get_or_insert(error);
         self.stop.cancel();
@@ -476,8 +486,11 @@ impl CheckListener<Place, anyhow::Error> for Printer<'_> {
     }
 
     fn told(&mut self, row: u64, place: Place, outcome: Result<Checked>) {
-        if self.silent.contains(row) || self.failed.is_some() {
+        if self.silent.contains(row) {
             return;
+        }
+        if self.failed.is_some() {
+            return self.leave_to_drain(row, &place, outcome.as_ref());
         }
         let kept = place.kept.as_deref().and_then(CheckedLine::from_json);
         let is_kept = kept.is_some();

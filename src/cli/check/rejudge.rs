@@ -18,8 +18,10 @@ use crate::verify::Doubt;
 /// What a line is judged by. Where one of them is left away, null would be taken for what was measured.
 const NEEDED: [&str; 6] = ["outcome", "rule", "confidence", "why", "compared_with", "contest"];
 
-/// Prints the lines of `file` as they are by the threshold of now.
-pub(super) fn run(settings: &Settings, file: &Path, columns: &Columns) -> Result<ExitCode> {
+/// Prints the lines of `file` as they are by the threshold of now: the columns that are `named`, else those that a run prints.
+pub(super) fn run(settings: &Settings, file: &Path, named: &[String]) -> Result<ExitCode> {
+    let columns = |asks| Columns::of(named, asks || !named.is_empty()).map_err(anyhow::Error::msg);
+    let (of_check, of_asking) = (columns(false)?, columns(true)?);
     settings.require_home()?;
     let engine = settings.engine(false)?;
     let shown = file.display();
@@ -44,6 +46,7 @@ pub(super) fn run(settings: &Settings, file: &Path, columns: &Columns) -> Result
             Some("recheck") => unknown += 1,
             after => changed += u64::from(after != Some(before.as_str())),
         }
+        let columns = if line.has("unanswered") { &of_asking } else { &of_check };
         writeln!(stdout(), "{}", line.to_json(columns))?;
     }
     complain(format_args!("{rows} rows, {changed} changed, {unknown} to be checked again"));

@@ -484,6 +484,9 @@ fn the_lines_of_an_earlier_run_are_judged_by_the_threshold_of_another_bound() {
             .collect::<Vec<_>>()
     };
     let check = |bound| shell.run(&["check", "--max-false-hit", bound, "asked"]);
+    let columns = |ran: Ran| ran.lines()[0].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    fs::write(shell.path("before.ndjson"), check("0.01").out).unwrap();
+    assert_eq!(columns(shell.run(&["check", "--rejudge", "before.ndjson"])), columns(check("0.01")));
     let mut known = 0;
     for (before, after) in [("0.01", "0.2"), ("0.2", "0.01"), ("0.01", "0.01")] {
         fs::write(shell.path("before.ndjson"), check(before).out).unwrap();

@@ -287,6 +287,26 @@ fn the_doctor_finds_a_sound_home_sound_and_a_damaged_one_damaged() {
 }
 
 #[test]
+fn the_doctor_finds_what_was_paid_for_and_cannot_be_read() {
+    let shell = Shell::with_sandbox();
+    assert_eq!(shell.run(&["search", text(&shell.good(3, "a.jpg"))]).status, 1);
+    let told = |ran: crate::cli::Ran| {
+        let lines = ran.lines();
+        let of_answers = lines.iter().find(|line| line["check"] == "paid answers").cloned();
+        (ran.status, of_answers.map(|line| line["state"].clone()))
+    };
+    assert_eq!(told(shell.run(&["--json", "doctor"])), (0, Some("ok".into())));
+    // A record of one byte that does not match its checksum, as docs/formats.md has it.
+    let journal = [b"TKPAID1\n".as_slice(), &1u32.to_le_bytes(), &[0; 8], b"x", &[0; 4096]].concat();
+    shell.write("home/paid.journal", &journal);
+    assert_eq!(told(shell.run(&["--json", "doctor"])), (2, Some("failed".into())));
+    assert_eq!(shell.run(&["search", text(&shell.good(90, "b.jpg"))]).status, 1);
+    assert_eq!(told(shell.run(&["--json", "doctor"])), (2, Some("failed".into())));
+    std::fs::remove_file(shell.path("home/paid.journal.damaged")).unwrap();
+    assert_eq!(told(shell.run(&["--json", "doctor"])), (0, Some("ok".into())));
+}
+
+#[test]
 fn what_is_forgotten_by_number_or_by_file_is_gone_and_the_audit_finds_the_rest() {
     let shell = Shell::alone();
     for seed in 1..=3 {

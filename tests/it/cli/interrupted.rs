@@ -96,3 +96,22 @@ fn ctrl_c_ends_the_asking_of_a_check_and_what_was_not_asked_waits() {
     let waiting = shell.run(&["quota", "--json"]).json()["waiting"].clone();
     assert_eq!(waiting["deferred"], lines.len() - 1, "{waiting}");
 }
+
+#[test]
+fn pictures_that_are_stored_when_nobody_reads_any_more_wait_to_be_asked_about() {
+    let shell = Shell::with_sandbox();
+    let goods: Vec<_> = (0..6).map(|good| shell.good(3 + 20 * good, &format!("{good}.jpg"))).collect();
+    let mut args = vec!["--json", "check", "--add", "--ask", "--unordered"];
+    args.extend(goods.iter().map(|good| text(good)));
+    let mut check = shell.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // As `| head -1` does.
+    let mut out = BufReader::new(check.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    drop(out);
+    let mut said = String::new();
+    check.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_ne!(check.wait().unwrap().code(), Some(0), "{said}");
+    let stored = shell.run(&["--json", "stats"]).json()["counts"]["photos"].as_u64().unwrap();
+    let waiting = shell.run(&["--json", "quota"]).json()["waiting"]["deferred"].as_u64().unwrap();
+    assert_eq!(waiting + shell.sandbox().counters().searches_ok, stored, "{said}");
+}
