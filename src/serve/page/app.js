@@ -24,7 +24,7 @@ const app = document.getElementById('app');
 let openReviews = 0;
 let quota = null;
 
-const currentView = () => (location.hash.slice(2) in VIEWS ? location.hash.slice(2) : 'search');
+const currentView = () => (Object.hasOwn(VIEWS, location.hash.slice(2)) ? location.hash.slice(2) : 'search');
 
 function go(view) {
   if (currentView() === view) return;
@@ -59,7 +59,10 @@ function drawQuota() {
   const { left, budget, why } = allowance(quota);
   place.hidden = why === 'no_upstream';
   place.classList.toggle('low', left < budget / 10);
-  place.textContent = t('quota.pill', { n: left });
+  // On a narrow screen the number alone is shown.
+  place.replaceChildren(h('span', { class: 'long' }, t('quota.pill', { n: left })), h('span', { class: 'short' }, number(left)));
+  place.setAttribute('aria-label', t('quota.pill', { n: left }));
+  place.title = t('quota.pill', { n: left });
 }
 
 async function switchLanguage() {

@@ -10,7 +10,7 @@ export const currentLanguage = () => language;
 
 function preferred() {
   const chosen = pref('lang', '');
-  if (chosen in LANGUAGES) return chosen;
+  if (Object.hasOwn(LANGUAGES, chosen)) return chosen;
   return document.documentElement.lang.startsWith('zh') ? 'zh' : 'en';
 }
 

@@ -1,7 +1,7 @@
 // Many pictures at once: a line each with its verdict, and what asking about the rest would cost.
 
 import * as api from './api.js';
-import { allowance, askBox, onQuota, readQuota } from './ask.js';
+import { allowance, askBox, onQuota, readQuota, reasonWords } from './ask.js';
 import { announce, h, icon } from './dom.js';
 import { money, t } from './i18n.js';
 import { chooser } from './search.js';
@@ -26,14 +26,19 @@ export function manyView({ openOne }) {
   const list = h('ul', { class: 'lines' });
   let parts = {};
 
-  const stateNow = (row) => (row.problem ? 'error' : row.answer ? stateOf(row.answer) : row.busy ? 'busy' : 'waiting');
-  const isDone = (row) => row.answer !== null || row.problem !== null;
+  const hasOutcome = (row) => row.answer !== null || row.problem !== null;
+  /** A row that is to be asked about is not done, although it has the answer of a search without a call. */
+  const isDone = (row) => hasOutcome(row) && !row.asking;
+  function stateNow(row) {
+    if (!isDone(row)) return row.busy ? 'busy' : 'waiting';
+    return row.problem ? 'error' : stateOf(row.answer);
+  }
 
   function add(files) {
     const room = MAX_PICTURES - rows.length;
     const taken = files.slice(0, room);
     for (const file of taken) {
-      const row = { file, answer: null, problem: null, busy: false, asking: false };
+      const row = { file, answer: null, problem: null, busy: false, asking: false, asked: false, requestKey: null };
       row.element = line(row);
       rows.push(row);
     }
@@ -44,29 +49,37 @@ export function manyView({ openOne }) {
   }
 
   /** Takes what waits, a few at a time. */
-  async function work() {
+  function work() {
     while (!state.paused && state.busy < AT_ONCE) {
-      const row = rows.find((candidate) => !candidate.busy && (!isDone(candidate) || candidate.asking));
+      const row = rows.find((candidate) => !candidate.busy && !isDone(candidate));
       if (!row) break;
       state.busy += 1;
       row.busy = true;
       refresh(row);
       one(row).finally(() => {
+        const wasAsking = row.asking;
         state.busy -= 1;
         row.busy = false;
         row.asking = false;
         refresh(row);
-        if (rows.every(isDone)) announce(t('many.done', { n: rows.length }));
+        if (rows.length > 0 && rows.every(isDone)) announce(t('many.done', { n: rows.length }));
         work();
+        if (wasAsking && state.busy === 0) readQuota();
       });
     }
   }
 
   async function one(row) {
-    row.requestKey ??= api.newRequestKey();
     for (let attempt = 1; ; attempt += 1) {
       try {
-        row.answer = row.asking ? await api.search(row, {}, { requestKey: row.requestKey }) : await api.search(row, { known: true });
+        if (row.asking) {
+          // The same word until an answer has come: what was paid for is not paid for twice.
+          row.requestKey ??= api.newRequestKey();
+          row.answer = await api.search(row, {}, { requestKey: row.requestKey });
+          Object.assign(row, { asked: true, requestKey: null });
+        } else {
+          row.answer = await api.search(row, { known: true });
+        }
         row.problem = null;
         return;
       } catch (error) {
@@ -80,9 +93,14 @@ export function manyView({ openOne }) {
     }
   }
 
-  function said(row) {
-    if (row.problem) return row.problem.words ?? t('error.other');
-    const { answer } = row;
+  /** What went wrong, or why nothing was asked although that was wished. */
+  function trouble({ problem, answer, asked }) {
+    if (problem) return problem.words ?? t('error.other');
+    const unanswered = asked && answer?.unanswered;
+    return unanswered ? reasonWords(unanswered.reason, unanswered.message, unanswered.retry_at) : '';
+  }
+
+  function said({ answer }) {
     if (!answer) return '';
     const cheapest = answer.offers.map((offer) => offer.price).filter((price) => price !== null).sort((a, b) => a - b)[0];
     const offers = answer.offers.length > 0 && t('many.offers', { n: answer.offers.length });
@@ -98,12 +116,24 @@ export function manyView({ openOne }) {
     return h('li', {}, open);
   }
 
-  function refresh(row) {
+  function draw(row) {
     const now = stateNow(row);
     const waiting = now === 'busy' || now === 'waiting';
     row.parts.pill.replaceChildren(waiting ? h('span', { class: `pill ${now}` }, now === 'busy' ? icon('spin') : null, t(`many.${now}`)) : pill(now));
-    row.parts.said.textContent = said(row);
+    const wrong = waiting ? '' : trouble(row);
+    row.parts.said.textContent = wrong || said(row);
+    // A reason is read to its end.
+    row.parts.said.classList.toggle('name', wrong === '');
     row.element.hidden = state.only !== null && now !== state.only;
+  }
+
+  function refresh(row) {
+    draw(row);
+    summary();
+  }
+
+  function refreshAll() {
+    rows.forEach(draw);
     summary();
   }
 
@@ -116,6 +146,7 @@ export function manyView({ openOne }) {
     parts.progress.max = Math.max(1, rows.length);
     parts.progress.value = done;
     parts.text.textContent = t('many.progress', { done, n: rows.length });
+    const focused = document.activeElement;
     parts.pause.hidden = done === rows.length;
     parts.pause.lastChild.textContent = t(state.paused ? 'many.go_on' : 'many.pause');
     parts.chips.forEach((chip) => {
@@ -124,12 +155,16 @@ export function manyView({ openOne }) {
       chip.setAttribute('aria-pressed', String((state.only ?? '') === name));
       chip.querySelector('b').textContent = name === '' ? rows.length : found[name];
     });
-    parts.csv.disabled = done === 0;
+    parts.csv.disabled = !rows.some(hasOutcome);
     const open = rows.filter((row) => row.answer && row.answer.verdict !== 'hit' && stateOf(row.answer) !== 'asked' && !row.asking);
     const shownFor = `${open.length} ${done === rows.length}`;
-    if (parts.shownFor === shownFor) return;
-    parts.shownFor = shownFor;
-    parts.ask.replaceChildren(...(done === rows.length && open.length > 0 ? [askAll(open)] : []));
+    if (parts.shownFor !== shownFor) {
+      parts.shownFor = shownFor;
+      parts.ask.replaceChildren(...(done === rows.length && open.length > 0 ? [askAll(open)] : []));
+    }
+    // A button that goes leaves the focus near: the new one in its place, else what is to be read.
+    if (!focused.isConnected) (parts.ask.querySelector('button:enabled') ?? parts.text).focus();
+    else if (focused.hidden) parts.text.focus();
   }
 
   function askAll(open) {
@@ -139,19 +174,19 @@ export function manyView({ openOne }) {
       title: t('many.ask', { n: open.length }),
       text: t('many.ask_text'),
       button: t('many.ask_button'),
-      onask: async () => {
-        for (const row of open) row.asking = true;
-        parts.shownFor = null;
-        summary();
-        await work();
-        await readQuota();
+      onask: () => {
+        for (const row of open) Object.assign(row, { asking: true, asked: false, problem: null });
+        Object.assign(state, { only: null, paused: false });
+        refreshAll();
+        parts.pause.focus();
+        work();
       },
     });
   }
 
   function download() {
     const head = ['file', 'verdict', 'rule', 'why', 'similarity', 'confidence', 'matched', 'offers', 'cheapest_offer', 'price', 'error'];
-    const lines = rows.filter(isDone).map(({ file, answer, problem }) => {
+    const lines = rows.filter(hasOutcome).map(({ file, answer, problem }) => {
       const cheapest = answer?.offers.filter((offer) => offer.price !== null).sort((a, b) => a.price - b.price)[0];
       return [file.name, answer?.verdict, answer?.rule, answer?.why, answer?.similarity, answer?.confidence, answer?.matched?.label, answer?.offers.length, cheapest?.offer_id, cheapest?.price, problem?.code];
     });
@@ -179,10 +214,10 @@ export function manyView({ openOne }) {
       return;
     }
     const chip = (name) =>
-      h('button', { type: 'button', class: `chip ${name}`, data: { state: name }, onclick: () => ((state.only = name || null), rows.forEach(refresh)) }, h('b', {}), ' ', name ? t(`state.${name}`) : t('many.all'));
+      h('button', { type: 'button', class: `chip ${name}`, data: { state: name }, onclick: () => ((state.only = name || null), refreshAll()) }, h('b', {}), ' ', name ? t(`state.${name}`) : t('many.all'));
     parts = {
       progress: h('progress', { 'aria-label': t('many.progress_label') }),
-      text: h('p', { class: 'soft' }),
+      text: h('p', { class: 'soft', tabindex: '-1' }),
       pause: h('button', { type: 'button', onclick: () => ((state.paused = !state.paused), summary(), work()) }, h('span')),
       csv: h('button', { type: 'button', onclick: download }, t('many.csv')),
       chips: ['', ...STATES].map(chip),
@@ -198,7 +233,7 @@ export function manyView({ openOne }) {
       list,
     ].filter(Boolean));
     list.replaceChildren(...rows.map((row) => row.element));
-    rows.forEach(refresh);
+    refreshAll();
   }
 
   onQuota((quota) => {

@@ -45,7 +45,10 @@ export function reviewsView({ onopen }) {
       await work(review);
       state.problem = null;
       if (takesOut) {
-        state.queue.splice(state.at, 1);
+        // Another one may be looked at by now.
+        const at = state.queue.indexOf(review);
+        if (at >= 0) state.queue.splice(at, 1);
+        if (at >= 0 && at < state.at) state.at -= 1;
         state.open = Math.max(0, state.open - 1);
         state.done.push({ review, words });
         if (state.at >= state.queue.length) state.at = 0;
