@@ -262,7 +262,8 @@ for (const round of ROUNDS) {
       await assertCount(page, '.lines li', 1);
       await page.locator('.chip').first().click();
       await page.locator('.ask button').click();
-      await page.locator('.ask').waitFor({ state: 'detached' });
+      await page.waitForSelector('.lines .pill.waiting, .lines .pill.busy', { state: 'detached' });
+      assert.equal(await page.locator('.ask').count(), 0);
       await assertCount(page, '.lines .pill.miss, .lines .pill.variant, .lines .pill.review', 0);
       // A good that an earlier answer has brought is not asked about again.
       const asked = await page.locator('.lines .pill.asked').count();
