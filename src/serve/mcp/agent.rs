@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use axum::http::request::Parts;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, JsonObject,
-    ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam, ProgressToken,
-    ServerCapabilities, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest, CustomResult,
+    ErrorCode, Implementation, JsonObject, ListToolsResult, MetaObject, PaginatedRequestParams,
+    ProgressNotificationParam, ProgressToken, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, Peer, RoleServer, ServerHandler};
@@ -151,6 +151,20 @@ impl ServerHandler for Agent {
         tracing::info!(tool = name.as_str(), code, ms = began.elapsed().as_secs_f64() * 1e3, "called");
         Ok(result_of(told).into())
     }
+
+    /// What comes here has a method that is not known, or has one that is but parameters that do not fit it.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method: String = request.method.chars().take(80).collect();
+        if matches!(method.as_str(), "initialize" | "ping" | "tools/list" | "tools/call") {
+            let text = format!("the parameters of {method} are not as they have to be");
+            return Err(ErrorData::invalid_params(text, None));
+        }
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
+    }
 }
 
 fn result_of(told: Result<Told, Failure>) -> CallToolResult {
@@ -181,7 +195,7 @@ fn result_of(told: Result<Told, Failure>) -> CallToolResult {
 }
 
 /// As problem details have it.
-fn error_of(failure: &Failure) -> Value {
+pub(super) fn error_of(failure: &Failure) -> Value {
     let code = failure.code();
     let retry_after_secs = match failure {
         Failure::Request(error) => error.retry_after_secs(),

@@ -13,6 +13,7 @@ mod agent;
 mod answers;
 mod arguments;
 pub(super) mod http;
+mod lines;
 mod process;
 mod roots;
 mod text;

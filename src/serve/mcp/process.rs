@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::service::ServerInitializeError;
-use rmcp::transport::async_rw::AsyncRwTransport;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
@@ -15,6 +14,7 @@ use super::super::options::ServeOptions;
 use super::super::state::{App, ServeParts};
 use super::super::store::{ServeStore, ServeStoreError};
 use super::agent::{Agent, Connection};
+use super::lines::Lines;
 use super::roots::Roots;
 use crate::clock::Clock;
 use crate::engine::Engine;
@@ -124,7 +124,7 @@ impl McpServer {
         let Self { app, caller, roots } = self;
         let agent = Agent::new(Arc::clone(&app), Connection::Parent { caller, roots });
         let max_line = usize::try_from(app.options.max_body_bytes).unwrap_or(usize::MAX);
-        let transport = AsyncRwTransport::new_server(read, write).with_max_line_length(max_line);
+        let transport = Lines::new(read, write, max_line);
         let stopped = async move {
             if stop.wait_for(|times| *times > 0).await.is_err() {
                 // Nobody can say stop any more.

@@ -435,6 +435,15 @@ fn the_program_speaks_nothing_but_the_protocol_and_ends_with_its_parent() {
     assert_eq!(search(2, false)["not_asked"]["reason"], "spend_not_requested");
     assert_eq!(search(3, true)["cost"]["upstream_calls"], 1);
     assert_eq!(search(4, true)["verdict"], "hit");
+    for (line, id, code) in [
+        ("no JSON".to_owned(), Value::Null, -32700),
+        (json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "quota", "arguments": [1]}}).to_string(), json!(5), -32602),
+        (json!({"jsonrpc": "2.0", "id": 6, "method": "no/such"}).to_string(), json!(6), -32601),
+    ] {
+        writeln!(to, "{line}").unwrap();
+        let told = hear();
+        assert_eq!((&told["id"], &told["error"]["code"]), (&id, &json!(code)), "{told}");
+    }
     drop(to);
     let ended = child.wait_with_output().unwrap();
     let logged = String::from_utf8_lossy(&ended.stderr);
