@@ -1,10 +1,14 @@
 //! Which files may an agent name? Those below the folders that its user has opened, wherever links lead.
 
+use std::collections::VecDeque;
 use std::path::{Component, Path, PathBuf};
 
 use super::super::problem::Failure;
 use super::super::request_error::RequestError;
 use crate::photo::{PhotoError, PhotoLimits, read_bytes};
+
+/// Of links in one path that are followed, as systems have it.
+const MAX_LINKS: usize = 40;
 
 /// Folders, without links in their paths.
 #[derive(Debug)]
@@ -47,22 +51,57 @@ impl Roots {
             // A path that is not relative stays as it is.
             let path = root.join(named);
             match path.canonicalize() {
-                Ok(real) if self.0.iter().any(|root| real.starts_with(root)) => return Ok(real),
-                Ok(_) => return Err(outside()),
+                Ok(real) if self.hold(&real) => return Ok(real),
                 // Of a place outside it is not told whether there is something.
-                Err(source) if self.holds_folder_of(&path) => {
+                Err(source) if self.is_missing_within(&path) => {
                     missing.get_or_insert(PhotoError::Io { path, source });
                 }
-                Err(_) => {}
+                _ => return Err(outside()),
             }
         }
         Err(missing.map_or_else(outside, |error| Failure::Engine(error.into())))
     }
 
-    /// Whether the folder that `path` would be in is below one of these.
-    fn holds_folder_of(&self, path: &Path) -> bool {
-        let folder = path.ancestors().skip(1).find_map(|folder| folder.canonicalize().ok());
-        folder.is_some_and(|folder| self.0.iter().any(|root| folder.starts_with(root)))
+    fn hold(&self, real: &Path) -> bool {
+        self.0.iter().any(|root| real.starts_with(root))
+    }
+
+    /// Whether `path`, which leads to nothing, ends below one of the folders. Links are followed by hand, and nothing outside is
+    /// looked at: the answer is the same whatever is there.
+    fn is_missing_within(&self, path: &Path) -> bool {
+        let folder = path.ancestors().skip(1).find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
+        let Some((folder, mut real)) = folder.filter(|(_, real)| self.hold(real)) else { return false };
+        let Ok(rest) = path.strip_prefix(folder) else { return false };
+        let mut steps: VecDeque<PathBuf> = rest.components().map(|step| step.as_os_str().into()).collect();
+        let mut links = 0;
+        while let Some(step) = steps.pop_front() {
+            match step.components().next() {
+                Some(Component::Normal(name)) => real.push(name),
+                Some(Component::ParentDir) => {
+                    real.pop();
+                    continue;
+                }
+                Some(Component::RootDir | Component::Prefix(_)) => {
+                    real.push(&step);
+                    continue;
+                }
+                Some(Component::CurDir) | None => continue,
+            }
+            // On the way back from above a folder only its own parents are passed.
+            if !self.hold(&real) && !self.0.iter().any(|root| root.starts_with(&real)) {
+                return false;
+            }
+            let Ok(target) = real.read_link() else { continue };
+            links += 1;
+            if links > MAX_LINKS {
+                break;
+            }
+            real.pop();
+            for step in target.components().rev() {
+                steps.push_front(step.as_os_str().into());
+            }
+        }
+        self.hold(&real)
     }
 }
 
@@ -121,7 +160,39 @@ mod tests {
             assert_eq!(code(&roots, outside), "path_outside", "{outside}");
         }
         assert_eq!(code(&roots, "within.jpg"), "read");
-        let both = Roots::new(&[open, other]).unwrap();
+        let both = Roots::new(&[open.clone(), other]).unwrap();
         assert_eq!(code(&both, "folder/a.jpg"), "read");
+
+        // What leads out tells nothing of what is there, and what leads to nothing within is missing.
+        for (name, target) in [
+            ("gone", "/no/such/place/a.jpg"),
+            ("beside", "../other/none.jpg"),
+            ("back", "../none/../open/none.jpg"),
+            ("there", "../other/../open/none.jpg"),
+            ("twice", "gone"),
+            ("deep", "gone/none.jpg"),
+            ("above", ".."),
+            ("nothing", "none.jpg"),
+            ("own", "../open/none.jpg"),
+            ("round", "round"),
+        ] {
+            symlink(target, open.join(name)).unwrap();
+        }
+        symlink(open.join("none.jpg"), open.join("whole")).unwrap();
+        for outside in ["gone", "gone/a.jpg", "beside", "back", "there", "twice", "deep", "above/x"] {
+            assert_eq!(code(&roots, outside), "path_outside", "{outside}");
+        }
+        for within in ["nothing", "nothing/a.jpg", "own", "round", "whole", "above/open/none.jpg"] {
+            assert_eq!(code(&roots, within), "io", "{within}");
+        }
+        // Nor where another folder has nothing of that name.
+        let third = place.path().join("third");
+        std::fs::create_dir(&third).unwrap();
+        for folders in [[open.clone(), third.clone()], [third, open]] {
+            let two = Roots::new(&folders).unwrap();
+            for outside in ["out.jpg", "gone", "beside"] {
+                assert_eq!(code(&two, outside), "path_outside", "{outside}");
+            }
+        }
     }
 }
