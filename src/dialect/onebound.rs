@@ -44,13 +44,15 @@ pub(crate) fn credentials(query: &Params) -> (Option<&str>, Option<&str>) {
     (param(query, "key"), param(query, "secret"))
 }
 
-/// The answer with what every answer has.
-pub(crate) fn reply(result: Result<Value, Fault>, used: u32, max: u32, request_id: &str) -> Value {
+/// The answer with what every answer has; `account` is what was used and the most that may be, where that is told.
+pub(crate) fn reply(result: Result<Value, Fault>, account: Option<(u32, u32)>, request_id: &str) -> Value {
     let mut body = match result {
         Ok(body) => body,
         Err(Fault(code, text)) => json!({ "error": text, "reason": text, "error_code": code }),
     };
-    body["api_info"] = json!(format!("today:{used} max:{max} all[{used}={used}+0+0];expires:2030-12-31"));
+    if let Some((used, max)) = account {
+        body["api_info"] = json!(format!("today:{used} max:{max} all[{used}={used}+0+0];expires:2030-12-31"));
+    }
     body["api_type"] = json!("1688");
     body["request_id"] = json!(request_id);
     body

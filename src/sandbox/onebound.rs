@@ -33,7 +33,7 @@ fn check(shared: &Shared, query: &Params) -> Result<(), Fault> {
 
 async fn reply(shared: &Shared, result: Result<Value, Fault>, injected: Option<Injected>) -> Response {
     let (used, max) = shared.gate.quota(&shared.options);
-    let body = dialect::reply(result, used, max, "gw-sandbox");
+    let body = dialect::reply(result, Some((used, max)), "gw-sandbox");
     faults::deliver(injected, body).await
 }
 

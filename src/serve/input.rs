@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -68,9 +69,34 @@ pub(super) async fn read_whole(app: &App, request: Request) -> Result<(HeaderMap
     if told.is_some_and(|bytes| bytes > limit_bytes) {
         return Err(RequestError::TooLarge { limit_bytes }.into());
     }
-    let share = app.bodies.take(told.unwrap_or(limit_bytes))?;
+    let share = share_for(app, &body)?;
     let bytes = within_time(app, collect(body, limit_bytes)).await?;
     Ok((parts.headers, Whole { bytes, share }))
+}
+
+/// Memory for a body: as much as it is said to have, else as much as one may have.
+///
+/// # Errors
+/// [`RequestError::Overloaded`].
+pub(super) fn share_for(app: &App, body: &Body) -> Result<BodyShare, RequestError> {
+    let limit_bytes = app.options.max_body_bytes;
+    app.bodies.take(body.size_hint().upper().unwrap_or(limit_bytes).min(limit_bytes))
+}
+
+/// Reads the body of a request that is refused, within the limits of size and time, and keeps nothing of it: a client that is
+/// still sending would see its connection break in place of the refusal.
+pub(super) async fn discard(app: &App, body: Body) {
+    let mut left = app.options.max_body_bytes;
+    let mut chunks = body.into_data_stream();
+    let reading = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            match left.checked_sub(chunk.len() as u64) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(app.options.read_timeout, reading).await;
 }
 
 async fn within_time<T>(app: &App, reading: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::super::auth::Caller;
-use super::super::input::{Given, PictureFile};
+use super::super::input::{Given, PictureFile, discard, share_for};
 use super::super::key_secrets::is_same_secret;
 use super::super::state::App;
 use super::super::uploads::Upload;
@@ -27,7 +27,11 @@ pub(in super::super) async fn call(
     Query(query): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Response {
-    let Ok(share) = app.local.admit().and_then(|()| app.bodies.take(app.options.max_body_bytes)) else {
+    if let Err(fault) = called(&app, &path) {
+        discard(&app, request.into_body()).await;
+        return fault.into_response();
+    }
+    let Ok(share) = app.local.admit().and_then(|()| share_for(&app, request.body())) else {
         return Fault::from(Refusal::TooFast).into_response();
     };
     let reading = tokio::time::timeout(
@@ -45,11 +49,26 @@ pub(in super::super) async fn call(
     answered.unwrap_or_else(IntoResponse::into_response)
 }
 
+/// What a path calls, and for which app.
+struct Called<'a> {
+    api: Result<Api, Fault>,
+    first: &'a super::GatewayApp,
+    /// One app may be configured for several dialects, with secrets of their own.
+    known: Vec<&'a super::GatewayApp>,
+}
+
+/// # Errors
+/// [`Fault`] where the path names no app that is known.
+fn called<'a>(app: &'a App, path: &str) -> Result<Called<'a>, Fault> {
+    let (app_key, api) = dialect::called(path)?;
+    let is_it = |known: &&super::GatewayApp| known.is_of_platform() && known.app_key == app_key;
+    let known: Vec<_> = app.apps.iter().filter(is_it).collect();
+    let first = known.first().copied().ok_or_else(|| dialect::unknown_key(app_key))?;
+    Ok(Called { api, first, known })
+}
+
 async fn answer(app: &Arc<App>, call: &Call) -> Result<Response, Fault> {
-    let (app_key, api) = dialect::called(&call.path)?;
-    let known: Vec<&super::GatewayApp> =
-        app.apps.iter().filter(|known| known.is_of_platform() && known.app_key == app_key).collect();
-    let Some(first) = known.first() else { return Err(dialect::unknown_key(app_key)) };
+    let Called { api, first, known } = called(app, &call.path)?;
     match api {
         Ok(Api::Token) => return token(app, call, &known).map(json_of),
         Ok(Api::Time) => {

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequest as _, Multipart, Query, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 
 use super::super::auth::{Caller, caller_of_id, caller_of_key};
-use super::super::input::PictureFile;
+use super::super::input::{PictureFile, discard, share_for};
 use super::super::state::App;
 use super::{caller_of, details as details_in, refusal_of_key, search as search_in, token as tokens};
 use crate::dialect::Refusal;
 use crate::dialect::article::{self as dialect, DetailRequest, Search, TokenRequest};
-use crate::photo::PhotoLimits;
 
 pub(in super::super) async fn token(
     State(app): State<Arc<App>>,
@@ -50,11 +50,17 @@ pub(in super::super) async fn search(State(app): State<Arc<App>>, request: Reque
 
 async fn answer(app: &Arc<App>, request: Request) -> Result<Response, Box<Response>> {
     let refused = |refusal| Box::new(dialect::refused(refusal));
-    let caller = bearer_of(app, dialect::bearer(request.headers()));
+    let caller = match bearer_of(app, dialect::bearer(request.headers())) {
+        Ok(caller) => caller,
+        Err(refusal) => {
+            discard(app, request.into_body()).await;
+            return Err(refused(refusal));
+        }
+    };
     app.local.admit().map_err(|_| refused(Refusal::TooFast))?;
-    let share = app.bodies.take(PhotoLimits::default().max_bytes).map_err(|_| refused(Refusal::TooFast))?;
-    // Read before anything is refused: a client that is still sending would see its connection break instead.
+    let share = share_for(app, request.body()).map_err(|_| refused(Refusal::TooFast))?;
     let max_bytes = usize::try_from(app.options.max_body_bytes).unwrap_or(usize::MAX);
+    let request = request.map(|body| Body::new(http_body_util::Limited::new(body, max_bytes)));
     let reading = async {
         match Multipart::from_request(request, &()).await {
             Ok(form) => Search::read(form, max_bytes).await,
@@ -62,7 +68,6 @@ async fn answer(app: &Arc<App>, request: Request) -> Result<Response, Box<Respon
         }
     };
     let form = tokio::time::timeout(app.options.read_timeout, reading).await;
-    let caller = caller.map_err(refused)?;
     let Search { image, wish } =
         form.map_err(|_| dialect::bad_parameter("the form did not arrive in time"))??;
     let picture = PictureFile::new(image, "article".to_owned(), None, Some(share));

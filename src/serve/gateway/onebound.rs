@@ -28,14 +28,23 @@ fn check(app: &App, query: &Params) -> Result<Caller, Fault> {
     Ok(caller_of(app, secret, is_app)?)
 }
 
-/// Every answer states the account of the day, here that of all upstreams together.
+/// What is told one who is not let in: nothing of the account.
+fn refuse(fault: Fault) -> Response {
+    answer_of(Err(fault), None)
+}
+
+fn answer_of(result: Result<Value, Fault>, account: Option<(u32, u32)>) -> Response {
+    axum::Json(dialect::reply(result, account, &format!("gw-{}", new_id()))).into_response()
+}
+
+/// Every other answer states the account of the day, here that of all upstreams together.
 async fn reply(app: &Arc<App>, result: Result<Value, Fault>) -> Response {
     let engine = Arc::clone(&app.engine);
     let reports = tokio::task::spawn_blocking(move || engine.quota()).await.ok().and_then(Result::ok);
-    let (used, max) = reports.unwrap_or_default().iter().fold((0_u32, 0_u32), |(used, max), report| {
+    let account = reports.unwrap_or_default().iter().fold((0_u32, 0_u32), |(used, max), report| {
         (used.saturating_add(report.used), max.saturating_add(report.budget))
     });
-    axum::Json(dialect::reply(result, used, max, &format!("gw-{}", new_id()))).into_response()
+    answer_of(result, Some(account))
 }
 
 pub(in super::super) async fn upload(
@@ -43,10 +52,12 @@ pub(in super::super) async fn upload(
     Query(query): Query<Params>,
     request: Request,
 ) -> Response {
-    let result = match (check(&app, &query), app.local.admit()) {
-        (Err(fault), _) => Err(fault),
-        (Ok(_), Err(_)) => Err(Refusal::TooFast.into()),
-        (Ok(_), Ok(())) => take(&app, request).await,
+    if let Err(fault) = check(&app, &query) {
+        return refuse(fault);
+    }
+    let result = match app.local.admit() {
+        Ok(()) => take(&app, request).await,
+        Err(_) => Err(Refusal::TooFast.into()),
     };
     reply(&app, result).await
 }
@@ -74,14 +85,22 @@ pub(in super::super) async fn search(
     Query(query): Query<Params>,
     headers: HeaderMap,
 ) -> Response {
-    match ask(&app, &query, &headers).await {
+    let caller = match check(&app, &query) {
+        Ok(caller) => caller,
+        Err(fault) => return refuse(fault),
+    };
+    match ask(&app, &caller, &query, &headers).await {
         Ok((body, found)) => found.around(reply(&app, Ok(body)).await),
         Err(fault) => reply(&app, Err(fault)).await,
     }
 }
 
-async fn ask(app: &Arc<App>, query: &Params, headers: &HeaderMap) -> Result<(Value, super::Answered), Fault> {
-    let caller = check(app, query)?;
+async fn ask(
+    app: &Arc<App>,
+    caller: &Caller,
+    query: &Params,
+    headers: &HeaderMap,
+) -> Result<(Value, super::Answered), Fault> {
     app.local.admit().map_err(|_| Fault::from(Refusal::TooFast))?;
     if app.is_draining() {
         return Err(MAINTENANCE);
@@ -95,13 +114,16 @@ async fn ask(app: &Arc<App>, query: &Params, headers: &HeaderMap) -> Result<(Val
         let given = Given::of_address(&imgid, None).map_err(|_| NOT_FETCHED)?;
         given.open(app, app.deadline(), None).await.map_err(|_| NOT_FETCHED)?
     };
-    let found = search_in(app, "onebound", &caller, &picture, &wish, None).await?;
+    let found = search_in(app, "onebound", caller, &picture, &wish, None).await?;
     Ok((dialect::page(&wish, found.total, &found.offers), found))
 }
 
 pub(in super::super) async fn product(State(app): State<Arc<App>>, Query(query): Query<Params>) -> Response {
+    let caller = match check(&app, &query) {
+        Ok(caller) => caller,
+        Err(fault) => return refuse(fault),
+    };
     let told = async {
-        let caller = check(&app, &query)?;
         let offer_id = dialect::item_asked(&query)?;
         let found = details_in(&app, "onebound", &caller, &offer_id).await?;
         Ok::<_, Fault>((dialect::item(found.detail.as_ref()), found))

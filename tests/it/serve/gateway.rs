@@ -267,7 +267,15 @@ fn a_wrong_secret_or_signature_is_refused_in_the_dialects_own_words() {
     let token = "/auth/requestToken?grant_type=client_credentials&client_id=sandbox&client_secret=";
     assert!(get(&format!("{token}wrong")).contains("40001"));
     assert!(get(&format!("{token}{SECRET}")).contains("access_token"));
-    assert!(get("/1688/item_search_img/?key=sandbox&secret=wrong&imgid=x").contains("4005"));
+    // Each answer of this dialect tells the account, but not to one who is not let in.
+    for path in ["item_search_img/?imgid=x", "item_get/?num_iid=864704291266"] {
+        let (refused, told) =
+            ["wrong", SECRET].map(|secret| get(&format!("/1688/{path}&key=sandbox&secret={secret}"))).into();
+        assert!(refused.contains("4005") && !refused.contains("api_info"), "{refused}");
+        assert!(told.contains("today:") && told.contains("max:500"), "{told}");
+    }
+    let upload = http().post(format!("{base}/1688/upload_img/?key=sandbox&secret=wrong")).form(&[("a", "b")]);
+    assert!(!text(upload).contains("api_info"));
     assert!(get("/1688/search/image?apiToken=wrong&img_url=x").contains("401"));
     let path = format!("param2/1/com.alibaba.linkplus/alibaba.cross.similar.offer.search/{KEY}");
     let signed = |secret: &str, token: &str| {

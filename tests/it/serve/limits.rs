@@ -184,3 +184,45 @@ fn a_stream_of_checks_is_answered_line_by_line_while_it_goes_on() {
     assert_eq!(stream.line().trim(), "0");
     assert_eq!(json(service.get("/v1/stats"))["counts"]["photos"], 2);
 }
+
+#[test]
+fn bodies_of_callers_who_are_not_let_in_take_no_memory_from_others() {
+    let small = ServeOptions { max_body_bytes: 100_000, max_bytes_in_flight: 100_000, ..options() };
+    let service = Service::with(small, None);
+    let key = service.key("reader", "read", None);
+    let path = "/openapi/param2/1/com.alibaba";
+    let forms = [
+        (format!("{path}.product/alibaba.product.imageSearch"), "multipart/form-data; boundary=x"),
+        (
+            format!("{path}.fenxiao.crossborder/product.image.upload/unknown"),
+            "application/x-www-form-urlencoded",
+        ),
+        (format!("{path}.no/such"), "application/x-www-form-urlencoded"),
+    ];
+    // Each has told its size, and never sends all of it.
+    let slow: Vec<TcpStream> = forms
+        .iter()
+        .cycle()
+        .take(9)
+        .map(|(path, kind)| {
+            let mut slow = TcpStream::connect(service.server.address()).unwrap();
+            slow.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: 99900\r\nexpect: 100-continue\r\n\r\n"
+            );
+            slow.write_all(head.as_bytes()).unwrap();
+            let mut told = String::new();
+            BufReader::new(&slow).read_line(&mut told).unwrap();
+            assert_eq!(told, "HTTP/1.1 100 Continue\r\n", "{path}");
+            slow
+        })
+        .collect();
+    let search = service.post("/v1/search?local=true").bearer_auth(key.expose()).body(png(1)).send();
+    assert_eq!(json(search.unwrap())["verdict"], "miss");
+    // One whose body does come is refused in the words of its dialect.
+    let (path, _) = &forms[1];
+    let refused = service.post(path).form(&[("a", "b")]).send().unwrap();
+    assert_eq!(refused.status(), 400);
+    assert!(refused.text().unwrap().contains("AppKey unknown is not known"));
+    drop(slow);
+}
