@@ -21,6 +21,7 @@ use super::problem::Failure;
 use super::request_error::RequestError;
 use super::reviews;
 use super::state::App;
+use super::turn::Turn;
 use crate::cancel::{Cancel, Interrupt};
 use crate::doors::{self, CheckedLine};
 use crate::engine::{
@@ -31,6 +32,8 @@ use crate::input::PictureSource;
 
 /// Lines that were read and not yet taken, and answers that were given and not yet sent: a slow reader slows the check.
 const LINES_AHEAD: usize = 16;
+/// After how long it is worth asking again where as many streams are open as may be.
+const STREAM_RETRY_SECS: u64 = 5;
 
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -155,7 +158,7 @@ pub(super) async fn check(
     let kind =
         request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.starts_with(NDJSON) {
-        return stream_of(app, query, request.into_body()).await;
+        return stream_of(app, query, request.into_body());
     }
     app.local.admit()?;
     let key = query.key.clone().map(checked_label).transpose()?;
@@ -291,8 +294,13 @@ async fn several_of(
 }
 
 /// Lines in, lines out, both while they come.
-async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Response, Failure> {
-    let place = app.batches.place(app.deadline()).await?;
+fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Response, Failure> {
+    if app.is_draining() {
+        return Err(RequestError::Draining.into());
+    }
+    let open = Arc::clone(&app.streams).try_acquire_owned();
+    let open = open.map_err(|_| RequestError::Overloaded { retry_after_secs: STREAM_RETRY_SECS })?;
+    let turn = Turn::new(&app.batches);
     let (put, taken) = std::sync::mpsc::sync_channel::<Row>(LINES_AHEAD);
     let (tell, told) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(LINES_AHEAD);
     let stop = Cancel::new();
@@ -300,17 +308,19 @@ async fn stream_of(app: Arc<App>, query: CheckQuery, body: Body) -> Result<Respo
     tokio::task::spawn_blocking(move || {
         let tell_line = |line: CheckedLine| {
             app.metrics.count_check(line.text("outcome").unwrap_or_default());
-            tell.blocking_send(Ok(Bytes::from(line.to_line() + "\n"))).is_ok()
+            turn.tell(&tell, Ok(Bytes::from(line.to_line() + "\n")))
         };
-        let rows = taken.into_iter();
+        let rows = Arc::clone(&turn).rows(taken);
         if let Err(error) = check_all(&app.engine, rows, options_of(&query, None), &stop, tell_line) {
             tracing::error!(%error, code = error.code(), "a stream of checks failed");
             let mut line = CheckedLine::new(u64::MAX, "", None);
             line.set("row", Value::Null);
             line.take_error(&error.to_string(), Some(error.code()));
+            turn.end();
             let _ = tell.blocking_send(Ok(Bytes::from(line.to_line() + "\n")));
         }
-        drop(place);
+        turn.end();
+        drop(open);
     });
     let lines = stream::unfold(told, |mut told| async move { Some((told.recv().await?, told)) });
     Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
@@ -324,7 +334,12 @@ async fn read_lines(app: Arc<App>, body: Body, put: std::sync::mpsc::SyncSender<
     let (mut rest, mut searched, mut row) = (Vec::new(), 0, 0);
     let mut is_open = true;
     while is_open && !stop.is_cancelled() {
-        if let Some(Ok(chunk)) = chunks.next().await {
+        let chunk = tokio::select! {
+            chunk = chunks.next() => chunk,
+            // A line that has not come to its end by then is not looked at, so it has no answer either.
+            () = app.until_draining() => return,
+        };
+        if let Some(Ok(chunk)) = chunk {
             rest.extend_from_slice(&chunk);
         } else {
             is_open = false;

@@ -44,6 +44,7 @@ mod scrape;
 mod search;
 mod state;
 mod store;
+mod turn;
 mod uploads;
 mod verdicts;
 
@@ -107,7 +108,9 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.workers.clamp(1, 4))
-            .max_blocking_threads(options.workers + 2 * options.max_asking + options.max_batches + 64)
+            .max_blocking_threads(
+                options.workers + 2 * options.max_asking + options.max_batches + 2 * options.max_streams + 64,
+            )
             .enable_all()
             .build()
             .map_err(failed)?;

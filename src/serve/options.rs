@@ -18,6 +18,9 @@ pub struct ServeOptions {
     pub max_asking: usize,
     /// Checks of many pictures at once; each uses all cores.
     pub max_batches: usize,
+    /// Streams of pictures to check that are open at once; more are refused with 429. One that waits for its client holds no place
+    /// among the batches.
+    pub max_streams: usize,
     /// Connections; more wait outside.
     pub max_connections: usize,
     /// Of one request's body, in bytes.
@@ -63,6 +66,7 @@ impl Default for ServeOptions {
             max_waiting: Self::WAITING_A_WORKER * workers,
             max_asking: 64,
             max_batches: 2,
+            max_streams: 8,
             max_connections: 1024,
             max_body_bytes: PhotoLimits::default().max_bytes + 64 * 1024,
             max_bytes_in_flight: 256 * 1024 * 1024,

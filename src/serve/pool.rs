@@ -107,6 +107,11 @@ impl Pool {
         }
     }
 
+    /// A place for one that had one before, and is not refused for want of room in the line. `None` where there are none any more.
+    pub(super) async fn place_again(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
     /// Waits until no job is under way, and lets none begin from then on.
     #[cfg(feature = "mcp")]
     pub(super) async fn come_to_rest(&self) {

@@ -1,8 +1,9 @@
 //! What all handlers work on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, watch};
 
 use super::background_report::BackgroundReport;
 use super::gateway_app::GatewayApp;
@@ -59,6 +60,8 @@ pub(super) struct App {
     pub(super) fetching: Arc<Pool>,
     /// For checks of many pictures.
     pub(super) batches: Arc<Pool>,
+    /// For streams of pictures that are open.
+    pub(super) streams: Arc<Semaphore>,
     pub(super) bodies: Arc<BodyMemory>,
     pub(super) running: Running,
     pub(super) paces: Paces,
@@ -67,7 +70,7 @@ pub(super) struct App {
     pub(super) background: BackgroundReport,
     pub(super) uploads: Uploads,
     pub(super) token_secret: Vec<u8>,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
 }
 
 impl App {
@@ -80,6 +83,7 @@ impl App {
             asking: Pool::new(options.max_asking.max(1), options.max_asking),
             fetching: Pool::new(options.max_asking.clamp(1, 16), options.max_asking),
             batches: Pool::new(options.max_batches.max(1), options.max_batches),
+            streams: Arc::new(Semaphore::new(options.max_streams.max(1))),
             bodies: BodyMemory::new(options.max_bytes_in_flight.max(options.max_body_bytes)),
             running: Running::default(),
             paces: Paces::default(),
@@ -88,7 +92,7 @@ impl App {
             background: BackgroundReport::default(),
             uploads: Uploads::default(),
             token_secret,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             engine,
             fetcher,
             store,
@@ -100,11 +104,17 @@ impl App {
 
     /// No new work is begun from now on, beside that of requests that are there.
     pub(super) fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.send_replace(true);
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        *self.draining.borrow()
+    }
+
+    /// Waits until [`App::drain`].
+    pub(super) async fn until_draining(&self) {
+        // An error would be the sender's end, which is here.
+        let _ = self.draining.subscribe().wait_for(|is_draining| *is_draining).await;
     }
 
     /// When a request of now has to be answered.

@@ -185,6 +185,57 @@ fn a_stream_of_checks_is_answered_line_by_line_while_it_goes_on() {
     assert_eq!(json(service.get("/v1/stats"))["counts"]["photos"], 2);
 }
 
+/// One row that is answered: the stream is open.
+fn open_stream(service: &Service, seed: u32) -> Stream {
+    let mut stream = Stream::open(service, "");
+    stream.send(&format!("{}\n", json!({"image": STANDARD.encode(png(seed))})));
+    assert!(stream.head().starts_with("HTTP/1.1 200"));
+    assert_eq!(stream.answer()["outcome"], "new");
+    stream
+}
+
+#[test]
+fn streams_that_wait_for_their_senders_are_in_nobodys_way_and_go_on_afterwards() {
+    let service = Service::with(ServeOptions { max_batches: 1, ..options() }, None);
+    let mut streams = [1, 2].map(|seed| open_stream(&service, seed));
+    let mut form = reqwest::blocking::multipart::Form::new();
+    for seed in [3, 4] {
+        form = form.part("image", reqwest::blocking::multipart::Part::bytes(png(seed)).file_name("a.png"));
+    }
+    let lines = service.post("/v1/check").multipart(form).send().unwrap().text().unwrap();
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    for stream in &mut streams {
+        stream.send(&format!("{}\n", json!({"image": STANDARD.encode(png(5))})));
+        assert_eq!(stream.answer()["outcome"], "new");
+        stream.send("");
+        assert_eq!(stream.line().trim(), "0");
+    }
+}
+
+#[test]
+fn one_stream_too_many_is_refused_at_once_and_one_that_ends_makes_room() {
+    let service = Service::with(ServeOptions { max_streams: 1, ..options() }, None);
+    let mut stream = open_stream(&service, 1);
+    let next = || service.post("/v1/check").header("content-type", "application/x-ndjson").send().unwrap();
+    let refused = next();
+    assert!(refused.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    assert_eq!(problem(refused), (429, "overloaded".to_owned()));
+    stream.send("");
+    assert_eq!(stream.line().trim(), "0");
+    until("there is room", || next().status() == 200);
+}
+
+#[test]
+fn streams_that_are_open_end_with_the_service_once_their_rows_are_answered() {
+    let service = Service::start();
+    let mut stream = open_stream(&service, 1);
+    // A line that has not come to its end is no row.
+    stream.send("{\"image\":");
+    service.server.stop();
+    assert_eq!(stream.line().trim(), "0");
+    assert_eq!(service.server.wait(), Ended::Drained);
+}
+
 #[test]
 fn bodies_of_callers_who_are_not_let_in_take_no_memory_from_others() {
     let small = ServeOptions { max_body_bytes: 100_000, max_bytes_in_flight: 100_000, ..options() };
