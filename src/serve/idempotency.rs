@@ -98,6 +98,7 @@ pub(super) async fn once(
         Remembered::Finished(response) => return Ok(replayed(response)),
         Remembered::Other => return Err(RequestError::IdempotencyReused.into()),
     };
+    let _at_work = AtWork { app, scope: &scope, key };
     let response = match work(began).await {
         Ok(response) => response,
         Err(failure) => {
@@ -124,6 +125,21 @@ pub(super) async fn once(
         }
     }
     Ok(Response::from_parts(parts, Body::from(bytes)))
+}
+
+/// A request that this process is at; when dropped, others may take up what was not finished.
+struct AtWork<'a> {
+    app: &'a App,
+    scope: &'a str,
+    key: &'a str,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.app.store.leave_request(self.scope, self.key) {
+            tracing::warn!(%error, "other processes take a request with an Idempotency-Key for one under way");
+        }
+    }
 }
 
 fn replayed(saved: SavedResponse) -> Response {

@@ -500,6 +500,15 @@ impl ServeStore {
         Ok(())
     }
 
+    /// This process is not at the request any more: whoever is asked next takes it up, unless it was finished.
+    pub(super) fn leave_request(&self, scope: &str, idempotency_key: &str) -> Result<(), ServeStoreError> {
+        self.writer().execute(
+            "UPDATE requests SET process = NULL WHERE scope = ?1 AND idempotency_key = ?2 AND finished_ms IS NULL",
+            params![scope, idempotency_key],
+        )?;
+        Ok(())
+    }
+
     /// Forgets a request that came to nothing, so that it may be made anew.
     pub(super) fn forget_request(&self, scope: &str, idempotency_key: &str) -> Result<(), ServeStoreError> {
         self.writer().execute(
@@ -560,6 +569,12 @@ mod tests {
         let begin = |store: &ServeStore| store.begin_request("s", "k", Digest::of(b"one"), NOW).unwrap();
         assert_eq!(begin(&one), Remembered::New);
         assert_eq!(begin(&other), Remembered::Running);
+        // It may fail without ending.
+        one.leave_request("s", "k").unwrap();
+        assert_eq!(begin(&other), Remembered::Begun { began_at: NOW });
+        assert_eq!(begin(&one), Remembered::Running);
+        other.leave_request("s", "k").unwrap();
+        assert_eq!(begin(&one), Remembered::Begun { began_at: NOW });
         drop(one);
         assert_eq!(begin(&other), Remembered::Begun { began_at: NOW });
         let third = ServeStore::open(home.path()).unwrap();
