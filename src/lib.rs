@@ -109,6 +109,7 @@ pub mod serve;
 #[cfg(feature = "sheet")]
 pub mod sheet;
 pub mod store;
+mod temporary;
 pub mod tensor;
 #[cfg(feature = "cli")]
 mod thumbnail;

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::output::{complain, stdout};
+use super::output::{complain, refuse_precious, stdout};
 use super::picture;
 use super::scratch::Scratch;
 use super::settings::Settings;
@@ -16,7 +16,7 @@ use super::show::Terminal;
 use super::{FAILED, found};
 use crate::engine::SecondLook;
 use crate::eval::{MakeOptions, Manifest, Recolours, Summary, evaluate, make, number, percent, write_html};
-use crate::printable::field;
+use crate::printable::{field, line};
 
 /// Store the references of a manifest in a temporary home folder, search for its queries, and print how good the
 /// answers are. Nothing is spent, and your own home folder is not touched. With --max-false-hit, a cut-off is chosen for
@@ -56,7 +56,7 @@ impl Eval {
         match (&self.make, &self.out, &self.manifest) {
             (Some(folder), Some(out), _) => self.make(&settings, folder, out),
             (.., Some(manifest)) => self.evaluate(settings, manifest),
-            _ => anyhow::bail!("name a manifest, or --make and --out"),
+            _ => bail!("name a manifest, or --make and --out"),
         }
     }
 
@@ -93,6 +93,7 @@ impl Eval {
     }
 
     fn evaluate(&self, settings: Settings, manifest: &Path) -> Result<ExitCode> {
+        self.html.as_deref().map_or(Ok(()), |html| refuse_report(html, manifest))?;
         let (name, manifest) = (manifest.display(), Manifest::read(manifest)?);
         if !manifest.ignored_fields.is_empty() {
             let fields: Vec<&str> = manifest.ignored_fields.iter().map(String::as_str).collect();
@@ -124,6 +125,14 @@ impl Eval {
         };
         Ok(found(kept))
     }
+}
+
+/// Refuses a report over what cannot be made again, and over the manifest that it is about.
+fn refuse_report(html: &Path, manifest: &Path) -> Result<()> {
+    if html.canonicalize().is_ok_and(|html| manifest.canonicalize().is_ok_and(|manifest| html == manifest)) {
+        bail!("{} is the manifest, which is not written over: name another file", line(html.display()));
+    }
+    refuse_precious(html)
 }
 
 fn print(out: &mut impl Write, summary: &Summary) -> std::io::Result<()> {

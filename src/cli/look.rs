@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{is_output_error, stdout, write_file};
+use super::output::{is_output_error, refuse_precious, stdout, write_file};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::{advice, found, show};
@@ -128,6 +128,7 @@ pub(super) struct Stats {
 
 impl Stats {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        self.plot.as_deref().map_or(Ok(()), refuse_precious)?;
         let engine = settings.existing_engine(false)?;
         if let Some(path) = &self.plot {
             write_file(path, &plots(&engine)?)?;

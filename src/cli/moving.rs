@@ -16,8 +16,8 @@ use crate::catalog::{Counts, FILE_NAME};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::Progress as _;
 use crate::home::Home;
-use crate::paths::folder_of;
 use crate::printable::field;
+use crate::temporary::NewFile;
 
 use super::show::Terminal;
 
@@ -135,13 +135,9 @@ impl Export {
                 return Err(MoveError::Exists { path: self.file.clone() }.into());
             }
             refuse_replacing(&self.file)?;
-            let mut place = tempfile::Builder::new()
-                .prefix(".tongkuan-")
-                .tempfile_in(folder_of(&self.file))
-                .with_context(unwritable)?;
-            let exported = home.export(BufWriter::new(place.as_file_mut()), now, &mut progress)?;
-            place.as_file().sync_all().with_context(unwritable)?;
-            place.persist(&self.file).map_err(|error| error.error).with_context(unwritable)?;
+            let mut new = NewFile::private(&self.file).with_context(unwritable)?;
+            let exported = home.export(BufWriter::new(new.file()), now, &mut progress)?;
+            new.finish().with_context(unwritable)?;
             exported
         };
         complain(format_args!(

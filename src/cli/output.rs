@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow, bail};
 
 use crate::photo::PhotoFormat;
 use crate::printable::{Printable, line};
+use crate::temporary::NewFile;
 
 /// Refuses to write what was asked for over something that cannot be made again: a picture, or a database as homes and backups
 /// are.
@@ -47,7 +48,12 @@ pub(super) fn refuse_replacing(path: &Path) -> Result<()> {
 /// Writes a file that was asked for, but not over what is [precious](refuse_precious).
 pub(super) fn write_file(path: &Path, text: &str) -> Result<()> {
     refuse_precious(path)?;
-    std::fs::write(path, text).map_err(|error| anyhow!("{} cannot be written ({error})", path.display()))
+    let write = || {
+        let mut new = NewFile::new(path)?;
+        new.file().write_all(text.as_bytes())?;
+        new.finish()
+    };
+    write().map_err(|error| anyhow!("{} cannot be written ({error})", path.display()))
 }
 
 /// Whether this process was started with its standard output closed (`tongkuan ... >&-`). The language's runtime puts

@@ -1,6 +1,5 @@
 //! `tongkuan scan`
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +20,7 @@ use crate::printable::field;
 use crate::scan::{
     self, Action, Applied, Depth, Group, Manifest, PageOptions, Relation, Scan, ScanEnd, ScanError, Undone,
 };
+use crate::temporary::NewFile;
 use crate::verify::Doubt;
 
 mod against;
@@ -398,7 +398,8 @@ fn bytes_text(bytes: u64) -> String {
 
 fn write_csv(scan: &mut Scan, path: &Path) -> Result<()> {
     let unwritable = || format!("{} cannot be written", path.display());
-    let mut table = csv::Writer::from_writer(BufWriter::new(File::create(path).with_context(unwritable)?));
+    let mut new = NewFile::new(path).with_context(unwritable)?;
+    let mut table = csv::Writer::from_writer(BufWriter::new(new.file()));
     table.write_record([
         "group",
         "role",
@@ -436,5 +437,7 @@ fn write_csv(scan: &mut Scan, path: &Path) -> Result<()> {
         }
         Ok(())
     })?;
-    table.flush().with_context(unwritable)
+    table.flush().with_context(unwritable)?;
+    drop(table);
+    new.finish().with_context(unwritable)
 }

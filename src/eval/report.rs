@@ -1,6 +1,7 @@
 //! How does one look at an evaluation? One HTML page without links: numbers, a curve, and the worst mistakes.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -17,6 +18,7 @@ use super::{EvalError, EvaluatedQuery, Evaluation};
 use crate::engine::Outcome;
 use crate::photo::{Photo, PhotoLimits, read_bytes};
 use crate::printable::field;
+use crate::temporary::NewFile;
 
 /// Pairs of pictures in each of the two lists of mistakes.
 const MAX_PAIRS: usize = 30;
@@ -55,13 +57,15 @@ pub fn html(evaluation: &Evaluation, summary: &Summary) -> String {
     page(evaluation, summary).into_string()
 }
 
-/// Writes the page to `path`.
+/// Writes the page to `path`, in the place of what is there.
 ///
 /// # Errors
 /// [`EvalError::Write`].
 pub fn write_html(path: &Path, evaluation: &Evaluation, summary: &Summary) -> Result<(), EvalError> {
     let write = |source| EvalError::Write { path: path.to_path_buf(), source };
-    std::fs::write(path, html(evaluation, summary)).map_err(write)
+    let mut new = NewFile::new(path).map_err(write)?;
+    new.file().write_all(html(evaluation, summary).as_bytes()).map_err(write)?;
+    new.finish().map_err(write)
 }
 
 fn page(evaluation: &Evaluation, summary: &Summary) -> Markup {

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -19,10 +18,10 @@ use super::reading::read_again;
 use super::state::ScannedFile;
 use super::{Group, LookAlike, Relation, Scan, ScanError};
 use crate::difference::pair_marks;
-use crate::paths::folder_of;
 use crate::photo::{Digest, Photo, encode_jpeg};
 use crate::plot::{escaped, histogram, in_page};
 use crate::printable::field;
+use crate::temporary::NewFile;
 use crate::verify::{Doubt, Probe, SketchedCandidate, placed};
 
 const STYLE: &str = include_str!("page.css");
@@ -89,7 +88,7 @@ struct Card {
 /// [`ScanError`] when the page cannot be written, or the scan's home cannot be read.
 pub fn write_page(scan: &mut Scan, path: &Path, options: PageOptions) -> Result<(), ScanError> {
     let failed = |reason| ScanError::Write { path: path.to_path_buf(), reason };
-    let place = tempfile::Builder::new().prefix(".tongkuan-").tempfile_in(folder_of(path)).map_err(failed)?;
+    let mut new = NewFile::new(path).map_err(failed)?;
     let mut cards = Vec::new();
     let (mut room, mut hidden) = (options.pictures, 0_u64);
     let (mut sure, mut near) = (Vec::new(), Vec::new());
@@ -131,7 +130,7 @@ pub fn write_page(scan: &mut Scan, path: &Path, options: PageOptions) -> Result<
         ),
         in_page(&histogram("Similarity · 相似度", &near, (0.0, 1.0), 40, None), "Similarity of the pairs"),
     ];
-    let mut out = BufWriter::new(place.as_file());
+    let mut out = BufWriter::new(new.file());
     write_head(&mut out, scan, &plots, hidden).map_err(failed)?;
     let mut classes = Classes::default();
     for some in cards.chunks(DRAWN_TOGETHER) {
@@ -157,22 +156,7 @@ pub fn write_page(scan: &mut Scan, path: &Path, options: PageOptions) -> Result<
     writeln!(out, "</main><script>{SCRIPT}</script></body></html>").map_err(failed)?;
     out.flush().map_err(failed)?;
     drop(out);
-    place.persist(path).map_err(|error| failed(error.error))?;
-    open_to_others(path);
-    Ok(())
-}
-
-/// A page is written for people, not for its owner alone, as temporary files are.
-fn open_to_others(path: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // Where that cannot be, the page is still there.
-        let _ =
-            File::open(path).and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o644)));
-    }
-    #[cfg(not(unix))]
-    let _ = File::open(path);
+    new.finish().map_err(failed)
 }
 
 /// The pairs of a group that are worth drawing: of pictures that are equal there is nothing to see.

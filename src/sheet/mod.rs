@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::offer::{Offer, OfferDetail, OfferId, Price, PriceStep, Sku};
-use crate::paths::folder_of;
 use crate::photo_id::PhotoId;
+use crate::temporary::NewFile;
 use crate::timestamp::Timestamp;
 use crate::verify::Doubt;
 
@@ -297,17 +297,14 @@ impl Sheet {
     /// [`SheetError`].
     pub fn write(&self, path: &Path, form: Form) -> Result<(), SheetError> {
         let failed = |reason| SheetError::Write { path: path.to_path_buf(), reason };
-        let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(failed)?;
+        let mut new = NewFile::new(path).map_err(failed)?;
         match form {
-            Form::Workbook => workbook::write(self, file.as_file_mut())?,
-            Form::Table => table::write(self, file.as_file_mut()).map_err(failed)?,
-            Form::Lines => self.write_lines(file.as_file_mut()).map_err(failed)?,
-            Form::Page => io::Write::write_all(&mut file, page::html(self).as_bytes()).map_err(failed)?,
+            Form::Workbook => io::Write::write_all(new.file(), &workbook::bytes(self)?).map_err(failed)?,
+            Form::Table => table::write(self, new.file()).map_err(failed)?,
+            Form::Lines => self.write_lines(new.file()).map_err(failed)?,
+            Form::Page => io::Write::write_all(new.file(), page::html(self).as_bytes()).map_err(failed)?,
         }
-        file.as_file().sync_all().map_err(failed)?;
-        readable_as_usual(file.as_file()).map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        new.finish().map_err(failed)
     }
 
     fn write_lines(&self, out: &mut dyn io::Write) -> io::Result<()> {
@@ -325,18 +322,6 @@ impl Sheet {
             .iter()
             .flat_map(|picture| (0..picture.offers.len().max(1)).map(move |rank| SheetRow { picture, rank }))
     }
-}
-
-/// Temporary files are their owner's alone; a sheet is for whom its folder is for.
-#[cfg(unix)]
-fn readable_as_usual(file: &std::fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable_as_usual(_: &std::fs::File) -> io::Result<()> {
-    Ok(())
 }
 
 /// A picture with one of its offers.

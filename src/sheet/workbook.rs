@@ -1,7 +1,6 @@
 //! The sheet as a workbook, with pictures in its cells and cells to reckon with.
 
 use std::collections::HashSet;
-use std::io::{Seek, Write};
 
 use rust_xlsxwriter::{
     Color, DocProperties, Format, FormatAlign, Formula, Image, Url, Workbook, Worksheet, XlsxError,
@@ -51,15 +50,15 @@ impl Formats {
     }
 }
 
-pub(super) fn write(sheet: &Sheet, out: &mut (impl Write + Seek + Send)) -> Result<(), SheetError> {
+/// In memory: what writes it says on standard error where a disk is full.
+pub(super) fn bytes(sheet: &Sheet) -> Result<Vec<u8>, SheetError> {
     let mut book = Workbook::new();
     book.set_properties(&DocProperties::new().set_title("Tongkuan"));
     let formats = Formats::new();
     write_offers(sheet, book.add_worksheet(), &formats)?;
     write_variants(sheet, &mut book, &formats)?;
     write_assumptions(sheet, &mut book, &formats)?;
-    book.save_to_writer(out)?;
-    Ok(())
+    Ok(book.save_to_buffer()?)
 }
 
 fn write_offers(sheet: &Sheet, offers: &mut Worksheet, formats: &Formats) -> Result<(), SheetError> {
@@ -266,9 +265,7 @@ mod tests {
         let mut encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 80);
         encoder.encode_image(&image::RgbImage::new(8, 8)).unwrap();
         sheet.pictures[0].thumbnail = Some(jpeg);
-        let mut bytes = Cursor::new(Vec::new());
-        write(&sheet, &mut bytes).unwrap();
-        let mut archive = zip::ZipArchive::new(bytes).unwrap();
+        let mut archive = zip::ZipArchive::new(Cursor::new(bytes(&sheet).unwrap())).unwrap();
         let mut part = |name: &str| {
             let mut text = String::new();
             archive.by_name(name).unwrap().read_to_string(&mut text).unwrap();

@@ -1,6 +1,7 @@
 //! A home as one file, which is a catalogue itself.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -11,6 +12,7 @@ use super::{MoveError, check_photo_numbers};
 use crate::access;
 use crate::catalog::{Catalog, Counts, FILE_NAME, counts_of};
 use crate::paths::folder_of;
+use crate::temporary::{BESIDE, TemporaryFolder};
 
 /// Writes all of a catalogue, as it is at one moment, into the new file `to`, while other processes use it. The file is a
 /// catalogue itself, and whole when it has its name. Tokens of upstreams are not in it: they are secrets, and can be had
@@ -72,7 +74,7 @@ fn write_file(
         return Err(MoveError::Exists { path: to.to_path_buf() });
     }
     let folder = folder_of(to);
-    let place = tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder).map_err(io)?;
+    let place = TemporaryFolder::new_in(folder, BESIDE).map_err(io)?;
     let copy = place.path().join(FILE_NAME);
     let counts = make(&copy)?;
     access::keep_to_owner(&copy).map_err(io)?;
@@ -88,7 +90,7 @@ fn write_file(
 /// [`MoveError::NotSound`] when the file is not sound, or of a newer version; [`MoveError::PhotoNumber`].
 pub(crate) fn restore(from: &Path, folder: &Path) -> Result<Counts, MoveError> {
     let copy = folder.join(FILE_NAME);
-    fs::copy(from, &copy).map_err(|reason| MoveError::Io { path: from.to_path_buf(), reason })?;
+    copy_file(from, &copy)?;
     access::keep_to_owner(&copy).map_err(|reason| MoveError::Io { path: copy.clone(), reason })?;
     let counts = sound(&copy, from)?;
     // An older one becomes one of today's here, where nothing is lost if that fails.
@@ -100,6 +102,23 @@ pub(crate) fn restore(from: &Path, folder: &Path) -> Result<Counts, MoveError> {
         return Err(MoveError::InUse { path: copy });
     }
     Ok(counts)
+}
+
+/// Tells of which of the two an error is.
+fn copy_file(from: &Path, to: &Path) -> Result<(), MoveError> {
+    let at = |path: &Path| {
+        let path = path.to_path_buf();
+        move |reason| MoveError::Io { path, reason }
+    };
+    let (mut old, mut new) = (File::open(from).map_err(at(from))?, File::create(to).map_err(at(to))?);
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let read = old.read(&mut piece).map_err(at(from))?;
+        if read == 0 {
+            return Ok(());
+        }
+        new.write_all(&piece[..read]).map_err(at(to))?;
+    }
 }
 
 fn alike(one: &Counts, other: &Counts) -> bool {

@@ -29,6 +29,7 @@ use super::import::{check_formats, check_last_number, hex, insert, make_catalog,
 use super::tables::{Cell, Kind, Row, Source, Table, each_page};
 use crate::catalog::schema;
 use crate::paths::folder_of;
+use crate::temporary::{BESIDE, TemporaryFolder};
 use crate::timestamp::Timestamp;
 
 /// The file that says what the others hold.
@@ -78,8 +79,10 @@ pub(crate) fn export_parquet(
         return Err(MoveError::FolderExists { path: folder.to_path_buf() });
     }
     let unwritten = |reason: io::Error| MoveError::Io { path: folder.to_path_buf(), reason };
-    let arriving =
-        tempfile::Builder::new().prefix(".tongkuan-").tempdir_in(folder_of(folder)).map_err(unwritten)?;
+    let place = TemporaryFolder::new_in(folder_of(folder), BESIDE).map_err(unwritten)?;
+    // Without the file by which the other one is locked.
+    let arriving = place.path().join("export");
+    fs::create_dir(&arriving).map_err(unwritten)?;
     let mut exported = Exported::default();
     let mut manifest = Manifest {
         tongkuan_export: EXPORT_FORMAT,
@@ -92,7 +95,7 @@ pub(crate) fn export_parquet(
         manifest.sequences = sequences(rows)?;
         for table in exported_tables() {
             progress(table.name);
-            let path = arriving.path().join(file_of(table));
+            let path = arriving.join(file_of(table));
             let mut file = TableFile::create(&path, table).map_err(unwritten)?;
             let before = exported.rows;
             each_page(rows, table, None, &mut |page| {
@@ -109,15 +112,13 @@ pub(crate) fn export_parquet(
         Ok(())
     })?;
     let write_last = || {
-        let mut file = File::create(arriving.path().join(MANIFEST))?;
+        let mut file = File::create(arriving.join(MANIFEST))?;
         serde_json::to_writer_pretty(&mut file, &manifest)?;
         file.write_all(b"\n")?;
         file.sync_all()
     };
     write_last().map_err(unwritten)?;
-    fs::rename(arriving.path(), folder).map_err(unwritten)?;
-    // It has another name by now.
-    let _ = arriving.keep();
+    fs::rename(&arriving, folder).map_err(unwritten)?;
     Ok(exported)
 }
 

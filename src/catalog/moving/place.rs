@@ -13,7 +13,10 @@ use crate::access::{self, LockedFile};
 #[cfg(feature = "postgres")]
 use crate::catalog::Catalog;
 use crate::catalog::FILE_NAME;
+use crate::temporary::TemporaryFolder;
 
+/// How the folder in a home begins in which a catalogue arrives that goes with its process.
+const ARRIVING: &str = "arriving-";
 /// The folder in a home in which a moved catalogue arrives, and the file in it that says where it comes from.
 const MOVE_FOLDER: &str = "arriving-move";
 const MOVE_FROM: &str = "from";
@@ -61,7 +64,7 @@ pub(super) struct Place {
     home: PathBuf,
     folder: PathBuf,
     /// Of one that is gone with its owner.
-    temporary: Option<tempfile::TempDir>,
+    temporary: Option<TemporaryFolder>,
     /// Locked for as long as this lives, for one that others may want to go on with.
     _lock: Option<LockedFile>,
 }
@@ -75,7 +78,7 @@ impl Place {
             return Err(MoveError::Exists { path: catalogue });
         }
         access::make_home(home).map_err(io)?;
-        let folder = tempfile::Builder::new().prefix("arriving-").tempdir_in(home).map_err(io)?;
+        let folder = TemporaryFolder::new_in(home, ARRIVING).map_err(io)?;
         let path = folder.path().to_path_buf();
         Ok(Self { home: home.to_path_buf(), folder: path, temporary: Some(folder), _lock: None })
     }

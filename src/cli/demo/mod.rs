@@ -11,7 +11,7 @@ use clap::Args;
 use image::imageops::{FilterType, resize};
 use serde_json::json;
 
-use super::output::stdout;
+use super::output::{refuse_precious, stdout};
 use super::picture;
 use super::scratch::Scratch;
 use super::settings::Settings;
@@ -54,6 +54,8 @@ impl Step {
 impl Demo {
     pub(super) fn run(&self, settings: Settings) -> Result<ExitCode> {
         settings.network("the demo, which runs a sandbox,")?;
+        let html = self.html.clone().or_else(|| self.open.then(|| PathBuf::from("tongkuan-demo.html")));
+        html.as_deref().map_or(Ok(()), refuse_precious)?;
         let scratch = Scratch::new()?;
         let options = SandboxOptions::default();
         let (key, secret) = (options.app_key.clone(), options.app_secret.clone());
@@ -76,7 +78,6 @@ impl Demo {
             None => goods(&sandbox)?,
             Some(folder) => own(folder)?,
         };
-        let html = self.html.clone().or_else(|| self.open.then(|| PathBuf::from("tongkuan-demo.html")));
         let mut table = Table { json, page: html.as_ref().map(|_| Page::default()) };
         table.head()?;
         for step in &online {

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::super::output::write_file;
 use crate::engine::{Answer, Engine, Outcome, Source};
 use crate::eval::{PAGE_STYLE, page_thumbnail};
 use crate::photo_id::PhotoId;
@@ -49,8 +50,7 @@ impl Page {
     }
 
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        std::fs::write(path, self.html().into_string())
-            .with_context(|| format!("cannot write {}: name another file", path.display()))
+        write_file(path, &self.html().into_string())
     }
 
     fn html(&self) -> Markup {

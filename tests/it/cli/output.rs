@@ -217,11 +217,18 @@ fn nothing_is_written_over_a_picture_or_a_catalogue() {
             &["export", "--force", target],
             &["scan", "--csv", target, "pictures"],
             &["scan", "--html", target, "pictures"],
+            &["eval", "m.ndjson", "--html", target],
+            &["demo", "--html", target],
         ] {
             let ran = shell.run(args);
             assert!(ran.status == 2 && ran.err.contains("is not written over"), "{args:?} {ran:?}");
         }
     }
+    let manifest =
+        shell.write("m.ndjson", b"{\"path\":\"pictures/a.png\",\"role\":\"query\",\"item\":null}\n");
+    let ran = shell.run(&["eval", "m.ndjson", "--html", "./m.ndjson"]);
+    assert!(ran.status == 2 && ran.err.contains("is the manifest, which is not written over"), "{ran:?}");
+    assert!(std::fs::read(&manifest).unwrap().starts_with(b"{\"path\""));
     let ran = shell.run(&["backup", "--force", text(&catalogue)]);
     assert!(ran.status == 2 && ran.err.contains("own catalogue"), "{ran:?}");
     assert_eq!(std::fs::read(&picture).unwrap(), before);
