@@ -108,8 +108,29 @@ pub(super) fn complain(text: impl fmt::Display) {
 
 /// A complaint about what is called `name`, which is said once where the error says it itself.
 pub(super) fn complain_about(name: impl fmt::Display, error: impl fmt::Display) {
-    let (name, error) = (name.to_string(), error.to_string());
-    if error.contains(&name) { complain(error) } else { complain(format_args!("{name}: {error}")) }
+    complain(about(&name.to_string(), &error.to_string()));
+}
+
+/// The error, with what it is about where it does not say so itself.
+pub(super) fn about(name: &str, error: &str) -> String {
+    if names(error, name) { error.to_owned() } else { format!("{name}: {error}") }
+}
+
+/// Whether `text` names what is called `name`. Letters alone prove little: a file may be called `end`, `text` or `0`, and the
+/// picture end too early, be text, or have 0 bytes.
+fn names(text: &str, name: &str) -> bool {
+    let is_of_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let wholes = text.match_indices(name).map(|(at, _)| (&text[..at], &text[at + name.len()..])).filter(
+        |(before, after)| !before.ends_with(|c| is_of_word(c) || c == '.') && !after.starts_with(is_of_word),
+    );
+    let is_path = name.contains(['.', '/', '\\']);
+    let is_number = name.len() >= 8 && name.contains(|c: char| c.is_ascii_digit());
+    let is_meant = |(before, after): (&str, &str)| {
+        let is_quoted = ['"', '`', '\''].iter().any(|&c| before.ends_with(c) && after.starts_with(c));
+        let is_noun = ["cannot read ", "photo ", "offer "].iter().any(|noun| before.ends_with(noun));
+        is_path || is_number || is_quoted || is_noun || before.is_empty()
+    };
+    name.is_empty() || wholes.into_iter().any(is_meant)
 }
 
 /// Whether standard output failed, as with `tongkuan ... | head`. Its errors come as they are; all others say what was
@@ -144,5 +165,35 @@ impl BatchOutput {
     /// Why lines are missing.
     pub(super) fn finish(self) -> io::Result<()> {
         self.broken.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_said_unless_the_error_says_it_as_a_name() {
+        for (name, error) in [
+            ("end", "the JPEG ends too early: fetch or save it again"),
+            ("text", "this is text, not a picture"),
+            ("0", "the picture is empty (0 bytes)"),
+            ("jpeg", "the jpeg is damaged"),
+            ("a.jpg", "cannot read aa.jpg"),
+        ] {
+            assert_eq!(about(name, error), format!("{name}: {error}"));
+        }
+        for (name, error) in [
+            ("a.jpg", "cannot read a.jpg: no such file"),
+            ("a.jpg", "cannot read pictures/a.jpg: no such file"),
+            ("end", "cannot read end: no such file"),
+            ("end", "there is no picture \"end\" in the folder"),
+            ("text", "text has 9 bytes, more than the 8 allowed"),
+            ("", "the name is empty"),
+            ("7", "there is no photo 7 in home"),
+            ("600123456789", "the upstream knows no offer 600123456789"),
+        ] {
+            assert_eq!(about(name, error), error);
+        }
     }
 }
