@@ -271,6 +271,7 @@ mod config {
             FileInvalid => "config_invalid",
             Share => "not_a_share",
             UpstreamOrder => "upstream_order",
+            UpstreamTwice => "upstream_twice",
             NoCredentials => "no_credentials",
             NotConfigured => "upstream_not_configured",
             SecretNotRead => "secret_not_read",

@@ -38,6 +38,11 @@ pub enum ConfigError {
         "several upstreams are configured: say in which order they are asked, as in upstreams = [\"aop\", \"article\"]"
     )]
     UpstreamOrder,
+    /// It would be asked, and paid, once for each time.
+    #[error(
+        "the upstream {profile} is named twice: name each upstream once, in the order in which they are asked"
+    )]
+    UpstreamTwice { profile: Profile },
     /// An upstream is named, and its credentials are nowhere.
     #[error("the upstream {profile} is named but its credentials are not: set {variables}")]
     NoCredentials { profile: Profile, variables: String },

@@ -108,6 +108,18 @@ fn upstreams_are_asked_in_the_order_that_is_named_and_the_first_has_the_address(
 }
 
 #[test]
+fn an_upstream_that_is_named_twice_is_refused_by_its_name() {
+    let twice = |text: &str| Scene::new(text).with("TONGKUAN_APP_SECRET", "s");
+    let listed = twice(&format!("upstreams = [\"article\", \"article\"]\n{KEYS}"));
+    let variable = twice("").with("TONGKUAN_APP_KEY", "k").with("TONGKUAN_UPSTREAM", "aop,article,aop");
+    for (scene, name) in [(listed, "article"), (variable, "aop")] {
+        let error = scene.resolve(Overrides::default()).unwrap_err();
+        assert_eq!(error.code(), "upstream_twice", "{error}");
+        assert!(error.to_string().contains(&format!("the upstream {name} is named twice")), "{error}");
+    }
+}
+
+#[test]
 fn a_sandbox_stands_in_for_every_upstream() {
     let file = "upstreams = [\"article\", \"aop\", \"onebound\"]
         [upstream.aop]\nbase_url = \"https://gw.example\"

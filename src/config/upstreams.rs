@@ -79,6 +79,10 @@ impl UpstreamSettings {
             None if sections.len() > 1 => return Err(ConfigError::UpstreamOrder),
             None => vec![sections.keys().next().copied().unwrap_or(Profile::Article)],
         };
+        let twice = profiles.iter().enumerate().find(|(place, profile)| profiles[..*place].contains(profile));
+        if let Some((_, &profile)) = twice {
+            return Err(ConfigError::UpstreamTwice { profile });
+        }
         let mut all = Vec::new();
         for (place, profile) in profiles.into_iter().enumerate() {
             let section = sections.remove(&profile);
