@@ -11,7 +11,7 @@ use super::interrupt::{told_interrupted, until_interrupt};
 use super::output::stdout;
 use super::settings::Settings;
 use super::show::Terminal;
-use super::{found, show};
+use super::{FAILED, advice, found, show};
 use crate::cancel::Interrupt;
 use crate::catalog::Words;
 use crate::engine::{Engine, Harvested, Progress};
@@ -19,7 +19,7 @@ use crate::fetch::Fetcher;
 
 /// Fetches the pictures of the offers that searches have brought, and indexes them: a supplier's picture, or an edited
 /// copy of it, is then a hit. Only from public addresses and from those named by `fetch_from`. An interrupted run is
-/// taken up again by running it again.
+/// taken up again by running it again. Exit status: 2 if a picture could not be fetched or read, or its address is refused.
 #[derive(Args, Debug)]
 pub(super) struct Harvest {
     /// Pictures tried at the most
@@ -36,34 +36,45 @@ impl Harvest {
             engine.settle_index()?;
         }
         let images = engine.catalog().image_counts()?;
-        let Harvested { stored, known, failed, interrupted } = harvested;
+        let Harvested { stored, known, failed, refused, interrupted } = harvested;
         if settings.json {
             writeln!(stdout(), "{}", json!({ "id": null, "harvested": harvested, "images": images }))?;
         } else {
             writeln!(
                 stdout(),
-                "{stored} stored, {known} known already, {failed} failed, {} waiting",
+                "{stored} stored, {known} known already, {failed} failed, {refused} refused, {} waiting",
                 images.waiting
             )?;
         }
         if interrupted.is_some() {
             return Ok(told_interrupted("what is stored is not fetched again"));
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if failed + refused == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 }
 
 fn run(engine: &Engine, fetcher: &Fetcher, limit: Option<u64>, interrupt: &Interrupt) -> Result<Harvested> {
     let terminal = Terminal::new();
     let waiting = usize::try_from(engine.catalog().image_counts()?.waiting.min(limit.unwrap_or(u64::MAX)))?;
-    let mut done = 0;
+    let (mut done, mut refusal) = (0, None);
     let harvested = engine.harvest_unless(interrupt, fetcher, limit, &mut |image, result| {
         done += 1;
         terminal.step("fetching", done, waiting.max(done));
-        if let Err(error) = result {
-            terminal.note(&format!("picture of offer {}: {error}", image.offer_id));
+        match result {
+            // One for all, below.
+            Err(error) if error.is_refusal() => {
+                refusal.get_or_insert_with(|| advice::explained(error));
+            }
+            Err(error) => terminal.note(&format!("picture of offer {}: {error}", image.offer_id)),
+            Ok(_) => {}
         }
     })?;
+    if let Some(first) = refusal {
+        let refused = harvested.refused;
+        terminal.note(&format!(
+            "{refused} pictures are not fetched as things are configured, and go on waiting: {first}"
+        ));
+    }
     Ok(harvested)
 }
 

@@ -1,5 +1,6 @@
 //! The offers' own pictures: fetched and indexed, so that a supplier's picture is a hit the next time.
 
+use std::collections::HashMap;
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
 
@@ -28,6 +29,8 @@ pub struct Harvested {
     pub known: u64,
     /// Pictures that could not be fetched or read. Those for which that may pass go on waiting.
     pub failed: u64,
+    /// Pictures at addresses that are not fetched from, as things are configured. They go on waiting.
+    pub refused: u64,
     /// Why the caller has ended it before all were tried.
     pub interrupted: Option<Interrupted>,
 }
@@ -44,6 +47,12 @@ pub enum HarvestError {
 }
 
 impl HarvestError {
+    /// Whether another configuration would have it fetched.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Fetch(error) if error.is_refusal())
+    }
+
     /// Whether the same picture may be had later; `None` when it does not lie in the picture at all.
     fn may_pass(&self) -> Option<bool> {
         match self {
@@ -53,9 +62,41 @@ impl HarvestError {
     }
 }
 
+/// Has an origin looked at once, where it is refused by itself: many pictures may wait there each time.
+#[derive(Debug)]
+struct RefusingOrigins<'f> {
+    fetcher: &'f dyn Fetch,
+    refused: Mutex<HashMap<String, FetchError>>,
+}
+
+impl Fetch for RefusingOrigins<'_> {
+    fn fetch(&self, address: &str) -> Result<Vec<u8>, FetchError> {
+        let origin = origin_of(address);
+        let refused = || self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = refused().get(origin) {
+            return Err(error.clone());
+        }
+        let fetched = self.fetcher.fetch(address);
+        // Not where it is a redirect that leads elsewhere.
+        if let Err(error @ (FetchError::Port { url, .. } | FetchError::NotPublic { url })) = &fetched
+            && origin_of(url) == origin
+        {
+            refused().insert(origin.to_owned(), error.clone());
+        }
+        fetched
+    }
+}
+
+/// Scheme, host and port of an address.
+fn origin_of(address: &str) -> &str {
+    let host = address.find("://").map_or(0, |scheme| scheme + 3);
+    let end = address[host..].find(['/', '?', '#']).map_or(address.len(), |end| host + end);
+    &address[..end]
+}
+
 impl Engine {
     /// Fetches the pictures of offers that wait for it, and those of their variants where details are stored, up to `limit` of
-    /// them, four at a time, and stores them.
+    /// them, four at a time, and stores them. What is refused as things are configured counts towards no limit.
     /// Whatever ends this, it is taken up again by calling it again. A search for such a picture is then answered with
     /// the newest answer that names the offer, the offer first. `each` hears of every picture.
     ///
@@ -82,6 +123,7 @@ impl Engine {
         limit: Option<u64>,
         each: &mut dyn FnMut(&WaitingImage, &Result<PhotoId, HarvestError>),
     ) -> Result<Harvested, EngineError> {
+        let fetcher = &RefusingOrigins { fetcher, refused: Mutex::default() };
         let mut harvested = Harvested::default();
         let mut left = limit.unwrap_or(u64::MAX);
         let mut after = 0;
@@ -91,7 +133,10 @@ impl Engine {
             let Some(last) = waiting.last() else { break };
             after = last.image_id;
             left -= waiting.len() as u64;
+            let refused = harvested.refused;
             self.harvest_these(interrupt, fetcher, &waiting, &mut harvested, each)?;
+            // Those stand at the front every time, and would use a limit up.
+            left = left.saturating_add(harvested.refused - refused);
             if harvested.interrupted.is_some() {
                 break;
             }
@@ -129,6 +174,10 @@ impl Engine {
                     Ok((photo_id, is_new)) => {
                         *(if is_new { &mut harvested.stored } else { &mut harvested.known }) += 1;
                         Ok(photo_id)
+                    }
+                    Err(error) if error.is_refusal() => {
+                        harvested.refused += 1;
+                        Err(error)
                     }
                     Err(error) => {
                         let Some(may_pass) = error.may_pass() else {

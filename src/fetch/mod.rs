@@ -61,6 +61,12 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Whether it is refused as things are configured here, which says nothing of the picture.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Port { .. } | Self::NotPublic { .. })
+    }
+
     /// Whether the same address may work later.
     #[must_use]
     pub fn may_pass(&self) -> bool {

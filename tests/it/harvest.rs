@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongkuan::cancel::{Cancel, Interrupt, Interrupted};
-use tongkuan::catalog::{GoodsFilter, ImageCounts, PhotoFilter, PhotoKind, Words};
-use tongkuan::engine::{Answer, CachePolicy, Engine, Harvested, Mode, Originals, Outcome, Refine};
+use tongkuan::catalog::{GoodsFilter, ImageCounts, PhotoFilter, PhotoKind, WaitingImage, Words};
+use tongkuan::engine::{
+    Answer, CachePolicy, Engine, HarvestError, Harvested, Mode, Originals, Outcome, Refine,
+};
 use tongkuan::fetch::{Fetch, FetchError, FetchLimits, Fetcher};
 use tongkuan::offer::{Offer, OfferId};
 use tongkuan::sandbox::{Sandbox, SandboxOptions, View};
@@ -250,19 +252,25 @@ fn pictures_that_cannot_be_fetched_are_tried_three_times_and_no_more() {
 }
 
 #[test]
-fn pictures_at_inner_addresses_are_not_fetched_unless_they_are_named() {
+fn pictures_at_inner_addresses_wait_until_their_address_is_named() {
     let shop = Shop::new(500);
     shop.search(&png(1));
     let stranger = Fetcher::new(FetchLimits::default(), &[]).unwrap();
     let mut troubles = Vec::new();
-    shop.engine
-        .harvest(&stranger, None, &mut |_, result| {
+    // Every time, and whatever the limit: they are at the front of those that wait.
+    for limit in [None, Some(1), None, None] {
+        troubles.clear();
+        let mut each = |_: &WaitingImage, result: &Result<_, HarvestError>| {
             troubles.extend(result.as_ref().err().map(ToString::to_string));
-        })
-        .unwrap();
-    assert_eq!((troubles.len(), shop.counts().failed), (20, 20));
+        };
+        let harvested = shop.engine.harvest(&stranger, limit, &mut each).unwrap();
+        assert_eq!((harvested.refused, harvested.failed, troubles.len()), (20, 0, 20));
+    }
+    assert_eq!(shop.counts(), ImageCounts { waiting: 20, stored: 0, failed: 0 });
     assert!(troubles.iter().all(|trouble| trouble.contains("refused")), "{troubles:?}");
     assert_eq!(shop.sandbox().counters().image_fetches, 0);
+    let harvested = shop.harvest(None);
+    assert_eq!((harvested.stored + harvested.known, harvested.refused), (20, 0));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How ONNX Runtime gets onto the machine, and what is never taken for it.
+//! How ONNX Runtime gets onto the machine, and what is never taken for it; pictures at addresses that are refused.
 
 use std::path::PathBuf;
 
@@ -108,4 +108,19 @@ fn offline_nothing_is_fetched_and_the_remedy_is_named() {
     let ran = Ran::of(command.env("TONGKUAN_RUNTIME_DIR", &folder));
     assert!(ran.status == 0 || ran.err.contains("run `tongkuan setup` with network access"), "{ran:?}");
     assert_eq!(left_in(&folder), Vec::<String>::new());
+}
+
+#[test]
+fn pictures_that_the_configuration_refuses_wait_and_the_remedy_is_told_once() {
+    let shell = Shell::with_sandbox();
+    let picture = shell.good(3, "a.jpg");
+    assert_eq!(shell.run(&["search", text(&picture)]).status, 1);
+    for _ in 0..2 {
+        let ran = shell.run(&["--json", "harvest"]);
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert_eq!(ran.err.matches("fetch_from").count(), 1, "{ran:?}");
+        let (harvested, images) = (ran.json()["harvested"].clone(), ran.json()["images"].clone());
+        assert_eq!((&harvested["refused"], &harvested["failed"]), (&images["waiting"], &0.into()), "{ran:?}");
+        assert!(images["waiting"].as_u64() > Some(0) && images["failed"] == 0, "{ran:?}");
+    }
 }
