@@ -16,9 +16,7 @@ pub enum PhotoError {
     #[error("the picture is empty (0 bytes): fetch or save it again")]
     Empty,
 
-    #[error(
-        "the picture has {bytes} bytes, more than the {limit_bytes} allowed: save it smaller or raise max_bytes"
-    )]
+    #[error("the picture has {bytes} bytes, more than the {limit_bytes} allowed: save it smaller")]
     TooManyBytes { bytes: u64, limit_bytes: u64 },
 
     #[error("this is {found}, not a picture: give a JPEG, PNG, WebP, GIF or BMP file")]
@@ -32,13 +30,13 @@ pub enum PhotoError {
 
     #[error(
         "the picture is {width_px} x {height_px} pixels, more than {max_side_px} a side or {max_pixels} in all: \
-         scale it down or raise max_side_px and max_pixels"
+         scale it down"
     )]
     TooManyPixels { width_px: u32, height_px: u32, max_side_px: u32, max_pixels: u64 },
 
     #[error(
         "decoding the picture takes too much memory ({detail}; {limit_bytes} bytes are allowed): \
-         scale it down or raise max_memory_bytes"
+         scale it down"
     )]
     TooMuchMemory { detail: String, limit_bytes: u64 },
 
@@ -53,7 +51,7 @@ pub enum PhotoError {
     )]
     DecoderPanicked { format: PhotoFormat, detail: String },
 
-    #[error("{} has {bytes} bytes, more than the {limit_bytes} allowed: save it smaller or raise max_bytes",
+    #[error("{} has {bytes} bytes, more than the {limit_bytes} allowed: save it smaller",
         path.display())]
     FileTooLarge { path: PathBuf, bytes: u64, limit_bytes: u64 },
 
