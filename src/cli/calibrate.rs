@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::FAILED;
 use super::output::{complain, stdout};
 use super::picture;
 use super::scratch::Scratch;
@@ -16,7 +18,11 @@ use super::show::{self, Terminal};
 use crate::calibration::{DEFAULT_MAX_FALSE_HIT, TooFewPairs};
 use crate::engine::SecondLook;
 use crate::eval::{Evaluation, MakeOptions, Manifest, Recolours, best_calibration, evaluate, make};
+use crate::home::Home;
 use crate::printable::field;
+use crate::store::Store;
+
+const NOT_KEPT: &str = "the calibration that was printed is not in use, as it could not be kept";
 
 /// So many of the pairs that the engine was surest of are shown.
 const SHOWN: usize = 5;
@@ -24,7 +30,7 @@ const SHOWN: usize = 5;
 /// Set the threshold between hit and review for pictures like yours: half of a folder's pictures are stored in a temporary
 /// home folder, edits of all and recoloured goods are searched for, and the lowest confidence is chosen that keeps false
 /// hits within --max-false-hit. The home folder is only written to at the end, so an interrupted run changes nothing.
-/// Without a folder: print what is in use.
+/// Exit status: 2 if a picture could not be read; the others count all the same. Without a folder: print what is in use.
 #[derive(Args, Debug)]
 pub(super) struct Calibrate {
     /// Pictures of different goods; labels.ndjson in it may say which show the same (see `eval --make`)
@@ -47,7 +53,7 @@ impl Calibrate {
         }
         settings.require_home()?;
         if self.reset {
-            open_store(&settings.home)?.keep_calibration(None)?;
+            writable(open_store(&settings.home)?, &settings.home)?.keep_calibration(None)?;
         }
         let engine = settings.engine(false)?;
         let (point, on) = (engine.operating_point()?, engine.calibrated_on());
@@ -70,10 +76,11 @@ impl Calibrate {
         let json = settings.json;
         let home = settings.home.clone();
         // A home that is there must open before an hour is spent; a new one is made once there is something to keep.
-        let store = if settings.has_home()? { Some(open_store(&home)?) } else { None };
+        let store = if settings.has_home()? { Some(writable(open_store(&home)?, &home)?) } else { None };
         let terminal = Terminal::new();
         let scratch = Scratch::new()?;
-        let pictures = picture::folder(folder)?.paths();
+        let found = picture::labelled_folder(folder)?;
+        let pictures = found.paths();
         let limit = self.limit.map(|limit| limit as usize);
         let options = MakeOptions { seed: self.seed, limit, recolours: Recolours::All };
         let named = pictures.len().min(limit.unwrap_or(usize::MAX));
@@ -90,26 +97,30 @@ impl Calibrate {
             complain(format_args!("{error}"));
         }
         let usable = named - made.unreadable.len();
+        let all_were_read = made.unreadable.is_empty() && found.unreadable.is_empty();
+        let status = if all_were_read { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
         let evaluation = evaluate(&engine, Manifest::read(&made.manifest)?, SecondLook::Always, &terminal)?;
         let calibration = evaluation.calibration(&model, asked, |_| true);
         let point = match calibration.operating_point(asked, stored()?) {
             Ok(point) => point,
             Err(refused) => return Err(too_few(refused, usable, "about")),
         };
-        let store = match store {
-            Some(store) => store,
-            None => open_store(&home)?,
+        let keep = || match store {
+            Some(store) => Ok(store.keep_calibration(Some(&calibration))?),
+            None => Ok(open_store(&home)?.keep_calibration(Some(&calibration))?),
         };
-        store.keep_calibration(Some(&calibration))?;
+        // What an hour was spent on is printed, whatever becomes of it.
+        let kept: Result<()> = keep();
         let answered = evaluation.answered_at(point.confidence);
         let mut out = stdout();
         if json {
             let report = json!({"id": null, "threshold": point.confidence, "max_false_hit": asked, "seed": self.seed,
-                "pictures": usable, "pairs": calibration.pairs(), "answered": answered,
+                "pictures": usable, "pairs": calibration.pairs(), "answered": answered, "kept": kept.is_ok(),
                 "unseen": calibration.unseen.queries, "look_alikes": calibration.look_alikes.queries,
                 "model": evaluation.model});
             writeln!(out, "{report}")?;
-            return Ok(ExitCode::SUCCESS);
+            kept.context(NOT_KEPT)?;
+            return Ok(status);
         }
         writeln!(
             out,
@@ -127,8 +138,17 @@ impl Calibrate {
             )?;
         }
         nearest_mistakes(&mut out, &evaluation)?;
-        Ok(ExitCode::SUCCESS)
+        kept.context(NOT_KEPT)?;
+        Ok(status)
     }
+}
+
+/// The store, unless nothing can be kept in it.
+fn writable(store: Arc<dyn Store>, home: &Home) -> Result<Arc<dyn Store>> {
+    if store.is_read_only() {
+        bail!("no calibration can be kept in {home}, which this user cannot write to: --home names another");
+    }
+    Ok(store)
 }
 
 /// Two pictures of one good that are not labelled as such look like the worst mistake: the user should know of them.

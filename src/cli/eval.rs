@@ -20,7 +20,8 @@ use crate::printable::{field, line};
 
 /// Store the references of a manifest in a temporary home folder, search for its queries, and print how good the
 /// answers are. Nothing is spent, and your own home folder is not touched. With --max-false-hit, a cut-off is chosen for
-/// that share, too, and the exit status is 1 if the engine makes more false hits.
+/// that share, too, and the exit status is 1 if the engine makes more false hits. It is 2 if a line or a picture could not be
+/// used; what was made of the others is printed all the same.
 #[derive(Args, Debug)]
 pub(super) struct Eval {
     /// NDJSON with lines like {"path":"a.jpg","role":"reference","item":"A"} and
@@ -66,7 +67,7 @@ impl Eval {
             limit: self.limit.map(|limit| limit as usize),
             recolours: Recolours::Turned,
         };
-        let found = picture::folder(folder)?;
+        let found = picture::labelled_folder(folder)?;
         let made = make(folder, &found.paths(), out, options, &Terminal::new())?;
         for error in &made.unreadable {
             complain(format_args!("{error}"));
@@ -123,6 +124,9 @@ impl Eval {
             (Some(most), Some(rate)) => rate <= most,
             _ => true,
         };
+        if !evaluation.bad_lines.is_empty() {
+            return Ok(ExitCode::from(FAILED));
+        }
         Ok(found(kept))
     }
 }

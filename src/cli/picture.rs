@@ -9,6 +9,7 @@ use super::output::{complain, complain_about};
 use super::settings::Settings;
 use crate::config::ConfigError;
 use crate::doors::fetch_largest;
+use crate::eval::LABELS;
 use crate::fetch::{Fetch as _, Fetcher};
 use crate::input::{Folder, Input, PictureSource, Skipped, missed_pictures, skipped_text};
 use crate::photo::{PhotoError, PhotoLimits};
@@ -115,7 +116,17 @@ pub(super) fn tell_of_missing(source: &str, input: &Input) {
 
 /// The pictures of `folder`; what was passed over is told on standard error.
 pub(super) fn folder(folder: &Path) -> Result<Folder> {
-    let found = Folder::read(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    told_folder(folder, |_| true)
+}
+
+/// As [`folder`], where a file may say what the pictures show, which is not passed over.
+pub(super) fn labelled_folder(folder: &Path) -> Result<Folder> {
+    told_folder(folder, |name| name != LABELS)
+}
+
+fn told_folder(folder: &Path, is_told: impl Fn(&str) -> bool) -> Result<Folder> {
+    let mut found = Folder::read(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    found.skipped.retain(|(name, _)| is_told(name));
     for (name, error) in &found.unreadable {
         complain_about(folder.join(name).display(), error);
     }

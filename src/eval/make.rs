@@ -20,7 +20,7 @@ use crate::input::TABLE_PICTURE_NAMES;
 use crate::photo::{Photo, PhotoError, PhotoLimits, encode_jpeg, read_bytes};
 
 /// The file beside the pictures that says which of them show the same goods.
-const LABELS: &str = "labels.ndjson";
+pub const LABELS: &str = "labels.ndjson";
 
 /// Pictures are scaled to this long side, in pixels, before they are edited: shops show about that.
 const MAX_SIDE_PX: u32 = 800;
@@ -56,7 +56,21 @@ pub struct Made {
     /// Pictures to be searched for.
     pub queries: usize,
     /// Pictures that could not be read.
-    pub unreadable: Vec<PhotoError>,
+    pub unreadable: Vec<UnreadablePicture>,
+}
+
+/// A picture of the folder that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}{error}", if names_its_file(error) { String::new() } else { format!("{}: ", path.display()) })]
+pub struct UnreadablePicture {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why not.
+    pub error: PhotoError,
+}
+
+fn names_its_file(error: &PhotoError) -> bool {
+    matches!(error, PhotoError::FileTooLarge { .. } | PhotoError::NotAFile { .. } | PhotoError::Io { .. })
 }
 
 /// The fields of a [`Label`] and the columns that mean them.
@@ -78,7 +92,7 @@ struct Label {
 #[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum LabelProblem {
-    #[error("{0}; a line is like {{\"file\":\"a.jpg\",\"item\":\"A-red\",\"family\":\"A\"}}")]
+    #[error("{}; a line is like {{\"file\":\"a.jpg\",\"item\":\"A-red\",\"family\":\"A\"}}", without_example(.0))]
     Json(Box<LineProblem>),
     #[error("field {field:?} means nothing here; the fields are file, item and family")]
     Unknown { field: String },
@@ -88,6 +102,14 @@ pub enum LabelProblem {
     Twice { file: String },
     #[error("the item {item:?} is in the families {first:?} and {second:?}")]
     TwoFamilies { item: String, first: String, second: String },
+}
+
+/// What is wrong, without what a line of a manifest is like.
+fn without_example(problem: &LineProblem) -> String {
+    match problem {
+        LineProblem::Json(error) => error.to_string(),
+        other => other.to_string(),
+    }
 }
 
 impl From<Box<LineProblem>> for LabelProblem {
@@ -302,7 +324,7 @@ fn read(path: &Path) -> Result<(Vec<u8>, RgbImage), PhotoError> {
 }
 
 enum Failure {
-    Picture(PhotoError),
+    Picture(UnreadablePicture),
     Write(EvalError),
 }
 
@@ -319,7 +341,8 @@ impl Workshop<'_> {
     /// the timing of threads.
     fn make(&self, source: &Source) -> Result<Vec<ManifestLine>, Failure> {
         let Source { number, stored, .. } = *source;
-        let (bytes, picture) = read(&source.path).map_err(Failure::Picture)?;
+        let unreadable = |error| UnreadablePicture { path: source.path.clone(), error };
+        let (bytes, picture) = read(&source.path).map_err(|error| Failure::Picture(unreadable(error)))?;
         let query = |path: String, edit: Option<&Edit>, item, negative| ManifestLine {
             path,
             role: Role::Query,

@@ -28,7 +28,7 @@ use rayon::prelude::*;
 use manifest::picture;
 
 pub use calibrating::best_calibration;
-pub use make::{LabelProblem, Made, MakeOptions, make};
+pub use make::{LABELS, LabelProblem, Made, MakeOptions, UnreadablePicture, make};
 pub use manifest::{BadLine, LineProblem, Manifest, ManifestLine, Negative, Role};
 pub use measures::{
     AtCutoff, Cutoff, Judged, Measures, RecallAtPrecision, Step, micro_ap, percentile, sweep,

@@ -207,6 +207,9 @@ fn a_wrong_label_names_its_line_and_nothing_is_made() {
     };
     let good = r#"{"file":"00.png","item":"A","family":"F"}"#;
     assert!(matches!(problem(&format!("{good}\nnonsense")), (2, LabelProblem::Json(_))));
+    let (_, lacking) = problem(r#"{"file":"00.png"}"#);
+    let told = lacking.to_string();
+    assert!(told.contains("missing field `item`") && !told.contains("role"), "{told}");
     assert!(matches!(problem(&format!("{good}\n\n{good}")), (3, LabelProblem::Twice { .. })));
     let lost = r#"{"file":"no.png","item":"B"}"#;
     assert!(matches!(problem(lost), (1, LabelProblem::NoSuchPicture { .. })));

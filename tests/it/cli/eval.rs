@@ -35,6 +35,51 @@ fn a_folder_becomes_a_manifest_and_the_manifest_a_report() {
 }
 
 #[test]
+fn a_picture_that_cannot_be_read_is_named_and_told_by_the_exit_status_of_each_command() {
+    let shell = Shell::alone();
+    for seed in 0..4 {
+        shell.write(&format!("goods/{seed}.png"), &encoded(&picture(seed), ImageFormat::Png));
+    }
+    let cut = encoded(&picture(9), ImageFormat::Png);
+    shell.write("goods/cut.png", &cut[..cut.len() / 2]);
+    shell.write("goods/labels.ndjson", b"{\"file\":\"1.png\",\"item\":\"A\"}\n");
+    let made = shell.run(&["eval", "--make", "goods", "--out", "set"]);
+    assert!(made.status == 2 && made.err.contains("goods/cut.png: the PNG "), "{made:?}");
+    assert!(!made.err.contains("skipped"), "labels are no picture that is missing: {made:?}");
+    let line = "{\"path\":\"../goods/cut.png\",\"role\":\"query\",\"item\":null}\n";
+    let manifest = std::fs::read_to_string(shell.path("set/manifest.ndjson")).unwrap() + line;
+    shell.write("set/manifest.ndjson", manifest.as_bytes());
+    let judged = shell.run(&["eval", "set/manifest.ndjson"]);
+    assert!(judged.status == 2 && judged.err.contains("cut.png"), "{judged:?}");
+    assert!(judged.out.contains("hit rate"), "{judged:?}");
+    let calibrated = shell.run(&["calibrate", "--max-false-hit", "0.9", "goods"]);
+    assert!(calibrated.status == 2 && calibrated.err.contains("goods/cut.png: the PNG "), "{calibrated:?}");
+    assert!(calibrated.out.contains("hits from confidence"), "{calibrated:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_home_in_which_nothing_can_be_kept_is_refused_before_it_is_calibrated() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shell = Shell::alone().with_home();
+    let lock = |mode| {
+        let catalogue = shell.path("home/catalog.sqlite");
+        std::fs::set_permissions(catalogue, std::fs::Permissions::from_mode(mode)).unwrap();
+        std::fs::set_permissions(shell.path("home"), std::fs::Permissions::from_mode(mode | 0o100)).unwrap();
+    };
+    lock(0o400);
+    // The superuser may write all the same.
+    let refuses = std::fs::File::create(shell.path("home/probe")).is_err();
+    if refuses {
+        for args in [&["calibrate", "no-such-folder"][..], &["calibrate", "--reset"]] {
+            let ran = shell.run(args);
+            assert!(ran.status == 2 && ran.err.contains("no calibration can be kept in"), "{args:?} {ran:?}");
+        }
+    }
+    lock(0o600);
+}
+
+#[test]
 fn more_false_hits_than_allowed_are_told_by_the_exit_status() {
     let shell = Shell::alone();
     shell.write("a.png", &png(1));
