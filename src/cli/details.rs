@@ -7,9 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use super::look::fail;
 use super::output::stdout;
 use super::settings::Settings;
-use super::{advice, found, show};
+use super::{found, show};
 use crate::engine::Mode;
 use crate::offer::{Attribute, OfferDetail, OfferId};
 use crate::printable::{field, line};
@@ -39,12 +40,7 @@ impl DetailsCommand {
         };
         let details = match engine.details(&self.offer_id, mode) {
             Ok(details) => details,
-            Err(error) => {
-                if settings.json {
-                    writeln!(stdout(), "{}", advice::json_of(&self.offer_id, &error))?;
-                }
-                return Err(error.into());
-            }
+            Err(error) => return fail(settings, &json!(self.offer_id), error.into()),
         };
         let mut out = stdout();
         if settings.json {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::picture::Pictures;
 use super::settings::Settings;
 use super::told::Named;
 use super::{FAILED, advice};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::photo_id::PhotoId;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -80,7 +80,7 @@ impl Forget {
 fn photo_of(engine: &Engine, pictures: &Pictures, named: &Path) -> Result<PhotoId> {
     match Named::parse(named, pictures)? {
         Named::Photo(photo_id) if engine.catalog().photo(photo_id)?.is_none() => {
-            bail!("there is no photo {photo_id} in {}", engine.home())
+            Err(EngineError::NoSuchPhoto { photo_id }.into())
         }
         Named::Photo(photo_id) => Ok(photo_id),
         Named::File { bytes, .. } => {

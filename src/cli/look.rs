@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{is_output_error, refuse_precious, stdout, write_file};
+use super::output::{complain, is_output_error, refuse_precious, stdout, write_file};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
-use super::{advice, found, show};
+use super::{FAILED, advice, found, show};
 use crate::doors;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::photo_id::PhotoId;
 use crate::plot;
 use crate::printable::{field, line};
@@ -56,26 +56,30 @@ impl Show {
         let Ok(number) = self.photo_id.parse() else {
             let problem = "is no photo's number, as `search` prints it for what it has matched; `tongkuan offers` takes pictures";
             let error = anyhow!("{} {problem}", self.photo_id);
-            return Err(told_of(settings, &json!(self.photo_id), error));
+            return fail(settings, &json!(self.photo_id), error);
         };
         let engine = settings.existing_engine(false)?;
         print_photo(settings, &engine, PhotoId(number), &json!(number))
-            .map_err(|error| told_of(settings, &json!(number), error))
+            .or_else(|error| fail(settings, &json!(number), error))
     }
 }
 
-/// `error`, once it stands on a line of JSON where those are wanted.
-fn told_of(settings: &Settings, id: &Value, error: anyhow::Error) -> anyhow::Error {
-    if settings.json && !is_output_error(&error) {
+/// Tells `error` of what was named, here and not at the end of the command.
+pub(super) fn fail(settings: &Settings, id: &Value, error: anyhow::Error) -> Result<ExitCode> {
+    if is_output_error(&error) {
+        return Err(error);
+    }
+    if settings.json {
         // What stopped the command matters more than that it could not be printed here.
         let _ = writeln!(stdout(), "{}", advice::json_of(id, error.as_ref()));
     }
-    error
+    complain(advice::explained(error.as_ref()));
+    Ok(ExitCode::from(FAILED))
 }
 
 /// `id` is what the photo was named by.
 fn print_photo(settings: &Settings, engine: &Engine, photo_id: PhotoId, id: &Value) -> Result<ExitCode> {
-    let missing = || anyhow!("there is no photo {} in {}", photo_id.0, engine.home());
+    let missing = || EngineError::NoSuchPhoto { photo_id };
     if settings.json {
         let mut shown = doors::photo(engine, photo_id)?.ok_or_else(missing)?;
         shown["id"] = id.clone();

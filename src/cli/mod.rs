@@ -41,6 +41,7 @@ mod store_goods;
 mod told;
 mod verdicts;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,7 +49,8 @@ use anyhow::{Result, bail};
 use clap::builder::{OsStringValueParser, StyledStr, TypedValueParser as _};
 use clap::error::ContextValue;
 use clap::{Parser, Subcommand};
-use output::{check_stdout, complain, is_broken_pipe};
+use output::{check_stdout, complain, is_broken_pipe, stdout};
+use serde_json::Value;
 use settings::{Common, Settings};
 
 use crate::offer::Price;
@@ -186,19 +188,40 @@ enum Command {
     Manual(manual::Manual),
 }
 
+impl Command {
+    /// Whether standard output is for answers, and not for a protocol or what goes into a file.
+    fn prints_answers(&self) -> bool {
+        match self {
+            Self::Mcp(_) | Self::Completions(_) | Self::Manual(_) => false,
+            Self::Export(export) => !export.is_to_stdout(),
+            Self::Verdicts(verdicts) => !verdicts.is_export(),
+            _ => true,
+        }
+    }
+}
+
 /// Runs the command line of this process, and returns its exit status. What stopped a command stands on standard error.
 #[must_use]
 pub fn run() -> ExitCode {
-    match run_command() {
-        Ok(status) => status,
-        Err(error) => {
-            // The reader of `tongkuan ... | head` knows that it went; the status tells others.
-            if !is_broken_pipe(&error) {
-                complain(advice::explained(error.as_ref()));
-            }
-            ExitCode::from(FAILED)
+    let (ended, tells_in_json) = match Cli::try_parse() {
+        Ok(cli) => {
+            let tells_in_json = cli.common.json && cli.command.prints_answers();
+            (run_command(cli), tells_in_json)
         }
-    }
+        // Help is one of these, too.
+        Err(told) => (refuse(told), false),
+    };
+    ended.unwrap_or_else(|error| {
+        // The reader of `tongkuan ... | head` knows that it went; the status tells others.
+        if !is_broken_pipe(&error) {
+            if tells_in_json {
+                // Where it cannot be printed, it stands on standard error.
+                let _ = writeln!(stdout(), "{}", advice::json_of(Value::Null, error.as_ref()));
+            }
+            complain(advice::explained(error.as_ref()));
+        }
+        ExitCode::from(FAILED)
+    })
 }
 
 /// To be called before [`run`] where the process was started with its standard output closed: what cannot be printed is then
@@ -207,12 +230,8 @@ pub fn stdout_is_closed() {
     output::stdout_is_closed();
 }
 
-fn run_command() -> Result<ExitCode> {
-    let Cli { common, command } = match Cli::try_parse() {
-        Ok(cli) => cli,
-        // Help is one of these, too.
-        Err(told) => return refuse(told),
-    };
+fn run_command(cli: Cli) -> Result<ExitCode> {
+    let Cli { common, command } = cli;
     // The service logs in its own form.
     if !matches!(command, Command::Serve(_) | Command::Mcp(_)) {
         log::start(common.log.as_deref())?;

@@ -114,6 +114,10 @@ pub(super) struct Export {
 }
 
 impl Export {
+    pub(super) fn is_to_stdout(&self) -> bool {
+        self.file == Path::new("-")
+    }
+
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         settings.require_home()?;
         let home = &settings.home;
@@ -125,7 +129,7 @@ impl Export {
             let exported = home.export_parquet(&self.file, now, &mut table_begins)?;
             terminal.step("written", 1, 1);
             exported
-        } else if self.file == Path::new("-") {
+        } else if self.is_to_stdout() {
             check_stdout()?;
             // Not through the guard for terminals: JSON is plain, and may be long.
             home.export(BufWriter::new(io::stdout().lock()), now, &mut progress)?

@@ -44,6 +44,10 @@ enum What {
 }
 
 impl Verdicts {
+    pub(super) fn is_export(&self) -> bool {
+        matches!(self.what, What::Export)
+    }
+
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let engine = match &self.scan {
             None => settings.existing_engine(false)?,

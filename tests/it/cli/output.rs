@@ -84,6 +84,45 @@ fn an_error_in_json_has_its_code_and_the_words_of_the_command_line() {
     assert!(answered.out.contains("`tongkuan --help` tells how to name one"), "{answered:?}");
 }
 
+#[test]
+fn what_ends_a_command_stands_in_json_once_with_its_code() {
+    let shell = Shell::alone().with_home();
+    shell.write("goods/a.png", &png(1));
+    shell.write("not-a-backup", b"nothing");
+    let commands: [(&[&str], Option<&str>); 18] = [
+        (&["same", "1", "99"], Some("no_such_photo")),
+        (&["show", "99"], Some("no_such_photo")),
+        (&["forget", "99"], Some("no_such_photo")),
+        (&["details", "--offline", "--refresh", "600123"], None),
+        (&["similar", "nosuch"], Some("io")),
+        (&["changes", "nosuch"], Some("io")),
+        (&["search", "nosuch"], Some("io")),
+        (&["calibrate", "goods"], None),
+        (&["eval", "nosuch"], None),
+        (&["add", "nosuch"], None),
+        (&["backup", "goods"], Some("move_exists")),
+        (&["restore", "nosuch", "--force"], Some("move_io")),
+        (&["import", "not-a-backup", "--force"], None),
+        (&["stats", "--home", "nosuch"], Some("no_home")),
+        (&["quota", "--home", "nosuch"], Some("no_home")),
+        (&["scan", "nosuch"], Some("scan_folder")),
+        (&["sheet", "nosuch", "--out", "x.csv"], None),
+        (&["stats", "--config", "nosuch"], Some("config_not_read")),
+    ];
+    for (args, code) in commands {
+        let ran = shell.run(&[&["--json"], args].concat());
+        let line = ran.json();
+        let text = line["error"].as_str().unwrap_or_else(|| panic!("{args:?}: {ran:?}"));
+        assert!(ran.status == 2 && ran.err.contains(text), "{args:?}: {ran:?}");
+        assert!(line.get("id").is_some() && line.get("code").is_some(), "{args:?}: {line}");
+        if code.is_some() {
+            assert_eq!(line["code"].as_str(), code, "{args:?}: {line}");
+        }
+        let plain = shell.run(args);
+        assert!(plain.status == 2 && plain.out.is_empty(), "{args:?}: {plain:?}");
+    }
+}
+
 /// Runs with standard output going to nobody.
 fn without_reader(command: &mut Command) -> (Option<i32>, String) {
     let (reader, writer) = std::io::pipe().unwrap();
