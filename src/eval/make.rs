@@ -2,6 +2,7 @@
 //! become queries.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -60,8 +61,7 @@ pub struct Made {
 }
 
 /// A picture of the folder that could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{}{error}", if names_its_file(error) { String::new() } else { format!("{}: ", path.display()) })]
+#[derive(Debug)]
 pub struct UnreadablePicture {
     /// Where it is.
     pub path: PathBuf,
@@ -69,8 +69,15 @@ pub struct UnreadablePicture {
     pub error: PhotoError,
 }
 
-fn names_its_file(error: &PhotoError) -> bool {
-    matches!(error, PhotoError::FileTooLarge { .. } | PhotoError::NotAFile { .. } | PhotoError::Io { .. })
+impl fmt::Display for UnreadablePicture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.error {
+            // They name the file themselves.
+            PhotoError::FileTooLarge { .. } | PhotoError::NotAFile { .. } | PhotoError::Io { .. } => {}
+            _ => write!(f, "{}: ", self.path.display())?,
+        }
+        self.error.fmt(f)
+    }
 }
 
 /// The fields of a [`Label`] and the columns that mean them.

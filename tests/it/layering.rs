@@ -196,6 +196,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "index",
             "input",
+            "paths",
             "photo",
             "photo_id",
             "plot",

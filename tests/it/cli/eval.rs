@@ -44,7 +44,7 @@ fn a_picture_that_cannot_be_read_is_named_and_told_by_the_exit_status_of_each_co
     shell.write("goods/cut.png", &cut[..cut.len() / 2]);
     shell.write("goods/labels.ndjson", b"{\"file\":\"1.png\",\"item\":\"A\"}\n");
     let made = shell.run(&["eval", "--make", "goods", "--out", "set"]);
-    assert!(made.status == 2 && made.err.contains("goods/cut.png: the PNG "), "{made:?}");
+    assert!(made.status == 2 && made.err.contains("goods/cut.png: the png "), "{made:?}");
     assert!(!made.err.contains("skipped"), "labels are no picture that is missing: {made:?}");
     let line = "{\"path\":\"../goods/cut.png\",\"role\":\"query\",\"item\":null}\n";
     let manifest = std::fs::read_to_string(shell.path("set/manifest.ndjson")).unwrap() + line;
@@ -53,7 +53,7 @@ fn a_picture_that_cannot_be_read_is_named_and_told_by_the_exit_status_of_each_co
     assert!(judged.status == 2 && judged.err.contains("cut.png"), "{judged:?}");
     assert!(judged.out.contains("hit rate"), "{judged:?}");
     let calibrated = shell.run(&["calibrate", "--max-false-hit", "0.9", "goods"]);
-    assert!(calibrated.status == 2 && calibrated.err.contains("goods/cut.png: the PNG "), "{calibrated:?}");
+    assert!(calibrated.status == 2 && calibrated.err.contains("goods/cut.png: the png "), "{calibrated:?}");
     assert!(calibrated.out.contains("hits from confidence"), "{calibrated:?}");
 }
 

@@ -115,6 +115,8 @@ fn pictures_that_the_configuration_refuses_wait_and_the_remedy_is_told_once() {
     let shell = Shell::with_sandbox();
     let picture = shell.good(3, "a.jpg");
     assert_eq!(shell.run(&["search", text(&picture)]).status, 1);
+    // An upstream on this machine may be fetched from; now there is none.
+    shell.write("config.toml", b"");
     for _ in 0..2 {
         let ran = shell.run(&["--json", "harvest"]);
         assert_eq!(ran.status, 2, "{ran:?}");
