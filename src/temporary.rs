@@ -81,6 +81,10 @@ impl NewFile {
             let place = Place::Itself(File::options().write(true).open(path)?);
             return Ok(Self { path: path.to_path_buf(), place });
         }
+        if there.is_some() {
+            // One that may not be written is not replaced, either.
+            File::options().write(true).open(path)?;
+        }
         let path =
             if there.is_some() && path.is_symlink() { path.canonicalize()? } else { path.to_path_buf() };
         remove_leftovers(folder_of(&path), BESIDE);

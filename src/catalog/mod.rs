@@ -77,7 +77,7 @@ use crate::presence::Presence;
 use crate::vector::Fingerprint;
 use columns::optional_text;
 use damage::DamageLog;
-use opening::{Access, FileState};
+use opening::{Access, FileState, Opened};
 use set_aside::SetAside;
 
 /// The profile under which the user's own goods are kept, beside those of the upstreams.
@@ -89,6 +89,9 @@ pub(crate) const FILE_NAME: &str = "catalog.sqlite";
 /// How long a writer waits for another process before it gives up.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What to do about a full disk.
+const FREE_ROOM: &str = "free some room there";
+
 /// How long opening waits to store what an earlier run could not: there will be other occasions.
 const OPENING_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -97,9 +100,11 @@ const OPENING_PATIENCE: Duration = Duration::from_millis(200);
 #[allow(missing_docs, reason = "each text says what happened, docs/errors.md what to do")]
 #[non_exhaustive]
 pub enum CatalogError {
-    #[error("cannot open the catalogue {}: {source}; check that the folder exists and may be written to", path.display())]
+    #[error("cannot open the catalogue {}: {source}; {}", path.display(),
+        source.remedy().unwrap_or("check that the folder exists and may be written to"))]
     Open { path: PathBuf, r#source: SqliteFault },
-    #[error("cannot use the home folder {}: {source}; it has to be yours to write", path.display())]
+    #[error("cannot use the home folder {}: {source}; {}", path.display(),
+        if source.kind() == std::io::ErrorKind::StorageFull { FREE_ROOM } else { "it has to be yours to write" })]
     Home { path: PathBuf, r#source: std::io::Error },
     #[error(
         "the catalogue has format {found}, this program knows up to {known}: it was written by a newer version; \
@@ -130,7 +135,7 @@ pub enum CatalogError {
     Journal { path: PathBuf, r#source: std::io::Error },
     #[error("photo {photo_id} was removed while it was being added to; add the good again")]
     PhotoGone { photo_id: PhotoId },
-    #[error("the catalogue failed: {0}")]
+    #[error("the catalogue failed: {}", .0.with_remedy())]
     Sqlite(SqliteFault),
     #[error("cannot use the database {location}: {problem}")]
     DatabaseNotOpened { location: String, problem: String },
@@ -160,8 +165,25 @@ pub enum DatabaseTrouble {
 #[derive(Debug)]
 pub struct SqliteFault(rusqlite::Error);
 
+impl SqliteFault {
+    fn remedy(&self) -> Option<&'static str> {
+        match () {
+            () if opening::is_full(&self.0) => Some(FREE_ROOM),
+            () if opening::is_damage(&self.0) => Some("it is damaged: restore a backup of it"),
+            () => None,
+        }
+    }
+
+    fn with_remedy(&self) -> String {
+        self.remedy().map_or_else(|| self.to_string(), |remedy| format!("{self}; {remedy}"))
+    }
+}
+
 impl fmt::Display for SqliteFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if opening::is_full(&self.0) {
+            return write!(f, "the disk that it is on is full ({})", self.0);
+        }
         self.0.fmt(f)
     }
 }
@@ -285,15 +307,22 @@ impl Catalog {
             CatalogError::Open { path: path.clone(), source }
         };
         let state = FileState::of(&path);
-        let (mut writer, access) = opening::open(&path).map_err(open)?;
+        let Opened { connection: mut writer, access, full } = opening::open(&path).map_err(open)?;
         let migrated = match access {
             Access::ReadWrite => schema::migrate(&mut writer),
             Access::ReadOnly | Access::Immutable => schema::must_be_newest(&writer, &path),
         };
-        migrated.map_err(|e| match e {
-            CatalogError::Sqlite(SqliteFault(error)) => open(error),
-            other => other,
+        let is_full = full.is_some();
+        migrated.map_err(|e| match (e, full) {
+            (CatalogError::Sqlite(SqliteFault(error)), _) => open(error),
+            // It would be converted, or made at all, if the disk had room.
+            (CatalogError::TooOldToRead { .. }, Some(full)) => open(full),
+            (other, _) => other,
         })?;
+        // Else what can only read says of each write that it cannot.
+        if is_full && let Ok(later) = opening::connect_later(&path) {
+            writer = later;
+        }
         if access == Access::ReadWrite {
             leftovers::remove(home, &mut writer);
         }
@@ -496,7 +525,7 @@ impl Catalog {
     fn reopen_if_changed(&self, readers: &mut Readers) -> Result<(), CatalogError> {
         let state = FileState::of(&self.path);
         if readers.state != state {
-            let (connection, access) = opening::open(&self.path)?;
+            let Opened { connection, access, .. } = opening::open(&self.path)?;
             *readers = Readers { idle: vec![connection], access, state };
         }
         Ok(())

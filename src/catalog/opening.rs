@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::SystemTime;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::BUSY_TIMEOUT;
 use super::patience::Wait;
@@ -38,27 +38,57 @@ impl FileState {
     }
 }
 
+/// The file, open.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) access: Access,
+    /// What it could not be opened to be written for, where that is a full disk.
+    pub(super) full: Option<rusqlite::Error>,
+}
+
 /// Opens the file with the first access that it grants.
-pub(super) fn open(path: &Path) -> Result<(Connection, Access), rusqlite::Error> {
+pub(super) fn open(path: &Path) -> Result<Opened, rusqlite::Error> {
     let refused = match connect(path, Access::ReadWrite) {
-        Ok(connection) if connection.is_readonly(rusqlite::MAIN_DB)? => {
-            return Ok((connection, Access::ReadOnly));
+        Ok(connection) => {
+            let is_read_only = connection.is_readonly(rusqlite::MAIN_DB)?;
+            let access = if is_read_only { Access::ReadOnly } else { Access::ReadWrite };
+            return Ok(Opened { connection, access, full: None });
         }
-        Ok(connection) => return Ok((connection, Access::ReadWrite)),
         Err(error) => error,
     };
     // A lock, or damage, is no reason to read without locks.
     if !lies_in_the_medium(&refused) || !path.exists() {
         return Err(refused);
     }
-    if let Ok(connection) = connect(path, Access::ReadOnly) {
-        return Ok((connection, Access::ReadOnly));
-    }
+    let with = |access| Ok::<_, rusqlite::Error>((connect(path, access)?, access));
     let has_log = std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0);
-    if !has_log && let Ok(connection) = connect(path, Access::Immutable) {
-        return Ok((connection, Access::Immutable));
-    }
-    Err(refused)
+    let read = match with(Access::ReadOnly) {
+        Err(_) if !has_log => with(Access::Immutable),
+        read => read,
+    };
+    let Ok((connection, access)) = read else { return Err(refused) };
+    Ok(Opened { connection, access, full: is_full(&refused).then_some(refused) })
+}
+
+/// A connection to write with on a full disk: it says so when it is used, and writes once there is room.
+pub(super) fn connect_later(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Reads nothing, as setting `synchronous` would, which is FULL by itself.
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
+}
+
+/// Whether there is no room for what is to be written. Of the log's index SQLite says so by an I/O error of its own.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
+}
+
+/// Whether the file is no catalogue, or no whole one.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// One more connection with the access that was found.
@@ -137,7 +167,35 @@ fn immutable_uri(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Catalog, CatalogError, FILE_NAME};
     use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_damaged_file_are_told_as_what_they_are() {
+        let told = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            CatalogError::from(error).to_string()
+        };
+        for full in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            let text = told(full);
+            assert!(
+                text.contains("disk that it is on is full") && text.ends_with("free some room there"),
+                "{text}"
+            );
+        }
+        assert!(told(ffi::SQLITE_CORRUPT).ends_with("restore a backup of it"));
+        assert!(!told(ffi::SQLITE_READONLY).contains("full"));
+        let home = tempfile::tempdir().unwrap();
+        drop(Catalog::open(home.path()).unwrap());
+        let file = home.path().join(FILE_NAME);
+        let whole = std::fs::read(&file).unwrap();
+        for bytes in [&whole[..whole.len() / 2], &[7; 8192]] {
+            std::fs::write(&file, bytes).unwrap();
+            let opened = Catalog::open(home.path()).and_then(|catalog| catalog.counts());
+            let text = opened.unwrap_err().to_string();
+            assert!(text.ends_with("it is damaged: restore a backup of it"), "{text}");
+        }
+    }
 
     #[test]
     fn the_write_ahead_log_is_turned_on_as_soon_as_another_connection_has_done_writing() {

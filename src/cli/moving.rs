@@ -140,7 +140,11 @@ impl Export {
             }
             refuse_replacing(&self.file)?;
             let mut new = NewFile::private(&self.file).with_context(unwritable)?;
-            let exported = home.export(BufWriter::new(new.file()), now, &mut progress)?;
+            let exported = home.export(BufWriter::new(new.file()), now, &mut progress);
+            let exported = exported.map_err(|error| match error {
+                MoveError::Io { reason, .. } => MoveError::Io { path: self.file.clone(), reason },
+                other => other,
+            })?;
             new.finish().with_context(unwritable)?;
             exported
         };

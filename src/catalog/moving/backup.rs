@@ -1,7 +1,7 @@
 //! A home as one file, which is a catalogue itself.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -90,7 +90,11 @@ fn write_file(
 /// [`MoveError::NotSound`] when the file is not sound, or of a newer version; [`MoveError::PhotoNumber`].
 pub(crate) fn restore(from: &Path, folder: &Path) -> Result<Counts, MoveError> {
     let copy = folder.join(FILE_NAME);
-    copy_file(from, &copy)?;
+    fs::copy(from, &copy).map_err(|reason| {
+        let is_of_copy = matches!(reason.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        let path = if is_of_copy { copy.as_path() } else { from };
+        MoveError::Io { path: path.to_path_buf(), reason }
+    })?;
     access::keep_to_owner(&copy).map_err(|reason| MoveError::Io { path: copy.clone(), reason })?;
     let counts = sound(&copy, from)?;
     // An older one becomes one of today's here, where nothing is lost if that fails.
@@ -102,23 +106,6 @@ pub(crate) fn restore(from: &Path, folder: &Path) -> Result<Counts, MoveError> {
         return Err(MoveError::InUse { path: copy });
     }
     Ok(counts)
-}
-
-/// Tells of which of the two an error is.
-fn copy_file(from: &Path, to: &Path) -> Result<(), MoveError> {
-    let at = |path: &Path| {
-        let path = path.to_path_buf();
-        move |reason| MoveError::Io { path, reason }
-    };
-    let (mut old, mut new) = (File::open(from).map_err(at(from))?, File::create(to).map_err(at(to))?);
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        let read = old.read(&mut piece).map_err(at(from))?;
-        if read == 0 {
-            return Ok(());
-        }
-        new.write_all(&piece[..read]).map_err(at(to))?;
-    }
 }
 
 fn alike(one: &Counts, other: &Counts) -> bool {
