@@ -471,3 +471,25 @@ fn the_commands_move_a_home_and_say_what_is_in_it() {
     let svg = fs::read_to_string(shell.path("plot.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.matches("<rect").count() > 2, "{svg}");
 }
+
+#[test]
+fn what_killed_commands_have_left_goes_with_the_next_one() {
+    let shell = Shell::alone().with_home();
+    shell.write("home/arriving-aB3xYz/lock", b"");
+    shell.write("home/arriving-aB3xYz/catalog.sqlite", b"half");
+    shell.write("out/.tongkuan-new-aB3xYz/lock", b"");
+    shell.write("out/.tongkuan-new-aB3xYz/catalog.sqlite", b"half");
+    shell.write("out/.tongkuan-new-bC4xYz", b"half of an export");
+    shell.write("out/.tongkuan-trash/1/a.jpg", b"a user's picture");
+    assert_eq!(shell.run(&["backup", "out/b.sqlite"]).status, 0);
+    assert_eq!(shell.run(&["restore", "--force", "out/b.sqlite"]).status, 0);
+    let names = |folder: &str| {
+        let entries = fs::read_dir(shell.path(folder)).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("out"), [".tongkuan-trash", "b.sqlite"]);
+    assert!(!names("home").iter().any(|name| name.starts_with("arriving-")), "{:?}", names("home"));
+}
