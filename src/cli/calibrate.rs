@@ -146,7 +146,10 @@ impl Calibrate {
 /// The store, unless nothing can be kept in it.
 fn writable(store: Arc<dyn Store>, home: &Home) -> Result<Arc<dyn Store>> {
     if store.is_read_only() {
-        bail!("no calibration can be kept in {home}, which this user cannot write to: --home names another");
+        bail!(
+            "no calibration can be kept in {home}, which cannot be written: it is read-only, another user's, or on a full disk; \
+             --home names another"
+        );
     }
     Ok(store)
 }
