@@ -8,7 +8,9 @@ use crate::calibration::OperatingPoint;
 use crate::index::Candidate;
 use crate::photo_id::PhotoId;
 use crate::vector::Thresholds;
-use crate::verify::{Doubt, Evidence, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, Sketch};
+use crate::verify::{
+    Doubt, Evidence, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, SHAPES_AGREE_INLIERS, Sketch,
+};
 
 /// Why a stored picture was taken for the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -310,11 +312,23 @@ impl Policy {
     }
 }
 
+/// Other colours of the same goods have embeddings at least so near (cosine), corners that agree, or fill the frame alike: of 530 pictures of real families
+/// the farthest has 0.27 (docs/benchmarks/verifier.md, "Which variant is shown").
+const VARIANT_FROM_COSINE: f32 = 0.25;
+
 /// Of the candidates that most likely show the same goods in another variant, the one to show: that it is the very picture counts
 /// twice, since of goods in many colours nearly each is another variant (docs/benchmarks/verifier.md, "Which variant is shown").
 fn likeliest_variant(opinions: &[(f32, Match)]) -> Option<Match> {
     let variant = |matched: &Match| matched.evidence.map_or(0.0, |evidence| evidence.other_variant());
-    let variants = opinions.iter().filter(|(_, matched)| variant(matched) >= OTHER_VARIANT_PROBABILITY);
+    let is_near = |matched: &Match| {
+        matched.score >= VARIANT_FROM_COSINE
+            || matched.evidence.is_some_and(|evidence| {
+                evidence.inliers >= SHAPES_AGREE_INLIERS || evidence.is_whole_on_whole()
+            })
+    };
+    let variants = opinions
+        .iter()
+        .filter(|(_, matched)| variant(matched) >= OTHER_VARIANT_PROBABILITY && is_near(matched));
     let worth = |(sure, matched): &(f32, Match)| 2.0 * sure + variant(matched);
     variants.max_by(|a, b| worth(a).total_cmp(&worth(b))).map(|(_, matched)| *matched)
 }
@@ -362,8 +376,8 @@ mod tests {
 
     #[test]
     fn of_variants_the_one_is_shown_that_may_be_the_very_picture() {
-        let finding = |id: i64, same: f32, other_colour: f32| Finding {
-            candidate: Candidate { photo_id: PhotoId(id), score: 0.8 },
+        let finding = |id: i64, score: f32, same: f32, other_colour: f32| Finding {
+            candidate: Candidate { photo_id: PhotoId(id), score },
             sketch: Some(SKETCHES[0].clone()),
             evidence: Some(Evidence {
                 same,
@@ -376,7 +390,13 @@ mod tests {
         };
         let thresholds = Thresholds { same_picture: 0.99, review: 0.95, max_false_hit: None };
         let policy = Policy::new(thresholds, OperatingPoint::UNCALIBRATED);
-        let findings = [finding(1, 0.001, 0.999), finding(2, 0.23, 0.77), finding(3, 0.01, 0.98), finding(4, 0.28, 0.1)];
+        let findings = [
+            finding(1, 0.8, 0.001, 0.999),
+            finding(2, 0.7, 0.23, 0.77),
+            finding(3, 0.6, 0.01, 0.98),
+            finding(4, 0.5, 0.28, 0.1),
+            finding(5, 0.04, 0.29, 0.7),
+        ];
         let Verdict::Review(shown) = policy.judge(&findings, &|_, _| None) else { panic!("no review") };
         assert_eq!((shown.photo_id, shown.doubt), (PhotoId(2), Some(Doubt::OtherVariant)));
     }

@@ -18,11 +18,11 @@ pub const OTHER_VARIANT_PROBABILITY: f32 = 0.5;
 /// The shapes agree from this correlation of the brightness on, or from so many agreeing corners on: so do 99 % of real
 /// families, and half of the few unlike pictures that the judge takes for variants do not (docs/benchmarks/pair-judge.md).
 const SHAPES_AGREE_LIKENESS: f32 = 0.4;
-const SHAPES_AGREE_INLIERS: f32 = 6.0;
+pub(crate) const SHAPES_AGREE_INLIERS: f32 = 6.0;
 
 /// Raised when another confidence follows from the same evidence: what was remembered of recognised files and decided about
-/// scanned ones is then judged again. 2: a few words or small goods on another ground.
-pub(crate) const CONFIDENCE_RULES: u8 = 2;
+/// scanned ones is then judged again. 2: a few words or small goods on another ground. 3: pictures in which nothing has changed.
+pub(crate) const CONFIDENCE_RULES: u8 = 3;
 
 /// Why a picture that stands out was not taken for the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
