@@ -72,7 +72,9 @@ mod tests {
     #[test]
     fn noise_of_compression_agrees_and_a_small_part_of_another_colour_does_not() {
         let noise = pair(|x, y, place| {
-            place.iter_mut().for_each(|v| *v += if (x + y) % 2 == 0 { 9.0 } else { -9.0 })
+            for v in place.iter_mut() {
+                *v += if (x + y) % 2 == 0 { 9.0 } else { -9.0 };
+            }
         });
         assert!(noise.agrees_everywhere());
         let coloured = pair(|x, y, place| {
@@ -83,11 +85,17 @@ mod tests {
         assert!(!coloured.agrees_everywhere());
         let word = pair(|x, y, place| {
             if (20..22).contains(&x) && (30..32).contains(&y) {
-                place[..4].iter_mut().for_each(|v| *v += 14.0);
+                for v in &mut place[..4] {
+                    *v += 14.0;
+                }
             }
         });
         assert!(!word.agrees_everywhere());
-        let brighter = pair(|_, _, place| place[..4].iter_mut().for_each(|v| *v += 14.0));
+        let brighter = pair(|_, _, place| {
+            for v in &mut place[..4] {
+                *v += 14.0;
+            }
+        });
         assert!(!brighter.agrees_everywhere());
     }
 
