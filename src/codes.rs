@@ -327,6 +327,7 @@ mod input {
         RowProblem {
             Json => "row_json",
             Damaged => "row_damaged",
+            SampleJson => "sample_json",
             Field => "row_field",
             Price => "row_price",
             NoPicture => "row_no_picture",

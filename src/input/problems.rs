@@ -43,6 +43,10 @@ pub enum RowProblem {
     Json { problem: String },
     #[error("the row holds bytes that are no characters: save the file as UTF-8")]
     Damaged,
+    #[error(
+        "{name}, in which the key stands, is no JSON object that can be read ({problem}): write it again"
+    )]
+    SampleJson { name: String, problem: String },
     #[error("field {field:?}: {found} is not {wanted}")]
     Field { field: String, found: String, wanted: &'static str },
     #[error("field {field:?}: {problem}")]

@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::good::Row;
 use super::names::{PICTURE_ENDINGS, plain};
 use super::source::PictureSource;
-use super::{Columns, InputError, MAX_ROW_BYTES};
+use super::{Columns, InputError, MAX_ROW_BYTES, ReadProblem, RowProblem};
 
 /// Endings of what is said of a picture beside it. A table (`csv`) beside a picture of its name is rather a list.
 const SIDES: [&str; 6] = ["json", "txt", "cls", "caption", "id", "text"];
@@ -35,6 +35,20 @@ fn sample_of(name: &str) -> (String, String) {
 fn is_picture(ending: &str) -> bool {
     let last = ending.rsplit('.').next().unwrap_or_default();
     PICTURE_ENDINGS.contains(&last)
+}
+
+fn fields_of(json: &Member) -> Result<Fields, InputError> {
+    let wrong = |problem| RowProblem::SampleJson { name: json.name().to_owned(), problem };
+    let bytes = match json.read(MAX_ROW_BYTES as u64) {
+        Err(ReadProblem::TooLarge { limit_bytes, .. }) => {
+            return Err(wrong(format!("more than {limit_bytes} bytes")).into());
+        }
+        read => read?,
+    };
+    Fields::from_json(String::from_utf8_lossy(&bytes).trim()).map_err(|problem| match problem {
+        RowProblem::Json { problem } => wrong(problem).into(),
+        _ => wrong("bytes that are no characters".to_owned()).into(),
+    })
 }
 
 impl Samples {
@@ -78,8 +92,7 @@ impl Samples {
         let (sample, _) = sample_of(&name);
         let mut key = None;
         if let (Some(column), Some(json)) = (&self.columns.key, self.json.get(&sample)) {
-            let bytes = json.read(MAX_ROW_BYTES as u64)?;
-            key = Fields::from_json(String::from_utf8_lossy(&bytes).trim())?.column(column);
+            key = fields_of(json)?.column(column);
         }
         Ok(Row { key, is_id_given: true, ..Row::of_picture(picture, sample) })
     }

@@ -3,6 +3,7 @@
 mod bound;
 mod check;
 mod check_rows;
+mod check_sources;
 mod eval;
 mod fetch;
 mod goods;
