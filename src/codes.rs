@@ -308,6 +308,7 @@ mod input {
             UnpacksTooLarge => "archive_too_large",
             SeveralLists => "archive_several_lists",
             Spreadsheet => "spreadsheet",
+            ArchivesInFolder => "archives_in_folder",
             Found => "not_a_list";
             of Source, Photo
         }

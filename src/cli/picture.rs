@@ -11,7 +11,7 @@ use crate::config::ConfigError;
 use crate::doors::fetch_largest;
 use crate::eval::LABELS;
 use crate::fetch::{Fetch as _, Fetcher};
-use crate::input::{Folder, Input, PictureSource, Skipped, missed_pictures, skipped_text};
+use crate::input::{Folder, Input, PictureSource, Skipped, missed_pictures, passed_archives, skipped_text};
 use crate::photo::{PhotoError, PhotoLimits};
 
 /// What a picture's argument is called in the help.
@@ -109,6 +109,11 @@ pub(super) fn name_missed(source: &str, skipped: &[(String, Skipped)]) {
 pub(super) fn tell_of_missing(source: &str, input: &Input) {
     let report = input.report();
     name_missed(source, &report.skipped);
+    if let Some((count, example)) = passed_archives(source, &report.skipped) {
+        complain(format_args!(
+            "{source}: archives or Parquet files in it ({count}) are not opened: name them themselves, such as {example}"
+        ));
+    }
     if report.items == 0 {
         complain(format_args!("{source}: there is no picture in it"));
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zip::ZipArchive;
 
+use super::magic::is_tar;
 use super::names::{bytes_text, plain};
 use super::{FileProblem, ReadProblem, folder};
 use crate::photo::PhotoFormat;
@@ -211,11 +212,6 @@ impl<R: Seek> Seek for Tar<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         Ok(self.reader.seek(to)?.saturating_sub(self.start))
     }
-}
-
-/// Whether a tar begins with these bytes.
-pub(super) fn is_tar(head: &[u8]) -> bool {
-    head.get(257..262) == Some(b"ustar")
 }
 
 /// Where another tar begins behind the zeros of an end mark, be it cut off within its first header; `None` at the end, or where

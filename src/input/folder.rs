@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::names::{is_called_picture, name_text};
-
+use super::magic::archive_of;
+use super::names::{is_called_picture, joined, name_text};
 use crate::photo::{PhotoError, PhotoFormat};
 
 /// Files of one folder; more are refused.
@@ -42,6 +42,8 @@ pub enum Skipped {
     Empty,
     /// Its bytes are none of a picture.
     NotAPicture,
+    /// An archive or a Parquet file: those in a folder are not opened.
+    Archive(&'static str),
     /// Hidden, a thumbnail, a file that is not whole yet, or something that a system left.
     SystemFile,
     /// A link that leads nowhere, or back to a folder that is read anyway.
@@ -55,7 +57,7 @@ pub enum Skipped {
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Format(name) => name,
+            Self::Format(name) | Self::Archive(name) => name,
             Self::Empty => "empty",
             Self::NotAPicture => "not a picture",
             Self::SystemFile => "hidden or left by a system",
@@ -94,6 +96,17 @@ pub fn skipped_text(skipped: &[(String, Skipped)]) -> Option<String> {
         _ => format!(" (convert {} to JPEG or PNG first)", formats.join(", ")),
     };
     (!parts.is_empty()).then(|| format!("{} skipped: {}{remedy}", skipped.len(), parts.join(", ")))
+}
+
+/// How many archives and Parquet files of `folder` were passed over, and how to name those that are called as the first one is,
+/// such as `shards/*.tar`; `None` without any.
+#[must_use]
+pub fn passed_archives(folder: &str, skipped: &[(String, Skipped)]) -> Option<(usize, String)> {
+    let mut archives = skipped.iter().filter(|(_, kind)| matches!(kind, Skipped::Archive(_)));
+    let (first, _) = archives.next()?;
+    let (within, name) = first.rsplit_once('/').map_or(("", first.as_str()), |(within, name)| (within, name));
+    let name = name.rsplit_once('.').map_or_else(|| name.to_owned(), |(_, ending)| format!("*.{ending}"));
+    Some((1 + archives.count(), joined(&joined(folder, within), &name)))
 }
 
 /// Of what was passed over, the files that are pictures by their names: they may be missed.
@@ -257,7 +270,9 @@ impl Walk {
 fn look(path: &Path) -> io::Result<Option<Skipped>> {
     let mut head = Vec::with_capacity(PhotoFormat::SNIFF_BYTES);
     File::open(path)?.take(PhotoFormat::SNIFF_BYTES as u64).read_to_end(&mut head)?;
-    Ok(PhotoFormat::sniff(&head).err().map(|error| Skipped::of(&error)))
+    let Err(error) = PhotoFormat::sniff(&head) else { return Ok(None) };
+    let name = path.to_string_lossy();
+    Ok(Some(archive_of(&head, &name).map_or_else(|| Skipped::of(&error), Skipped::Archive)))
 }
 
 #[cfg(test)]

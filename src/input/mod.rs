@@ -7,6 +7,7 @@ mod archive;
 mod fields;
 mod folder;
 mod good;
+mod magic;
 mod names;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::vec;
 
 pub use archive::Member;
-pub use folder::{Folder, FolderPicture, Skipped, missed_pictures, skipped_text};
+pub use folder::{Folder, FolderPicture, Skipped, missed_pictures, passed_archives, skipped_text};
 pub use good::{Row, Wanted};
 pub use price::{PriceProblem, parse_price};
 pub use problems::{FileProblem, InputError, ReadProblem, RowProblem, SourceProblem};
@@ -37,9 +38,10 @@ pub use source::PictureSource;
 pub use text::TextEncoding;
 
 use crate::photo::{Digest, PhotoError, PhotoLimits};
-use archive::{Archive, UntilCut, is_tar, spooled};
+use archive::{Archive, UntilCut, spooled};
 use fields::Fields;
 use good::Base;
+use magic::is_tar;
 use names::is_called_picture;
 use samples::Samples;
 use sniff::{Kind, NAME_A_LIST, is_list, is_prose, kind_of};
@@ -164,7 +166,7 @@ impl Input {
         };
         let metadata = fs::metadata(&path)?;
         if metadata.is_dir() {
-            return Ok(Self::folder(Folder::read(&path)?));
+            return Self::folder(Folder::read(&path)?, &path.display().to_string());
         }
         if is_device(&metadata) {
             let remedy = "name a file or folder, or - for standard input";
@@ -212,14 +214,20 @@ impl Input {
         Self::ready(vec![Item::without_key(name.clone(), Ok(Row::of_picture(picture, name)))])
     }
 
-    fn folder(folder: Folder) -> Self {
+    fn folder(folder: Folder, name: &str) -> Result<Self, FileProblem> {
         let Folder { pictures, skipped, unreadable } = folder;
+        if pictures.is_empty()
+            && unreadable.is_empty()
+            && let Some((count, example)) = passed_archives(name, &skipped)
+        {
+            return Err(FileProblem::ArchivesInFolder { count, example });
+        }
         let good = |FolderPicture { name, path }| {
             Item::without_key(name.clone(), Ok(Row::of_picture(PictureSource::File(path), name)))
         };
         let failed = |(place, error)| Item::without_key(place, Err(FileProblem::Read(error).into()));
         let items = unreadable.into_iter().map(failed).chain(pictures.into_iter().map(good)).collect();
-        Self { report: Report { skipped, ..Report::default() }, ..Self::ready(items) }
+        Ok(Self { report: Report { skipped, ..Report::default() }, ..Self::ready(items) })
     }
 
     /// Reads what `reader` gives; `path` is where it can be opened again.

@@ -39,6 +39,11 @@ pub(super) fn plain(name: &str) -> String {
     parts.join("/")
 }
 
+/// A place below a folder or in an archive, for people.
+pub(super) fn joined(folder: &str, place: &str) -> String {
+    if place.is_empty() { folder.to_owned() } else { format!("{}/{place}", folder.trim_end_matches('/')) }
+}
+
 /// How the names of pictures end, those that cannot be read included.
 pub(super) const PICTURE_ENDINGS: [&str; 15] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "avif", "heic", "heif", "tif", "tiff", "jxl",

@@ -146,6 +146,10 @@ pub enum FileProblem {
         "is an Excel workbook or another spreadsheet: save the sheet as \"CSV UTF-8\" and name that file"
     )]
     Spreadsheet,
+    #[error(
+        "holds archives or Parquet files ({count}) and no picture: in a folder they are not opened; name them themselves, such as {example}"
+    )]
+    ArchivesInFolder { count: usize, example: String },
     #[error("is {found}: {remedy}")]
     Found { found: &'static str, remedy: &'static str },
     #[error(transparent)]

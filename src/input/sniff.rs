@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::archive::is_tar;
+use super::magic::is_tar;
 use super::names::{PICTURE_ENDINGS, ending_of};
 use super::text;
 use super::{FileProblem, PictureSource, SourceProblem};

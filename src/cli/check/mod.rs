@@ -90,8 +90,9 @@ pub(super) struct Check {
     ///
     /// A list is NDJSON with lines like {"path":"a.jpg","id":"A-1"}, a JSON array of such objects, a CSV or TSV with a
     /// header, or one path or address a line. Paths are relative to the list. In a webdataset shard, files that are called
-    /// alike up to the first dot are one sample, whose name is its key. A Parquet file has a column of paths, of addresses,
-    /// or of the pictures' bytes. Addresses are fetched, unless --offline
+    /// alike up to the first dot are one sample, whose name is its key. Archives in a folder are not opened: name them,
+    /// as shards/*.tar. A Parquet file has a column of paths, of addresses, or of the pictures' bytes. Addresses are fetched,
+    /// unless --offline
     #[arg(required_unless_present = "rejudge", value_name = "SOURCE", value_parser = super::any_path())]
     sources: Vec<PathBuf>,
     /// Store what is not seen, so that copies of it are seen from then on
@@ -171,10 +172,12 @@ impl Check {
         let input_columns = self.input_columns();
         let open =
             |source: &PathBuf| (source.display().to_string(), Input::open_with(source, &input_columns));
-        let inputs: Vec<_> = self.sources.iter().map(open).collect();
+        let mut inputs: Vec<_> = self.sources.iter().map(open).collect();
         // A mistake in the only name is told before a model is loaded.
-        if let [(name, Err(problem))] = &inputs[..] {
-            bail!("{name}: {problem}");
+        if let Some((name, Err(problem))) =
+            inputs.pop_if(|(_, input)| input.is_err() && self.sources.len() == 1)
+        {
+            return Err(anyhow::Error::from(problem).context(name));
         }
         let total: usize = inputs.iter().map(|(_, input)| input.as_ref().map_or(1, Input::len_hint)).sum();
         let total = u64::try_from(total).ok().filter(|total| *total > 0);
