@@ -107,6 +107,7 @@ fn advice(code: &str) -> Option<&'static str> {
         "upstream_not_configured" => {
             "name it, as with --upstream aop; `tongkuan --help` tells its credentials"
         }
+        "no_picture_column" | "row_no_picture" => "`check` and `sheet` take another name of it with --column",
         "offline" => "--offline forbids it, too",
         "no_home" => "--home names another; `tongkuan add` or a search that is not offline makes one there",
         "home_not_readable" => "--home names another",

@@ -215,6 +215,11 @@ impl Fields {
         self.by_name.insert(normal(name), (name.trim().to_owned(), value));
     }
 
+    /// As [`Fields::insert`], of the value that says where the picture is; errors call it `name`.
+    pub(super) fn insert_picture(&mut self, name: &str, value: Value) {
+        self.by_name.insert(PICTURE[0].to_owned(), (name.trim().to_owned(), value));
+    }
+
     /// Has the column `name`, and no other, say where the picture is.
     pub(super) fn picture_is(&mut self, name: &str) {
         let value = self.by_name.remove(&normal(name));

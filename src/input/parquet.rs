@@ -10,10 +10,10 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
-use parquet::schema::types::ColumnDescriptor;
+use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
 use super::fields::{Fields, ID, PICTURE, Value, normal};
-use super::good::{self, Base, id};
+use super::good::{self, Base, id, written_name};
 use super::names::bytes_text;
 use super::source::PictureSource;
 use super::{Columns, FileProblem, InputError, Item, Row};
@@ -91,6 +91,24 @@ fn damaged(error: ParquetError) -> FileProblem {
     FileProblem::Parquet { problem: error.to_string() }
 }
 
+/// The struct that a picture's bytes are in, else the column itself.
+fn outer(name: &str) -> &str {
+    name.strip_suffix(INNER_BYTES).and_then(|name| name.strip_suffix('.')).unwrap_or(name)
+}
+
+/// The columns by their names, for people: `leaves`, which are read, and lists.
+fn header_of(leaves: &[(usize, String)], schema: &SchemaDescriptor) -> String {
+    let mut names: Vec<String> = leaves.iter().map(|(_, name)| name.clone()).collect();
+    let lists = schema.columns().iter().filter(|column| column.max_rep_level() > 0);
+    for list in lists.filter_map(|column| column.path().parts().first()) {
+        let named = format!("{list} [a list: not read, as a row has one picture]");
+        if !names.contains(&named) {
+            names.push(named);
+        }
+    }
+    names.join(", ")
+}
+
 fn meaning_of(column: &ColumnDescriptor) -> Meaning {
     if let Some(LogicalType::String | LogicalType::Json | LogicalType::Enum) = column.logical_type_ref() {
         return Meaning::Text;
@@ -131,13 +149,11 @@ impl Rows {
                 return Err(FileProblem::ColumnTwice { column: column.clone() });
             }
         }
-        let header = || leaves.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let header = || header_of(&leaves, &schema);
         // `image` stands for `image.bytes`, too.
         let find = |wanted: &str| {
             let wanted = normal(wanted);
-            let inner = |name: &str| {
-                name.strip_suffix(INNER_BYTES).and_then(|name| name.strip_suffix('.')).map(normal)
-            };
+            let inner = |name: &str| Some(normal(outer(name))).filter(|_| outer(name) != name);
             let same = leaves.iter().find(|(_, name)| normal(name) == wanted);
             same.or_else(|| leaves.iter().find(|(_, name)| inner(name).as_ref() == Some(&wanted)))
         };
@@ -233,22 +249,33 @@ impl Rows {
                 Cell::Empty => Value::Empty,
             };
             if Some(column.leaf) == self.path {
-                path = Some(value.clone());
+                path = Some((&column.name, value.clone()));
             }
-            fields.insert(if is_picture { PICTURE[0] } else { &column.name }, value);
+            if is_picture {
+                fields.insert_picture(outer(&column.name), value);
+            } else {
+                fields.insert(&column.name, value);
+            }
         }
         *key = self.key.as_ref().and_then(|key| fields.column(key));
         let row = match bytes {
             None => {
-                if let Some(path) = path.filter(|path| *path != Value::Empty) {
-                    fields.insert(PICTURE[0], path);
+                if let Some((name, path)) = path.filter(|(_, path)| *path != Value::Empty) {
+                    fields.insert_picture(name, path);
                 }
                 Row::of_fields(&mut fields, &self.base, self.meant, given)?
             }
             Some(bytes) => {
                 *given = id(&mut fields)?;
                 let is_id_given = given.is_some();
-                let name = given.clone().unwrap_or_else(|| place.to_owned());
+                // A good needs an id that no other file has, which a path within a data set is not.
+                let path = match path {
+                    Some((_, Value::Text(path))) if self.meant == good::Wanted::PictureAlone => {
+                        Some(written_name(&path)).filter(|path| !path.is_empty())
+                    }
+                    _ => None,
+                };
+                let name = given.clone().or(path).unwrap_or_else(|| place.to_owned());
                 let plain = Row::of_picture(PictureSource::Bytes(bytes), name);
                 Row { is_id_given, ..plain }
             }

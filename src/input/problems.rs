@@ -114,9 +114,7 @@ pub enum FileProblem {
     TooManyColumns { limit: usize },
     #[error("the column {column:?} stands twice in the header: rename or delete one of the two")]
     ColumnTwice { column: String },
-    #[error(
-        "no column names a picture (the header is: {header}): call it \"path\", \"image\", \"url\" or 图片"
-    )]
+    #[error("no column names a picture (there are: {header}): call it \"path\", \"image\", \"url\" or 图片")]
     NoPictureColumn { header: String },
     #[error("has no column {column:?} (there are: {header}): name one of those")]
     NoSuchColumn { column: String, header: String },

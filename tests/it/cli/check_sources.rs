@@ -1,5 +1,12 @@
-//! `tongkuan check`: shards and folders of them.
+//! `tongkuan check`: shards and folders of them, and files of rows in Parquet.
 
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use serde_json::Value;
 
 use super::Shell;
@@ -8,6 +15,22 @@ use crate::fakes::png;
 
 fn of(lines: &[Value], name: &str) -> Vec<String> {
     lines.iter().map(|line| line[name].as_str().unwrap_or("-").to_owned()).collect()
+}
+
+/// A Parquet file with columns of bytes: their values, and the level of each row. Without columns it has no rows.
+fn parquet_of(path: &Path, schema: &str, columns: &[(&[&[u8]], &[i16])]) {
+    let schema = Arc::new(parse_message_type(&format!("message m {{ {schema} }}")).unwrap());
+    let mut writer =
+        SerializedFileWriter::new(fs::File::create(path).unwrap(), schema, Arc::default()).unwrap();
+    let mut group = (!columns.is_empty()).then(|| writer.next_row_group().unwrap());
+    for (values, levels) in columns {
+        let values: Vec<ByteArray> = values.iter().map(|value| ByteArray::from(value.to_vec())).collect();
+        let mut column = group.as_mut().unwrap().next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&values, Some(levels), None).unwrap();
+        column.close().unwrap();
+    }
+    group.map(|group| group.close().unwrap());
+    writer.close().unwrap();
 }
 
 #[test]
@@ -39,6 +62,40 @@ fn a_folder_of_archives_alone_is_an_error_and_those_beside_pictures_are_told_of(
     assert_eq!(ran.status, 0, "{ran:?}");
     assert!(ran.err.contains("shards: archives or Parquet files in it (3) are not opened"), "{}", ran.err);
     assert!(ran.err.contains("3 skipped: 1 Parquet, 2 tar"), "{}", ran.err);
+}
+
+#[test]
+fn a_row_of_a_parquet_file_is_called_by_its_path_and_its_column() {
+    let shell = Shell::alone();
+    let (one, two) = (png(1), png(2));
+    let image = "OPTIONAL group image { OPTIONAL BYTE_ARRAY bytes; OPTIONAL BYTE_ARRAY path (STRING); }";
+    let columns: [(&[&[u8]], &[i16]); 2] = [(&[&one, &two], &[2, 2, 0]), (&[b"./x/1.png"], &[2, 1, 0])];
+    parquet_of(&shell.path("in.parquet"), image, &columns);
+    let ran = shell.run(&["check", "--add", "in.parquet"]);
+    let lines = ran.lines();
+    assert_eq!(of(&lines, "id"), ["x/1.png", "in.parquet:2", "in.parquet:3"]);
+    assert!(ran.err.contains("in.parquet:3: field \"image\" is empty"), "{}", ran.err);
+    // A good needs a name that other files do not have.
+    let added = shell.run(&["--json", "add", "in.parquet"]).lines();
+    assert_eq!(of(&added, "id")[0], "in.parquet:1");
+}
+
+#[test]
+fn a_parquet_file_whose_columns_are_not_known_says_which_there_are_and_how_to_name_one() {
+    let shell = Shell::alone().with_home();
+    let picture = png(1);
+    let nested = "OPTIONAL group item { OPTIONAL group shot { OPTIONAL BYTE_ARRAY bytes; } }";
+    let columns: [(&[&[u8]], &[i16]); 1] = [(&[&picture], &[3])];
+    parquet_of(&shell.path("nested.parquet"), nested, &columns);
+    let ran = shell.run(&["--json", "check", "nested.parquet"]);
+    assert_eq!((ran.status, &ran.json()["code"]), (2, &"no_picture_column".into()), "{ran:?}");
+    assert!(ran.err.contains("(there are: item.shot.bytes)") && ran.err.contains("--column"), "{}", ran.err);
+    assert_eq!(shell.run(&["check", "--column", "item.shot.bytes", "nested.parquet"]).status, 0);
+    let list = "OPTIONAL group images (LIST) { REPEATED group list { OPTIONAL group element {
+        OPTIONAL BYTE_ARRAY bytes; OPTIONAL BYTE_ARRAY path; } } }";
+    parquet_of(&shell.path("list.parquet"), list, &[]);
+    let ran = shell.run(&["check", "list.parquet"]);
+    assert!(ran.status == 2 && ran.err.contains("images [a list: not read"), "{ran:?}");
 }
 
 #[test]

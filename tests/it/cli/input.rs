@@ -217,7 +217,7 @@ fn what_has_no_end_or_is_no_list_ends_in_an_error() {
         ("deep.json", "deep.json:1: brackets lie more than 64 deep"),
         ("cut.json", "cut.json:1: this value or array does not end"),
         ("open.csv", "open.csv:2: a row is longer than 1048576 bytes: close the quote"),
-        ("columns.csv", "no column names a picture (the header is: id, title)"),
+        ("columns.csv", "no column names a picture (there are: id, title)"),
         ("no-such.csv", "no-such.csv: cannot be read"),
         ("ftp://host/a.jpg", "ftp"),
     ] {
