@@ -20,10 +20,11 @@ pub(crate) enum Kind {
 }
 
 /// All columns, in their order.
-pub(crate) const COLUMNS: [(&str, Kind); 23] = [
+pub(crate) const COLUMNS: [(&str, Kind); 24] = [
     ("row", Kind::Whole),
     ("id", Kind::Text),
     ("key", Kind::Text),
+    ("source", Kind::Text),
     ("outcome", Kind::Text),
     ("photo_id", Kind::Whole),
     ("added", Kind::Truth),
@@ -84,8 +85,8 @@ impl Columns {
     }
 }
 
-/// The line of a checked picture as JSON. Its fields, in any order, are those of `tongkuan check`: `row`, `id` and `key` of the
-/// picture; `outcome`, `photo_id`, `added`, `matched_*`, `rule`, `score`, `confidence`, `why`, `rivals`, `threshold`,
+/// The line of a checked picture as JSON. Its fields, in any order, are those of `tongkuan check`: `row`, `id`, `key` and
+/// `source` of the picture; `outcome`, `photo_id`, `added`, `matched_*`, `rule`, `score`, `confidence`, `why`, `rivals`, `threshold`,
 /// `max_false_hit`, `compared_with` and `contest` of [`Checked`]; or `error` and `code`.
 #[derive(Clone, Debug, Default)]
 pub struct CheckedLine(Map<String, Value>);

@@ -42,7 +42,7 @@ use archive::{Archive, UntilCut, spooled};
 use fields::Fields;
 use good::Base;
 use magic::is_tar;
-use names::is_called_picture;
+use names::{is_called_picture, joined};
 use samples::Samples;
 use sniff::{Kind, NAME_A_LIST, is_list, is_prose, kind_of};
 
@@ -124,6 +124,8 @@ pub struct Input {
     items: Items,
     /// Is told of after all others.
     last: Option<Item>,
+    /// The folder or archive that the items' places are in.
+    root: Option<String>,
     report: Report,
     columns: Columns,
 }
@@ -182,6 +184,15 @@ impl Input {
         &self.report
     }
 
+    /// The place of one of its items with the folder or archive that it is in: `shards/7.tar/000017.jpg`.
+    #[must_use]
+    pub fn full_place(&self, item: &Item) -> String {
+        match &self.root {
+            Some(root) if *root != item.place => joined(root, &item.place),
+            _ => item.place.clone(),
+        }
+    }
+
     /// At least so many items follow.
     #[must_use]
     pub fn len_hint(&self) -> usize {
@@ -194,14 +205,13 @@ impl Input {
         }
     }
 
+    fn of_items(items: Items, columns: &Columns) -> Self {
+        let columns = columns.clone();
+        Self { first: None, items, last: None, root: None, report: Report::default(), columns }
+    }
+
     fn ready(items: Vec<Item>) -> Self {
-        Self {
-            first: None,
-            items: Items::Ready(items.into_iter()),
-            last: None,
-            report: Report::default(),
-            columns: Columns::default(),
-        }
+        Self::of_items(Items::Ready(items.into_iter()), &Columns::default())
     }
 
     /// A single picture; a file is named as it was on the command line, so that two of one name stay two.
@@ -227,7 +237,8 @@ impl Input {
         };
         let failed = |(place, error)| Item::without_key(place, Err(FileProblem::Read(error).into()));
         let items = unreadable.into_iter().map(failed).chain(pictures.into_iter().map(good)).collect();
-        Ok(Self { report: Report { skipped, ..Report::default() }, ..Self::ready(items) })
+        let report = Report { skipped, ..Report::default() };
+        Ok(Self { root: Some(name.to_owned()), report, ..Self::ready(items) })
     }
 
     /// Reads what `reader` gives; `path` is where it can be opened again.
@@ -322,14 +333,13 @@ impl Input {
             });
         }
         let items = Items::Rows { records: Box::new(records), base, name: name.to_owned() };
-        Ok(Self { first: None, items, last: None, report: Report::default(), columns: columns.clone() })
+        Ok(Self::of_items(items, columns))
     }
 
     #[cfg(feature = "parquet")]
     fn parquet(file: File, name: &str, folder: &Path, columns: &Columns) -> Result<Self, FileProblem> {
         let rows = parquet::Rows::open(file, name, folder, columns)?;
-        let items = Items::Parquet(Box::new(rows));
-        Ok(Self { first: None, items, last: None, report: Report::default(), columns: columns.clone() })
+        Ok(Self::of_items(Items::Parquet(Box::new(rows)), columns))
     }
 
     #[cfg(not(feature = "parquet"))]
@@ -353,12 +363,10 @@ impl Input {
             }
         };
         let mut input = list.unwrap_or_else(|| Self {
-            first: None,
-            items: Items::Members(members.into_iter(), Box::new(samples)),
-            last: None,
             report: Report { skipped, ..Report::default() },
-            columns: columns.clone(),
+            ..Self::of_items(Items::Members(members.into_iter(), Box::new(samples)), columns)
         });
+        input.root = Some(name.to_owned());
         if archive.is_cut {
             input.last = Some(Item::without_key(name.to_owned(), Err(FileProblem::ArchiveCut.into())));
         }
@@ -415,16 +423,12 @@ impl Input {
             Items::Parquet(rows) => rows.next(),
             Items::Members(members, samples) => loop {
                 let member = members.next()?;
-                let name = member.name().to_owned();
                 match member.look() {
-                    Ok(None) => {
-                        let id = samples.id_of(&name);
-                        let row = samples.row(member);
-                        let key = row.as_ref().ok().and_then(|row| row.key.clone());
-                        return Some(Item { place: name, id, key, row });
+                    Ok(None) => return Some(samples.item(member)),
+                    Ok(Some(kind)) => self.report.skipped.push((member.name().to_owned(), kind)),
+                    Err(error) => {
+                        return Some(Item::without_key(member.name().to_owned(), Err(error.into())));
                     }
-                    Ok(Some(kind)) => self.report.skipped.push((name, kind)),
-                    Err(error) => return Some(Item::without_key(name, Err(error.into()))),
                 }
             },
             Items::Rows { records, base, name } => {

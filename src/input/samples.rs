@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::archive::Member;
 use super::fields::Fields;
-use super::good::Row;
+use super::good::{Row, Wanted};
 use super::names::{PICTURE_ENDINGS, plain};
 use super::source::PictureSource;
-use super::{Columns, InputError, MAX_ROW_BYTES, ReadProblem, RowProblem};
+use super::{Columns, InputError, Item, MAX_ROW_BYTES, ReadProblem, RowProblem};
 
 /// Endings of what is said of a picture beside it. A table (`csv`) beside a picture of its name is rather a list.
 const SIDES: [&str; 6] = ["json", "txt", "cls", "caption", "id", "text"];
@@ -17,6 +17,8 @@ const SIDES: [&str; 6] = ["json", "txt", "cls", "caption", "id", "text"];
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     is_shard: bool,
+    /// Samples with several pictures, where an id is to name one of them. The sample is the key then.
+    several: HashSet<String>,
     /// The files `.json`, by their samples; those alone are read, and only for a key.
     json: HashMap<String, Member>,
     columns: Columns,
@@ -55,15 +57,17 @@ impl Samples {
     /// Takes what belongs to a picture out of `members`.
     pub(super) fn of(members: Vec<Member>, columns: &Columns) -> (Vec<Member>, Self) {
         let named: Vec<(String, String)> = members.iter().map(|member| sample_of(member.name())).collect();
-        let with_picture: HashSet<&str> = named
-            .iter()
-            .filter(|(_, ending)| is_picture(ending))
-            .map(|(sample, _)| sample.as_str())
-            .collect();
+        let (mut with_picture, mut several) = (HashMap::new(), HashSet::new());
+        for (sample, ending) in named.iter().filter(|(_, ending)| is_picture(ending)) {
+            let first = *with_picture.entry(sample.as_str()).or_insert(ending);
+            if first != ending && columns.wanted == Wanted::PictureAlone {
+                several.insert(sample.clone());
+            }
+        }
         let is_side = |(sample, ending): &(String, String)| {
-            SIDES.contains(&ending.as_str()) && with_picture.contains(sample.as_str())
+            SIDES.contains(&ending.as_str()) && with_picture.contains_key(sample.as_str())
         };
-        let mut samples = Self { columns: columns.clone(), ..Self::default() };
+        let mut samples = Self { several, columns: columns.clone(), ..Self::default() };
         let mut pictures = Vec::with_capacity(members.len());
         for (member, name) in members.into_iter().zip(&named) {
             if is_side(name) {
@@ -78,22 +82,27 @@ impl Samples {
         (pictures, samples)
     }
 
-    /// The sample's name, where the archive is a shard.
-    pub(super) fn id_of(&self, name: &str) -> Option<String> {
-        self.is_shard.then(|| sample_of(name).0)
-    }
-
-    pub(super) fn row(&self, member: Member) -> Result<Row, InputError> {
-        let name = plain(member.name());
-        let picture = PictureSource::Member(member);
+    pub(super) fn item(&self, member: Member) -> Item {
+        let (place, name) = (member.name().to_owned(), plain(member.name()));
         if !self.is_shard {
-            return Ok(Row::of_picture(picture, name));
+            return Item::without_key(place, Ok(Row::of_picture(PictureSource::Member(member), name)));
         }
         let (sample, _) = sample_of(&name);
-        let mut key = None;
-        if let (Some(column), Some(json)) = (&self.columns.key, self.json.get(&sample)) {
-            key = fields_of(json)?.column(column);
+        let is_one_of_several = self.several.contains(&sample);
+        let key = self.key(&sample);
+        let known = key.as_ref().ok().cloned().flatten();
+        let known = known.or_else(|| is_one_of_several.then(|| sample.clone()));
+        let id = if is_one_of_several { name } else { sample };
+        let plain = Row::of_picture(PictureSource::Member(member), id.clone());
+        let row = key.map(|_| Row { key: known.clone(), is_id_given: true, ..plain });
+        Item { place, id: Some(id), key: known, row }
+    }
+
+    /// What stands in the column of the key, if one was named.
+    fn key(&self, sample: &str) -> Result<Option<String>, InputError> {
+        match (&self.columns.key, self.json.get(sample)) {
+            (Some(column), Some(json)) => Ok(fields_of(json)?.column(column)),
+            _ => Ok(None),
         }
-        Ok(Row { key, is_id_given: true, ..Row::of_picture(picture, sample) })
     }
 }

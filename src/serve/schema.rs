@@ -177,6 +177,9 @@ pub(super) struct CheckedLine {
     row: Option<u64>,
     id: Option<String>,
     key: Option<String>,
+    /// Of `tongkuan check` alone: where the picture was named.
+    #[schema(required = false)]
+    source: Option<String>,
     /// seen, review, new or, in a stream, error.
     outcome: String,
     #[schema(required = false)]

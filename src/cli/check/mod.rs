@@ -40,6 +40,8 @@ A line a picture, in the order of the input, with these columns (--columns choos
   row              the place of the picture in the input, from 0
   id               the id that its list gives it, else its path or address as it is named
   key              your own key: that of --key, else an id that is given
+  source           where the picture was named: the source, and the place in it, as list.csv:3,
+                   folder/a.jpg or shards/7.tar/000017.jpg
   outcome          seen (it is the matched picture), review (the matched picture stands out), new,
                    error (the run goes on), or recheck (--rejudge)
   photo_id         the stored photo that stands for the picture from now on; null where none does
@@ -90,9 +92,9 @@ pub(super) struct Check {
     ///
     /// A list is NDJSON with lines like {"path":"a.jpg","id":"A-1"}, a JSON array of such objects, a CSV or TSV with a
     /// header, or one path or address a line. Paths are relative to the list. In a webdataset shard, files that are called
-    /// alike up to the first dot are one sample, whose name is its key. Archives in a folder are not opened: name them,
-    /// as shards/*.tar. A Parquet file has a column of paths, of addresses, or of the pictures' bytes. Addresses are fetched,
-    /// unless --offline
+    /// alike up to the first dot are one sample, whose name is its key, and its id where it has one picture. Archives in a
+    /// folder are not opened: name them, as shards/*.tar. A Parquet file has a column of paths, of addresses, or of the
+    /// pictures' bytes. Addresses are fetched, unless --offline
     #[arg(required_unless_present = "rejudge", value_name = "SOURCE", value_parser = super::any_path())]
     sources: Vec<PathBuf>,
     /// Store what is not seen, so that copies of it are seen from then on
@@ -470,6 +472,7 @@ impl Printer<'_> {
 
     fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &anyhow::Error>) -> CheckedLine {
         let mut line = CheckedLine::new(row, &place.id, place.key.as_deref());
+        line.set("source", place.at.as_str());
         match outcome {
             Ok(checked) => line.take_checked(checked),
             Err(error) => {

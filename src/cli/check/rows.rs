@@ -11,13 +11,13 @@ use super::super::store_goods::{Read, SkippedFiles};
 use super::output::RowSet;
 use crate::doors::CheckedLine;
 use crate::engine::CheckItem;
-use crate::input::{FileProblem, Input, Item, PictureSource, TextEncoding};
+use crate::input::{FileProblem, Input, Item, PictureSource, Row, TextEncoding};
 
 /// What is printed of a row, and what asking about it needs.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) id: String,
-    /// Where it was named, as `list.csv:3`.
+    /// Where it was named, with the folder or archive: `list.csv:3`, `shards/7.tar/000017.jpg`.
     pub(super) at: String,
     pub(super) key: Option<String>,
     pub(super) source: Option<PictureSource>,
@@ -34,6 +34,24 @@ pub(super) enum OtherSources {
         "there are {rows} rows, and the run that is to be resumed has told of row {last}: name the same sources"
     )]
     TooFewRows { rows: u64, last: u64 },
+}
+
+impl OtherSources {
+    /// Unless the earlier run has told of the row by the id of `item`, which is its row now.
+    pub(super) fn unless_told_as(row: u64, item: &Item, told: String) -> Option<Self> {
+        let found = item.row.as_ref().map_or(item.id.as_ref().unwrap_or(&item.place), |read| &read.id);
+        // Earlier versions called all pictures of a sample as it is, and those in Parquet by their row.
+        let is_of_sample =
+            |id: &str| id.strip_prefix(told.as_str()).is_some_and(|ending| ending.starts_with('.'));
+        let is_in_archive = matches!(&item.row, Ok(Row { picture: PictureSource::Member(_), .. }));
+        let is_same = *found == told || item.place == told || is_in_archive && is_of_sample(found);
+        (!is_same).then(|| Self::OtherRow { row, found: found.clone(), told })
+    }
+}
+
+/// A source that cannot be opened is one row.
+pub(super) fn unopened(name: String, problem: FileProblem) -> Item {
+    Item { place: name, id: None, key: None, row: Err(problem.into()) }
 }
 
 pub(super) struct Rows {
@@ -80,19 +98,19 @@ impl Rows {
         Arc::clone(&self.skipped)
     }
 
-    fn next_item(&mut self) -> Option<Item> {
+    /// The next item, and its full place.
+    fn next_item(&mut self) -> Option<(Item, String)> {
         loop {
             let (_, input) = self.inputs.front_mut()?;
             if let Ok(input) = input
                 && let Some(item) = input.next()
             {
-                return Some(item);
+                let at = input.full_place(&item);
+                return Some((item, at));
             }
             match self.inputs.pop_front()? {
                 (name, Ok(input)) => self.report(&name, &input),
-                (name, Err(problem)) => {
-                    return Some(Item { place: name, id: None, key: None, row: Err(problem.into()) });
-                }
+                (name, Err(problem)) => return Some((unopened(name.clone(), problem), name)),
             }
         }
     }
@@ -110,13 +128,13 @@ impl Rows {
         skipped.extend(report.skipped.iter().cloned());
     }
 
-    fn task(&mut self, row: u64, Item { place: at, id, key, row: read }: Item) -> Task {
+    fn task(&mut self, row: u64, Item { place, id, key, row: read }: Item, at: String) -> Task {
         let kept = self.kept.remove(&row);
         let read = match read {
             Ok(read) => read,
             Err(error) => {
                 let key = key.or_else(|| id.clone());
-                let place = Place { id: id.unwrap_or_else(|| at.clone()), at, key, source: None, kept };
+                let place = Place { id: id.unwrap_or(place), at, key, source: None, kept };
                 return (row, place, Err(error.into()));
             }
         };
@@ -140,8 +158,7 @@ impl Rows {
         // What was stored with its line, and did not get into the file any more.
         let kept = || Some(CheckedLine::from_json(self.kept.get(&row)?)?.text("id")?.to_owned());
         let told = last.or_else(kept)?;
-        let found = item.row.as_ref().map_or(item.id.as_ref().unwrap_or(&item.place), |read| &read.id);
-        (*found != told).then(|| OtherSources::OtherRow { row, found: found.clone(), told })
+        OtherSources::unless_told_as(row, item, told)
     }
 
     /// Whether the rows have ended before the last one that the earlier run had told of.
@@ -162,7 +179,7 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Task> {
         loop {
-            let Some(item) = self.next_item() else {
+            let Some((item, at)) = self.next_item() else {
                 self.end_with(self.too_few());
                 return None;
             };
@@ -173,7 +190,7 @@ impl Iterator for Rows {
                 return None;
             }
             if !self.done.contains(row) {
-                return Some(self.task(row, item));
+                return Some(self.task(row, item, at));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `tongkuan check`: shards and folders of them, and files of rows in Parquet.
+//! `tongkuan check`: which source a row is from, shards and folders of them, and files of rows in Parquet.
 
 use std::fs;
 use std::path::Path;
@@ -31,6 +31,66 @@ fn parquet_of(path: &Path, schema: &str, columns: &[(&[&[u8]], &[i16])]) {
     }
     group.map(|group| group.close().unwrap());
     writer.close().unwrap();
+}
+
+#[test]
+fn lines_and_complaints_tell_the_folder_or_archive_of_a_row() {
+    let shell = Shell::alone().with_home();
+    let damaged = &png(1)[..60];
+    for folder in ["fa", "fb"] {
+        shell.write(&format!("{folder}/1.png"), damaged);
+        shell.write(&format!("{folder}.tar"), &tarred(&[("s/1.png", damaged), ("s/1.cls", b"7")]));
+    }
+    shell.write("l.csv", b"path,id\nno.png,A\n");
+    let ran = shell.run(&["check", "fa", "fb", "fa.tar", "fb.tar", "l.csv", "no-such"]);
+    assert_eq!(ran.status, 2, "{ran:?}");
+    let lines = ran.lines();
+    assert_eq!(of(&lines, "id"), ["1.png", "1.png", "s/1", "s/1", "A", "no-such"]);
+    let places = ["fa/1.png", "fb/1.png", "fa.tar/s/1.png", "fb.tar/s/1.png", "l.csv:2", "no-such"];
+    assert_eq!(of(&lines, "source"), places);
+    for place in places {
+        assert_eq!(ran.err.matches(&format!("{place}: ")).count(), 1, "{place}: {}", ran.err);
+    }
+}
+
+#[test]
+fn pictures_of_one_sample_have_ids_of_their_own_and_one_key() {
+    let shell = Shell::alone();
+    let (front, back) = (png(1), png(2));
+    let shard = [
+        ("0.front.png", &front[..]),
+        ("0.back.PNG", &back),
+        ("0.json", b"{\"sku\":\"S-0\"}"),
+        ("1.png", &front),
+        ("1.json", b"{"),
+    ];
+    shell.write("s.tar", &tarred(&shard));
+    let lines = shell.run(&["check", "--add", "s.tar"]).lines();
+    assert_eq!(of(&lines, "id"), ["0.front.png", "0.back.PNG", "1"]);
+    assert_eq!(of(&lines, "key"), ["0", "0", "1"]);
+    assert_eq!(of(&lines, "matched_label")[2], "0");
+    let ran = shell.run(&["check", "--key", "sku", "s.tar"]);
+    assert_eq!(of(&ran.lines(), "id"), ["0.front.png", "0.back.PNG", "1"]);
+    assert_eq!(of(&ran.lines(), "key"), ["S-0", "S-0", "1"]);
+    assert_eq!(of(&ran.lines(), "code"), ["-", "-", "sample_json"]);
+    assert!(
+        ran.err.contains("s.tar/1.png: 1.json, in which the key stands, is no JSON object"),
+        "{}",
+        ran.err
+    );
+    // As goods they are pictures of one.
+    shell.write("goods.tar", &tarred(&shard[..3]));
+    let added = shell.run(&["--json", "add", "goods.tar"]).lines();
+    assert_eq!(of(&added, "id"), ["0", "0"]);
+    // Lines of an earlier version, which called them as their sample.
+    let told = r#"{"row":0,"id":"0","outcome":"new"}"#;
+    shell.write("o.ndjson", format!("{told}\n{}\n", told.replacen('0', "1", 1)).as_bytes());
+    let args = ["check", "--out", "o.ndjson", "--resume", "s.tar"];
+    assert_eq!(shell.run(&args).status, 0);
+    assert_eq!(fs::read_to_string(shell.path("o.ndjson")).unwrap().lines().count(), 3);
+    shell.write("other.tar", &tarred(&[("7.front.png", &front[..]), ("7.back.png", &back), ("7.cls", b"1")]));
+    let other = shell.run(&["check", "--out", "o.ndjson", "--resume", "other.tar"]);
+    assert!(other.status == 2 && other.err.contains("name the same sources"), "{other:?}");
 }
 
 #[test]
@@ -74,6 +134,7 @@ fn a_row_of_a_parquet_file_is_called_by_its_path_and_its_column() {
     let ran = shell.run(&["check", "--add", "in.parquet"]);
     let lines = ran.lines();
     assert_eq!(of(&lines, "id"), ["x/1.png", "in.parquet:2", "in.parquet:3"]);
+    assert_eq!(of(&lines, "source"), ["in.parquet:1", "in.parquet:2", "in.parquet:3"]);
     assert!(ran.err.contains("in.parquet:3: field \"image\" is empty"), "{}", ran.err);
     // A good needs a name that other files do not have.
     let added = shell.run(&["--json", "add", "in.parquet"]).lines();
@@ -96,13 +157,4 @@ fn a_parquet_file_whose_columns_are_not_known_says_which_there_are_and_how_to_na
     parquet_of(&shell.path("list.parquet"), list, &[]);
     let ran = shell.run(&["check", "list.parquet"]);
     assert!(ran.status == 2 && ran.err.contains("images [a list: not read"), "{ran:?}");
-}
-
-#[test]
-fn a_damaged_description_of_a_sample_is_named() {
-    let shell = Shell::alone().with_home();
-    shell.write("s.tar", &tarred(&[("1.png", &png(1)), ("1.json", b"{")]));
-    let ran = shell.run(&["check", "--key", "sku", "s.tar"]);
-    assert_eq!(of(&ran.lines(), "code"), ["sample_json"]);
-    assert!(ran.err.contains("1.json, in which the key stands, is no JSON object"), "{}", ran.err);
 }
