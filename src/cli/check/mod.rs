@@ -1,5 +1,6 @@
 //! `tongkuan check`
 
+mod complete;
 mod output;
 mod parquet;
 mod progress;
@@ -19,7 +20,7 @@ use super::interrupt::{INTERRUPTED, stop_on_interrupt};
 use super::output::{check_stdout, complain, complain_about, stdout};
 use super::picture::Pictures;
 use super::settings::Settings;
-use super::{FAILED, advice, found, show};
+use super::{advice, show};
 use crate::cancel::{Cancel, Interrupted};
 use crate::doors::{CheckedLine, Columns};
 use crate::engine::{
@@ -32,6 +33,7 @@ use crate::upstream::WhyNot;
 use crate::verdict::Rule;
 use crate::verify::Doubt;
 use output::{LineFile, RowSet};
+use parquet::Ended;
 use progress::{Counts, Meter};
 use rows::{Place, Rows};
 
@@ -161,7 +163,8 @@ impl Check {
         let into_parquet = self.out.as_deref().filter(|out| ending_of(out) == "parquet");
         if let Some(out) = into_parquet.filter(|out| out.exists()) {
             if self.resume {
-                return self.is_complete(out);
+                let files = (out, &*with_ending(out, ".partial"));
+                return complete::tell(settings, files, (&self.sources, &self.input_columns()), self.add);
             }
             bail!("{} is there already: name another file, or delete it", out.display());
         }
@@ -190,8 +193,8 @@ impl Check {
         let (output, earlier, run_id) = match work.as_deref().or(self.out.as_deref()) {
             Some(path) => {
                 let (file, earlier) = LineFile::open(path, self.resume)?;
-                let name = path.canonicalize().unwrap_or_else(|_| path.to_path_buf()).display().to_string();
-                let run_id = if self.add { Some(engine.check_run(&name, self.resume)?) } else { None };
+                let run_id =
+                    if self.add { Some(engine.check_run(&file.full_path(), self.resume)?) } else { None };
                 (Output::File(file), earlier, run_id)
             }
             None if settings.json || !std::io::stdout().is_terminal() => {
@@ -251,12 +254,16 @@ impl Check {
             complain(format_args!("interrupted: {counts}{skipped}{again}"));
             return Ok(ExitCode::from(INTERRUPTED));
         }
-        if let (Some(target), Output::File(file)) = (into_parquet, &printer.output) {
-            parquet::write(file.path(), target, &columns)?;
-            std::fs::remove_file(file.path())?;
+        let ended = Ended { errors: counts.errors + earlier.errors, waiting: counts.waiting };
+        if let Some((target, lines)) = into_parquet.zip(work.as_deref()) {
+            parquet::write(lines, target, &columns, ended)?;
         }
         if let Some(run_id) = run_id {
             engine.end_check_run(run_id)?;
+        }
+        // The last of all: as long as it is there, --resume looks for what is left.
+        if let Some(lines) = work {
+            std::fs::remove_file(lines)?;
         }
         if self.add {
             engine.settle_index()?;
@@ -266,35 +273,11 @@ impl Check {
             return Ok(ExitCode::from(INTERRUPTED));
         }
         complain(format_args!("{counts}{skipped}"));
-        Ok(if counts.errors + earlier.errors > 0 {
-            ExitCode::from(FAILED)
-        } else {
-            found(counts.waiting == 0)
-        })
+        Ok(ended.status())
     }
 
     fn input_columns(&self) -> InputColumns {
         InputColumns { picture: self.column.clone(), key: self.key.clone(), wanted: Wanted::PictureAlone }
-    }
-
-    /// Whether the sources have as many rows as the Parquet file that is there.
-    fn is_complete(&self, out: &Path) -> Result<ExitCode> {
-        let is_stdin = |source: &PathBuf| source == Path::new("-") || source == Path::new("/dev/stdin");
-        if !self.sources.iter().any(is_stdin) {
-            // What cannot be opened is one row, an error.
-            let columns = self.input_columns();
-            let rows = |source: &PathBuf| Input::open_with(source, &columns).map_or(1, Iterator::count);
-            let (rows, lines) = (self.sources.iter().map(rows).sum::<usize>(), parquet::lines_in(out)?);
-            if u64::try_from(rows)? != lines {
-                bail!(
-                    "{} is complete with {lines} rows, and there are {rows} by now: name another file, or the sources that it \
-                     was made of",
-                    out.display()
-                );
-            }
-        }
-        complain(format_args!("{} is complete", out.display()));
-        Ok(ExitCode::SUCCESS)
     }
 }
 

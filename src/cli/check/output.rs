@@ -113,8 +113,9 @@ impl LineFile {
         self.writer.get_ref().sync_data()
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// By which the home knows the run.
+    pub(super) fn full_path(&self) -> String {
+        self.path.canonicalize().unwrap_or_else(|_| self.path.clone()).display().to_string()
     }
 }
 

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::record::Field;
+use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::doors::{CheckedLine, Columns, Kind};
@@ -20,16 +24,93 @@ use crate::paths::folder_of;
 /// Rows of a row group: some megabytes in memory.
 const GROUP_ROWS: usize = 8192;
 
-/// How many lines a file of [`write`] has.
-pub(super) fn lines_in(file: &Path) -> Result<u64> {
-    let reader = File::open(file).map_err(anyhow::Error::from);
-    let reader = reader.and_then(|file| Ok(SerializedFileReader::new(file)?));
-    let reader = reader.with_context(|| format!("{} cannot be read", file.display()))?;
-    Ok(u64::try_from(reader.metadata().file_metadata().num_rows())?)
+/// In the file's metadata: how the run ended, which the columns need not tell.
+const ENDED: &str = "tongkuan_check";
+
+/// How a run ended, besides that all rows were told of.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Ended {
+    /// Rows that are errors.
+    pub(super) errors: u64,
+    /// Rows that were not asked about, or in vain.
+    pub(super) waiting: u64,
+}
+
+/// The rows of a file of [`write()`], with their ids where it has them.
+pub(super) struct Lines {
+    rows: RowIter<'static>,
+    total: u64,
+    next_row: u64,
+    /// As the file says; `None` in one that was written before files did.
+    ended: Option<Ended>,
+    /// As the columns tell.
+    counted: Ended,
+}
+
+impl Lines {
+    pub(super) fn open(file: &Path) -> Result<Self> {
+        let read = || {
+            let reader = SerializedFileReader::new(File::open(file)?)?;
+            let metadata = reader.metadata().file_metadata();
+            let total = u64::try_from(metadata.num_rows())?;
+            let values = metadata.key_value_metadata();
+            let ended = values.and_then(|all| all.iter().find(|entry| entry.key == ENDED)?.value.clone());
+            let ended = ended.map(|json| serde_json::from_str(&json)).transpose()?;
+            let fields = metadata.schema().get_fields().iter();
+            let fields = fields.filter(|field| {
+                field.is_primitive() && ["row", "id", "outcome", "unanswered"].contains(&field.name())
+            });
+            let read =
+                Type::group_type_builder(metadata.schema().name()).with_fields(fields.cloned().collect());
+            let read = read.build()?;
+            let rows = RowIter::from_file_into(Box::new(reader)).project(Some(read))?;
+            Ok(Self { rows, total, next_row: 0, ended, counted: Ended::default() })
+        };
+        read().map_err(|error: anyhow::Error| error.context(format!("{} cannot be read", file.display())))
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub(super) fn ended(mut self) -> Result<Ended> {
+        if let Some(ended) = self.ended {
+            return Ok(ended);
+        }
+        self.by_ref().try_for_each(|line| line.map(drop))?;
+        Ok(self.counted)
+    }
+}
+
+impl Iterator for Lines {
+    type Item = Result<(u64, Option<String>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let cells = match self.rows.next()? {
+            Ok(cells) => cells,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let (mut row, mut id) = (self.next_row, None);
+        self.next_row += 1;
+        for (name, cell) in cells.get_column_iter() {
+            match (name.as_str(), cell) {
+                ("row", Field::Long(number)) => row = u64::try_from(*number).unwrap_or(row),
+                ("id", Field::Str(text)) => id = Some(text.clone()),
+                ("outcome", Field::Str(text)) => self.counted.errors += u64::from(text == "error"),
+                ("unanswered", Field::Str(text)) => {
+                    // These two are not asked about later, either.
+                    let is_waiting = !matches!(text.as_str(), "nothing_to_compare" | "too_elongated");
+                    self.counted.waiting += u64::from(is_waiting);
+                }
+                _ => {}
+            }
+        }
+        Some(Ok((row, id)))
+    }
 }
 
 /// Writes the lines of the file `lines` to `target`, under another name until all of it is on disk.
-pub(super) fn write(lines: &Path, target: &Path, columns: &Columns) -> Result<()> {
+pub(super) fn write(lines: &Path, target: &Path, columns: &Columns, ended: Ended) -> Result<()> {
     let unwritten = || format!("cannot write {}", target.display());
     let temporary =
         tempfile::Builder::new().prefix(".check-").suffix(".parquet").tempfile_in(folder_of(target));
@@ -50,6 +131,7 @@ pub(super) fn write(lines: &Path, target: &Path, columns: &Columns) -> Result<()
     if !group.is_empty() {
         write_group(&mut writer, columns, &group).with_context(unwritten)?;
     }
+    writer.append_key_value_metadata(KeyValue::new(ENDED.to_owned(), serde_json::to_string(&ended)?));
     writer.close().with_context(unwritten)?;
     temporary.as_file().sync_all()?;
     // A temporary file is its owner's alone; what a command writes is for whoever may read the folder.

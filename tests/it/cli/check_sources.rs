@@ -8,9 +8,10 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use serde_json::Value;
+use tongkuan::catalog::Catalog;
 
-use super::Shell;
 use super::input::tarred;
+use super::{Shell, text};
 use crate::fakes::png;
 
 fn of(lines: &[Value], name: &str) -> Vec<String> {
@@ -157,4 +158,72 @@ fn a_parquet_file_whose_columns_are_not_known_says_which_there_are_and_how_to_na
     parquet_of(&shell.path("list.parquet"), list, &[]);
     let ran = shell.run(&["check", "list.parquet"]);
     assert!(ran.status == 2 && ran.err.contains("images [a list: not read"), "{ran:?}");
+}
+
+#[test]
+fn a_complete_parquet_file_ends_as_its_run_did_and_is_that_of_its_sources_alone() {
+    let shell = Shell::alone();
+    shell.write("a.png", &png(1));
+    shell.write("b.png", &png(2));
+    let list = b"{\"path\":\"a.png\",\"id\":\"A\"}\n{\"path\":\"gone.png\",\"id\":\"G\"}\n{\"path\":\"b.png\",\"id\":\"B\"}\n";
+    shell.write("l.ndjson", list);
+    for columns in ["row,id,outcome", "id", "row,key", "score"] {
+        let args = ["check", "--columns", columns, "--add", "--out", "o.parquet", "--resume", "l.ndjson"];
+        assert_eq!(shell.run(&args).status, 2, "{columns}");
+        let again = shell.run(&args);
+        assert!(
+            again.status == 2 && again.err.contains("complete: 3 rows, 1 failed"),
+            "{columns}: {again:?}"
+        );
+        let mut others: Vec<&[u8]> = list.split_inclusive(|byte| *byte == b'\n').collect();
+        others.swap(0, 2);
+        shell.write("l.ndjson", &others.concat());
+        let other = shell.run(&args);
+        if columns.contains("id") {
+            let why = "row 0 is B, and was A in the run that is to be resumed: name the same sources";
+            assert!(other.status == 2 && other.err.contains(why), "{columns}: {other:?}");
+        }
+        shell.write("l.ndjson", list);
+        fs::remove_file(shell.path("o.parquet")).unwrap();
+    }
+    shell.write("l.ndjson", &list[..list.iter().position(|byte| *byte == b'\n').unwrap()]);
+    let fine = ["check", "--out", "fine.parquet", "--resume", "l.ndjson"];
+    assert_eq!((shell.run(&fine).status, shell.run(&fine).status), (0, 0));
+}
+
+#[test]
+fn what_a_run_left_that_was_killed_when_its_parquet_file_was_there_is_taken_away() {
+    let shell = Shell::alone();
+    shell.write("a.png", &png(1));
+    let lines = shell.run(&["check", "--add", "a.png"]).out;
+    let args = ["check", "--add", "--out", "o.parquet", "--resume", "a.png"];
+    assert_eq!(shell.run(&args).status, 0);
+    let partial = shell.write("o.parquet.partial", lines.as_bytes());
+    let name = partial.canonicalize().unwrap();
+    let runs = || {
+        let catalog = rusqlite::Connection::open(shell.path("home/catalog.sqlite")).unwrap();
+        catalog.query_row("SELECT count(*) FROM check_runs", [], |row| row.get::<_, u64>(0)).unwrap()
+    };
+    let catalog = Catalog::open(&shell.path("home")).unwrap();
+    catalog.check_run(text(&name), false, tongkuan::timestamp::Timestamp::from_unix_ms(0)).unwrap();
+    drop(catalog);
+    assert_eq!(runs(), 1);
+    assert_eq!(shell.run(&args).status, 0);
+    assert!(!partial.exists());
+    assert_eq!(runs(), 0);
+    // Lines of a run that has not come to its end stay.
+    shell.write("o.parquet.partial", lines.repeat(2).replacen("\"row\":0", "\"row\":1", 1).as_bytes());
+    assert_eq!(shell.run(&args).status, 0);
+    assert!(partial.exists());
+}
+
+#[test]
+fn a_complete_parquet_file_exits_1_where_rows_were_not_asked_about() {
+    let shell = Shell::with_sandbox();
+    let goods = [shell.good(0, "0.jpg"), shell.good(1, "1.jpg")];
+    let args = ["check", "--add", "--ask", "--daily-budget", "1", "--out", "o.parquet", "--resume"];
+    let args = [&args[..], &[text(&goods[0]), text(&goods[1])]].concat();
+    assert_eq!(shell.run(&args).status, 1);
+    let again = shell.run(&args);
+    assert!(again.status == 1 && again.err.contains("0 failed, 1 wait for"), "{again:?}");
 }
