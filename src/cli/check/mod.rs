@@ -75,6 +75,10 @@ in groups, once their group is on disk. A group waits for others only while ther
 longer than a fifth of a second: a program may wait for the answer to each line before it writes
 the next one to `-`.
 
+What is seen is not stored: checked again in a later run it is judged again, and where goods that
+look alike were added since, it may be for review by then (several_equal) and be stored. Its bytes
+are known from then on. A search remembers what it recognised; a check does not.
+
 A run with --out FILE that was killed goes on with the same command and --resume: lines that are
 there stay, none is missing or twice, and they are those of a run that was not killed. Without
 --add it has to look at the new pictures again.
