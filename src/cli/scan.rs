@@ -18,7 +18,8 @@ use crate::engine::Engine;
 use crate::input::skipped_text;
 use crate::printable::field;
 use crate::scan::{
-    self, Action, Applied, Depth, Group, Manifest, PageOptions, Relation, Scan, ScanEnd, ScanError, Undone,
+    self, Action, Applied, Depth, Group, Manifest, Member, PageOptions, Relation, Scan, ScanEnd, ScanError,
+    Undone,
 };
 use crate::temporary::NewFile;
 use crate::verify::Doubt;
@@ -79,9 +80,9 @@ enum ApplyMode {
 enum UpTo {
     SameBytes,
     SamePixels,
-    /// The whole picture, compressed anew or in another size
+    /// The whole picture, compressed anew or in another size, where what is kept shows more for sure
     ReEncoded,
-    /// Also what was cut, framed or stamped, and what a person said is the same
+    /// Also what was cut, framed or stamped, where three pictures agree on the one that was not, and what a person said is the same
     Edited,
 }
 
@@ -192,10 +193,13 @@ impl ScanCommand {
         let mut manifest =
             if self.yes { Some(Manifest::begin(&home, &folder, mode, scan.engine().now())?) } else { None };
         let (mut files, mut bytes, mut links, mut unnamed) = (0_u64, 0_i64, 0, 0_u64);
+        let (mut unseen, mut unsure) = (0_u64, 0_u64);
         scan.each_group(&mut |group| {
             unnamed +=
                 group.members.iter().filter(|member| member.file.path.to_str().is_none()).count() as u64;
             links += group.members.iter().filter(|member| member.file.is_link).count();
+            let left_alone = left_alone(group, up_to);
+            (unseen, unsure) = (unseen + left_alone.0, unsure + left_alone.1);
             for action in scan::plan(group, up_to) {
                 (files, bytes) = (files + 1, bytes + action.bytes);
                 match &mut manifest {
@@ -216,6 +220,18 @@ impl ScanCommand {
         })?;
         if links > 0 {
             complain(format_args!("{links} links are left alone, and so are the files that they lead to"));
+        }
+        if unseen > 0 {
+            complain(format_args!(
+                "{unseen} files are left alone because they hold more than is compared (frames, transparency, more than 8 \
+                 bits): those go for files with the same bytes only"
+            ));
+        }
+        if unsure > 0 {
+            complain(format_args!(
+                "{unsure} files are left alone because it is not sure that what is kept shows more, or which of the two was \
+                 edited: look at them with --html"
+            ));
         }
         if unnamed > 0 {
             complain(format_args!("{unnamed} files whose names are no Unicode are left alone: rename them"));
@@ -257,6 +273,25 @@ impl ScanCommand {
         ));
         broken.map_or(Ok(skipped > 0), |error| Err(error.into()))
     }
+}
+
+/// How many files stay although they are as close as `up_to`: those that hold more than is compared, and those of which it is
+/// not sure.
+fn left_alone(group: &Group, up_to: Relation) -> (u64, u64) {
+    let Some(kept) = group.kept() else { return (0, 0) };
+    let is_as_close = |member: &Member| {
+        member.file.pixel_digest == kept.file.pixel_digest && up_to >= Relation::SamePixels
+            || member.whole == kept.whole && up_to >= Relation::ReEncoded
+            || up_to >= Relation::Edited
+    };
+    let stays = |member: &&Member| {
+        member.stays && !member.keep && !member.is_linked_to && !member.file.is_link && is_as_close(member)
+    };
+    let (mut unseen, mut unsure) = (0, 0);
+    for member in group.members.iter().filter(stays) {
+        *if member.file.unseen.is_some() { &mut unseen } else { &mut unsure } += 1;
+    }
+    (unseen, unsure)
 }
 
 /// An engine for a scan's home: by itself, with the user's model and threshold.
@@ -356,6 +391,7 @@ fn show(group: &Group) -> io::Result<()> {
     for member in &group.members {
         let file = &member.file;
         let sure = member.confidence.map_or(String::new(), |sure| format!(" {sure:.3}"));
+        let unseen = file.unseen.map_or(String::new(), |unseen| format!(", {}", unseen.in_words().0));
         let link = match () {
             () if file.is_link => ", a link",
             () if member.is_linked_to => ", a link leads to it",
@@ -363,8 +399,12 @@ fn show(group: &Group) -> io::Result<()> {
         };
         writeln!(
             out,
-            "  {:<4} {:>11} {:>9}  {}  ({}{sure}{link})",
-            if member.keep { "keep" } else { "" },
+            "  {:<4} {:>11} {:>9}  {}  ({}{sure}{unseen}{link})",
+            match () {
+                () if member.keep => "keep",
+                () if member.stays && !file.is_link => "stay",
+                () => "",
+            },
             format!("{}x{}", file.width_px, file.height_px),
             bytes_text(u64::try_from(file.stat.size).unwrap_or(0)),
             field(&file.name),
@@ -413,6 +453,8 @@ fn write_csv(scan: &mut Scan, path: &Path) -> Result<()> {
         "sharpness",
         "byte_digest",
         "pixel_digest",
+        "unseen",
+        "could_go",
     ])?;
     let failed = |error: csv::Error| ScanError::Write { path: path.to_path_buf(), reason: error.into() };
     scan.each_group(&mut |group| {
@@ -432,6 +474,8 @@ fn write_csv(scan: &mut Scan, path: &Path) -> Result<()> {
                     file.sharpness.to_string(),
                     file.byte_digest.to_string(),
                     file.pixel_digest.to_string(),
+                    file.unseen.map_or(String::new(), |unseen| unseen.to_string()),
+                    member.could_go().to_string(),
                 ])
                 .map_err(failed)?;
         }

@@ -16,6 +16,8 @@ mod jpeg;
 mod limits;
 mod pixels;
 mod sniff;
+#[cfg(feature = "scan")]
+mod unseen;
 mod webp;
 
 use std::any::Any;
@@ -31,6 +33,8 @@ pub(crate) use self::encode::encode_jpeg;
 pub use self::error::PhotoError;
 pub use self::file::read_bytes;
 pub use self::limits::PhotoLimits;
+#[cfg(feature = "scan")]
+pub use self::unseen::Unseen;
 
 /// The file format a picture came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -24,10 +24,26 @@ pub(super) fn decode(
     bytes: &[u8],
     limits: &PhotoLimits,
 ) -> Result<RgbImage, PhotoError> {
+    let (picture, turn) = opened(format, bytes, limits)?;
+    let mut flat = on_ground(picture);
+    if matches!(format, PhotoFormat::Gif | PhotoFormat::WebP) && is_blank(&flat) {
+        flat = first_frame_that_shows(format, bytes).unwrap_or(flat);
+    }
+    let mut upright = DynamicImage::ImageRgb8(flat);
+    upright.apply_orientation(turn);
+    Ok(upright.into_rgb8())
+}
+
+/// The pixels as the file has them, and how they are to be turned.
+fn opened(
+    format: PhotoFormat,
+    bytes: &[u8],
+    limits: &PhotoLimits,
+) -> Result<(DynamicImage, Orientation), PhotoError> {
     let failed = |e: ImageError| PhotoError::from_image(format, limits.max_memory_bytes, &e);
     let source = Cursor::new(bytes);
-    let (picture, turn) = match format {
-        PhotoFormat::Jpeg => jpeg::decode(bytes, limits)?,
+    match format {
+        PhotoFormat::Jpeg => jpeg::decode(bytes, limits),
         PhotoFormat::Png => {
             if let Some((width_px, height_px)) = png_size(bytes) {
                 limits.admit(width_px, height_px)?;
@@ -36,7 +52,7 @@ pub(super) fn decode(
             let mut bounds = limits.for_image_crate();
             bounds.max_alloc = Some(limits.max_metadata_bytes());
             let decoder = PngDecoder::with_limits(source, bounds).map_err(failed)?;
-            read(decoder, format, 0, limits, png_cicp(bytes))?
+            read(decoder, format, 0, limits, png_cicp(bytes))
         }
         PhotoFormat::WebP => {
             let extra = webp::survey(bytes, limits)?;
@@ -44,19 +60,21 @@ pub(super) fn decode(
             if decoder.has_animation() {
                 decoder.set_background_color(Rgba([255; 4])).map_err(failed)?;
             }
-            read(decoder, format, extra, limits, None)?
+            read(decoder, format, extra, limits, None)
         }
         // A frame smaller than the canvas is decoded beside it.
-        PhotoFormat::Gif => read(GifDecoder::new(source).map_err(failed)?, format, 4, limits, None)?,
-        PhotoFormat::Bmp => read(BmpDecoder::new(source).map_err(failed)?, format, 0, limits, None)?,
-    };
-    let mut flat = on_ground(picture);
-    if matches!(format, PhotoFormat::Gif | PhotoFormat::WebP) && is_blank(&flat) {
-        flat = first_frame_that_shows(format, bytes).unwrap_or(flat);
+        PhotoFormat::Gif => read(GifDecoder::new(source).map_err(failed)?, format, 4, limits, None),
+        PhotoFormat::Bmp => read(BmpDecoder::new(source).map_err(failed)?, format, 0, limits, None),
     }
-    let mut upright = DynamicImage::ImageRgb8(flat);
-    upright.apply_orientation(turn);
-    Ok(upright.into_rgb8())
+}
+
+/// Whether a picture that was decoded within these limits has pixels that are not opaque.
+#[cfg(feature = "scan")]
+pub(super) fn is_transparent(format: PhotoFormat, bytes: &[u8], limits: &PhotoLimits) -> bool {
+    opened(format, bytes, limits).is_ok_and(|(picture, _)| {
+        picture.color().has_alpha()
+            && picture.into_rgba8().pixels().any(|Rgba([.., alpha])| *alpha != u8::MAX)
+    })
 }
 
 /// Width and height from a PNG's first chunk, so that a picture too large is called that, whatever the

@@ -11,9 +11,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::groups::most_worth;
+use super::members::{Group, Member};
 use super::stat::Stat;
-use super::{Group, Member, Relation, ScanError};
+use super::worth::goes_for;
+use super::{Relation, ScanError};
 use crate::paths::folder_of;
 use crate::photo::{Digest, PhotoLimits, read_bytes};
 use crate::timestamp::Timestamp;
@@ -84,9 +85,10 @@ struct Header {
     at: Timestamp,
 }
 
-/// What of a group may go where all that are as close as `up_to` count as copies of each other. Files that are closer than
-/// the rest are copies among themselves in any case. Of each such class the one that is worth keeping stays. Links and the files
-/// that they lead to, other names of one file, and names that are no Unicode are left alone.
+/// What of a group may go where all that are as close as `up_to` count as copies of each other, and for which file. Files that
+/// are closer than the rest are copies among themselves in any case. Where it is not sure that the other one shows all that a file
+/// holds, or which of two is the edited one, neither goes. Links and the files that they lead to, other names of one file, and
+/// names that are no Unicode are left alone.
 #[must_use]
 pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
     let files: Vec<&Member> = group
@@ -94,42 +96,22 @@ pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
         .iter()
         .filter(|member| !member.file.is_link && member.file.path.to_str().is_some())
         .collect();
-    let is_class_of_medoid = |member: &Member| {
-        let pixels = group.members.first().map(|medoid| medoid.file.pixel_digest);
-        // The other name of an edited file is an edited one.
-        Some(member.file.pixel_digest) == pixels
-            || member.relation <= up_to && member.relation != Relation::SameFile
-    };
-    let same = |a: &Member, b: &Member| {
-        a.file.byte_digest == b.file.byte_digest
-            || up_to >= Relation::SamePixels && a.file.pixel_digest == b.file.pixel_digest
-            || up_to >= Relation::ReEncoded && is_class_of_medoid(a) && is_class_of_medoid(b)
-    };
+    let going = goes_for(&files, up_to);
     let mut actions = Vec::new();
-    let mut classes: Vec<Vec<&Member>> = Vec::new();
-    for member in files {
-        match classes.iter_mut().find(|class| same(class[0], member)) {
-            Some(class) => class.push(member),
-            None => classes.push(vec![member]),
+    for (extra, kept) in files.iter().zip(going) {
+        let Some(kept) = kept.map(|place| files[place]) else { continue };
+        if extra.file.stat.is_same_file(&kept.file.stat) {
+            continue;
         }
-    }
-    for class in classes {
-        let Some(kept) = most_worth(class.iter().copied()) else { continue };
-        for extra in class {
-            let is_kept = extra.file.path == kept.file.path || extra.file.stat.is_same_file(&kept.file.stat);
-            if is_kept || extra.is_linked_to {
-                continue;
-            }
-            actions.push(Action {
-                path: extra.file.path.clone(),
-                kept: kept.file.path.clone(),
-                relation: extra.relation.word().to_owned(),
-                bytes: extra.file.stat.size,
-                mtime_ns: extra.file.stat.mtime_ns,
-                byte_digest: extra.file.byte_digest.to_string(),
-                kept_digest: kept.file.byte_digest.to_string(),
-            });
-        }
+        actions.push(Action {
+            path: extra.file.path.clone(),
+            kept: kept.file.path.clone(),
+            relation: extra.relation.word().to_owned(),
+            bytes: extra.file.stat.size,
+            mtime_ns: extra.file.stat.mtime_ns,
+            byte_digest: extra.file.byte_digest.to_string(),
+            kept_digest: kept.file.byte_digest.to_string(),
+        });
     }
     actions
 }

@@ -16,11 +16,11 @@ use super::{Depth, Relation, Scan, ScanEnd, ScanError, Trouble};
 use crate::cancel::Interrupt;
 use crate::engine::{Engine, JUDGED, PictureFacts, PreparedPicture, Progress};
 use crate::index::{Candidate, PhotoSet};
-use crate::photo::{Digest, PhotoLimits};
+use crate::photo::{Digest, PhotoLimits, Unseen};
 use crate::photo_id::PhotoId;
 use crate::vector::Embedding;
 use crate::verdict::{Match, Policy, Verdict};
-use crate::verify::{CONFIDENCE_RULES, Doubt, Probe, REVIEW_CONFIDENCE, weights_digest};
+use crate::verify::{CONFIDENCE_RULES, Doubt, Probe, REVIEW_CONFIDENCE, Sketch, weights_digest};
 
 /// Pictures that are measured and stored together. Each takes about 1 MB until it is judged.
 const CHUNK: usize = 64;
@@ -30,6 +30,9 @@ const NEAREST: usize = 64;
 
 /// One picture in so many of the medoids is judged ahead at a time: what is judged ahead is seldom judged again then.
 const AHEAD_OF: usize = 100;
+
+/// Edited pictures of a group, each unlike the ones before it, that later ones are compared with.
+const MOST_FIRSTS: usize = 64;
 
 /// The first byte of what a decision rests on. Raised when the rules of scanning change.
 const RULES: u8 = 3;
@@ -110,6 +113,9 @@ impl Scan {
             }
             progress.step("comparing", number * CHUNK + chunk.len(), order.len());
         }
+        if depth == Depth::Grouped {
+            self.note_wholes()?;
+        }
         if let Some(whole) = whole
             && !self.was_changed
             && self.changed.is_empty()
@@ -117,6 +123,25 @@ impl Scan {
             self.state.settle(whole, self.photo_count()?)?;
         }
         Ok(ScanEnd::Done)
+    }
+
+    /// Finds the edited pictures of each group that are re-encodings of one another: a medoid may be the edited picture, and
+    /// those that are edited beside it the original and its copies.
+    fn note_wholes(&mut self) -> Result<(), ScanError> {
+        let (mut wholes, mut of, mut firsts) = (Vec::new(), None, Vec::<(Digest, Sketch)>::new());
+        for (medoid, picture, photo_id) in self.state.edited()? {
+            if of != Some(medoid) {
+                of = Some(medoid);
+                firsts.clear();
+            }
+            let Some(sketch) = self.engine.stored_sketch(photo_id)? else { continue };
+            if let Some((first, _)) = firsts.iter().find(|(_, first)| sketch.is_re_encoding_of(first)) {
+                wholes.push((picture, *first));
+            } else if firsts.len() < MOST_FIRSTS {
+                firsts.push((picture, sketch));
+            }
+        }
+        self.state.note_wholes(&wholes)
     }
 
     /// The digest of all that the decisions about these pictures, in this order, follow from: while it stays, they do, and none
@@ -170,7 +195,7 @@ impl Scan {
             .iter()
             .zip(&known)
             .filter_map(|(prepared, picture)| match prepared {
-                Some(Prepared::Ready(ready)) => {
+                Some(Prepared::Ready(ready, _)) => {
                     let name = picture.path.file_name().unwrap_or_default();
                     Some((ready.as_ref(), name.to_string_lossy().into_owned()))
                 }
@@ -186,10 +211,10 @@ impl Scan {
             let KnownPicture { byte_digest, photo, path, .. } = picture;
             let (photo_id, facts, probe) = match (prepared, photo) {
                 (None, Some((photo_id, facts))) => (photo_id, facts, None),
-                (Some(Prepared::Ready(ready)), _) => {
+                (Some(Prepared::Ready(ready, unseen)), _) => {
                     let Some(stored) = stored.next() else { continue };
                     let facts = ready.facts();
-                    notes.push((byte_digest, Ok((stored.photo_id, facts))));
+                    notes.push((byte_digest, Ok((stored.photo_id, facts, unseen))));
                     (stored.photo_id, facts, Some(ready.probe))
                 }
                 (Some(Prepared::Bad(trouble, code)), _) => {
@@ -285,7 +310,7 @@ impl Judge<'_> {
             return Prepared::Changed;
         };
         match self.engine.prepare_picture(&bytes) {
-            Ok(ready) => Prepared::Ready(Box::new(ready)),
+            Ok(ready) => Prepared::Ready(Box::new(ready), Unseen::of(&bytes, self.limits)),
             Err(error) if error.is_input_error() => Prepared::Bad(error.to_string(), error.code()),
             Err(error) => Prepared::Home(error),
         }
@@ -433,7 +458,7 @@ impl Judge<'_> {
 }
 
 enum Prepared {
-    Ready(Box<PreparedPicture>),
+    Ready(Box<PreparedPicture>, Option<Unseen>),
     /// No picture after all, with the code of why.
     Bad(String, &'static str),
     /// The file is not what it was.

@@ -17,10 +17,13 @@ mod apply;
 mod files;
 mod groups;
 mod judging;
+mod members;
 mod page;
 mod reading;
 mod stat;
 mod state;
+mod tables;
+mod worth;
 
 use std::fmt;
 use std::io;
@@ -29,7 +32,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use apply::{Action, Applied, Manifest, Mode, TRASH_NAME, Undone, apply, plan, undo};
-pub use groups::{Group, LookAlike, Member};
+pub use groups::LookAlike;
+pub use members::{Group, Member};
 pub use page::{PageOptions, write_page};
 pub use stat::Stat;
 

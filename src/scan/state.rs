@@ -9,9 +9,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::ScanError;
 use super::stat::{Stat, bytes_of, path_of};
+use super::tables::TABLES;
 use crate::access::{self, LockedFile};
 use crate::engine::PictureFacts;
-use crate::photo::Digest;
+use crate::photo::{Digest, Unseen};
 use crate::photo_id::PhotoId;
 use crate::timestamp::Timestamp;
 
@@ -19,62 +20,7 @@ const FILE_NAME: &str = "scan.sqlite";
 const LOCK_NAME: &str = "scan.lock";
 
 /// Raised when the meaning of a column changes; a file of another version is made anew, as it can be.
-const VERSION: i64 = 1;
-
-const TABLES: &str = "
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-
--- Every file that is a picture by its first bytes. `path` is below the folder, as the system writes it.
-CREATE TABLE files (
-    path        BLOB PRIMARY KEY,
-    name        TEXT NOT NULL,
-    is_link     INTEGER NOT NULL,
-    dev         INTEGER NOT NULL,
-    ino         INTEGER NOT NULL,
-    size        INTEGER NOT NULL,
-    mtime_ns    INTEGER NOT NULL,
-    read_at_ns  INTEGER NOT NULL DEFAULT 0,
-    byte_digest BLOB,
-    trouble     TEXT,
-    code        TEXT,
-    scan        INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX files_by_digest ON files (byte_digest, path);
-
--- Every distinct file's content. `header_px` is width times height as the header has it.
-CREATE TABLE pictures (
-    byte_digest  BLOB PRIMARY KEY,
-    size         INTEGER NOT NULL,
-    header_px    INTEGER NOT NULL,
-    photo_id     INTEGER,
-    pixel_digest BLOB,
-    width_px     INTEGER,
-    height_px    INTEGER,
-    sharpness    REAL,
-    is_blank     INTEGER,
-    trouble      TEXT,
-    code         TEXT
-) STRICT, WITHOUT ROWID;
-CREATE INDEX pictures_by_pixels ON pictures (pixel_digest);
-CREATE INDEX pictures_by_photo ON pictures (photo_id);
-
--- What was decided of every distinct picture; `evidence` is a digest of all that it was decided by.
-CREATE TABLE decisions (
-    pixel_digest    BLOB PRIMARY KEY,
-    evidence        BLOB NOT NULL,
-    medoid          BLOB NOT NULL,
-    relation        TEXT NOT NULL,
-    confidence      REAL,
-    score           REAL,
-    near            BLOB,
-    near_why        TEXT,
-    near_confidence REAL,
-    near_score      REAL,
-    place           INTEGER NOT NULL,
-    scan            INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX decisions_by_medoid ON decisions (medoid);
-";
+const VERSION: i64 = 2;
 
 /// Why something is no picture, and its code.
 pub(super) type Failed = (String, &'static str);
@@ -83,7 +29,7 @@ pub(super) type Failed = (String, &'static str);
 pub(super) type ReadFile = (PathBuf, i64, Result<(Digest, u64, u64), Failed>);
 
 /// A distinct file's content that was looked at.
-pub(super) type SeenPicture = (Digest, Result<(PhotoId, PictureFacts), Failed>);
+pub(super) type SeenPicture = (Digest, Result<(PhotoId, PictureFacts, Option<Unseen>), Failed>);
 
 /// A file that was listed: path and name, whether it is a link, what it is told by, whether it is as it was.
 pub(super) type ListedFile = (PathBuf, String, bool, Stat, bool);
@@ -145,6 +91,8 @@ pub struct ScannedFile {
     pub height_px: u32,
     /// See [`crate::engine::PreparedPicture::sharpness`].
     pub sharpness: f32,
+    /// What it holds that its pixels do not show.
+    pub unseen: Option<Unseen>,
 }
 
 impl ScannedFile {
@@ -166,6 +114,8 @@ pub(super) struct MemberRow {
     pub(super) medoid: Digest,
     pub(super) file: ScannedFile,
     pub(super) relation: String,
+    /// Another edited picture of the group that shows the whole of it.
+    pub(super) whole: Option<Digest>,
     pub(super) confidence: Option<f32>,
     pub(super) score: Option<f32>,
 }
@@ -364,10 +314,10 @@ impl State {
         let transaction = self.connection.transaction()?;
         for (byte_digest, outcome) in pictures {
             match outcome {
-                Ok((photo_id, facts)) => transaction
+                Ok((photo_id, facts, unseen)) => transaction
                     .prepare_cached(
                         "UPDATE pictures SET photo_id = ?2, pixel_digest = ?3, width_px = ?4, height_px = ?5,
-                                sharpness = ?6, is_blank = ?7, trouble = NULL, code = NULL
+                                sharpness = ?6, is_blank = ?7, unseen = ?8, trouble = NULL, code = NULL
                          WHERE byte_digest = ?1",
                     )?
                     .execute(params![
@@ -377,7 +327,8 @@ impl State {
                         facts.width_px,
                         facts.height_px,
                         facts.sharpness,
-                        facts.is_blank
+                        facts.is_blank,
+                        unseen.map(Unseen::word)
                     ])?,
                 Err((trouble, code)) => transaction
                     .prepare_cached("UPDATE pictures SET trouble = ?2, code = ?3 WHERE byte_digest = ?1")?
@@ -444,6 +395,33 @@ impl State {
         Ok(())
     }
 
+    /// The edited pictures, by medoids and in order: medoid, picture, and its photo.
+    pub(super) fn edited(&self) -> Result<Vec<(Digest, Digest, PhotoId)>, ScanError> {
+        let mut statement = self.connection.prepare(
+            "SELECT d.medoid, d.pixel_digest, min(p.photo_id) FROM decisions d
+             JOIN decisions m ON m.pixel_digest = d.medoid
+             JOIN pictures p ON p.pixel_digest = d.pixel_digest
+             WHERE d.scan = ?1 AND d.relation = ?2 GROUP BY d.pixel_digest ORDER BY m.place, d.place",
+        )?;
+        let edited = super::Relation::Edited.word();
+        let rows = statement.query_map(params![self.scan, edited], |row| {
+            Ok((digest(row, 0)?, digest(row, 1)?, row.get(2)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Notes pictures, each with another one that shows the whole of it.
+    pub(super) fn note_wholes(&mut self, wholes: &[(Digest, Digest)]) -> Result<(), ScanError> {
+        let transaction = self.connection.transaction()?;
+        for (picture, whole) in wholes {
+            transaction
+                .prepare_cached("UPDATE decisions SET whole = ?2 WHERE pixel_digest = ?1")?
+                .execute([picture.as_bytes(), whole.as_bytes()])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
     /// Takes over the decisions of the last scan that came to its end, if they rested on the same, `whole`, and as many
     /// photos are stored; says whether it has.
     pub(super) fn take_over(&mut self, whole: Digest, photos: u64) -> Result<bool, ScanError> {
@@ -489,8 +467,8 @@ impl State {
     ) -> Result<(), ScanError> {
         let mut statement = self.connection.prepare(
             "SELECT f.path, f.name, f.is_link, f.dev, f.ino, f.size, f.mtime_ns, f.byte_digest,
-                    p.pixel_digest, p.photo_id, p.width_px, p.height_px, p.sharpness,
-                    d.medoid, d.relation, d.confidence, d.score
+                    p.pixel_digest, p.photo_id, p.width_px, p.height_px, p.sharpness, p.unseen,
+                    d.medoid, d.relation, d.whole, d.confidence, d.score
              FROM decisions d
              JOIN decisions m ON m.pixel_digest = d.medoid
              JOIN pictures p ON p.pixel_digest = d.pixel_digest
@@ -502,10 +480,11 @@ impl State {
         while let Some(row) = rows.next()? {
             each(MemberRow {
                 file: file(row)?,
-                medoid: digest(row, 13)?,
-                relation: row.get(14)?,
-                confidence: row.get(15)?,
-                score: row.get(16)?,
+                medoid: digest(row, 14)?,
+                relation: row.get(15)?,
+                whole: row.get::<_, Option<[u8; 32]>>(16)?.map(Digest::from_bytes),
+                confidence: row.get(17)?,
+                score: row.get(18)?,
             })?;
         }
         Ok(())
@@ -584,7 +563,7 @@ fn file_where(
 ) -> Result<Option<ScannedFile>, ScanError> {
     let sql = format!(
         "SELECT f.path, f.name, f.is_link, f.dev, f.ino, f.size, f.mtime_ns, f.byte_digest,
-                p.pixel_digest, p.photo_id, p.width_px, p.height_px, p.sharpness
+                p.pixel_digest, p.photo_id, p.width_px, p.height_px, p.sharpness, p.unseen
          FROM pictures p JOIN files f ON f.byte_digest = p.byte_digest WHERE {what}
          ORDER BY p.size DESC, p.byte_digest, f.is_link, f.path LIMIT 1"
     );
@@ -616,6 +595,7 @@ fn file(row: &Row<'_>) -> Result<ScannedFile, rusqlite::Error> {
         width_px: row.get(10)?,
         height_px: row.get(11)?,
         sharpness: row.get(12)?,
+        unseen: row.get::<_, Option<String>>(13)?.as_deref().and_then(Unseen::of_word),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::fakes::mix;
 use crate::scan::{Folder, groups, jpeg};
 
 /// Soft shapes with fine grain, as photos have: hard tiles would lose nothing by compression.
-fn photo() -> RgbImage {
+pub(crate) fn photo() -> RgbImage {
     let coarse = RgbImage::from_fn(12, 9, |x, y| {
         let [r, g, b, ..] = mix(u64::from(y * 12 + x), 5).to_le_bytes();
         Rgb([r, g, b])
