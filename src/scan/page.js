@@ -66,11 +66,13 @@
     p.focus({ preventScroll: true });
     p.scrollIntoView({ block: "center" });
   };
+  // From where one is, although that pair is hidden once it was decided.
   const step = (by) => {
     const all = shown();
     if (!all.length) return;
-    const here = all.indexOf(pairs[at]);
-    go(all[Math.min(Math.max(here < 0 ? (by > 0 ? 0 : all.length - 1) : here + by, 0), all.length - 1)]);
+    const places = all.map((p) => pairs.indexOf(p));
+    const next = by > 0 ? places.find((place) => place > at) : places.findLast((place) => place < at || at < 0);
+    go(next === undefined ? all[by > 0 ? all.length - 1 : 0] : pairs[next]);
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT)$/.test(event.target.tagName)) {
@@ -78,9 +80,10 @@
       return;
     }
     const p = pairs[at];
+    const seen = p && shown().includes(p);
     const keys = {
       j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
-      s: () => p && say(p, true), d: () => p && say(p, false), u: () => p && say(p, undefined),
+      s: () => seen && say(p, true), d: () => seen && say(p, false), u: () => p && say(p, undefined),
       m: toggles.marks, l: toggles.lang, t: toggles.theme, "/": () => text.focus(), w: write,
     };
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }

@@ -2,7 +2,7 @@
 //! nothing and sends nothing; every text in it that comes from outside is escaped, and no other script than its own may
 //! run in it, whatever a file is called.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -41,7 +41,8 @@ const DRAWN_TOGETHER: usize = 32;
 /// How large a page may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageOptions {
-    /// At most so many pictures are on it; each takes some 12 kB.
+    /// At most so many distinct pictures are on it, and at most as many groups without one, of which all files show the same
+    /// pixels. A picture takes some 12 kB.
     pub pictures: usize,
 }
 
@@ -82,6 +83,28 @@ struct Card {
     left_out: usize,
 }
 
+/// The distinct pictures on the page.
+struct Shown {
+    /// How many more may come.
+    room: usize,
+    pictures: HashSet<Digest>,
+}
+
+impl Shown {
+    /// Whether there is room for a pair, which then is on the page.
+    fn admits(&mut self, pair: &Pair) -> bool {
+        let [one, other] = [pair.one.pixel_digest, pair.other.pixel_digest];
+        let is_new = |digest: &Digest| !self.pictures.contains(digest);
+        let new = usize::from(is_new(&one)) + usize::from(one != other && is_new(&other));
+        let fits = new <= self.room;
+        if fits {
+            self.room -= new;
+            self.pictures.extend([one, other]);
+        }
+        fits
+    }
+}
+
 /// Writes the page to `path`: at first beside it, so that a page that was there stays whole until this one is.
 ///
 /// # Errors
@@ -89,8 +112,6 @@ struct Card {
 pub fn write_page(scan: &mut Scan, path: &Path, options: PageOptions) -> Result<(), ScanError> {
     let failed = |reason| ScanError::Write { path: path.to_path_buf(), reason };
     let mut new = NewFile::new(path).map_err(failed)?;
-    let mut cards = Vec::new();
-    let (mut room, mut hidden) = (options.pictures, 0_u64);
     let (mut sure, mut near) = (Vec::new(), Vec::new());
     let mut note = |confidence: Option<f32>, score: Option<f32>| {
         if sure.len() < MOST_VALUES {
@@ -98,30 +119,42 @@ pub fn write_page(scan: &mut Scan, path: &Path, options: PageOptions) -> Result<
             near.extend(score.map(f64::from));
         }
     };
+    // Look-alikes, which need a person, have up to half of the page; groups of equal pictures alone come last.
+    let look_alikes = usize::try_from(scan.summary.look_alikes).unwrap_or(usize::MAX);
+    let reserved = look_alikes.saturating_mul(2).min(options.pictures / 2);
+    let mut shown = Shown { room: options.pictures - reserved, pictures: HashSet::new() };
+    let (mut cards, mut equal, mut hidden) = (Vec::new(), Vec::new(), 0_u64);
     scan.each_group(&mut |group| {
         group.members.iter().for_each(|member| note(member.confidence, member.score));
-        let pairs = pairs_of(group);
-        if room < 2 {
-            hidden += 1;
+        let mut pairs = pairs_of(group);
+        let of_group = pairs.len();
+        if pairs.is_empty() && equal.len() < options.pictures {
+            equal.push(Card { group: Some(group.clone()), pairs, left_out: 0 });
             return Ok(());
         }
-        let shown = pairs.len().min(PAIRS_OF_GROUP).min(room / 2);
-        let left_out = pairs.len() - shown;
-        let pairs: Vec<Pair> = pairs.into_iter().take(shown).collect();
-        room -= 1 + pairs.len();
-        cards.push(Card { group: Some(group.clone()), pairs, left_out });
+        pairs.truncate(PAIRS_OF_GROUP);
+        let fit = pairs.iter().take_while(|pair| shown.admits(pair)).count();
+        pairs.truncate(fit);
+        if pairs.is_empty() {
+            hidden += 1;
+        } else {
+            let left_out = of_group - pairs.len();
+            cards.push(Card { group: Some(group.clone()), pairs, left_out });
+        }
         Ok(())
     })?;
+    shown.room += reserved;
     scan.each_look_alike(&mut |pair| {
         note(pair.confidence.filter(|_| pair.why != "other_variant"), Some(pair.score));
-        if room < 2 {
+        let pair = pair_of(pair);
+        if shown.admits(&pair) {
+            cards.push(Card { group: None, pairs: vec![pair], left_out: 0 });
+        } else {
             hidden += 1;
-            return Ok(());
         }
-        room -= 2;
-        cards.push(Card { group: None, pairs: vec![pair_of(pair)], left_out: 0 });
         Ok(())
     })?;
+    cards.append(&mut equal);
     let threshold = f64::from(scan.engine.operating_point()?.confidence);
     let plots = [
         in_page(
@@ -392,7 +425,11 @@ fn write_group(out: &mut impl Write, group: &Group) -> io::Result<()> {
             } else {
                 String::new()
             },
-            in_both(member.relation.in_words()),
+            [in_both(member.relation.in_words())]
+                .into_iter()
+                .chain(file.unseen.map(|unseen| in_both(unseen.in_words())))
+                .collect::<Vec<_>>()
+                .join(" · "),
             file.width_px,
             file.height_px,
             file.stat.size / 1000,
