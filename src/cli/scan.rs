@@ -16,11 +16,13 @@ use super::show::Terminal;
 use crate::cancel::Interrupt;
 use crate::engine::Engine;
 use crate::input::skipped_text;
+use crate::paths::folder_of;
 use crate::printable::field;
 use crate::scan::{
     self, Action, Applied, Depth, Group, Manifest, Member, PageOptions, Relation, Scan, ScanEnd, ScanError,
     Undone,
 };
+use crate::sheet::harmless;
 use crate::temporary::NewFile;
 use crate::verify::Doubt;
 
@@ -94,6 +96,14 @@ impl ScanCommand {
         let Some(folder) = &self.folder else { bail!("name a folder") };
         self.csv.as_deref().map_or(Ok(()), refuse_precious)?;
         self.html.as_deref().map_or(Ok(()), refuse_replacing)?;
+        if let (Some(csv), Some(html)) = (&self.csv, &self.html)
+            && place_of(csv) == place_of(html)
+        {
+            bail!(
+                "--csv and --html both name {}, where only one can be: name two files",
+                field(html.display())
+            );
+        }
         let interrupt = until_interrupt()?;
         if let Some(against) = &self.against {
             return against::run(self, settings, folder, against, &interrupt);
@@ -294,6 +304,12 @@ fn left_alone(group: &Group, up_to: Relation) -> (u64, u64) {
     (unseen, unsure)
 }
 
+/// Where a file is or will be, whatever its path is called.
+fn place_of(path: &Path) -> PathBuf {
+    let folder = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(folder).unwrap_or_else(|| path.to_path_buf())
+}
+
 /// An engine for a scan's home: by itself, with the user's model and threshold.
 fn scan_engine(settings: &Settings, home: &Path) -> Result<Engine> {
     let mut builder = settings.builder_on(home, true)?.without_graph();
@@ -466,7 +482,7 @@ fn write_csv(scan: &mut Scan, path: &Path) -> Result<()> {
                     if member.keep { "keep" } else { "extra" }.to_owned(),
                     member.relation.to_string(),
                     member.confidence.map_or(String::new(), |sure| sure.to_string()),
-                    file.name.clone(),
+                    harmless(&file.name),
                     file.width_px.to_string(),
                     file.height_px.to_string(),
                     file.stat.size.to_string(),

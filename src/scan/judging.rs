@@ -223,12 +223,7 @@ impl Scan {
                 }
                 (Some(Prepared::Changed), _) => {
                     self.state.unread_again(byte_digest)?;
-                    self.changed.push(Trouble {
-                        name: path.display().to_string(),
-                        error: "it was changed or removed during the scan: the next one sees what it is"
-                            .to_owned(),
-                        code: "changed".to_owned(),
-                    });
+                    self.changed.push(Trouble::changed(&path));
                     continue;
                 }
                 (Some(Prepared::Home(error)), _) => return Err(error.into()),

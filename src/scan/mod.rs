@@ -189,6 +189,20 @@ pub struct Trouble {
     pub code: String,
 }
 
+impl Trouble {
+    /// The codes of what the scan itself says of a file; all others are of its picture.
+    pub const CODES: &[&str] = &["changed"];
+
+    /// It is not what it was when it was first read.
+    fn changed(path: &Path) -> Self {
+        Self {
+            name: path.display().to_string(),
+            error: "it was changed or removed during the scan: the next one sees what it is".to_owned(),
+            code: Self::CODES[0].to_owned(),
+        }
+    }
+}
+
 /// How a scan ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanEnd {

@@ -20,6 +20,8 @@ use crate::timestamp::Timestamp;
 use crate::verify::Doubt;
 
 pub use replacing::may_replace;
+#[cfg(feature = "cli")]
+pub(crate) use table::harmless;
 pub(crate) use words::words_of;
 
 /// What is known of a picture.

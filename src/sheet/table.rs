@@ -29,8 +29,8 @@ pub(super) fn write(sheet: &Sheet, out: &mut dyn Write) -> io::Result<()> {
     table.flush()
 }
 
-/// A spreadsheet takes text that begins in this way for a formula, and sellers write the titles.
-fn harmless(text: &str) -> String {
+/// A spreadsheet takes text that begins in this way for a formula, and others write the titles and name the files.
+pub(crate) fn harmless(text: &str) -> String {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     if is_formula { format!("'{text}") } else { text.to_owned() }
 }
