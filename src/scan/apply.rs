@@ -53,6 +53,46 @@ pub struct Action {
     pub mtime_ns: i64,
     byte_digest: String,
     kept_digest: String,
+    /// Who owns the file and may use it; `None` where the system tells nothing, and in older manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    access: Option<Access>,
+}
+
+/// Owner, group and permission bits of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Access {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Access {
+    #[cfg(unix)]
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere the standard library tells nothing")]
+    fn of(file: &fs::Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        Some(Self { uid: file.uid(), gid: file.gid(), mode: file.mode() & 0o7777 })
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &fs::Metadata) -> Option<Self> {
+        None
+    }
+
+    /// Gives them to a file that is not in its place yet. The owner stays who runs this where that may not be changed.
+    #[cfg(unix)]
+    fn give_to(self, path: &Path) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let is_owned = std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid)).is_ok();
+        // The rights of its group are not for another one.
+        let mode = if is_owned { self.mode } else { self.mode & 0o707 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
+
+    #[cfg(not(unix))]
+    fn give_to(self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What came of an action.
@@ -111,6 +151,7 @@ pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
             mtime_ns: extra.file.stat.mtime_ns,
             byte_digest: extra.file.byte_digest.to_string(),
             kept_digest: kept.file.byte_digest.to_string(),
+            access: None,
         });
     }
     actions
@@ -121,6 +162,7 @@ pub fn plan(group: &Group, up_to: Relation) -> Vec<Action> {
 pub struct Manifest {
     path: PathBuf,
     file: BufWriter<File>,
+    folder: PathBuf,
     actions: u64,
 }
 
@@ -143,13 +185,15 @@ impl Manifest {
             Ok(file)
         };
         let file = written().map_err(|reason| ScanError::Write { path: path.clone(), reason })?;
-        Ok(Self { path, file, actions: 0 })
+        Ok(Self { path, file, folder: folder.to_path_buf(), actions: 0 })
     }
 
     /// # Errors
     /// [`ScanError::Write`].
     pub fn add(&mut self, action: &Action) -> Result<(), ScanError> {
-        let line = serde_json::to_string(action).map_err(io::Error::from);
+        let found = self.folder.join(&action.path).symlink_metadata().ok();
+        let action = Action { access: found.as_ref().and_then(Access::of), ..action.clone() };
+        let line = serde_json::to_string(&action).map_err(io::Error::from);
         let written = line.and_then(|line| writeln!(self.file, "{line}"));
         self.actions += 1;
         written.map_err(|reason| ScanError::Write { path: self.path.clone(), reason })
@@ -197,7 +241,7 @@ type Verified = Option<(PathBuf, Stat)>;
 
 fn act(header: &Header, trash: &Path, action: &Action, verified: &mut Verified) -> Result<(), String> {
     let (path, kept) = (header.folder.join(&action.path), header.folder.join(&action.kept));
-    let stat = regular(&path)?;
+    let (stat, access) = regular(&path)?;
     if (stat.size, stat.mtime_ns) != (action.bytes, action.mtime_ns)
         || digest_of(&path)? != action.byte_digest
     {
@@ -207,7 +251,7 @@ fn act(header: &Header, trash: &Path, action: &Action, verified: &mut Verified) 
     if parent.is_none_or(|parent| !parent.starts_with(&header.folder)) {
         return Err("it lies outside the folder, behind a link".to_owned());
     }
-    let kept_stat =
+    let (kept_stat, kept_access) =
         regular(&kept).map_err(|problem| format!("the kept {}: {problem}", action.kept.display()))?;
     if stat.is_same_file(&kept_stat) {
         return Err("it is the kept file by another name".to_owned());
@@ -233,6 +277,10 @@ fn act(header: &Header, trash: &Path, action: &Action, verified: &mut Verified) 
         Mode::Hardlink | Mode::Symlink if action.byte_digest != action.kept_digest => {
             Err("a link would show the kept file, which has other bytes".to_owned())
         }
+        Mode::Hardlink | Mode::Symlink if access != kept_access => Err(format!(
+            "its owner or permissions are not those of the kept {}, which a link would give it",
+            action.kept.display()
+        )),
         Mode::Hardlink => replace(&path, |to| fs::hard_link(&kept, to)).map_err(failed),
         Mode::Symlink => {
             replace(&path, |to| symlink(&relative(&action.path, &action.kept), to)).map_err(failed)
@@ -243,9 +291,13 @@ fn act(header: &Header, trash: &Path, action: &Action, verified: &mut Verified) 
 /// Undoes what a manifest says, as far as it was done. `each` hears of every action.
 ///
 /// # Errors
-/// [`ScanError::Manifest`] when it cannot be read.
+/// [`ScanError::Manifest`] when it cannot be read, [`ScanError::Folder`] when its folder is not there.
 pub fn undo(manifest: &Path, each: &mut dyn FnMut(&Action, Undone)) -> Result<(), ScanError> {
     let (header, actions) = read(manifest)?;
+    // Where it was moved there is nothing to be said of its files one by one.
+    if let Err(reason) = fs::read_dir(&header.folder) {
+        return Err(ScanError::Folder { path: header.folder, reason });
+    }
     for action in actions {
         let action = action?;
         let undone = match header.mode {
@@ -268,7 +320,8 @@ fn restore(header: &Header, action: &Action) -> Result<Undone, String> {
         return if is_there {
             Ok(Undone::WasNotDone)
         } else {
-            Err("it is neither in its place nor in the trash".to_owned())
+            let (folder, trash) = (header.folder.display(), header.trash.display());
+            Err(format!("it is neither in its place in {folder} nor in {trash} there"))
         };
     }
     if is_there {
@@ -293,7 +346,7 @@ fn restore(header: &Header, action: &Action) -> Result<Undone, String> {
 fn unlink(header: &Header, action: &Action) -> Result<Undone, String> {
     let (path, kept) = (header.folder.join(&action.path), header.folder.join(&action.kept));
     let found = path.symlink_metadata().map_err(|error| error.to_string())?;
-    let kept_stat = regular(&kept);
+    let kept_stat = regular(&kept).map(|(stat, _)| stat);
     let from = if header.mode == Mode::Symlink {
         if !found.is_symlink() {
             return Ok(Undone::WasNotDone);
@@ -330,12 +383,21 @@ fn unlink(header: &Header, action: &Action) -> Result<Undone, String> {
             "the file has been changed since, under this name or another, so its content is lost".to_owned()
         });
     }
+    // A hard link shows what may be done with it by now: rights that were taken away since do not come back.
+    let now = if header.mode == Mode::Hardlink { Access::of(&found) } else { action.access };
+    let mode = action.access.zip(now).map(|(was, now)| was.mode & now.mode);
+    let access = action.access.zip(mode).map(|(was, mode)| Access { mode, ..was });
     replace(&path, |to| {
-        fs::copy(from, to)?;
-        let file = File::options().write(true).open(to)?;
+        // Made anew, for a copy would be as read-only as the original.
+        let mut file = File::create_new(to)?;
+        io::copy(&mut File::open(from)?, &mut file)?;
         let since = Duration::from_nanos(u64::try_from(action.mtime_ns).unwrap_or(0));
         file.set_modified(UNIX_EPOCH + since)?;
-        file.sync_all()
+        file.sync_all()?;
+        match access {
+            Some(access) => access.give_to(to),
+            None => fs::set_permissions(to, fs::metadata(from)?.permissions()),
+        }
     })
     .map_err(|error| error.to_string())?;
     Ok(Undone::Done)
@@ -381,10 +443,14 @@ fn has_other_names(_: &fs::Metadata) -> bool {
     true
 }
 
-/// What a file is that is no link.
-fn regular(path: &Path) -> Result<Stat, String> {
+/// What a file is that is no link, and who may use it.
+fn regular(path: &Path) -> Result<(Stat, Option<Access>), String> {
     let found = path.symlink_metadata().map_err(|error| error.to_string())?;
-    if found.is_file() { Ok(Stat::of(&found)) } else { Err("it is no plain file any more".to_owned()) }
+    if found.is_file() {
+        Ok((Stat::of(&found), Access::of(&found)))
+    } else {
+        Err("it is no plain file any more".to_owned())
+    }
 }
 
 fn digest_of(path: &Path) -> Result<String, String> {
