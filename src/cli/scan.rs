@@ -12,7 +12,6 @@ use super::FAILED;
 use super::interrupt::{INTERRUPTED, until_interrupt};
 use super::output::{complain, complain_about, refuse_precious, refuse_replacing, stdout};
 use super::settings::Settings;
-use super::show::Terminal;
 use crate::cancel::Interrupt;
 use crate::engine::Engine;
 use crate::input::skipped_text;
@@ -27,6 +26,9 @@ use crate::temporary::NewFile;
 use crate::verify::Doubt;
 
 mod against;
+mod progress;
+
+use progress::ScanProgress;
 
 /// Which pictures of a folder are the same: by bytes, by pixels, and by sight.
 ///
@@ -320,7 +322,7 @@ fn scan_engine(settings: &Settings, home: &Path) -> Result<Engine> {
 }
 
 fn run_scan(scan: &mut Scan, depth: Depth, interrupt: &Interrupt) -> Result<ScanEnd> {
-    let end = scan.run(depth, interrupt, &Terminal::new())?;
+    let end = scan.run(depth, interrupt, &ScanProgress::new())?;
     if end == ScanEnd::Stopped {
         complain("interrupted; what was done is kept, and the same command goes on from there");
     }

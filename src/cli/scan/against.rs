@@ -8,12 +8,12 @@ use anyhow::{Result, bail};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use super::progress::ScanProgress;
 use super::{ScanCommand, report_troubles, run_scan, words_of};
 use crate::cancel::Interrupt;
 use crate::cli::interrupt::INTERRUPTED;
 use crate::cli::output::{complain, complain_about, stdout};
 use crate::cli::settings::Settings;
-use crate::cli::show::Terminal;
 use crate::cli::{FAILED, advice, picture};
 use crate::engine::{Engine, EngineError, Progress as _};
 use crate::input::FolderPicture;
@@ -71,7 +71,7 @@ pub(super) fn run(
     there.engine().warm_up()?;
     let found = picture::folder(folder)?;
     failed |= !found.unreadable.is_empty();
-    let (terminal, mut counts) = (Terminal::new(), [0_u64; 4]);
+    let (terminal, mut counts) = (ScanProgress::new(), [0_u64; 4]);
     let mut done = 0;
     let engine = there.engine();
     for some in found.pictures.chunks(TOGETHER) {
