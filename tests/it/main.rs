@@ -56,6 +56,8 @@ mod scan;
 mod scan_both_ways;
 #[cfg(unix)]
 mod scan_links;
+#[cfg(unix)]
+mod scan_stays;
 mod scan_unchanged;
 mod scan_worth;
 mod serve;
