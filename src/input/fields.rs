@@ -216,6 +216,7 @@ impl Fields {
     }
 
     /// As [`Fields::insert`], of the value that says where the picture is; errors call it `name`.
+    #[cfg(feature = "parquet")]
     pub(super) fn insert_picture(&mut self, name: &str, value: Value) {
         self.by_name.insert(PICTURE[0].to_owned(), (name.trim().to_owned(), value));
     }
