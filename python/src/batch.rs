@@ -107,10 +107,11 @@ impl<T> Iterator for Rows<T> {
     }
 }
 
-/// A row's name, and the user's own key.
+/// A row's name, the user's own key, and the path or address of the picture, unless it was given as bytes.
 struct Place {
     id: String,
     key: Option<String>,
+    source: Option<String>,
 }
 
 struct Checks {
@@ -119,7 +120,8 @@ struct Checks {
 }
 
 fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &Failure>) -> String {
-    let mut line = CheckedLine::new(row, &place.id, place.key.as_deref());
+    let line = CheckedLine::new(row, &place.id, place.key.as_deref());
+    let mut line = line.found_at(place.source.as_deref());
     match outcome {
         Ok(checked) => line.take_checked(checked),
         Err(failure) => line.take_error(&failure.to_string(), Some(failure.code())),
@@ -166,8 +168,12 @@ pub(crate) fn check(
         };
         let rows = rows.map(move |(row, (id, key, given))| {
             let label = key.clone().unwrap_or_else(|| id.clone());
+            let source = match &given {
+                Given::Named(name) => Some(name.clone()),
+                Given::Bytes(_) => None,
+            };
             let read: Read = reading(&pictures, given, &label);
-            (row, Place { id, key }, Ok(CheckItem { label, read }))
+            (row, Place { id, key, source }, Ok(CheckItem { label, read }))
         });
         let mut checks = Checks { lines: lines.clone(), cancel: cancel.clone() };
         let stats = CheckStats::default();

@@ -111,6 +111,13 @@ impl CheckedLine {
         line
     }
 
+    /// Where the picture was found: its path or address, or the archive or table that holds it, and where in that.
+    #[must_use]
+    pub fn found_at(mut self, source: Option<&str>) -> Self {
+        self.set("source", source);
+        self
+    }
+
     pub(crate) fn set(&mut self, name: &str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());
     }

@@ -206,6 +206,8 @@ class Checked(Result):
     """Its place in the batch, from 0 on."""
     id: str = ""
     key: str | None = None
+    source: str | None = None
+    """Its path or address, unless it was given as bytes or pixels."""
     outcome: Literal["seen", "review", "new", "error"] = "new"
     photo_id: int | None = None
     """The stored photo that stands for the picture from now on."""

@@ -458,8 +458,7 @@ impl Printer<'_> {
     }
 
     fn line_of(place: &Place, row: u64, outcome: Result<&Checked, &anyhow::Error>) -> CheckedLine {
-        let mut line = CheckedLine::new(row, &place.id, place.key.as_deref());
-        line.set("source", place.at.as_str());
+        let mut line = CheckedLine::new(row, &place.id, place.key.as_deref()).found_at(Some(&place.at));
         match outcome {
             Ok(checked) => line.take_checked(checked),
             Err(error) => {
