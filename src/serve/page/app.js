@@ -179,7 +179,7 @@ onKeyNeeded(async (wasRefused) => {
   return key;
 });
 onQuota((read) => ((quota = read), drawQuota()));
-addEventListener('popstate', show);
+// Also where one goes back or forward; popstate comes with it, and would show the view twice.
 addEventListener('hashchange', show);
 addEventListener('keydown', onKey);
 for (const name of ['dragenter', 'dragover', 'dragleave']) addEventListener(name, onDrag);

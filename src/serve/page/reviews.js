@@ -13,15 +13,20 @@ export function reviewsView({ onopen }) {
   const state = { status: 'busy', open: 0, queue: [], at: 0, done: [], problem: null };
   const comparisons = new Map();
   let turn = 0;
+  let loads = 0;
 
   async function load() {
+    const mine = (loads += 1);
     Object.assign(state, { status: 'busy', problem: null });
     render();
     try {
       const { open, reviews } = await api.reviews(0, PAGE);
+      // Asked for again meanwhile.
+      if (mine !== loads) return;
       Object.assign(state, { status: 'done', open, queue: reviews, at: 0 });
       onopen(open);
     } catch (error) {
+      if (mine !== loads) return;
       Object.assign(state, { status: 'failed', problem: error });
     }
     render();
