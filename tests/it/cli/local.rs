@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tongkuan::sandbox::SandboxOptions;
 
@@ -216,7 +217,16 @@ fn offline_no_command_makes_a_connection_wherever_the_option_stands() {
     // From here on a listener is where the upstream, and the pictures of its offers, have been.
     let address = shell.sandbox().base_url().to_owned();
     drop(shell.sandbox.take());
-    let listener = TcpListener::bind(address.strip_prefix("http://").unwrap()).unwrap();
+    // A process that another test is just starting has a copy of the sandbox's socket until its program runs.
+    let until = Instant::now() + Duration::from_secs(20);
+    let listener = loop {
+        match TcpListener::bind(address.strip_prefix("http://").unwrap()) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => {
+                std::thread::yield_now();
+            }
+            bound => break bound.unwrap(),
+        }
+    };
     listener.set_nonblocking(true).unwrap();
     let config = std::fs::read_to_string(shell.path("config.toml")).unwrap();
     let config = format!("harvest = true\nfetch_from = [{address:?}]\n{config}");
