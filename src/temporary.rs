@@ -2,7 +2,7 @@
 //! What killed processes have left there, of the same prefix and locked no more, goes when the next one is made.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile, TempDir};
@@ -65,6 +65,13 @@ enum Place {
 
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "as `NewFile`"))]
 impl NewFile {
+    /// All of it at once, as [`NewFile::new`] makes it.
+    pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut new = Self::new(path)?;
+        new.file().write_all(bytes)?;
+        new.finish()
+    }
+
     /// With the permissions of the file that it replaces, else with those that this process gives to files.
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
         Self::with(path, false)
@@ -157,8 +164,6 @@ fn remove_leftovers(parent: &Path, prefix: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {

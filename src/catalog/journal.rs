@@ -14,8 +14,9 @@
 //!
 //! A record is written with the zero length that ends the list behind it, and synced, before it counts as kept. Records
 //! after one that was torn by a crash or damaged are found by its length; one that does not match its checksum is left
-//! out, and the file with it kept as `paid.journal.damaged` before it is emptied. All changes are made under an exclusive lock on the file. Its records are removed only after the catalogue has
-//! committed them; storing one twice changes nothing.
+//! out, and the file with it kept as `paid.journal.damaged` before it is emptied. All changes are made under an exclusive
+//! lock on the file. Its records are removed only after the catalogue has committed them; storing one twice changes
+//! nothing.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};

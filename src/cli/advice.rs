@@ -165,7 +165,7 @@ pub(super) fn is_home_failure(error: &(dyn Error + 'static)) -> bool {
 
 /// Whether it says nothing about other pictures.
 pub(super) fn is_of_one_picture(reason: WhyNot) -> bool {
-    matches!(reason, WhyNot::NothingToCompare | WhyNot::TooElongated | WhyNot::Unreadable)
+    reason.is_of_the_picture() || reason == WhyNot::Unreadable
 }
 
 /// What is printed with `--json` of an input that failed.

@@ -48,12 +48,8 @@ pub(super) fn refuse_replacing(path: &Path) -> Result<()> {
 /// Writes a file that was asked for, but not over what is [precious](refuse_precious).
 pub(super) fn write_file(path: &Path, text: &str) -> Result<()> {
     refuse_precious(path)?;
-    let write = || {
-        let mut new = NewFile::new(path)?;
-        new.file().write_all(text.as_bytes())?;
-        new.finish()
-    };
-    write().map_err(|error| anyhow!("{} cannot be written ({error})", path.display()))
+    NewFile::write(path, text.as_bytes())
+        .map_err(|error| anyhow!("{} cannot be written ({error})", path.display()))
 }
 
 /// Whether this process was started with its standard output closed (`tongkuan ... >&-`). The language's runtime puts

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
+use url::{Origin, Url};
 
 use super::picture::Picture;
 use super::{Engine, EngineError};
@@ -66,32 +67,30 @@ impl HarvestError {
 #[derive(Debug)]
 struct RefusingOrigins<'f> {
     fetcher: &'f dyn Fetch,
-    refused: Mutex<HashMap<String, FetchError>>,
+    refused: Mutex<HashMap<Origin, FetchError>>,
 }
 
 impl Fetch for RefusingOrigins<'_> {
     fn fetch(&self, address: &str) -> Result<Vec<u8>, FetchError> {
-        let origin = origin_of(address);
+        let Some(origin) = origin_of(address) else { return self.fetcher.fetch(address) };
         let refused = || self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = refused().get(origin) {
+        if let Some(error) = refused().get(&origin) {
             return Err(error.clone());
         }
         let fetched = self.fetcher.fetch(address);
         // Not where it is a redirect that leads elsewhere.
         if let Err(error @ (FetchError::Port { url, .. } | FetchError::NotPublic { url })) = &fetched
-            && origin_of(url) == origin
+            && origin_of(url).as_ref() == Some(&origin)
         {
-            refused().insert(origin.to_owned(), error.clone());
+            refused().insert(origin, error.clone());
         }
         fetched
     }
 }
 
 /// Scheme, host and port of an address.
-fn origin_of(address: &str) -> &str {
-    let host = address.find("://").map_or(0, |scheme| scheme + 3);
-    let end = address[host..].find(['/', '?', '#']).map_or(address.len(), |end| host + end);
-    &address[..end]
+fn origin_of(address: &str) -> Option<Origin> {
+    Url::parse(address).ok().map(|url| url.origin())
 }
 
 impl Engine {

@@ -232,14 +232,12 @@ impl Search<'_> {
             _ => None,
         };
         let may_wait = self.query.defer.is_some() && !self.query.force;
-        // Such a picture is no better later.
-        let is_the_pictures = match reason {
-            WhyNot::NothingToCompare | WhyNot::TooElongated => true,
+        let is_of_the_picture = match reason {
             // Nothing has looked at that yet.
             WhyNot::Offline if may_wait => self.picture.probe()?.is_blank() || self.elongated()?.is_some(),
-            _ => false,
+            other => other.is_of_the_picture(),
         };
-        let defer = self.query.defer.filter(|_| !is_the_pictures);
+        let defer = self.query.defer.filter(|_| !is_of_the_picture);
         let queued = defer.map(|priority| self.enqueue(WaitReason::Deferred, priority));
         if queued == Some(false) {
             self.warnings.push("it could not be put into the queue either".to_owned());

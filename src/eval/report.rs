@@ -1,7 +1,6 @@
 //! How does one look at an evaluation? One HTML page without links: numbers, a curve, and the worst mistakes.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -62,10 +61,8 @@ pub fn html(evaluation: &Evaluation, summary: &Summary) -> String {
 /// # Errors
 /// [`EvalError::Write`].
 pub fn write_html(path: &Path, evaluation: &Evaluation, summary: &Summary) -> Result<(), EvalError> {
-    let write = |source| EvalError::Write { path: path.to_path_buf(), source };
-    let mut new = NewFile::new(path).map_err(write)?;
-    new.file().write_all(html(evaluation, summary).as_bytes()).map_err(write)?;
-    new.finish().map_err(write)
+    NewFile::write(path, html(evaluation, summary).as_bytes())
+        .map_err(|source| EvalError::Write { path: path.to_path_buf(), source })
 }
 
 fn page(evaluation: &Evaluation, summary: &Summary) -> Markup {

@@ -158,7 +158,7 @@ impl Input {
     /// # Errors
     /// As [`Input::open`].
     pub fn open_with(named: &Path, columns: &Columns) -> Result<Self, FileProblem> {
-        if named == Path::new("-") || named == Path::new("/dev/stdin") {
+        if is_stdin(named) {
             return Self::read(io::stdin(), "-", Path::new(""), None, columns);
         }
         let path = match named.to_str().map(|text| PictureSource::parse(text, Path::new(""))).transpose()? {
@@ -468,6 +468,11 @@ fn reopened(path: Option<&Path>, head: Vec<u8>, reader: impl Read) -> Result<Fil
     };
     file.seek(SeekFrom::Start(0))?;
     Ok(file)
+}
+
+/// Whether the name stands for standard input.
+pub(crate) fn is_stdin(named: &Path) -> bool {
+    named == Path::new("-") || named == Path::new("/dev/stdin")
 }
 
 #[cfg(unix)]

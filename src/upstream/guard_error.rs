@@ -92,6 +92,16 @@ pub enum WhyNot {
     CannotStore,
 }
 
+impl WhyNot {
+    /// What lies in the picture, which is no better later: such a one is not asked about again.
+    pub(crate) const OF_THE_PICTURE: [Self; 2] = [Self::NothingToCompare, Self::TooElongated];
+
+    /// Whether it is one of these.
+    pub(crate) fn is_of_the_picture(self) -> bool {
+        Self::OF_THE_PICTURE.contains(&self)
+    }
+}
+
 impl GuardError {
     /// Search calls made and (perhaps) billed before giving up.
     #[must_use]

@@ -13,6 +13,7 @@ use crate::access::{self, LockedFile};
 #[cfg(feature = "postgres")]
 use crate::catalog::Catalog;
 use crate::catalog::FILE_NAME;
+use crate::catalog::opening::is_damage;
 use crate::temporary::TemporaryFolder;
 
 /// How the folder in a home begins in which a catalogue arrives that goes with its process.
@@ -200,8 +201,7 @@ impl Place {
                 Err(MoveError::InUse { path: self.home.clone() })
             }
             // One that is no catalogue any more is not in use.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(()),
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(()),
+            Err(error) if is_damage(&error) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

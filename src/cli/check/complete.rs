@@ -12,7 +12,7 @@ use super::super::{FAILED, found};
 use super::output::LineFile;
 use super::parquet::{Ended, Lines};
 use super::rows::{OtherSources, unopened};
-use crate::input::{Columns, Input};
+use crate::input::{Columns, Input, is_stdin};
 
 /// Tells as the run did that wrote `out`. What a run has left that was killed at its very end is taken away: its lines, `partial`, and
 /// with `add` what the home keeps of it.
@@ -23,8 +23,7 @@ pub(super) fn tell(
     add: bool,
 ) -> Result<ExitCode> {
     let mut lines = Lines::open(out)?;
-    let is_stdin = |source: &PathBuf| source == Path::new("-") || source == Path::new("/dev/stdin");
-    if !sources.iter().any(is_stdin) {
+    if !sources.iter().any(|source| is_stdin(source)) {
         compare(out, &mut lines, sources, columns)?;
     }
     let rows = lines.total();

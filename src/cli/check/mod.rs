@@ -356,8 +356,7 @@ impl Printer<'_> {
                     Some(over) => line.set("unanswered", over),
                     None => line.set("unanswered", serde_json::to_value(why).unwrap_or_default()),
                 }
-                let waits = |why| !matches!(why, WhyNot::NothingToCompare | WhyNot::TooElongated);
-                self.counts.waiting += u64::from(why.is_some_and(waits));
+                self.counts.waiting += u64::from(why.is_some_and(|why| !why.is_of_the_picture()));
                 for warning in &answer.warnings {
                     match &answer.unanswered {
                         // Budget, quota, a breaker that is open: said once.

@@ -16,10 +16,11 @@ use parquet::record::Field;
 use parquet::record::reader::RowIter;
 use parquet::schema::types::Type;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::doors::{CheckedLine, Columns, Kind};
-use crate::paths::folder_of;
+use crate::temporary::NewFile;
+use crate::upstream::WhyNot;
 
 /// Rows of a row group: some megabytes in memory.
 const GROUP_ROWS: usize = 8192;
@@ -98,9 +99,8 @@ impl Iterator for Lines {
                 ("id", Field::Str(text)) => id = Some(text.clone()),
                 ("outcome", Field::Str(text)) => self.counted.errors += u64::from(text == "error"),
                 ("unanswered", Field::Str(text)) => {
-                    // These two are not asked about later, either.
-                    let is_waiting = !matches!(text.as_str(), "nothing_to_compare" | "too_elongated");
-                    self.counted.waiting += u64::from(is_waiting);
+                    let is_of_the_picture = WhyNot::OF_THE_PICTURE.iter().any(|why| json!(why) == *text);
+                    self.counted.waiting += u64::from(!is_of_the_picture);
                 }
                 _ => {}
             }
@@ -112,13 +112,10 @@ impl Iterator for Lines {
 /// Writes the lines of the file `lines` to `target`, under another name until all of it is on disk.
 pub(super) fn write(lines: &Path, target: &Path, columns: &Columns, ended: Ended) -> Result<()> {
     let unwritten = || format!("cannot write {}", target.display());
-    let temporary =
-        tempfile::Builder::new().prefix(".check-").suffix(".parquet").tempfile_in(folder_of(target));
-    let temporary = temporary.with_context(unwritten)?;
+    let mut new = NewFile::new(target).with_context(unwritten)?;
     let schema = Arc::new(schema(columns)?);
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let mut writer =
-        SerializedFileWriter::new(temporary.as_file().try_clone()?, schema, Arc::new(properties))?;
+    let mut writer = SerializedFileWriter::new(new.file(), schema, Arc::new(properties))?;
     let mut group = Vec::with_capacity(GROUP_ROWS);
     for line in BufReader::new(File::open(lines)?).lines() {
         let line = line?;
@@ -133,12 +130,7 @@ pub(super) fn write(lines: &Path, target: &Path, columns: &Columns, ended: Ended
     }
     writer.append_key_value_metadata(KeyValue::new(ENDED.to_owned(), serde_json::to_string(&ended)?));
     writer.close().with_context(unwritten)?;
-    temporary.as_file().sync_all()?;
-    // A temporary file is its owner's alone; what a command writes is for whoever may read the folder.
-    #[cfg(unix)]
-    temporary.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    temporary.persist(target).map_err(|error| error.error).with_context(unwritten)?;
-    Ok(())
+    new.finish().with_context(unwritten)
 }
 
 fn schema(columns: &Columns) -> Result<Type> {
@@ -158,7 +150,7 @@ fn schema(columns: &Columns) -> Result<Type> {
 }
 
 fn write_group(
-    writer: &mut SerializedFileWriter<File>,
+    writer: &mut SerializedFileWriter<&mut File>,
     columns: &Columns,
     lines: &[CheckedLine],
 ) -> Result<()> {
