@@ -9,6 +9,7 @@ use super::content::{rim_colour, shows};
 use super::hamming::Bits;
 use super::keypoints::{self, Pair, mirrored_direction};
 use super::raster::{Colours, Plane};
+use super::refine::{correlation, stepped};
 use super::sketch::{Probe, Sketch, THUMBNAIL_PX};
 
 /// How many of the most alike pairs of corners are tried two by two.
@@ -24,10 +25,6 @@ const REFINED_GUESSES: usize = 2;
 const CERTAIN_INLIERS: usize = 12;
 /// Guesses whose promises are so near to each other are equally good.
 const NEAR_TIE: f32 = 0.04;
-/// A guess must cover at least this share of the stored picture.
-const MIN_OVERLAP: f32 = 0.12;
-/// Variance that noise makes up, in squared grey values: two flat pictures are not alike because their noise is.
-const NOISE_VARIANCE: f32 = 4.0;
 
 /// A stored picture, prepared for comparison. All maps lead from thumbnail pixels to units of the query's longer side.
 pub(super) struct Target {
@@ -131,32 +128,6 @@ pub(super) fn content(picture: &Colours) -> Box4 {
         (left, top, right, bottom) = (0, 0, width, height);
     }
     [left as f32 / long, top as f32 / long, right as f32 / long, bottom as f32 / long]
-}
-
-/// Correlation of `plane`, one pixel of which is `ratio` thumbnail pixels, with what `map` finds in the query.
-fn correlation(probe: &Probe, plane: &Plane, ratio: f32, map: &Affine) -> f32 {
-    let map = map.after(&Affine::scaling(ratio));
-    let size = probe.size_for(map.step());
-    let map = Affine::scaling(size.long_side()).after(&map);
-    let (mut count, mut a, mut b, mut aa, mut bb, mut ab) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
-    for (y, row) in plane.values.chunks_exact(plane.width).enumerate() {
-        for (x, stored) in row.iter().enumerate() {
-            let (u, v) = map.at(x as f32 + 0.5, y as f32 + 0.5);
-            if let Some(found) = size.sample(u, v) {
-                count += 1.0;
-                a += stored;
-                b += found[0];
-                aa += stored * stored;
-                bb += found[0] * found[0];
-                ab += stored * found[0];
-            }
-        }
-    }
-    if count < MIN_OVERLAP * plane.values.len() as f32 {
-        return -1.0;
-    }
-    let spread = |square: f32, sum: f32| square - sum * sum / count + count * NOISE_VARIANCE;
-    (ab - a * b / count) / (spread(aa, a) * spread(bb, b)).sqrt()
 }
 
 /// A pair of corners as a small similarity of its own.
@@ -447,141 +418,4 @@ fn improved(probe: &Probe, plane: &Plane, ratio: f32, guess: Guess, rounds: usiz
         }
     }
     Guess { likeness: before, ..guess }
-}
-
-/// A pixel of the stored plane and what was found in its place.
-struct Found {
-    /// From the middle, in units of the plane's longer side.
-    x: f32,
-    y: f32,
-    stored: f32,
-    query: f32,
-    slope_x: f32,
-    slope_y: f32,
-}
-
-/// One inverse-compositional step (Baker and Matthews, 2004) of an affine map, under a gain and an offset of the
-/// brightness, with Cauchy weights against text and covers. Also says whether the step was too small to matter.
-fn stepped(probe: &Probe, plane: &Plane, ratio: f32, map: Affine) -> Option<(Affine, bool)> {
-    let (width, height) = (plane.width, plane.height);
-    let (cx, cy) = (width as f32 / 2.0, height as f32 / 2.0);
-    let unit = 1.0 / width.max(height) as f32;
-    let whole = map.after(&Affine::scaling(ratio));
-    let size = probe.size_for(whole.step());
-    let whole = Affine::scaling(size.long_side()).after(&whole);
-    let mut pixels = Vec::with_capacity(plane.values.len());
-    for y in 1..height.saturating_sub(1) {
-        for x in 1..width.saturating_sub(1) {
-            let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
-            let (u, v) = whole.at(px, py);
-            if let Some(found) = size.sample(u, v) {
-                let i = y * width + x;
-                let at = &plane.values;
-                pixels.push(Found {
-                    x: (px - cx) * unit,
-                    y: (py - cy) * unit,
-                    stored: at[i],
-                    query: found[0],
-                    slope_x: (at[i + 1] - at[i - 1]) * 0.5,
-                    slope_y: (at[i + width] - at[i - width]) * 0.5,
-                });
-            }
-        }
-    }
-    if pixels.len() < 24 {
-        return None;
-    }
-    let (gain, offset, spread) = brightness(&pixels);
-    // The eighth column is always 0: eight lanes are two registers.
-    let mut normal = [[0.0f32; 8]; 6];
-    for p in &pixels {
-        let residual = gain * p.query + offset - p.stored;
-        let weight = 1.0 / (1.0 + (residual / spread).powi(2));
-        let (wx, wy) = (weight * p.slope_x, weight * p.slope_y);
-        let row = [
-            p.slope_x * p.x,
-            p.slope_x * p.y,
-            p.slope_x,
-            p.slope_y * p.x,
-            p.slope_y * p.y,
-            p.slope_y,
-            residual,
-            0.0,
-        ];
-        let left = [wx * p.x, wx * p.y, wx, wy * p.x, wy * p.y, wy];
-        for (line, l) in normal.iter_mut().zip(left) {
-            for (cell, r) in line.iter_mut().zip(row) {
-                *cell += l * r;
-            }
-        }
-    }
-    for (i, line) in normal.iter_mut().enumerate() {
-        // Flat pictures must not make the step explode.
-        line[i] = line[i] * 1.001 + 0.05 * pixels.len() as f32;
-    }
-    let d = solved(normal)?;
-    if d.iter().any(|v| !v.is_finite() || v.abs() > 20.0) || d[2].abs() > 6.0 || d[5].abs() > 6.0 {
-        return None;
-    }
-    let delta = Affine([
-        1.0 + d[0] * unit,
-        d[1] * unit,
-        (d[2] - (d[0] * cx + d[1] * cy) * unit) * ratio,
-        d[3] * unit,
-        1.0 + d[4] * unit,
-        (d[5] - (d[3] * cx + d[4] * cy) * unit) * ratio,
-    ]);
-    let small = d.iter().all(|v| v.abs() < 0.03);
-    Some((map.after(&delta.inverse()?), small))
-}
-
-/// Gain, offset and spread (in grey values) that take what was found to what is stored; robust.
-fn brightness(pixels: &[Found]) -> (f32, f32, f32) {
-    let (mut gain, mut offset, mut spread) = (1.0f32, 0.0f32, f32::INFINITY);
-    let mut residuals = Vec::with_capacity(pixels.len());
-    for _ in 0..2 {
-        let (mut n, mut x, mut y, mut xx, mut xy) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
-        for p in pixels {
-            let weight = 1.0 / (1.0 + ((gain * p.query + offset - p.stored) / spread).powi(2));
-            n += weight;
-            x += weight * p.query;
-            y += weight * p.stored;
-            xx += weight * p.query * p.query;
-            xy += weight * p.query * p.stored;
-        }
-        let variance = xx - x * x / n;
-        gain = if variance > n { ((xy - x * y / n) / variance).clamp(0.3, 3.0) } else { 1.0 };
-        offset = (y - gain * x) / n;
-        residuals.clear();
-        residuals.extend(pixels.iter().map(|p| (gain * p.query + offset - p.stored).abs()));
-        let middle = residuals.len() / 2;
-        spread = (2.0 * *residuals.select_nth_unstable_by(middle, f32::total_cmp).1).max(4.0);
-    }
-    (gain, offset, spread)
-}
-
-/// Gauss-Jordan with pivots.
-fn solved(normal: [[f32; 8]; 6]) -> Option<[f32; 6]> {
-    let mut m = normal.map(|row| row.map(f64::from));
-    for i in 0..6 {
-        let pivot = (i..6).max_by(|a, b| m[*a][i].abs().total_cmp(&m[*b][i].abs()))?;
-        m.swap(i, pivot);
-        if m[i][i].abs() < 1e-9 {
-            return None;
-        }
-        let top = m[i];
-        for (r, row) in m.iter_mut().enumerate() {
-            if r != i {
-                let factor = row[i] / top[i];
-                for (cell, above) in row.iter_mut().zip(top) {
-                    *cell -= factor * above;
-                }
-            }
-        }
-    }
-    let mut out = [0.0; 6];
-    for (i, value) in out.iter_mut().enumerate() {
-        *value = (m[i][6] / m[i][i]) as f32;
-    }
-    Some(out)
 }

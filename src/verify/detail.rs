@@ -13,7 +13,9 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::raster::{Colours, LONG_SIDES_PX, Plane, Samples, averaged};
+use super::pyramid::LONG_SIDES_PX;
+use super::raster::{Colours, Plane, averaged};
+use super::samples::Samples;
 
 /// The longer side of a detail, in pixels; also which of the pyramid's sizes it is.
 pub(super) const DETAIL_LEVEL: usize = 1;
@@ -151,9 +153,7 @@ impl Sizes {
 
     /// Brightness at the smaller of the sizes.
     pub(super) fn luma(&self) -> Plane {
-        let small = &self.0[1];
-        let values = small.colours().pixels.iter().map(|pixel| pixel[0]).collect();
-        Plane { width: small.width, height: small.height, values }
+        self.0[1].colours().luma()
     }
 
     /// The size at which one pixel is nearest to `step` of the longer side.

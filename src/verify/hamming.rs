@@ -12,47 +12,68 @@ pub(super) struct Nearest {
 }
 
 const NONE: Nearest = Nearest { distance: u32::MAX, place: 0 };
+const NOTHING: i64 = i64::MAX;
 
 /// For each of both sides the nearest of the other; of equally near ones the first.
 pub(super) fn nearest(query: &[Bits], stored: &[Bits]) -> (Vec<Nearest>, Vec<Nearest>) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("popcnt") {
-        // SAFETY: the processor has just said that it has the one instruction that this copy of the loop needs beyond
-        // the baseline.
-        #[expect(unsafe_code)]
-        return unsafe { by_popcnt(query, stored) };
+    {
+        let has_wide = std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512vpopcntdq");
+        // SAFETY, here and below: the processor has just said that it has the instructions that this copy of the loop needs
+        // beyond the baseline.
+        if has_wide {
+            #[expect(unsafe_code)]
+            return unsafe { by_avx512(query, stored) };
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            #[expect(unsafe_code)]
+            return unsafe { by_avx2(query, stored) };
+        }
     }
     anywhere(query, stored)
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "popcnt")]
-fn by_popcnt(query: &[Bits], stored: &[Bits]) -> (Vec<Nearest>, Vec<Nearest>) {
+#[target_feature(enable = "avx512f,avx512vpopcntdq")]
+fn by_avx512(query: &[Bits], stored: &[Bits]) -> (Vec<Nearest>, Vec<Nearest>) {
+    anywhere(query, stored)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn by_avx2(query: &[Bits], stored: &[Bits]) -> (Vec<Nearest>, Vec<Nearest>) {
     anywhere(query, stored)
 }
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "each caller compiles it for its own instructions")]
 fn anywhere(query: &[Bits], stored: &[Bits]) -> (Vec<Nearest>, Vec<Nearest>) {
-    let mut of_stored = vec![NONE; stored.len()];
+    // A distance and, beneath it, whose it is: the least is the nearest, and of equally near ones the first.
+    let found = |key: i64| match key {
+        NOTHING => NONE,
+        key => Nearest { distance: (key >> 32) as u32, place: (key & 0xFFFF_FFFF) as usize },
+    };
+    // Each word of all corners together, so that many corners are compared at once.
+    let words: [Vec<u64>; 4] = std::array::from_fn(|word| stored.iter().map(|bits| bits[word]).collect());
+    let [a, b, c, d] = words.each_ref().map(|words| &words[..stored.len()]);
+    let mut of_stored = vec![NOTHING; stored.len()];
     let mut of_query = Vec::with_capacity(query.len());
     for (i, own) in query.iter().enumerate() {
-        let mut best = NONE;
-        for (j, (other, back)) in stored.iter().zip(of_stored.iter_mut()).enumerate() {
-            let distance = (own[0] ^ other[0]).count_ones()
-                + (own[1] ^ other[1]).count_ones()
-                + (own[2] ^ other[2]).count_ones()
-                + (own[3] ^ other[3]).count_ones();
-            if distance < best.distance {
-                best = Nearest { distance, place: j };
-            }
-            if distance < back.distance {
-                *back = Nearest { distance, place: i };
-            }
+        let mut best = NOTHING;
+        let back = &mut of_stored[..stored.len()];
+        for j in 0..stored.len() {
+            let distance = (own[0] ^ a[j]).count_ones()
+                + (own[1] ^ b[j]).count_ones()
+                + (own[2] ^ c[j]).count_ones()
+                + (own[3] ^ d[j]).count_ones();
+            let distance = i64::from(distance) << 32;
+            best = best.min(distance | j as i64);
+            back[j] = back[j].min(distance | i as i64);
         }
-        of_query.push(best);
+        of_query.push(found(best));
     }
-    (of_query, of_stored)
+    (of_query, of_stored.into_iter().map(found).collect())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::evidence::Evidence;
 use super::network::{Convolution, Dense, Map, relu};
 use super::pair::{PAIR_SIDE_PX, Pair, Place};
+use super::sums::sums;
 
 const WEIGHTS: &[u8] = include_bytes!("../../models/pair-judge/model.safetensors");
 
@@ -135,26 +136,34 @@ impl PairJudge {
 fn as_input(pair: &Pair) -> (Map, f32) {
     let mut map = Map::zeros(PAIR_SIDE_PX, CHANNELS);
     let places: Vec<usize> = (0..pair.seen.len()).filter(|place| pair.seen[*place]).collect();
-    let in_units = |picture: &[Place]| -> Vec<Place> { places.iter().map(|p| units(&picture[*p])).collect() };
-    let (stored, query) = (in_units(&pair.stored), in_units(&pair.query));
-    let changes: [Change; 3] = std::array::from_fn(|channel| {
-        let of = |picture: &[Place]| -> Vec<f32> { picture.iter().map(|p| channels(p)[channel]).collect() };
-        Change::between(&of(&stored), &of(&query))
-    });
+    let of_each = || -> [Vec<f32>; 3] { std::array::from_fn(|_| Vec::with_capacity(places.len())) };
+    let (mut stored, mut query) = (of_each(), of_each());
+    for place in &places {
+        let cell = map.at_mut(place / PAIR_SIDE_PX, place % PAIR_SIDE_PX);
+        for (picture, all, lanes) in
+            [(&pair.stored, &mut stored, 0..LANES), (&pair.query, &mut query, LANES..2 * LANES)]
+        {
+            let units = units(&picture[*place]);
+            cell[lanes].copy_from_slice(&units);
+            for (all, value) in all.iter_mut().zip(channels(&units)) {
+                all.push(value);
+            }
+        }
+        cell[3 * LANES] = 1.0;
+    }
+    let changes: [Change; 3] =
+        std::array::from_fn(|channel| Change::between(&stored[channel], &query[channel]));
     let mut agreeing = 0usize;
-    for ((place, s), q) in places.iter().zip(&stored).zip(&query) {
+    for place in &places {
+        let cell = map.at_mut(place / PAIR_SIDE_PX, place % PAIR_SIDE_PX);
         let left: Place = std::array::from_fn(|lane| {
             let change = &changes[lane.saturating_sub(LUMA_LANES - 1)];
-            change.left(s[lane], q[lane])
+            change.left(cell[lane], cell[LANES + lane])
         });
-        let cell = map.at_mut(place / PAIR_SIDE_PX, place % PAIR_SIDE_PX);
-        cell[..LANES].copy_from_slice(s);
-        cell[LANES..2 * LANES].copy_from_slice(q);
         cell[2 * LANES..3 * LANES].copy_from_slice(&left);
-        cell[3 * LANES] = 1.0;
         let [luma, blue, red] = channels(&left);
         let agrees = (luma * LUMA_UNIT).abs() < SAME_LUMA
-            && (blue * CHROMA_UNIT).hypot(red * CHROMA_UNIT) < SAME_CHROMA;
+            && (blue * blue + red * red) * (CHROMA_UNIT * CHROMA_UNIT) < SAME_CHROMA * SAME_CHROMA;
         agreeing += usize::from(agrees);
     }
     (map, agreeing as f32 / places.len().max(1) as f32)
@@ -184,27 +193,23 @@ impl Change {
         let mut weights = vec![1.0f32; stored.len()];
         let mut change = Self { stored: 0.0, query: 0.0, gain: 1.0 };
         for round in 0..ROUNDS {
-            let (mut n, mut q, mut s) = (1.0f32, 0.0f32, 0.0f32);
-            for ((weight, query), stored) in weights.iter().zip(query).zip(stored) {
-                n += weight;
-                q += weight * query;
-                s += weight * stored;
-            }
+            let [n, q, s] = sums([&weights, query, stored], |[w, q, s]| [w, w * q, w * s]);
+            let n = 1.0 + n;
             (change.query, change.stored) = (q / n, s / n);
-            let (mut both, mut square) = (0.0f32, 0.0f32);
-            for ((weight, query), stored) in weights.iter().zip(query).zip(stored) {
-                both += weight * (query - change.query) * (stored - change.stored);
-                square += weight * (query - change.query) * (query - change.query);
-            }
+            let [both, square] = sums([&weights, query, stored], |[w, q, s]| {
+                let (q, s) = (q - change.query, s - change.stored);
+                [w * q * s, w * q * q]
+            });
             // Pulled towards no change, so that a flat colour fixes nothing.
             change.gain = ((both / n + 0.01) / (square / n + 0.01)).clamp(0.5, 2.0);
             if round + 1 == ROUNDS {
                 break;
             }
-            let left = || stored.iter().zip(query).map(|(s, q)| change.left(*s, *q));
-            let spread = left().map(f32::abs).sum::<f32>() / (stored.len() as f32 + 1.0) + 0.05;
-            for (weight, left) in weights.iter_mut().zip(left()) {
-                *weight = 1.0 / (1.0 + (left / spread) * (left / spread));
+            let [left] = sums([stored, query], |[s, q]| [change.left(s, q).abs()]);
+            let spread = left / (stored.len() as f32 + 1.0) + 0.05;
+            for (weight, (s, q)) in weights.iter_mut().zip(stored.iter().zip(query)) {
+                let off = change.left(*s, *q) / spread;
+                *weight = 1.0 / (1.0 + off * off);
             }
         }
         change

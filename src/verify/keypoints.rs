@@ -9,7 +9,8 @@ use std::f32::consts::{PI, TAU};
 use std::sync::LazyLock;
 
 use super::hamming::{Bits, nearest};
-use super::raster::{LONG_SIDES_PX, Plane};
+use super::pyramid::LONG_SIDES_PX;
+use super::raster::Plane;
 
 /// How many corners are kept of each of the first sizes: 72 in all.
 const QUOTAS: [usize; 5] = [25, 18, 13, 9, 7];
@@ -116,6 +117,26 @@ fn pairs() -> Vec<[f32; 4]> {
 impl Keypoints {
     /// Looks for corners in the first [`LEVELS`] planes.
     pub(super) fn of(lumas: &[Plane]) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has just said that it has the instructions that this copy of the loops needs beyond the
+            // baseline.
+            #[expect(unsafe_code)]
+            return unsafe { Self::by_avx2(lumas) };
+        }
+        Self::anywhere(lumas)
+    }
+
+    /// The same numbers to the bit, more of them at once.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn by_avx2(lumas: &[Plane]) -> Self {
+        Self::anywhere(lumas)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "each caller compiles it for its own instructions")]
+    fn anywhere(lumas: &[Plane]) -> Self {
         let mut found = Self::default();
         for (level, plane) in lumas.iter().take(LEVELS).enumerate() {
             let smooth = plane.blurred();
@@ -134,6 +155,8 @@ impl Keypoints {
 }
 
 /// Direction, in 1/32 of a turn, and bits of the corner at (`x`, `y`), at least [`MARGIN_PX`] from the rim.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a part of the loops above")]
 fn described(plane: &Plane, x: usize, y: usize) -> (u8, Bits) {
     let (mut across, mut along) = (0.0f32, 0.0f32);
     for (dy, half) in (-CENTROID_RADIUS_PX..=CENTROID_RADIUS_PX).zip(HALF_WIDTHS_PX) {
@@ -163,6 +186,8 @@ fn described(plane: &Plane, x: usize, y: usize) -> (u8, Bits) {
 }
 
 /// The strongest corners of `plane`, at most `quota`, no cell much fuller than its share.
+#[inline(always)]
+#[expect(clippy::inline_always, clippy::needless_bitwise_bool, reason = "a part of the loops above")]
 fn corners(plane: &Plane, quota: usize) -> Vec<(usize, usize)> {
     let (width, height) = (plane.width, plane.height);
     if width < 4 * RIM_PX || height < 4 * RIM_PX {
@@ -170,19 +195,24 @@ fn corners(plane: &Plane, quota: usize) -> Vec<(usize, usize)> {
     }
     let response = harris(plane);
     let mut found = Vec::new();
+    let mut is_peak = vec![false; width - 2 * RIM_PX];
     for y in RIM_PX..height - RIM_PX {
-        let rows = [y - 1, y, y + 1].map(|y| &response[y * width..(y + 1) * width]);
-        for x in RIM_PX..width - RIM_PX {
-            let own = rows[1][x];
-            if own >= MIN_RESPONSE
-                && own > rows[1][x - 1]
-                && own >= rows[1][x + 1]
-                && rows[0][x - 1..=x + 1].iter().all(|v| own > *v)
-                && rows[2][x - 1..=x + 1].iter().all(|v| own >= *v)
-            {
-                found.push((own, x, y));
-            }
+        let around = |y: usize, from: usize| &response[y * width + from..][..width - 2 * RIM_PX];
+        let (left, right) = (RIM_PX - 1, RIM_PX + 1);
+        let [own, before, after] = [RIM_PX, left, right].map(|from| around(y, from));
+        let above = [left, RIM_PX, right].map(|from| around(y - 1, from));
+        let below = [left, RIM_PX, right].map(|from| around(y + 1, from));
+        // All comparisons of all places, without a jump: so that many are made at once.
+        for (x, is_peak) in is_peak.iter_mut().enumerate() {
+            let own = own[x];
+            let beats_before =
+                (own > above[0][x]) & (own > above[1][x]) & (own > above[2][x]) & (own > before[x]);
+            let reaches_after =
+                (own >= below[0][x]) & (own >= below[1][x]) & (own >= below[2][x]) & (own >= after[x]);
+            *is_peak = (own >= MIN_RESPONSE) & beats_before & reaches_after;
         }
+        let peaks = is_peak.iter().enumerate().filter(|(_, is_peak)| **is_peak);
+        found.extend(peaks.map(|(x, _)| (own[x], x + RIM_PX, y)));
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
     // In rounds, each of which lets one more into every cell.
@@ -198,6 +228,8 @@ fn corners(plane: &Plane, quota: usize) -> Vec<(usize, usize)> {
 }
 
 /// Determinant over trace of the smoothed structure tensor.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a part of the loops above")]
 fn harris(plane: &Plane) -> Vec<f32> {
     let (width, height) = (plane.width, plane.height);
     let blank = || Plane { width, height, values: vec![0.0; width * height] };

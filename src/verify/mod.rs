@@ -31,8 +31,12 @@ mod measurements;
 mod network;
 mod pair;
 mod placement;
+mod pyramid;
 mod raster;
+mod refine;
+mod samples;
 mod sketch;
+mod sums;
 
 pub(crate) use confidence::{CONFIDENCE_RULES, SHAPES_AGREE_INLIERS};
 pub use confidence::{Doubt, OTHER_VARIANT_PROBABILITY, REVIEW_CONFIDENCE, SAME_PICTURE_CONFIDENCE};
@@ -41,7 +45,7 @@ pub use judge::weights_digest;
 pub use measurements::Measurements;
 pub use pair::{PAIR_SIDE_PX, Pair, Place};
 pub use placement::Placement;
-pub use raster::SketchError;
+pub use pyramid::SketchError;
 pub use sketch::{Probe, SKETCH_FORMAT, Sketch, SketchBytesError};
 
 use affine::Affine;

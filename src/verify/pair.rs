@@ -4,6 +4,7 @@ use super::affine::Affine;
 use super::align::Target;
 use super::content::{as_shown, rim_colour, shows};
 use super::detail::Sizes;
+use super::samples::Line;
 use super::sketch::Probe;
 
 /// Rows and columns of a pair.
@@ -120,29 +121,42 @@ impl Pair {
         let places = PAIR_SIDE_PX * PAIR_SIDE_PX;
         let (mut stored, mut query) = (vec![[0.0; 6]; places], vec![[0.0; 6]; places]);
         let mut seen = vec![false; places];
-        for place in 0..places {
-            let (column, row) = (place % PAIR_SIDE_PX, place / PAIR_SIDE_PX);
-            let quarters = [0, 1, 2, 3].map(|quarter| {
-                let x = left + ((2 * column + quarter % 2) as f32 + 0.5) * step;
-                let y = top + ((2 * row + quarter / 2) as f32 + 0.5) * step;
-                (x, y)
-            });
-            let s = as_place(&quarters.map(|(x, y)| stored_size.sample(x * to_stored, y * to_stored)));
-            let q = as_place(&quarters.map(|(x, y)| {
-                let (u, v) = to_query.at(x, y);
-                query_size.sample(u, v)
-            }));
-            if let (Some(s), Some(q)) = (s, q) {
-                (stored[place], query[place], seen[place]) = (s, q, true);
+        let mut rows = [[[0.0; 4]; 2 * PAIR_SIDE_PX]; 4];
+        let [stored_upper, stored_lower, query_upper, query_lower] = &mut rows;
+        for row in 0..PAIR_SIDE_PX {
+            // Which places of two rows, half as far apart, lie in both pictures, and what is there.
+            let mut within = 0..2 * PAIR_SIDE_PX;
+            let two = [
+                (2 * row, &mut *stored_upper, &mut *query_upper),
+                (2 * row + 1, &mut *stored_lower, &mut *query_lower),
+            ];
+            for (y, stored_row, query_row) in two {
+                let (x, y) = (left + 0.5 * step, top + (y as f32 + 0.5) * step);
+                let in_stored = Line { start: (x * to_stored, y * to_stored), step: (step * to_stored, 0.0) };
+                let in_query =
+                    Line { start: to_query.at(x, y), step: (to_query.0[0] * step, to_query.0[3] * step) };
+                let seen = [
+                    stored_size.colours_along(&in_stored, stored_row),
+                    query_size.colours_along(&in_query, query_row),
+                ];
+                for seen in seen {
+                    within = within.start.max(seen.start)..within.end.min(seen.end);
+                }
+            }
+            for column in within.start.div_ceil(2)..within.end / 2 {
+                let place = row * PAIR_SIDE_PX + column;
+                stored[place] = as_place(&stored_upper[2 * column..], &stored_lower[2 * column..]);
+                query[place] = as_place(&query_upper[2 * column..], &query_lower[2 * column..]);
+                seen[place] = true;
             }
         }
         Self { stored, query, seen, content, ground_change, overlap_px }
     }
 }
 
-/// `None` where a quarter lies outside the picture.
-fn as_place(quarters: &[Option<[f32; 4]>; 4]) -> Option<Place> {
-    let [Some(a), Some(b), Some(c), Some(d)] = *quarters else { return None };
+/// Of two places above and two beneath them.
+fn as_place(upper: &[[f32; 4]], lower: &[[f32; 4]]) -> Place {
+    let [a, b, c, d] = [upper[0], upper[1], lower[0], lower[1]];
     let mean = |lane: usize| (a[lane] + b[lane] + c[lane] + d[lane]) / 4.0;
-    Some([a[0], b[0], c[0], d[0], mean(1), mean(2)])
+    [a[0], b[0], c[0], d[0], mean(1), mean(2)]
 }

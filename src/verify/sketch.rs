@@ -6,7 +6,9 @@ use super::content::{LEAST_CONTENT, rim_colour, shows};
 use super::detail::{DETAIL_LEVEL, Detail};
 use super::hamming::Bits;
 use super::keypoints::{ANGLES, Keypoints, LEVELS, MAX_KEYPOINTS, Spot};
-use super::raster::{Colours, LONG_SIDES_PX, Plane, Pyramid, Samples, SketchError};
+use super::pyramid::{LONG_SIDES_PX, Pyramid, SketchError};
+use super::raster::{Colours, Plane};
+use super::samples::Samples;
 
 /// Which of the sizes is the thumbnail.
 const THUMBNAIL_LEVEL: usize = 4;
