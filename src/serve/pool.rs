@@ -23,6 +23,8 @@ pub(super) struct Pool {
     size: usize,
     waiting: AtomicUsize,
     max_waiting: usize,
+    /// Streams that wait for a place again.
+    waiting_again: AtomicUsize,
     /// Moving mean of how long a job holds its place, in microseconds.
     mean_us: AtomicU64,
 }
@@ -35,6 +37,7 @@ impl Pool {
             size,
             waiting: AtomicUsize::new(0),
             max_waiting,
+            waiting_again: AtomicUsize::new(0),
             mean_us: AtomicU64::new(0),
         })
     }
@@ -47,6 +50,11 @@ impl Pool {
     /// Requests that wait for a place.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether anything, a stream as well, waits for a place.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiting() > 0 || self.waiting_again.load(Ordering::Relaxed) > 0
     }
 
     /// Refuses what would be refused by [`Pool::run`], before its body is read.
@@ -109,6 +117,8 @@ impl Pool {
 
     /// A place for one that had one before, and is not refused for want of room in the line. `None` where there are none any more.
     pub(super) async fn place_again(&self) -> Option<OwnedSemaphorePermit> {
+        self.waiting_again.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting_again);
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
@@ -142,18 +152,21 @@ pub(super) async fn joined<T>(work: impl Future<Output = Result<T, JoinError>>) 
 }
 
 /// A place in the line.
-struct Waiting<'p>(&'p Pool);
+struct Waiting<'p>(&'p AtomicUsize);
 
 impl<'p> Waiting<'p> {
     fn enter(pool: &'p Pool) -> Option<Self> {
         let enter = |waiting: usize| (waiting < pool.max_waiting).then_some(waiting + 1);
-        pool.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter).ok().map(|_| Self(pool))
+        pool.waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter)
+            .ok()
+            .map(|_| Self(&pool.waiting))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

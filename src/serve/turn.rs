@@ -1,8 +1,9 @@
 //! When does a stream of pictures hold a place among the batches? While its rows are worked on, and not while its client is waited
-//! for, be it for the next row or as a reader.
+//! for, be it for the next row or as a reader. A stream that is never waited for lets others have their turn.
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,17 +12,24 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::pool::Pool;
 
+/// Once it has had its place for this long, a stream takes no more rows while another request waits for one: it finishes those that
+/// it has, and stands in line again.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
+
 /// The place of one stream, for the threads that work on it.
 pub(super) struct Turn {
     pool: Arc<Pool>,
     runtime: Handle,
+    longest: Duration,
     state: Mutex<State>,
-    reader_is_back: Condvar,
+    /// The reader is back, all rows are told of, or nothing is worked on any more.
+    has_moved: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    place: Option<OwnedSemaphorePermit>,
+    /// And since when it is held.
+    place: Option<(OwnedSemaphorePermit, Instant)>,
     /// Rows that were handed over and not told of.
     open_rows: usize,
     waits_for_reader: bool,
@@ -31,8 +39,12 @@ struct State {
 impl Turn {
     /// On the runtime that this is called on.
     pub(super) fn new(pool: &Arc<Pool>) -> Arc<Self> {
+        Self::of_at_most(pool, LONGEST_TURN)
+    }
+
+    fn of_at_most(pool: &Arc<Pool>, longest: Duration) -> Arc<Self> {
         let (pool, runtime) = (Arc::clone(pool), Handle::current());
-        Arc::new(Self { pool, runtime, state: Mutex::default(), reader_is_back: Condvar::new() })
+        Arc::new(Self { pool, runtime, longest, state: Mutex::default(), has_moved: Condvar::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -46,16 +58,24 @@ impl Turn {
         if !needs_place {
             state.place = None;
         } else if state.place.is_none() {
-            state.place = self.runtime.block_on(self.pool.place_again());
+            let place = self.runtime.block_on(self.pool.place_again());
+            state.place = place.map(|place| (place, Instant::now()));
         }
+    }
+
+    /// Whether the next row has to wait: for the reader, or until the rows before it are told of and another has had its turn.
+    fn has_to_wait(&self, state: &State) -> bool {
+        let is_over =
+            |(_, since): &(_, Instant)| since.elapsed() >= self.longest && self.pool.is_waited_for();
+        !state.has_ended && (state.waits_for_reader || state.place.as_ref().is_some_and(is_over))
     }
 
     /// The rows as they come, each handed over with a place. May block for as long as nothing comes.
     pub(super) fn rows<T>(self: Arc<Self>, taken: Receiver<T>) -> impl Iterator<Item = T> {
         taken.into_iter().inspect(move |_| {
             let mut state = self.state();
-            while state.waits_for_reader {
-                state = self.reader_is_back.wait(state).unwrap_or_else(PoisonError::into_inner);
+            while self.has_to_wait(&state) {
+                state = self.has_moved.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.open_rows += 1;
             self.settle(&mut state);
@@ -77,6 +97,7 @@ impl Turn {
         let mut state = self.state();
         state.open_rows = state.open_rows.saturating_sub(1);
         self.settle(&mut state);
+        self.has_moved.notify_all();
         is_told
     }
 
@@ -84,7 +105,7 @@ impl Turn {
         let mut state = self.state();
         state.waits_for_reader = waits;
         self.settle(&mut state);
-        self.reader_is_back.notify_all();
+        self.has_moved.notify_all();
     }
 
     /// Nothing is worked on any more, whatever is still to come.
@@ -92,6 +113,7 @@ impl Turn {
         let mut state = self.state();
         state.has_ended = true;
         self.settle(&mut state);
+        self.has_moved.notify_all();
     }
 }
 
@@ -140,5 +162,47 @@ mod tests {
         put.send(4).unwrap();
         turn.end();
         assert_eq!((rows.next(), pool.busy()), (Some(4), 0));
+    }
+
+    #[test]
+    fn a_stream_whose_rows_never_end_lets_who_waits_for_a_place_have_one() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let pool = Pool::new(1, 1);
+        let turn = runtime.block_on(async { Turn::of_at_most(&pool, Duration::ZERO) });
+        let (put, taken) = std::sync::mpsc::channel();
+        let (client, _reader) = tokio::sync::mpsc::channel(8);
+        let mut rows = Arc::clone(&turn).rows(taken);
+        (0..4).for_each(|row| put.send(row).unwrap());
+        assert_eq!((rows.next(), rows.next()), (Some(0), Some(1)), "nobody else waits");
+        let other = runtime.spawn({
+            let pool = Arc::clone(&pool);
+            async move { pool.place(Instant::now() + Duration::from_mins(1)).await }
+        });
+        while pool.waiting() == 0 {
+            std::thread::yield_now();
+        }
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| rows.next());
+            assert!(turn.tell(&client, 0) && turn.tell(&client, 1));
+            // The rows before are told of, so that the other one has the place, and the next row waits for it.
+            let other = runtime.block_on(other).unwrap().unwrap();
+            assert!(!next.is_finished());
+            drop(other);
+            assert_eq!(next.join().unwrap(), Some(2));
+        });
+        // Another stream is waited for as well, which is in no line of requests.
+        let again = runtime.spawn({
+            let pool = Arc::clone(&pool);
+            async move { pool.place_again().await }
+        });
+        while !pool.is_waited_for() {
+            std::thread::yield_now();
+        }
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| rows.next());
+            assert!(turn.tell(&client, 2));
+            drop(runtime.block_on(again).unwrap());
+            assert_eq!(next.join().unwrap(), Some(3));
+        });
     }
 }
