@@ -100,6 +100,8 @@ codes! {
         FolderExists => "move_folder_exists",
         InUse => "home_in_use",
         NotSound => "move_not_sound",
+        NoBackup => "move_no_backup",
+        Damaged => "move_damaged",
         Line => "import_line",
         File => "import_file",
         CutOff => "import_cut_off",

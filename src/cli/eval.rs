@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::output::{complain, refuse_precious, stdout};
+use super::output::{complain, refuse_other, report, stdout};
 use super::picture;
 use super::scratch::Scratch;
 use super::settings::Settings;
@@ -136,7 +136,7 @@ fn refuse_report(html: &Path, manifest: &Path) -> Result<()> {
     if html.canonicalize().is_ok_and(|html| manifest.canonicalize().is_ok_and(|manifest| html == manifest)) {
         bail!("{} is the manifest, which is not written over: name another file", line(html.display()));
     }
-    refuse_precious(html)
+    refuse_other(html, report::HTML)
 }
 
 fn print(out: &mut impl Write, summary: &Summary) -> std::io::Result<()> {

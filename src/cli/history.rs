@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::interrupt::{told_interrupted, until_interrupt};
-use super::output::{complain_about, stdout, write_file};
+use super::output::{complain_about, report, stdout, write_report};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::show::Terminal;
@@ -39,7 +39,7 @@ impl History {
         let engine = settings.existing_engine(false)?;
         let history = engine.catalog().history(&self.offer_id)?;
         if let Some(path) = &self.plot {
-            write_file(path, &drawn(&self.offer_id, &history))?;
+            write_report(path, report::SVG, &drawn(&self.offer_id, &history))?;
         }
         let mut out = stdout();
         if settings.json {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{complain, is_output_error, refuse_precious, stdout, write_file};
+use super::output::{complain, is_output_error, refuse_other, report, stdout, write_report};
 use super::picture::{self, Pictures};
 use super::settings::Settings;
 use super::{FAILED, advice, found, show};
@@ -132,10 +132,10 @@ pub(super) struct Stats {
 
 impl Stats {
     pub(super) fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        self.plot.as_deref().map_or(Ok(()), refuse_precious)?;
+        self.plot.as_deref().map_or(Ok(()), |path| refuse_other(path, report::SVG))?;
         let engine = settings.existing_engine(false)?;
         if let Some(path) = &self.plot {
-            write_file(path, &plots(&engine)?)?;
+            write_report(path, report::SVG, &plots(&engine)?)?;
         }
         stats(settings, &engine)
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::output::{check_stdout, complain, refuse_replacing, refuse_special, stdout};
+use super::output::{check_stdout, complain, refuse_precious, refuse_special, stdout};
 use super::settings::Settings;
 use crate::catalog::moving::{MoveError, MoveOptions, Moved};
 use crate::catalog::{Counts, FILE_NAME};
@@ -138,7 +138,8 @@ impl Export {
             if self.file.exists() && !self.force {
                 return Err(MoveError::Exists { path: self.file.clone() }.into());
             }
-            refuse_replacing(&self.file)?;
+            refuse_special(&self.file)?;
+            refuse_precious(&self.file)?;
             let mut new = NewFile::private(&self.file).with_context(unwritable)?;
             let exported = home.export(BufWriter::new(new.file()), now, &mut progress);
             let exported = exported.map_err(|error| match error {

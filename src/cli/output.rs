@@ -39,15 +39,39 @@ pub(super) fn refuse_special(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As [`refuse_precious`], where a new file is put in the place of what is there.
-pub(super) fn refuse_replacing(path: &Path) -> Result<()> {
-    refuse_special(path)?;
-    refuse_precious(path)
+/// What files begin with that are made anew from what is known, and may be written over.
+pub(super) mod report {
+    pub(in crate::cli) const HTML: &str = "<!DOCTYPE html>";
+    pub(in crate::cli) const SVG: &str = "<svg ";
+    pub(in crate::cli) const GROUPS_CSV: &str = "group,role,relation,";
 }
 
-/// Writes a file that was asked for, but not over what is [precious](refuse_precious).
-pub(super) fn write_file(path: &Path, text: &str) -> Result<()> {
+/// Refuses to write a report over anything but an earlier one, which begins like it, or an empty file.
+pub(super) fn refuse_other(path: &Path, begins_with: &str) -> Result<()> {
     refuse_precious(path)?;
+    if !std::fs::metadata(path).is_ok_and(|file| file.is_file()) {
+        return Ok(());
+    }
+    let mut head = Vec::new();
+    File::open(path)?.take(begins_with.len() as u64).read_to_end(&mut head)?;
+    if !head.is_empty() && !head.eq_ignore_ascii_case(begins_with.as_bytes()) {
+        bail!(
+            "{} is there already, and no earlier report, so it is not written over: name another file",
+            line(path.display())
+        );
+    }
+    Ok(())
+}
+
+/// As [`refuse_other`], where a new file is put in the place of what is there.
+pub(super) fn refuse_replacing(path: &Path, begins_with: &str) -> Result<()> {
+    refuse_special(path)?;
+    refuse_other(path, begins_with)
+}
+
+/// Writes a report that was asked for, but not over [anything else](refuse_other).
+pub(super) fn write_report(path: &Path, begins_with: &str, text: &str) -> Result<()> {
+    refuse_other(path, begins_with)?;
     NewFile::write(path, text.as_bytes())
         .map_err(|error| anyhow!("{} cannot be written ({error})", path.display()))
 }

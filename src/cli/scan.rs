@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::FAILED;
 use super::interrupt::{INTERRUPTED, until_interrupt};
-use super::output::{complain, complain_about, refuse_precious, refuse_replacing, stdout};
+use super::output::{complain, complain_about, refuse_other, refuse_replacing, report, stdout};
 use super::settings::Settings;
 use crate::cancel::Interrupt;
 use crate::engine::Engine;
@@ -96,8 +96,6 @@ impl ScanCommand {
             return undo(settings, manifest);
         }
         let Some(folder) = &self.folder else { bail!("name a folder") };
-        self.csv.as_deref().map_or(Ok(()), refuse_precious)?;
-        self.html.as_deref().map_or(Ok(()), refuse_replacing)?;
         if let (Some(csv), Some(html)) = (&self.csv, &self.html)
             && place_of(csv) == place_of(html)
         {
@@ -106,6 +104,8 @@ impl ScanCommand {
                 field(html.display())
             );
         }
+        self.csv.as_deref().map_or(Ok(()), |path| refuse_other(path, report::GROUPS_CSV))?;
+        self.html.as_deref().map_or(Ok(()), |path| refuse_replacing(path, report::HTML))?;
         let interrupt = until_interrupt()?;
         if let Some(against) = &self.against {
             return against::run(self, settings, folder, against, &interrupt);
@@ -236,7 +236,7 @@ impl ScanCommand {
         if unseen > 0 {
             complain(format_args!(
                 "{unseen} files are left alone because they hold more than is compared (frames, transparency, more than 8 \
-                 bits): those go for files with the same bytes only"
+                 bits, what a camera wrote): those go for files with the same bytes only"
             ));
         }
         if unsure > 0 {
@@ -283,7 +283,14 @@ impl ScanCommand {
             "{done} of {of} done, {skipped} skipped; `tongkuan scan --undo {}` undoes it",
             manifest.display()
         ));
-        broken.map_or(Ok(skipped > 0), |error| Err(error.into()))
+        if let Some(error) = broken {
+            return Err(error.into());
+        }
+        // What is left is left for another run.
+        if done + skipped < files {
+            interrupt.check()?;
+        }
+        Ok(skipped > 0)
     }
 }
 

@@ -208,4 +208,6 @@ pub(crate) struct Told {
     pub(crate) row: u64,
     pub(crate) outcome: String,
     pub(crate) id: Option<String>,
+    pub(crate) added: Option<bool>,
+    pub(crate) photo_id: Option<PhotoId>,
 }

@@ -7,10 +7,12 @@ use super::{Home, Place};
 use crate::catalog::moving::{
     self, Exported, FolderArrival, MoveError, MoveOptions, MoveProgress, Moved, Source,
 };
-use crate::catalog::{Catalog, CatalogError, Counts};
+use crate::catalog::{Catalog, CatalogError, Counts, Damage};
 #[cfg(feature = "postgres")]
 use crate::postgres::{A_FILE, Arriving, PostgresAddress, PostgresArrival, PostgresStore};
 use crate::store::Store;
+#[cfg(feature = "postgres")]
+use crate::store::UpkeepStore;
 use crate::timestamp::Timestamp;
 
 /// What is done with answers that were paid for and wait beside a home whose rows are to be read.
@@ -20,6 +22,13 @@ enum SetAside {
     Stored,
     /// They are stored where the home can be written.
     StoredWherePossible,
+}
+
+fn must_be_whole(damage: &[Damage]) -> Result<(), MoveError> {
+    match damage {
+        [] => Ok(()),
+        [first, ..] => Err(MoveError::Damaged { count: damage.len(), first: first.to_string() }),
+    }
 }
 
 impl Home {
@@ -35,11 +44,14 @@ impl Home {
         match &self.0 {
             Place::Folder(folder) => {
                 let _ = progress;
-                moving::backup(&open_folder(folder, SetAside::StoredWherePossible)?, to, force)
+                let catalog = open_folder(folder, SetAside::StoredWherePossible)?;
+                must_be_whole(&catalog.damaged_entries(&|_| None)?)?;
+                moving::backup(&catalog, to, force)
             }
             #[cfg(feature = "postgres")]
             Place::Database { address, folder } => {
                 let store = open_database(address, folder, SetAside::StoredWherePossible)?;
+                must_be_whole(&UpkeepStore::damaged_entries(&store, &|_| None)?)?;
                 moving::backup_rows(&store, to, force, progress)
             }
         }
@@ -74,7 +86,7 @@ impl Home {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Exported, MoveError> {
         self.must_be_there()?;
-        moving::export(self.source(SetAside::StoredWherePossible)?.as_ref(), to, now, progress)
+        moving::export(self.whole_source()?.as_ref(), to, now, progress)
     }
 
     /// As [`export`](Self::export), as Parquet files in a new folder.
@@ -89,7 +101,7 @@ impl Home {
         progress: &mut dyn FnMut(&str),
     ) -> Result<Exported, MoveError> {
         self.must_be_there()?;
-        moving::export_parquet(self.source(SetAside::StoredWherePossible)?.as_ref(), folder, now, progress)
+        moving::export_parquet(self.whole_source()?.as_ref(), folder, now, progress)
     }
 
     /// Makes this home of what [`export`](Self::export) wrote, of a home in whichever store: when all was read, its sum was right
@@ -168,6 +180,23 @@ impl Home {
 
     fn must_be_there(&self) -> Result<(), MoveError> {
         if self.is_there()? { Ok(()) } else { Err(MoveError::NoHome { location: self.to_string() }) }
+    }
+
+    /// What is to be written for others to read: nothing that they would refuse.
+    fn whole_source(&self) -> Result<Box<dyn Source>, MoveError> {
+        Ok(match &self.0 {
+            Place::Folder(folder) => {
+                let catalog = open_folder(folder, SetAside::StoredWherePossible)?;
+                must_be_whole(&catalog.damaged_entries(&|_| None)?)?;
+                Box::new(catalog)
+            }
+            #[cfg(feature = "postgres")]
+            Place::Database { address, folder } => {
+                let store = open_database(address, folder, SetAside::StoredWherePossible)?;
+                must_be_whole(&UpkeepStore::damaged_entries(&store, &|_| None)?)?;
+                Box::new(store)
+            }
+        })
     }
 
     fn source(&self, set_aside: SetAside) -> Result<Box<dyn Source>, CatalogError> {

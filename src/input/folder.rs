@@ -132,6 +132,8 @@ pub struct Folder {
     pub skipped: Vec<(String, Skipped)>,
     /// Subfolders and files that could not be read, with their paths.
     pub unreadable: Vec<(String, io::Error)>,
+    /// Folders that a link leads to, without links in their own paths.
+    pub linked_folders: HashSet<PathBuf>,
 }
 
 impl Folder {
@@ -174,7 +176,9 @@ impl Folder {
         let mut next = 0;
         while let Some((path, name)) = walk.linked.get(next).cloned() {
             next += 1;
-            match fs::canonicalize(&path) {
+            let target = fs::canonicalize(&path);
+            walk.found.linked_folders.extend(target.as_ref().ok().cloned());
+            match target {
                 Ok(target) if !home.starts_with(&target) && walk.seen.insert(target.clone()) => {
                     let outcome = walk.read(&path, &format!("{name}/"), &mut Vec::new());
                     outcome.unwrap_or_else(|error| walk.found.unreadable.push((name, error)));

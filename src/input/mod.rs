@@ -225,7 +225,7 @@ impl Input {
     }
 
     fn folder(folder: Folder, name: &str) -> Result<Self, FileProblem> {
-        let Folder { pictures, skipped, unreadable } = folder;
+        let Folder { pictures, skipped, unreadable, .. } = folder;
         if pictures.is_empty()
             && unreadable.is_empty()
             && let Some((count, example)) = passed_archives(name, &skipped)

@@ -17,17 +17,23 @@ pub enum Unseen {
     Depth,
     /// Pixels that are not opaque.
     Transparency,
+    /// What a camera or an editor wrote beside the picture, such as when and where it was taken, and what is appended behind it, such as
+    /// the film of a moving photo.
+    Metadata,
 }
 
+/// So many bytes of metadata say more than which way up a picture is and what program saved it. Colour profiles are none.
+const TELLING_METADATA_BYTES: usize = 512;
+
 impl Unseen {
-    const ALL: [Self; 3] = [Self::Animation, Self::Depth, Self::Transparency];
+    const ALL: [Self; 4] = [Self::Animation, Self::Depth, Self::Transparency, Self::Metadata];
 
     /// Of the bytes of a picture that was decoded within the same limits; the first of them where there are several. Pixels
     /// are decoded only where the header says that there may be transparent ones.
     pub(crate) fn of(bytes: &[u8], limits: &PhotoLimits) -> Option<Self> {
         let format = sniff::format_of(bytes).ok()?;
         let (is_animation, is_deep, may_have_alpha) = match format {
-            PhotoFormat::Jpeg => return None,
+            PhotoFormat::Jpeg => (false, false, false),
             PhotoFormat::Png => {
                 // Bit depth and colour type of the first chunk; 4 and 6 have alpha.
                 let (depth, colour) = (bytes.get(24).copied(), bytes.get(25).copied());
@@ -49,6 +55,7 @@ impl Unseen {
             () if is_animation => Some(Self::Animation),
             () if is_deep => Some(Self::Depth),
             () if may_have_alpha && pixels::is_transparent(format, bytes, limits) => Some(Self::Transparency),
+            () if metadata_bytes(format, bytes) > TELLING_METADATA_BYTES => Some(Self::Metadata),
             () => None,
         }
     }
@@ -60,6 +67,7 @@ impl Unseen {
             Self::Animation => "animation",
             Self::Depth => "depth",
             Self::Transparency => "transparency",
+            Self::Metadata => "metadata",
         }
     }
 
@@ -70,6 +78,7 @@ impl Unseen {
             Self::Animation => ("an animation", "动画"),
             Self::Depth => ("more than 8 bits a sample", "每通道超过 8 位"),
             Self::Transparency => ("transparent", "含透明像素"),
+            Self::Metadata => ("with data of a camera or editor", "含拍摄或编辑信息"),
         }
     }
 
@@ -83,6 +92,56 @@ impl Unseen {
 impl fmt::Display for Unseen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
+    }
+}
+
+/// Of EXIF, XMP, comments and whatever else stands beside the picture or behind it.
+fn metadata_bytes(format: PhotoFormat, bytes: &[u8]) -> usize {
+    match format {
+        PhotoFormat::Jpeg => jpeg_metadata_bytes(bytes),
+        PhotoFormat::Png => {
+            let (mut rest, mut sum) = (bytes.get(8..).unwrap_or_default(), 0);
+            while let (Some(size), Some(kind)) = (rest.first_chunk(), rest.get(4..8)) {
+                let size = usize::try_from(u32::from_be_bytes(*size)).unwrap_or(usize::MAX);
+                rest = rest.get(size.saturating_add(12)..).unwrap_or_default();
+                match kind {
+                    b"eXIf" | b"tEXt" | b"zTXt" | b"iTXt" => sum += size,
+                    b"IEND" => return sum + rest.len(),
+                    _ => {}
+                }
+            }
+            sum
+        }
+        PhotoFormat::WebP => {
+            let written = webp_chunks(bytes).filter(|(kind, _)| matches!(kind, b"EXIF" | b"XMP "));
+            written.map(|(_, payload)| payload.len()).sum()
+        }
+        PhotoFormat::Gif | PhotoFormat::Bmp => 0,
+    }
+}
+
+/// Application segments but those that decoders look at (JFIF, colour profiles, Adobe), comments, and what follows the end.
+fn jpeg_metadata_bytes(bytes: &[u8]) -> usize {
+    let (mut rest, mut sum) = (bytes.get(2..).unwrap_or_default(), 0);
+    loop {
+        // Whatever is no marker is the picture itself, in which a 0 follows each 0xFF.
+        let Some(marker) = rest.iter().position(|byte| *byte == 0xFF) else { return sum };
+        rest = &rest[marker..];
+        let Some(kind) = rest.get(1) else { return sum };
+        match kind {
+            0xFF => rest = &rest[1..],
+            0xD9 => return sum + rest.len() - 2,
+            0x00 | 0x01 | 0xD0..=0xD8 => rest = &rest[2..],
+            kind => {
+                let size = rest
+                    .get(2..)
+                    .and_then(|rest| rest.first_chunk())
+                    .map_or(2, |size| u16::from_be_bytes(*size));
+                let is_said = matches!(kind, 0xE1 | 0xE3..=0xED | 0xEF | 0xFE);
+                sum += if is_said { usize::from(size) } else { 0 };
+                rest = rest.get(2 + usize::from(size.max(2))..).unwrap_or_default();
+            }
+        }
     }
 }
 
@@ -204,8 +263,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_camera_wrote_counts_and_what_every_encoder_writes_does_not() {
+        let picture = DynamicImage::new_rgb8(40, 30);
+        let jpeg = encoded(&picture, ImageFormat::Jpeg);
+        assert_eq!(unseen(&jpeg), None);
+        let segment = |kind: u8, size: u16| {
+            let payload = vec![b'E'; usize::from(size) - 2];
+            [&jpeg[..2], &[0xFF, kind], &size.to_be_bytes(), &payload, &jpeg[2..]].concat()
+        };
+        // EXIF, a comment, a colour profile, and an EXIF that says which way up the picture is.
+        let found = [(0xE1, 900), (0xFE, 900), (0xE2, 3000), (0xE1, 60)]
+            .map(|(kind, size)| unseen(&segment(kind, size)));
+        assert_eq!(found, [Some(Unseen::Metadata), Some(Unseen::Metadata), None, None]);
+        assert_eq!(unseen(&[&jpeg[..], &[7; 2000]].concat()), Some(Unseen::Metadata), "a film behind it");
+        let png = encoded(&picture, ImageFormat::Png);
+        assert_eq!(unseen(&png), None);
+        assert_eq!(unseen(&[&png[..], &[7; 2000]].concat()), Some(Unseen::Metadata));
+    }
+
+    #[test]
     fn damaged_files_are_read_as_far_as_they_go() {
-        for bytes in [gif(3), encoded(&DynamicImage::new_rgba8(4, 4), ImageFormat::WebP)] {
+        let jpeg = encoded(&DynamicImage::new_rgb8(9, 9), ImageFormat::Jpeg);
+        for bytes in [gif(3), encoded(&DynamicImage::new_rgba8(4, 4), ImageFormat::WebP), jpeg] {
             for end in 0..bytes.len() {
                 unseen(&bytes[..end]);
             }

@@ -247,9 +247,12 @@ fn act(header: &Header, trash: &Path, action: &Action, verified: &mut Verified) 
     {
         return Err("it has changed since the scan".to_owned());
     }
-    let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
-    if parent.is_none_or(|parent| !parent.starts_with(&header.folder)) {
-        return Err("it lies outside the folder, behind a link".to_owned());
+    // Behind a link, a relative one would lead elsewhere, and the file may be there under other names.
+    if [&path, &kept]
+        .into_iter()
+        .any(|file| folder_of(file).canonicalize().ok().as_deref() != Some(folder_of(file)))
+    {
+        return Err("it, or the kept file, lies behind a link to a folder".to_owned());
     }
     let (kept_stat, kept_access) =
         regular(&kept).map_err(|problem| format!("the kept {}: {problem}", action.kept.display()))?;
@@ -358,7 +361,7 @@ fn unlink(header: &Header, action: &Action) -> Result<Undone, String> {
             )
         })?;
         if !fs::metadata(&path).is_ok_and(|to| Stat::of(&to).is_same_file(&kept_stat)) {
-            return Ok(Undone::WasNotDone);
+            return Err(format!("it is a link that does not lead to {}", action.kept.display()));
         }
         &kept
     } else {

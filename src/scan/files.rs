@@ -1,7 +1,8 @@
 //! Which files are there, and have they changed?
 
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -9,6 +10,7 @@ use super::ScanError;
 use super::stat::{Stat, bytes_of};
 use super::state::State;
 use crate::input::{Folder, FolderPicture};
+use crate::paths::folder_of;
 
 /// A file that was changed less than so long before it was read may have been changed again within one tick of the file
 /// system's clock: it is read anew.
@@ -43,8 +45,9 @@ pub(super) fn list(root: &Path, state: &mut State) -> Result<Listed, ScanError> 
         std::fs::metadata(&picture.path).is_ok_and(|found| is_known(&below(picture), &Stat::of(&found)))
     };
     let not_read = |reason| ScanError::Folder { path: root.to_path_buf(), reason };
-    let Folder { pictures, skipped, unreadable: mut unreadable_files } =
+    let Folder { pictures, skipped, unreadable: mut unreadable_files, linked_folders } =
         Folder::read_unless(root, &known).map_err(not_read)?;
+    let mut linked = LinkedFolders { root, linked_folders, known: HashMap::new() };
     let mut unchanged = 0;
     for some in pictures.chunks(NOTED_TOGETHER) {
         let looked: Vec<_> = some
@@ -59,6 +62,7 @@ pub(super) fn list(root: &Path, state: &mut State) -> Result<Listed, ScanError> 
             match looked {
                 Ok((is_link, stat)) => {
                     let path = below(picture);
+                    let is_link = is_link || linked.has(folder_of(&picture.path));
                     let is_known = is_known(&path, &stat);
                     unchanged += u64::from(is_known);
                     files.push((path, picture.name.clone(), is_link, stat, is_known));
@@ -70,4 +74,31 @@ pub(super) fn list(root: &Path, state: &mut State) -> Result<Listed, ScanError> 
     }
     state.drop_gone()?;
     Ok(Listed { unchanged, skipped, unreadable: unreadable_files })
+}
+
+/// Which folders have more than one way to them, because a link leads to them or to one above. Taking a file out of such a folder takes
+/// it out of the other one as well, and a relative link that is put there may lead elsewhere.
+struct LinkedFolders<'a> {
+    root: &'a Path,
+    /// Without links in their own paths.
+    linked_folders: HashSet<PathBuf>,
+    known: HashMap<PathBuf, bool>,
+}
+
+impl LinkedFolders<'_> {
+    fn has(&mut self, folder: &Path) -> bool {
+        if let Some(known) = self.known.get(folder) {
+            return *known;
+        }
+        let is_linked = folder.canonicalize().is_ok_and(|own| {
+            // `root` has no links in it.
+            own != folder
+                || own
+                    .ancestors()
+                    .take_while(|above| *above != self.root)
+                    .any(|above| self.linked_folders.contains(above))
+        });
+        self.known.insert(folder.to_path_buf(), is_linked);
+        is_linked
+    }
 }

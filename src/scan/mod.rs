@@ -61,7 +61,8 @@ pub enum ScanError {
     #[error("{} holds what is known of the folder {folder}: choose another place for this one", home.display())]
     OtherFolder { home: PathBuf, folder: String },
     #[error(
-        "what is known of earlier scans cannot be read or written ({reason}); it may be deleted, and is made anew"
+        "scan.sqlite, which holds what is known of earlier scans, cannot be read or written: {reason}; {}",
+        state_advice(reason)
     )]
     State { reason: String },
     #[error("{} cannot be written: {reason}", path.display())]
@@ -70,6 +71,15 @@ pub enum ScanError {
     Manifest { path: PathBuf, reason: String },
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+/// What to do about a state that cannot be used. The folder that it lies in also holds lists by which scans are undone.
+fn state_advice(reason: &str) -> &'static str {
+    if reason.contains("disk is full") {
+        "free some room on its disk, or name another place with --scan-home"
+    } else {
+        "that file alone may be deleted, and is made anew"
+    }
 }
 
 impl From<rusqlite::Error> for ScanError {

@@ -20,7 +20,7 @@ const FILE_NAME: &str = "scan.sqlite";
 const LOCK_NAME: &str = "scan.lock";
 
 /// Raised when the meaning of a column changes; a file of another version is made anew, as it can be.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Why something is no picture, and its code.
 pub(super) type Failed = (String, &'static str);

@@ -376,6 +376,52 @@ fn a_damaged_backup_is_refused_and_the_home_stays() {
 }
 
 #[test]
+fn a_backup_is_written_over_another_one_and_over_nothing_else() {
+    let (bench, other) = (filled(), filled());
+    let place = tempfile::tempdir().unwrap();
+    let again = |to: &Path| Home::from(bench.home.path()).backup(to, true, &mut |_, _, _| {});
+    let file = place.path().join("backup.sqlite");
+    assert!(again(&file).is_ok() && again(&file).is_ok());
+    let precious = [
+        other.home.path().join("catalog.sqlite"),
+        bench.home.path().join("catalog.sqlite"),
+        place.path().join("own.csv"),
+        place.path().join("a.png"),
+    ];
+    fs::write(&precious[2], "sku,path\n").unwrap();
+    fs::write(&precious[3], png(1)).unwrap();
+    let before = precious.each_ref().map(|path| fs::read(path).unwrap());
+    for path in &precious {
+        assert!(matches!(again(path), Err(MoveError::NoBackup { .. })), "{path:?}");
+    }
+    assert_eq!(precious.each_ref().map(|path| fs::read(path).unwrap()), before);
+}
+
+#[test]
+fn a_home_with_an_entry_that_cannot_be_read_is_neither_backed_up_nor_exported() {
+    let bench = filled();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("backup.sqlite");
+    backed_up(bench.home.path(), &file).unwrap();
+    let good = fs::read(&file).unwrap();
+    let catalog = rusqlite::Connection::open(bench.home.path().join("catalog.sqlite")).unwrap();
+    catalog
+        .execute("UPDATE embeddings SET vector = zeroblob(length(vector)) WHERE photo_id = 1", [])
+        .unwrap();
+    drop(catalog);
+    let home = Home::from(bench.home.path());
+    let refused = home.backup(&file, true, &mut |_, _, _| {}).unwrap_err();
+    assert!(
+        matches!(refused, MoveError::Damaged { count: 1, .. }) && refused.to_string().contains("photo 1"),
+        "{refused}"
+    );
+    assert_eq!(fs::read(&file).unwrap(), good, "the one before stays");
+    let mut out = Vec::new();
+    let refused = home.export(&mut out, bench.engine().now(), &mut |_| {}).unwrap_err();
+    assert!(matches!(refused, MoveError::Damaged { .. }) && out.is_empty(), "{refused}");
+}
+
+#[test]
 fn calls_that_were_made_since_the_backup_count_on_after_it_is_restored() {
     let shell = Shell::with_sandbox();
     let (a, b) = (shell.good(3, "a.jpg"), shell.good(90, "b.jpg"));

@@ -113,6 +113,23 @@ fn stamped(seed: u32) -> Vec<u8> {
     jpeg(&other, 92)
 }
 
+/// With what a camera writes about a picture.
+fn with_exif(jpeg: &[u8], mark: u8) -> Vec<u8> {
+    [&jpeg[..2], &[0xFF, 0xE1, 0x04, 0x02], b"Exif\0\0", &[mark; 1018], &jpeg[2..]].concat()
+}
+
+#[test]
+fn a_picture_with_what_its_camera_wrote_stays_and_a_bare_copy_of_it_goes() {
+    let folder = Folder::new();
+    let bare = jpeg(&picture(1), 90);
+    folder.write_at("bare.jpg", &bare, 9000);
+    folder.write("camera.jpg", &with_exif(&bare, 1));
+    folder.write("other-camera.jpg", &with_exif(&bare, 2));
+    let (_, outcomes) = apply(&folder, Mode::Trash, Relation::SamePixels);
+    assert_eq!(outcomes.keys().collect::<Vec<_>>(), ["bare.jpg"], "{outcomes:?}");
+    assert!(folder.path("camera.jpg").exists() && folder.path("other-camera.jpg").exists());
+}
+
 #[test]
 fn a_group_tells_how_each_file_is_the_same_and_which_is_worth_keeping() {
     let folder = Folder::new();

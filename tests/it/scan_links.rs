@@ -170,3 +170,24 @@ fn links_are_told_of_where_copies_are_taken_away() {
     assert!(ran.err.contains("1 links are left alone") && ran.err.contains("nothing to be done"), "{ran:?}");
     assert_eq!(fs::read(shell.path("pictures/b.png")).unwrap(), png(1));
 }
+
+#[test]
+fn a_folder_that_a_link_leads_to_is_left_alone_under_every_name() {
+    for mode in [Mode::Symlink, Mode::Trash] {
+        let folder = Folder::new();
+        for name in ["v1/x.png", "v2/x.png", "v2/again.png", "kept.png"] {
+            folder.write(name, &png(1));
+        }
+        // Hidden, so that what lies in it is scanned behind the link alone.
+        folder.write(".store/a/b/y.png", &png(1));
+        std::os::unix::fs::symlink("v2", folder.path("current")).unwrap();
+        std::os::unix::fs::symlink(".store/a/b", folder.path("linked")).unwrap();
+        let (_, outcomes) = apply(&folder, mode, Relation::SameBytes);
+        assert_eq!(outcomes.keys().collect::<Vec<_>>(), ["kept.png"], "{mode:?}");
+        assert!(outcomes.values().all(|outcome| *outcome == Applied::Done), "{mode:?}: {outcomes:?}");
+        for name in ["v2/x.png", "v2/again.png", "current/x.png", ".store/a/b/y.png", "linked/y.png"] {
+            assert_eq!(fs::read(folder.path(name)).unwrap(), png(1), "{mode:?} {name}");
+            assert!(!is_link(&folder, name), "{mode:?} {name}");
+        }
+    }
+}

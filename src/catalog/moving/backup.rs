@@ -1,7 +1,7 @@
 //! A home as one file, which is a catalogue itself.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -70,8 +70,12 @@ fn write_file(
     make: impl FnOnce(&Path) -> Result<Counts, MoveError>,
 ) -> Result<Counts, MoveError> {
     let io = |reason| MoveError::Io { path: to.to_path_buf(), reason };
-    if to.exists() && !force {
-        return Err(MoveError::Exists { path: to.to_path_buf() });
+    if to.exists() {
+        match () {
+            () if !force => return Err(MoveError::Exists { path: to.to_path_buf() }),
+            () if !is_backup(to) => return Err(MoveError::NoBackup { path: to.to_path_buf() }),
+            () => {}
+        }
     }
     let folder = folder_of(to);
     let place = TemporaryFolder::new_in(folder, BESIDE).map_err(io)?;
@@ -82,6 +86,25 @@ fn write_file(
     fs::rename(&copy, to).map_err(io)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
     Ok(counts)
+}
+
+/// Whether a file is what [`write_file`] makes. A home's own catalogue is none: it keeps a log beside it, and its header says so.
+fn is_backup(path: &Path) -> bool {
+    const LOGS_BESIDE: u8 = 2;
+    let mut head = [0; 20];
+    let is_read = File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok();
+    let has_tables = || {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.query_row(
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('photos', 'answers', 'offers')",
+            [],
+            |row| row.get::<_, u32>(0),
+        )
+    };
+    is_read
+        && head.starts_with(b"SQLite format 3\0")
+        && head[18] != LOGS_BESIDE
+        && has_tables().is_ok_and(|tables| tables == 3)
 }
 
 /// Makes a catalogue in `folder` of the file that [`backup`] wrote, which is verified first. Returns what is in it.

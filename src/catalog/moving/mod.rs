@@ -55,6 +55,13 @@ pub enum MoveError {
     InUse { path: PathBuf },
     #[error("{} is no sound copy of a catalogue: {problem}", path.display())]
     NotSound { path: PathBuf, problem: String },
+    #[error("{} is there already and is no backup, so it is not replaced: choose another name", path.display())]
+    NoBackup { path: PathBuf },
+    #[error(
+        "{} of the home cannot be read, so nothing was written: {first}; run tongkuan doctor --repair first",
+        if *count == 1 { "an entry".to_owned() } else { format!("{count} entries") }
+    )]
+    Damaged { count: usize, first: String },
     #[error("line {line} of what is imported: {problem}; nothing was imported")]
     Line { line: u64, problem: String },
     #[error("{}: {problem}; nothing was imported", path.display())]

@@ -197,6 +197,8 @@ impl Check {
         let (output, earlier, run_id) = match work.as_deref().or(self.out.as_deref()) {
             Some(path) => {
                 let (file, earlier) = LineFile::open(path, self.resume)?;
+                let shown = || format!("cannot go on with {}", path.display());
+                earlier.must_be_of(&engine, self.add).with_context(shown)?;
                 let run_id =
                     if self.add { Some(engine.check_run(&file.full_path(), self.resume)?) } else { None };
                 (Output::File(file), earlier, run_id)

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use serde::de::IgnoredAny;
 
 use crate::doors::{COLUMNS, Told};
+use crate::engine::Engine;
+use crate::photo_id::PhotoId;
 
 /// A line longer than this is none of ours, in bytes.
 const MAX_LINE_BYTES: u64 = 16 << 20;
@@ -57,6 +59,31 @@ pub(super) struct Earlier {
     /// The last row by its number, and its id.
     pub(super) last: Option<(u64, Option<String>)>,
     pub(super) errors: u64,
+    /// The last photo that the run has stored.
+    pub(super) last_added: Option<PhotoId>,
+    /// Whether something new was not stored.
+    pub(super) left_new: bool,
+}
+
+impl Earlier {
+    /// Refuses to go on with a run that stored where this one does not, or the other way round, or that stored in another home:
+    /// its lines would name photos that are others here, or none.
+    pub(super) fn must_be_of(&self, engine: &Engine, adds: bool) -> Result<()> {
+        let is_there = |photo_id| Ok::<_, anyhow::Error>(engine.catalog().photo(photo_id)?.is_some());
+        match self.last_added {
+            Some(_) if !adds => bail!("the run that is to be resumed was made with --add: use it again"),
+            None if adds && self.left_new => {
+                bail!(
+                    "the run that is to be resumed was made without --add: leave it away, or name another file"
+                )
+            }
+            Some(photo_id) if !is_there(photo_id)? => bail!(
+                "the run that is to be resumed has stored photo {photo_id}, which this home has not: name the home that it was made \
+                 with (--home), or another file"
+            ),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl LineFile {
@@ -171,6 +198,11 @@ fn read(file: &File) -> Result<(Earlier, u64)> {
             earlier.settled.insert(told.row);
         }
         earlier.errors += u64::from(told.outcome == "error");
+        match told.added {
+            Some(true) => earlier.last_added = told.photo_id.or(earlier.last_added),
+            Some(false) => earlier.left_new |= matches!(told.outcome.as_str(), "new" | "review"),
+            None => {}
+        }
         earlier.rows.insert(told.row);
         if earlier.last.as_ref().is_none_or(|(last, _)| *last < told.row) {
             earlier.last = Some((told.row, told.id));

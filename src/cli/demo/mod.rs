@@ -11,7 +11,7 @@ use clap::Args;
 use image::imageops::{FilterType, resize};
 use serde_json::json;
 
-use super::output::{refuse_precious, stdout};
+use super::output::{refuse_other, report, stdout};
 use super::picture;
 use super::scratch::Scratch;
 use super::settings::Settings;
@@ -55,7 +55,7 @@ impl Demo {
     pub(super) fn run(&self, settings: Settings) -> Result<ExitCode> {
         settings.network("the demo, which runs a sandbox,")?;
         let html = self.html.clone().or_else(|| self.open.then(|| PathBuf::from("tongkuan-demo.html")));
-        html.as_deref().map_or(Ok(()), refuse_precious)?;
+        html.as_deref().map_or(Ok(()), |path| refuse_other(path, report::HTML))?;
         let scratch = Scratch::new()?;
         let options = SandboxOptions::default();
         let (key, secret) = (options.app_key.clone(), options.app_secret.clone());

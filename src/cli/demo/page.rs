@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::super::output::write_file;
+use super::super::output::{report, write_report};
 use crate::engine::{Answer, Engine, Outcome, Source};
 use crate::eval::{PAGE_STYLE, page_thumbnail};
 use crate::photo_id::PhotoId;
@@ -50,7 +50,7 @@ impl Page {
     }
 
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        write_file(path, &self.html().into_string())
+        write_report(path, report::HTML, &self.html().into_string())
     }
 
     fn html(&self) -> Markup {

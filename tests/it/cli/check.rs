@@ -130,14 +130,41 @@ fn a_shorter_list_is_not_taken_for_the_one_that_is_resumed() {
     shell.write("short/1.png", &png(1));
     assert_eq!(shell.run(&["check", "--add", "--out", "o.ndjson", "long"]).status, 0);
     let before = fs::read(shell.path("o.ndjson")).unwrap();
-    for add in [&["--add"][..], &[]] {
-        let args = [&["check", "--out", "o.ndjson", "--resume", "short"], add].concat();
-        let ran = shell.run(&args);
-        assert!(ran.status == 2 && ran.err.contains("name the same sources"), "{args:?}: {ran:?}");
-        assert_eq!(fs::read(shell.path("o.ndjson")).unwrap(), before);
-    }
+    let ran = shell.run(&["check", "--add", "--out", "o.ndjson", "--resume", "short"]);
+    assert!(ran.status == 2 && ran.err.contains("name the same sources"), "{ran:?}");
+    assert_eq!(fs::read(shell.path("o.ndjson")).unwrap(), before);
     let same = shell.run(&["check", "--add", "--out", "o.ndjson", "--resume", "long"]);
     assert!(same.status == 0 && same.err.contains("3 told of before"), "{same:?}");
+}
+
+#[test]
+fn a_run_is_resumed_only_as_it_was_made_and_in_its_home() {
+    let shell = Shell::alone();
+    for seed in 1..=3 {
+        shell.write(&format!("some/{seed}.png"), &png(seed));
+    }
+    let run = |args: &[&str]| shell.run(&[&["check", "some", "--out"], args].concat());
+    assert_eq!(run(&["added.ndjson", "--add"]).status, 0);
+    assert_eq!(run(&["there.ndjson"]).status, 0);
+    assert_eq!(
+        shell.run(&["check", "some", "--home", "empty", "--out", "new.ndjson"]).status,
+        2,
+        "no home is there"
+    );
+    assert_eq!(shell.run(&["add", "some/1.png", "--home", "other"]).status, 0);
+    assert_eq!(shell.run(&["check", "some", "--home", "other", "--out", "new.ndjson"]).status, 0);
+    for (args, why) in [
+        (&["added.ndjson", "--resume"][..], "was made with --add"),
+        (&["new.ndjson", "--resume", "--add"], "was made without --add"),
+        (&["added.ndjson", "--resume", "--add", "--home", "other"], "which this home has not"),
+    ] {
+        let before = fs::read(shell.path(args[0])).unwrap();
+        let ran = run(args);
+        assert!(ran.status == 2 && ran.err.contains(why) && ran.err.contains(args[0]), "{args:?} {ran:?}");
+        assert_eq!(fs::read(shell.path(args[0])).unwrap(), before);
+    }
+    assert_eq!(shell.run(&["stats", "--home", "other", "--json"]).json()["counts"]["photos"], 1);
+    assert_eq!(run(&["added.ndjson", "--resume", "--add"]).status, 0);
 }
 
 #[test]

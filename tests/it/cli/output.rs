@@ -263,6 +263,21 @@ fn nothing_is_written_over_a_picture_or_a_catalogue() {
             assert!(ran.status == 2 && ran.err.contains("is not written over"), "{args:?} {ran:?}");
         }
     }
+    let goods = shell.write("goods.csv", b"sku,path\n1,a.png\n");
+    for args in [
+        &["stats", "--plot", text(&goods)][..],
+        &["scan", "--csv", text(&goods), "pictures"],
+        &["scan", "--html", text(&goods), "pictures"],
+        &["demo", "--html", text(&goods)],
+    ] {
+        let ran = shell.run(args);
+        assert!(ran.status == 2 && ran.err.contains("no earlier report"), "{args:?} {ran:?}");
+    }
+    assert!(std::fs::read(&goods).unwrap().starts_with(b"sku"));
+    for _ in 0..2 {
+        let ran = shell.run(&["scan", "--csv", "groups.csv", "--html", "groups.html", "pictures"]);
+        assert_eq!(ran.status, 0, "an earlier report is replaced: {ran:?}");
+    }
     let manifest =
         shell.write("m.ndjson", b"{\"path\":\"pictures/a.png\",\"role\":\"query\",\"item\":null}\n");
     let ran = shell.run(&["eval", "m.ndjson", "--html", "./m.ndjson"]);
