@@ -23,6 +23,8 @@ pub struct AnswerKey<'a> {
     pub profiles: &'a [&'a str],
     /// [`crate::question::SearchParams::key`].
     pub params: &'a str,
+    /// Leaves out own goods, which are the answer to every question otherwise.
+    pub without_own: bool,
 }
 
 /// An answer to be stored.
@@ -109,7 +111,10 @@ impl Catalog {
                             (?2 IS NULL OR profile IN (SELECT value FROM json_each(?2)))))
                      ORDER BY profile = ?4 DESC, fetched_at_ms DESC, answer_id DESC LIMIT 1",
                 )?
-                .query_row(params![photo_id, profiles, key.params, OWN_PROFILE], answer_row)
+                .query_row(
+                    params![photo_id, profiles, key.params, (!key.without_own).then_some(OWN_PROFILE)],
+                    answer_row,
+                )
                 .optional()?;
             if let Some((id, answer)) = found {
                 return Ok(Some(with_offers(c, &self.damage, id, answer)?));

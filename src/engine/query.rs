@@ -57,6 +57,8 @@ pub struct Query<'a> {
     /// The profile of the one upstream that may answer, by what it has said before or by asking it; `None`: the first
     /// configured one that can.
     pub upstream: Option<&'a str>,
+    /// Own goods are no answer: what an upstream says is wanted, also about a picture of one's own. So where `upstream` is named.
+    pub without_own: bool,
     /// What the search may use.
     pub mode: Mode,
     /// A stored answer as old as this is fetched anew; it is served only when that fails. The upstream's own limits
@@ -87,6 +89,7 @@ impl<'a> Query<'a> {
             source_url: None,
             params: SearchParams::default(),
             upstream: None,
+            without_own: false,
             mode: Mode::Default,
             max_age: None,
             defer: None,
@@ -114,6 +117,12 @@ impl<'a> Query<'a> {
     #[must_use]
     pub fn upstream(self, profile: impl Into<Option<&'a str>>) -> Self {
         Self { upstream: profile.into(), ..self }
+    }
+
+    /// Whether own goods are no answer; see the field.
+    #[must_use]
+    pub fn without_own(self, without_own: bool) -> Self {
+        Self { without_own, ..self }
     }
 
     /// Where the picture was got from; see the field.

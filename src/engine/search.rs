@@ -203,7 +203,9 @@ impl<'e> Search<'e> {
     /// The stored answer of a photo to this question.
     pub(super) fn stored_answer(&self, photo_id: PhotoId) -> Result<Option<StoredAnswer>, EngineError> {
         let (params, profiles) = (self.query.params.key(), self.profiles());
-        let key = AnswerKey { profiles: &profiles, params: &params };
+        // Who names an upstream wants to hear that one.
+        let without_own = self.query.without_own || self.query.upstream.is_some();
+        let key = AnswerKey { profiles: &profiles, params: &params, without_own };
         Ok(self.picture.timings.measure(Stage::Catalog, || self.engine.store.answer(photo_id, &key))?)
     }
 

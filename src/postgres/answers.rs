@@ -25,9 +25,9 @@ impl AnswerStore for PostgresStore {
             let row = c.first(
                 "SELECT answer_id, profile, params, fetched_at_ms, total, regions FROM answers
                  WHERE photo_id = $1
-                   AND (profile = $4 OR (params = $3 AND ($2::text[] IS NULL OR profile = ANY($2))))
-                 ORDER BY (profile = $4) DESC, fetched_at_ms DESC, answer_id DESC LIMIT 1",
-                &[&photo_id.0, &profiles, &key.params, &OWN_PROFILE],
+                   AND (profile = $4::text OR (params = $3 AND ($2::text[] IS NULL OR profile = ANY($2))))
+                 ORDER BY (profile = $4::text) DESC, fetched_at_ms DESC, answer_id DESC LIMIT 1",
+                &[&photo_id.0, &profiles, &key.params, &(!key.without_own).then_some(OWN_PROFILE)],
             )?;
             match row {
                 Some(row) => {

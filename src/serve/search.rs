@@ -126,6 +126,8 @@ pub(super) struct Plan {
     pub(super) breadth: Breadth,
     /// Whether a hit of a search that asks nobody counts as a saved call.
     pub(super) counts_saved: bool,
+    /// Whether own goods are no answer.
+    pub(super) without_own: bool,
 }
 
 impl SearchOptions {
@@ -193,6 +195,7 @@ impl SearchOptions {
                 .suggested_regions(self.suggested_regions)
                 .max_calls(self.max_calls),
             counts_saved: self.known,
+            without_own: false,
         })
     }
 }
@@ -238,6 +241,7 @@ async fn found_for(
                     ..Query::new(&picture.bytes, &picture.label)
                         .source_url(picture.source_url.as_deref())
                         .params(plan.params)
+                        .without_own(plan.without_own)
                         .mode(plan.mode)
                         .max_age(plan.max_age)
                         .defer(plan.defer)

@@ -320,7 +320,9 @@ fn an_answer_that_an_earlier_version_stored_is_that_of_the_question_it_answered_
         assert_eq!((local.verdict, local.offers.len()), (Outcome::Miss, 0), "{}", other.key());
         let asked = engine.search(&query(&bytes).params(other.clone())).unwrap();
         assert_eq!(asked.upstream_calls, 1, "{}", other.key());
-        let kept = engine.catalog().answer(photo_id, &AnswerKey { profiles: &[], params: &other.key() });
+        let kept = engine
+            .catalog()
+            .answer(photo_id, &AnswerKey { profiles: &[], params: &other.key(), without_own: false });
         assert_eq!(kept.unwrap().unwrap().offers, asked.offers);
     }
     assert_eq!(

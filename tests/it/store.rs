@@ -78,7 +78,7 @@ pub(crate) fn answered(offers: &[tongkuan::offer::Offer], fetched_at: Timestamp)
     NewAnswer::Upstream { profile: "fake", params: "q", fetched_at, total: Some(9), regions: &[], offers }
 }
 
-pub(crate) const KEY: AnswerKey<'_> = AnswerKey { profiles: &["fake"], params: "q" };
+pub(crate) const KEY: AnswerKey<'_> = AnswerKey { profiles: &["fake"], params: "q", without_own: false };
 
 pub(crate) fn fingerprint(digest: &str) -> Fingerprint {
     Fingerprint { model: "fake".to_owned(), dimension: 3, digest: digest.to_owned() }

@@ -129,6 +129,8 @@ async fn search(
         whole: true,
         breadth: Breadth::default(),
         counts_saved: false,
+        // They have no number and no page at the upstream.
+        without_own: true,
     };
     let failed = |failure: Failure| {
         tracing::warn!(dialect, code = failure.code(), error = %failure, "a search in a dialect failed");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use image::imageops::{FilterType, resize};
 use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::config::Profile;
-use tongkuan::engine::{CachePolicy, Engine};
+use tongkuan::engine::{CachePolicy, Engine, Mode, Query};
 use tongkuan::fetch::{FetchLimits, Fetcher};
 use tongkuan::offer::{OfferId, Sku};
 use tongkuan::photo::{Photo, PhotoLimits};
@@ -197,6 +197,26 @@ fn a_miss_in_each_dialect_is_passed_on_once() {
         assert!(!first.is_empty(), "{dialect}");
         assert_eq!(gateway.search(dialect, number).unwrap(), first, "{dialect}");
         assert_eq!(gateway.sandbox.counters().searches_ok, 1 + number as u64 / 20, "{dialect}");
+    }
+}
+
+#[test]
+fn a_picture_of_own_goods_is_asked_about_for_a_script_and_its_own_goods_are_no_answer() {
+    let gateway = Gateway::asking(Profile::Aop);
+    // Another process on the home.
+    let engine = Engine::builder(gateway.home.path()).embedder(Arc::new(FakeEmbedder::new())).open().unwrap();
+    engine.add_own(&crate::fakes::offer("/goods/A-1.jpg"), &gateway.picture(7), "A-1.jpg").unwrap();
+    let first = gateway.search(Profile::Article, 7).unwrap();
+    assert_eq!((first.len(), gateway.sandbox.counters().searches_ok), (20, 1), "{first:?}");
+    for dialect in Profile::ALL {
+        assert_eq!(gateway.search(dialect, 7).unwrap(), first, "{dialect}");
+    }
+    assert_eq!(gateway.sandbox.counters().searches_ok, 1);
+    // Who names no upstream sees the own goods, and who names one what it has said.
+    let picture = gateway.picture(7);
+    for (upstream, offers) in [(None, 1), (Some("aop"), 20)] {
+        let query = Query::new(&picture, "q.jpg").mode(Mode::LocalOnly).upstream(upstream);
+        assert_eq!(engine.search(&query).unwrap().offers.len(), offers, "{upstream:?}");
     }
 }
 
