@@ -12,7 +12,6 @@ use super::quota::SavedCalls;
 use super::recent::Recent;
 use super::recognised::Unwritten;
 use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
-use crate::cancel::Gate;
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime, RuntimeError, RuntimeLocation, RuntimeOrigin};
 use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder, Provider};
@@ -291,7 +290,6 @@ impl EngineBuilder {
             saved: SavedCalls::default(),
             recognised: Unwritten::default(),
             recent: Recent::default(),
-            asking_details: Gate::default(),
         })
     }
 }

@@ -91,7 +91,6 @@ pub use told::{PairFeedback, PhotoRef, Sameness};
 pub use verdicts::{TakenVerdict, VerdictLine, VerdictSide};
 pub use view::CatalogView;
 
-use crate::cancel::Gate;
 use crate::clock::Clock;
 use crate::home::Home;
 use crate::photo::PhotoLimits;
@@ -136,8 +135,6 @@ pub struct Engine {
     recognised: Unwritten,
     /// For hits while the store is away.
     recent: Recent,
-    /// Held while details of an offer are asked for.
-    asking_details: Gate,
 }
 
 /// An upstream behind its guard, and how long its answers are good.

@@ -1,6 +1,6 @@
 //! What a search costs: who is asked, how often, and what is answered when nobody may be.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use image::ImageFormat;
 use image::imageops::{FilterType, resize};
@@ -9,6 +9,7 @@ use tongkuan::clock::Clock;
 use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Outcome, Source};
 use tongkuan::upstream::{GuardError, GuardPolicy, SearchParams, UpstreamErrorKind, WhyNot};
 
+use crate::check::{ADD, check_with, items};
 use crate::fakes::{Bench, FakeUpstream, encoded, picture, png, query};
 
 fn edited(seed: u32, side: u32) -> Vec<u8> {
@@ -279,6 +280,35 @@ fn a_hundred_edited_copies_of_an_unseen_picture_at_once_make_one_call_over_two_e
         assert!(answers.iter().all(|answer| answer.offers == answers[0].offers));
     });
     assert_eq!((bench.calls(), engines[0].catalog().photo_count().unwrap()), (1, 1));
+}
+
+#[test]
+fn a_picture_that_is_stored_while_it_is_asked_about_is_paid_for_once() {
+    let bench = Bench::new();
+    let (first, second) = (bench.engine(), bench.engine());
+    let bytes = png(1);
+    let hanging = bench.upstream.hanging.lock().unwrap();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| first.search(&query(&bytes)).unwrap());
+        while bench.calls() == 0 {
+            std::thread::yield_now();
+        }
+        // As `check --add --ask` does: what is new is stored, and then asked about.
+        check_with(&second, ADD, items(std::slice::from_ref(&bytes)));
+        let checked = scope.spawn(|| {
+            let soon = Instant::now() + Duration::from_millis(300);
+            second.search(&query(&bytes).deadline(soon)).unwrap()
+        });
+        while !checked.is_finished() && bench.calls() == 1 {
+            std::thread::yield_now();
+        }
+        drop(hanging);
+        assert_eq!(asking.join().unwrap().upstream_calls, 1);
+        let why = checked.join().unwrap().unanswered.map(|why| why.reason);
+        assert_eq!(why, Some(WhyNot::DeadlinePassed), "it waited for the first one's answer");
+    });
+    assert_eq!(second.search(&query(&bytes)).unwrap().verdict, Outcome::Hit);
+    assert_eq!((bench.calls(), second.catalog().photo_count().unwrap()), (1, 1));
 }
 
 #[test]
