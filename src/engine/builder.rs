@@ -8,6 +8,7 @@ use super::bound::Bound;
 use super::home_index::{HomeIndex, IndexMode};
 use super::live_index::LiveIndex;
 use super::pgvector_index::PgvectorIndex;
+use super::queue::AskedInVain;
 use super::quota::SavedCalls;
 use super::recent::Recent;
 use super::recognised::Unwritten;
@@ -289,6 +290,7 @@ impl EngineBuilder {
             turn_ended: (Mutex::default(), Condvar::new()),
             saved: SavedCalls::default(),
             recognised: Unwritten::default(),
+            in_vain: AskedInVain::default(),
             recent: Recent::default(),
         })
     }

@@ -104,6 +104,7 @@ use crate::verdict::Verdict;
 use bound::Bound;
 use home_index::HomeIndex;
 use picture::Picture;
+use queue::AskedInVain;
 use quota::SavedCalls;
 use recent::Recent;
 use recognised::Unwritten;
@@ -133,6 +134,7 @@ pub struct Engine {
     turn_ended: (Mutex<()>, Condvar),
     saved: SavedCalls,
     recognised: Unwritten,
+    in_vain: AskedInVain,
     /// For hits while the store is away.
     recent: Recent,
 }

@@ -39,7 +39,7 @@ pub(super) struct SearchOptions {
     pub(super) local: bool,
     /// As `local`, for a client that asks in a second step where nothing is known: a hit counts as a call that was saved.
     pub(super) known: bool,
-    /// Ask the upstream even if the answer is known, and store what it says.
+    /// Ask the upstream even if the answer is known, and store what it says; where that fails, the stored answer is given.
     pub(super) refresh: bool,
     /// Ask the upstream even if the answer is known, and store nothing.
     pub(super) bypass: bool,

@@ -75,6 +75,54 @@ fn an_expired_answer_is_better_than_none_when_the_upstream_fails() {
 }
 
 #[test]
+fn what_was_just_asked_in_vain_is_not_fetched_anew_at_once() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let bytes = png(1);
+    engine.search(&query(&bytes)).unwrap();
+    bench.clock.sleep(CachePolicy::default().hard_ttl);
+    bench.upstream.fail_with(UpstreamErrorKind::Unreadable);
+    assert!(engine.search(&query(&bytes)).unwrap().stale);
+    let calls = bench.calls();
+    let at_once = engine.refresh_stale().unwrap();
+    assert_eq!((at_once.answered + at_once.failed, bench.calls()), (0, calls));
+    // It waits, and is asked about when some time has passed.
+    bench.upstream.fail_with(None);
+    bench.clock.sleep(CachePolicy::default().unreadable_ttl);
+    assert_eq!(engine.refresh_stale().unwrap().answered, 1);
+    assert_eq!(bench.calls(), calls + 1);
+}
+
+#[test]
+fn a_refresh_that_fails_gives_what_is_stored_and_says_why() {
+    let bench = Bench::new();
+    let bytes = png(1);
+    let first = bench.engine().search(&query(&bytes)).unwrap();
+    let refreshed = |engine: &Engine, reason: Option<WhyNot>| {
+        let answer = engine.search(&query(&bytes).mode(Mode::Refresh)).unwrap();
+        assert_eq!((answer.verdict, &answer.offers), (Outcome::Hit, &first.offers));
+        assert_eq!((answer.stale, answer.source), (true, Source::Local));
+        assert_eq!(answer.unanswered.map(|why| why.reason), reason);
+        answer.warnings.join("; ")
+    };
+    let why = refreshed(&with_budget(&bench, 1), Some(WhyNot::BudgetSpent));
+    assert!(why.contains("stored answer") && why.contains("budget is spent"), "{why}");
+    let engine = bench.engine();
+    let failures = [(UpstreamErrorKind::Rate, Some(WhyNot::UpstreamFailed)), (UpstreamErrorKind::Acl, None)];
+    for (kind, reason) in failures {
+        bench.upstream.fail_with(kind);
+        let why = refreshed(&engine, reason);
+        assert!(why.contains("stored answer") && why.contains("told to fail"), "{why}");
+    }
+    assert_eq!(engine.catalog().queue_counts().unwrap().stale, 0, "it is good by itself");
+    let why = refreshed(&bench.builder().open().unwrap(), Some(WhyNot::NoUpstream));
+    assert!(why.contains("no upstream is configured"), "{why}");
+    bench.upstream.fail_with(None);
+    let new = bench.engine().search(&query(&bytes).mode(Mode::Refresh)).unwrap();
+    assert_eq!((new.verdict, new.source, new.stale), (Outcome::Miss, Source::Upstream, false));
+}
+
+#[test]
 fn the_caller_may_ask_for_a_younger_answer() {
     let bench = Bench::new();
     let engine = bench.engine();
