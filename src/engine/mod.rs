@@ -180,6 +180,7 @@ impl Engine {
     /// As [`Engine::inspect`], of the query's picture, of which something may have been made before: questions about one picture
     /// decode and embed it once.
     fn inspect_picture(&self, query: &Query<'_>, picture: &Picture<'_>) -> Result<Inspection, EngineError> {
+        let query = &*picture.clamped(query)?;
         let mut search = match self.look_up(query, picture) {
             Ok(search) => search,
             Err(error) => return self.hit_while_away(query, picture, error),
@@ -213,6 +214,7 @@ impl Engine {
     /// [`EngineError`] when the picture cannot be read or the home folder fails.
     pub fn search_known(&self, query: &Query<'_>) -> Result<Option<Answer>, EngineError> {
         let picture = Picture::new(self, query.bytes);
+        let query = &*picture.clamped(query)?;
         let mut search = match self.look_up(query, &picture) {
             Ok(search) => search,
             Err(error) => {
