@@ -272,6 +272,8 @@ fn calls_are_booked_within_the_budget_by_all_processes_together() {
         let second = other.reserve(&booking).unwrap();
         assert_eq!(first.start_at.until(second.start_at), Duration::from_secs(1));
         assert_eq!(one.reserve(&booking), Err(LedgerError::BudgetSpent { used: 2 }));
+        assert_eq!(one.refuse_if_spent(&booking), Err(LedgerError::BudgetSpent { used: 2 }));
+        assert_eq!(other.refuse_if_spent(&Booking { budget: 3, ..booking.clone() }), Ok(()));
         other.settle(second.id, CallOutcome::Refunded).unwrap();
         assert_eq!((one.calls_spent("fake", &day).unwrap(), one.calls_spent("b", &day).unwrap()), (1, 0));
         assert_eq!(one.call_starts("fake", &day).unwrap(), [first.start_at]);
