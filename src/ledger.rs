@@ -101,6 +101,15 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::Storage`] when the account cannot be read or written.
     fn reserve(&self, booking: &Booking) -> Result<Reservation, LedgerError>;
 
+    /// Looks ahead, books nothing: refuses what [`reserve`](Self::reserve) would refuse because the budget is spent, as far as that
+    /// can be told without writing. An account that cannot tell refuses nothing.
+    ///
+    /// # Errors
+    /// As for [`reserve`](Self::reserve).
+    fn refuse_if_spent(&self, _booking: &Booking) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
     /// Ends a booking. One that is never settled counts as billed.
     ///
     /// # Errors

@@ -76,9 +76,7 @@ impl Catalog {
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let latest_start = booking.now.plus(booking.max_ahead);
         redate(&transaction, booking, QuotaDay::of(latest_start))?;
-        let (foreign, max_a_day) = provider_count(&transaction, booking.profile, booking.day)?;
-        let used = spent(&transaction, booking.profile, booking.day)?.saturating_add(foreign);
-        if used >= booking.budget.min(max_a_day) {
+        if let Some(used) = spent_budget(&transaction, booking)? {
             return Ok(Err(used));
         }
         // Refunded calls were made too, so they count for the pace.
@@ -118,6 +116,13 @@ fn spent(connection: &Connection, profile: &str, day: QuotaDay) -> Result<u32, r
         .query_row(params![profile, day.to_string()], |row| row.get(0))
 }
 
+/// How many calls are booked, if that is the whole budget.
+fn spent_budget(connection: &Connection, booking: &Booking) -> Result<Option<u32>, rusqlite::Error> {
+    let (foreign, max_a_day) = provider_count(connection, booking.profile, booking.day)?;
+    let used = spent(connection, booking.profile, booking.day)?.saturating_add(foreign);
+    Ok((used >= booking.budget.min(max_a_day)).then_some(used))
+}
+
 /// Calls of others, and the provider's own limit, as far as it has told.
 fn provider_count(
     connection: &Connection,
@@ -140,6 +145,11 @@ impl Ledger for Catalog {
             Ok(Err(used)) => Err(LedgerError::BudgetSpent { used }),
             Err(e) => Err(storage(e)),
         }
+    }
+
+    fn refuse_if_spent(&self, booking: &Booking) -> Result<(), LedgerError> {
+        let spent = self.read(|c| spent_budget(c, booking)).map_err(storage)?;
+        spent.map_or(Ok(()), |used| Err(LedgerError::BudgetSpent { used }))
     }
 
     fn reconcile(&self, profile: &str, day: QuotaDay, count: ProviderCount) -> Result<(), LedgerError> {

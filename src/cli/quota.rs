@@ -138,7 +138,6 @@ pub(super) fn refresh(settings: &Settings, engine: &Engine, interrupt: &Interrup
         return;
     }
     let terminal = Terminal::new();
-    terminal.note("fetching old answers anew (the ones printed are good to use)");
     // They are printed, so this is no failure of the search.
     if let Err(error) = engine.refresh_stale_unless(interrupt) {
         terminal.note(&format!("that failed: {error}"));

@@ -28,7 +28,7 @@ pub(super) struct Search {
     /// Pictures: JPEG, PNG, WebP, GIF or BMP; files, addresses, or - for standard input
     #[arg(required = true, value_name = picture::VALUE_NAME, value_parser = super::any_path())]
     pictures: Vec<PathBuf>,
-    /// Ask the upstream even if the answer is known, and store what it says
+    /// Ask the upstream even if the answer is known, and store what it says (the stored answer is printed if that fails)
     #[arg(long, conflicts_with = "bypass")]
     refresh: bool,
     /// Ask the upstream even if the answer is known, and store nothing

@@ -13,7 +13,7 @@ use crate::engine::{Answer, Explanation, Outcome, Progress, Source, Unanswered};
 use crate::offer::{Offer, Price};
 use crate::photo_id::PhotoId;
 use crate::printable::{field, line};
-use crate::upstream::SearchParams;
+use crate::upstream::{SearchParams, WhyNot};
 use crate::verdict::Rule;
 use crate::verify::Doubt;
 
@@ -128,6 +128,10 @@ pub(super) fn answer(out: &mut Stdout, label: &str, answer: &Answer) -> std::io:
         writeln!(out, "  {}{region}: {} new offers{calls}", field(of), part.new_offers)?;
     }
     offers(out, &answer.offers)?;
+    if answer.filtered_out > 0 {
+        let all = if answer.offers.is_empty() { "all, " } else { "" };
+        writeln!(out, "  left out by --keyword or --max-min-order: {all}{}", answer.filtered_out)?;
+    }
     // One is the picture's only thing, most often as large as the picture.
     if answer.suggested_regions.len() > 1 && answer.parts.iter().all(|part| part.region.is_none()) {
         let regions: Vec<String> = answer.suggested_regions.iter().map(ToString::to_string).collect();
@@ -212,9 +216,19 @@ fn source(answer: &Answer) -> String {
             answer.upstream_calls
         ),
         Source::None => match answer.upstream_calls {
-            0 => format!("no stored answer, nothing asked, {ms:.1} ms"),
+            0 => format!("no stored answer, {}, {ms:.1} ms", asked(answer.unanswered.as_ref())),
             calls => format!("no answer, {calls} call(s) in vain, {ms:.0} ms"),
         },
+    }
+}
+
+/// What was done where no call was billed.
+fn asked(unanswered: Option<&Unanswered>) -> &'static str {
+    match unanswered.map(|unanswered| unanswered.reason) {
+        Some(WhyNot::UpstreamFailed) => "asked in vain, nothing billed",
+        // Said now, or remembered from a while ago.
+        Some(WhyNot::QuotaSpent | WhyNot::Unreadable) => "nothing billed",
+        _ => "nothing asked",
     }
 }
 
@@ -257,4 +271,21 @@ fn terms(offer: &Offer) -> Vec<String> {
         offer.is_patented.filter(|is| *is).map(|_| "patented".to_owned()),
     ];
     told.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_in_vain_is_not_called_unasked() {
+        let told = |reason| {
+            let message = "it was refused".to_owned();
+            let why = Unanswered { reason, message, retry_at: None, queued: false, queue_failed: false };
+            asked(Some(&why))
+        };
+        assert_eq!(told(WhyNot::UpstreamFailed), "asked in vain, nothing billed");
+        assert_eq!(told(WhyNot::BudgetSpent), "nothing asked");
+        assert_eq!(asked(None), "nothing asked");
+    }
 }

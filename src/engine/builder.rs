@@ -8,11 +8,11 @@ use super::bound::Bound;
 use super::home_index::{HomeIndex, IndexMode};
 use super::live_index::LiveIndex;
 use super::pgvector_index::PgvectorIndex;
+use super::queue::AskedInVain;
 use super::quota::SavedCalls;
 use super::recent::Recent;
 use super::recognised::Unwritten;
 use super::{CachePolicy, ConfiguredUpstream, Engine, EngineError, Progress, Silent};
-use crate::cancel::Gate;
 use crate::clock::{Clock, SystemClock};
 use crate::embed::runtime::{self, Runtime, RuntimeError, RuntimeLocation, RuntimeOrigin};
 use crate::embed::{EmbedError, Embedder, Model, OnnxEmbedder, Provider};
@@ -290,8 +290,8 @@ impl EngineBuilder {
             turn_ended: (Mutex::default(), Condvar::new()),
             saved: SavedCalls::default(),
             recognised: Unwritten::default(),
+            in_vain: AskedInVain::default(),
             recent: Recent::default(),
-            asking_details: Gate::default(),
         })
     }
 }

@@ -41,9 +41,8 @@ impl Engine {
     /// Everything that is known about an offer of an upstream. An offer that it does not know is asked about anew after
     /// [`CachePolicy::refused_ttl`](super::CachePolicy::refused_ttl). What was asked before is answered from the home folder
     /// until the upstream's hard limit ([`CachePolicy`](super::CachePolicy)); then it is asked for anew, and the old
-    /// answer served only if that fails. Threads of one process ask one after the other, so that none pays for what
-    /// another is asking; two processes may both pay. One of the user's own goods
-    /// is answered with what they told of it.
+    /// answer served only if that fails. One thread at a time, over all processes on the home, asks about an offer; the others
+    /// take what it is told. One of the user's own goods is answered with what they told of it.
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails, or the upstream refuses in a way that does not pass by itself (such
@@ -80,16 +79,27 @@ impl Engine {
             let message = "no upstream that tells details of an offer is configured, so nothing was asked";
             return Ok(known.without(WhyNot::NoUpstream, message.to_owned(), None));
         }
-        let _turn = match self.asking_details.enter(interrupt) {
+        let _patience = self.patience(interrupt);
+        if mode == Mode::Bypass {
+            return self.ask_for_details(interrupt, offer_id, mode, upstreams, known);
+        }
+        if let Err(error) = self.make_room_for_an_answer(interrupt) {
+            return Ok(known.without(WhyNot::CannotStore, cannot_store(&error), None));
+        }
+        let turn = match self.take_turn_of_offer(interrupt, offer_id) {
             Ok(turn) => turn,
-            Err(reason @ Interrupted::DeadlinePassed) => {
+            Err(EngineError::Interrupted(reason @ Interrupted::DeadlinePassed)) => {
                 return Ok(known.without(
                     WhyNot::DeadlinePassed,
                     format!("nothing was asked: {reason}"),
                     None,
                 ));
             }
-            Err(reason @ Interrupted::Cancelled) => return Err(reason.into()),
+            Err(EngineError::Catalog(error)) if error.is_about_writing() => {
+                self.store.note_storing(true);
+                return Ok(known.without(WhyNot::CannotStore, cannot_store(&error), None));
+            }
+            Err(error) => return Err(error),
         };
         if mode == Mode::Default {
             // The call before this one may have been about the same offer.
@@ -98,12 +108,21 @@ impl Engine {
                 return Ok(known);
             }
         }
-        let _patience = self.patience(interrupt);
-        if mode != Mode::Bypass
-            && let Err(error) = self.make_room_for_an_answer(interrupt)
-        {
-            return Ok(known.without(WhyNot::CannotStore, cannot_store(&error), None));
-        }
+        let result = self.ask_for_details(interrupt, offer_id, mode, upstreams, known);
+        drop(turn);
+        self.turn_ended.1.notify_all();
+        result
+    }
+
+    /// The one place where details are paid for.
+    fn ask_for_details(
+        &self,
+        interrupt: &Interrupt,
+        offer_id: &OfferId,
+        mode: Mode,
+        upstreams: Vec<&ConfiguredUpstream>,
+        mut known: Details,
+    ) -> Result<Details, EngineError> {
         let mut warnings = Vec::new();
         let may_go_on = GuardError::leaves_details_to_another;
         let result = first_with_some_left(upstreams, &mut warnings, may_go_on, |upstream, warnings| {

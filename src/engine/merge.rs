@@ -101,7 +101,12 @@ impl Engine {
             let regions =
                 if breadth.suggested_regions { found.suggested_regions.clone() } else { Vec::new() };
             merged.take(found, upstream, None);
-            for region in regions.into_iter().filter(|region| query.params.region != Some(*region)) {
+            let asked = picture.part(query.params.region)?;
+            for region in regions {
+                // What was asked about already, and one thing as large as the picture.
+                if picture.part(Some(region))? == asked {
+                    continue;
+                }
                 let of_part = of_it.clone().params(of_it.params.clone().region(region));
                 match self.pages_within(&picture, &of_part, breadth.pages, &mut left) {
                     Ok(found) => merged.take(found, upstream, Some(region)),

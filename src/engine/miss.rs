@@ -26,7 +26,7 @@ impl Search<'_> {
             _ => Ok(()),
         };
         let will_not_ask = room.is_err() || !is_anybody_there;
-        if mode == Mode::LocalOnly || mode == Mode::Default && will_not_ask {
+        if mode == Mode::LocalOnly || mode != Mode::Bypass && will_not_ask {
             self.look_in_journal();
             if self.is_answered() {
                 return Ok(());
@@ -124,6 +124,7 @@ impl Search<'_> {
                 }
                 None if matches!(error, GuardError::Interrupted { .. }) => Err(error.into()),
                 None if self.freshness() == Some(Freshness::Expired) => {
+                    self.note_in_vain();
                     self.serve_expired(&error.to_string(), error.calls());
                     Ok(())
                 }
@@ -213,8 +214,20 @@ impl Search<'_> {
     /// When no new answer can be had: an old one is better than none, and what passes by itself is no error.
     fn fall_back(&mut self, refused: Refused) -> Result<(), EngineError> {
         if self.freshness() == Some(Freshness::Expired) {
+            // The upstream has not failed where the caller had no time, or the home no room.
+            if !matches!(refused.reason, WhyNot::DeadlinePassed | WhyNot::CannotStore) {
+                self.note_in_vain();
+            }
+            // One that is good by itself needs no newer one later.
+            let queued = self.freshness_by_policy() != Some(Freshness::Fresh)
+                && self.enqueue(WaitReason::Stale, REFRESH_PRIORITY);
             self.serve_expired(&refused.message, refused.calls);
-            self.enqueue(WaitReason::Stale, REFRESH_PRIORITY);
+            if self.query.mode == Mode::Refresh {
+                // A new one was asked for in so many words.
+                let Refused { reason, message, retry_at, .. } = refused;
+                let why = Unanswered { reason, message, retry_at, queued, queue_failed: false };
+                self.reply = Reply::Unanswered { why, beside: None };
+            }
             return Ok(());
         }
         self.leave_unanswered(refused)
@@ -222,7 +235,12 @@ impl Search<'_> {
 
     fn serve_expired(&mut self, why: &str, calls: u32) {
         self.calls = calls;
-        self.warnings.push(format!("the answer has expired, but no new one could be had: {why}"));
+        let is_expired = self.freshness_by_policy() == Some(Freshness::Expired);
+        self.warnings.push(if is_expired {
+            format!("the answer has expired, but no new one could be had: {why}")
+        } else {
+            format!("this is the stored answer, because no new one could be had: {why}")
+        });
     }
 
     fn leave_unanswered(&mut self, refused: Refused) -> Result<(), EngineError> {

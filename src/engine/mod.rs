@@ -91,7 +91,6 @@ pub use told::{PairFeedback, PhotoRef, Sameness};
 pub use verdicts::{TakenVerdict, VerdictLine, VerdictSide};
 pub use view::CatalogView;
 
-use crate::cancel::Gate;
 use crate::clock::Clock;
 use crate::home::Home;
 use crate::photo::PhotoLimits;
@@ -105,6 +104,7 @@ use crate::verdict::Verdict;
 use bound::Bound;
 use home_index::HomeIndex;
 use picture::Picture;
+use queue::AskedInVain;
 use quota::SavedCalls;
 use recent::Recent;
 use recognised::Unwritten;
@@ -134,10 +134,9 @@ pub struct Engine {
     turn_ended: (Mutex<()>, Condvar),
     saved: SavedCalls,
     recognised: Unwritten,
+    in_vain: AskedInVain,
     /// For hits while the store is away.
     recent: Recent,
-    /// Held while details of an offer are asked for.
-    asking_details: Gate,
 }
 
 /// An upstream behind its guard, and how long its answers are good.
@@ -181,6 +180,7 @@ impl Engine {
     /// As [`Engine::inspect`], of the query's picture, of which something may have been made before: questions about one picture
     /// decode and embed it once.
     fn inspect_picture(&self, query: &Query<'_>, picture: &Picture<'_>) -> Result<Inspection, EngineError> {
+        let query = &*picture.clamped(query)?;
         let mut search = match self.look_up(query, picture) {
             Ok(search) => search,
             Err(error) => return self.hit_while_away(query, picture, error),
@@ -214,6 +214,7 @@ impl Engine {
     /// [`EngineError`] when the picture cannot be read or the home folder fails.
     pub fn search_known(&self, query: &Query<'_>) -> Result<Option<Answer>, EngineError> {
         let picture = Picture::new(self, query.bytes);
+        let query = &*picture.clamped(query)?;
         let mut search = match self.look_up(query, &picture) {
             Ok(search) => search,
             Err(error) => {

@@ -1,15 +1,17 @@
 //! The picture in question, and what is made of it: each thing once, when it is first asked for.
 
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 
 use super::judge::Look;
 use super::timings::{Stage, Stopwatch};
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Query};
 use crate::clock::Timestamp;
 use crate::embed::FirstLook;
 use crate::photo::{Digest, Photo, PhotoFormat};
 use crate::photo_id::PhotoId;
 use crate::pool::Pool;
+use crate::question::{Region, SearchParams};
 use crate::store::{CatalogError, NewPhoto, Stored};
 use crate::tensor::{Preprocessor, Tensor, TensorSpec};
 use crate::vector::Embedding;
@@ -68,6 +70,37 @@ impl<'e> Picture<'e> {
         let digest = self.byte_digest;
         let known = self.timings.measure(Stage::Catalog, || self.engine.store.photo_by_bytes(digest))?;
         Ok(known.map(|photo_id| Match::equal(photo_id, Rule::SameBytes)))
+    }
+
+    /// The part of it that is meant: what lies inside it, and `None` where that is all of it, so that the whole picture is one
+    /// question however it is put. What lies outside altogether stays as it is, and is refused where it is asked.
+    pub(super) fn part(&self, region: Option<Region>) -> Result<Option<Region>, EngineError> {
+        let Some(region) = region else { return Ok(None) };
+        let (width_px, height_px) = self.size_px()?;
+        let inside = region.within((width_px, height_px)).unwrap_or(region);
+        Ok((inside.edges_px() != [0, 0, width_px, height_px]).then_some(inside))
+    }
+
+    /// The query about the part of this picture that lies inside it.
+    pub(super) fn clamped<'q, 'a>(&self, query: &'q Query<'a>) -> Result<Cow<'q, Query<'a>>, EngineError> {
+        let part = self.part(query.params.region)?;
+        if part == query.params.region {
+            return Ok(Cow::Borrowed(query));
+        }
+        let params = SearchParams { region: part, ..query.params.clone() };
+        // All of it was named, which an elongated picture needs.
+        Ok(Cow::Owned(Query { params, whole: query.whole || part.is_none(), ..query.clone() }))
+    }
+
+    /// Width and height. Known bytes are not decoded for it.
+    fn size_px(&self) -> Result<(u32, u32), EngineError> {
+        if self.photo.get().is_none()
+            && let Ok(Some(same)) = self.find_bytes()
+            && let Ok(Some(stored)) = self.engine.store.photo(same.photo_id)
+        {
+            return Ok((stored.width_px, stored.height_px));
+        }
+        Ok(self.photo()?.as_image().dimensions())
     }
 
     /// The number of the stored photo with the same bytes or, else, the same pixels: known bytes are not decoded, and neither is

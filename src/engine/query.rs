@@ -14,7 +14,7 @@ pub enum Mode {
     Default,
     /// Never spend anything.
     LocalOnly,
-    /// Ask in any case, and store what comes back.
+    /// Ask in any case, and store what comes back; where nothing does, the stored answer is served.
     Refresh,
     /// Ask in any case, and store nothing.
     Bypass,

@@ -1,5 +1,7 @@
 //! Pictures that wait until the upstream may be asked again, and how they are worked off.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,12 +10,46 @@ use super::paying::{NOTE_PATIENCE, REFRESH_PATIENCE};
 use super::search::Search;
 use super::{Answer, Engine, EngineError, Mode, Query, Stage, Unanswered};
 use crate::cancel::{Interrupt, Interrupted};
+use crate::clock::Timestamp;
+use crate::photo::Digest;
 use crate::quota_day::QuotaDay;
 use crate::store::{NewWaiting, Patience, WaitReason, Waiting};
 use crate::upstream::guard::WhyNot;
 
 /// How long a picture that is to wait for a later day waits for others that write now.
 const DEFER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an old answer is left alone after no new one could be had: its search has just asked.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_mins(10);
+
+/// Questions about old answers for which no new ones could be had, by bytes and parameters, and when.
+#[derive(Debug, Default)]
+pub(super) struct AskedInVain(Mutex<HashMap<(Digest, String), Timestamp>>);
+
+impl AskedInVain {
+    fn questions(&self) -> MutexGuard<'_, HashMap<(Digest, String), Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, bytes: Digest, params: String, now: Timestamp) {
+        let mut questions = self.questions();
+        questions.retain(|_, at| is_recent(*at, now));
+        questions.insert((bytes, params), now);
+    }
+
+    fn holds(&self, waiting: &Waiting, now: Timestamp) -> bool {
+        let questions = self.questions();
+        !questions.is_empty()
+            && questions
+                .get(&(Digest::of(&waiting.bytes), waiting.params.key()))
+                .is_some_and(|at| is_recent(*at, now))
+    }
+}
+
+fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+    // Before it, where the clock was set back.
+    at <= now && at.until(now) < PAUSE_AFTER_FAILURE
+}
 
 /// What came of working off the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,7 +78,8 @@ pub struct DrainedOne<'a> {
 }
 
 impl Engine {
-    /// Fetches anew the answers that were found to be old, as [`Engine::drain`] does, and nothing else.
+    /// Fetches anew the answers that were found to be old, as [`Engine::drain`] does, and nothing else. Says so
+    /// ([`Progress::note`](super::Progress::note)) before the first of them.
     ///
     /// # Errors
     /// Those of [`Engine::drain`].
@@ -61,7 +98,7 @@ impl Engine {
     /// Works off the queue, the highest priority first, until it is empty, `limit` pictures were tried, or nothing
     /// may be asked any more. Each picture leaves the queue once its answer is stored, so whatever ends this, it is
     /// taken up again by calling it again; two processes at it at once pay for no picture twice. `each` hears of
-    /// every picture.
+    /// every picture. An old answer for which this engine could not get a new one is left alone for ten minutes.
     ///
     /// # Errors
     /// [`EngineError`] when the home folder fails, or an upstream refuses everything until a person mends it.
@@ -107,8 +144,13 @@ impl Engine {
             }
             place = Some((waiting.priority, waiting.queue_id));
             let is_stale = waiting.reason == WaitReason::Stale;
-            if only.is_some_and(|only| only != waiting.reason) || is_stale && !self.may_refresh()? {
+            if only.is_some_and(|only| only != waiting.reason)
+                || is_stale && (!self.may_refresh()? || self.in_vain.holds(&waiting, self.clock.now()))
+            {
                 continue;
+            }
+            if only.is_some() && tried == 0 {
+                self.progress.note("fetching old answers anew, for later searches");
             }
             tried += 1;
             // Their answers are given already.
@@ -229,6 +271,12 @@ fn cannot_go_on(why: &str) -> Unanswered {
 }
 
 impl Search<'_> {
+    /// No new answer could be had in the place of an old one: it is not asked for again at once.
+    pub(super) fn note_in_vain(&self) {
+        let Self { engine, query, picture, .. } = self;
+        engine.in_vain.note(picture.byte_digest(), query.params.key(), engine.clock.now());
+    }
+
     /// Has the picture wait in the queue, and says whether it does. An answer does not depend on it, and waits for no
     /// other writer.
     pub(super) fn enqueue(&self, reason: WaitReason, priority: i32) -> bool {

@@ -1,5 +1,7 @@
 //! One search, one value: the query, the picture, what is known about it, and what came of asking.
 
+use std::time::Duration;
+
 use super::cache_policy::Freshness;
 use super::judge::{judge, of_same_pixels};
 use super::picture::Picture;
@@ -176,7 +178,7 @@ impl<'e> Search<'e> {
             Verdict::Miss { .. } => None,
         };
         let Verdict::Hit(recognised) = self.verdict else { return Ok(()) };
-        if matches!(self.query.mode, Mode::Refresh | Mode::Bypass) {
+        if self.query.mode == Mode::Bypass {
             return Ok(());
         }
         self.known = match self.stored_answer(recognised.photo_id)? {
@@ -210,9 +212,22 @@ impl<'e> Search<'e> {
     }
 
     pub(super) fn known(&self, stored: StoredAnswer, origin: Origin) -> Known {
-        let policy = self.engine.cache_policy_of(&stored.profile);
-        let freshness = policy.judge(&stored, self.engine.clock.now(), self.query.max_age);
+        let freshness = match self.query.mode {
+            // Good or not, a new one is wanted; this one is served only if none can be had.
+            Mode::Refresh => Freshness::Expired,
+            _ => self.judged(&stored, self.query.max_age),
+        };
         Known { stored, freshness, origin }
+    }
+
+    fn judged(&self, stored: &StoredAnswer, max_age: Option<Duration>) -> Freshness {
+        let policy = self.engine.cache_policy_of(&stored.profile);
+        policy.judge(stored, self.engine.clock.now(), max_age)
+    }
+
+    /// What the stored answer is good for by its upstream's limits, whatever the caller wishes.
+    pub(super) fn freshness_by_policy(&self) -> Option<Freshness> {
+        self.known.as_ref().map(|known| self.judged(&known.stored, None))
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -265,6 +280,8 @@ impl<'e> Search<'e> {
         let (verdict, is_its_own) = (self.outcome(), self.is_of_its_own_pixels());
         let Self { engine, query, picture, policy, known, reply, .. } = self;
         let (mut matched, mut remembered, mut from_journal) = (self.matched, None, false);
+        // A new answer takes the place of what is known.
+        let known = known.filter(|_| !matches!(reply, Reply::Answered { .. }));
         let known = known.map(|Known { stored, freshness, origin }| {
             let mut stored = stored;
             match origin {

@@ -1,12 +1,15 @@
-//! Single flight: of all searches for one picture, over threads and processes, one at a time may pay.
+//! Single flight: of all searches for one picture, and of all questions about one offer, over threads and processes, one at a
+//! time may pay.
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::search::Search;
 use super::turn_wait::TurnWait;
-use super::{EngineError, Stage};
-use crate::store::{Asking, Subject};
+use super::{Engine, EngineError, Stage};
+use crate::cancel::Interrupt;
+use crate::offer::OfferId;
+use crate::store::{Asking, Holder, Subject};
 use crate::verdict::Verdict;
 
 /// How often a search looks whether another process has finished; one of this process notifies.
@@ -53,17 +56,45 @@ impl<'e> Search<'e> {
             match turn {
                 Ok(asking) => return Ok(Some(asking)),
                 Err(holder) => {
-                    let same = wait.take().filter(|wait| wait.holder() == holder);
-                    wait.insert(same.unwrap_or_else(|| TurnWait::on(holder, engine.clock.as_ref())))
-                        .note(engine.clock.as_ref(), engine.progress.as_ref());
-                    self.picture.timings.measure(Stage::Upstream, || {
-                        let (lock, ended) = &engine.turn_ended;
-                        let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-                        drop(ended.wait_timeout(held, POLL).unwrap_or_else(PoisonError::into_inner));
-                    });
+                    let wait_for = || engine.wait_for_turn(&mut wait, holder, "this picture");
+                    self.picture.timings.measure(Stage::Upstream, wait_for);
                 }
             }
         }
         Ok(None)
+    }
+}
+
+impl Engine {
+    /// Takes the right to ask for the details of an offer, once nobody else has it. `None` after the longest wait.
+    ///
+    /// # Errors
+    /// As [`Search::take_turn`].
+    pub(super) fn take_turn_of_offer(
+        &self,
+        interrupt: &Interrupt,
+        offer_id: &OfferId,
+    ) -> Result<Option<Asking<'_>>, EngineError> {
+        let start = Instant::now();
+        let mut wait: Option<TurnWait> = None;
+        while start.elapsed() < MAX_TURN_WAIT {
+            interrupt.check()?;
+            let given_up = wait.as_ref().and_then(|wait| wait.given_up(self.clock.as_ref()));
+            match self.store.take_turn_from(given_up, Subject::Offer(offer_id), "", 1.0)? {
+                Ok(asking) => return Ok(Some(asking)),
+                Err(holder) => self.wait_for_turn(&mut wait, holder, "this offer"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until the holder may have finished.
+    fn wait_for_turn(&self, wait: &mut Option<TurnWait>, holder: Holder, about: &'static str) {
+        let same = wait.take().filter(|wait| wait.holder() == holder);
+        wait.insert(same.unwrap_or_else(|| TurnWait::on(holder, about, self.clock.as_ref())))
+            .note(self.clock.as_ref(), self.progress.as_ref());
+        let (lock, ended) = &self.turn_ended;
+        let held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(ended.wait_timeout(held, POLL).unwrap_or_else(PoisonError::into_inner));
     }
 }

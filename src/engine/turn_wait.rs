@@ -1,4 +1,4 @@
-//! How long is another search waited for that asks about the same picture?
+//! How long is another search waited for that asks about the same?
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,16 @@ pub(super) const MAX_HOLDER_WAIT: Duration = Duration::from_mins(2);
 /// The wait for one holder of the turn.
 pub(super) struct TurnWait {
     holder: Holder,
+    /// What the holder asks about.
+    about: &'static str,
     /// Both: a clock that is set must not end or prolong the wait, and tests have a clock of their own.
     start: (Instant, Timestamp),
     is_said: bool,
 }
 
 impl TurnWait {
-    pub(super) fn on(holder: Holder, clock: &dyn Clock) -> Self {
-        Self { holder, start: (Instant::now(), clock.now()), is_said: false }
+    pub(super) fn on(holder: Holder, about: &'static str, clock: &dyn Clock) -> Self {
+        Self { holder, about, start: (Instant::now(), clock.now()), is_said: false }
     }
 
     pub(super) fn holder(&self) -> Holder {
@@ -42,7 +44,8 @@ impl TurnWait {
         if !self.is_said && self.waited(clock) >= WAIT_NOTE_AFTER {
             self.is_said = true;
             progress.note(&format!(
-                "another search is asking about this picture: waiting for its answer, at most {} s",
+                "another search is asking about {}: waiting for its answer, at most {} s",
+                self.about,
                 MAX_HOLDER_WAIT.as_secs()
             ));
         }

@@ -1,5 +1,5 @@
 //! Searches under way, as leases: before its paid call a search registers here, so that no other worker pays for the same
-//! picture.
+//! picture, or for the details of the same offer.
 //!
 //! A lease ends when it is given back, or when its time is over by the server's clock. While it is held, a thread of the
 //! holder's process renews it. Its number is the fencing token: it rises with every lease, and whoever holds an old one can
@@ -15,7 +15,7 @@ use super::address::PostgresAddress;
 use super::connection::{Connection, Lock};
 use crate::catalog::{Asking, CatalogError, Holder, Subject};
 use crate::photo_id::PhotoId;
-use crate::vector::{Embedding, similarity};
+use crate::vector::Embedding;
 
 /// How long a lease lasts that is not renewed: so long others wait for a worker that was killed.
 const LEASE: Duration = Duration::from_mins(1);
@@ -137,18 +137,30 @@ impl PostgresStore {
         params: &str,
         same_from: f32,
     ) -> Result<Result<Asking<'_>, Holder>, CatalogError> {
+        let key = subject.key(params);
         let mut write = self.write(Lock::Turns)?;
         let left = self.leases.shared.held().left.clone();
         write.execute(
             "DELETE FROM asking WHERE expires_at <= clock_timestamp() OR asking_id = ANY($1)",
             &[&left],
         )?;
-        let others =
-            write.query("SELECT asking_id, photo_id, vector FROM asking WHERE params = $1", &[&params])?;
+        let others = write.query(
+            "SELECT asking_id, asking.photo_id, coalesce(asking.vector, embeddings.vector)
+             FROM asking LEFT JOIN embeddings ON embeddings.photo_id = asking.photo_id WHERE params = $1",
+            &[&key],
+        )?;
+        let stored = match subject {
+            Subject::Stored(PhotoId(photo_id)) if !others.is_empty() => {
+                let row = write.first("SELECT vector FROM embeddings WHERE photo_id = $1", &[&photo_id])?;
+                let vector: Option<Vec<u8>> = row.map(|row| row.try_get(0)).transpose()?;
+                vector.and_then(|vector| Embedding::from_le_bytes(&vector).ok())
+            }
+            _ => None,
+        };
         for other in others {
             let (asking_id, photo_id, vector): (i64, Option<i64>, Option<&[u8]>) =
                 (other.try_get(0)?, other.try_get(1)?, other.try_get(2)?);
-            if !is_same(subject, photo_id.map(PhotoId), vector, same_from) {
+            if !subject.is_same(stored.as_ref(), photo_id.map(PhotoId), vector, same_from) {
                 continue;
             }
             let holder = Holder(asking_id);
@@ -158,14 +170,12 @@ impl PostgresStore {
             }
             write.execute("DELETE FROM asking WHERE asking_id = $1", &[&asking_id])?;
         }
-        let (photo_id, vector) = match subject {
-            Subject::Stored(photo_id) => (Some(photo_id.0), None),
-            Subject::New(embedding) => (None, Some(embedding.to_le_bytes())),
-        };
+        let (photo_id, vector) = subject.columns();
+        let photo_id = photo_id.map(|photo_id| photo_id.0);
         let row = write.one(
             "INSERT INTO asking (holder, params, photo_id, vector, expires_at)
              VALUES ($1, $2, $3, $4, clock_timestamp() + $5::bigint * interval '1 ms') RETURNING asking_id",
-            &[&holder_name(), &params, &photo_id, &vector, &lease_ms()],
+            &[&holder_name(), &key, &photo_id, &vector, &lease_ms()],
         )?;
         let asking_id = row.try_get(0)?;
         write.commit()?;
@@ -186,17 +196,6 @@ impl PostgresStore {
             // The next turn of this process ends it as well; before, it expires.
             self.leases.shared.held().left.push(asking_id);
         }
-    }
-}
-
-fn is_same(subject: Subject<'_>, photo_id: Option<PhotoId>, vector: Option<&[u8]>, same_from: f32) -> bool {
-    match (subject, photo_id, vector) {
-        (Subject::Stored(mine), Some(theirs), _) => mine == theirs,
-        (Subject::New(mine), _, Some(theirs)) => Embedding::from_le_bytes(theirs).is_ok_and(|theirs| {
-            theirs.dimension() == mine.dimension()
-                && similarity(mine.as_slice(), theirs.as_slice()) >= same_from
-        }),
-        _ => false,
     }
 }
 

@@ -21,6 +21,16 @@ impl Ledger for PostgresStore {
         self.book(booking).map_err(storage)?.map_err(|used| LedgerError::BudgetSpent { used })
     }
 
+    fn refuse_if_spent(&self, booking: &Booking) -> Result<(), LedgerError> {
+        let (profile, day) = (booking.profile, booking.day.to_string());
+        let look = self.read(|c| {
+            let (foreign, max_a_day) = limits(c.first(PROVIDER_COUNT, &[&profile, &day])?)?;
+            let used = number(&c.one(SPENT, &[&profile, &day])?, 0)?.saturating_add(foreign);
+            Ok((used >= booking.budget.min(max_a_day)).then_some(used))
+        });
+        look.map_err(storage)?.map_or(Ok(()), |used| Err(LedgerError::BudgetSpent { used }))
+    }
+
     fn settle(&self, reservation: i64, outcome: CallOutcome) -> Result<(), LedgerError> {
         let state = match outcome {
             CallOutcome::Billed => "billed",

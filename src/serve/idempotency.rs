@@ -24,6 +24,11 @@ const MAX_BOUNDARY_BYTES: usize = 70;
 /// Larger answers are not kept: a request for one is done again.
 const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
 
+/// Marks a response that says why there is no new answer, and for which nothing was spent: the same request may fare better in a
+/// minute, so it is done again then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NothingSpent;
+
 /// What a request is known by.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -110,6 +115,15 @@ pub(super) async fn once(
             return Err(failure);
         }
     };
+    if response.extensions().get::<NothingSpent>().is_some() {
+        // Of what an earlier process had begun it is not known what it has done: that stays to be taken up.
+        if began.is_none()
+            && let Err(error) = app.store.forget_request(&scope, key)
+        {
+            tracing::warn!(%error, "a request with an Idempotency-Key that came to nothing could not be forgotten");
+        }
+        return Ok(response);
+    }
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if bytes.len() <= MAX_KEPT_BYTES {

@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::auth::{Caller, NoLeave};
+use super::idempotency;
 use super::input::{InPath, Params};
 use super::problem::Failure;
 use super::request_error::RequestError;
 use super::state::App;
 use crate::catalog::Words;
+use crate::clock::Timestamp;
 use crate::engine::{Details, Mode};
 use crate::offer::OfferId;
 
@@ -114,7 +117,10 @@ pub(super) struct DetailQuery {
 /// Costs one call where they are not.
 #[utoipa::path(
     post, path = "/v1/offers/{offer_id}", tag = "offers",
-    params(DetailQuery, ("offer_id" = String, Path, description = "As searches name it")),
+    params(
+        DetailQuery, ("offer_id" = String, Path, description = "As searches name it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "With the same key and request, the first answer is given again for 24 hours; nothing is paid for twice"),
+    ),
     responses((status = 200, body = super::schema::OfferDetails), (status = "default", response = super::schema::ProblemResponse))
 )]
 pub(super) async fn ask(
@@ -122,19 +128,43 @@ pub(super) async fn ask(
     Extension(caller): Extension<Caller>,
     InPath(offer_id): InPath<String>,
     Params(query): Params<DetailQuery>,
-) -> Result<axum::Json<Value>, Failure> {
+    request: Request,
+) -> Result<Response, Failure> {
     caller.may_read()?;
     caller.may_spend()?;
     let offer_id = OfferId::new(offer_id)?;
     let deadline = app.deadline_of(query.deadline_ms)?;
-    let mode = if query.refresh { Mode::Refresh } else { Mode::Default };
-    let (details, no_leave) = details_for(&app, &caller, &offer_id, mode, deadline).await?;
-    let mut json = json_of(&details, &offer_id);
-    if let Some(why) = no_leave {
-        json["unanswered"] =
-            json!({"reason": why.reason(), "message": why.message(), "retry_at": null, "queued": false});
-    }
-    Ok(axum::Json(json))
+    // All that is asked stands in the address.
+    let asked = idempotency::Asked::of(&request)?.with_body(request.headers(), b"");
+    drop(request);
+    idempotency::once(&app, &caller, asked, async |began| {
+        let mode = match began {
+            _ if !query.refresh => Mode::Default,
+            Some(began_at) if was_told_since(&app, &offer_id, began_at).await? => Mode::Default,
+            _ => Mode::Refresh,
+        };
+        let (details, no_leave) = details_for(&app, &caller, &offer_id, mode, deadline).await?;
+        let mut json = json_of(&details, &offer_id);
+        if let Some(why) = no_leave {
+            json["unanswered"] =
+                json!({"reason": why.reason(), "message": why.message(), "retry_at": null, "queued": false});
+        }
+        let came_to_nothing =
+            details.upstream_calls == 0 && (details.unanswered.is_some() || no_leave.is_some());
+        let mut response = axum::Json(json).into_response();
+        if came_to_nothing {
+            response.extensions_mut().insert(idempotency::NothingSpent);
+        }
+        Ok(response)
+    })
+    .await
+}
+
+/// Whether an interrupted request, or another one meanwhile, has stored what it was to ask for.
+async fn was_told_since(app: &Arc<App>, offer_id: &OfferId, began_at: Timestamp) -> Result<bool, Failure> {
+    let asked = offer_id.clone();
+    let known = app.on_engine(move |engine| engine.details(&asked, Mode::LocalOnly)).await??;
+    Ok(known.fetched_at.is_some_and(|fetched_at| fetched_at >= began_at))
 }
 
 /// Details in the name of a caller, and why it was kept from asking about what is not known, if it was.

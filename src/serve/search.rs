@@ -39,7 +39,7 @@ pub(super) struct SearchOptions {
     pub(super) local: bool,
     /// As `local`, for a client that asks in a second step where nothing is known: a hit counts as a call that was saved.
     pub(super) known: bool,
-    /// Ask the upstream even if the answer is known, and store what it says.
+    /// Ask the upstream even if the answer is known, and store what it says; where that fails, the stored answer is given.
     pub(super) refresh: bool,
     /// Ask the upstream even if the answer is known, and store nothing.
     pub(super) bypass: bool,
@@ -204,6 +204,14 @@ impl SearchOptions {
 pub(super) struct Searched {
     pub(super) answer: Answer,
     pub(super) no_leave: Option<NoLeave>,
+}
+
+impl Searched {
+    /// Whether there is no new answer, for reasons that pass, and nothing was spent on it.
+    fn came_to_nothing(&self) -> bool {
+        let Answer { unanswered, stale, upstream_calls, .. } = &self.answer;
+        *upstream_calls == 0 && (unanswered.is_some() || *stale || self.no_leave.is_some())
+    }
 }
 
 /// A search in the name of a caller: what is known is answered where a core is free, and what has to be asked waits where
@@ -394,7 +402,11 @@ pub(super) async fn search(
         let picture = given.open(&app, deadline, Some(body.share)).await?;
         let searched = search_for(&app, &caller, &picture, plan, deadline).await?;
         let headers = headers_of(&searched.answer, app.clock.now());
-        Ok((headers, axum::Json(json_of(&searched, &picture.label))).into_response())
+        let mut response = (headers, axum::Json(json_of(&searched, &picture.label))).into_response();
+        if searched.came_to_nothing() {
+            response.extensions_mut().insert(idempotency::NothingSpent);
+        }
+        Ok(response)
     })
     .await
 }

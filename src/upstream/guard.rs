@@ -329,6 +329,9 @@ impl Guard {
     ) -> Result<T, GuardError> {
         let failed = |error, calls| GuardError::Upstream { error, calls };
         interrupt.check().map_err(|reason| self.interrupted(reason, 0))?;
+        // Where nothing may be asked, the upstream is not gone to for a token either: that may hang.
+        self.refuse_if_open()?;
+        self.refuse_if_spent()?;
         // Before the turn: a token that is fetched between turn and search would spoil the pace.
         self.noting(|| self.upstream.make_ready()).map_err(|error| failed(error, 0))?;
         let reservation = self.take_turn(interrupt)?;
@@ -462,18 +465,31 @@ impl Guard {
         Err(self.too_slow(self.policy.max_wait))
     }
 
+    /// Before the call is booked, for the day on which it would start.
+    fn refuse_if_spent(&self) -> Result<(), GuardError> {
+        let now = self.clock.now();
+        let day = QuotaDay::of(now.plus(self.pacer().not_before.left(now)));
+        self.ledger.refuse_if_spent(&self.booking(day, now)).map_err(|error| self.refused(error, day))
+    }
+
     fn book(&self, day: QuotaDay, now: Timestamp) -> Result<Reservation, GuardError> {
-        let budget = self.policy.daily_budget;
-        let profile = self.profile();
-        let Self { policy: GuardPolicy { min_interval, max_wait, .. }, .. } = *self;
+        self.ledger.reserve(&self.booking(day, now)).map_err(|error| self.refused(error, day))
+    }
+
+    fn booking(&self, day: QuotaDay, now: Timestamp) -> Booking {
+        let GuardPolicy { daily_budget: budget, min_interval, max_wait, .. } = self.policy;
         let max_ahead = max_wait.saturating_add(min_interval);
-        let booking = Booking { profile, day, budget, now, min_interval, max_ahead };
-        self.ledger.reserve(&booking).map_err(|error| match error {
+        Booking { profile: self.profile(), day, budget, now, min_interval, max_ahead }
+    }
+
+    fn refused(&self, error: LedgerError, day: QuotaDay) -> GuardError {
+        let (profile, budget) = (self.profile(), self.policy.daily_budget);
+        match error {
             LedgerError::BudgetSpent { used } => {
                 GuardError::BudgetSpent { profile, used, budget, resets_at: day.resets_at() }
             }
             error @ LedgerError::Storage { .. } => self.ledger_fault(error),
-        })
+        }
     }
 
     fn give_back(&self, reservation: Reservation) -> Result<(), GuardError> {

@@ -229,6 +229,8 @@ fn what_a_killed_process_was_asking_about_is_free_at_once() {
         let catalog = Catalog::open(Path::new(&home)).unwrap();
         let turn = catalog.take_turn(Subject::Stored(PhotoId(7)), "p", 0.9).unwrap();
         assert!(matches!(turn, Turn::Mine(_)));
+        let offer = catalog.take_turn(Subject::Offer(&"7001".parse().unwrap()), "", 1.0).unwrap();
+        assert!(matches!(offer, Turn::Mine(_)));
         println!("\nasking");
         loop {
             std::thread::park();
@@ -246,11 +248,13 @@ fn what_a_killed_process_was_asking_about_is_free_at_once() {
     assert!(lines.any(|line| line.unwrap() == "asking"));
     let catalog = Catalog::open(home.path()).unwrap();
     let ask = |photo_id, params| catalog.take_turn(Subject::Stored(PhotoId(photo_id)), params, 0.9).unwrap();
-    assert!(matches!(ask(7, "p"), Turn::Taken));
+    let offer = || catalog.take_turn(Subject::Offer(&"7001".parse().unwrap()), "", 1.0).unwrap();
+    assert!(matches!((ask(7, "p"), offer()), (Turn::Taken, Turn::Taken)));
     assert!(matches!(ask(7, "other parameters"), Turn::Mine(_)));
     assert!(matches!(ask(8, "p"), Turn::Mine(_)));
     child.kill().unwrap();
     child.wait().unwrap();
+    assert!(matches!(offer(), Turn::Mine(_)));
     let turn = ask(7, "p");
     assert!(matches!(turn, Turn::Mine(_)));
     assert!(matches!(ask(7, "p"), Turn::Taken), "now it is ours");

@@ -1,6 +1,6 @@
 //! Everything about one offer: asked once, then known.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tongkuan::catalog::{GoodsFilter, PhotoFilter};
@@ -250,6 +250,75 @@ fn ten_threads_that_ask_about_one_offer_make_one_call() {
         }
     });
     assert_eq!(scene.sandbox.counters().details_ok, 1);
+}
+
+/// Tells of every offer the same, once the test lets it.
+#[derive(Default)]
+struct Slow {
+    asked: Mutex<Vec<OfferId>>,
+    hanging: Mutex<()>,
+}
+
+impl Upstream for Slow {
+    fn profile(&self) -> &'static str {
+        "slow"
+    }
+
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
+    }
+
+    fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        Ok(UpstreamPage::default())
+    }
+
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        self.asked.lock().unwrap().push(offer_id.clone());
+        drop(self.hanging.lock().unwrap());
+        Ok(OfferDetail::new(Offer::new(offer_id.clone(), "cup")))
+    }
+
+    fn check(&self) -> Result<(), UpstreamError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn processes_on_one_home_that_ask_about_one_offer_make_one_call() {
+    let bench = Bench::new();
+    let slow = Arc::new(Slow::default());
+    let engines: [Engine; 4] = std::array::from_fn(|_| {
+        let policy = GuardPolicy::default().min_interval(Duration::ZERO);
+        bench.builder().upstream(slow.clone(), policy, CachePolicy::default()).open().unwrap()
+    });
+    let [cup, mug]: [OfferId; 2] = ["7001", "7002"].map(|id| id.parse().unwrap());
+    let asked = || slow.asked.lock().unwrap().clone();
+    let hanging = slow.hanging.lock().unwrap();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let ask = |(engine, id): (_, &'_ OfferId)| {
+            let (engine, id): (&Engine, _) = (engine, id.clone());
+            scope.spawn(move || engine.details(&id, Mode::Default).unwrap())
+        };
+        let mut threads = vec![ask((&engines[0], &cup))];
+        while asked().is_empty() {
+            std::thread::yield_now();
+        }
+        threads.extend(engines.iter().map(|engine| ask((engine, &cup))));
+        // Another offer is in nobody's way, also within the process that is asking.
+        threads.push(ask((&engines[0], &mug)));
+        while !asked().contains(&mug) {
+            std::thread::yield_now();
+        }
+        drop(hanging);
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|answer| answer.detail.is_some()));
+    assert_eq!(answers.iter().map(|answer| answer.upstream_calls).sum::<u32>(), 2);
+    assert_eq!(asked(), [cup, mug]);
 }
 
 #[test]

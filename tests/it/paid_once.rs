@@ -10,12 +10,12 @@ use tongkuan::engine::{Answer, CachePolicy, Engine, Mode, Outcome, Progress, Ref
 use tongkuan::offer::{Offer, OfferId};
 use tongkuan::sandbox::{Fault, Faults};
 use tongkuan::upstream::{
-    GuardPolicy, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
-    UpstreamPage, WhyNot,
+    GuardPolicy, Region, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError,
+    UpstreamErrorKind, UpstreamPage, WhyNot,
 };
 
 use crate::cli::{Shell, text};
-use crate::fakes::{Bench, png, query};
+use crate::fakes::{Bench, picture, png, query};
 
 /// Answers each page with what `page` makes of its number and size.
 struct Pages {
@@ -134,6 +134,25 @@ fn a_page_that_lacks_a_bad_row_is_not_the_last_while_more_are_told_of() {
         "{:?}",
         answer.warnings
     );
+}
+
+#[test]
+fn a_region_that_covers_all_of_the_picture_is_the_question_without_one() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let bytes = png(1);
+    let (width, height) = picture(1).dimensions();
+    let calls = |region: String| {
+        let params = SearchParams::default().region(region.parse::<Region>().unwrap());
+        engine.search(&query(&bytes).params(params)).unwrap().upstream_calls
+    };
+    assert_eq!(calls("0,0,9999,9999".to_owned()), 1);
+    assert_eq!(engine.search(&query(&bytes)).unwrap().upstream_calls, 0);
+    assert_eq!(calls(format!("0,0,{width},{height}")), 0);
+    // A part that goes beyond the edge is the same part as one that ends there.
+    assert_eq!(calls(format!("5,0,{width},{height}")), 1);
+    assert_eq!(calls(format!("5,0,{},{height}", width + 1)), 0);
+    assert_eq!(bench.calls(), 2);
 }
 
 #[test]

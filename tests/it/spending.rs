@@ -1,6 +1,6 @@
 //! What a search costs: who is asked, how often, and what is answered when nobody may be.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use image::ImageFormat;
 use image::imageops::{FilterType, resize};
@@ -9,6 +9,7 @@ use tongkuan::clock::Clock;
 use tongkuan::engine::{CachePolicy, Engine, EngineError, Mode, Outcome, Source};
 use tongkuan::upstream::{GuardError, GuardPolicy, SearchParams, UpstreamErrorKind, WhyNot};
 
+use crate::check::{ADD, check_with, items};
 use crate::fakes::{Bench, FakeUpstream, encoded, picture, png, query};
 
 fn edited(seed: u32, side: u32) -> Vec<u8> {
@@ -71,6 +72,54 @@ fn an_expired_answer_is_better_than_none_when_the_upstream_fails() {
         assert!(old.warnings[0].contains("expired"), "{:?}", old.warnings);
     }
     assert_eq!(engine.catalog().queue_counts().unwrap().stale, 1);
+}
+
+#[test]
+fn what_was_just_asked_in_vain_is_not_fetched_anew_at_once() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let bytes = png(1);
+    engine.search(&query(&bytes)).unwrap();
+    bench.clock.sleep(CachePolicy::default().hard_ttl);
+    bench.upstream.fail_with(UpstreamErrorKind::Unreadable);
+    assert!(engine.search(&query(&bytes)).unwrap().stale);
+    let calls = bench.calls();
+    let at_once = engine.refresh_stale().unwrap();
+    assert_eq!((at_once.answered + at_once.failed, bench.calls()), (0, calls));
+    // It waits, and is asked about when some time has passed.
+    bench.upstream.fail_with(None);
+    bench.clock.sleep(CachePolicy::default().unreadable_ttl);
+    assert_eq!(engine.refresh_stale().unwrap().answered, 1);
+    assert_eq!(bench.calls(), calls + 1);
+}
+
+#[test]
+fn a_refresh_that_fails_gives_what_is_stored_and_says_why() {
+    let bench = Bench::new();
+    let bytes = png(1);
+    let first = bench.engine().search(&query(&bytes)).unwrap();
+    let refreshed = |engine: &Engine, reason: Option<WhyNot>| {
+        let answer = engine.search(&query(&bytes).mode(Mode::Refresh)).unwrap();
+        assert_eq!((answer.verdict, &answer.offers), (Outcome::Hit, &first.offers));
+        assert_eq!((answer.stale, answer.source), (true, Source::Local));
+        assert_eq!(answer.unanswered.map(|why| why.reason), reason);
+        answer.warnings.join("; ")
+    };
+    let why = refreshed(&with_budget(&bench, 1), Some(WhyNot::BudgetSpent));
+    assert!(why.contains("stored answer") && why.contains("budget is spent"), "{why}");
+    let engine = bench.engine();
+    let failures = [(UpstreamErrorKind::Rate, Some(WhyNot::UpstreamFailed)), (UpstreamErrorKind::Acl, None)];
+    for (kind, reason) in failures {
+        bench.upstream.fail_with(kind);
+        let why = refreshed(&engine, reason);
+        assert!(why.contains("stored answer") && why.contains("told to fail"), "{why}");
+    }
+    assert_eq!(engine.catalog().queue_counts().unwrap().stale, 0, "it is good by itself");
+    let why = refreshed(&bench.builder().open().unwrap(), Some(WhyNot::NoUpstream));
+    assert!(why.contains("no upstream is configured"), "{why}");
+    bench.upstream.fail_with(None);
+    let new = bench.engine().search(&query(&bytes).mode(Mode::Refresh)).unwrap();
+    assert_eq!((new.verdict, new.source, new.stale), (Outcome::Miss, Source::Upstream, false));
 }
 
 #[test]
@@ -279,6 +328,35 @@ fn a_hundred_edited_copies_of_an_unseen_picture_at_once_make_one_call_over_two_e
         assert!(answers.iter().all(|answer| answer.offers == answers[0].offers));
     });
     assert_eq!((bench.calls(), engines[0].catalog().photo_count().unwrap()), (1, 1));
+}
+
+#[test]
+fn a_picture_that_is_stored_while_it_is_asked_about_is_paid_for_once() {
+    let bench = Bench::new();
+    let (first, second) = (bench.engine(), bench.engine());
+    let bytes = png(1);
+    let hanging = bench.upstream.hanging.lock().unwrap();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| first.search(&query(&bytes)).unwrap());
+        while bench.calls() == 0 {
+            std::thread::yield_now();
+        }
+        // As `check --add --ask` does: what is new is stored, and then asked about.
+        check_with(&second, ADD, items(std::slice::from_ref(&bytes)));
+        let checked = scope.spawn(|| {
+            let soon = Instant::now() + Duration::from_millis(300);
+            second.search(&query(&bytes).deadline(soon)).unwrap()
+        });
+        while !checked.is_finished() && bench.calls() == 1 {
+            std::thread::yield_now();
+        }
+        drop(hanging);
+        assert_eq!(asking.join().unwrap().upstream_calls, 1);
+        let why = checked.join().unwrap().unanswered.map(|why| why.reason);
+        assert_eq!(why, Some(WhyNot::DeadlinePassed), "it waited for the first one's answer");
+    });
+    assert_eq!(second.search(&query(&bytes)).unwrap().verdict, Outcome::Hit);
+    assert_eq!((bench.calls(), second.catalog().photo_count().unwrap()), (1, 1));
 }
 
 #[test]

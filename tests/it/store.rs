@@ -6,6 +6,7 @@ use tongkuan::calibration::{CALIBRATION_FORMAT, Calibration, Sample};
 use tongkuan::catalog::Catalog;
 use tongkuan::clock::Timestamp;
 use tongkuan::embed::{Embedding, Fingerprint};
+use tongkuan::offer::OfferId;
 use tongkuan::photo::{Digest, PhotoFormat};
 use tongkuan::photo_id::PhotoId;
 use tongkuan::store::{
@@ -271,6 +272,8 @@ fn calls_are_booked_within_the_budget_by_all_processes_together() {
         let second = other.reserve(&booking).unwrap();
         assert_eq!(first.start_at.until(second.start_at), Duration::from_secs(1));
         assert_eq!(one.reserve(&booking), Err(LedgerError::BudgetSpent { used: 2 }));
+        assert_eq!(one.refuse_if_spent(&booking), Err(LedgerError::BudgetSpent { used: 2 }));
+        assert_eq!(other.refuse_if_spent(&Booking { budget: 3, ..booking.clone() }), Ok(()));
         other.settle(second.id, CallOutcome::Refunded).unwrap();
         assert_eq!((one.calls_spent("fake", &day).unwrap(), one.calls_spent("b", &day).unwrap()), (1, 0));
         assert_eq!(one.call_starts("fake", &day).unwrap(), [first.start_at]);
@@ -310,6 +313,43 @@ fn a_turn_is_one_searchs_until_it_ends_and_covers_what_is_near() {
         assert!(over.is_ok(), "a holder that was given up is passed over");
         drop((turn, over));
         assert!(one.take_turn_from(None, Subject::New(&asked), "q", 0.9).unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_turn_covers_its_picture_whether_that_is_stored_before_or_after() {
+    on_every_store(|open| {
+        let (one, other) = (open(), open());
+        let (asked, unlike) = (Made::of(100), Made::of(0));
+        let stored = one.store_photo(&asked.photo()).unwrap().photo_id;
+        let take = |store: &'_ dyn Store, subject: Subject<'_>| {
+            store.take_turn_from(None, subject, "q", 0.9).unwrap().is_ok()
+        };
+        // Begun while the picture was not stored; another process has stored it since.
+        let turn = one.take_turn_from(None, Subject::New(&asked.embedding), "q", 0.9).unwrap().unwrap();
+        assert!(!take(other.as_ref(), Subject::Stored(stored)));
+        assert!(take(other.as_ref(), Subject::Stored(PhotoId(stored.0 + 1))), "no photo has that number");
+        drop(turn);
+        let turn = one.take_turn_from(None, Subject::Stored(stored), "q", 0.9).unwrap().unwrap();
+        assert!(!take(other.as_ref(), Subject::New(&asked.embedding)));
+        assert!(take(other.as_ref(), Subject::New(&unlike.embedding)));
+        drop(turn);
+        assert!(take(other.as_ref(), Subject::New(&asked.embedding)));
+    });
+}
+
+#[test]
+fn a_turn_at_an_offer_is_one_callers_and_in_nobody_elses_way() {
+    on_every_store(|open| {
+        let (one, other) = (open(), open());
+        let (cup, mug): (OfferId, OfferId) = ("7001".parse().unwrap(), "7002".parse().unwrap());
+        let turn = one.take_turn_from(None, Subject::Offer(&cup), "", 1.0).unwrap().unwrap();
+        assert!(other.take_turn_from(None, Subject::Offer(&cup), "", 1.0).unwrap().is_err());
+        assert!(other.take_turn_from(None, Subject::Offer(&mug), "", 1.0).unwrap().is_ok());
+        let picture = Made::of(100).embedding;
+        assert!(other.take_turn_from(None, Subject::New(&picture), "", 1.0).unwrap().is_ok());
+        drop(turn);
+        assert!(other.take_turn_from(None, Subject::Offer(&cup), "", 1.0).unwrap().is_ok());
     });
 }
 

@@ -41,7 +41,7 @@ impl Plan {
         looked: &[Looked],
     ) -> Result<Self> {
         let open: HashSet<Digest> = looked.iter().filter(|l| l.is_open()).filter_map(|l| l.digest).collect();
-        let reports = if settings.is_offline() { Vec::new() } else { engine.quota()? };
+        let reports = engine.quota()?;
         let left_today = reports.iter().fold(0_u32, |sum, report| sum.saturating_add(report.left));
         let breadth = command.breadth.breadth();
         let upstreams = if breadth.all_upstreams { reports.len() } else { 1 };
@@ -59,7 +59,8 @@ impl Plan {
             u32::try_from(searches + details).unwrap_or(u32::MAX)
         };
         let max_calls = command.max_calls;
-        let most = max_calls.unwrap_or(u32::MAX).min(left_today);
+        // What is left is told offline, too; it is not spent.
+        let most = if settings.is_offline() { 0 } else { max_calls.unwrap_or(u32::MAX).min(left_today) };
         Ok(Self {
             pictures: looked.len(),
             known: looked.iter().filter(|l| l.known.is_ok() && !l.is_open()).count(),

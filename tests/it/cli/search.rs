@@ -116,6 +116,17 @@ fn offline_asks_nobody_and_still_answers_what_it_knows() {
 }
 
 #[test]
+fn offers_that_are_left_out_are_counted_in_the_text() {
+    let shell = Shell::with_sandbox();
+    let picture = shell.good(3, "a.jpg");
+    let plain = shell.run(&["search", text(&picture)]);
+    assert!(!plain.out.contains("left out"), "{plain:?}");
+    let none = shell.run(&["search", "--keyword", "zzz", text(&picture)]);
+    assert_eq!(none.status, 0, "{none:?}");
+    assert!(none.out.contains("left out by --keyword or --max-min-order: all, "), "{none:?}");
+}
+
+#[test]
 fn every_question_about_a_picture_has_an_answer_of_its_own() {
     let shell = Shell::with_sandbox();
     let picture = shell.good(3, "a.jpg");

@@ -67,6 +67,8 @@ fn what_may_not_be_asked_waits_and_a_second_run_fills_it_in() {
     assert_eq!(statuses(&shell, "goods.ndjson"), ["asked", "waiting", "waiting", "waiting"]);
     let offline = sheet(&shell, &["--offline", "--out", "goods.ndjson"]);
     assert_eq!(offline.status, 1, "{offline:?}");
+    let plan = &offline.lines()[0]["plan"];
+    assert_eq!((&plan["calls"], &plan["left_today"]), (&0.into(), &499.into()), "left, and not to be spent");
     assert_eq!(statuses(&shell, "goods.ndjson"), ["hit", "waiting", "waiting", "waiting"]);
     let budget = sheet(&shell, &["--daily-budget", "3", "--out", "goods.ndjson"]);
     assert_eq!(budget.status, 1, "{budget:?}");

@@ -1,12 +1,23 @@
 //! What is sent twice is done once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use reqwest::blocking::multipart::{Form, Part};
 use serde_json::json;
 use tongkuan::cancel::Interrupt;
-use tongkuan::engine::{CheckItem, CheckListener, CheckOptions, CheckStats, Checked, EngineError};
+use tongkuan::engine::{
+    CachePolicy, CheckItem, CheckListener, CheckOptions, CheckStats, Checked, EngineError,
+};
+use tongkuan::offer::{Offer, OfferDetail, OfferId};
+use tongkuan::upstream::{
+    GuardPolicy, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
+    UpstreamPage,
+};
 
-use super::{Service, json, problem};
-use crate::fakes::png;
+use super::{Service, json, options, problem};
+use crate::fakes::{Bench, png};
 
 #[test]
 fn a_request_with_the_same_key_is_answered_again_and_not_done_again() {
@@ -137,5 +148,98 @@ fn an_interrupted_refresh_is_not_paid_for_again() {
     let again = json(send());
     assert_eq!((&again["verdict"], &again["upstream_calls"]), (&json!("hit"), &json!(0)));
     assert_eq!(again["offers"], first["offers"]);
+    assert_eq!(service.bench.calls(), 1);
+}
+
+#[test]
+fn details_with_the_same_key_are_paid_for_once() {
+    let bench = Bench::new();
+    let upstream = Arc::new(Telling::default());
+    let policy = GuardPolicy::default().min_interval(Duration::ZERO);
+    let engine = bench.builder().upstream(upstream.clone(), policy, CachePolicy::default()).open().unwrap();
+    let service = Service::of(bench, Arc::new(engine), options(), None);
+    let send = |path: &str| service.post(path).header("idempotency-key", "k").send().unwrap();
+    let first = json(send("/v1/offers/9001?refresh=true"));
+    assert_eq!(first["upstream_calls"], 1);
+    let again = send("/v1/offers/9001?refresh=true");
+    assert_eq!(again.headers()["idempotent-replayed"], "true");
+    assert_eq!(json(again), first);
+    assert_eq!(problem(send("/v1/offers/9002?refresh=true")), (422, "idempotency_reused".to_owned()));
+    assert_eq!(upstream.calls.load(Ordering::SeqCst), 1);
+    // What was told before the process was killed is not paid for again either.
+    interrupt(&service);
+    let taken_up = json(send("/v1/offers/9001?refresh=true"));
+    assert_eq!((&taken_up["detail"], &taken_up["upstream_calls"]), (&first["detail"], &json!(0)));
+    assert_eq!(upstream.calls.load(Ordering::SeqCst), 1);
+}
+
+/// Tells details of every offer, and counts.
+#[derive(Default)]
+struct Telling {
+    calls: AtomicU32,
+}
+
+impl Upstream for Telling {
+    fn profile(&self) -> &'static str {
+        "telling"
+    }
+
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
+    }
+
+    fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        Ok(UpstreamPage::default())
+    }
+
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Ok(OfferDetail::new(Offer::new(offer_id.clone(), "cup")))
+    }
+
+    fn check(&self) -> Result<(), UpstreamError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_failure_that_cost_nothing_is_not_given_again() {
+    let service = Service::start();
+    let send = |path: &str, key: &str| {
+        service.post(path).header("idempotency-key", key).body(png(1)).send().unwrap()
+    };
+    service.bench.upstream.fail_with(UpstreamErrorKind::Unreachable);
+    let failed = json(send("/v1/search", "k"));
+    assert_eq!(
+        (&failed["unanswered"]["reason"], &failed["upstream_calls"]),
+        (&json!("upstream_failed"), &json!(0))
+    );
+    service.bench.upstream.fail_with(None);
+    let answered = send("/v1/search", "k");
+    assert!(!answered.headers().contains_key("idempotent-replayed"));
+    let answered = json(answered);
+    assert_eq!(answered["upstream_calls"], 1);
+    assert_eq!(json(send("/v1/search", "k")), answered, "this one is kept");
+    // A refresh that brought nothing new is done again, too.
+    service.bench.upstream.fail_with(UpstreamErrorKind::Unreachable);
+    let old = json(send("/v1/search?refresh=true", "r"));
+    assert_eq!((&old["offers"], &old["upstream_calls"]), (&answered["offers"], &json!(0)));
+    service.bench.upstream.fail_with(None);
+    assert_eq!(json(send("/v1/search?refresh=true", "r"))["upstream_calls"], 1);
+}
+
+#[test]
+fn a_failure_that_may_have_been_paid_for_is_given_again() {
+    let service = Service::start();
+    let send = || service.post("/v1/search").header("idempotency-key", "k").body(png(1)).send().unwrap();
+    service.bench.upstream.fail_with(UpstreamErrorKind::Unreadable);
+    let failed = json(send());
+    assert_eq!(failed["upstream_calls"], 1);
+    service.bench.upstream.fail_with(None);
+    assert_eq!(json(send()), failed);
     assert_eq!(service.bench.calls(), 1);
 }

@@ -1,6 +1,7 @@
 //! An upstream without a wire, and an account of calls without a disk.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -81,6 +82,8 @@ pub(crate) struct Scripted {
     clock: Arc<dyn Clock>,
     answers: Mutex<VecDeque<Result<UpstreamPage, UpstreamError>>>,
     pub(crate) calls: Mutex<Vec<Timestamp>>,
+    /// How often it was gone to for a token.
+    pub(crate) tokens: AtomicU32,
 }
 
 impl Scripted {
@@ -88,7 +91,12 @@ impl Scripted {
         clock: Arc<dyn Clock>,
         answers: impl IntoIterator<Item = Result<UpstreamPage, UpstreamError>>,
     ) -> Arc<Self> {
-        Arc::new(Self { clock, answers: Mutex::new(answers.into_iter().collect()), calls: Mutex::default() })
+        Arc::new(Self {
+            clock,
+            answers: Mutex::new(answers.into_iter().collect()),
+            calls: Mutex::default(),
+            tokens: AtomicU32::default(),
+        })
     }
 }
 
@@ -104,6 +112,11 @@ impl Upstream for Scripted {
     fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
         self.calls.lock().unwrap().push(self.clock.now());
         self.answers.lock().unwrap().pop_front().unwrap_or_else(|| Ok(UpstreamPage::default()))
+    }
+
+    fn make_ready(&self) -> Result<(), UpstreamError> {
+        self.tokens.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 
     fn check(&self) -> Result<(), UpstreamError> {
@@ -134,6 +147,13 @@ impl MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
+    fn refuse_if_spent(&self, booking: &Booking) -> Result<(), LedgerError> {
+        let booked = self.booked.lock().unwrap();
+        let counts = |b: &&Booked| b.day == booking.day && b.outcome != Some(CallOutcome::Refunded);
+        let used = u32::try_from(booked.iter().filter(counts).count()).unwrap();
+        if used >= booking.budget { Err(LedgerError::BudgetSpent { used }) } else { Ok(()) }
+    }
+
     fn reserve(&self, booking: &Booking) -> Result<Reservation, LedgerError> {
         let mut booked = self.booked.lock().unwrap();
         let counts = |b: &&Booked| b.day == booking.day && b.outcome != Some(CallOutcome::Refunded);

@@ -1,6 +1,7 @@
 //! Budget, pace and retries, with time under control.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tongkuan::clock::{Clock, ManualClock, Timestamp};
 use tongkuan::upstream::guard::NextStep;
 use tongkuan::upstream::{
     BilledPage, CallOutcome, Guard, GuardError, GuardPolicy, QuotaDay, SearchParams, UploadMediaType,
-    UploadPicture, UpstreamError, UpstreamErrorKind, UpstreamPage,
+    UploadPicture, UpstreamError, UpstreamErrorKind, UpstreamPage, WhyNot,
 };
 
 use super::MORNING;
@@ -80,6 +81,23 @@ fn the_five_hundred_and_first_call_of_a_day_is_refused_without_a_request() {
     assert_eq!(scene.calls().len(), 500);
     scene.clock.sleep(Duration::from_hours(14));
     scene.ask().unwrap();
+}
+
+#[test]
+fn an_upstream_that_may_not_be_asked_is_not_gone_to_for_a_token() {
+    let tokens = |scene: &Scene| scene.upstream.tokens.load(Ordering::SeqCst);
+    let spent = Scene::new(policy().daily_budget(1), vec![]);
+    spent.ask().unwrap();
+    assert_eq!(spent.ask().unwrap_err().why_not(), Some(WhyNot::BudgetSpent));
+    assert_eq!(tokens(&spent), 1);
+    let open = Scene::new(policy().breaker_failures(1), failures(UpstreamErrorKind::Unreadable, 1));
+    open.ask().unwrap_err();
+    assert_eq!(open.ask().unwrap_err().why_not(), Some(WhyNot::BreakerOpen));
+    assert_eq!(tokens(&open), 1);
+    // The next day it is asked again.
+    spent.clock.sleep(Duration::from_hours(24));
+    spent.ask().unwrap();
+    assert_eq!(tokens(&spent), 2);
 }
 
 #[test]
