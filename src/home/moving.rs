@@ -24,10 +24,12 @@ enum SetAside {
     StoredWherePossible,
 }
 
+/// Refuses what was changed where it is stored, which no import takes.
 fn must_be_whole(damage: &[Damage]) -> Result<(), MoveError> {
-    match damage {
+    let changed: Vec<&Damage> = damage.iter().filter(|damage| damage.is_of_its_sum()).collect();
+    match changed[..] {
         [] => Ok(()),
-        [first, ..] => Err(MoveError::Damaged { count: damage.len(), first: first.to_string() }),
+        [first, ..] => Err(MoveError::Damaged { count: changed.len(), first: first.to_string() }),
     }
 }
 

@@ -11,14 +11,13 @@ use tongkuan::catalog::moving::{MoveError, MoveOptions, MovedTable};
 use tongkuan::clock::Timestamp;
 use tongkuan::home::Home;
 use tongkuan::store::{Paid, PaidAnswer};
-use tongkuan::vector::Embedding;
 
 use crate::cli::{Shell, text};
 use crate::fakes::{offer, png};
 use crate::move_home::{big_source, moved, source};
 use crate::moving::{answers, backed_up, damaged, exported, filled, imported, in_parquet, restored};
 use crate::postgres_home::PostgresHome;
-use crate::store::{Made, NOW, answered};
+use crate::store::{Made, NOW, answered, store_photo};
 
 /// What is in all tables of a home.
 fn tables(home: &Home) -> Vec<MovedTable> {
@@ -116,10 +115,7 @@ fn is_of_one_moment(home: &Home) {
     let mut seed = 100;
     let mut store_one = || {
         seed += 1;
-        let mut made = Made::of(seed);
-        let values = [made.embedding.as_slice(), &vec![0.0; 192 - made.embedding.dimension()]].concat();
-        made.embedding = Embedding::new(values).unwrap();
-        writer.store_photo(&made.photo()).unwrap();
+        store_photo(writer.as_ref(), seed);
     };
     let mut bytes = Vec::new();
     let now = Timestamp::from_unix_ms(0);
