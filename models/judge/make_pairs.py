@@ -6,8 +6,8 @@ Writes to standard output what `examples/pairs.rs` reads, and a line of JSON for
   same      an edit, or a chain of two or three
   colour    a part or all of the goods has another colour: made, or a real colour family
   print     the same blank with another print, the same layout with other words, or other small words on the same thing
-  goods     other goods: the most alike of other pictures, other goods in the middle of the same picture, small goods
-            on the same plain ground
+  goods     other goods: the most alike of other pictures, of shops' pictures, and of both in one tone; other goods in the
+            middle of the same picture, small goods on the same plain ground
 
 Pictures: the training tar files, the families of variants/fit, and the 3D emoji of the npm package
 @lobehub/fluent-emoji-3d (MIT), which are goods on a plain ground that photographs of the training set lack.
@@ -394,6 +394,21 @@ def on_plain(picture, side, share, ground, place, rng):
     return out
 
 
+def toned_like(picture, other):
+    """The picture with the mean and the spread of each channel that `other` has where goods show (Reinhard et al., 2001)."""
+
+    def goods(one):
+        left, top, right, bottom = (int(v) for v in content_box(one))
+        a = np.asarray(one, np.float32)[top:bottom, left:right].reshape(-1, 3)
+        return a.mean(0), a.std(0) + 4
+
+    (own, own_spread), (mean, spread) = goods(picture), goods(other)
+    a = np.asarray(picture, np.float32)
+    toned = (a - own) * np.clip(spread / own_spread, 0.5, 2) + mean
+    shows = np.abs(a - np.median(np.concatenate([a[0], a[-1], a[:, 0], a[:, -1]]), 0)).max(-1, keepdims=True)
+    return Image.fromarray(np.where(shows > 16, toned, a).clip(0, 255).astype(np.uint8))
+
+
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
@@ -445,6 +460,9 @@ class Source:
         self.families, self.slight_share = families, args.slight_share
         self.several = [f for f, rows in families.items() if len({r[0] for r in rows}) > 1]
         self.family_photos = [(r[2], r[1]) for rows in families.values() for r in rows]
+        self.shop_share = args.shop_share
+        seen = [np.asarray(ImageOps.pad(p, (16, 16), color=(255, 255, 255)), np.float32).ravel() for _, p in self.family_photos]
+        self.seen_small = np.stack(seen)
         self.motifs = [o for _, o in self.objects]
         self.edits = Edits(self.others)
 
@@ -466,8 +484,36 @@ class Source:
         share = rng.uniform(0.12, 0.95)
         return group, on_plain(thing, int(rng.integers(220, 420)), share, ground_colour(rng), rng.uniform(0.2, 0.8, 2), rng)
 
+    def shop_pair(self, rng):
+        """Goods that look alike for want of anything on them: pictures of other products of shops, and photographs of one tone. A
+        quarter are the same picture."""
+        is_same = rng.random() < 0.25
+        if rng.random() < 0.75:
+            i = int(rng.integers(len(self.family_photos)))
+            group, one = self.family_photos[i]
+            far = np.abs(self.seen_small - self.seen_small[i]).mean(1)
+            near = [j for j in np.argsort(far) if self.family_photos[j][0] != group][:12]
+            note, other = "shop", self.family_photos[near[min(int(rng.exponential(3)), len(near) - 1)]][1]
+            if rng.random() < 0.35:
+                other = toned_like(other, one)
+        else:
+            i = int(rng.integers(len(self.photos)))
+            group, one = self.photos[i]
+            likeness = self.small @ self.small[i]
+            near = [j for j in np.argsort(-likeness)[1:40] if likeness[j] < 0.93]
+            if not near:
+                return None
+            note, other = "toned", toned_like(self.photos[near[int(rng.integers(min(len(near), 12)))]][1], one)
+        if is_same:
+            return "same", "-", group, one, one
+        if rng.random() < 0.2:
+            other = ImageOps.mirror(other)
+        return "goods", note, group, *self.either(one, other, rng)
+
     def pair(self, rng):
         """(kind, note, group, stored, query) before the edits; None now and then."""
+        if self.shop_share > 0 and rng.random() < self.shop_share:
+            return self.shop_pair(rng)
         way = rng.random()
         if way < 0.40:
             group, picture = self.any(rng)
@@ -640,6 +686,7 @@ def main():
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="leave all others out")
     parser.add_argument("--without", nargs="+", choices=SMALL_WORDS, default=(), help="leave small words out")
     parser.add_argument("--slight-share", type=float, default=0.0, help="of the made colours, those that differ by little (%(default)s)")
+    parser.add_argument("--shop-share", type=float, default=0.0, help="goods that look alike for want of anything on them (%(default)s)")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="align them, too, and write chunks of 1,000 here")
     parser.add_argument("--aligner", default="pairs", help="examples/pairs.rs, built; for --folder (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes, for --folder (%(default)s)")

@@ -47,7 +47,7 @@ pub(super) fn list(root: &Path, state: &mut State) -> Result<Listed, ScanError> 
     let not_read = |reason| ScanError::Folder { path: root.to_path_buf(), reason };
     let Folder { pictures, skipped, unreadable: mut unreadable_files, linked_folders } =
         Folder::read_unless(root, &known).map_err(not_read)?;
-    let mut linked = LinkedFolders { root, linked_folders, known: HashMap::new() };
+    let mut linked = LinkedFolders { root, targets: linked_folders, known: HashMap::new() };
     let mut unchanged = 0;
     for some in pictures.chunks(NOTED_TOGETHER) {
         let looked: Vec<_> = some
@@ -81,7 +81,7 @@ pub(super) fn list(root: &Path, state: &mut State) -> Result<Listed, ScanError> 
 struct LinkedFolders<'a> {
     root: &'a Path,
     /// Without links in their own paths.
-    linked_folders: HashSet<PathBuf>,
+    targets: HashSet<PathBuf>,
     known: HashMap<PathBuf, bool>,
 }
 
@@ -96,7 +96,7 @@ impl LinkedFolders<'_> {
                 || own
                     .ancestors()
                     .take_while(|above| *above != self.root)
-                    .any(|above| self.linked_folders.contains(above))
+                    .any(|above| self.targets.contains(above))
         });
         self.known.insert(folder.to_path_buf(), is_linked);
         is_linked

@@ -113,6 +113,7 @@ pub(super) struct SearchOptions {
 
 /// Options that make sense together.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "wishes that do not depend on each other")]
 pub(super) struct Plan {
     pub(super) params: SearchParams,
     pub(super) mode: Mode,
