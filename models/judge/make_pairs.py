@@ -484,6 +484,15 @@ class Source:
         share = rng.uniform(0.12, 0.95)
         return group, on_plain(thing, int(rng.integers(220, 420)), share, ground_colour(rng), rng.uniform(0.2, 0.8, 2), rng)
 
+    def alike(self, rng):
+        """A photograph and one of the most alike others, each with its group; None where there is none."""
+        i = int(rng.integers(len(self.photos)))
+        likeness = self.small @ self.small[i]
+        near = [j for j in np.argsort(-likeness)[1:40] if likeness[j] < 0.93]
+        if not near:
+            return None
+        return self.photos[i], self.photos[near[int(rng.integers(min(len(near), 12)))]]
+
     def shop_pair(self, rng):
         """Goods that look alike for want of anything on them: pictures of other products of shops, and photographs of one tone. A
         quarter are the same picture."""
@@ -497,13 +506,11 @@ class Source:
             if rng.random() < 0.35:
                 other = toned_like(other, one)
         else:
-            i = int(rng.integers(len(self.photos)))
-            group, one = self.photos[i]
-            likeness = self.small @ self.small[i]
-            near = [j for j in np.argsort(-likeness)[1:40] if likeness[j] < 0.93]
-            if not near:
+            two = self.alike(rng)
+            if not two:
                 return None
-            note, other = "toned", toned_like(self.photos[near[int(rng.integers(min(len(near), 12)))]][1], one)
+            (group, one), (_, other) = two
+            note, other = "toned", toned_like(other, one)
         if is_same:
             return "same", "-", group, one, one
         if rng.random() < 0.2:
@@ -556,18 +563,15 @@ class Source:
             note = "dish" if kind == "dish" else "layout"
             return two and ("print", note, f"layout-{rng.integers(1 << 40)}", *two)
         if way < 0.94:
-            i = int(rng.integers(len(self.photos)))
-            likeness = self.small @ self.small[i]
-            near = np.argsort(-likeness)[1:40]
-            near = [j for j in near if likeness[j] < 0.93]
-            if not near:
+            two = self.alike(rng)
+            if not two:
                 return None
-            j = near[int(rng.integers(min(len(near), 12)))]
-            pair = [self.photos[i][1], self.photos[j][1]]
+            (group, one), (_, other) = two
+            pair = [one, other]
             if rng.random() < STRIP_SHARE:
                 seed = int(rng.integers(1 << 30))
                 pair = [p.crop(strip_box(p.size, np.random.default_rng(seed))) for p in pair]
-            return "goods", "alike", self.photos[i][0], *pair
+            return "goods", "alike", group, *pair
         if way < 0.97:
             group, picture = self.any(rng)
             return "goods", "swap", group, *self.either(picture, shop_edits.swap(picture, rng, self.others), rng)

@@ -10,13 +10,10 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
-/// What is said of a blob that is not as it was stored.
-pub(crate) const OTHER_SUM: &str = "its sum is another";
-
 /// A blob as it was stored. Those from before there were sums have none.
 pub(crate) fn checked(bytes: &[u8], stored_crc: Option<i64>) -> Result<&[u8], String> {
     match stored_crc {
-        Some(stored) if stored != i64::from(crc32(bytes)) => Err(OTHER_SUM.to_owned()),
+        Some(stored) if stored != i64::from(crc32(bytes)) => Err("its sum is another".to_owned()),
         _ => Ok(bytes),
     }
 }

@@ -8,7 +8,6 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 
-use super::columns::OTHER_SUM;
 use super::{Catalog, OWN_PROFILE};
 use crate::photo_id::PhotoId;
 
@@ -117,13 +116,6 @@ impl Entry {
                  another model, embed the originals anew"
             }
         }
-    }
-}
-
-impl Damage {
-    /// Whether the entry is not what was stored: nobody takes it from a file.
-    pub(crate) fn is_of_its_sum(&self) -> bool {
-        self.problem == OTHER_SUM
     }
 }
 

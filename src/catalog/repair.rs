@@ -36,6 +36,24 @@ pub(crate) fn scan_blobs(
     let vector = |bytes: &[u8], sum: Option<i64>| read_vector(bytes, sum, dimension).err();
     let next = |bytes: &[u8], sum: Option<i64>| read_vector(bytes, sum, None).err();
     let sketch = |bytes: &[u8], sum: Option<i64>| checked(bytes, sum).err().or_else(|| sketch(bytes));
+    scan_tables(&vector, &next, &sketch, read)
+}
+
+/// Finds the vectors and sketches that are not what was stored, in whichever store.
+///
+/// # Errors
+/// Those of `read`.
+pub(crate) fn changed_blobs(read: &ReadBlobs<'_>) -> Result<Vec<Damage>, CatalogError> {
+    let changed = |bytes: &[u8], sum: Option<i64>| checked(bytes, sum).err();
+    scan_tables(&changed, &changed, &changed, read)
+}
+
+fn scan_tables(
+    vector: &ProblemOf<'_>,
+    next: &ProblemOf<'_>,
+    sketch: &ProblemOf<'_>,
+    read: &ReadBlobs<'_>,
+) -> Result<Vec<Damage>, CatalogError> {
     let mut found = Vec::new();
     let mut scan = |table: &str, column: &str, problem: &ProblemOf<'_>, entry: fn(PhotoId) -> Entry| {
         let mut after = Some(PhotoId(i64::MIN));
@@ -46,9 +64,9 @@ pub(crate) fn scan_blobs(
         }
         Ok::<_, CatalogError>(())
     };
-    scan("embeddings", "vector", &vector, Entry::Vector)?;
-    scan("next_embeddings", "vector", &next, Entry::NextVector)?;
-    scan("sketches", "sketch", &sketch, Entry::Sketch)?;
+    scan("embeddings", "vector", vector, Entry::Vector)?;
+    scan("next_embeddings", "vector", next, Entry::NextVector)?;
+    scan("sketches", "sketch", sketch, Entry::Sketch)?;
     Ok(found)
 }
 
@@ -86,6 +104,11 @@ impl Catalog {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// The vectors and sketches that are not what was stored: no file that is written of them is taken back.
+    pub(crate) fn changed_blobs(&self) -> Result<Vec<Damage>, CatalogError> {
+        changed_blobs(&|table, column, after, look| self.read_blobs(table, column, after, look))
     }
 
     /// Takes away what cannot be read, in one transaction: a photo without its vector stays known by its bytes and pixels,

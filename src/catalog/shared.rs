@@ -11,6 +11,6 @@ pub(crate) use super::images::MAX_ATTEMPTS;
 pub(crate) use super::patience::{NOTE_AFTER, WaitListener};
 pub(crate) use super::queue::{RawWaiting, first_readable};
 pub(crate) use super::recognised::MAX_RECOGNISED;
-pub(crate) use super::repair::{BlobVisitor, params_problem, scan_blobs};
+pub(crate) use super::repair::{BlobVisitor, changed_blobs, params_problem, scan_blobs};
 pub(crate) use super::set_aside::SetAside;
 pub(crate) use super::told::{MAX_SAME, ordered};

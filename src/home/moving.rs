@@ -11,8 +11,6 @@ use crate::catalog::{Catalog, CatalogError, Counts, Damage};
 #[cfg(feature = "postgres")]
 use crate::postgres::{A_FILE, Arriving, PostgresAddress, PostgresArrival, PostgresStore};
 use crate::store::Store;
-#[cfg(feature = "postgres")]
-use crate::store::UpkeepStore;
 use crate::timestamp::Timestamp;
 
 /// What is done with answers that were paid for and wait beside a home whose rows are to be read.
@@ -22,15 +20,6 @@ enum SetAside {
     Stored,
     /// They are stored where the home can be written.
     StoredWherePossible,
-}
-
-/// Refuses what was changed where it is stored, which no import takes.
-fn must_be_whole(damage: &[Damage]) -> Result<(), MoveError> {
-    let changed: Vec<&Damage> = damage.iter().filter(|damage| damage.is_of_its_sum()).collect();
-    match changed[..] {
-        [] => Ok(()),
-        [first, ..] => Err(MoveError::Damaged { count: changed.len(), first: first.to_string() }),
-    }
 }
 
 impl Home {
@@ -46,15 +35,11 @@ impl Home {
         match &self.0 {
             Place::Folder(folder) => {
                 let _ = progress;
-                let catalog = open_folder(folder, SetAside::StoredWherePossible)?;
-                must_be_whole(&catalog.damaged_entries(&|_| None)?)?;
-                moving::backup(&catalog, to, force)
+                moving::backup(&whole_folder(folder)?, to, force)
             }
             #[cfg(feature = "postgres")]
             Place::Database { address, folder } => {
-                let store = open_database(address, folder, SetAside::StoredWherePossible)?;
-                must_be_whole(&UpkeepStore::damaged_entries(&store, &|_| None)?)?;
-                moving::backup_rows(&store, to, force, progress)
+                moving::backup_rows(&whole_database(address, folder)?, to, force, progress)
             }
         }
     }
@@ -187,17 +172,9 @@ impl Home {
     /// What is to be written for others to read: nothing that they would refuse.
     fn whole_source(&self) -> Result<Box<dyn Source>, MoveError> {
         Ok(match &self.0 {
-            Place::Folder(folder) => {
-                let catalog = open_folder(folder, SetAside::StoredWherePossible)?;
-                must_be_whole(&catalog.damaged_entries(&|_| None)?)?;
-                Box::new(catalog)
-            }
+            Place::Folder(folder) => Box::new(whole_folder(folder)?),
             #[cfg(feature = "postgres")]
-            Place::Database { address, folder } => {
-                let store = open_database(address, folder, SetAside::StoredWherePossible)?;
-                must_be_whole(&UpkeepStore::damaged_entries(&store, &|_| None)?)?;
-                Box::new(store)
-            }
+            Place::Database { address, folder } => Box::new(whole_database(address, folder)?),
         })
     }
 
@@ -246,6 +223,26 @@ impl Home {
             #[cfg(feature = "postgres")]
             Place::Database { address, .. } => address.to_string(),
         }
+    }
+}
+
+fn whole_folder(folder: &Path) -> Result<Catalog, MoveError> {
+    let catalog = open_folder(folder, SetAside::StoredWherePossible)?;
+    must_be_whole(&catalog.changed_blobs()?)?;
+    Ok(catalog)
+}
+
+#[cfg(feature = "postgres")]
+fn whole_database(address: &PostgresAddress, folder: &Path) -> Result<PostgresStore, MoveError> {
+    let store = open_database(address, folder, SetAside::StoredWherePossible)?;
+    must_be_whole(&store.changed_blobs()?)?;
+    Ok(store)
+}
+
+fn must_be_whole(changed: &[Damage]) -> Result<(), MoveError> {
+    match changed {
+        [] => Ok(()),
+        [first, ..] => Err(MoveError::Damaged { count: changed.len(), first: first.to_string() }),
     }
 }
 

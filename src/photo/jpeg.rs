@@ -115,6 +115,24 @@ fn plainly(inks: &[u8]) -> Vec<u8> {
     inks.as_chunks::<4>().0.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| light(ink, k))).collect()
 }
 
+/// Of application segments but those that decoders look at (JFIF, colour profiles, Adobe), comments, and what follows the end.
+#[cfg(feature = "scan")]
+pub(super) fn metadata_bytes(bytes: &[u8]) -> usize {
+    const LENGTH_BYTES: usize = 2;
+    let (mut markers, mut sum) = (Markers { bytes, at: 2 }, 0);
+    loop {
+        match markers.next_segment() {
+            Ok(Some((0xda, _))) => {
+                markers.skip_entropy_coded();
+            }
+            Ok(Some((0xe1 | 0xe3..=0xed | 0xef | 0xfe, payload))) => sum += LENGTH_BYTES + payload.len(),
+            Ok(Some(_)) => {}
+            Ok(None) => return sum + bytes.len() - markers.at,
+            Err(_) => return sum,
+        }
+    }
+}
+
 fn from_decoder(error: &DecodeErrors) -> PhotoError {
     let detail = error.to_string();
     match error {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PhotoFormat, PhotoLimits, pixels, sniff};
+use super::{PhotoFormat, PhotoLimits, jpeg, pixels, sniff};
 
 /// What a file holds beside the 8-bit pixels on a plain ground that [`Photo::decode`](super::Photo::decode) makes of it: files
 /// with the same pixels may differ in it.
@@ -98,13 +98,11 @@ impl fmt::Display for Unseen {
 /// Of EXIF, XMP, comments and whatever else stands beside the picture or behind it.
 fn metadata_bytes(format: PhotoFormat, bytes: &[u8]) -> usize {
     match format {
-        PhotoFormat::Jpeg => jpeg_metadata_bytes(bytes),
+        PhotoFormat::Jpeg => jpeg::metadata_bytes(bytes),
         PhotoFormat::Png => {
-            let (mut rest, mut sum) = (bytes.get(8..).unwrap_or_default(), 0);
-            while let (Some(size), Some(kind)) = (rest.first_chunk(), rest.get(4..8)) {
-                let size = usize::try_from(u32::from_be_bytes(*size)).unwrap_or(usize::MAX);
-                rest = rest.get(size.saturating_add(12)..).unwrap_or_default();
-                match kind {
+            let mut sum = 0;
+            for (kind, size, rest) in png_chunks(bytes) {
+                match &kind {
                     b"eXIf" | b"tEXt" | b"zTXt" | b"iTXt" => sum += size,
                     b"IEND" => return sum + rest.len(),
                     _ => {}
@@ -120,42 +118,21 @@ fn metadata_bytes(format: PhotoFormat, bytes: &[u8]) -> usize {
     }
 }
 
-/// Application segments but those that decoders look at (JFIF, colour profiles, Adobe), comments, and what follows the end.
-fn jpeg_metadata_bytes(bytes: &[u8]) -> usize {
-    let (mut rest, mut sum) = (bytes.get(2..).unwrap_or_default(), 0);
-    loop {
-        // Whatever is no marker is the picture itself, in which a 0 follows each 0xFF.
-        let Some(marker) = rest.iter().position(|byte| *byte == 0xFF) else { return sum };
-        rest = &rest[marker..];
-        let Some(kind) = rest.get(1) else { return sum };
-        match kind {
-            0xFF => rest = &rest[1..],
-            0xD9 => return sum + rest.len() - 2,
-            0x00 | 0x01 | 0xD0..=0xD8 => rest = &rest[2..],
-            kind => {
-                let size = rest
-                    .get(2..)
-                    .and_then(|rest| rest.first_chunk())
-                    .map_or(2, |size| u16::from_be_bytes(*size));
-                let is_said = matches!(kind, 0xE1 | 0xE3..=0xED | 0xEF | 0xFE);
-                sum += if is_said { usize::from(size) } else { 0 };
-                rest = rest.get(2 + usize::from(size.max(2))..).unwrap_or_default();
-            }
-        }
-    }
-}
-
 /// Whether a PNG has such a chunk before its pixels.
 fn has_png_chunk(bytes: &[u8], wanted: [u8; 4]) -> bool {
+    let mut kinds = png_chunks(bytes).map(|(kind, ..)| kind).take_while(|kind| kind != b"IDAT");
+    kinds.any(|kind| kind == wanted)
+}
+
+/// The chunks of a PNG: what each is, how long it says it is, and what follows.
+fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], usize, &[u8])> {
     let mut rest = bytes.get(8..).unwrap_or_default();
-    while let (Some(size), Some(kind)) = (rest.first_chunk(), rest.get(4..8)) {
-        if kind == wanted || kind == b"IDAT" {
-            return kind == wanted;
-        }
-        let size = usize::try_from(u32::from_be_bytes(*size)).unwrap_or(usize::MAX);
+    std::iter::from_fn(move || {
+        let (size, kind) = (*rest.first_chunk()?, *rest.get(4..)?.first_chunk()?);
+        let size = usize::try_from(u32::from_be_bytes(size)).unwrap_or(usize::MAX);
         rest = rest.get(size.saturating_add(12)..).unwrap_or_default();
-    }
-    false
+        Some((kind, size, rest))
+    })
 }
 
 /// The chunks of a WebP file, as far as they are whole.

@@ -24,9 +24,8 @@ impl Ledger for PostgresStore {
     fn refuse_if_spent(&self, booking: &Booking) -> Result<(), LedgerError> {
         let (profile, day) = (booking.profile, booking.day.to_string());
         let look = self.read(|c| {
-            let (foreign, max_a_day) = limits(c.first(PROVIDER_COUNT, &[&profile, &day])?)?;
-            let used = number(&c.one(SPENT, &[&profile, &day])?, 0)?.saturating_add(foreign);
-            Ok((used >= booking.budget.min(max_a_day)).then_some(used))
+            let told = c.first(PROVIDER_COUNT, &[&profile, &day])?;
+            spent_budget(booking, told, &c.one(SPENT, &[&profile, &day])?)
         });
         look.map_err(storage)?.map_or(Ok(()), |used| Err(LedgerError::BudgetSpent { used }))
     }
@@ -193,9 +192,8 @@ impl PostgresStore {
         let latest_start = booking.now.plus(booking.max_ahead);
         redate(&mut write, booking, QuotaDay::of(latest_start))?;
         let (profile, day) = (booking.profile, booking.day.to_string());
-        let (foreign, max_a_day) = limits(write.first(PROVIDER_COUNT, &[&profile, &day])?)?;
-        let used = number(&write.one(SPENT, &[&profile, &day])?, 0)?.saturating_add(foreign);
-        if used >= booking.budget.min(max_a_day) {
+        let told = write.first(PROVIDER_COUNT, &[&profile, &day])?;
+        if let Some(used) = spent_budget(booking, told, &write.one(SPENT, &[&profile, &day])?)? {
             return Ok(Err(used));
         }
         // Refunded calls were made too, so they count for the pace.
@@ -227,6 +225,13 @@ fn redate(write: &mut Write<'_>, booking: &Booking, last_day: QuotaDay) -> Resul
     )?;
     write.execute("DELETE FROM provider_counts WHERE profile = $1 AND day > $2", &[&profile, &last_day])?;
     Ok(())
+}
+
+/// How many calls are booked, if that is the whole budget; of what the provider has told and of what was spent.
+fn spent_budget(booking: &Booking, told: Option<Row>, spent: &Row) -> Result<Option<u32>, CatalogError> {
+    let (foreign, max_a_day) = limits(told)?;
+    let used = number(spent, 0)?.saturating_add(foreign);
+    Ok((used >= booking.budget.min(max_a_day)).then_some(used))
 }
 
 /// Calls of others, and the provider's own limit, as far as it has told.

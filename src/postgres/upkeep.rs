@@ -10,7 +10,7 @@ use super::search_tables::drop_search;
 use super::{PostgresStore, bump_generation, count, meta, meta_in, set_meta};
 use crate::calibration::Calibration;
 use crate::catalog::shared::{
-    BlobVisitor, RawWaiting, crc32, params_problem, parse_offer, salvaged_offer, scan_blobs,
+    BlobVisitor, RawWaiting, changed_blobs, crc32, params_problem, parse_offer, salvaged_offer, scan_blobs,
 };
 use crate::catalog::{CatalogError, Damage, Entry, FetchedPhoto, Lacks, OWN_PROFILE, Refill};
 use crate::offer::OfferDetail;
@@ -197,6 +197,11 @@ impl UpkeepStore for PostgresStore {
 }
 
 impl PostgresStore {
+    /// The vectors and sketches that are not what was stored: no file that is written of them is taken back.
+    pub(crate) fn changed_blobs(&self) -> Result<Vec<Damage>, CatalogError> {
+        changed_blobs(&|table, column, after, look| self.read_blobs(table, column, after, look))
+    }
+
     /// A chunk for [`scan_blobs`].
     fn read_blobs(
         &self,

@@ -15,7 +15,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::pyramid::LONG_SIDES_PX;
 use super::raster::{Colours, Plane, averaged};
-use super::samples::Samples;
+use super::samples::{Samples, for_step};
 
 /// The longer side of a detail, in pixels; also which of the pyramid's sizes it is.
 pub(super) const DETAIL_LEVEL: usize = 1;
@@ -158,14 +158,7 @@ impl Sizes {
 
     /// The size at which one pixel is nearest to `step` of the longer side.
     pub(super) fn for_step(&self, step: f32) -> &Samples {
-        let off = |size: &Samples| (size.long_side() * step).ln().abs();
-        let mut best = &self.0[0];
-        for size in &self.0[1..] {
-            if off(size) < off(best) {
-                best = size;
-            }
-        }
-        best
+        for_step(&self.0, step)
     }
 }
 

@@ -81,7 +81,12 @@ impl Samples {
         let inside = self.inside(line, luma.len());
         let lumas = &mut luma[inside.clone()];
         #[cfg(target_arch = "x86_64")]
-        if x86::luma_along(self, line, inside.start, lumas) {
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has just said that it has these instructions.
+            #[expect(unsafe_code)]
+            unsafe {
+                x86::luma_by_avx2(self, line, inside.start, lumas);
+            }
             return inside;
         }
         self.luma_anywhere(line, inside.start, lumas);
@@ -93,7 +98,12 @@ impl Samples {
         let inside = self.inside(line, colours.len());
         let within = &mut colours[inside.clone()];
         #[cfg(target_arch = "x86_64")]
-        if x86::colours_along(self, line, inside.start, within) {
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has just said that it has these instructions.
+            #[expect(unsafe_code)]
+            unsafe {
+                x86::colours_by_avx2(self, line, inside.start, within);
+            }
             return inside;
         }
         self.colours_anywhere(line, inside.start, within);
@@ -159,6 +169,18 @@ impl Samples {
     }
 }
 
+/// Of one picture at several sizes that at which one pixel is nearest to `step` of the longer side.
+pub(super) fn for_step(sizes: &[Samples], step: f32) -> &Samples {
+    let off = |size: &Samples| (size.long_side() * step).ln().abs();
+    let mut best = &sizes[0];
+    for size in &sizes[1..] {
+        if off(size) < off(best) {
+            best = size;
+        }
+    }
+    best
+}
+
 /// A part of the way from one number to the other.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the innermost loop of the verifier")]
@@ -179,31 +201,6 @@ mod x86 {
 
     use super::{Between, Line, Samples};
 
-    /// `false` where the processor cannot.
-    pub(super) fn luma_along(samples: &Samples, line: &Line, first: usize, luma: &mut [f32]) -> bool {
-        let has = std::arch::is_x86_feature_detected!("avx2");
-        if has {
-            // SAFETY: the processor has just said that it has these instructions.
-            unsafe { luma_by_avx2(samples, line, first, luma) };
-        }
-        has
-    }
-
-    /// The same.
-    pub(super) fn colours_along(
-        samples: &Samples,
-        line: &Line,
-        first: usize,
-        colours: &mut [[f32; 4]],
-    ) -> bool {
-        let has = std::arch::is_x86_feature_detected!("avx2");
-        if has {
-            // SAFETY: the processor has just said that it has these instructions.
-            unsafe { colours_by_avx2(samples, line, first, colours) };
-        }
-        has
-    }
-
     /// As [`Between`], of eight places.
     struct Eight {
         at: __m256i,
@@ -212,7 +209,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2")]
-    fn luma_by_avx2(samples: &Samples, line: &Line, first: usize, luma: &mut [f32]) {
+    pub(super) fn luma_by_avx2(samples: &Samples, line: &Line, first: usize, luma: &mut [f32]) {
         let stride = samples.width + 2;
         // The last pixel that has another to its right and a row below.
         let last = samples.luma.len() - stride - 2;
@@ -235,7 +232,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2")]
-    fn colours_by_avx2(samples: &Samples, line: &Line, first: usize, colours: &mut [[f32; 4]]) {
+    pub(super) fn colours_by_avx2(samples: &Samples, line: &Line, first: usize, colours: &mut [[f32; 4]]) {
         let stride = samples.width + 2;
         let last = samples.rimmed.len() - stride - 2;
         let mut place = first;

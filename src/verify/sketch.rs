@@ -8,7 +8,7 @@ use super::hamming::Bits;
 use super::keypoints::{ANGLES, Keypoints, LEVELS, MAX_KEYPOINTS, Spot};
 use super::pyramid::{LONG_SIDES_PX, Pyramid, SketchError};
 use super::raster::{Colours, Plane};
-use super::samples::Samples;
+use super::samples::{Samples, for_step};
 
 /// Which of the sizes is the thumbnail.
 const THUMBNAIL_LEVEL: usize = 4;
@@ -100,14 +100,7 @@ impl Probe {
 
     /// The size at which one pixel is nearest to `step` of the longer side.
     pub(super) fn size_for(&self, step: f32) -> &Samples {
-        let off = |size: &Samples| (size.long_side() * step).ln().abs();
-        let mut best = &self.sizes[0];
-        for size in &self.sizes[1..] {
-            if off(size) < off(best) {
-                best = size;
-            }
-        }
-        best
+        for_step(&self.sizes, step)
     }
 }
 

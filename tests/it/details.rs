@@ -1,6 +1,6 @@
 //! Everything about one offer: asked once, then known.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tongkuan::catalog::{GoodsFilter, PhotoFilter};
@@ -16,7 +16,7 @@ use tongkuan::upstream::{
 };
 
 use crate::cli::Shell;
-use crate::fakes::{Bench, FakeEmbedder, png, query};
+use crate::fakes::{Bench, FakeEmbedder, Telling, png, query};
 
 struct Scene {
     clock: Arc<ManualClock>,
@@ -252,51 +252,16 @@ fn ten_threads_that_ask_about_one_offer_make_one_call() {
     assert_eq!(scene.sandbox.counters().details_ok, 1);
 }
 
-/// Tells of every offer the same, once the test lets it.
-#[derive(Default)]
-struct Slow {
-    asked: Mutex<Vec<OfferId>>,
-    hanging: Mutex<()>,
-}
-
-impl Upstream for Slow {
-    fn profile(&self) -> &'static str {
-        "slow"
-    }
-
-    fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
-    }
-
-    fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        Ok(UpstreamPage::default())
-    }
-
-    fn gives_details(&self) -> bool {
-        true
-    }
-
-    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
-        self.asked.lock().unwrap().push(offer_id.clone());
-        drop(self.hanging.lock().unwrap());
-        Ok(OfferDetail::new(Offer::new(offer_id.clone(), "cup")))
-    }
-
-    fn check(&self) -> Result<(), UpstreamError> {
-        Ok(())
-    }
-}
-
 #[test]
 fn processes_on_one_home_that_ask_about_one_offer_make_one_call() {
     let bench = Bench::new();
-    let slow = Arc::new(Slow::default());
+    let slow = Arc::new(Telling::default());
     let engines: [Engine; 4] = std::array::from_fn(|_| {
         let policy = GuardPolicy::default().min_interval(Duration::ZERO);
         bench.builder().upstream(slow.clone(), policy, CachePolicy::default()).open().unwrap()
     });
     let [cup, mug]: [OfferId; 2] = ["7001", "7002"].map(|id| id.parse().unwrap());
-    let asked = || slow.asked.lock().unwrap().clone();
+    let asked = || slow.asked();
     let hanging = slow.hanging.lock().unwrap();
     let answers: Vec<_> = std::thread::scope(|scope| {
         let ask = |(engine, id): (_, &'_ OfferId)| {

@@ -9,7 +9,7 @@ use tongkuan::clock::{ManualClock, Timestamp};
 use tongkuan::embed::{EmbedError, Embedder, Embedding, Fingerprint, FirstLook, Thresholds};
 use tongkuan::engine::{CachePolicy, Engine, EngineBuilder, Query};
 use tongkuan::home::Home;
-use tongkuan::offer::{Offer, OfferId};
+use tongkuan::offer::{Offer, OfferDetail, OfferId};
 use tongkuan::tensor::{Layout, ResizeFilter, ResizePolicy, Tensor, TensorSpec};
 use tongkuan::upstream::{
     GuardPolicy, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
@@ -147,6 +147,48 @@ impl Upstream for FakeUpstream {
         let offers = told.unwrap_or_else(|| vec![offer(&format!("{n}1")), offer(&format!("{n}2"))]);
         let total = self.says_total.load(Ordering::SeqCst).then_some(2);
         Ok(UpstreamPage { offers, total, ..UpstreamPage::default() })
+    }
+
+    fn check(&self) -> Result<(), UpstreamError> {
+        Ok(())
+    }
+}
+
+/// Tells details of every offer, once the test lets it: while it holds `hanging`, they hang.
+#[derive(Default)]
+pub(crate) struct Telling {
+    asked: Mutex<Vec<OfferId>>,
+    pub(crate) hanging: Mutex<()>,
+}
+
+impl Telling {
+    /// Which offers were asked about, in their order.
+    pub(crate) fn asked(&self) -> Vec<OfferId> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Upstream for Telling {
+    fn profile(&self) -> &'static str {
+        "telling"
+    }
+
+    fn upload_limits(&self) -> UploadLimits {
+        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
+    }
+
+    fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
+        Ok(UpstreamPage::default())
+    }
+
+    fn gives_details(&self) -> bool {
+        true
+    }
+
+    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
+        self.asked.lock().unwrap().push(offer_id.clone());
+        drop(self.hanging.lock().unwrap());
+        Ok(OfferDetail::new(Offer::new(offer_id.clone(), "cup")))
     }
 
     fn check(&self) -> Result<(), UpstreamError> {

@@ -1,7 +1,6 @@
 //! What is sent twice is done once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use reqwest::blocking::multipart::{Form, Part};
@@ -10,14 +9,10 @@ use tongkuan::cancel::Interrupt;
 use tongkuan::engine::{
     CachePolicy, CheckItem, CheckListener, CheckOptions, CheckStats, Checked, EngineError,
 };
-use tongkuan::offer::{Offer, OfferDetail, OfferId};
-use tongkuan::upstream::{
-    GuardPolicy, SearchParams, UploadLimits, UploadPicture, Upstream, UpstreamError, UpstreamErrorKind,
-    UpstreamPage,
-};
+use tongkuan::upstream::{GuardPolicy, UpstreamErrorKind};
 
 use super::{Service, json, options, problem};
-use crate::fakes::{Bench, png};
+use crate::fakes::{Bench, Telling, png};
 
 #[test]
 fn a_request_with_the_same_key_is_answered_again_and_not_done_again() {
@@ -165,45 +160,12 @@ fn details_with_the_same_key_are_paid_for_once() {
     assert_eq!(again.headers()["idempotent-replayed"], "true");
     assert_eq!(json(again), first);
     assert_eq!(problem(send("/v1/offers/9002?refresh=true")), (422, "idempotency_reused".to_owned()));
-    assert_eq!(upstream.calls.load(Ordering::SeqCst), 1);
+    assert_eq!(upstream.asked().len(), 1);
     // What was told before the process was killed is not paid for again either.
     interrupt(&service);
     let taken_up = json(send("/v1/offers/9001?refresh=true"));
     assert_eq!((&taken_up["detail"], &taken_up["upstream_calls"]), (&first["detail"], &json!(0)));
-    assert_eq!(upstream.calls.load(Ordering::SeqCst), 1);
-}
-
-/// Tells details of every offer, and counts.
-#[derive(Default)]
-struct Telling {
-    calls: AtomicU32,
-}
-
-impl Upstream for Telling {
-    fn profile(&self) -> &'static str {
-        "telling"
-    }
-
-    fn upload_limits(&self) -> UploadLimits {
-        UploadLimits { max_bytes: 1_000_000, advised_min_side_px: 1, max_side_px: 1000, takes_region: false }
-    }
-
-    fn search(&self, _: &UploadPicture, _: &SearchParams) -> Result<UpstreamPage, UpstreamError> {
-        Ok(UpstreamPage::default())
-    }
-
-    fn gives_details(&self) -> bool {
-        true
-    }
-
-    fn details(&self, offer_id: &OfferId) -> Result<OfferDetail, UpstreamError> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        Ok(OfferDetail::new(Offer::new(offer_id.clone(), "cup")))
-    }
-
-    fn check(&self) -> Result<(), UpstreamError> {
-        Ok(())
-    }
+    assert_eq!(upstream.asked().len(), 1);
 }
 
 #[test]
